@@ -1,0 +1,22 @@
+/*
+ * arena.h - memory with one lifetime: taken piece by piece, given back all at once.
+ *
+ * For what lives as long as a schema, a plan or a batch. Pieces are aligned to 16 bytes. Not thread-safe: an arena has one
+ * owner.
+ */
+#ifndef MEMINGEST_ARENA_H
+#define MEMINGEST_ARENA_H
+
+#include "base/base.h"
+
+struct arena;
+
+struct arena *arena_new(void);
+void *arena_alloc(struct arena *a, size_t size);           /* not cleared; never NULL */
+void *arena_calloc(struct arena *a, size_t count, size_t size);
+char *arena_strdup(struct arena *a, const char *s);
+void *arena_memdup(struct arena *a, const void *p, size_t len);
+void arena_reset(struct arena *a); /* frees the pieces, keeps the first block for the next round */
+void arena_free(struct arena *a);  /* NULL is fine */
+
+#endif

@@ -1,0 +1,32 @@
+/* base.h - attributes and small macros that every file may use. */
+#ifndef MEMINGEST_BASE_H
+#define MEMINGEST_BASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define MUST_CHECK __attribute__((warn_unused_result))
+#define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
+
+#define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+#define MIN(a, b) ((a) < (b) ? (a) : (b))
+#define MAX(a, b) ((a) > (b) ? (a) : (b))
+
+/* Bytes that somebody else owns. */
+struct slice {
+	const uint8_t *data;
+	size_t len;
+};
+
+/*
+ * malloc, calloc, realloc and strdup that never return NULL: out of memory ends the process with a message, because no
+ * caller could do better (nothing is lost: what is not committed is read again).
+ */
+void *xmalloc(size_t size);
+void *xcalloc(size_t count, size_t size);
+void *xrealloc(void *p, size_t size);
+char *xstrdup(const char *s);
+char *xasprintf(const char *fmt, ...) PRINTF_LIKE(1, 2);
+
+#endif

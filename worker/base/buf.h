@@ -1,0 +1,101 @@
+/*
+ * buf.h - growable bytes with big-endian puts, for COPY BINARY and SQL text.
+ *
+ *   data ... len ... cap          0 <= len <= cap
+ *
+ * The struct is public because callers embed it. Zero-initialised is empty and valid. Out of memory ends the process.
+ */
+#ifndef MEMINGEST_BUF_H
+#define MEMINGEST_BUF_H
+
+#include <string.h>
+
+#include "base/base.h"
+
+struct buf {
+	uint8_t *data;
+	size_t len, cap;
+};
+
+void buf_grow(struct buf *b, size_t more); /* makes room for that many bytes past len; len stays */
+void buf_free(struct buf *b);
+void buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3); /* without the closing NUL */
+void buf_puts(struct buf *b, const char *s);
+const char *buf_cstr(struct buf *b); /* puts a NUL behind len (len stays) and returns data */
+
+/* Room for n bytes, len moved past them: the caller fills all n. */
+static inline uint8_t *buf_take(struct buf *b, size_t n)
+{
+	if (b->cap - b->len < n)
+		buf_grow(b, n);
+	uint8_t *p = b->data + b->len;
+	b->len += n;
+	return p;
+}
+
+static inline void buf_put(struct buf *b, const void *p, size_t n)
+{
+	if (n > 0)
+		memcpy(buf_take(b, n), p, n);
+}
+
+static inline void put_be16(uint8_t *p, uint16_t v)
+{
+	v = __builtin_bswap16(v);
+	memcpy(p, &v, sizeof(v));
+}
+
+static inline void put_be32(uint8_t *p, uint32_t v)
+{
+	v = __builtin_bswap32(v);
+	memcpy(p, &v, sizeof(v));
+}
+
+static inline void put_be64(uint8_t *p, uint64_t v)
+{
+	v = __builtin_bswap64(v);
+	memcpy(p, &v, sizeof(v));
+}
+
+static inline uint16_t get_be16(const uint8_t *p)
+{
+	uint16_t v;
+	memcpy(&v, p, sizeof(v));
+	return __builtin_bswap16(v);
+}
+
+static inline uint32_t get_be32(const uint8_t *p)
+{
+	uint32_t v;
+	memcpy(&v, p, sizeof(v));
+	return __builtin_bswap32(v);
+}
+
+static inline uint64_t get_be64(const uint8_t *p)
+{
+	uint64_t v;
+	memcpy(&v, p, sizeof(v));
+	return __builtin_bswap64(v);
+}
+
+static inline void buf_u8(struct buf *b, uint8_t v)
+{
+	*buf_take(b, 1) = v;
+}
+
+static inline void buf_be16(struct buf *b, uint16_t v)
+{
+	put_be16(buf_take(b, sizeof(v)), v);
+}
+
+static inline void buf_be32(struct buf *b, uint32_t v)
+{
+	put_be32(buf_take(b, sizeof(v)), v);
+}
+
+static inline void buf_be64(struct buf *b, uint64_t v)
+{
+	put_be64(buf_take(b, sizeof(v)), v);
+}
+
+#endif

@@ -1,0 +1,17 @@
+/* clock.h - the two clocks: one for deadlines, one to show people. */
+#ifndef MEMINGEST_CLOCK_H
+#define MEMINGEST_CLOCK_H
+
+#include "base/base.h"
+
+#define US_PER_MS INT64_C(1000)
+#define US_PER_S INT64_C(1000000)
+#define CLOCK_NEVER INT64_MAX
+
+int64_t clock_mono_us(void); /* monotonic microseconds: deadlines and durations */
+int64_t clock_wall_us(void); /* microseconds since 1970 UTC: what people and PostgreSQL see */
+
+/* Milliseconds from now to a monotonic deadline, rounded up, for poll(2): 0 if past, -1 for CLOCK_NEVER. */
+int clock_poll_ms(int64_t deadline_us);
+
+#endif

@@ -1,0 +1,100 @@
+/*
+ * stats.h - the numbers that /metrics and /status show, and the one table that names them.
+ *
+ * METRICS below is the table: enum, storage, exposition and docs/METRICS.md derive from it. A metric has up to two labels whose
+ * values come from closed lists (streams are registered at start), so the number of series is known before the first event.
+ * Cells are relaxed atomics: any thread adds, the HTTP thread reads. Threads add per batch, not per event.
+ *
+ * What is known per partition or per broker only is not here: the poll thread publishes it as a snapshot (see flow/status).
+ */
+#ifndef MEMINGEST_STATS_H
+#define MEMINGEST_STATS_H
+
+#include "base/base.h"
+#include "base/buf.h"
+
+enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
+
+/* Where a label's values come from. */
+enum label_set {
+	LABEL_NONE,
+	LABEL_STREAM,      /* registered by stats_init() */
+	LABEL_REASON,      /* dead_reason: names handed to stats_init() */
+	LABEL_SEAL,        /* seal_reason: rows bytes age revoke drain memory */
+	LABEL_SQLCLASS,    /* sqlstate class: 08 22 23 25 28 40 42 53 55 57 58 XX other */
+	LABEL_RESULT,      /* ok error */
+	LABEL_REBALANCE,   /* assign revoke lost */
+	LABEL_CAUSE,       /* backpressure: batches memory schema postgres */
+	LABEL_STAGE,       /* busy time: poll lane_copy lane_merge lane_commit lane_idle */
+	LABEL_SET_COUNT,
+};
+
+enum { SEAL_ROWS, SEAL_BYTES, SEAL_AGE, SEAL_REVOKE, SEAL_DRAIN, SEAL_MEMORY, SEAL_COUNT };
+enum { RESULT_OK, RESULT_ERROR, RESULT_COUNT };
+enum { REBALANCE_ASSIGN, REBALANCE_REVOKE, REBALANCE_LOST, REBALANCE_COUNT };
+enum { CAUSE_BATCHES, CAUSE_MEMORY, CAUSE_SCHEMA, CAUSE_POSTGRES, CAUSE_COUNT };
+enum { STAGE_POLL, STAGE_COPY, STAGE_MERGE, STAGE_COMMIT, STAGE_IDLE, STAGE_COUNT };
+
+/* X(ID, type, name without prefix, first label, second label, help). Durations are stored in microseconds, shown in seconds. */
+#define METRICS(X)                                                                                                     \
+	X(RECORDS_CONSUMED, COUNTER, "records_consumed_total", STREAM, NONE, "Messages taken from Kafka.")              \
+	X(CONSUMED_BYTES, COUNTER, "consumed_bytes_total", STREAM, NONE, "Bytes of keys and values taken from Kafka.")  \
+	X(RECORDS_MERGED, COUNTER, "records_merged_total", STREAM, NONE, "Events whose row was written: inserted, updated or deleted.") \
+	X(RECORDS_SUPERSEDED, COUNTER, "records_superseded_total", STREAM, NONE, "Events that a newer event of their key made void, or that changed nothing.") \
+	X(DEAD_LETTERS, COUNTER, "dead_letters_total", STREAM, REASON, "Events written to memingest.dead_letters.")     \
+	X(GAP_RECORDS, COUNTER, "gap_records_total", STREAM, NONE, "Offsets in gaps that an operator declared.")        \
+	X(BATCHES_SEALED, COUNTER, "batches_sealed_total", STREAM, SEAL, "Batches closed, by what closed them.")        \
+	X(BATCHES_COMMITTED, COUNTER, "batches_committed_total", STREAM, NONE, "Transactions committed.")               \
+	X(BATCH_ROWS, HISTOGRAM, "batch_rows", STREAM, NONE, "Events in a committed batch.")                            \
+	X(BATCH_BYTES, HISTOGRAM, "batch_bytes", STREAM, NONE, "COPY bytes in a committed batch.")                      \
+	X(TRANSACTION_SECONDS, HISTOGRAM, "postgres_transaction_duration_seconds", STREAM, NONE, "From BEGIN to the answer of COMMIT.") \
+	X(COPY_SECONDS, HISTOGRAM, "postgres_copy_duration_seconds", STREAM, NONE, "COPY into the staging table.")      \
+	X(MERGE_SECONDS, HISTOGRAM, "postgres_merge_duration_seconds", STREAM, NONE, "Staging table into the table.")   \
+	X(COMMIT_SECONDS, HISTOGRAM, "postgres_commit_duration_seconds", NONE, NONE, "COMMIT until its answer.")        \
+	X(END_TO_END_SECONDS, HISTOGRAM, "end_to_end_latency_seconds", STREAM, NONE, "From the oldest record timestamp of a batch to its commit.") \
+	X(POSTGRES_ERRORS, COUNTER, "postgres_errors_total", SQLCLASS, NONE, "Errors of PostgreSQL by SQLSTATE class.") \
+	X(POSTGRES_RETRIES, COUNTER, "postgres_retries_total", SQLCLASS, NONE, "Batches tried again by SQLSTATE class.") \
+	X(POSTGRES_RECONNECTS, COUNTER, "postgres_reconnects_total", NONE, NONE, "Connections opened after the first.") \
+	X(POSTGRES_CONNECTIONS, GAUGE, "postgres_connections", NONE, NONE, "Open connections of the lanes.")            \
+	X(COMMIT_AMBIGUOUS, COUNTER, "commit_ambiguous_total", NONE, NONE, "COMMITs whose answer was lost and that the offsets row resolved.") \
+	X(FENCED, COUNTER, "fenced_total", NONE, NONE, "Batches dropped because another worker owns the partition.")    \
+	X(REBALANCES, COUNTER, "rebalances_total", REBALANCE, NONE, "Assignments, revocations and losses.")             \
+	X(REBALANCE_SECONDS, HISTOGRAM, "rebalance_duration_seconds", NONE, NONE, "Time spent in a revocation.")        \
+	X(ASSIGNED_PARTITIONS, GAUGE, "assigned_partitions", STREAM, NONE, "Partitions this worker has.")               \
+	X(PAUSED_PARTITIONS, GAUGE, "paused_partitions", STREAM, NONE, "Of these, paused for any reason.")              \
+	X(HALTED_PARTITIONS, GAUGE, "halted_partitions", STREAM, NONE, "Of these, halted until an operator acts.")      \
+	X(BACKPRESSURE_SECONDS, COUNTER, "backpressure_seconds_total", CAUSE, NONE, "Time during which intake stood still.") \
+	X(BUSY_SECONDS, COUNTER, "stage_busy_seconds_total", STAGE, NONE, "Time that threads spent by stage.")          \
+	X(BATCH_MEMORY, GAUGE, "batch_memory_bytes", NONE, NONE, "Bytes in batches, open and sealed.")                  \
+	X(BATCH_MEMORY_LIMIT, GAUGE, "batch_memory_limit_bytes", NONE, NONE, "batch.memory of the config.")             \
+	X(OFFSET_COMMITS, COUNTER, "offset_commits_total", RESULT, NONE, "Offset commits to Kafka.")                    \
+	X(SCHEMA_REQUESTS, COUNTER, "schema_requests_total", RESULT, NONE, "Requests to the schema registry.")          \
+	X(OFFSET_REGRESSIONS, COUNTER, "offset_regressions_total", STREAM, NONE, "Messages below the expected offset, dropped.") \
+	X(LAST_PROGRESS, GAUGE, "last_progress_timestamp_seconds", NONE, NONE, "When the last transaction was committed.") \
+	X(START_TIME, GAUGE, "process_start_time_seconds", NONE, NONE, "When the worker started.")
+
+enum metric {
+#define METRIC_ENUM(id, ...) METRIC_##id,
+	METRICS(METRIC_ENUM)
+#undef METRIC_ENUM
+	METRIC_COUNT,
+};
+
+/* Once, before threads start. Copies the names. */
+void stats_init(const char *const *streams, size_t nstreams, const char *const *reasons, size_t nreasons);
+
+/* a and b are indices into the label sets of the metric, 0 where it has none. */
+void stats_add(enum metric m, size_t a, size_t b, int64_t n);   /* counter; durations in microseconds */
+void stats_set(enum metric m, size_t a, size_t b, int64_t n);   /* gauge; timestamps in microseconds */
+void stats_gauge_add(enum metric m, size_t a, size_t b, int64_t n);
+void stats_observe(enum metric m, size_t a, int64_t value);     /* histogram; durations in microseconds */
+int64_t stats_get(enum metric m, size_t a, size_t b);
+int64_t stats_sum(enum metric m); /* over all labels */
+
+/* Index into LABEL_SQLCLASS of a SQLSTATE ("" is "other"). */
+size_t stats_sqlclass(const char *sqlstate);
+
+void stats_expose(struct buf *out); /* Prometheus text format 0.0.4, process_* included */
+void stats_write_docs(struct buf *out); /* docs/METRICS.md */
+
+#endif

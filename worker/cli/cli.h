@@ -1,0 +1,57 @@
+/*
+ * cli.h - the command table: one entry per command, one file per command.
+ *
+ * main() reads the global options, finds the command, loads the config if the command wants one, and calls it. Help texts derive from
+ * the table. Exit codes follow sysexits.h where it has one.
+ */
+#ifndef MEMINGEST_CLI_H
+#define MEMINGEST_CLI_H
+
+#include "base/base.h"
+#include "core/config.h"
+
+enum exit_code {
+	EXIT_OK = 0,
+	EXIT_USAGE = 64,       /* the command line is wrong */
+	EXIT_DATA = 65,        /* input data was bad */
+	EXIT_UNAVAILABLE = 69, /* a server could not be reached */
+	EXIT_INTERNAL = 70,    /* a bug, or fenced for good */
+	EXIT_AGAIN = 75,       /* try again later */
+	EXIT_CONFIG = 78,      /* the configuration is wrong */
+};
+
+struct cli_option {
+	const char *name;  /* "count": --count N */
+	const char *value; /* placeholder "N", or NULL for a flag */
+	const char *help;
+};
+
+/* What a command gets. Options are looked up by name. */
+struct cli {
+	const struct config *config; /* NULL for commands that want none */
+	int argc;                    /* positional arguments after the options */
+	char **argv;
+	bool json, color, terminal;
+	void *parsed;                /* of main.c */
+};
+
+const char *cli_option(const struct cli *cli, const char *name, const char *fallback); /* value of --name */
+bool cli_flag(const struct cli *cli, const char *name);
+
+struct command {
+	const char *name;
+	const char *usage;   /* what follows "memingest NAME": "[--dry-run]" */
+	const char *summary; /* one line for the list */
+	const char *help;    /* a paragraph or two, then the options are printed */
+	bool wants_config;
+	const struct cli_option *options; /* ends with a NULL name */
+	int (*run)(struct cli *cli);
+};
+
+extern const struct command command_run, command_check, command_migrate, command_produce, command_offsets, command_dlq,
+	command_config, command_version;
+
+/* Prints "memingest: text" in red on a terminal, returns code. */
+int cli_fail(enum exit_code code, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+#endif

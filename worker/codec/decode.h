@@ -1,0 +1,48 @@
+/*
+ * decode.h - from the bytes of one datum to the bytes of one row, by a plan.
+ *
+ * A row is the columns of the table in their order, each as COPY BINARY has it: int32 length (-1 for null), then the value. The
+ * tuple header (the number of fields) is the writer's business: the sink puts staging columns in front.
+ */
+#ifndef MEMINGEST_DECODE_H
+#define MEMINGEST_DECODE_H
+
+#include "base/base.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "codec/reason.h"
+
+struct plan;
+struct decoder;
+
+/* Bounds on what one event may ask of us; section [limits] of the config. */
+struct decode_limits {
+	uint32_t max_depth;        /* nested values */
+	uint32_t max_items;        /* of all arrays and maps of one datum together */
+	uint32_t max_string_bytes; /* one string, bytes or JSON text */
+	uint32_t max_row_bytes;    /* the encoded row */
+	uint32_t max_key_bytes;    /* the encoded key columns */
+};
+
+enum record_op { RECORD_UPSERT, RECORD_DELETE };
+
+struct record {
+	enum record_op op;
+	bool has_version;  /* the table has a version column and it is not null */
+	int64_t version;   /* comparable among the table's versions: microseconds for timestamps, the number for integers */
+	size_t row_len;    /* bytes appended to out */
+	size_t key_len;    /* of these, the key columns */
+	enum dead_reason reason; /* when decoding failed */
+};
+
+struct decoder *decoder_new(const struct decode_limits *limits); /* one per thread; keeps scratch memory */
+void decoder_free(struct decoder *d);
+
+/*
+ * Appends one row to out. On failure out is as it was, err has class POISON and a text that names field and position, and
+ * record->reason says why. Reads nothing outside body.
+ */
+MUST_CHECK bool decode_record(struct decoder *d, const struct plan *plan, struct slice body, struct buf *out,
+			      struct record *record, struct err *err);
+
+#endif

@@ -1,0 +1,23 @@
+/* reason.h - why an event became a dead letter: the closed list that tables, metrics and people share. */
+#ifndef MEMINGEST_REASON_H
+#define MEMINGEST_REASON_H
+
+enum dead_reason {
+	REASON_FRAME,             /* the envelope around the Avro bytes is wrong */
+	REASON_SCHEMA,            /* the schema id or fingerprint is known to nobody */
+	REASON_DECODE,            /* the bytes are not what the writer schema says */
+	REASON_MISSING_FIELD,     /* null where the table wants a value */
+	REASON_INVALID_EMBEDDING, /* wrong dimension, NaN or infinity */
+	REASON_INVALID_JSON,
+	REASON_INVALID_TEXT, /* NUL byte or not UTF-8 */
+	REASON_OUT_OF_RANGE, /* an integer, date or timestamp that the column's type cannot hold */
+	REASON_TOO_LARGE,    /* over a limit of the config, or an index key that PostgreSQL cannot store */
+	REASON_CONSTRAINT,   /* PostgreSQL: class 23 */
+	REASON_DATABASE,     /* PostgreSQL refused this row for another reason */
+	REASON_COUNT,
+};
+
+/* "frame", "schema", ... as written to memingest.dead_letters. */
+const char *dead_reason_name(enum dead_reason reason);
+
+#endif

@@ -1,0 +1,92 @@
+/*
+ * table.h - the table that an annotated Avro schema describes: columns, types, key, merge rules, indexes.
+ *
+ * Everything downstream (DDL, staging table, COPY list, merge SQL, decoder plans) derives from this one value; no other code
+ * knows a shipped stream. Columns stand in COPY order: the key columns first, in the order of the annotation "key", then the
+ * others as the record declares them. So the bytes of a row's key are a prefix of the row.
+ */
+#ifndef MEMINGEST_TABLE_H
+#define MEMINGEST_TABLE_H
+
+#include "base/base.h"
+#include "base/err.h"
+
+struct schema;
+
+enum merge_rule {
+	MERGE_REPLACE,  /* the event's value (default) */
+	MERGE_KEEP,     /* the row's first value stays */
+	MERGE_COALESCE, /* null does not overwrite */
+	MERGE_ADD,      /* sum over every event, late ones too */
+	MERGE_MIN,
+	MERGE_MAX,
+	MERGE_JSON, /* jsonb || */
+};
+
+/* How one COPY BINARY field is laid out. Folding in the batch needs it for ADD, MIN and MAX; encoding for all. */
+enum pg_kind {
+	PG_BOOL,
+	PG_INT2,
+	PG_INT4,
+	PG_INT8,
+	PG_FLOAT4,
+	PG_FLOAT8,
+	PG_TEXT,    /* text, varchar, enum labels */
+	PG_BYTEA,
+	PG_JSONB,   /* one version byte, then text */
+	PG_UUID,
+	PG_DATE,    /* int4, days since 2000-01-01 */
+	PG_TIME,    /* int8, microseconds */
+	PG_TIMESTAMP, /* int8, microseconds since 2000-01-01; timestamp and timestamptz */
+	PG_INTERVAL,
+	PG_NUMERIC,
+	PG_VECTOR,  /* pgvector: int16 dim, int16 0, float4[] */
+	PG_HALFVEC,
+	PG_ARRAY,   /* array of one of the above */
+};
+
+struct column {
+	const char *name;       /* SQL name, not quoted */
+	const char *type;       /* SQL type in the table, as in "vector(384)" */
+	const char *stage_type; /* SQL type in the staging table: type, or what "via" says */
+	bool cast;              /* the merge casts stage_type to type */
+	enum pg_kind kind;      /* of the staged value */
+	enum pg_kind element;   /* of PG_ARRAY */
+	uint32_t dim;           /* of vector and halfvec; 0: any */
+	enum merge_rule merge;
+	bool not_null;
+	const char *default_sql; /* SQL literal for DDL, or NULL */
+	uint32_t field;          /* index into the reader record's fields */
+};
+
+struct table_index {
+	const char *name;    /* or NULL: derived from table and definition */
+	const char *sql;     /* what follows "ON table", as in "USING gin (tags)" or "(user_id)" */
+	bool unique;
+};
+
+struct table {
+	const char *schema; /* SQL schema, or NULL when the annotation gave none (search_path decides) */
+	const char *name;
+	struct column *columns;
+	size_t ncolumns, nkeys;
+	int version;           /* index of the newer-wins column, or -1 */
+	int delete_field;      /* index of the reader field that says DELETE, or -1 */
+	uint32_t delete_symbol; /* its symbol */
+	struct table_index *indexes;
+	size_t nindexes;
+	const char *storage; /* what follows WITH in CREATE TABLE, as in "fillfactor = 90", or NULL */
+	const struct schema *reader; /* borrowed: must outlive the table */
+};
+
+/*
+ * Returns a new table, or NULL with class CONFIG, naming the field and its type where a type has no column type. "reader"
+ * is a record schema with pg annotations.
+ */
+struct table *table_new(const struct schema *reader, struct err *err);
+void table_free(struct table *t);
+
+/* A name for errors and metrics: "schema.name" or "name". */
+const char *table_full_name(const struct table *t);
+
+#endif

@@ -1,0 +1,107 @@
+/*
+ * config.h - every setting, its value, and where the value came from.
+ *
+ * One table in config.c drives parsing, defaults, ranges, --help, "config show" and docs/CONFIG.md. Sections [kafka] and
+ * [stream.NAME] are open: the first is handed to librdkafka, the second may occur once per stream. Loaded once at start, read-only
+ * afterwards, so threads share it without a lock; only secrets that stand in files are read again (config_secret).
+ */
+#ifndef MEMINGEST_CONFIG_H
+#define MEMINGEST_CONFIG_H
+
+#include "base/base.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "codec/decode.h"
+#include "codec/frame.h"
+
+enum on_conflict { CONFLICT_NEWER, CONFLICT_UPDATE, CONFLICT_SKIP };
+enum start_kind { START_EARLIEST, START_LATEST, START_COMMITTED, START_TIMESTAMP };
+
+struct config_pair {
+	const char *key, *value;
+	const char *file; /* the value stands in this file ("KEY_file"), or NULL */
+};
+
+struct stream_config {
+	const char *name; /* of [stream.NAME] */
+	const char **topics; /* exact names, or "^regex" */
+	size_t ntopics;
+	enum start_kind start;
+	int64_t start_ms;       /* of START_TIMESTAMP: milliseconds since 1970 */
+	const char *schema;     /* path of the annotated .avsc */
+	const char *key_schema; /* path, or NULL: messages without value are dead letters */
+	enum frame_format format;
+	enum on_conflict on_conflict;
+};
+
+struct config {
+	const char *path; /* of the file, for messages */
+
+	struct config_pair *kafka; /* [kafka] as it stands, for librdkafka */
+	size_t nkafka;
+	const char *group_id; /* [kafka] group.id: the name of the pipeline in the bookkeeping */
+
+	const char *pg_dsn;
+	const char *pg_dsn_file;
+	const char *pg_password_file; /* or NULL; read again at each login */
+	uint32_t lanes;
+	int64_t pg_statement_timeout_us, pg_lock_timeout_us, pg_connect_timeout_us;
+
+	uint32_t batch_max_rows;
+	uint64_t batch_max_bytes;  /* COPY bytes of one batch */
+	int64_t batch_max_age_us;
+	uint64_t batch_memory;     /* bytes of all batches together */
+	int64_t batch_retention_us; /* rows of memingest.batches older than this are pruned; 0: never */
+
+	const char **registry_urls; /* tried in turn */
+	size_t nregistry_urls;
+	const char *registry_user, *registry_password, *registry_password_file;
+	const char *registry_token, *registry_token_file;
+	const char *registry_ca, *registry_cert, *registry_key; /* paths */
+	int64_t registry_timeout_us;
+	const char *registry_directory; /* offline source: ID.avsc for confluent ids; every .avsc for fingerprints */
+
+	struct decode_limits limits;
+
+	double dlq_max_ratio;
+	uint32_t dlq_window; /* events over which the ratio is taken */
+
+	const char *http_listen; /* HOST:PORT, or "off" */
+	bool http_partition_metrics; /* per-partition series in /metrics */
+
+	enum log_format log_format;
+	enum log_level log_level;
+
+	int64_t shutdown_timeout_us;
+
+	struct stream_config *streams;
+	size_t nstreams;
+};
+
+struct config_override {
+	const char *key, *value; /* "batch.max_rows", "100": from --set */
+};
+
+/*
+ * Reads defaults, then the file (path may be NULL: none), then MEMINGEST_* of the environment, then overrides. Reports every
+ * mistake, not the first alone: err->text has the first, "findings" one line each, "file:line: what, and what to write". NULL
+ * with class CONFIG on any finding. Relative paths of schemas and secrets are taken from the config file's folder if they exist there,
+ * else from the working directory.
+ */
+struct config *config_load(const char *path, const struct config_override *overrides, size_t noverrides,
+			   struct buf *findings, struct err *err);
+void config_free(struct config *c);
+
+/* The value of a secret: that of the file if there is one, read anew, else the plain value. NULL with class RETRY if the file
+ * cannot be read. The caller frees it. */
+char *config_secret(const char *value, const char *file, struct err *err);
+
+/* "section.key = value   ; origin" for each setting; secrets hidden. */
+void config_show(const struct config *c, struct buf *out);
+/* The same as one JSON object. */
+void config_show_json(const struct config *c, struct buf *out);
+/* docs/CONFIG.md. */
+void config_write_docs(struct buf *out);
+
+#endif

@@ -1,0 +1,49 @@
+/*
+ * stream.h - one stream of the config, ready to use: reader schema, table, SQL, key schema, decoder plans by writer schema.
+ *
+ * Loaded at start from the .avsc files, read-only for the lanes. The plan cache grows on the poll thread alone.
+ */
+#ifndef MEMINGEST_STREAM_H
+#define MEMINGEST_STREAM_H
+
+#include "base/base.h"
+#include "base/err.h"
+#include "codec/plan.h"
+#include "codec/schema.h"
+#include "codec/table.h"
+#include "core/config.h"
+#include "core/mergesql.h"
+
+struct stream_plan {
+	uint64_t schema; /* registry id or fingerprint */
+	bool key;
+	struct plan *plan; /* NULL: incompatible, see error */
+	char *error;
+};
+
+struct stream {
+	size_t index; /* into config->streams and the metrics' label */
+	const struct stream_config *config;
+	struct schema *reader, *key_reader; /* key_reader: NULL if the config names none */
+	struct table *table;
+	struct mergesql *sql;
+	struct stream_plan *plans;
+	size_t nplans;
+};
+
+/* Reads the schema files. NULL with class CONFIG, naming file and field. */
+struct stream *stream_new(const struct config *config, size_t index, struct err *err);
+void stream_free(struct stream *s);
+
+/*
+ * The plan for a writer schema: compiled at first sight, then cached. writer is borrowed for the call. NULL with class CONFIG when the
+ * schemas do not resolve; that answer is cached as well. Poll thread.
+ */
+const struct plan *stream_plan(struct stream *s, uint64_t schema_key, bool key, const struct schema *writer, struct err *err);
+/* Only the cache: true when the answer is known (plan may be NULL: incompatible, err filled). */
+bool stream_plan_cached(struct stream *s, uint64_t schema_key, bool key, const struct plan **plan, struct err *err);
+
+/* The stream whose topics match, by exact name or "^regex"; NULL for none. */
+struct stream *stream_for_topic(struct stream *const *streams, size_t n, const char *topic);
+
+#endif

@@ -1,0 +1,28 @@
+/*
+ * httpd.h - the HTTP endpoint for probes, metrics and status. GET and HEAD only, read-only, no query.
+ *
+ * Runs in a thread of libmicrohttpd. Each path is served by a callback that fills a body; callbacks read stats cells and published
+ * snapshots, nothing else.
+ */
+#ifndef MEMINGEST_HTTPD_H
+#define MEMINGEST_HTTPD_H
+
+#include "base/base.h"
+#include "base/buf.h"
+#include "base/err.h"
+
+struct httpd;
+
+struct httpd_route {
+	const char *path; /* "/metrics" */
+	const char *content_type;
+	/* Fills body, returns the HTTP status. Runs in the HTTP thread. */
+	unsigned (*serve)(void *ctx, struct buf *body);
+};
+
+/* listen: "HOST:PORT"; port 0 takes a free one. Borrows routes and ctx. NULL with class CONFIG when the address is taken or wrong. */
+struct httpd *httpd_start(const char *listen, const struct httpd_route *routes, size_t nroutes, void *ctx, struct err *err);
+unsigned httpd_port(const struct httpd *h);
+void httpd_stop(struct httpd *h); /* NULL is fine */
+
+#endif

@@ -1,0 +1,84 @@
+/*
+ * pg.h - one connection to PostgreSQL that never waits without a deadline, and what its errors mean.
+ *
+ * Owned by one thread. Every call that waits has a deadline and also ends when abort_fd turns readable (a lane that must let go of a
+ * batch). After a failure with pg_ok() false the connection is dead: free it and connect anew; a COMMIT that failed that way may
+ * or may not have happened.
+ */
+#ifndef MEMINGEST_PG_H
+#define MEMINGEST_PG_H
+
+#include "base/base.h"
+#include "base/err.h"
+#include "core/config.h"
+
+struct pg;
+struct pg_rows;
+
+/*
+ * What to do about a failed statement, by SQLSTATE. pg_verdict() is table-driven: see the table in pg.c and its source,
+ * PostgreSQL's errcodes.txt.
+ */
+enum pg_verdict {
+	PG_RETRY,     /* same batch again, after a backoff */
+	PG_RECONNECT, /* new connection, look at the offsets row, then again */
+	PG_DEGRADED,  /* disk full and the like: pause, alert, retry slowly */
+	PG_HALT,      /* an operator must change something: rights, a missing table */
+	PG_POISON,    /* one row can not be stored: find it */
+	PG_BUG,       /* we sent something that makes no sense */
+};
+
+/*
+ * Opens a session: pinned search_path, UTC, statement_timeout and lock_timeout as configured, application_name
+ * "memingest/ROLE". Reads secrets anew. NULL with class RETRY or CONFIG (wrong password, no such database).
+ * abort_fd: -1 for none.
+ */
+struct pg *pg_connect(const struct config *config, const char *role, int abort_fd, struct err *err);
+void pg_free(struct pg *pg); /* NULL is fine */
+bool pg_ok(const struct pg *pg);
+int pg_server_version(const struct pg *pg); /* 160014 */
+
+/* Deadline for each following call, from its start; the default is the config's statement timeout plus ten seconds. */
+void pg_set_timeout(struct pg *pg, int64_t timeout_us);
+
+/*
+ * Runs one or more statements (one simple query, one round trip). affected, if not NULL, receives the row count of each of the
+ * first n statements. The text ends at the first error.
+ */
+MUST_CHECK bool pg_exec(struct pg *pg, const char *sql, int64_t *affected, size_t n, struct err *err);
+
+/* One statement with text parameters (NULL for SQL null). Returns new rows, or NULL. */
+struct pg_rows *pg_query(struct pg *pg, const char *sql, const char *const *params, size_t nparams, struct err *err);
+size_t pg_rows_count(const struct pg_rows *rows);
+size_t pg_rows_columns(const struct pg_rows *rows);
+const char *pg_rows_name(const struct pg_rows *rows, size_t column);
+const char *pg_value(const struct pg_rows *rows, size_t row, size_t column); /* NULL for SQL null */
+int64_t pg_int(const struct pg_rows *rows, size_t row, size_t column);
+bool pg_bool(const struct pg_rows *rows, size_t row, size_t column);
+int64_t pg_rows_affected(const struct pg_rows *rows);
+void pg_rows_free(struct pg_rows *rows); /* NULL is fine */
+
+/*
+ * COPY ... FROM STDIN (FORMAT binary). pg_copy_begin() may run statements in front in the same round trip ("BEGIN; UPDATE
+ * ...; COPY ..."): affected as in pg_exec(). Between begin and end only pg_copy_data() is allowed. pg_copy_end() with
+ * a reason aborts the COPY (the call then fails). Header and trailer of the format are the caller's.
+ */
+MUST_CHECK bool pg_copy_begin(struct pg *pg, const char *sql, int64_t *affected, size_t n, struct err *err);
+MUST_CHECK bool pg_copy_data(struct pg *pg, const void *data, size_t len, struct err *err);
+MUST_CHECK bool pg_copy_end(struct pg *pg, const char *abort_reason, struct err *err);
+
+/* Of the last failed call: what to do, and the line of COPY input that PostgreSQL named (1-based), or 0. */
+enum pg_verdict pg_last_verdict(const struct pg *pg);
+int64_t pg_last_copy_line(const struct pg *pg);
+/* The constraint, column or data type that the server named, for dead letters; may be empty, never row data. */
+const char *pg_last_detail(const struct pg *pg);
+
+enum pg_verdict pg_verdict(const char *sqlstate);
+const char *pg_verdict_name(enum pg_verdict v);
+
+/* SQL quoting, appended to a buf: 'it''s' and "na me". */
+struct buf;
+void pg_quote_literal(struct buf *out, const char *s);
+void pg_quote_ident(struct buf *out, const char *s);
+
+#endif
