@@ -16,7 +16,8 @@ LDFLAGS += $(OPT_$(VARIANT)) -pie -Wl,-z,relro,-z,now
 LDLIBS += $(shell pkg-config --libs $(MODULES) 2>/dev/null) -lpthread -lm -ldl
 
 LIB_SRC := $(filter-out worker/cli/main.c,$(wildcard worker/*/*.c))
-LIB_OBJ := $(LIB_SRC:%.c=$(B)/%.o)
+SQL_OBJ := $(patsubst %.sql,$(B)/%.o,$(wildcard worker/sql/*.sql))
+LIB_OBJ := $(LIB_SRC:%.c=$(B)/%.o) $(SQL_OBJ)
 UNIT_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard tests/unit/*.c))
 SYSTEM_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard tests/system/*.c))
 
@@ -34,4 +35,34 @@ $(B)/system: $(SYSTEM_OBJ) $(B)/libmemingest.a
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
+# Set-up, trying things out, tests
+JOBS ?= 2
+DEV := $${XDG_STATE_HOME:-$$HOME/.local/state}/memingest/dev
+deps:
+	@tests/deps
+up:
+	@tests/deps run && $(MAKE) --no-print-directory all
+	@tests/stack start "$(DEV)" memory.events:6 pattern.events:3 trajectory.events:6
+	@mkdir -p build/dev && tests/stack config "$(DEV)" >build/dev/memingest.ini
+	@tests/stack status "$(DEV)"
+	@echo "Next: $(B)/memingest migrate -c build/dev/memingest.ini, then check --online, produce, run; make down removes it all"
+down:
+	@tests/stack stop "$(DEV)" --rm
+demo:
+	@tests/deps run
+	@B=$(B) tests/demo
+test:
+	@tests/deps run
+	@$(MAKE) --no-print-directory -j$(JOBS) all $(B)/unit $(B)/system
+	@$(MAKE) --no-print-directory -j$(JOBS) VARIANT=asan B=build/asan build/asan/unit
+	@B=$(B) JOBS=$(JOBS) tests/run unit asan system system-new
+unit: $(B)/unit
+	@B=$(B) tests/run unit
+system: all $(B)/system
+	@B=$(B) JOBS=$(JOBS) tests/run system
+# worker/sql/NAME.sql becomes the string sql_NAME.
+$(B)/%.o: %.sql
+	@mkdir -p $(@D)
+	awk -v n=$(*F) 'BEGIN { print "extern const char sql_" n "[]; const char sql_" n "[] =" } \
+		{ gsub(/["\\]/, "\\\\&"); print "\"" $$0 "\\n\"" } END { print ";" }' $< | $(CC) $(CFLAGS) -x c -c -o $@ -
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

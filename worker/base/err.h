@@ -17,10 +17,12 @@ enum err_class {
 	ERR_FATAL,  /* we are wrong or out of means: stop the process */
 };
 
+#define ERR_TEXT_SIZE 760
+
 struct err {
 	enum err_class class;
 	char code[8];   /* a SQLSTATE, or empty */
-	char text[760]; /* one line, without row data or secrets */
+	char text[ERR_TEXT_SIZE]; /* one line, without row data or secrets */
 };
 
 /* Sets class and text. Returns false, so that "return err_set(...)" reads well. */

@@ -70,8 +70,7 @@ enum { STAGE_POLL, STAGE_COPY, STAGE_MERGE, STAGE_COMMIT, STAGE_IDLE, STAGE_COUN
 	X(OFFSET_COMMITS, COUNTER, "offset_commits_total", RESULT, NONE, "Offset commits to Kafka.")                    \
 	X(SCHEMA_REQUESTS, COUNTER, "schema_requests_total", RESULT, NONE, "Requests to the schema registry.")          \
 	X(OFFSET_REGRESSIONS, COUNTER, "offset_regressions_total", STREAM, NONE, "Messages below the expected offset, dropped.") \
-	X(LAST_PROGRESS, GAUGE, "last_progress_timestamp_seconds", NONE, NONE, "When the last transaction was committed.") \
-	X(START_TIME, GAUGE, "process_start_time_seconds", NONE, NONE, "When the worker started.")
+	X(LAST_PROGRESS, GAUGE, "last_progress_timestamp_seconds", NONE, NONE, "When the last transaction was committed.")
 
 enum metric {
 #define METRIC_ENUM(id, ...) METRIC_##id,
@@ -80,7 +79,7 @@ enum metric {
 	METRIC_COUNT,
 };
 
-/* Once, before threads start. Copies the names. */
+/* Once, before threads start (a second call begins anew). Copies the names. Before it, adding does nothing and reading gives 0. */
 void stats_init(const char *const *streams, size_t nstreams, const char *const *reasons, size_t nreasons);
 
 /* a and b are indices into the label sets of the metric, 0 where it has none. */

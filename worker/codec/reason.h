@@ -2,6 +2,8 @@
 #ifndef MEMINGEST_REASON_H
 #define MEMINGEST_REASON_H
 
+#include "base/base.h"
+
 enum dead_reason {
 	REASON_FRAME,             /* the envelope around the Avro bytes is wrong */
 	REASON_SCHEMA,            /* the schema id or fingerprint is known to nobody */
@@ -19,5 +21,15 @@ enum dead_reason {
 
 /* "frame", "schema", ... as written to memingest.dead_letters. */
 const char *dead_reason_name(enum dead_reason reason);
+
+/* Why one value cannot be stored: what a function that checks a value answers with; who knows the field makes an err of it. */
+struct refusal {
+	enum dead_reason reason;
+	char text
+		[120]; /* "has 3 dimensions, the column wants 384": follows the field's name. No data in it but numbers */
+};
+
+/* Fills it and returns false, so that "return refuse(...)" reads well. A longer text is cut. */
+bool refuse(struct refusal *why, enum dead_reason reason, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 #endif

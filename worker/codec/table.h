@@ -31,18 +31,18 @@ enum pg_kind {
 	PG_INT8,
 	PG_FLOAT4,
 	PG_FLOAT8,
-	PG_TEXT,    /* text, varchar, enum labels */
+	PG_TEXT, /* text, varchar, enum labels */
 	PG_BYTEA,
-	PG_JSONB,   /* one version byte, then text */
+	PG_JSONB, /* one version byte, then text */
 	PG_UUID,
-	PG_DATE,    /* int4, days since 2000-01-01 */
-	PG_TIME,    /* int8, microseconds */
+	PG_DATE,      /* int4, days since 2000-01-01 */
+	PG_TIME,      /* int8, microseconds */
 	PG_TIMESTAMP, /* int8, microseconds since 2000-01-01; timestamp and timestamptz */
 	PG_INTERVAL,
 	PG_NUMERIC,
-	PG_VECTOR,  /* pgvector: int16 dim, int16 0, float4[] */
+	PG_VECTOR, /* pgvector: int16 dim, int16 0, float4[] */
 	PG_HALFVEC,
-	PG_ARRAY,   /* array of one of the above */
+	PG_ARRAY, /* array of one of the above */
 };
 
 struct column {
@@ -52,16 +52,19 @@ struct column {
 	bool cast;              /* the merge casts stage_type to type */
 	enum pg_kind kind;      /* of the staged value */
 	enum pg_kind element;   /* of PG_ARRAY */
+	uint32_t element_oid;   /* of PG_ARRAY: the object id that array_recv wants to read */
 	uint32_t dim;           /* of vector and halfvec; 0: any */
+	uint32_t max_chars;     /* of varchar(n) and char(n), or of the elements of such an array; 0: no limit */
 	enum merge_rule merge;
 	bool not_null;
 	const char *default_sql; /* SQL literal for DDL, or NULL */
+	const char *storage;     /* for DDL, ALTER COLUMN .. SET STORAGE: plain, external, extended or main; or NULL */
 	uint32_t field;          /* index into the reader record's fields */
 };
 
 struct table_index {
-	const char *name;    /* or NULL: derived from table and definition */
-	const char *sql;     /* what follows "ON table", as in "USING gin (tags)" or "(user_id)" */
+	const char *name; /* or NULL: derived from table and definition */
+	const char *sql;  /* what follows "ON table", as in "USING gin (tags)" or "(user_id)" */
 	bool unique;
 };
 
@@ -70,12 +73,12 @@ struct table {
 	const char *name;
 	struct column *columns;
 	size_t ncolumns, nkeys;
-	int version;           /* index of the newer-wins column, or -1 */
-	int delete_field;      /* index of the reader field that says DELETE, or -1 */
+	int version;            /* index of the newer-wins column, or -1 */
+	int delete_field;       /* index of the reader field that says DELETE, or -1 */
 	uint32_t delete_symbol; /* its symbol */
 	struct table_index *indexes;
 	size_t nindexes;
-	const char *storage; /* what follows WITH in CREATE TABLE, as in "fillfactor = 90", or NULL */
+	const char *storage;         /* what follows WITH in CREATE TABLE, as in "fillfactor = 90", or NULL */
 	const struct schema *reader; /* borrowed: must outlive the table */
 };
 

@@ -99,8 +99,10 @@ char *config_secret(const char *value, const char *file, struct err *err);
 
 /* "section.key = value   ; origin" for each setting; secrets hidden. */
 void config_show(const struct config *c, struct buf *out);
-/* The same as one JSON object. */
+/* The same as one JSON object: {"batch.max_rows": {"value": "5000", "origin": "default"}, ...}. */
 void config_show_json(const struct config *c, struct buf *out);
+/* One line per key: name, default, range, what it is for. */
+void config_write_help(struct buf *out);
 /* docs/CONFIG.md. */
 void config_write_docs(struct buf *out);
 

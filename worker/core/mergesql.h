@@ -16,17 +16,21 @@
 #include "codec/table.h"
 #include "core/config.h"
 
+/* Columns that the staging table has beside the table's own, in front. */
+#define MERGESQL_STAGE_COLUMNS 2
+
 struct mergesql {
-	char *stage_name;   /* quoted: "memingest_stage_memory" */
+	char *stage_name;   /* qualified and quoted: pg_temp."memingest_stage_memory" */
 	char *create_stage; /* CREATE TEMP TABLE IF NOT EXISTS ... ON COMMIT DELETE ROWS */
 	char *copy_stage;   /* COPY stage FROM STDIN (FORMAT binary) */
-	char *copy_columns; /* number of fields of a staged tuple is ncolumns + 2 */
 	char *merge_delete; /* deletes what 'D' rows say, honouring on_conflict; returns one row per partition: _part, count */
 	char *merge_upsert; /* INSERT ... SELECT ... ON CONFLICT; its row count is the number of rows written */
-	char *count_skipped; /* after merge_upsert: one row per partition: _part, count of 'U' rows that wrote nothing */
-	char *clear_stage;  /* empties the stage within the transaction, between rounds */
+	char *count_skipped; /* after merge_upsert: one row per partition: _part, count of 'U' rows that wrote nothing. Not
+			      * under a savepoint; a row that an earlier round of the transaction wrote counts as written */
+	char *clear_stage; /* empties the stage within the transaction, between rounds */
 };
 
+/* Newer without a version column means update: there is nothing to compare. */
 struct mergesql *mergesql_new(const char *stream, const struct table *table, enum on_conflict on_conflict);
 void mergesql_free(struct mergesql *m);
 
@@ -35,9 +39,22 @@ void mergesql_free(struct mergesql *m);
  * per line group, each ending in ";\n", fit to be read and pasted.
  */
 void mergesql_ddl(const struct table *table, struct buf *out);
-/* ALTER TABLE ... ADD COLUMN for one column that the table lacks. */
+/* The same, piece by piece. */
+void mergesql_create_table(const struct table *table, struct buf *out);
+void mergesql_set_storage(const struct table *table, size_t column, struct buf *out); /* nothing if it names none */
+void mergesql_create_index(const struct table *table, size_t index, struct buf *out);
+/* Its name: the annotation's, or one derived from table and definition that stays the same, at most 63 bytes. */
+void mergesql_index_name(const struct table *table, size_t index, struct buf *out);
+
+/* ALTER TABLE ... ADD COLUMN for one column that the table lacks. column == ncolumns: created_at, + 1: updated_at. */
 void mergesql_add_column(const struct table *table, size_t column, struct buf *out);
 /* GRANTs for a worker's role on this table. */
 void mergesql_grants(const struct table *table, const char *role, struct buf *out);
+
+/* Appends the table's quoted name, with its schema if it has one: "agents"."memory_entries". */
+void mergesql_table_name(const struct table *table, struct buf *out);
+
+/* worker/sql/bookkeeping.sql: idempotent; every statement ends in ";\n" and creates one thing. */
+extern const char sql_bookkeeping[];
 
 #endif

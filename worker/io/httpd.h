@@ -25,4 +25,7 @@ struct httpd *httpd_start(const char *listen, const struct httpd_route *routes, 
 unsigned httpd_port(const struct httpd *h);
 void httpd_stop(struct httpd *h); /* NULL is fine */
 
+/* Of libmicrohttpd at run time, "0.9.75". */
+const char *httpd_library_version(void);
+
 #endif

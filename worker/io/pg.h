@@ -29,13 +29,15 @@ enum pg_verdict {
 };
 
 /*
- * Opens a session: pinned search_path, UTC, statement_timeout and lock_timeout as configured, application_name
+ * Opens a session: UTC, statement_timeout and lock_timeout as configured, application_name
  * "memingest/ROLE". Reads secrets anew. NULL with class RETRY or CONFIG (wrong password, no such database).
  * abort_fd: -1 for none.
  */
 struct pg *pg_connect(const struct config *config, const char *role, int abort_fd, struct err *err);
 void pg_free(struct pg *pg); /* NULL is fine */
 bool pg_ok(const struct pg *pg);
+/* Between calls: looks, without waiting, whether the server has hung up. */
+bool pg_alive(struct pg *pg);
 int pg_server_version(const struct pg *pg); /* 160014 */
 
 /* Deadline for each following call, from its start; the default is the config's statement timeout plus ten seconds. */
@@ -75,6 +77,9 @@ const char *pg_last_detail(const struct pg *pg);
 
 enum pg_verdict pg_verdict(const char *sqlstate);
 const char *pg_verdict_name(enum pg_verdict v);
+
+/* Of libpq at run time, "15.18". */
+const char *pg_library_version(void);
 
 /* SQL quoting, appended to a buf: 'it''s' and "na me". */
 struct buf;

@@ -37,4 +37,7 @@ MUST_CHECK bool registry_ping(const struct config *config, struct err *err);
 MUST_CHECK bool registry_register(const struct config *config, const char *subject, const char *schema_json, uint32_t *id,
 				  struct err *err);
 
+/* Of libcurl at run time, "7.88.1". */
+const char *registry_library_version(void);
+
 #endif

@@ -41,7 +41,8 @@ struct source_ops {
 	void (*assigned)(void *ctx, struct source_partition **sps, size_t n);
 	/* Must let go of the partitions before it returns; lost: another member may already have them. */
 	void (*revoked)(void *ctx, struct source_partition **sps, size_t n, bool lost);
-	void (*message)(void *ctx, const struct source_message *m);
+	/* False: no more for now, source_poll() returns. */
+	bool (*message)(void *ctx, const struct source_message *m);
 	/* The end of a partition was reached at this offset (which may lie past transaction markers). */
 	void (*eof)(void *ctx, struct source_partition *sp, int64_t offset);
 	void (*fault)(void *ctx, struct source_partition *sp, enum source_fault fault, const char *text);
@@ -69,6 +70,7 @@ MUST_CHECK bool source_start(struct source *s, struct source_partition *sp, int6
 struct source_log {
 	struct source_partition *sp;
 	int64_t low, high;  /* high: last stable offset under read_committed */
+	int32_t partitions; /* of the topic */
 	int64_t start;      /* where the stream's "start" setting says to begin */
 	char topic_id[37];  /* UUID as text, or empty when librdkafka cannot tell (before 2.3) */
 };

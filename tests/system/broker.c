@@ -1,0 +1,296 @@
+/*
+ * broker.c - a producer, a transactional producer and a consumer without a group, on librdkafka.
+ *
+ * The consumer here never joins a group and the producer is not the worker's, so what the model reads back is independent of the code
+ * under test. librdkafka's handles do not survive fork(2): they are made in the process of the test, at first use.
+ *
+ *   producer   idempotent, acks=all: order per partition holds and nothing is written twice
+ *   txn        the same with a transactional.id
+ *   reader     assign() on explicit partitions, read_committed, until the high watermark (EOF)
+ */
+#include "broker.h"
+
+#include <check.h>
+#include <librdkafka/rdkafka.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "harness.h"
+
+#define TIMEOUT_MS 20000
+
+static rd_kafka_t *producer, *txn;
+
+static rd_kafka_t *client(rd_kafka_type_t type, const char *const (*settings)[2], size_t n)
+{
+	char error[512];
+	rd_kafka_conf_t *conf = rd_kafka_conf_new();
+	ck_assert_int_eq(rd_kafka_conf_set(conf, "bootstrap.servers", stack.bootstrap, error, sizeof(error)), 0);
+	for (size_t i = 0; i < n; i++) {
+		ck_assert_msg(rd_kafka_conf_set(conf, settings[i][0], settings[i][1], error, sizeof(error)) == 0, "%s",
+			      error);
+	}
+	rd_kafka_t *rk = rd_kafka_new(type, conf, error, sizeof(error));
+	ck_assert_msg(rk != NULL, "%s", error);
+	return rk;
+}
+
+static rd_kafka_t *the_producer(void)
+{
+	static const char *const settings[][2] = {
+		{"enable.idempotence", "true"},	      {"linger.ms", "5"},
+		{"queue.buffering.max.messages", "1000000"}, {"queue.buffering.max.kbytes", "1048576"},
+		{"message.max.bytes", "20000000"},
+	};
+	if (!producer)
+		producer = client(RD_KAFKA_PRODUCER, settings, ARRAY_LEN(settings));
+	return producer;
+}
+
+static rd_kafka_t *reader_new(const char *group)
+{
+	const char *const settings[][2] = {
+		{"group.id", group},
+		{"enable.auto.commit", "false"},
+		{"enable.partition.eof", "true"},
+		{"isolation.level", "read_committed"},
+		{"auto.offset.reset", "earliest"},
+	};
+	return client(RD_KAFKA_CONSUMER, settings, ARRAY_LEN(settings));
+}
+
+/* --- administration --- */
+
+/* Waits for the answer of one admin request and checks every result in it. */
+static void admin_wait(rd_kafka_queue_t *queue, const char *what)
+{
+	rd_kafka_event_t *event = rd_kafka_queue_poll(queue, TIMEOUT_MS);
+	ck_assert_msg(event != NULL, "%s: no answer", what);
+	ck_assert_msg(rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR_NO_ERROR, "%s: %s", what,
+		      rd_kafka_event_error_string(event));
+	const rd_kafka_topic_result_t **results = NULL;
+	size_t n = 0;
+	if (rd_kafka_event_CreateTopics_result(event))
+		results = rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &n);
+	else if (rd_kafka_event_DeleteTopics_result(event))
+		results = rd_kafka_DeleteTopics_result_topics(rd_kafka_event_DeleteTopics_result(event), &n);
+	else if (rd_kafka_event_CreatePartitions_result(event))
+		results = rd_kafka_CreatePartitions_result_topics(rd_kafka_event_CreatePartitions_result(event), &n);
+	for (size_t i = 0; i < n; i++) {
+		ck_assert_msg(rd_kafka_topic_result_error(results[i]) == RD_KAFKA_RESP_ERR_NO_ERROR, "%s: %s", what,
+			      rd_kafka_topic_result_error_string(results[i]));
+	}
+	rd_kafka_event_destroy(event);
+	rd_kafka_queue_destroy(queue);
+}
+
+void broker_create_topic(const char *topic, int partitions, const char *const *config, size_t nconfig)
+{
+	char error[512], key[128];
+	rd_kafka_NewTopic_t *new = rd_kafka_NewTopic_new(topic, partitions, 1, error, sizeof(error));
+	ck_assert_msg(new != NULL, "%s", error);
+	for (size_t i = 0; i < nconfig; i++) {
+		const char *equals = strchr(config[i], '=');
+		ck_assert_ptr_nonnull(equals);
+		snprintf(key, sizeof(key), "%.*s", (int)(equals - config[i]), config[i]);
+		ck_assert_int_eq(rd_kafka_NewTopic_set_config(new, key, equals + 1), 0);
+	}
+	rd_kafka_queue_t *queue = rd_kafka_queue_new(the_producer());
+	rd_kafka_CreateTopics(the_producer(), &new, 1, NULL, queue);
+	rd_kafka_NewTopic_destroy(new);
+	admin_wait(queue, topic);
+	int64_t deadline = clock_mono_us() + 10 * US_PER_S;
+	while (broker_partitions(topic) != partitions)
+		ck_assert_msg(clock_mono_us() < deadline, "%s does not show up in the metadata", topic);
+}
+
+void broker_delete_topic(const char *topic)
+{
+	rd_kafka_DeleteTopic_t *del = rd_kafka_DeleteTopic_new(topic);
+	rd_kafka_queue_t *queue = rd_kafka_queue_new(the_producer());
+	rd_kafka_DeleteTopics(the_producer(), &del, 1, NULL, queue);
+	rd_kafka_DeleteTopic_destroy(del);
+	admin_wait(queue, topic);
+}
+
+void broker_add_partitions(const char *topic, int partitions)
+{
+	char error[512];
+	rd_kafka_NewPartitions_t *new =
+		rd_kafka_NewPartitions_new(topic, (size_t)partitions, error, sizeof(error));
+	ck_assert_msg(new != NULL, "%s", error);
+	rd_kafka_queue_t *queue = rd_kafka_queue_new(the_producer());
+	rd_kafka_CreatePartitions(the_producer(), &new, 1, NULL, queue);
+	rd_kafka_NewPartitions_destroy(new);
+	admin_wait(queue, topic);
+}
+
+void broker_delete_records(const char *topic, int32_t partition, int64_t before)
+{
+	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+	rd_kafka_topic_partition_list_add(list, topic, partition)->offset = before;
+	rd_kafka_DeleteRecords_t *del = rd_kafka_DeleteRecords_new(list);
+	rd_kafka_queue_t *queue = rd_kafka_queue_new(the_producer());
+	rd_kafka_DeleteRecords(the_producer(), &del, 1, NULL, queue);
+	rd_kafka_DeleteRecords_destroy(del);
+	rd_kafka_topic_partition_list_destroy(list);
+	admin_wait(queue, topic);
+	int64_t low, high;
+	broker_watermarks(topic, partition, &low, &high);
+	ck_assert_int_eq(low, before);
+}
+
+int broker_partitions(const char *topic)
+{
+	const struct rd_kafka_metadata *metadata;
+	rd_kafka_topic_t *t = rd_kafka_topic_new(the_producer(), topic, NULL);
+	rd_kafka_resp_err_t error = rd_kafka_metadata(the_producer(), 0, t, &metadata, TIMEOUT_MS);
+	ck_assert_msg(error == RD_KAFKA_RESP_ERR_NO_ERROR, "metadata of %s: %s", topic, rd_kafka_err2str(error));
+	int n = metadata->topic_cnt == 1 && metadata->topics[0].err == RD_KAFKA_RESP_ERR_NO_ERROR ?
+			metadata->topics[0].partition_cnt :
+			0;
+	rd_kafka_metadata_destroy(metadata);
+	rd_kafka_topic_destroy(t);
+	return n;
+}
+
+void broker_watermarks(const char *topic, int32_t partition, int64_t *low, int64_t *high)
+{
+	rd_kafka_resp_err_t error =
+		rd_kafka_query_watermark_offsets(the_producer(), topic, partition, low, high, TIMEOUT_MS);
+	ck_assert_msg(error == RD_KAFKA_RESP_ERR_NO_ERROR, "watermarks of %s/%d: %s", topic, partition,
+		      rd_kafka_err2str(error));
+}
+
+int64_t broker_committed(const char *group, const char *topic, int32_t partition)
+{
+	rd_kafka_t *rk = reader_new(group);
+	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+	rd_kafka_topic_partition_list_add(list, topic, partition);
+	rd_kafka_resp_err_t error = rd_kafka_committed(rk, list, TIMEOUT_MS);
+	ck_assert_msg(error == RD_KAFKA_RESP_ERR_NO_ERROR, "committed of %s: %s", group, rd_kafka_err2str(error));
+	int64_t offset = list->elems[0].offset;
+	rd_kafka_topic_partition_list_destroy(list);
+	rd_kafka_destroy(rk);
+	return offset < 0 ? -1 : offset;
+}
+
+/* --- writing --- */
+
+static void send_one(rd_kafka_t *rk, const char *topic, int32_t partition, struct slice key, struct slice value, int64_t ts)
+{
+	rd_kafka_resp_err_t error;
+	do {
+		error = rd_kafka_producev(rk, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(partition),
+					  RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+					  RD_KAFKA_V_KEY(key.data, key.len),
+					  RD_KAFKA_V_VALUE((void *)(uintptr_t)value.data, value.len),
+					  RD_KAFKA_V_TIMESTAMP(ts), RD_KAFKA_V_END);
+		if (error == RD_KAFKA_RESP_ERR__QUEUE_FULL)
+			rd_kafka_poll(rk, 100);
+	} while (error == RD_KAFKA_RESP_ERR__QUEUE_FULL);
+	ck_assert_msg(error == RD_KAFKA_RESP_ERR_NO_ERROR, "produce to %s: %s", topic, rd_kafka_err2str(error));
+}
+
+void broker_produce(const char *topic, int32_t partition, struct slice key, struct slice value, int64_t timestamp_ms)
+{
+	send_one(the_producer(), topic, partition, key, value, timestamp_ms);
+}
+
+void broker_flush(void)
+{
+	rd_kafka_resp_err_t error = rd_kafka_flush(the_producer(), 60000);
+	ck_assert_msg(error == RD_KAFKA_RESP_ERR_NO_ERROR, "flush: %s", rd_kafka_err2str(error));
+}
+
+static void check_txn(rd_kafka_error_t *error, const char *what)
+{
+	ck_assert_msg(error == NULL, "%s: %s", what, rd_kafka_error_string(error));
+}
+
+void broker_txn_begin(void)
+{
+	char id[64];
+	snprintf(id, sizeof(id), "txn-%d", (int)getpid());
+	const char *const settings[][2] = {{"transactional.id", id}, {"linger.ms", "5"}};
+	if (!txn) {
+		txn = client(RD_KAFKA_PRODUCER, settings, ARRAY_LEN(settings));
+		check_txn(rd_kafka_init_transactions(txn, 60000), "init_transactions");
+	}
+	check_txn(rd_kafka_begin_transaction(txn), "begin_transaction");
+}
+
+void broker_txn_produce(const char *topic, int32_t partition, struct slice key, struct slice value)
+{
+	send_one(txn, topic, partition, key, value, 0);
+}
+
+void broker_txn_end(bool commit)
+{
+	if (commit) {
+		check_txn(rd_kafka_commit_transaction(txn, TIMEOUT_MS), "commit_transaction");
+		return;
+	}
+	rd_kafka_flush(txn, TIMEOUT_MS); /* so that what is rolled back is in the log */
+	check_txn(rd_kafka_abort_transaction(txn, TIMEOUT_MS), "abort_transaction");
+}
+
+/* --- reading --- */
+
+static void hand_over(const rd_kafka_message_t *m, void (*take)(void *ctx, const struct broker_message *m), void *ctx)
+{
+	rd_kafka_timestamp_type_t type;
+	struct broker_message message = {
+		.topic = rd_kafka_topic_name(m->rkt),
+		.partition = m->partition,
+		.offset = m->offset,
+		.timestamp_ms = rd_kafka_message_timestamp(m, &type),
+		.key = {m->key, m->key_len},
+		.value = {m->payload, m->len},
+	};
+	take(ctx, &message);
+}
+
+static void read_partition(rd_kafka_t *rk, const char *topic, int32_t partition,
+			   void (*take)(void *ctx, const struct broker_message *m), void *ctx)
+{
+	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+	rd_kafka_topic_partition_list_add(list, topic, partition)->offset = RD_KAFKA_OFFSET_BEGINNING;
+	ck_assert_int_eq(rd_kafka_assign(rk, list), RD_KAFKA_RESP_ERR_NO_ERROR);
+	rd_kafka_topic_partition_list_destroy(list);
+	int64_t deadline = clock_mono_us() + 60 * US_PER_S;
+	for (bool end = false; !end;) {
+		rd_kafka_message_t *m = rd_kafka_consumer_poll(rk, 1000);
+		ck_assert_msg(clock_mono_us() < deadline, "reading %s/%d takes too long", topic, partition);
+		if (!m)
+			continue;
+		end = m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF;
+		ck_assert_msg(end || m->err == RD_KAFKA_RESP_ERR_NO_ERROR, "reading %s/%d: %s", topic, partition,
+			      rd_kafka_message_errstr(m));
+		if (!end)
+			hand_over(m, take, ctx);
+		rd_kafka_message_destroy(m);
+	}
+	rd_kafka_assign(rk, NULL);
+}
+
+void broker_read(const char *topic, void (*take)(void *ctx, const struct broker_message *m), void *ctx)
+{
+	rd_kafka_t *rk = reader_new("model");
+	int n = broker_partitions(topic);
+	for (int32_t p = 0; p < n; p++)
+		read_partition(rk, topic, p, take, ctx);
+	rd_kafka_consumer_close(rk);
+	rd_kafka_destroy(rk);
+}
+
+void broker_close(void)
+{
+	if (producer)
+		rd_kafka_destroy(producer);
+	if (txn)
+		rd_kafka_destroy(txn);
+	producer = txn = NULL;
+}

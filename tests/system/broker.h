@@ -1,0 +1,47 @@
+/*
+ * broker.h - the tests' own dealings with Kafka: topics, messages with exact content, what the log and the group hold.
+ *
+ * Of the process that runs one test: clients are made at first use and closed by broker_close(). Whatever Kafka refuses fails the test.
+ */
+#ifndef MEMINGEST_TEST_BROKER_H
+#define MEMINGEST_TEST_BROKER_H
+
+#include "base/base.h"
+
+/* config: "key=value" strings, or NULL. */
+void broker_create_topic(const char *topic, int partitions, const char *const *config, size_t nconfig);
+void broker_delete_topic(const char *topic);
+void broker_add_partitions(const char *topic, int partitions);
+/* Retention by hand: everything below "before" is gone. */
+void broker_delete_records(const char *topic, int32_t partition, int64_t before);
+int broker_partitions(const char *topic);
+void broker_watermarks(const char *topic, int32_t partition, int64_t *low, int64_t *high);
+/* The group's committed offset, or -1 if there is none. */
+int64_t broker_committed(const char *group, const char *topic, int32_t partition);
+
+/*
+ * Queues one message, in order per partition; broker_flush() waits until all are in the log. A slice with data NULL is a null key
+ * or value. timestamp_ms 0: now. Borrows nothing.
+ */
+void broker_produce(const char *topic, int32_t partition, struct slice key, struct slice value, int64_t timestamp_ms);
+void broker_flush(void);
+
+/* The same in a transaction: its markers take offsets that hold no message. One transaction at a time. */
+void broker_txn_begin(void);
+void broker_txn_produce(const char *topic, int32_t partition, struct slice key, struct slice value);
+void broker_txn_end(bool commit);
+
+/* One message as the log has it; slices are borrowed for the call. */
+struct broker_message {
+	const char *topic;
+	int32_t partition;
+	int64_t offset, timestamp_ms;
+	struct slice key, value;
+};
+
+/* Reads all committed messages of a topic, partition by partition, in offset order. */
+void broker_read(const char *topic, void (*take)(void *ctx, const struct broker_message *m), void *ctx);
+
+void broker_close(void);
+
+#endif

@@ -1,0 +1,243 @@
+/*
+ * test_httpd.c - the HTTP endpoint, spoken to over plain sockets so that every byte of the answer is seen.
+ */
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "io/httpd.h"
+#include "unit.h"
+
+static atomic_int served;
+
+static unsigned serve_text(void *ctx, struct buf *body)
+{
+	atomic_fetch_add(&served, 1);
+	buf_puts(body, ctx);
+	return 200;
+}
+
+static unsigned serve_unready(void *ctx, struct buf *body)
+{
+	(void)ctx;
+	buf_puts(body, "not yet\n");
+	return 503;
+}
+
+static unsigned serve_empty(void *ctx, struct buf *body)
+{
+	(void)ctx;
+	(void)body;
+	return 200;
+}
+
+static const struct httpd_route routes[] = {
+	{"/metrics", "text/plain; version=0.0.4; charset=utf-8", serve_text},
+	{"/readyz", "text/plain", serve_unready},
+	{"/empty", "application/json", serve_empty},
+};
+static char hello[] = "hello\n";
+
+static struct httpd *start(const char *listen)
+{
+	struct err err;
+	struct httpd *h = httpd_start(listen, routes, ARRAY_LEN(routes), hello, &err);
+	ck_assert_msg(h != NULL, "%s", h == NULL ? err.text : "");
+	return h;
+}
+
+/* Sends the text, reads until the server closes. The caller frees. */
+static char *talk(const char *host, unsigned port, const char *request)
+{
+	char service[8];
+	snprintf(service, sizeof(service), "%u", port);
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *info = NULL;
+	ck_assert_int_eq(getaddrinfo(host, service, &hints, &info), 0);
+	int fd = socket(info->ai_family, SOCK_STREAM, 0);
+	ck_assert_int_eq(connect(fd, info->ai_addr, info->ai_addrlen), 0);
+	freeaddrinfo(info);
+	ck_assert_int_eq(send(fd, request, strlen(request), MSG_NOSIGNAL), (ssize_t)strlen(request));
+	char *answer = calloc(1, 65536);
+	for (ssize_t n, len = 0; (n = recv(fd, answer + len, (size_t)(65535 - len), 0)) > 0;)
+		len += n;
+	close(fd);
+	return answer;
+}
+
+static void expect(struct httpd *h, const char *request, const char *status, const char *part)
+{
+	char full[512];
+	snprintf(full, sizeof(full), "%s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", request);
+	char *answer = talk("127.0.0.1", httpd_port(h), full);
+	ck_assert_msg(strncmp(answer, status, strlen(status)) == 0, "%s: %s", request, answer);
+	ck_assert_msg(strstr(answer, part) != NULL, "%s: no \"%s\" in %s", request, part, answer);
+	free(answer);
+}
+
+/* Each route answers with its own status, content type and body; a query changes nothing. */
+START_TEST(all_routes)
+{
+	struct httpd *h = start("127.0.0.1:0");
+	ck_assert_uint_gt(httpd_port(h), 0);
+	expect(h, "GET /metrics", "HTTP/1.1 200", "\r\n\r\nhello\n");
+	expect(h, "GET /metrics", "HTTP/1.1 200", "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n");
+	expect(h, "GET /metrics?x=1", "HTTP/1.1 200", "\r\n\r\nhello\n");
+	expect(h, "GET /readyz", "HTTP/1.1 503", "\r\n\r\nnot yet\n");
+	expect(h, "GET /empty", "HTTP/1.1 200", "Content-Length: 0\r\n");
+	httpd_stop(h);
+}
+END_TEST
+
+/* HEAD has the headers of GET, with the length of its body, and no body. */
+START_TEST(head_has_no_body)
+{
+	struct httpd *h = start("127.0.0.1:0");
+	char *answer =
+		talk("127.0.0.1", httpd_port(h), "HEAD /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+	ck_assert_ptr_nonnull(strstr(answer, "Content-Length: 6\r\n"));
+	ck_assert_ptr_null(strstr(answer, "hello"));
+	free(answer);
+	httpd_stop(h);
+}
+END_TEST
+
+/* Other methods are refused with Allow, before their body is read, and never reach a route. */
+START_TEST(other_methods)
+{
+	struct httpd *h = start("127.0.0.1:0");
+	int before = atomic_load(&served);
+	expect(h, "DELETE /metrics", "HTTP/1.1 405", "Allow: GET, HEAD\r\n");
+	expect(h, "PUT /nowhere", "HTTP/1.1 405", "Allow: GET, HEAD\r\n");
+	char *answer =
+		talk("127.0.0.1", httpd_port(h), "POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 999999\r\n\r\n");
+	ck_assert_int_eq(strncmp(answer, "HTTP/1.1 405", 12), 0);
+	free(answer);
+	ck_assert_int_eq(atomic_load(&served), before);
+	httpd_stop(h);
+}
+END_TEST
+
+/* An unknown path gets the list of paths, and nothing of what was asked for. */
+START_TEST(unknown_path)
+{
+	struct httpd *h = start("127.0.0.1:0");
+	expect(h, "GET /", "HTTP/1.1 404", "/metrics\n/readyz\n");
+	expect(h, "GET /metrics/", "HTTP/1.1 404", "/metrics\n");
+	char *answer = talk("127.0.0.1", httpd_port(h), "GET /secret?y=secret HTTP/1.0\r\n\r\n");
+	ck_assert_ptr_nonnull(strstr(answer, " 404 "));
+	ck_assert_ptr_null(strstr(answer, "secret"));
+	free(answer);
+	httpd_stop(h);
+}
+END_TEST
+
+/* A body that a GET brings along is thrown away and the answer is the same. */
+START_TEST(get_with_body)
+{
+	struct httpd *h = start("127.0.0.1:0");
+	char *answer = talk("127.0.0.1", httpd_port(h),
+			    "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 4\r\n\r\nabcd");
+	ck_assert_ptr_nonnull(strstr(answer, "\r\n\r\nhello\n"));
+	free(answer);
+	httpd_stop(h);
+}
+END_TEST
+
+/* The name localhost, IPv6 where there is any, and every address. */
+START_TEST(listen_forms)
+{
+	static const char *const forms[] = {"localhost:0", "127.0.0.1:0", ":0", "*:0", "0.0.0.0:0"};
+	for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
+		struct httpd *h = start(forms[i]);
+		expect(h, "GET /metrics", "HTTP/1.1 200", "hello");
+		httpd_stop(h);
+	}
+	struct err err;
+	struct httpd *h = httpd_start("[::1]:0", routes, ARRAY_LEN(routes), hello, &err);
+	if (h == NULL) {
+		ck_assert_ptr_nonnull(strstr(err.text, "[::1]:0")); /* a machine without IPv6 */
+		return;
+	}
+	char *answer = talk("::1", httpd_port(h), "GET /metrics HTTP/1.0\r\n\r\n");
+	ck_assert_ptr_nonnull(strstr(answer, "hello"));
+	free(answer);
+	httpd_stop(h);
+}
+END_TEST
+
+/* What cannot be listened on is a mistake of the config and the message has the address. */
+START_TEST(bad_addresses)
+{
+	static const char *const bad[] = {
+		"",         "localhost",     "127.0.0.1:",   "127.0.0.1:x", "127.0.0.1:70000", "127.0.0.1:-1",
+		"::1:9464", "127.0.0.1:80x", "203.0.113.7:0"};
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		struct err err;
+		ck_assert_msg(httpd_start(bad[i], routes, ARRAY_LEN(routes), hello, &err) == NULL, "%s", bad[i]);
+		ck_assert_int_eq(err.class, ERR_CONFIG);
+		ck_assert_msg(strstr(err.text, bad[i]) != NULL, "%s", err.text);
+	}
+}
+END_TEST
+
+/* A port that is taken is named, and is free again after the stop. */
+START_TEST(address_in_use)
+{
+	struct err err;
+	char listen[32];
+	struct httpd *h = start("127.0.0.1:0");
+	snprintf(listen, sizeof(listen), "127.0.0.1:%u", httpd_port(h));
+	ck_assert_ptr_null(httpd_start(listen, routes, ARRAY_LEN(routes), hello, &err));
+	ck_assert_int_eq(err.class, ERR_CONFIG);
+	ck_assert_ptr_nonnull(strstr(err.text, listen));
+	ck_assert_ptr_nonnull(strstr(err.text, "in use"));
+	httpd_stop(h);
+	h = start(listen);
+	httpd_stop(h);
+	httpd_stop(NULL);
+}
+END_TEST
+
+static void *getter(void *arg)
+{
+	struct httpd *h = arg;
+	for (int i = 0; i < 25; i++)
+		expect(h, "GET /metrics", "HTTP/1.1 200", "hello");
+	return NULL;
+}
+
+/* Many clients at once, each answered in full. */
+START_TEST(concurrent_gets)
+{
+	struct httpd *h = start("127.0.0.1:0");
+	pthread_t threads[8];
+	int before = atomic_load(&served);
+	for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, getter, h), 0);
+	for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+		pthread_join(threads[i], NULL);
+	ck_assert_int_eq(atomic_load(&served) - before, 200);
+	ck_assert_int_gt((int)strlen(httpd_library_version()), 0);
+	httpd_stop(h);
+}
+END_TEST
+
+static Suite *httpd_suite(void)
+{
+	const TTest *const tests[] = {all_routes,   head_has_no_body, other_methods,  unknown_path,   get_with_body,
+				      listen_forms, bad_addresses,    address_in_use, concurrent_gets};
+	Suite *s = suite_create("httpd");
+	TCase *t = tcase_create("httpd");
+	tcase_set_timeout(t, 30);
+	for (size_t i = 0; i < ARRAY_LEN(tests); i++)
+		tcase_add_test(t, tests[i]);
+	suite_add_tcase(s, t);
+	return s;
+}
+UNIT_SUITE(httpd_suite)

@@ -1,0 +1,495 @@
+/*
+ * test_source.c - the consumer against librdkafka's mock cluster: who is handed what, when, and from where.
+ *
+ * The mock holds a new group back for three seconds, so each test that joins one takes that long.
+ */
+#include <librdkafka/rdkafka.h>
+#include <librdkafka/rdkafka_mock.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/stats.h"
+#include "io/kafka_client.h"
+#include "io/source.h"
+#include "unit.h"
+
+#define PARTITIONS 4
+#define PATIENCE_US (30 * US_PER_S)
+
+struct world {
+	rd_kafka_t *rk; /* carries the mock cluster, and produces */
+	rd_kafka_mock_cluster_t *cluster;
+	struct config config;
+	struct config_pair pairs[8];
+	struct stream_config stream;
+	const char *topics[1];
+};
+
+static struct world w;
+
+struct seen {
+	struct source *source;
+	struct source_partition *sps[PARTITIONS]; /* by partition; NULL: not assigned */
+	int assigns, revokes, lost, assigned;
+	int messages, eofs, faults, fatals, unordered;
+	int64_t first, last, eof_offset; /* of the messages since the last reset */
+	enum source_fault fault;
+	char *headers;
+};
+
+static void set_pair(const char *key, const char *value)
+{
+	ck_assert_uint_lt(w.config.nkafka, ARRAY_LEN(w.pairs));
+	w.pairs[w.config.nkafka++] = (struct config_pair){.key = key, .value = value};
+}
+
+static void world_open(void)
+{
+	char text[256];
+	memset(&w, 0, sizeof(w));
+	log_init(LOG_LOGFMT, LOG_ERROR);
+	rd_kafka_conf_t *conf = rd_kafka_conf_new();
+	rd_kafka_conf_set(conf, "client.id", "MOCK", text, sizeof(text));
+	rd_kafka_conf_set(conf, "log_level", "2", text, sizeof(text));
+	w.rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof(text));
+	w.cluster = rd_kafka_mock_cluster_new(w.rk, 1);
+	rd_kafka_mock_topic_create(w.cluster, "alpha", PARTITIONS, 1);
+	rd_kafka_brokers_add(w.rk, rd_kafka_mock_cluster_bootstraps(w.cluster));
+	w.topics[0] = "alpha";
+	w.stream = (struct stream_config){.name = "alpha", .topics = w.topics, .ntopics = 1};
+	w.config = (struct config){.kafka = w.pairs, .group_id = "unit", .streams = &w.stream, .nstreams = 1};
+	set_pair("bootstrap.servers", rd_kafka_mock_cluster_bootstraps(w.cluster));
+	set_pair("group.id", "unit");
+	set_pair("statistics.interval.ms", "200");
+}
+
+static void world_close(void)
+{
+	rd_kafka_mock_cluster_destroy(w.cluster);
+	rd_kafka_destroy(w.rk);
+}
+
+static void produce(int32_t partition, int n)
+{
+	for (int i = 0; i < n; i++) {
+		rd_kafka_resp_err_t code = rd_kafka_producev(
+			w.rk, RD_KAFKA_V_TOPIC("alpha"), RD_KAFKA_V_PARTITION(partition), RD_KAFKA_V_KEY("key", 3),
+			RD_KAFKA_V_VALUE("value", 5), RD_KAFKA_V_HEADER("trace", "abc", 3),
+			RD_KAFKA_V_HEADER("trace", "\xff\x01", 2), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+			RD_KAFKA_V_END);
+		ck_assert_int_eq(code, 0);
+	}
+	ck_assert_int_eq(rd_kafka_flush(w.rk, 10000), 0);
+}
+
+static void on_assigned(void *ctx, struct source_partition **sps, size_t n)
+{
+	struct seen *seen = ctx;
+	seen->assigns++;
+	for (size_t i = 0; i < n; i++) {
+		ck_assert_str_eq(sps[i]->topic, "alpha");
+		ck_assert_ptr_null(seen->sps[sps[i]->partition]);
+		seen->sps[sps[i]->partition] = sps[i];
+		seen->assigned++;
+	}
+}
+
+static void on_revoked(void *ctx, struct source_partition **sps, size_t n, bool lost)
+{
+	struct seen *seen = ctx;
+	seen->revokes++;
+	seen->lost += lost;
+	for (size_t i = 0; i < n; i++) {
+		ck_assert_ptr_eq(seen->sps[sps[i]->partition], sps[i]);
+		seen->sps[sps[i]->partition] = NULL;
+		seen->assigned--;
+	}
+}
+
+static bool on_message(void *ctx, const struct source_message *m)
+{
+	struct seen *seen = ctx;
+	ck_assert_ptr_eq(seen->sps[m->sp->partition], m->sp);
+	ck_assert_uint_eq(m->value.len, 5);
+	ck_assert_mem_eq(m->key.data, "key", 3);
+	ck_assert_int_gt(m->timestamp_ms, 0);
+	if (seen->messages++ == 0)
+		seen->first = m->offset;
+	else if (seen->assigned == 1 && m->offset != seen->last + 1)
+		seen->unordered++;
+	seen->last = m->offset;
+	if (!seen->headers)
+		seen->headers = source_headers_json(m);
+	return true;
+}
+
+static void on_eof(void *ctx, struct source_partition *sp, int64_t offset)
+{
+	struct seen *seen = ctx;
+	ck_assert_ptr_eq(seen->sps[sp->partition], sp);
+	seen->eofs++;
+	seen->eof_offset = offset;
+}
+
+static void on_fault(void *ctx, struct source_partition *sp, enum source_fault fault, const char *text)
+{
+	struct seen *seen = ctx;
+	ck_assert_ptr_eq(seen->sps[sp->partition], sp);
+	ck_assert_ptr_nonnull(text);
+	seen->faults++;
+	seen->fault = fault;
+}
+
+static void on_fatal(void *ctx, const char *text)
+{
+	struct seen *seen = ctx;
+	ck_assert_ptr_nonnull(text);
+	seen->fatals++;
+}
+
+static void on_statistics(void *ctx, const char *json, size_t len)
+{
+	(void)ctx;
+	ck_assert_uint_gt(len, 2);
+	ck_assert_int_eq(json[0], '{');
+}
+
+static const struct source_ops ops = {
+	.assigned = on_assigned,
+	.revoked = on_revoked,
+	.message = on_message,
+	.eof = on_eof,
+	.fault = on_fault,
+	.fatal = on_fatal,
+	.statistics = on_statistics,
+};
+
+static void open_source(struct seen *seen)
+{
+	struct err err = {0};
+	memset(seen, 0, sizeof(*seen));
+	seen->source = source_new(&w.config, &ops, seen, &err);
+	ck_assert_msg(seen->source != NULL, "%s", err.text);
+}
+
+static void close_source(struct seen *seen)
+{
+	source_close(seen->source);
+	ck_assert_int_eq(seen->assigned, 0);
+	free(seen->headers);
+}
+
+static void pump_once(struct seen *seen)
+{
+	if (source_poll(seen->source, 100) > 0)
+		return;
+	struct pollfd fd = {.fd = source_fd(seen->source), .events = POLLIN};
+	poll(&fd, 1, 20);
+}
+
+static void pump_for(struct seen *seen, int64_t us)
+{
+	for (int64_t end = clock_mono_us() + us; clock_mono_us() < end;)
+		pump_once(seen);
+}
+
+#define PUMP_UNTIL(seen, condition)                                                                                    \
+	do {                                                                                                           \
+		int64_t end_ = clock_mono_us() + PATIENCE_US;                                                          \
+		while (!(condition)) {                                                                                 \
+			ck_assert_msg(clock_mono_us() < end_, "never came: %s", #condition);                           \
+			pump_once(seen);                                                                               \
+		}                                                                                                      \
+	} while (0)
+
+static void start_at(struct seen *seen, int32_t partition, int64_t offset)
+{
+	struct err err = {0};
+	seen->messages = seen->eofs = seen->unordered = 0;
+	for (int64_t end = clock_mono_us() + PATIENCE_US; clock_mono_us() < end; pump_once(seen)) {
+		if (source_start(seen->source, seen->sps[partition], offset, &err))
+			return;
+		ck_assert_int_eq(err.class, ERR_RETRY);
+	}
+	ck_abort_msg("cannot start: %s", err.text);
+}
+
+/*
+ * A partition delivers nothing before source_start(), then exactly from the offset given, in order, to the end; nothing while it
+ * is paused, though more is there; and goes on where it is told, also backwards.
+ */
+START_TEST(test_start_and_pause)
+{
+	struct seen seen;
+	produce(1, 10);
+	open_source(&seen);
+	PUMP_UNTIL(&seen, seen.assigned == PARTITIONS);
+	ck_assert(source_joined(seen.source));
+	pump_for(&seen, 400 * US_PER_MS);
+	ck_assert_int_eq(seen.messages, 0);
+	ck_assert_int_eq(seen.eofs, 0);
+
+	seen.assigned = 1; /* from here on one partition delivers: order is checked */
+	start_at(&seen, 1, 5);
+	PUMP_UNTIL(&seen, seen.eofs == 1);
+	ck_assert_int_eq(seen.first, 5);
+	ck_assert_int_eq(seen.messages, 5);
+	ck_assert_int_eq(seen.eof_offset, 10);
+	ck_assert_int_eq(source_high_watermark(seen.source, seen.sps[1]), 10);
+
+	source_pause(seen.source, seen.sps[1]);
+	produce(1, 10);
+	pump_for(&seen, 300 * US_PER_MS);
+	ck_assert_int_eq(seen.messages, 5);
+
+	start_at(&seen, 1, 2);
+	PUMP_UNTIL(&seen, seen.messages == 18);
+	ck_assert_int_eq(seen.first, 2);
+	ck_assert_int_eq(seen.last, 19);
+	ck_assert_int_eq(seen.unordered, 0);
+	ck_assert_int_eq(seen.faults, 0);
+
+	/* While it runs: what was fetched for the old place must not come. */
+	start_at(&seen, 1, 0);
+	PUMP_UNTIL(&seen, seen.messages == 20);
+	ck_assert_int_eq(seen.first, 0);
+	ck_assert_int_eq(seen.unordered, 0);
+
+	ck_assert_str_eq(seen.headers, "{\"trace\":[\"abc\",\"base64:/wE=\"]}");
+	seen.assigned = PARTITIONS;
+	close_source(&seen);
+}
+END_TEST
+
+/* low, high and each kind of start are what the log holds; a commit is read back as "committed". */
+START_TEST(test_logs_and_commits)
+{
+	struct seen seen;
+	struct err err = {0};
+	struct source_log logs[2];
+	produce(0, 7);
+	stats_init(NULL, 0, NULL, 0);
+	open_source(&seen);
+	PUMP_UNTIL(&seen, seen.assigned == PARTITIONS);
+	logs[0].sp = seen.sps[0];
+	logs[1].sp = seen.sps[2];
+
+	w.stream.start = START_EARLIEST;
+	ck_assert_msg(source_query_logs(seen.source, logs, 2, 5000, &err), "%s", err.text);
+	ck_assert_int_eq(logs[0].low, 0);
+	ck_assert_int_eq(logs[0].high, 7);
+	ck_assert_int_eq(logs[0].start, 0);
+	ck_assert_int_eq(logs[0].partitions, PARTITIONS);
+	ck_assert_int_eq(logs[1].high, 0);
+	w.stream.start = START_LATEST;
+	ck_assert(source_query_logs(seen.source, logs, 2, 5000, &err));
+	ck_assert_int_eq(logs[0].start, 7);
+	w.stream.start = START_COMMITTED;
+	ck_assert(source_query_logs(seen.source, logs, 2, 5000, &err));
+	ck_assert_int_eq(logs[0].start, 0);
+	w.stream.start = START_TIMESTAMP;
+	w.stream.start_ms = INT64_C(4102444800000);
+	ck_assert(source_query_logs(seen.source, logs, 2, 5000, &err));
+	ck_assert_int_eq(logs[0].start, 7);
+
+	w.stream.start = START_COMMITTED;
+	source_commit(seen.source, seen.sps[0], 4);
+	PUMP_UNTIL(&seen, stats_get(METRIC_OFFSET_COMMITS, RESULT_OK, 0) == 1);
+	ck_assert(source_query_logs(seen.source, logs, 2, 5000, &err));
+	ck_assert_int_eq(logs[0].start, 4);
+	source_commit_now(seen.source, (struct source_partition *[]){seen.sps[0]}, (int64_t[]){6}, 1, 5000);
+	ck_assert_int_eq(stats_get(METRIC_OFFSET_COMMITS, RESULT_OK, 0), 2);
+	ck_assert(source_query_logs(seen.source, logs, 2, 5000, &err));
+	ck_assert_int_eq(logs[0].start, 6);
+
+	/* A refusal by the group is counted and nothing else. */
+	rd_kafka_mock_push_request_errors(w.cluster, 8 /* OffsetCommit */, 1,
+					  RD_KAFKA_RESP_ERR_OFFSET_METADATA_TOO_LARGE);
+	source_commit(seen.source, seen.sps[0], 7);
+	PUMP_UNTIL(&seen, stats_get(METRIC_OFFSET_COMMITS, RESULT_ERROR, 0) == 1);
+	ck_assert_int_eq(seen.fatals + seen.faults, 0);
+	close_source(&seen);
+}
+END_TEST
+
+/* An offset outside of the log is a fault, nothing is delivered, and the partition can be started again elsewhere. */
+START_TEST(test_offset_fault)
+{
+	struct seen seen;
+	produce(3, 10);
+	open_source(&seen);
+	PUMP_UNTIL(&seen, seen.assigned == PARTITIONS);
+	seen.assigned = 1;
+	start_at(&seen, 3, 999);
+	PUMP_UNTIL(&seen, seen.faults == 1);
+	ck_assert_int_eq(seen.fault, SOURCE_FAULT_OFFSET);
+	pump_for(&seen, 200 * US_PER_MS);
+	ck_assert_int_eq(seen.messages, 0);
+	ck_assert_int_eq(seen.faults, 1);
+	start_at(&seen, 3, 4);
+	PUMP_UNTIL(&seen, seen.eofs == 1);
+	ck_assert_int_eq(seen.first, 4);
+	ck_assert_int_eq(seen.messages, 6);
+	seen.assigned = PARTITIONS;
+	close_source(&seen);
+}
+END_TEST
+
+static void *produce_slowly(void *arg)
+{
+	struct timespec pause = {.tv_nsec = 30 * 1000 * 1000};
+	for (int i = 0; i < *(int *)arg; i++) {
+		nanosleep(&pause, NULL);
+		produce(0, 3);
+	}
+	return NULL;
+}
+
+/* Each message wakes a thread that waits on the descriptor alone, without a timeout that would help it out. */
+START_TEST(test_wakeup)
+{
+	struct seen seen;
+	int rounds = 30;
+	pthread_t producer;
+	open_source(&seen);
+	PUMP_UNTIL(&seen, seen.assigned == PARTITIONS);
+	start_at(&seen, 0, 0);
+	PUMP_UNTIL(&seen, seen.eofs >= 1);
+	pthread_create(&producer, NULL, produce_slowly, &rounds);
+	while (seen.messages < 3 * rounds) {
+		if (source_poll(seen.source, 1) > 0)
+			continue;
+		struct pollfd fd = {.fd = source_fd(seen.source), .events = POLLIN};
+		ck_assert_msg(poll(&fd, 1, 10000) == 1, "no wake-up after %d messages", seen.messages);
+	}
+	pthread_join(producer, NULL);
+	ck_assert_int_eq(seen.messages, 3 * rounds);
+	close_source(&seen);
+}
+END_TEST
+
+/* A second member takes its share, no partition has two owners at a time, and what comes back begins paused again. */
+START_TEST(test_two_members)
+{
+	struct seen a, b;
+	for (int32_t p = 0; p < PARTITIONS; p++)
+		produce(p, 5);
+	open_source(&a);
+	PUMP_UNTIL(&a, a.assigned == PARTITIONS);
+	for (int32_t p = 0; p < PARTITIONS; p++)
+		start_at(&a, p, 0);
+	open_source(&b);
+	int64_t end = clock_mono_us() + PATIENCE_US;
+	while (a.assigned != 2 || b.assigned != 2) {
+		ck_assert_msg(clock_mono_us() < end, "no fair share: %d and %d", a.assigned, b.assigned);
+		pump_once(&a);
+		pump_once(&b);
+		for (int32_t p = 0; p < PARTITIONS; p++)
+			ck_assert(!a.sps[p] || !b.sps[p]);
+	}
+	ck_assert_int_ge(a.revokes, 1);
+	ck_assert_int_eq(a.lost + b.lost, 0);
+	close_source(&b);
+	PUMP_UNTIL(&a, a.assigned == PARTITIONS);
+	a.messages = 0;
+	for (int32_t p = 0; p < PARTITIONS; p++)
+		produce(p, 5);
+	pump_for(&a, 300 * US_PER_MS);
+	ck_assert_int_le(a.messages, 10); /* cooperative: two partitions kept running; eager: none did */
+	for (int32_t p = 0; p < PARTITIONS; p++)
+		start_at(&a, p, 0);
+	a.messages = 0;
+	PUMP_UNTIL(&a, a.eofs >= 1);
+	close_source(&a);
+}
+END_TEST
+
+/* One message is read again without the group; where there is none, the error says so. */
+START_TEST(test_refetch)
+{
+	struct source_copy copy;
+	struct err err = {0};
+	produce(2, 5);
+	ck_assert_msg(source_refetch(&w.config, "alpha", 2, 3, 10000, &copy, &err), "%s", err.text);
+	ck_assert_uint_eq(copy.value_len, 5);
+	ck_assert_mem_eq(copy.value, "value", 5);
+	ck_assert_mem_eq(copy.key, "key", 3);
+	ck_assert_ptr_nonnull(copy.headers);
+	source_copy_free(&copy);
+	ck_assert(!source_refetch(&w.config, "alpha", 2, 5, 10000, &copy, &err));
+	ck_assert_int_eq(err.class, ERR_POISON);
+	ck_assert(!source_refetch(&w.config, "alpha", 2, 50, 10000, &copy, &err));
+	ck_assert_int_eq(err.class, ERR_POISON);
+	ck_assert_ptr_nonnull(strstr(err.text, "topic alpha partition 2 offset 50"));
+	rd_kafka_mock_broker_set_down(w.cluster, 1);
+	ck_assert(!source_refetch(&w.config, "alpha", 2, 3, 500, &copy, &err));
+	ck_assert_int_eq(err.class, ERR_RETRY);
+}
+END_TEST
+
+static void expect_refusal(const char *key, const char *value, const char *text)
+{
+	struct err err = {0};
+	struct seen seen;
+	size_t before = w.config.nkafka;
+	set_pair(key, value);
+	ck_assert_ptr_null(source_new(&w.config, &ops, &seen, &err));
+	ck_assert_int_eq(err.class, ERR_CONFIG);
+	ck_assert_msg(strstr(err.text, key) && strstr(err.text, text), "%s", err.text);
+	w.config.nkafka = before;
+}
+
+/* Settings that would break an invariant, or that this librdkafka does not know, are refused by name and with the reason. */
+START_TEST(test_refused_settings)
+{
+	expect_refusal("enable.auto.commit", "true", "after PostgreSQL has them");
+	expect_refusal("auto.offset.reset", "earliest", "must be error");
+	expect_refusal("plugin.library.paths", "/tmp/x.so", "cannot be set");
+	expect_refusal("no.such.key", "1", kafka_version());
+	expect_refusal("session.timeout.ms", "many", kafka_version());
+	if (rd_kafka_version() < 0x020a0000)
+		expect_refusal("partition.assignment.strategy", "cooperative-sticky", "4059");
+	else
+		ck_assert_str_eq(kafka_assignor(&w.config), "cooperative-sticky");
+}
+END_TEST
+
+/* check --online names what is missing, and what is there. */
+START_TEST(test_check)
+{
+	struct buf findings = {0}, facts = {0};
+	const char *topics[] = {"alpha", "^nothing-like-it"};
+	produce(0, 1);
+	ck_assert_msg(kafka_check_topics(&w.config, &findings, &facts, 10000), "%s", buf_cstr(&findings));
+	ck_assert_ptr_nonnull(strstr(buf_cstr(&facts), "topic alpha has 4 partitions"));
+	w.stream.topics = topics;
+	w.stream.ntopics = 2;
+	ck_assert(!kafka_check_topics(&w.config, &findings, NULL, 10000));
+	ck_assert_str_eq(buf_cstr(&findings), "stream.alpha: no topic matches ^nothing-like-it\n");
+	buf_free(&findings);
+	buf_free(&facts);
+}
+END_TEST
+
+static Suite *source_suite(void)
+{
+	Suite *suite = suite_create("source");
+	TCase *tc = tcase_create("source");
+	tcase_set_timeout(tc, 120);
+	tcase_add_checked_fixture(tc, world_open, world_close);
+	tcase_add_test(tc, test_refused_settings);
+	tcase_add_test(tc, test_start_and_pause);
+	tcase_add_test(tc, test_logs_and_commits);
+	tcase_add_test(tc, test_offset_fault);
+	tcase_add_test(tc, test_wakeup);
+	tcase_add_test(tc, test_two_members);
+	tcase_add_test(tc, test_refetch);
+	tcase_add_test(tc, test_check);
+	suite_add_tcase(suite, tc);
+	return suite;
+}
+
+UNIT_SUITE(source_suite)

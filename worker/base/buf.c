@@ -1,0 +1,59 @@
+/*
+ * buf.c - the slow half of buf.h: growing, formatted text, freeing.
+ *
+ * Capacity doubles from 256 bytes, so appending n bytes costs O(n). realloc may move the bytes: a pointer from buf_take() is good until the
+ * next call that may grow. One owner, no lock. Out of memory ends the process (mem.c).
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/buf.h"
+
+void buf_grow(struct buf *b, size_t more)
+{
+	size_t need;
+	if (__builtin_add_overflow(b->len, more, &need))
+		need = SIZE_MAX; /* malloc refuses it, and mem.c says so */
+	if (need <= b->cap)
+		return;
+	size_t cap = b->cap ? b->cap : 256;
+	while (cap < need)
+		cap = cap > SIZE_MAX / 2 ? need : cap * 2;
+	b->data = xrealloc(b->data, cap);
+	b->cap = cap;
+}
+
+void buf_free(struct buf *b)
+{
+	free(b->data);
+	*b = (struct buf){0};
+}
+
+void buf_printf(struct buf *b, const char *fmt, ...)
+{
+	va_list args, again;
+	va_start(args, fmt);
+	va_copy(again, args);
+	int n = vsnprintf((char *)b->data + b->len, b->cap - b->len, fmt, args);
+	va_end(args);
+	if (n > 0 && (size_t)n >= b->cap - b->len) { /* vsnprintf wants room for its NUL as well */
+		buf_grow(b, (size_t)n + 1);
+		n = vsnprintf((char *)b->data + b->len, b->cap - b->len, fmt, again);
+	}
+	va_end(again);
+	if (n > 0)
+		b->len += (size_t)n;
+}
+
+void buf_puts(struct buf *b, const char *s)
+{
+	buf_put(b, s, strlen(s));
+}
+
+const char *buf_cstr(struct buf *b)
+{
+	buf_grow(b, 1);
+	b->data[b->len] = '\0';
+	return (const char *)b->data;
+}

@@ -1,0 +1,360 @@
+/*
+ * config.c - from file, environment and command line to one struct config.
+ *
+ *   file --+                                  +-- fixed sections, by the table --+
+ *   env  --+--> settings (name, text, origin) +-- [kafka] as it stands ----------+--> checks --> struct config
+ *   --set -+    config_gather.c               +-- [stream.NAME], by the table ---+
+ *
+ * Gathering (config_gather.c) knows names, building (here) knows values: each key of the table takes its text or its default and
+ * becomes a value. At last come the checks that look at more than one value. No step stops at a mistake: all are reported
+ * together, each with its place. Checks across values run only when each value alone is right.
+ *
+ * The struct config is the head of a struct loaded, which keeps the settings for "config show". One arena owns all of it.
+ *
+ * Loaded once, before threads start; read-only afterwards. Secrets in files are not part of it: config_secret() reads them when
+ * they are needed, so that a rotated password takes effect at the next login.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/config_file.h"
+
+enum { MAX_SECRET = 64 << 10 };
+
+/* --- building: from text to values */
+
+static void store(void *base, size_t offset, const void *value, size_t size)
+{
+	memcpy((char *)base + offset, value, size);
+}
+
+/* As the config file sees it: its own folder first, then the working directory. */
+static const char *resolve_path(struct loader *ld, const char *path)
+{
+	const char *config = ld->l->config.path, *slash = config ? strrchr(config, '/') : NULL;
+	if (path[0] == '/' || !slash)
+		return path;
+	const char *beside = config_print(ld->l->arena, "%.*s/%s", (int)(slash - config), config, path);
+	return access(beside, F_OK) == 0 ? beside : path;
+}
+
+/* Splits at commas, but not within brackets, where a regex has its own. */
+static const char **split(struct arena *a, const char *text, size_t *n)
+{
+	size_t max = 1;
+	for (const char *s = text; *s; s++)
+		max += *s == ',';
+	const char **items = arena_calloc(a, max, sizeof(*items));
+	*n = 0;
+	for (const char *s = text; *s;) {
+		int depth = 0;
+		while (isspace((unsigned char)*s) || *s == ',')
+			s++;
+		const char *end = s;
+		for (; *end && (*end != ',' || depth > 0); end++)
+			depth += strchr("([{", *end) ? 1 : strchr(")]}", *end) ? -1 : 0;
+		size_t len = (size_t)(end - s);
+		while (len > 0 && isspace((unsigned char)s[len - 1]))
+			len--;
+		if (len > 0) {
+			char *item = arena_memdup(a, s, len + 1);
+			item[len] = '\0';
+			items[(*n)++] = item;
+		}
+		s = end;
+	}
+	return items;
+}
+
+static void store_number(const struct config_key *key, void *base, int64_t n)
+{
+	uint32_t u32 = (uint32_t)n;
+	double ratio = (double)n / 1e6;
+	bool on = n != 0;
+	switch (key->type) {
+	case KEY_COUNT:
+	case KEY_BYTES32:
+	case KEY_CHOICE: /* our enums have the size of an unsigned int */
+		store(base, key->offset, &u32, sizeof(u32));
+		break;
+	case KEY_BYTES:
+	case KEY_DURATION:
+		store(base, key->offset, &n, sizeof(n));
+		break;
+	case KEY_RATIO:
+		store(base, key->offset, &ratio, sizeof(ratio));
+		break;
+	case KEY_SWITCH:
+		store(base, key->offset, &on, sizeof(on));
+		break;
+	case KEY_TEXT:
+	case KEY_PATH:
+	case KEY_LIST:
+	case KEY_START:
+		break;
+	}
+}
+
+static void build_number(struct loader *ld, const struct config_key *key, void *base, const char *section,
+			 const char *text, const char *origin)
+{
+	struct buf why = {0};
+	int64_t n = 0;
+	if (config_key_parse(key, text, &n, &why))
+		store_number(key, base, n);
+	else
+		config_finding(ld, origin, "%s.%s: %s", section, key->name, buf_cstr(&why));
+	buf_free(&why);
+}
+
+static void build_start(struct loader *ld, const struct config_key *key, void *base, const char *section,
+			const char *text, const char *origin)
+{
+	int kind;
+	int64_t ms;
+	if (!config_start_parse(text, &kind, &ms))
+		config_finding(
+			ld, origin,
+			"%s.%s: \"%s\" is none of earliest, latest, committed, and no time as in 2026-01-31T12:00:00Z",
+			section, key->name, text);
+	store(base, key->offset, &kind, sizeof(kind));
+	store(base, key->count_offset, &ms, sizeof(ms));
+}
+
+static void build_key(struct loader *ld, const struct config_key *key, void *base, const char *section)
+{
+	const struct setting *s = config_setting(ld->l, section, key->name);
+	const char *text = s ? s->value : key->fallback, *origin = s ? s->origin : "default";
+	const char **list = NULL;
+	size_t n = 0;
+	if (!text)
+		return;
+	switch (key->type) {
+	case KEY_TEXT:
+	case KEY_PATH:
+		text = *text == '\0' ? NULL : key->type == KEY_PATH ? resolve_path(ld, text) : text;
+		store(base, key->offset, &text, sizeof(text));
+		break;
+	case KEY_LIST:
+		list = split(ld->l->arena, text, &n);
+		store(base, key->offset, &list, sizeof(list));
+		store(base, key->count_offset, &n, sizeof(n));
+		break;
+	case KEY_START:
+		build_start(ld, key, base, section, text, origin);
+		break;
+	case KEY_COUNT:
+	case KEY_BYTES:
+	case KEY_BYTES32:
+	case KEY_DURATION:
+	case KEY_RATIO:
+	case KEY_SWITCH:
+	case KEY_CHOICE:
+		build_number(ld, key, base, section, text, origin);
+		break;
+	}
+}
+
+static void build_kafka(struct loader *ld)
+{
+	struct config *c = &ld->l->config;
+	c->kafka = arena_calloc(ld->l->arena, ld->l->nsettings + 1, sizeof(*c->kafka));
+	for (size_t i = 0; i < ld->l->nsettings; i++) {
+		const struct setting *s = &ld->l->settings[i];
+		if (s->overridden || strcmp(s->section, "kafka") != 0)
+			continue;
+		struct config_pair *pair = &c->kafka[c->nkafka++];
+		pair->key = s->name;
+		if (config_names_file(s->name)) {
+			char *key = arena_strdup(ld->l->arena, s->name);
+			key[strlen(key) - strlen("_file")] = '\0';
+			pair->key = key;
+			pair->file = resolve_path(ld, s->value);
+		} else {
+			pair->value = s->value;
+		}
+		if (strcmp(s->name, "group.id") == 0)
+			c->group_id = s->value;
+	}
+}
+
+static void build_stream(struct loader *ld, const struct stream_section *section)
+{
+	struct stream_config *stream = &ld->l->config.streams[ld->l->config.nstreams++];
+	stream->name = section->section + strlen(STREAM_PREFIX);
+	for (const struct config_key *k = config_keys; k->section; k++) {
+		if (strcmp(k->section, "stream") != 0)
+			continue;
+		const struct setting *s = config_setting(ld->l, section->section, k->name);
+		if (k->required && (!s || *s->value == '\0'))
+			config_finding(ld, s ? s->origin : section->origin, "%s.%s: is missing; %s", section->section,
+				       k->name, k->help);
+		build_key(ld, k, stream, section->section);
+	}
+}
+
+static void build(struct loader *ld)
+{
+	struct loaded *l = ld->l;
+	for (const struct config_key *k = config_keys; k->section; k++)
+		if (strcmp(k->section, "stream") != 0)
+			build_key(ld, k, &l->config, k->section);
+	build_kafka(ld);
+	l->config.streams = arena_calloc(l->arena, l->nsections + 1, sizeof(*l->config.streams));
+	for (size_t i = 0; i < l->nsections; i++)
+		build_stream(ld, &l->sections[i]);
+}
+
+/* --- checks beyond single values */
+
+/* Where a setting was given, for findings about two of them. */
+static const char *origin_of(struct loader *ld, const char *section, const char *name)
+{
+	const struct setting *s = config_setting(ld->l, section, name);
+	return s ? s->origin : "default";
+}
+
+static void check_kafka_key(struct loader *ld, const char *name, const char *example)
+{
+	const struct setting *s = config_setting(ld->l, "kafka", name);
+	if (!s || *s->value == '\0')
+		config_finding(ld, ld->l->config.path, "kafka.%s: is missing; write it below [kafka], as in %s = %s",
+			       name, name, example);
+}
+
+static void check_complete(struct loader *ld)
+{
+	const struct config *c = &ld->l->config;
+	check_kafka_key(ld, "bootstrap.servers", "127.0.0.1:9092");
+	check_kafka_key(ld, "group.id", "memingest");
+	if (!c->pg_dsn && !c->pg_dsn_file)
+		config_finding(ld, c->path,
+			       "postgres.dsn: is missing; write it below [postgres], as in dsn = "
+			       "postgresql://user@host/database");
+	if (c->nstreams == 0)
+		config_finding(ld, c->path, "no stream: write a section [stream.NAME] with topic and schema");
+}
+
+static void check_topic(struct loader *ld, size_t stream, const char *topic)
+{
+	const struct config *c = &ld->l->config;
+	for (size_t i = 0; i < stream; i++)
+		for (size_t t = 0; t < c->streams[i].ntopics; t++)
+			if (strcmp(c->streams[i].topics[t], topic) == 0)
+				config_finding(
+					ld, origin_of(ld, ld->l->sections[stream].section, "topic"),
+					"stream.%s.topic: %s belongs to stream.%s already; a topic has one stream",
+					c->streams[stream].name, topic, c->streams[i].name);
+}
+
+static void check_streams(struct loader *ld)
+{
+	const struct config *c = &ld->l->config;
+	for (size_t i = 0; i < c->nstreams; i++) {
+		const struct stream_config *s = &c->streams[i];
+		for (size_t t = 0; t < s->ntopics; t++)
+			check_topic(ld, i, s->topics[t]);
+		if (s->format == FRAME_CONFLUENT && c->nregistry_urls == 0 && !c->registry_directory)
+			config_finding(ld, ld->l->sections[i].origin,
+				       "stream.%s.format: confluent needs schemas by id; set registry.url or "
+				       "registry.directory",
+				       s->name);
+	}
+}
+
+static void check_sizes(struct loader *ld)
+{
+	const struct config *c = &ld->l->config;
+	if (c->limits.max_row_bytes > c->batch_max_bytes)
+		config_finding(
+			ld, origin_of(ld, "limits", "max_row"),
+			"limits.max_row: a row of that size fits no batch; lower it, or raise batch.max_bytes (%s)",
+			origin_of(ld, "batch", "max_bytes"));
+	if (c->batch_memory / 2 < c->batch_max_bytes)
+		config_finding(
+			ld, origin_of(ld, "batch", "memory"),
+			"batch.memory: has to hold two batches, one that fills and one that is written; raise it, or "
+			"lower batch.max_bytes (%s)",
+			origin_of(ld, "batch", "max_bytes"));
+}
+
+static void check_registry(struct loader *ld)
+{
+	const struct config *c = &ld->l->config;
+	bool password = c->registry_password || c->registry_password_file,
+	     token = c->registry_token || c->registry_token_file;
+	if (token && (c->registry_user || password))
+		config_finding(ld, origin_of(ld, "registry", c->registry_token ? "token" : "token_file"),
+			       "registry.token: is set beside a user or password; take one of them out");
+	if (password && !c->registry_user)
+		config_finding(ld, origin_of(ld, "registry", c->registry_password ? "password" : "password_file"),
+			       "registry.password: has no registry.user");
+	if (!c->registry_cert != !c->registry_key)
+		config_finding(ld, origin_of(ld, "registry", c->registry_cert ? "cert" : "key"),
+			       "registry.cert and registry.key: one is set without the other");
+}
+
+static void check_listen(struct loader *ld)
+{
+	const char *listen = ld->l->config.http_listen, *colon = listen ? strrchr(listen, ':') : NULL;
+	if (listen && strcmp(listen, "off") == 0)
+		return;
+	char *end = NULL;
+	long port = colon && isdigit((unsigned char)colon[1]) ? strtol(colon + 1, &end, 10) : -1;
+	if (!end || *end != '\0' || port < 0 || port > 65535 || colon == listen)
+		config_finding(ld, origin_of(ld, "http", "listen"),
+			       "http.listen: \"%s\" is not HOST:PORT; write it as in 127.0.0.1:9464, or off",
+			       listen ? listen : "");
+}
+
+/* --- public */
+
+struct config *config_load(const char *path, const struct config_override *overrides, size_t noverrides,
+			   struct buf *findings, struct err *err)
+{
+	struct arena *arena = arena_new();
+	struct loaded *l = arena_calloc(arena, 1, sizeof(*l));
+	l->arena = arena;
+	l->config.path = path ? arena_strdup(arena, path) : "config";
+	struct loader ld = {.l = l, .findings = findings, .err = err};
+	config_gather(&ld, path, overrides, noverrides);
+	build(&ld);
+	check_complete(&ld);
+	if (ld.nfindings == 0) { /* else these would stumble over values that are not there */
+		check_streams(&ld);
+		check_sizes(&ld);
+		check_registry(&ld);
+		check_listen(&ld);
+	}
+	if (ld.nfindings == 0)
+		return &l->config;
+	if (ld.nfindings > 1 && err)
+		err_set(err, ERR_CONFIG, "%s (and %zu more)", err->text, ld.nfindings - 1);
+	arena_free(arena);
+	return NULL;
+}
+
+void config_free(struct config *c)
+{
+	if (c)
+		arena_free(((struct loaded *)c)->arena);
+}
+
+char *config_secret(const char *value, const char *file, struct err *err)
+{
+	if (!file)
+		return xstrdup(value ? value : "");
+	char *text = config_read_text(file, MAX_SECRET);
+	if (!text) {
+		err_set(err, ERR_RETRY, "%s: secret cannot be read: %s", file, strerror(errno));
+		return NULL;
+	}
+	size_t len = strlen(text);
+	while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == '\r')) /* editors and echo put one there */
+		text[--len] = '\0';
+	return text;
+}

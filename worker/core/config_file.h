@@ -1,0 +1,62 @@
+/* config_file.h - a config while it is loaded, and what it remembers of its origins. Private to core/config*.c. */
+#ifndef MEMINGEST_CONFIG_FILE_H
+#define MEMINGEST_CONFIG_FILE_H
+
+#include "base/arena.h"
+#include "core/config.h"
+#include "core/config_key.h"
+
+#define STREAM_PREFIX "stream."
+
+enum config_source { SOURCE_FILE, SOURCE_ENV, SOURCE_SET }; /* later ones win */
+
+/* One value that somebody gave. */
+struct setting {
+	const char *section, *name; /* "batch" "max_rows", "kafka" "group.id", "stream.memory" "topic" */
+	const char *value;
+	const char *origin; /* "memingest.ini:12", "env MEMINGEST_BATCH_MAX_ROWS", "--set" */
+	enum config_source source;
+	bool overridden; /* the other of NAME and NAME_file came from a stronger source */
+};
+
+/* A [stream.NAME] that somebody mentioned. */
+struct stream_section {
+	const char *section; /* "stream.memory" */
+	const char *origin;
+};
+
+struct loaded {
+	struct config config; /* first, so that a pointer to it is one to this */
+	struct arena *arena;  /* owns everything, this struct as well */
+	struct setting *settings;
+	size_t nsettings, cap_settings;
+	struct stream_section *sections;
+	size_t nsections, cap_sections;
+};
+
+struct loader {
+	struct loaded *l;
+	struct buf *findings; /* may be NULL */
+	struct err *err;
+	size_t nfindings;
+	/* Of the source that is being read. */
+	enum config_source source;
+	const char *origin;
+	bool skip; /* the section is unknown, and was reported */
+};
+
+void config_finding(struct loader *ld, const char *origin, const char *fmt, ...) PRINTF_LIKE(3, 4);
+char *config_print(struct arena *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+/* The text of a file, NUL-terminated; the caller frees it. NULL with errno set; a file that holds a NUL is EILSEQ. */
+char *config_read_text(const char *path, size_t max);
+
+/* Fills the settings from the file (path may be NULL), the environment and the overrides. */
+void config_gather(struct loader *ld, const char *path, const struct config_override *overrides, size_t noverrides);
+
+/* NULL if nobody gave it. */
+const struct setting *config_setting(const struct loaded *l, const char *section, const char *name);
+/* Does it end with "_file"? */
+bool config_names_file(const char *name);
+
+#endif

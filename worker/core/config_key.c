@@ -1,0 +1,447 @@
+/*
+ * config_key.c - the table of settings: the one place that knows their names, types, defaults, ranges and meaning.
+ *
+ * config.c loads by it, config_show.c prints and documents by it. A new setting is a row here and a field in config.h; min, max and
+ * fallback are texts in the same notation that a user writes, so that they are parsed by the same function and printed as they
+ * stand. Section [kafka] has no rows: it is librdkafka's, but for the keys that kafka_refusals names.
+ *
+ * Pure functions and constant data. Texts in "why" say what to write instead, without repeating a secret: no secret
+ * has a type that can be wrong.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "core/config.h"
+#include "core/config_key.h"
+
+#define C(field) offsetof(struct config, field)
+#define ST(field) offsetof(struct stream_config, field)
+
+static const char *const formats[] = {"confluent", "single-object", "raw", NULL};
+static const char *const conflicts[] = {"newer", "update", "skip", NULL};
+static const char *const log_formats[] = {"logfmt", "json", NULL};
+static const char *const log_levels[] = {"debug", "info", "warn", "error", NULL};
+
+/* clang-format off: one row, one paragraph. */
+const struct config_key config_keys[] = {
+	{"postgres", "dsn", KEY_TEXT, C(pg_dsn), .secrecy = KEY_URL,
+	 .help = "Connection string of libpq, as a URL or as key=value pairs; `sslmode` and the like belong in it."},
+	{"postgres", "dsn_file", KEY_PATH, C(pg_dsn_file),
+	 .help = "File with the connection string, instead of `dsn`."},
+	{"postgres", "password_file", KEY_PATH, C(pg_password_file),
+	 .help = "File with the password alone, read again at each login."},
+	{"postgres", "lanes", KEY_COUNT, C(lanes), .fallback = "2", .min = "1", .max = "64",
+	 .help = "Writer threads, each with one connection."},
+	{"postgres", "statement_timeout", KEY_DURATION, C(pg_statement_timeout_us), .fallback = "60s", .min = "1s",
+	 .max = "1h", .help = "How long one statement may run before PostgreSQL ends it and the batch is tried again."},
+	{"postgres", "lock_timeout", KEY_DURATION, C(pg_lock_timeout_us), .fallback = "5s", .min = "10ms", .max = "1h",
+	 .help = "How long a statement may wait for a lock before the batch is tried again."},
+	{"postgres", "connect_timeout", KEY_DURATION, C(pg_connect_timeout_us), .fallback = "5s", .min = "100ms",
+	 .max = "5m", .help = "How long one attempt to connect may take."},
+
+	{"batch", "max_rows", KEY_COUNT, C(batch_max_rows), .fallback = "5000", .min = "1", .max = "1000000",
+	 .help = "A batch is written when it has this many events."},
+	{"batch", "max_bytes", KEY_BYTES, C(batch_max_bytes), .fallback = "16MiB", .min = "64KiB", .max = "1GiB",
+	 .help = "... or this many bytes of rows,"},
+	{"batch", "max_age", KEY_DURATION, C(batch_max_age_us), .fallback = "500ms", .min = "1ms", .max = "1h",
+	 .help = "... or when its first event has waited this long."},
+	{"batch", "memory", KEY_BYTES, C(batch_memory), .fallback = "64MiB", .min = "1MiB", .max = "64GiB",
+	 .help = "Bytes of all batches together; with no room left, partitions are paused."},
+	{"batch", "retention", KEY_DURATION, C(batch_retention_us), .fallback = "7d", .min = "0", .max = "3650d",
+	 .help = "Rows of `memingest.batches` older than this are deleted; 0 keeps them."},
+
+	{"registry", "url", KEY_LIST, C(registry_urls), C(nregistry_urls), .secrecy = KEY_URL,
+	 .help = "Schema registry; several, with commas between, are tried in turn."},
+	{"registry", "user", KEY_TEXT, C(registry_user), .help = "User for basic authentication."},
+	{"registry", "password", KEY_TEXT, C(registry_password), .secrecy = KEY_SECRET, .help = "Its password."},
+	{"registry", "password_file", KEY_PATH, C(registry_password_file), .help = "File with the password."},
+	{"registry", "token", KEY_TEXT, C(registry_token), .secrecy = KEY_SECRET,
+	 .help = "Bearer token, instead of a user."},
+	{"registry", "token_file", KEY_PATH, C(registry_token_file), .help = "File with the token."},
+	{"registry", "ca", KEY_PATH, C(registry_ca),
+	 .help = "PEM file of the authorities to trust; the system's by default."},
+	{"registry", "cert", KEY_PATH, C(registry_cert), .help = "PEM file of the client's certificate."},
+	{"registry", "key", KEY_PATH, C(registry_key), .help = "PEM file of the client's key."},
+	{"registry", "timeout", KEY_DURATION, C(registry_timeout_us), .fallback = "5s", .min = "100ms", .max = "5m",
+	 .help = "How long one request may take."},
+	{"registry", "directory", KEY_PATH, C(registry_directory),
+	 .help = "Folder of schemas that needs no server: `ID.avsc` for an id, any `.avsc` for its fingerprint."},
+
+	{"limits", "max_depth", KEY_COUNT, C(limits.max_depth), .fallback = "64", .min = "1", .max = "512",
+	 .help = "Nesting of values within one event. What is over a limit becomes a dead letter."},
+	{"limits", "max_items", KEY_COUNT, C(limits.max_items), .fallback = "100000", .min = "1", .max = "100000000",
+	 .help = "Items of all arrays and maps of one event."},
+	{"limits", "max_string", KEY_BYTES32, C(limits.max_string_bytes), .fallback = "4MiB", .min = "1KiB",
+	 .max = "512MiB", .help = "One string, bytes or JSON text."},
+	{"limits", "max_row", KEY_BYTES32, C(limits.max_row_bytes), .fallback = "8MiB", .min = "1KiB", .max = "512MiB",
+	 .help = "One row as it goes to PostgreSQL."},
+	{"limits", "max_key", KEY_BYTES32, C(limits.max_key_bytes), .fallback = "2600", .min = "64", .max = "2600",
+	 .help = "The key columns of one row; PostgreSQL's indexes hold no more than about a third of a page."},
+
+	{"dlq", "max_ratio", KEY_RATIO, C(dlq_max_ratio), .fallback = "0.05", .min = "0", .max = "1",
+	 .help = "Share of dead letters above which a stream halts instead of emptying its topic into them."},
+	{"dlq", "window", KEY_COUNT, C(dlq_window), .fallback = "10000", .min = "1", .max = "100000000",
+	 .help = "Events over which that share is taken."},
+
+	{"http", "listen", KEY_TEXT, C(http_listen), .fallback = "127.0.0.1:9464",
+	 .help = "HOST:PORT for metrics and probes; port 0 takes a free one and logs it; `off` for none."},
+	{"http", "partition_metrics", KEY_SWITCH, C(http_partition_metrics), .fallback = "on",
+	 .help = "Series per partition in `/metrics`."},
+
+	{"log", "format", KEY_CHOICE, C(log_format), .fallback = "logfmt", .choices = log_formats,
+	 .help = "One line per event."},
+	{"log", "level", KEY_CHOICE, C(log_level), .fallback = "info", .choices = log_levels,
+	 .help = "The least that is logged."},
+
+	{"shutdown", "timeout", KEY_DURATION, C(shutdown_timeout_us), .fallback = "20s", .min = "0", .max = "1h",
+	 .help = "How long SIGTERM may spend on writing what was read. What is not written then is read again later."},
+
+	{"stream", "topic", KEY_LIST, ST(topics), ST(ntopics), .required = true,
+	 .help = "Topics of this stream, with commas between; `^regex` takes every topic that matches."},
+	{"stream", "start", KEY_START, ST(start), ST(start_ms), .fallback = "earliest",
+	 .help = "Where the pipeline's first start on a topic begins: `earliest`, `latest`, `committed` (what Kafka "
+		 "holds for the "
+		 "group), a time as `2026-01-31T12:00:00Z`, or milliseconds since 1970."},
+	{"stream", "schema", KEY_PATH, ST(schema), .required = true,
+	 .help = "Avro schema of the events, with its annotations."},
+	{"stream", "key_schema", KEY_PATH, ST(key_schema),
+	 .help = "Avro schema of the message keys; without it a message without value is a dead letter."},
+	{"stream", "format", KEY_CHOICE, ST(format), .fallback = "confluent", .choices = formats,
+	 .help = "Envelope of the messages."},
+	{"stream", "on_conflict", KEY_CHOICE, ST(on_conflict), .fallback = "newer", .choices = conflicts,
+	 .help = "What an event does to a row that is there: `newer` replaces older ones by version, `update` always "
+		 "replaces, `skip` "
+		 "leaves the first."},
+	{NULL},
+};
+
+#define AFTER_COMMIT "memingest commits an offset only after PostgreSQL has the events"
+#define POINTER "it is a pointer within a program and has no text"
+
+const struct kafka_refusal kafka_refusals[] = {
+	{"enable.auto.commit", "false", AFTER_COMMIT, "take it out"},
+	{"auto.commit.enable", "false", AFTER_COMMIT, "take it out"},
+	{"enable.auto.offset.store", "false", AFTER_COMMIT, "take it out"},
+	{"auto.commit.interval.ms", NULL, AFTER_COMMIT, "set batch.max_age"},
+	{"offset.store.method", "broker", "offsets live in PostgreSQL, beside the rows", "take it out"},
+	{"offset.store.path", NULL, "offsets live in PostgreSQL, beside the rows", "take it out"},
+	{"offset.store.sync.interval.ms", NULL, "offsets live in PostgreSQL, beside the rows", "take it out"},
+	{"auto.offset.reset", "error", "it would skip or repeat events without a word",
+	 "set start in [stream.NAME]; for an offset that is gone use \"memingest offsets\""},
+	{"isolation.level", "read_committed", "events of aborted transactions would be stored", "take it out"},
+	{"enable.partition.eof", "true", "memingest needs to see where a partition ends", "take it out"},
+	{"metadata.broker.list", NULL, "it is another name of bootstrap.servers", "write bootstrap.servers"},
+	{"transactional.id", NULL, "the producer is idempotent, not transactional", "take it out"},
+	{"plugin.library.paths", NULL, "it loads foreign code into the process", "take it out"},
+	{"sasl.kerberos.kinit.cmd", NULL, "it runs a shell command",
+	 "keep the ticket fresh outside (k5start), or set sasl.kerberos.keytab and principal for the default command"},
+	{"enable.sasl.oauthbearer.unsecure.jwt", "false", "it lets in tokens that nobody signed",
+	 "set sasl.oauthbearer.method=oidc with its client id and secret"},
+	{"consume.callback.max.messages", NULL, "memingest does not use that interface", "set batch.max_rows"},
+	{"opaque", NULL, POINTER, "take it out"},
+	{"default_topic_conf", NULL, POINTER, "take it out"},
+	{"interceptors", NULL, POINTER, "take it out"},
+	{"ssl_engine_callback_data", NULL, POINTER, "take it out"},
+	{"*_cb", NULL, "it is a function within a program and has no text", "take it out"},
+	{NULL},
+};
+/* clang-format on */
+
+const struct config_key *config_key_find(const char *section, const char *name)
+{
+	for (const struct config_key *k = config_keys; k->section; k++)
+		if (strcmp(k->section, section) == 0 && strcmp(k->name, name) == 0)
+			return k;
+	return NULL;
+}
+
+bool config_section_known(const char *section)
+{
+	for (const struct config_key *k = config_keys; k->section; k++)
+		if (strcmp(k->section, section) == 0)
+			return true;
+	return strcmp(section, "kafka") == 0;
+}
+
+static bool ends_with(const char *s, const char *end)
+{
+	size_t n = strlen(s), m = strlen(end);
+	return n >= m && strcmp(s + n - m, end) == 0;
+}
+
+const struct kafka_refusal *kafka_refused(const char *key, const char *value)
+{
+	for (const struct kafka_refusal *r = kafka_refusals; r->key; r++) {
+		bool same = r->key[0] == '*' ? ends_with(key, r->key + 1) : strcmp(key, r->key) == 0;
+		if (same)
+			return r->allowed && value && strcmp(value, r->allowed) == 0 ? NULL : r;
+	}
+	return NULL;
+}
+
+bool kafka_key_secret(const char *key)
+{
+	return strstr(key, "password") || strstr(key, "secret") || strstr(key, "passphrase") || strstr(key, "jaas") ||
+	       ends_with(key, "key.pem");
+}
+
+struct unit {
+	const char *name;
+	int64_t factor;
+};
+
+static const struct unit byte_units[] = {{"", 1},  {"B", 1}, {"KiB", 1LL << 10}, {"MiB", 1LL << 20}, {"GiB", 1LL << 30},
+					 {NULL, 0}};
+static const struct unit time_units[] = {{"us", 1},
+					 {"ms", US_PER_MS},
+					 {"s", US_PER_S},
+					 {"m", 60 * US_PER_S},
+					 {"h", 3600 * US_PER_S},
+					 {"d", 86400 * US_PER_S},
+					 {NULL, 0}};
+static const struct unit no_units[] = {{"", 1}, {NULL, 0}};
+
+/* "16MiB" with units. */
+static bool parse_units(const char *text, const struct unit *units, int64_t *n)
+{
+	char *end;
+	errno = 0;
+	if (!isdigit((unsigned char)text[0]))
+		return false;
+	long long value = strtoll(text, &end, 10);
+	if (errno != 0)
+		return false;
+	while (*end == ' ')
+		end++;
+	for (const struct unit *u = units; u->name; u++)
+		if (strcmp(end, u->name) == 0)
+			return !__builtin_mul_overflow((int64_t)value, u->factor, n);
+	*n = 0;
+	return *end == '\0' && value == 0; /* nothing needs no unit */
+}
+
+static bool parse_ratio(const char *text, int64_t *n)
+{
+	char *end;
+	errno = 0;
+	if (!isdigit((unsigned char)text[0]))
+		return false;
+	double value = strtod(text, &end);
+	if (errno != 0 || *end != '\0' || !(value <= 1e9))
+		return false;
+	*n = (int64_t)(value * 1e6 + 0.5);
+	return true;
+}
+
+static bool parse_switch(const char *text, int64_t *n)
+{
+	static const char *const words[][2] = {{"off", "on"}, {"false", "true"}, {"no", "yes"}, {"0", "1"}};
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		for (int on = 0; on < 2; on++)
+			if (strcmp(text, words[i][on]) == 0) {
+				*n = on;
+				return true;
+			}
+	return false;
+}
+
+static bool parse_choice(const char *const *choices, const char *text, int64_t *n)
+{
+	for (*n = 0; choices[*n]; ++*n)
+		if (strcmp(text, choices[*n]) == 0)
+			return true;
+	return false;
+}
+
+/* The number behind a text, the range not looked at. */
+static bool parse_raw(const struct config_key *key, const char *text, int64_t *n)
+{
+	switch (key->type) {
+	case KEY_COUNT:
+		return parse_units(text, no_units, n);
+	case KEY_BYTES:
+	case KEY_BYTES32:
+		return parse_units(text, byte_units, n);
+	case KEY_DURATION:
+		return parse_units(text, time_units, n);
+	case KEY_RATIO:
+		return parse_ratio(text, n);
+	case KEY_SWITCH:
+		return parse_switch(text, n);
+	case KEY_CHOICE:
+		return parse_choice(key->choices, text, n);
+	case KEY_TEXT:
+	case KEY_PATH:
+	case KEY_LIST:
+	case KEY_START:
+		break;
+	}
+	return false;
+}
+
+static void explain(const struct config_key *key, const char *text, struct buf *why)
+{
+	switch (key->type) {
+	case KEY_COUNT:
+		buf_printf(why, "\"%s\" is not a whole number; write one, as in %s", text, key->fallback);
+		break;
+	case KEY_BYTES:
+	case KEY_BYTES32:
+		buf_printf(why, "\"%s\" is not a size; write a number with KiB, MiB or GiB, as in %s", text,
+			   key->fallback);
+		break;
+	case KEY_DURATION:
+		buf_printf(why, "\"%s\" is not a duration; write a number with us, ms, s, m, h or d, as in %s", text,
+			   key->fallback);
+		break;
+	case KEY_RATIO:
+		buf_printf(why, "\"%s\" is not a share; write a number between %s and %s, as in %s", text, key->min,
+			   key->max, key->fallback);
+		break;
+	case KEY_SWITCH:
+		buf_printf(why, "\"%s\" is neither on nor off", text);
+		break;
+	case KEY_CHOICE:
+		buf_printf(why, "\"%s\" is none of", text);
+		for (size_t i = 0; key->choices[i]; i++)
+			buf_printf(why, "%s %s", i ? "," : "", key->choices[i]);
+		break;
+	case KEY_TEXT:
+	case KEY_PATH:
+	case KEY_LIST:
+	case KEY_START:
+		break;
+	}
+}
+
+bool config_key_parse(const struct config_key *key, const char *text, int64_t *n, struct buf *why)
+{
+	int64_t min, max;
+	if (!parse_raw(key, text, n)) {
+		explain(key, text, why);
+		return false;
+	}
+	if (!key->min || !parse_raw(key, key->min, &min) || !parse_raw(key, key->max, &max))
+		return true;
+	if (*n >= min && *n <= max)
+		return true;
+	buf_printf(why, "%s is out of range; write %s to %s", text, key->min, key->max);
+	return false;
+}
+
+/* Behind the seconds of an ISO 8601 time: fraction and zone. */
+static bool parse_fraction_and_zone(const char *s, int64_t *ms)
+{
+	if (*s == '.') {
+		int64_t weight = 100;
+		for (s++; isdigit((unsigned char)*s); s++, weight /= 10)
+			*ms += (*s - '0') * weight;
+	}
+	if (strcmp(s, "Z") == 0)
+		return true;
+	struct tm zone = {0};
+	const char *end = (*s == '+' || *s == '-') ? strptime(s + 1, "%H:%M", &zone) : NULL;
+	if (!end || *end != '\0')
+		return false;
+	int64_t shift = (zone.tm_hour * INT64_C(60) + zone.tm_min) * 60000;
+	*ms += *s == '+' ? -shift : shift;
+	return true;
+}
+
+static bool parse_iso(const char *text, int64_t *ms)
+{
+	struct tm tm = {0};
+	const char *s = strptime(text, "%Y-%m-%d", &tm);
+	if (!s)
+		return false;
+	bool date_only = *s == '\0';
+	if (!date_only && ((*s != 'T' && *s != ' ') || !(s = strptime(s + 1, "%H:%M:%S", &tm))))
+		return false;
+	*ms = (int64_t)timegm(&tm) * 1000;
+	return *ms >= 0 && (date_only || parse_fraction_and_zone(s, ms));
+}
+
+bool config_start_parse(const char *text, int *kind, int64_t *ms)
+{
+	static const char *const words[] = {"earliest", "latest", "committed", NULL};
+	int64_t n;
+	*ms = 0;
+	*kind = START_TIMESTAMP;
+	if (parse_choice(words, text, &n))
+		*kind = (int)n;
+	else if (parse_units(text, no_units, &n))
+		*ms = n;
+	else
+		return parse_iso(text, ms);
+	return true;
+}
+
+/* "password=" and the like, where a word of a DSN or a parameter of a URL begins; returns the length, or 0. */
+static size_t password_key(const char *s)
+{
+	static const char *const keys[] = {"password", "sslpassword"};
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		size_t n = strlen(keys[i]);
+		if (strncasecmp(s, keys[i], n) != 0)
+			continue;
+		n += strspn(s + n, " ");
+		if (s[n] == '=')
+			return n + 1 + strspn(s + n + 1, " ");
+	}
+	return 0;
+}
+
+/* Length of the value at s: quoted, or up to a blank or &. */
+static size_t password_length(const char *s)
+{
+	if (*s != '\'')
+		return strcspn(s, " &\t");
+	size_t n = 1;
+	while (s[n] && s[n] != '\'')
+		n += s[n] == '\\' && s[n + 1] ? 2 : 1;
+	return n + (s[n] == '\'');
+}
+
+/*
+ * scheme://user:PASSWORD@host, as often as it occurs. Taken is what lies between the first colon and the last @, even where the
+ * password holds characters that a URL should have escaped: better too much hidden than too little.
+ */
+static void hide_userinfo(const char *s, struct buf *out)
+{
+	for (const char *scheme; (scheme = strstr(s, "://"));) {
+		const char *user = scheme + 3, *next = strstr(user, "://");
+		size_t room = next ? (size_t)(next - user) : strlen(user);
+		const char *at = memrchr(user, '@', room);
+		const char *colon = at ? memchr(user, ':', (size_t)(at - user)) : NULL;
+		const char *end = colon ? colon + 1 : user;
+		buf_put(out, s, (size_t)(end - s));
+		if (colon)
+			buf_puts(out, "***");
+		s = colon ? at : user;
+	}
+	buf_puts(out, s);
+}
+
+void config_hide_password(const char *value, struct buf *out)
+{
+	struct buf open = {0};
+	hide_userinfo(value, &open);
+	const char *start = buf_cstr(&open);
+	for (const char *s = start; *s;) {
+		bool begins = s == start || strchr(" \t?&", s[-1]);
+		size_t key = begins ? password_key(s) : 0;
+		if (key == 0) {
+			buf_u8(out, (uint8_t)*s++);
+			continue;
+		}
+		buf_put(out, s, key);
+		buf_puts(out, "***");
+		s += key;
+		s += password_length(s);
+	}
+	buf_free(&open);
+}

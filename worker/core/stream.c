@@ -1,0 +1,198 @@
+/*
+ * stream.c - from a section [stream.NAME] to everything that handling its events takes.
+ *
+ *   config -> .avsc files -> reader schema -> table -> SQL
+ *                                         \-> plans, one per writer schema and use (value or key), made when first met
+ *
+ * All but the plans is made at start and never changes, so lanes read it without a lock. The plans are the poll thread's.
+ * A writer schema that does not resolve to ours is remembered as well, with the reason: the partition that met it pauses, and
+ * is asked about again at every message, which must not compile each time.
+ *
+ * The cache is a short array (a topic has a handful of writer schemas alive at once) whose last hit moves to the front.
+ */
+#include "core/stream.h"
+
+#include <errno.h>
+#include <regex.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- files --- */
+
+static bool read_file(const char *path, struct buf *out, struct err *err)
+{
+	FILE *f = fopen(path, "rb");
+	if (!f)
+		return err_set(err, ERR_CONFIG, "%s: %s", path, strerror(errno));
+	size_t n;
+	do {
+		buf_grow(out, 16384);
+		n = fread(out->data + out->len, 1, 16384, f);
+		out->len += n;
+	} while (n > 0 && out->len <= SCHEMA_MAX_BYTES);
+	bool ok = !ferror(f);
+	if (!ok)
+		err_set(err, ERR_CONFIG, "%s: cannot be read: %s", path, strerror(errno));
+	else if (out->len > SCHEMA_MAX_BYTES)
+		ok = err_set(err, ERR_CONFIG, "%s: longer than %d bytes, no schema", path, SCHEMA_MAX_BYTES);
+	(void)fclose(f);
+	return ok;
+}
+
+static struct schema *load_schema(const char *path, struct err *err)
+{
+	struct buf text = {0};
+	struct schema *schema = NULL;
+	if (read_file(path, &text, err)) {
+		schema = schema_parse(buf_cstr(&text), text.len, err);
+		if (!schema)
+			err_wrap(err, "%s", path);
+	}
+	buf_free(&text);
+	return schema;
+}
+
+/* --- life --- */
+
+/* The key's columns must be found in the key schema, else no tombstone could ever be applied. */
+static bool load_key_schema(struct stream *s, struct err *err)
+{
+	if (!s->config->key_schema)
+		return true;
+	s->key_reader = load_schema(s->config->key_schema, err);
+	if (!s->key_reader)
+		return false;
+	struct plan *plan = plan_new_key(s->key_reader, s->table, err);
+	if (!plan)
+		return err_wrap(err, "%s", s->config->key_schema);
+	plan_free(plan);
+	return true;
+}
+
+struct stream *stream_new(const struct config *config, size_t index, struct err *err)
+{
+	struct stream *s = xcalloc(1, sizeof(*s));
+	s->index = index;
+	s->config = &config->streams[index];
+	s->reader = load_schema(s->config->schema, err);
+	if (!s->reader)
+		goto fail;
+	s->table = table_new(s->reader, err);
+	if (!s->table) {
+		err_wrap(err, "%s", s->config->schema);
+		goto fail;
+	}
+	if (!load_key_schema(s, err))
+		goto fail;
+	s->sql = mergesql_new(s->config->name, s->table, s->config->on_conflict);
+	return s;
+fail:
+	err_wrap(err, "stream.%s", s->config->name);
+	stream_free(s);
+	return NULL;
+}
+
+void stream_free(struct stream *s)
+{
+	if (!s)
+		return;
+	for (size_t i = 0; i < s->nplans; i++) {
+		plan_free(s->plans[i].plan);
+		free(s->plans[i].error);
+	}
+	free(s->plans);
+	mergesql_free(s->sql);
+	table_free(s->table);
+	schema_free(s->key_reader);
+	schema_free(s->reader);
+	free(s);
+}
+
+/* --- plans --- */
+
+static struct stream_plan *find_plan(struct stream *s, uint64_t schema_key, bool key)
+{
+	for (size_t i = 0; i < s->nplans; i++) {
+		struct stream_plan found = s->plans[i];
+		if (found.schema != schema_key || found.key != key)
+			continue;
+		s->plans[i] = s->plans[0];
+		s->plans[0] = found;
+		return &s->plans[0];
+	}
+	return NULL;
+}
+
+bool stream_plan_cached(struct stream *s, uint64_t schema_key, bool key, const struct plan **plan, struct err *err)
+{
+	struct stream_plan *found = find_plan(s, schema_key, key);
+	if (!found)
+		return false;
+	*plan = found->plan;
+	if (!found->plan)
+		err_set(err, ERR_CONFIG, "%s", found->error);
+	return true;
+}
+
+static void remember(struct stream *s, uint64_t schema_key, bool key, struct plan *plan, const struct err *err)
+{
+	s->plans = xrealloc(s->plans, (s->nplans + 1) * sizeof(*s->plans));
+	s->plans[s->nplans++] = (struct stream_plan){
+		.schema = schema_key,
+		.key = key,
+		.plan = plan,
+		.error = plan ? NULL : xstrdup(err->text),
+	};
+}
+
+const struct plan *stream_plan(struct stream *s, uint64_t schema_key, bool key, const struct schema *writer,
+			       struct err *err)
+{
+	const struct plan *cached;
+	if (stream_plan_cached(s, schema_key, key, &cached, err))
+		return cached;
+	struct plan *plan = key ? plan_new_key(writer, s->table, err) : plan_new(writer, s->table, err);
+	if (!plan) {
+		err->class = ERR_CONFIG;
+		err_wrap(err, "stream.%s: %s schema %llu does not fit", s->config->name, key ? "key" : "writer",
+			 (unsigned long long)schema_key);
+	}
+	remember(s, schema_key, key, plan, err);
+	return plan;
+}
+
+/* --- topics --- */
+
+/* As librdkafka reads "^...": an extended POSIX expression, not anchored at the end. */
+static bool pattern_matches(const char *pattern, const char *topic)
+{
+	regex_t re;
+	if (regcomp(&re, pattern, REG_EXTENDED | REG_NOSUB) != 0)
+		return false;
+	bool match = regexec(&re, topic, 0, NULL, 0) == 0;
+	regfree(&re);
+	return match;
+}
+
+static bool names_topic(const struct stream_config *c, const char *topic, bool patterns)
+{
+	for (size_t i = 0; i < c->ntopics; i++) {
+		bool pattern = c->topics[i][0] == '^';
+		if (pattern != patterns)
+			continue;
+		if (pattern ? pattern_matches(c->topics[i], topic) : strcmp(c->topics[i], topic) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* A stream that names the topic comes before one whose pattern happens to match it. */
+struct stream *stream_for_topic(struct stream *const *streams, size_t n, const char *topic)
+{
+	for (int patterns = 0; patterns < 2; patterns++)
+		for (size_t i = 0; i < n; i++)
+			if (names_topic(streams[i]->config, topic, patterns == 1))
+				return streams[i];
+	return NULL;
+}

@@ -1,0 +1,356 @@
+/*
+ * kafka_client.c - what consumer, producer and check share of librdkafka: its configuration, its log, its version.
+ *
+ * The [kafka] section goes to librdkafka as it stands, so that every setting of the library (TLS, SASL, timeouts) can be used
+ * without a list here. Three kinds of keys are ours:
+ *
+ *   forced    a value that an invariant rests on; a user who sets another one is refused, with the reason
+ *   refused   keys that have no place in this program at all
+ *   default   a better start than the library's own; the user's value wins
+ *
+ * The program is built with the headers of librdkafka 2.0.2 and runs on whatever librdkafka.so.1 the system has. What newer
+ * libraries add is found at run time: a key by asking the library for it, a function by dlsym().
+ *
+ * Assignor: a commit during a cooperative rebalance costs the whole assignment before librdkafka 2.10.0 (issue #4059), so
+ * cooperative-sticky is the choice from 2.10 on and eager range,roundrobin before.
+ *
+ * Thread: none of its own. The log callback runs in librdkafka's threads; base/log takes lines from any thread.
+ * Failure: an error names the key and the version of the library, never the value of a secret.
+ */
+#include "io/kafka_client.h"
+
+#include <dlfcn.h>
+#include <inttypes.h>
+#include <librdkafka/rdkafka.h>
+#include <regex.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+
+#define ROLE(r) (1u << KAFKA_ROLE_##r)
+#define READERS (ROLE(CONSUMER) | ROLE(REFETCH))
+#define ALL_ROLES (READERS | ROLE(PRODUCER))
+
+#define VERSION_COOPERATIVE 0x020a0000 /* 2.10.0: librdkafka #4059 fixed */
+#define VERSION_KIP848 0x020c0000      /* 2.12.0: group.protocol=consumer is no preview any more */
+
+enum setting_kind { SETTING_DEFAULT, SETTING_FORCED };
+
+static const struct setting {
+	const char *key, *value;
+	unsigned roles;
+	enum setting_kind kind;
+	const char *why; /* of a forced value */
+} settings[] = {
+	{"client.id", "memingest", ALL_ROLES, SETTING_DEFAULT, NULL},
+	{"socket.keepalive.enable", "true", ALL_ROLES, SETTING_DEFAULT, NULL},
+	{"log.connection.close", "false", ALL_ROLES, SETTING_DEFAULT, NULL},
+	/* Telemetry pushes are of no use here and had a crash before authentication (librdkafka #5577). */
+	{"enable.metrics.push", "false", ALL_ROLES, SETTING_DEFAULT, NULL},
+	/* New partitions are found by a metadata refresh only; the library's 5 minutes are too long. */
+	{"topic.metadata.refresh.interval.ms", "30000", ALL_ROLES, SETTING_DEFAULT, NULL},
+
+	{"check.crcs", "true", READERS, SETTING_DEFAULT, NULL},
+	{"queued.min.messages", "10000", ROLE(CONSUMER), SETTING_DEFAULT, NULL},
+	{"queued.max.messages.kbytes", "32768", ROLE(CONSUMER), SETTING_DEFAULT, NULL},
+	{"fetch.message.max.bytes", "1048576", ROLE(CONSUMER), SETTING_DEFAULT, NULL},
+	{"fetch.wait.max.ms", "100", READERS, SETTING_DEFAULT, NULL},
+	/* The library's 1000 ms stall a consumer with small queues to one fetch a second (librdkafka #2879). From 2.2 on. */
+	{"fetch.queue.backoff.ms", "100", ROLE(CONSUMER), SETTING_DEFAULT, NULL},
+	{"statistics.interval.ms", "5000", ROLE(CONSUMER), SETTING_DEFAULT, NULL},
+
+	{"queued.min.messages", "1", ROLE(REFETCH), SETTING_FORCED, NULL},
+	{"statistics.interval.ms", "0", ROLE(REFETCH) | ROLE(PRODUCER), SETTING_FORCED, NULL},
+
+	{"enable.auto.commit", "false", READERS, SETTING_FORCED, "offsets are committed after PostgreSQL has them"},
+	{"enable.auto.offset.store", "false", READERS, SETTING_FORCED,
+	 "offsets are committed after PostgreSQL has them"},
+	{"auto.offset.reset", "error", READERS, SETTING_FORCED,
+	 "any other value would skip or repeat events in silence"},
+	{"enable.partition.eof", "true", READERS, SETTING_FORCED, "the end of a partition must be seen"},
+	{"isolation.level", "read_committed", READERS, SETTING_FORCED, "events of aborted transactions never happened"},
+
+	{"enable.idempotence", "true", ROLE(PRODUCER), SETTING_FORCED, "a retry must not repeat or reorder events"},
+	/* The partitioner of the Java client, so that a key goes where other producers send it. */
+	{"partitioner", "murmur2_random", ROLE(PRODUCER), SETTING_DEFAULT, NULL},
+	{"linger.ms", "5", ROLE(PRODUCER), SETTING_DEFAULT, NULL},
+	{"queue.buffering.max.messages", "200000", ROLE(PRODUCER), SETTING_DEFAULT, NULL},
+	{"queue.buffering.max.kbytes", "131072", ROLE(PRODUCER), SETTING_DEFAULT, NULL},
+};
+
+static const struct {
+	const char *key, *why;
+} refused[] = {
+	{"plugin.library.paths", "code loaded by configuration is not allowed"},
+	{"enable.sasl.oauthbearer.unsecure.jwt", "unsigned tokens are no authentication"},
+	{"auto.commit.interval.ms", "offsets are committed after PostgreSQL has them"},
+	{"offset.store.method", "offsets are kept in PostgreSQL"},
+	{"offset.store.path", "offsets are kept in PostgreSQL"},
+	{"transactional.id", "the producer is idempotent, not transactional"},
+};
+
+const char *kafka_version(void)
+{
+	return rd_kafka_version_str();
+}
+
+static const char *user_value(const struct config *config, const char *key)
+{
+	const char *value = NULL;
+	for (size_t i = 0; i < config->nkafka; i++)
+		if (strcmp(config->kafka[i].key, key) == 0)
+			value = config->kafka[i].value;
+	return value;
+}
+
+static bool knows(rd_kafka_conf_t *conf, const char *key)
+{
+	size_t size = 0;
+	return rd_kafka_conf_get(conf, key, NULL, &size) != RD_KAFKA_CONF_UNKNOWN;
+}
+
+static bool set(rd_kafka_conf_t *conf, const char *key, const char *value, struct err *err)
+{
+	char text[512];
+	if (rd_kafka_conf_set(conf, key, value, text, sizeof(text)) == RD_KAFKA_CONF_OK)
+		return true;
+	return err_set(err, ERR_CONFIG, "kafka.%s: %s (librdkafka %s)", key, text, kafka_version());
+}
+
+static bool apply_ours(rd_kafka_conf_t *conf, enum kafka_role role, enum setting_kind kind, struct err *err)
+{
+	for (size_t i = 0; i < ARRAY_LEN(settings); i++) {
+		const struct setting *s = &settings[i];
+		if (s->kind != kind || !(s->roles & (1u << role)) || !knows(conf, s->key))
+			continue;
+		if (!set(conf, s->key, s->value, err))
+			return false;
+	}
+	return true;
+}
+
+static bool may_set(const char *key, const char *value, struct err *err)
+{
+	for (size_t i = 0; i < ARRAY_LEN(refused); i++)
+		if (strcmp(key, refused[i].key) == 0)
+			return err_set(err, ERR_CONFIG, "kafka.%s cannot be set: %s", key, refused[i].why);
+	for (size_t i = 0; i < ARRAY_LEN(settings); i++) {
+		const struct setting *s = &settings[i];
+		if (s->kind == SETTING_FORCED && s->why && strcmp(key, s->key) == 0 && strcmp(value, s->value) != 0)
+			return err_set(err, ERR_CONFIG, "kafka.%s must be %s: %s", key, s->value, s->why);
+	}
+	return true;
+}
+
+static bool apply_users(rd_kafka_conf_t *conf, const struct config *config, struct err *err)
+{
+	for (size_t i = 0; i < config->nkafka; i++) {
+		const struct config_pair *pair = &config->kafka[i];
+		if (!pair->file) {
+			if (!may_set(pair->key, pair->value, err) || !set(conf, pair->key, pair->value, err))
+				return false;
+			continue;
+		}
+		char *secret = config_secret(pair->value, pair->file, err);
+		if (!secret)
+			return err_wrap(err, "kafka.%s", pair->key);
+		bool ok = may_set(pair->key, secret, err) && set(conf, pair->key, secret, err);
+		explicit_bzero(secret, strlen(secret));
+		free(secret);
+		if (!ok)
+			return false;
+	}
+	return true;
+}
+
+static bool consumer_protocol(const struct config *config)
+{
+	const char *protocol = user_value(config, "group.protocol");
+	return protocol && strcmp(protocol, "consumer") == 0;
+}
+
+const char *kafka_assignor(const struct config *config)
+{
+	const char *wanted = user_value(config, "partition.assignment.strategy");
+	if (consumer_protocol(config))
+		return "consumer protocol";
+	if (wanted)
+		return wanted;
+	return rd_kafka_version() >= VERSION_COOPERATIVE ? "cooperative-sticky" : "range,roundrobin";
+}
+
+static bool apply_assignor(rd_kafka_conf_t *conf, const struct config *config, struct err *err)
+{
+	if (consumer_protocol(config)) {
+		if (rd_kafka_version() >= VERSION_KIP848)
+			return true; /* the broker assigns; the strategy must not be set then */
+		return err_set(
+			err, ERR_CONFIG,
+			"kafka.group.protocol=consumer needs librdkafka 2.12 or later; this is %s: take it out, or "
+			"install a newer librdkafka",
+			kafka_version());
+	}
+	const char *assignor = kafka_assignor(config);
+	if (strstr(assignor, "cooperative") && rd_kafka_version() < VERSION_COOPERATIVE)
+		return err_set(
+			err, ERR_CONFIG,
+			"kafka.partition.assignment.strategy=%s is not safe with librdkafka %s: before 2.10 a commit "
+			"during a cooperative rebalance loses the assignment (librdkafka issue 4059): take it out, or "
+			"install a newer librdkafka",
+			assignor, kafka_version());
+	return set(conf, "partition.assignment.strategy", assignor, err);
+}
+
+/* Runs in any of librdkafka's threads. */
+static void on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
+{
+	(void)rk;
+	/* Keys of the other role: one [kafka] section serves consumer and producer. */
+	bool noise = strcmp(facility, "CONFWARN") == 0;
+	if (level >= 7 || noise)
+		log_debug("kafka client", F_STR("facility", facility), F_STR("text", text));
+	else if (level >= 5)
+		log_info("kafka client", F_STR("facility", facility), F_STR("text", text));
+	else if (level == 4)
+		log_warn("kafka client", F_STR("facility", facility), F_STR("text", text));
+	else
+		log_error("kafka client", F_STR("facility", facility), F_STR("text", text));
+}
+
+struct rd_kafka_conf_s *kafka_conf(const struct config *config, enum kafka_role role, struct err *err)
+{
+	rd_kafka_conf_t *conf = rd_kafka_conf_new();
+	rd_kafka_conf_set_log_cb(conf, on_log);
+	if (!apply_ours(conf, role, SETTING_DEFAULT, err) || !apply_users(conf, config, err) ||
+	    (role == KAFKA_ROLE_CONSUMER && !apply_assignor(conf, config, err)) ||
+	    !apply_ours(conf, role, SETTING_FORCED, err)) {
+		rd_kafka_conf_destroy(conf);
+		return NULL;
+	}
+	return conf;
+}
+
+bool kafka_topic_matches(const char *pattern, const char *topic)
+{
+	if (pattern[0] != '^')
+		return strcmp(pattern, topic) == 0;
+	regex_t re;
+	if (regcomp(&re, pattern, REG_EXTENDED | REG_NOSUB) != 0)
+		return false;
+	bool match = regexec(&re, topic, 0, NULL, 0) == 0;
+	regfree(&re);
+	return match;
+}
+
+enum err_class kafka_err_class(int code)
+{
+	switch (code) {
+	case RD_KAFKA_RESP_ERR_NO_ERROR:
+		return ERR_NONE;
+	case RD_KAFKA_RESP_ERR__FATAL:
+	case RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID:
+		return ERR_FATAL;
+	case RD_KAFKA_RESP_ERR__AUTHENTICATION:
+	case RD_KAFKA_RESP_ERR__SSL:
+	case RD_KAFKA_RESP_ERR__INVALID_ARG:
+	case RD_KAFKA_RESP_ERR__UNKNOWN_GROUP:
+	case RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION:
+	case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+	case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
+	case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
+	case RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED:
+		return ERR_CONFIG;
+	default:
+		return ERR_RETRY;
+	}
+}
+
+/*
+ * rd_kafka_DescribeTopics and its company, from librdkafka 2.3 on (rdkafka.h). All types are opaque pointers there.
+ */
+struct describe_api {
+	void *(*of_names)(const char **names, size_t n);
+	void (*destroy_names)(void *topics);
+	void (*describe)(rd_kafka_t *rk, const void *topics, const rd_kafka_AdminOptions_t *options,
+			 rd_kafka_queue_t *q);
+	const void *(*result)(rd_kafka_event_t *event);
+	const void **(*topics)(const void *result, size_t *n);
+	const char *(*name)(const void *topic);
+	const void *(*id)(const void *topic);
+	int64_t (*low)(const void *uuid);
+	int64_t (*high)(const void *uuid);
+};
+
+static bool describe_api_find(struct describe_api *api)
+{
+	struct {
+		const char *name;
+		void *slot;
+	} symbols[] = {
+		{"rd_kafka_TopicCollection_of_topic_names", &api->of_names},
+		{"rd_kafka_TopicCollection_destroy", &api->destroy_names},
+		{"rd_kafka_DescribeTopics", &api->describe},
+		{"rd_kafka_event_DescribeTopics_result", &api->result},
+		{"rd_kafka_DescribeTopics_result_topics", &api->topics},
+		{"rd_kafka_TopicDescription_name", &api->name},
+		{"rd_kafka_TopicDescription_topic_id", &api->id},
+		{"rd_kafka_Uuid_least_significant_bits", &api->low},
+		{"rd_kafka_Uuid_most_significant_bits", &api->high},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(symbols); i++) {
+		void *symbol = dlsym(RTLD_DEFAULT, symbols[i].name);
+		if (!symbol)
+			return false;
+		memcpy(symbols[i].slot, &symbol, sizeof(symbol));
+	}
+	return true;
+}
+
+static void uuid_text(const struct describe_api *api, const void *uuid, char text[37])
+{
+	uint64_t high = (uint64_t)api->high(uuid), low = (uint64_t)api->low(uuid);
+	if (high == 0 && low == 0)
+		return; /* a broker without topic ids */
+	snprintf(text, 37, "%08" PRIx64 "-%04" PRIx64 "-%04" PRIx64 "-%04" PRIx64 "-%012" PRIx64, high >> 32,
+		 (high >> 16) & 0xffff, high & 0xffff, low >> 48, low & UINT64_C(0xffffffffffff));
+}
+
+static void read_ids(const struct describe_api *api, rd_kafka_event_t *event, const char **names, size_t n,
+		     char (*ids)[37])
+{
+	const void *result = api->result(event);
+	if (!result)
+		return;
+	size_t found = 0;
+	const void **topics = api->topics(result, &found);
+	for (size_t t = 0; t < found; t++)
+		for (size_t i = 0; i < n; i++)
+			if (api->id(topics[t]) && strcmp(api->name(topics[t]), names[i]) == 0)
+				uuid_text(api, api->id(topics[t]), ids[i]);
+}
+
+void kafka_topic_ids(struct rd_kafka_s *rk, const char **names, size_t n, char (*ids)[37], int timeout_ms)
+{
+	struct describe_api api;
+	char text[256];
+	for (size_t i = 0; i < n; i++)
+		ids[i][0] = '\0';
+	if (n == 0 || !describe_api_find(&api))
+		return;
+
+	void *topics = api.of_names(names, n);
+	rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
+	rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(rk, RD_KAFKA_ADMIN_OP_ANY);
+	rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, text, sizeof(text));
+	api.describe(rk, topics, options, queue);
+	rd_kafka_event_t *event = rd_kafka_queue_poll(queue, timeout_ms);
+	if (event) {
+		read_ids(&api, event, names, n, ids);
+		rd_kafka_event_destroy(event);
+	}
+	rd_kafka_AdminOptions_destroy(options);
+	rd_kafka_queue_destroy(queue);
+	api.destroy_names(topics);
+}

@@ -1,0 +1,658 @@
+/*
+ * pg.c - one PostgreSQL session through libpq, the only file that includes its header.
+ *
+ * libpq's blocking calls have no deadline, so everything here is non-blocking: send, then wait in poll(2) for the socket, the
+ * abort descriptor or the deadline, whichever comes first (wait_socket). While sending we also read, or both sides could fill
+ * their buffers and wait for each other.
+ *
+ *   pg_exec         PQsendQuery ----------------------------> results until NULL
+ *   pg_copy_begin   PQsendQuery --> results ... COPY_IN
+ *   pg_copy_data       PQputCopyData, flushed
+ *   pg_copy_end        PQputCopyEnd ------------------------> results until NULL
+ *
+ * A call that runs out of time or is aborted closes the connection at once: the server notices (client_connection_check_interval)
+ * and rolls back. PQcancel is not used: it opens a second, blocking connection. Whether a COMMIT in flight took effect is then
+ * for the caller to find out from the offsets row.
+ *
+ * A failed call leaves its SQLSTATE in err->code and what to do about it in pg_last_verdict(). The error text never carries row
+ * data: DETAIL is not read, of CONTEXT only the line number, and of class 22 nothing that the server quotes.
+ *
+ * Thread: the one that owns the struct.
+ */
+#include "io/pg.h"
+
+#include <errno.h>
+#include <libpq-fe.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/stats.h"
+
+struct pg {
+	PGconn *conn;
+	int abort_fd;
+	int64_t timeout_us, deadline_us;
+	bool dead; /* timed out or aborted: the connection must not be used again */
+	enum pg_verdict verdict;
+	int64_t copy_line;
+	char detail[160];
+};
+
+struct pg_rows {
+	PGresult *res;
+};
+
+/*
+ * reliability: what each SQLSTATE asks for. The longest prefix wins; codes are from PostgreSQL's errcodes.txt. No SQLSTATE at all is a
+ * lost connection.
+ */
+static const struct {
+	const char *prefix;
+	enum pg_verdict verdict;
+} verdicts[] = {
+	{"", PG_RECONNECT},      {"08", PG_RECONNECT}, /* connection exception */
+	{"0A", PG_HALT},                               /* feature not supported */
+	{"21000", PG_BUG},                             /* a key twice in one merge: the fold is wrong */
+	{"22", PG_POISON},                             /* data exception */
+	{"22P04", PG_BUG},                             /* bad COPY file format */
+	{"23", PG_POISON},                             /* integrity constraint violation */
+	{"23505", PG_RETRY}, /* unique: ON CONFLICT raises it while CREATE INDEX CONCURRENTLY runs; poison after retries */
+	{"25", PG_BUG},      /* invalid transaction state */
+	{"25006", PG_RECONNECT}, /* read-only: a demoted primary */
+	{"25P03", PG_RECONNECT}, /* idle in transaction for too long */
+	{"25P04", PG_RECONNECT}, /* transaction timeout */
+	{"26", PG_RECONNECT},    /* prepared statement gone: a pooler in between */
+	{"28", PG_HALT},         /* invalid authorization */
+	{"3D", PG_HALT},         /* no such database */
+	{"3F", PG_HALT},         /* no such schema */
+	{"40", PG_RETRY},        /* serialization failure, deadlock */
+	{"40003", PG_RECONNECT}, /* statement completion unknown */
+	{"42", PG_HALT},         /* syntax, rights, missing table or column, wrong type */
+	{"44", PG_POISON},       /* WITH CHECK OPTION */
+	{"53", PG_DEGRADED},     /* disk full, out of memory */
+	{"53300", PG_RETRY},     /* too many connections */
+	{"54", PG_POISON},       /* program limit: index row too big */
+	{"55", PG_RETRY},        /* lock not available, object in use */
+	{"57014", PG_RETRY},     /* cancelled: a timeout of ours, or an operator */
+	{"57", PG_RECONNECT},    /* shutdown, crash recovery, starting up */
+	{"58", PG_DEGRADED},     /* I/O error */
+	{"P0", PG_POISON},       /* raised by a trigger of the user's */
+	{"XX", PG_HALT},         /* internal error, corruption */
+};
+
+enum pg_verdict pg_verdict(const char *sqlstate)
+{
+	enum pg_verdict best = PG_HALT;
+	size_t best_len = 0;
+	for (size_t i = 0; i < ARRAY_LEN(verdicts); i++) {
+		size_t len = strlen(verdicts[i].prefix);
+		bool match = len == 0 ? sqlstate[0] == '\0' : strncmp(sqlstate, verdicts[i].prefix, len) == 0;
+		if (match && len >= best_len) {
+			best = verdicts[i].verdict;
+			best_len = len;
+		}
+	}
+	return best;
+}
+
+const char *pg_verdict_name(enum pg_verdict v)
+{
+	static const char *const names[] = {
+		[PG_RETRY] = "retry", [PG_RECONNECT] = "reconnect", [PG_DEGRADED] = "degraded",
+		[PG_HALT] = "halt",   [PG_POISON] = "poison",       [PG_BUG] = "bug",
+	};
+	return names[v];
+}
+
+static enum err_class verdict_class(enum pg_verdict v)
+{
+	switch (v) {
+	case PG_RETRY:
+	case PG_RECONNECT:
+	case PG_DEGRADED:
+		return ERR_RETRY;
+	case PG_HALT:
+		return ERR_CONFIG;
+	case PG_POISON:
+		return ERR_POISON;
+	case PG_BUG:
+		return ERR_FATAL;
+	}
+	return ERR_FATAL;
+}
+
+const char *pg_library_version(void)
+{
+	static char text[16];
+	int v = PQlibVersion();
+	snprintf(text, sizeof(text), "%d.%d", v / 10000, v % 10000);
+	return text;
+}
+
+/* --- errors --- */
+
+static void trim_line(char *text)
+{
+	size_t len = strlen(text);
+	while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == ' '))
+		text[--len] = '\0';
+	for (char *p = text; *p; p++)
+		if (*p == '\n' || *p == '\t')
+			*p = ' ';
+}
+
+/* The connection is lost, or never was: libpq's own words, without a SQLSTATE. */
+static bool connection_error(struct pg *pg, const char *doing, struct err *err)
+{
+	char text[400];
+	snprintf(text, sizeof(text), "%s", PQerrorMessage(pg->conn));
+	trim_line(text);
+	pg->verdict = PG_RECONNECT;
+	pg->copy_line = 0;
+	pg->detail[0] = '\0';
+	stats_add(METRIC_POSTGRES_ERRORS, stats_sqlclass("08"), 0, 1);
+	err_set(err, ERR_RETRY, "PostgreSQL: %s: %s", doing, text[0] ? text : "connection lost");
+	return false;
+}
+
+static bool ended_early(struct pg *pg, const char *why, struct err *err)
+{
+	pg->dead = true;
+	pg->verdict = PG_RECONNECT;
+	pg->copy_line = 0;
+	pg->detail[0] = '\0';
+	return err_set(err, ERR_RETRY, "PostgreSQL: %s", why);
+}
+
+/* "COPY stage, line 17, column x: ..." gives 17. */
+static int64_t context_line(const PGresult *res)
+{
+	const char *context = PQresultErrorField(res, PG_DIAG_CONTEXT);
+	const char *line = context ? strstr(context, ", line ") : NULL;
+	if (!line || strncmp(context, "COPY ", 5) != 0)
+		return 0;
+	return strtoll(line + strlen(", line "), NULL, 10);
+}
+
+static void keep_detail(struct pg *pg, const PGresult *res)
+{
+	const char *constraint = PQresultErrorField(res, PG_DIAG_CONSTRAINT_NAME);
+	const char *column = PQresultErrorField(res, PG_DIAG_COLUMN_NAME);
+	if (constraint)
+		snprintf(pg->detail, sizeof(pg->detail), "constraint %s", constraint);
+	else if (column)
+		snprintf(pg->detail, sizeof(pg->detail), "column %s", column);
+	else
+		pg->detail[0] = '\0';
+}
+
+static bool result_error(struct pg *pg, const PGresult *res, struct err *err)
+{
+	const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+	const char *message = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
+	if (!state)
+		return connection_error(pg, "no answer", err);
+	int cut = (int)strlen(message ? message : "");
+	const char *quoted = message && strncmp(state, "22", 2) == 0 ? strstr(message, ": \"") : NULL;
+	if (quoted)
+		cut = (int)(quoted - message);
+	pg->verdict = pg_verdict(state);
+	pg->copy_line = context_line(res);
+	keep_detail(pg, res);
+	stats_add(METRIC_POSTGRES_ERRORS, stats_sqlclass(state), 0, 1);
+	err_set(err, verdict_class(pg->verdict), "PostgreSQL: %.*s (SQLSTATE %s)%s%s", cut, message ? message : "",
+		state, pg->detail[0] ? ", " : "", pg->detail);
+	snprintf(err->code, sizeof(err->code), "%s", state);
+	return false;
+}
+
+static void notice(void *ctx, const PGresult *res)
+{
+	(void)ctx;
+	const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+	const char *severity = PQresultErrorField(res, PG_DIAG_SEVERITY_NONLOCALIZED);
+	const char *message = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
+	if (severity && strcmp(severity, "WARNING") == 0)
+		log_warn("warning from PostgreSQL", F_STR("sqlstate", state), F_STR("text", message));
+}
+
+/* --- waiting --- */
+
+/* Waits until the socket can be read (or written, if want_write), the abort descriptor fires or time is up. */
+static bool wait_socket(struct pg *pg, bool want_write, const char *doing, struct err *err)
+{
+	struct pollfd fds[2] = {
+		{.fd = PQsocket(pg->conn), .events = (short)(POLLIN | (want_write ? POLLOUT : 0))},
+		{.fd = pg->abort_fd, .events = POLLIN},
+	};
+	if (fds[0].fd < 0)
+		return connection_error(pg, doing, err);
+	for (;;) {
+		int n = poll(fds, 2, clock_poll_ms(pg->deadline_us));
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (fds[1].revents)
+			return ended_early(pg, "given up on request", err);
+		if (n == 0)
+			return ended_early(pg, "no answer within the time limit, connection closed", err);
+		return true;
+	}
+}
+
+/* Sends what libpq holds, reading meanwhile. */
+static bool flush_out(struct pg *pg, struct err *err)
+{
+	int left;
+	while ((left = PQflush(pg->conn)) == 1) {
+		if (!wait_socket(pg, true, "send", err))
+			return false;
+		if (!PQconsumeInput(pg->conn))
+			return connection_error(pg, "send", err);
+	}
+	return left == 0 ? true : connection_error(pg, "send", err);
+}
+
+static bool wait_result(struct pg *pg, struct err *err)
+{
+	while (PQisBusy(pg->conn)) {
+		if (!wait_socket(pg, false, "wait", err))
+			return false;
+		if (!PQconsumeInput(pg->conn))
+			return connection_error(pg, "wait", err);
+	}
+	return true;
+}
+
+static void start_call(struct pg *pg)
+{
+	pg->deadline_us = clock_mono_us() + pg->timeout_us;
+}
+
+static int64_t affected_rows(const PGresult *res)
+{
+	const char *tuples = PQcmdTuples((PGresult *)res);
+	return tuples[0] ? strtoll(tuples, NULL, 10) : 0;
+}
+
+enum collected { COLLECTED_ALL, COLLECTED_COPY, COLLECTED_ERROR };
+
+/*
+ * Takes results until there is none left, or COPY begins. Row counts go to affected; the last result with rows goes to keep, if
+ * wanted. After an error the rest is drained, so that the session can be used on.
+ */
+static enum collected collect(struct pg *pg, int64_t *affected, size_t n, PGresult **keep, struct err *err)
+{
+	bool failed = false;
+	for (size_t i = 0;; i++) {
+		if (!wait_result(pg, failed ? &(struct err){0} : err))
+			return COLLECTED_ERROR;
+		PGresult *res = PQgetResult(pg->conn);
+		if (!res)
+			break;
+		ExecStatusType status = PQresultStatus(res);
+		if (status == PGRES_COPY_IN) {
+			PQclear(res);
+			return COLLECTED_COPY;
+		}
+		if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK && status != PGRES_EMPTY_QUERY) {
+			if (!failed)
+				result_error(pg, res, err);
+			failed = true;
+		} else if (i < n) {
+			affected[i] = affected_rows(res);
+		}
+		if (keep && status == PGRES_TUPLES_OK) {
+			PQclear(*keep);
+			*keep = res;
+		} else {
+			PQclear(res);
+		}
+	}
+	if (!failed && PQstatus(pg->conn) == CONNECTION_BAD) {
+		connection_error(pg, "wait", err);
+		failed = true;
+	}
+	return failed ? COLLECTED_ERROR : COLLECTED_ALL;
+}
+
+static bool usable(struct pg *pg, struct err *err)
+{
+	if (pg->dead)
+		return err_set(err, ERR_RETRY, "PostgreSQL: connection closed after a time limit");
+	return true;
+}
+
+static bool send_query(struct pg *pg, const char *sql, struct err *err)
+{
+	if (!usable(pg, err))
+		return false;
+	start_call(pg);
+	if (!PQsendQuery(pg->conn, sql))
+		return connection_error(pg, "send", err);
+	return flush_out(pg, err);
+}
+
+/* --- the session --- */
+
+static bool connect_wait(struct pg *pg, struct err *err)
+{
+	for (;;) {
+		switch (PQconnectPoll(pg->conn)) {
+		case PGRES_POLLING_OK:
+			return true;
+		case PGRES_POLLING_FAILED:
+			return connection_error(pg, "cannot connect", err);
+		case PGRES_POLLING_READING:
+			if (!wait_socket(pg, false, "connect", err))
+				return false;
+			break;
+		case PGRES_POLLING_WRITING:
+		case PGRES_POLLING_ACTIVE: {
+			struct pollfd fd = {.fd = PQsocket(pg->conn), .events = POLLOUT};
+			if (poll(&fd, 1, clock_poll_ms(pg->deadline_us)) == 0)
+				return ended_early(pg, "cannot connect: no answer within connect_timeout", err);
+			break;
+		}
+		}
+	}
+}
+
+/*
+ * libpq gives no SQLSTATE for a refused login, only text; these are the server's own fixed phrases, which do not change with time
+ * alone.
+ */
+static enum err_class login_class(const char *text)
+{
+	static const char *const config[] = {"password authentication failed", "no pg_hba.conf entry",
+					     "no password supplied",           "does not exist",
+					     "not permitted to log in",        "certificate verify failed",
+					     "does not match host name"};
+	for (size_t i = 0; i < ARRAY_LEN(config); i++)
+		if (strstr(text, config[i]))
+			return ERR_CONFIG;
+	return ERR_RETRY;
+}
+
+static PGconn *start_connection(const struct config *config, const char *role, struct err *err)
+{
+	char *dsn = config_secret(config->pg_dsn, config->pg_dsn_file, err);
+	if (!dsn)
+		return NULL;
+	char *password = NULL;
+	PGconn *conn = NULL;
+	if (config->pg_password_file && !(password = config_secret(NULL, config->pg_password_file, err)))
+		goto out;
+	char application[64];
+	snprintf(application, sizeof(application), "memingest/%s", role);
+	/* What comes later wins: the user's DSN over our defaults, the password file over the DSN. */
+	const char *const keys[] = {"fallback_application_name",
+				    "keepalives_idle",
+				    "keepalives_interval",
+				    "keepalives_count",
+				    "tcp_user_timeout",
+				    "target_session_attrs",
+				    "client_encoding",
+				    "dbname",
+				    password ? "password" : NULL,
+				    NULL};
+	const char *const values[] = {application, "10", "5", "3", "20000", "read-write", "UTF8", dsn, password, NULL};
+	conn = PQconnectStartParams(keys, values, 1);
+	if (!conn)
+		err_set(err, ERR_FATAL, "PostgreSQL: out of memory");
+out:
+	free(dsn);
+	free(password);
+	return conn;
+}
+
+/*
+ * Bounds for a session that may lose its client at any moment: without them a dead worker's backend would keep the offsets row
+ * locked against its successor. synchronous_commit is shown in the log, never changed.
+ */
+static bool session_settings(struct pg *pg, const struct config *config, struct err *err)
+{
+	struct buf sql = {0};
+	buf_printf(&sql,
+		   "SET statement_timeout = %lld; SET lock_timeout = %lld;"
+		   "SET idle_in_transaction_session_timeout = '10s'; SET client_connection_check_interval = '1s';"
+		   "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;"
+		   "SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET IntervalStyle = 'postgres'; SET jit = off;",
+		   (long long)(config->pg_statement_timeout_us / US_PER_MS),
+		   (long long)(config->pg_lock_timeout_us / US_PER_MS));
+	bool ok = pg_exec(pg, buf_cstr(&sql), NULL, 0, err);
+	buf_free(&sql);
+	return ok;
+}
+
+struct pg *pg_connect(const struct config *config, const char *role, int abort_fd, struct err *err)
+{
+	PGconn *conn = start_connection(config, role, err);
+	if (!conn)
+		return NULL;
+	struct pg *pg = xcalloc(1, sizeof(*pg));
+	pg->conn = conn;
+	pg->abort_fd = abort_fd;
+	pg->timeout_us = config->pg_connect_timeout_us;
+	start_call(pg);
+	PQsetNoticeReceiver(conn, notice, NULL);
+	if (PQstatus(conn) == CONNECTION_BAD) {
+		connection_error(pg, "cannot connect", err);
+		err->class = ERR_CONFIG; /* the DSN itself does not parse */
+		goto fail;
+	}
+	if (!connect_wait(pg, err)) {
+		err->class = login_class(err->text);
+		goto fail;
+	}
+	PQsetnonblocking(conn, 1);
+	if (!session_settings(pg, config, err))
+		goto fail;
+	pg->timeout_us = config->pg_statement_timeout_us + 10 * US_PER_S;
+	return pg;
+fail:
+	pg_free(pg);
+	return NULL;
+}
+
+void pg_free(struct pg *pg)
+{
+	if (!pg)
+		return;
+	PQfinish(pg->conn);
+	free(pg);
+}
+
+bool pg_ok(const struct pg *pg)
+{
+	return !pg->dead && PQstatus(pg->conn) == CONNECTION_OK;
+}
+
+bool pg_alive(struct pg *pg)
+{
+	struct pollfd fd = {.fd = PQsocket(pg->conn), .events = POLLIN};
+	if (pg_ok(pg) && poll(&fd, 1, 0) > 0 && !PQconsumeInput(pg->conn))
+		pg->dead = true;
+	return pg_ok(pg);
+}
+
+int pg_server_version(const struct pg *pg)
+{
+	return PQserverVersion(pg->conn);
+}
+
+void pg_set_timeout(struct pg *pg, int64_t timeout_us)
+{
+	pg->timeout_us = timeout_us;
+}
+
+/* --- statements --- */
+
+bool pg_exec(struct pg *pg, const char *sql, int64_t *affected, size_t n, struct err *err)
+{
+	if (!send_query(pg, sql, err))
+		return false;
+	switch (collect(pg, affected, n, NULL, err)) {
+	case COLLECTED_ALL:
+		return true;
+	case COLLECTED_COPY:
+		pg->dead = true;
+		return err_set(err, ERR_FATAL, "PostgreSQL: COPY began where none was meant");
+	case COLLECTED_ERROR:
+		return false;
+	}
+	return false;
+}
+
+struct pg_rows *pg_query(struct pg *pg, const char *sql, const char *const *params, size_t nparams, struct err *err)
+{
+	if (!usable(pg, err))
+		return NULL;
+	start_call(pg);
+	if (!PQsendQueryParams(pg->conn, sql, (int)nparams, NULL, params, NULL, NULL, 0)) {
+		connection_error(pg, "send", err);
+		return NULL;
+	}
+	if (!flush_out(pg, err))
+		return NULL;
+	struct pg_rows *rows = xcalloc(1, sizeof(*rows));
+	int64_t affected = 0;
+	if (collect(pg, &affected, 1, &rows->res, err) != COLLECTED_ALL) {
+		pg_rows_free(rows);
+		return NULL;
+	}
+	return rows;
+}
+
+size_t pg_rows_count(const struct pg_rows *rows)
+{
+	return rows->res ? (size_t)PQntuples(rows->res) : 0;
+}
+
+size_t pg_rows_columns(const struct pg_rows *rows)
+{
+	return rows->res ? (size_t)PQnfields(rows->res) : 0;
+}
+
+const char *pg_rows_name(const struct pg_rows *rows, size_t column)
+{
+	return PQfname(rows->res, (int)column);
+}
+
+const char *pg_value(const struct pg_rows *rows, size_t row, size_t column)
+{
+	if (PQgetisnull(rows->res, (int)row, (int)column))
+		return NULL;
+	return PQgetvalue(rows->res, (int)row, (int)column);
+}
+
+int64_t pg_int(const struct pg_rows *rows, size_t row, size_t column)
+{
+	const char *text = pg_value(rows, row, column);
+	return text ? strtoll(text, NULL, 10) : 0;
+}
+
+bool pg_bool(const struct pg_rows *rows, size_t row, size_t column)
+{
+	const char *text = pg_value(rows, row, column);
+	return text && text[0] == 't';
+}
+
+int64_t pg_rows_affected(const struct pg_rows *rows)
+{
+	return rows->res ? affected_rows(rows->res) : 0;
+}
+
+void pg_rows_free(struct pg_rows *rows)
+{
+	if (!rows)
+		return;
+	PQclear(rows->res);
+	free(rows);
+}
+
+/* --- COPY --- */
+
+bool pg_copy_begin(struct pg *pg, const char *sql, int64_t *affected, size_t n, struct err *err)
+{
+	if (!send_query(pg, sql, err))
+		return false;
+	switch (collect(pg, affected, n, NULL, err)) {
+	case COLLECTED_COPY:
+		return true;
+	case COLLECTED_ALL:
+		return err_set(err, ERR_FATAL, "PostgreSQL: no COPY began");
+	case COLLECTED_ERROR:
+		return false;
+	}
+	return false;
+}
+
+bool pg_copy_data(struct pg *pg, const void *data, size_t len, struct err *err)
+{
+	int rc;
+	start_call(pg);
+	while ((rc = PQputCopyData(pg->conn, data, (int)len)) == 0)
+		if (!wait_socket(pg, true, "COPY", err) || !flush_out(pg, err))
+			return false;
+	if (rc < 0)
+		return connection_error(pg, "COPY", err);
+	return flush_out(pg, err);
+}
+
+bool pg_copy_end(struct pg *pg, const char *abort_reason, struct err *err)
+{
+	int rc;
+	start_call(pg);
+	while ((rc = PQputCopyEnd(pg->conn, abort_reason)) == 0)
+		if (!wait_socket(pg, true, "COPY", err) || !flush_out(pg, err))
+			return false;
+	if (rc < 0)
+		return connection_error(pg, "COPY", err);
+	if (!flush_out(pg, err))
+		return false;
+	return collect(pg, NULL, 0, NULL, err) == COLLECTED_ALL;
+}
+
+enum pg_verdict pg_last_verdict(const struct pg *pg)
+{
+	return pg->verdict;
+}
+
+int64_t pg_last_copy_line(const struct pg *pg)
+{
+	return pg->copy_line;
+}
+
+const char *pg_last_detail(const struct pg *pg)
+{
+	return pg->detail;
+}
+
+/* --- quoting --- */
+
+static void quote(struct buf *out, const char *s, char mark)
+{
+	buf_u8(out, (uint8_t)mark);
+	for (; *s; s++) {
+		if (*s == mark)
+			buf_u8(out, (uint8_t)mark);
+		buf_u8(out, (uint8_t)*s);
+	}
+	buf_u8(out, (uint8_t)mark);
+}
+
+/* With standard_conforming_strings on (the default since 9.1), doubling the quote is all that a literal needs. */
+void pg_quote_literal(struct buf *out, const char *s)
+{
+	quote(out, s, '\'');
+}
+
+void pg_quote_ident(struct buf *out, const char *s)
+{
+	quote(out, s, '"');
+}

@@ -1,0 +1,607 @@
+/*
+ * registry.c - the cache of writer schemas, and the thread that fills it from a schema registry.
+ *
+ * A table of entries by (format, id or fingerprint), shared by two threads under one mutex. The poll thread looks up and creates
+ * entries; the registry's thread takes those that are WANTED and due, asks without holding the mutex, and puts the answer in. Then
+ * it makes the eventfd readable. No queue carries requests or answers: the table is both, so nothing can overflow, be asked twice
+ * or be answered to somebody who has gone.
+ *
+ *      registry_get()            thread takes it            200, valid schema
+ *   () -------------> WANTED --------------------> ASKED -----------------> FOUND    (for ever)
+ *                      ^  ^                         | |  40403
+ *                      |  '------- any failure -----' |'------------------> UNKNOWN  (a minute)
+ *                      |           (due later)        '-------------------> INVALID  (a minute)
+ *                      |                                 200, not usable       |
+ *                      '------------- registry_get() when that is over --------'
+ *
+ * registry_get() itself settles a WANTED entry at once when a file has it, or when there is no registry to ask.
+ *
+ * Folder before registry: what the folder of the config has needs no network. ID.avsc serves the confluent id; every .avsc, and the
+ * schema files of the streams, serve their CRC-64-AVRO fingerprint. A fingerprint that nobody knows makes us read the folder again,
+ * once a minute at most, so a schema can be added without a restart.
+ *
+ * registry_fetch.c makes one schema of the registry's answers, registry_client.c speaks HTTP.
+ *
+ * Invariants: an entry that is FOUND never changes again, so its schema is borrowed without a lock until registry_free(); an entry
+ * that is WANTED or ASKED is not evicted; at most ENTRIES_MAX entries.
+ *
+ * Failure: a registry that is down (refused, timeout, 5xx, nonsense) leaves entries WANTED, each asked again after 0.2 s, then up to
+ * 10 s, with jitter; the first answer makes all others due at once. Logged when it goes down and when it comes back, not between.
+ */
+#include "io/registry.h"
+
+#include <assert.h>
+#include <dirent.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <uthash.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "codec/schema.h"
+#include "io/registry_client.h"
+#include "io/registry_fetch.h"
+
+enum { ENTRIES_MAX = 10000 };
+
+static const int64_t REMEMBER_US = 60 * US_PER_S;
+static const int64_t BACKOFF_MIN_US = 200 * US_PER_MS;
+static const int64_t BACKOFF_MAX_US = 10 * US_PER_S;
+
+enum entry_state {
+	ENTRY_WANTED,  /* to be asked for at due_us */
+	ENTRY_ASKED,   /* the thread is at it */
+	ENTRY_FOUND,   /* schema is set, for ever */
+	ENTRY_UNKNOWN, /* nobody has it, as of now; good until due_us */
+	ENTRY_INVALID, /* error says why; good until due_us */
+	ENTRY_STATE_COUNT,
+};
+
+static const bool transitions[ENTRY_STATE_COUNT][ENTRY_STATE_COUNT] = {
+	[ENTRY_WANTED] = {[ENTRY_ASKED] = true, [ENTRY_FOUND] = true, [ENTRY_UNKNOWN] = true, [ENTRY_INVALID] = true},
+	[ENTRY_ASKED] = {[ENTRY_WANTED] = true, [ENTRY_FOUND] = true, [ENTRY_UNKNOWN] = true, [ENTRY_INVALID] = true},
+	[ENTRY_UNKNOWN] = {[ENTRY_WANTED] = true, [ENTRY_FOUND] = true},
+	[ENTRY_INVALID] = {[ENTRY_WANTED] = true, [ENTRY_FOUND] = true},
+};
+
+struct entry_key {
+	uint64_t key;
+	uint64_t format; /* wide, so that the struct has no padding: it is hashed as bytes */
+};
+
+struct entry {
+	struct entry_key key;
+	enum entry_state state;
+	int64_t due_us, backoff_us;
+	struct schema *schema; /* of FOUND; owned */
+	char *error;           /* of UNKNOWN and INVALID; owned */
+	UT_hash_handle hh;
+};
+
+struct registry {
+	const struct config *config;    /* borrowed */
+	struct registry_client *client; /* of the thread; NULL without a URL */
+	pthread_t thread;
+	int answers; /* eventfd */
+
+	pthread_mutex_t lock; /* guards what follows */
+	struct entry *entries;
+	size_t nwanted;
+
+	int64_t scanned_us;    /* poll thread: when the folder was read */
+	int64_t down_since_us; /* registry's thread: 0 while it is up */
+	uint64_t random;       /* registry's thread: of the jitter */
+};
+
+/* ---- entries; the lock is held ------------------------------------------------------------------------------------------- */
+
+static void entry_set(struct registry *r, struct entry *e, enum entry_state state, const char *error)
+{
+	assert(transitions[e->state][state]);
+	if (e->state == ENTRY_WANTED)
+		r->nwanted--;
+	if (state == ENTRY_WANTED)
+		r->nwanted++;
+	free(e->error);
+	e->error = error != NULL ? xstrdup(error) : NULL;
+	e->state = state;
+	if (state == ENTRY_UNKNOWN || state == ENTRY_INVALID)
+		e->due_us = clock_mono_us() + REMEMBER_US;
+}
+
+static void entry_found(struct registry *r, struct entry *e, struct schema *schema)
+{
+	entry_set(r, e, ENTRY_FOUND, NULL);
+	e->schema = schema;
+}
+
+static struct entry *entry_find(struct registry *r, enum frame_format format, uint64_t key)
+{
+	struct entry_key k = {.key = key, .format = (uint64_t)format};
+	struct entry *e;
+	HASH_FIND(hh, r->entries, &k, sizeof(k), e);
+	return e;
+}
+
+/* Makes room for one by dropping the answer that is over soonest. What is FOUND or asked for stays. */
+static bool evict(struct registry *r)
+{
+	struct entry *e, *next, *oldest = NULL;
+	HASH_ITER(hh, r->entries, e, next)
+	if ((e->state == ENTRY_UNKNOWN || e->state == ENTRY_INVALID) && (oldest == NULL || e->due_us < oldest->due_us))
+		oldest = e;
+	if (oldest == NULL)
+		return false;
+	HASH_DEL(r->entries, oldest);
+	free(oldest->error);
+	free(oldest);
+	return true;
+}
+
+/* A new entry, WANTED and due now. NULL when the table is full. */
+static struct entry *entry_add(struct registry *r, enum frame_format format, uint64_t key)
+{
+	if (HASH_COUNT(r->entries) >= ENTRIES_MAX && !evict(r))
+		return NULL;
+	struct entry *e = xcalloc(1, sizeof(*e));
+	e->key = (struct entry_key){.key = key, .format = (uint64_t)format};
+	e->state = ENTRY_WANTED;
+	r->nwanted++;
+	HASH_ADD(hh, r->entries, key, sizeof(e->key), e);
+	return e;
+}
+
+/* ---- files -------------------------------------------------------------------------------------------------------------- */
+
+/* The text of a schema file, which the caller frees. NULL with class CONFIG; errno is ENOENT when there is none. */
+static char *read_file(const char *path, size_t *len, struct err *err)
+{
+	FILE *f = fopen(path, "re");
+	if (f == NULL) {
+		int saved = errno;
+		err_set(err, ERR_CONFIG, "%s: %s", path, strerror(saved));
+		errno = saved;
+		return NULL;
+	}
+	char *text = xmalloc(SCHEMA_MAX_BYTES + 1);
+	*len = fread(text, 1, SCHEMA_MAX_BYTES + 1, f);
+	bool failed = ferror(f) != 0;
+	fclose(f);
+	errno = 0;
+	if (!failed && *len <= SCHEMA_MAX_BYTES)
+		return text;
+	err_set(err, ERR_CONFIG, "%s: %s", path, failed ? "cannot be read" : "is larger than 1 MiB: not a schema");
+	free(text);
+	return NULL;
+}
+
+static struct schema *read_schema(const char *path, struct err *err)
+{
+	size_t len;
+	char *text = read_file(path, &len, err);
+	if (text == NULL)
+		return NULL;
+	struct schema *schema = schema_parse(text, len, err);
+	if (schema == NULL)
+		err_wrap(err, "%s", path);
+	free(text);
+	return schema;
+}
+
+/* Remembers the schema by its fingerprint, takes it. The first of two files with the same schema serves both. */
+static void add_fingerprint(struct registry *r, struct schema *schema)
+{
+	uint64_t fingerprint = schema_fingerprint(schema);
+	pthread_mutex_lock(&r->lock);
+	struct entry *e = entry_find(r, FRAME_SINGLE_OBJECT, fingerprint);
+	if (e == NULL)
+		e = entry_add(r, FRAME_SINGLE_OBJECT, fingerprint);
+	if (e != NULL && e->state != ENTRY_FOUND) {
+		entry_found(r, e, schema);
+		schema = NULL;
+	}
+	pthread_mutex_unlock(&r->lock);
+	schema_free(schema);
+}
+
+static bool add_file(struct registry *r, const char *path, struct err *err)
+{
+	struct schema *schema = read_schema(path, err);
+	if (schema != NULL)
+		add_fingerprint(r, schema);
+	return schema != NULL;
+}
+
+static bool is_avsc(const char *name)
+{
+	size_t len = strlen(name);
+	return len > 5 && strcmp(name + len - 5, ".avsc") == 0;
+}
+
+/* Every .avsc of the folder. Goes on after a bad file; err has the first. */
+static bool scan_folder(struct registry *r, struct err *err)
+{
+	const char *folder = r->config->registry_directory;
+	r->scanned_us = clock_mono_us();
+	if (folder == NULL)
+		return true;
+	DIR *dir = opendir(folder);
+	if (dir == NULL)
+		return err_set(err, ERR_CONFIG, "registry.directory \"%s\": %s", folder, strerror(errno));
+	bool ok = true;
+	for (struct dirent *d; (d = readdir(dir)) != NULL;) {
+		if (!is_avsc(d->d_name))
+			continue;
+		struct err file_err;
+		char *path = xasprintf("%s/%s", folder, d->d_name);
+		if (!add_file(r, path, &file_err) && ok) {
+			*err = file_err;
+			ok = false;
+		}
+		free(path);
+	}
+	closedir(dir);
+	return ok;
+}
+
+static bool scan_streams(struct registry *r, struct err *err)
+{
+	for (size_t i = 0; i < r->config->nstreams; i++) {
+		const struct stream_config *s = &r->config->streams[i];
+		if (s->schema != NULL && !add_file(r, s->schema, err))
+			return false;
+		if (s->key_schema != NULL && !add_file(r, s->key_schema, err))
+			return false;
+	}
+	return true;
+}
+
+/* ---- the thread --------------------------------------------------------------------------------------------------------- */
+
+/* Between half and all of it, so that workers which saw the registry die together do not come back together. */
+static int64_t jitter(struct registry *r, int64_t us)
+{
+	r->random ^= r->random << 13;
+	r->random ^= r->random >> 7;
+	r->random ^= r->random << 17;
+	return us / 2 + (int64_t)(r->random % (uint64_t)(us / 2));
+}
+
+/* The entry to ask for now, then ASKED; or NULL and when to look again. */
+static struct entry *take_due(struct registry *r, int64_t *deadline_us)
+{
+	struct entry *first = NULL, *e, *next;
+	pthread_mutex_lock(&r->lock);
+	if (r->nwanted > 0)
+		HASH_ITER(hh, r->entries, e, next)
+	if (e->state == ENTRY_WANTED && (first == NULL || e->due_us < first->due_us))
+		first = e;
+	*deadline_us = first != NULL ? first->due_us : CLOCK_NEVER;
+	if (first != NULL && first->due_us > clock_mono_us())
+		first = NULL;
+	if (first != NULL)
+		entry_set(r, first, ENTRY_ASKED, NULL);
+	pthread_mutex_unlock(&r->lock);
+	return first;
+}
+
+static void make_all_due(struct registry *r)
+{
+	struct entry *e, *next;
+	HASH_ITER(hh, r->entries, e, next)
+	if (e->state == ENTRY_WANTED)
+		e->due_us = 0;
+}
+
+static void log_change(struct registry *r, bool up, const struct err *err)
+{
+	int64_t now = clock_mono_us();
+	if (!up && r->down_since_us == 0) {
+		r->down_since_us = now;
+		log_warn("schema registry is down: what needs a new schema waits", F_STR("error", err->text));
+	} else if (up && r->down_since_us != 0) {
+		log_info("schema registry is up again",
+			 F_REAL("down_seconds", (double)(now - r->down_since_us) / US_PER_S));
+		r->down_since_us = 0;
+	}
+}
+
+static void put_answer(struct registry *r, struct entry *e, enum registry_answer answer, struct schema *schema,
+		       const struct err *err)
+{
+	pthread_mutex_lock(&r->lock);
+	switch (answer) {
+	case REGISTRY_FOUND:
+		entry_found(r, e, schema);
+		break;
+	case REGISTRY_UNKNOWN:
+		entry_set(r, e, ENTRY_UNKNOWN, err->text);
+		break;
+	case REGISTRY_INVALID:
+		entry_set(r, e, ENTRY_INVALID, err->text);
+		break;
+	case REGISTRY_PENDING:
+		entry_set(r, e, ENTRY_WANTED, NULL);
+		e->backoff_us = e->backoff_us == 0 ? BACKOFF_MIN_US : MIN(e->backoff_us * 2, BACKOFF_MAX_US);
+		e->due_us = clock_mono_us() + jitter(r, e->backoff_us);
+		break;
+	}
+	if (answer != REGISTRY_PENDING && r->down_since_us != 0)
+		make_all_due(r);
+	pthread_mutex_unlock(&r->lock);
+}
+
+static void serve(struct registry *r, struct entry *e)
+{
+	struct schema *schema = NULL;
+	struct err err = {0};
+	enum registry_answer answer = registry_fetch(r->client, e->key.key, &schema, &err);
+	uint64_t id = e->key.key;
+	put_answer(r, e, answer, schema, &err);
+	if (registry_client_stopped(r->client))
+		return;
+	log_change(r, answer != REGISTRY_PENDING, &err);
+	if (answer == REGISTRY_PENDING)
+		return;
+	if (answer == REGISTRY_FOUND)
+		log_info("schema read from the registry", F_INT("schema_id", id));
+	else
+		log_warn("schema cannot be had from the registry", F_INT("schema_id", id), F_STR("error", err.text));
+	uint64_t one = 1;
+	ssize_t rc = write(r->answers, &one, sizeof(one));
+	(void)rc; /* fails only when the counter is full, that is, readable anyway */
+}
+
+static void *registry_main(void *arg)
+{
+	struct registry *r = arg;
+	while (!registry_client_stopped(r->client)) {
+		int64_t deadline_us;
+		struct entry *e = take_due(r, &deadline_us);
+		if (e != NULL)
+			serve(r, e);
+		else
+			registry_client_wait(r->client, deadline_us);
+	}
+	return NULL;
+}
+
+static bool start_thread(struct registry *r, struct err *err)
+{
+	r->client = registry_client_new(r->config);
+	sigset_t all, before;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	int rc = pthread_create(&r->thread, NULL, registry_main, r);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (rc == 0)
+		return true;
+	registry_client_free(r->client);
+	r->client = NULL;
+	return err_set(err, ERR_FATAL, "cannot start the schema registry's thread: %s", strerror(rc));
+}
+
+/* ---- public: the cache ---------------------------------------------------------------------------------------------------- */
+
+struct registry *registry_new(const struct config *config, struct err *err)
+{
+	struct registry *r = xcalloc(1, sizeof(*r));
+	r->config = config;
+	pthread_mutex_init(&r->lock, NULL);
+	r->random = (uint64_t)clock_mono_us() * 2654435761U ^ (uint64_t)getpid() ^ 0x9e3779b97f4a7c15U;
+	r->answers = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	bool ok = r->answers >= 0 || err_set(err, ERR_FATAL, "eventfd: %s", strerror(errno));
+	ok = ok && scan_streams(r, err) && scan_folder(r, err);
+	if (ok && config->nregistry_urls > 0)
+		ok = start_thread(r, err);
+	if (ok)
+		return r;
+	registry_free(r);
+	return NULL;
+}
+
+void registry_free(struct registry *r)
+{
+	if (r == NULL)
+		return;
+	if (r->client != NULL) {
+		registry_client_stop(r->client);
+		pthread_join(r->thread, NULL);
+		registry_client_free(r->client);
+	}
+	struct entry *e, *next;
+	HASH_ITER(hh, r->entries, e, next)
+	{
+		HASH_DEL(r->entries, e);
+		schema_free(e->schema);
+		free(e->error);
+		free(e);
+	}
+	if (r->answers >= 0)
+		close(r->answers);
+	pthread_mutex_destroy(&r->lock);
+	free(r);
+}
+
+/* ID.avsc of the folder. True when that settled the entry. */
+static bool settle_from_folder(struct registry *r, struct entry *e)
+{
+	if (r->config->registry_directory == NULL)
+		return false;
+	char *path = xasprintf("%s/%llu.avsc", r->config->registry_directory, (unsigned long long)e->key.key);
+	struct err err;
+	bool there = access(path, F_OK) == 0;
+	if (there) {
+		struct schema *schema = read_schema(path, &err);
+		if (schema != NULL)
+			entry_found(r, e, schema);
+		else
+			entry_set(r, e, ENTRY_INVALID, err.text);
+	}
+	free(path);
+	return there;
+}
+
+/* An entry that is WANTED: from the folder, or by the thread, or known to nobody. */
+static void begin(struct registry *r, struct entry *e)
+{
+	if (e->key.format == FRAME_CONFLUENT && settle_from_folder(r, e))
+		return;
+	if (e->key.format == FRAME_CONFLUENT && r->client != NULL) {
+		e->due_us = e->backoff_us = 0;
+		registry_client_wake(r->client);
+		return;
+	}
+	char text[160];
+	if (e->key.format == FRAME_CONFLUENT)
+		snprintf(text, sizeof(text), "no schema registry, and no file %llu.avsc in registry.directory",
+			 (unsigned long long)e->key.key);
+	else
+		snprintf(text, sizeof(text), "no schema file has the fingerprint %016llx",
+			 (unsigned long long)e->key.key);
+	entry_set(r, e, ENTRY_UNKNOWN, text);
+}
+
+static void rescan_if_old(struct registry *r)
+{
+	struct err err;
+	if (clock_mono_us() - r->scanned_us >= REMEMBER_US && !scan_folder(r, &err))
+		log_warn("schema file cannot be read", F_STR("error", err.text));
+}
+
+static enum registry_answer answer_of(const struct entry *e, const struct schema **schema, struct err *err)
+{
+	switch (e->state) {
+	case ENTRY_WANTED:
+	case ENTRY_ASKED:
+		return REGISTRY_PENDING;
+	case ENTRY_FOUND:
+		*schema = e->schema;
+		return REGISTRY_FOUND;
+	case ENTRY_UNKNOWN:
+		err_set(err, ERR_POISON, "%s", e->error);
+		return REGISTRY_UNKNOWN;
+	case ENTRY_INVALID:
+		err_set(err, ERR_CONFIG, "%s", e->error);
+		return REGISTRY_INVALID;
+	case ENTRY_STATE_COUNT:
+		break;
+	}
+	abort();
+}
+
+static bool known(struct registry *r, enum frame_format format, uint64_t key)
+{
+	pthread_mutex_lock(&r->lock);
+	bool found = entry_find(r, format, key) != NULL;
+	pthread_mutex_unlock(&r->lock);
+	return found;
+}
+
+enum registry_answer registry_get(struct registry *r, enum frame_format format, uint64_t key,
+				  const struct schema **schema, struct err *err)
+{
+	assert(format != FRAME_RAW); /* its schema is the stream's own */
+	enum registry_answer answer = REGISTRY_INVALID;
+	if (format == FRAME_SINGLE_OBJECT && !known(r, format, key))
+		rescan_if_old(r);
+	pthread_mutex_lock(&r->lock);
+	struct entry *e = entry_find(r, format, key);
+	bool fresh = e == NULL;
+	if (fresh)
+		e = entry_add(r, format, key);
+	else if ((e->state == ENTRY_UNKNOWN || e->state == ENTRY_INVALID) && e->due_us <= clock_mono_us()) {
+		entry_set(r, e, ENTRY_WANTED, NULL);
+		fresh = true;
+	}
+	if (fresh && e != NULL)
+		begin(r, e);
+	if (e != NULL)
+		answer = answer_of(e, schema, err);
+	else
+		err_set(err, ERR_CONFIG, "more than %d schemas in use: something makes a schema for each event",
+			ENTRIES_MAX);
+	pthread_mutex_unlock(&r->lock);
+	return answer;
+}
+
+int registry_fd(const struct registry *r)
+{
+	return r->answers;
+}
+
+void registry_ack(struct registry *r)
+{
+	uint64_t count;
+	ssize_t rc = read(r->answers, &count, sizeof(count));
+	(void)rc; /* nothing to read is fine */
+}
+
+/* ---- public: calls that wait ------------------------------------------------------------------------------------------------ */
+
+/* Asks for id 1 as the worker would: a schema, or "not found", says that address and credentials are right. */
+bool registry_ping(const struct config *config, struct err *err)
+{
+	struct registry_client *client = registry_client_new(config);
+	struct registry_reply reply;
+	bool ok = registry_client_ask(client, "/schemas/ids/1", NULL, &reply, err);
+	if (ok) {
+		if (reply.status != 200 && reply.code != REGISTRY_CODE_NO_SCHEMA)
+			ok = err_set(err, ERR_RETRY, "the schema registry answered %ld, code %lld", reply.status,
+				     (long long)reply.code);
+		json_decref(reply.json);
+	}
+	registry_client_free(client);
+	return ok;
+}
+
+static bool read_registered(const struct registry_reply *reply, uint32_t *id, struct err *err)
+{
+	const char *message = json_string_value(json_object_get(reply->json, "message"));
+	json_int_t value = json_integer_value(json_object_get(reply->json, "id"));
+	if (reply->status != 200)
+		return err_set(err, ERR_CONFIG, "the schema registry refused the schema (%ld, code %lld): %s",
+			       reply->status, (long long)reply->code, message != NULL ? message : "");
+	if (!json_is_integer(json_object_get(reply->json, "id")) || value < 0 || value > UINT32_MAX)
+		return err_set(err, ERR_RETRY, "the schema registry's answer holds no id");
+	*id = (uint32_t)value;
+	return true;
+}
+
+bool registry_register(const struct config *config, const char *subject, const char *schema_json, uint32_t *id,
+		       struct err *err)
+{
+	struct registry_client *client = registry_client_new(config);
+	char *escaped = registry_client_escape(subject);
+	char *path = xasprintf("/subjects/%s/versions", escaped);
+	json_t *body = json_pack("{s:s}", "schema", schema_json);
+	char *post = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
+	struct registry_reply reply;
+	bool ok = post != NULL ? registry_client_ask(client, path, post, &reply, err)
+			       : err_set(err, ERR_CONFIG, "the schema is not UTF-8");
+	if (ok) {
+		ok = read_registered(&reply, id, err);
+		json_decref(reply.json);
+	}
+	if (!ok)
+		err_wrap(err, "subject \"%s\"", subject);
+	free(post);
+	json_decref(body);
+	free(path);
+	free(escaped);
+	registry_client_free(client);
+	return ok;
+}
+
+const char *registry_library_version(void)
+{
+	return registry_client_version();
+}

@@ -1,0 +1,14 @@
+/* registry_fetch.h - one writer schema by id, with what it references; for registry.c alone. */
+#ifndef MEMINGEST_REGISTRY_FETCH_H
+#define MEMINGEST_REGISTRY_FETCH_H
+
+#include "io/registry.h"
+#include "io/registry_client.h"
+
+/* The registry's error code for "there is no schema of this id". */
+enum { REGISTRY_CODE_NO_SCHEMA = 40403 };
+
+/* Waits. FOUND with a new schema; otherwise err says why. */
+enum registry_answer registry_fetch(struct registry_client *client, uint64_t id, struct schema **schema, struct err *err);
+
+#endif
