@@ -34,7 +34,7 @@ $(B)/system: $(SYSTEM_OBJ) $(B)/libmemingest.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs check) $(LDLIBS)
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
+	@echo "CC $<"; $(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
 # Set-up, trying things out, tests
 JOBS ?= 2
 DEV := $${XDG_STATE_HOME:-$$HOME/.local/state}/memingest/dev

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "harness.h"
+#include "stack.h"
 
 #define TIMEOUT_MS 20000
 
@@ -164,17 +164,18 @@ void broker_watermarks(const char *topic, int32_t partition, int64_t *low, int64
 		      rd_kafka_err2str(error));
 }
 
-int64_t broker_committed(const char *group, const char *topic, int32_t partition)
+void broker_committed(const char *group, const char *topic, int64_t *offsets, int n)
 {
 	rd_kafka_t *rk = reader_new(group);
-	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-	rd_kafka_topic_partition_list_add(list, topic, partition);
+	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(n);
+	for (int i = 0; i < n; i++)
+		rd_kafka_topic_partition_list_add(list, topic, i);
 	rd_kafka_resp_err_t error = rd_kafka_committed(rk, list, TIMEOUT_MS);
 	ck_assert_msg(error == RD_KAFKA_RESP_ERR_NO_ERROR, "committed of %s: %s", group, rd_kafka_err2str(error));
-	int64_t offset = list->elems[0].offset;
+	for (int i = 0; i < n; i++)
+		offsets[i] = list->elems[i].offset < 0 ? -1 : list->elems[i].offset;
 	rd_kafka_topic_partition_list_destroy(list);
 	rd_kafka_destroy(rk);
-	return offset < 0 ? -1 : offset;
 }
 
 /* --- writing --- */
@@ -266,7 +267,7 @@ static void read_partition(rd_kafka_t *rk, const char *topic, int32_t partition,
 		ck_assert_msg(clock_mono_us() < deadline, "reading %s/%d takes too long", topic, partition);
 		if (!m)
 			continue;
-		end = m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF;
+		end = m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF && m->partition == partition;
 		ck_assert_msg(end || m->err == RD_KAFKA_RESP_ERR_NO_ERROR, "reading %s/%d: %s", topic, partition,
 			      rd_kafka_message_errstr(m));
 		if (!end)

@@ -16,8 +16,8 @@ void broker_add_partitions(const char *topic, int partitions);
 void broker_delete_records(const char *topic, int32_t partition, int64_t before);
 int broker_partitions(const char *topic);
 void broker_watermarks(const char *topic, int32_t partition, int64_t *low, int64_t *high);
-/* The group's committed offset, or -1 if there is none. */
-int64_t broker_committed(const char *group, const char *topic, int32_t partition);
+/* The group's committed offsets of partitions 0 to n - 1; -1 where there is none. */
+void broker_committed(const char *group, const char *topic, int64_t *offsets, int n);
 
 /*
  * Queues one message, in order per partition; broker_flush() waits until all are in the log. A slice with data NULL is a null key

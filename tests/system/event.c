@@ -22,6 +22,7 @@ struct codec {
 	struct slice in;
 	struct buf *out;
 	int depth;
+	bool bad_text;
 };
 
 static json_t *read_value(struct codec *c, json_t *type);
@@ -150,7 +151,11 @@ static json_t *read_string(struct codec *c, bool text)
 	const uint8_t *p;
 	if (!read_long(c, &n) || n < 0 || !read_bytes(c, (size_t)n, &p))
 		return NULL;
-	return text ? json_stringn((const char *)p, (size_t)n) : latin1(p, (size_t)n);
+	json_t *s = text ? json_stringn((const char *)p, (size_t)n) : latin1(p, (size_t)n);
+	if (s)
+		return s;
+	c->bad_text = true;
+	return json_string("");
 }
 
 static json_t *read_real(struct codec *c, bool wide)
@@ -272,10 +277,11 @@ static json_t *read_value(struct codec *c, json_t *type)
 	return v;
 }
 
-json_t *event_decode(json_t *schema, struct slice body)
+json_t *event_decode(json_t *schema, struct slice body, bool *bad_text)
 {
 	struct codec c = {.root = schema, .in = body};
 	json_t *v = read_value(&c, schema);
+	*bad_text = c.bad_text;
 	if (v && c.in.len > 0) {
 		json_decref(v);
 		v = NULL;

@@ -1,7 +1,8 @@
 /*
  * test_source.c - the consumer against librdkafka's mock cluster: who is handed what, when, and from where.
  *
- * The mock holds a new group back for three seconds, so each test that joins one takes that long.
+ * The mock holds a new group back for three seconds, so each test that joins one takes that long. Its brokers come and go
+ * with each test: the log level is set so that this is not told.
  */
 #include <librdkafka/rdkafka.h>
 #include <librdkafka/rdkafka_mock.h>
@@ -64,6 +65,8 @@ static void world_open(void)
 	set_pair("bootstrap.servers", rd_kafka_mock_cluster_bootstraps(w.cluster));
 	set_pair("group.id", "unit");
 	set_pair("statistics.interval.ms", "200");
+	set_pair("session.timeout.ms", "3000"); /* the mock waits nearly as long in each further rebalance */
+	set_pair("heartbeat.interval.ms", "200");
 }
 
 static void world_close(void)
@@ -221,122 +224,109 @@ static void start_at(struct seen *seen, int32_t partition, int64_t offset)
  * A partition delivers nothing before source_start(), then exactly from the offset given, in order, to the end; nothing while it
  * is paused, though more is there; and goes on where it is told, also backwards.
  */
-START_TEST(test_start_and_pause)
+static void check_start_and_pause(struct seen *one)
 {
-	struct seen seen;
 	produce(1, 10);
-	open_source(&seen);
-	PUMP_UNTIL(&seen, seen.assigned == PARTITIONS);
-	ck_assert(source_joined(seen.source));
-	pump_for(&seen, 400 * US_PER_MS);
-	ck_assert_int_eq(seen.messages, 0);
-	ck_assert_int_eq(seen.eofs, 0);
+	ck_assert(source_joined(one->source));
+	pump_for(one, 400 * US_PER_MS);
+	ck_assert_int_eq(one->messages, 0);
+	ck_assert_int_eq(one->eofs, 0);
 
-	seen.assigned = 1; /* from here on one partition delivers: order is checked */
-	start_at(&seen, 1, 5);
-	PUMP_UNTIL(&seen, seen.eofs == 1);
-	ck_assert_int_eq(seen.first, 5);
-	ck_assert_int_eq(seen.messages, 5);
-	ck_assert_int_eq(seen.eof_offset, 10);
-	ck_assert_int_eq(source_high_watermark(seen.source, seen.sps[1]), 10);
+	one->assigned = 1; /* from here on one partition delivers: order is checked */
+	start_at(one, 1, 5);
+	PUMP_UNTIL(one, one->eofs == 1);
+	ck_assert_int_eq(one->first, 5);
+	ck_assert_int_eq(one->messages, 5);
+	ck_assert_int_eq(one->eof_offset, 10);
+	ck_assert_int_eq(source_high_watermark(one->source, one->sps[1]), 10);
 
-	source_pause(seen.source, seen.sps[1]);
+	source_pause(one->source, one->sps[1]);
 	produce(1, 10);
-	pump_for(&seen, 300 * US_PER_MS);
-	ck_assert_int_eq(seen.messages, 5);
+	pump_for(one, 300 * US_PER_MS);
+	ck_assert_int_eq(one->messages, 5);
 
-	start_at(&seen, 1, 2);
-	PUMP_UNTIL(&seen, seen.messages == 18);
-	ck_assert_int_eq(seen.first, 2);
-	ck_assert_int_eq(seen.last, 19);
-	ck_assert_int_eq(seen.unordered, 0);
-	ck_assert_int_eq(seen.faults, 0);
+	start_at(one, 1, 2);
+	PUMP_UNTIL(one, one->messages == 18);
+	ck_assert_int_eq(one->first, 2);
+	ck_assert_int_eq(one->last, 19);
+	ck_assert_int_eq(one->unordered, 0);
+	ck_assert_int_eq(one->faults, 0);
 
 	/* While it runs: what was fetched for the old place must not come. */
-	start_at(&seen, 1, 0);
-	PUMP_UNTIL(&seen, seen.messages == 20);
-	ck_assert_int_eq(seen.first, 0);
-	ck_assert_int_eq(seen.unordered, 0);
+	start_at(one, 1, 0);
+	PUMP_UNTIL(one, one->messages == 20);
+	ck_assert_int_eq(one->first, 0);
+	ck_assert_int_eq(one->unordered, 0);
 
-	ck_assert_str_eq(seen.headers, "{\"trace\":[\"abc\",\"base64:/wE=\"]}");
-	seen.assigned = PARTITIONS;
-	close_source(&seen);
+	ck_assert_str_eq(one->headers, "{\"trace\":[\"abc\",\"base64:/wE=\"]}");
+	source_pause(one->source, one->sps[1]);
+	one->assigned = PARTITIONS;
 }
-END_TEST
 
 /* low, high and each kind of start are what the log holds; a commit is read back as "committed". */
-START_TEST(test_logs_and_commits)
+static void check_logs_and_commits(struct seen *one)
 {
-	struct seen seen;
 	struct err err = {0};
 	struct source_log logs[2];
 	produce(0, 7);
 	stats_init(NULL, 0, NULL, 0);
-	open_source(&seen);
-	PUMP_UNTIL(&seen, seen.assigned == PARTITIONS);
-	logs[0].sp = seen.sps[0];
-	logs[1].sp = seen.sps[2];
+	logs[0].sp = one->sps[0];
+	logs[1].sp = one->sps[2];
 
 	w.stream.start = START_EARLIEST;
-	ck_assert_msg(source_query_logs(seen.source, logs, 2, 5000, &err), "%s", err.text);
+	ck_assert_msg(source_query_logs(one->source, logs, 2, 5000, &err), "%s", err.text);
 	ck_assert_int_eq(logs[0].low, 0);
 	ck_assert_int_eq(logs[0].high, 7);
 	ck_assert_int_eq(logs[0].start, 0);
 	ck_assert_int_eq(logs[0].partitions, PARTITIONS);
 	ck_assert_int_eq(logs[1].high, 0);
 	w.stream.start = START_LATEST;
-	ck_assert(source_query_logs(seen.source, logs, 2, 5000, &err));
+	ck_assert(source_query_logs(one->source, logs, 2, 5000, &err));
 	ck_assert_int_eq(logs[0].start, 7);
 	w.stream.start = START_COMMITTED;
-	ck_assert(source_query_logs(seen.source, logs, 2, 5000, &err));
+	ck_assert(source_query_logs(one->source, logs, 2, 5000, &err));
 	ck_assert_int_eq(logs[0].start, 0);
 	w.stream.start = START_TIMESTAMP;
 	w.stream.start_ms = INT64_C(4102444800000);
-	ck_assert(source_query_logs(seen.source, logs, 2, 5000, &err));
+	ck_assert(source_query_logs(one->source, logs, 2, 5000, &err));
 	ck_assert_int_eq(logs[0].start, 7);
 
 	w.stream.start = START_COMMITTED;
-	source_commit(seen.source, seen.sps[0], 4);
-	PUMP_UNTIL(&seen, stats_get(METRIC_OFFSET_COMMITS, RESULT_OK, 0) == 1);
-	ck_assert(source_query_logs(seen.source, logs, 2, 5000, &err));
+	source_commit(one->source, one->sps[0], 4);
+	PUMP_UNTIL(one, stats_get(METRIC_OFFSET_COMMITS, RESULT_OK, 0) == 1);
+	ck_assert(source_query_logs(one->source, logs, 2, 5000, &err));
 	ck_assert_int_eq(logs[0].start, 4);
-	source_commit_now(seen.source, (struct source_partition *[]){seen.sps[0]}, (int64_t[]){6}, 1, 5000);
+	source_commit_now(one->source, (struct source_partition *[]){one->sps[0]}, (int64_t[]){6}, 1, 5000);
 	ck_assert_int_eq(stats_get(METRIC_OFFSET_COMMITS, RESULT_OK, 0), 2);
-	ck_assert(source_query_logs(seen.source, logs, 2, 5000, &err));
+	ck_assert(source_query_logs(one->source, logs, 2, 5000, &err));
 	ck_assert_int_eq(logs[0].start, 6);
 
 	/* A refusal by the group is counted and nothing else. */
 	rd_kafka_mock_push_request_errors(w.cluster, 8 /* OffsetCommit */, 1,
 					  RD_KAFKA_RESP_ERR_OFFSET_METADATA_TOO_LARGE);
-	source_commit(seen.source, seen.sps[0], 7);
-	PUMP_UNTIL(&seen, stats_get(METRIC_OFFSET_COMMITS, RESULT_ERROR, 0) == 1);
-	ck_assert_int_eq(seen.fatals + seen.faults, 0);
-	close_source(&seen);
+	source_commit(one->source, one->sps[0], 7);
+	PUMP_UNTIL(one, stats_get(METRIC_OFFSET_COMMITS, RESULT_ERROR, 0) == 1);
+	ck_assert_int_eq(one->fatals + one->faults, 0);
 }
-END_TEST
 
 /* An offset outside of the log is a fault, nothing is delivered, and the partition can be started again elsewhere. */
-START_TEST(test_offset_fault)
+static void check_offset_fault(struct seen *one)
 {
-	struct seen seen;
 	produce(3, 10);
-	open_source(&seen);
-	PUMP_UNTIL(&seen, seen.assigned == PARTITIONS);
-	seen.assigned = 1;
-	start_at(&seen, 3, 999);
-	PUMP_UNTIL(&seen, seen.faults == 1);
-	ck_assert_int_eq(seen.fault, SOURCE_FAULT_OFFSET);
-	pump_for(&seen, 200 * US_PER_MS);
-	ck_assert_int_eq(seen.messages, 0);
-	ck_assert_int_eq(seen.faults, 1);
-	start_at(&seen, 3, 4);
-	PUMP_UNTIL(&seen, seen.eofs == 1);
-	ck_assert_int_eq(seen.first, 4);
-	ck_assert_int_eq(seen.messages, 6);
-	seen.assigned = PARTITIONS;
-	close_source(&seen);
+	one->assigned = 1;
+	start_at(one, 3, 999);
+	PUMP_UNTIL(one, one->faults == 1);
+	ck_assert_int_eq(one->fault, SOURCE_FAULT_OFFSET);
+	pump_for(one, 200 * US_PER_MS);
+	ck_assert_int_eq(one->messages, 0);
+	ck_assert_int_eq(one->faults, 1);
+	start_at(one, 3, 4);
+	PUMP_UNTIL(one, one->eofs == 1);
+	ck_assert_int_eq(one->first, 4);
+	ck_assert_int_eq(one->messages, 6);
+	source_pause(one->source, one->sps[3]);
+	one->assigned = PARTITIONS;
 }
-END_TEST
 
 static void *produce_slowly(void *arg)
 {
@@ -349,25 +339,35 @@ static void *produce_slowly(void *arg)
 }
 
 /* Each message wakes a thread that waits on the descriptor alone, without a timeout that would help it out. */
-START_TEST(test_wakeup)
+static void check_wakeup(struct seen *one)
 {
-	struct seen seen;
 	int rounds = 30;
 	pthread_t producer;
-	open_source(&seen);
-	PUMP_UNTIL(&seen, seen.assigned == PARTITIONS);
-	start_at(&seen, 0, 0);
-	PUMP_UNTIL(&seen, seen.eofs >= 1);
+	start_at(one, 0, 0);
+	PUMP_UNTIL(one, one->eofs >= 1);
+	one->messages = 0;
 	pthread_create(&producer, NULL, produce_slowly, &rounds);
-	while (seen.messages < 3 * rounds) {
-		if (source_poll(seen.source, 1) > 0)
+	while (one->messages < 3 * rounds) {
+		if (source_poll(one->source, 1) > 0)
 			continue;
-		struct pollfd fd = {.fd = source_fd(seen.source), .events = POLLIN};
-		ck_assert_msg(poll(&fd, 1, 10000) == 1, "no wake-up after %d messages", seen.messages);
+		struct pollfd fd = {.fd = source_fd(one->source), .events = POLLIN};
+		ck_assert_msg(poll(&fd, 1, 10000) == 1, "no wake-up after %d messages", one->messages);
 	}
 	pthread_join(producer, NULL);
-	ck_assert_int_eq(seen.messages, 3 * rounds);
-	close_source(&seen);
+	ck_assert_int_eq(one->messages, 3 * rounds);
+}
+
+/* One member, once through everything that it does. */
+START_TEST(test_one_member)
+{
+	struct seen one;
+	open_source(&one);
+	PUMP_UNTIL(&one, one.assigned == PARTITIONS);
+	check_start_and_pause(&one);
+	check_logs_and_commits(&one);
+	check_offset_fault(&one);
+	check_wakeup(&one);
+	close_source(&one);
 }
 END_TEST
 
@@ -481,10 +481,7 @@ static Suite *source_suite(void)
 	tcase_set_timeout(tc, 120);
 	tcase_add_checked_fixture(tc, world_open, world_close);
 	tcase_add_test(tc, test_refused_settings);
-	tcase_add_test(tc, test_start_and_pause);
-	tcase_add_test(tc, test_logs_and_commits);
-	tcase_add_test(tc, test_offset_fault);
-	tcase_add_test(tc, test_wakeup);
+	tcase_add_test(tc, test_one_member);
 	tcase_add_test(tc, test_two_members);
 	tcase_add_test(tc, test_refetch);
 	tcase_add_test(tc, test_check);

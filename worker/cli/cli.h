@@ -32,7 +32,7 @@ struct cli {
 	int argc;                    /* positional arguments after the options */
 	char **argv;
 	bool json, color, terminal;
-	void *parsed;                /* of main.c */
+	void *parsed; /* of cli.c */
 };
 
 const char *cli_option(const struct cli *cli, const char *name, const char *fallback); /* value of --name */
@@ -53,5 +53,22 @@ extern const struct command command_run, command_check, command_migrate, command
 
 /* Prints "memingest: text" in red on a terminal, returns code. */
 int cli_fail(enum exit_code code, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+/*
+ * For a command with actions, as in "offsets show": complains about the action (NULL: none was given), names the nearest of
+ * choices (ends with NULL) and returns EXIT_USAGE.
+ */
+int cli_unknown(const char *command, const char *action, const char *const *choices);
+
+/*
+ * For commands that do not always want a config, or want to report its mistakes in their own way. Both read the file that -c,
+ * $MEMINGEST_CONFIG or ./memingest.ini names, with --set applied, and keep the result in cli->config, freed at the end.
+ * cli_load_config() hands the findings over; cli_need_config() prints them, and the command returns EXIT_CONFIG.
+ */
+MUST_CHECK bool cli_load_config(struct cli *cli, struct buf *findings, struct err *err);
+MUST_CHECK bool cli_need_config(struct cli *cli);
+
+/* All that main() does. commands ends with NULL. Returns the exit code. */
+int cli_main(const struct command *const *commands, int argc, char **argv);
 
 #endif

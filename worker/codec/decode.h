@@ -29,7 +29,8 @@ enum record_op { RECORD_UPSERT, RECORD_DELETE };
 struct record {
 	enum record_op op;
 	bool has_version; /* the table has a version column and it is not null */
-	int64_t version; /* comparable among the table's versions: microseconds for timestamps, the number for integers */
+	int64_t version; /* comparable among the table's versions: microseconds since 1970 for timestamps, days since
+			  * 1970 for dates, the number for integers */
 	size_t row_len;          /* bytes appended to out */
 	size_t key_len;          /* of these, the key columns */
 	enum dead_reason reason; /* when decoding failed */
@@ -44,5 +45,14 @@ void decoder_free(struct decoder *d);
  */
 MUST_CHECK bool decode_record(struct decoder *d, const struct plan *plan, struct slice body, struct buf *out,
 			      struct record *record, struct err *err);
+
+#define DECODE_NO_VERSION INT64_MIN
+
+/*
+ * The same for a message's key, with a plan of plan_new_key(): the row of a delete, with its key columns and nulls. If the table's
+ * version is a timestamp, version_us (since 1970) stands in its column, unless it is DECODE_NO_VERSION.
+ */
+MUST_CHECK bool decode_key(struct decoder *d, const struct plan *plan, struct slice body, int64_t version_us,
+			   struct buf *out, struct record *record, struct err *err);
 
 #endif

@@ -222,19 +222,21 @@ bool pgbin_timestamp_us(int64_t v, enum pgbin_unit unit, int64_t *us, struct ref
 {
 	static const char *const names[] = {
 		[UNIT_MILLIS] = "milliseconds", [UNIT_MICROS] = "microseconds", [UNIT_NANOS] = "nanoseconds"};
-	int64_t t = v;
-	bool fits = true;
-	switch (unit) {
+	int64_t t = 0;
+	bool fits = false;
+	switch (unit) { /* to the other epoch first: there is a time that fits there and not in microseconds since 1970 */
 	case UNIT_MILLIS:
-		fits = !__builtin_mul_overflow(v, 1000, &t);
+		fits = !__builtin_sub_overflow(v, EPOCH_US / 1000, &t) && !__builtin_mul_overflow(t, 1000, &t);
 		break;
 	case UNIT_MICROS:
+		fits = !__builtin_sub_overflow(v, EPOCH_US, &t);
 		break;
 	case UNIT_NANOS:
-		t = divide_down(v, 1000);
+		t = divide_down(v, 1000) - EPOCH_US;
+		fits = true;
 		break;
 	}
-	fits = fits && !__builtin_sub_overflow(t, EPOCH_US, &t) && t >= TIMESTAMP_MIN && t < TIMESTAMP_END;
+	fits = fits && t >= TIMESTAMP_MIN && t < TIMESTAMP_END;
 	if (!fits)
 		return refuse(why, REASON_OUT_OF_RANGE, "%lld %s since 1970 are out of timestamp's range", (long long)v,
 			      names[unit]);

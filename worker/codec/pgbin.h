@@ -127,7 +127,7 @@ enum pgbin_unit { UNIT_MILLIS, UNIT_MICROS, UNIT_NANOS };
 
 /*
  * Since 1970-01-01 in that unit; timestamp and timestamptz. Nanoseconds are cut to microseconds, towards the past.
- * REASON_OUT_OF_RANGE outside 4714-11-24 BC .. 294276-12-31 (and what no int64 of microseconds holds).
+ * REASON_OUT_OF_RANGE outside 4714-11-24 BC .. 294276-12-31.
  */
 MUST_CHECK bool pgbin_timestamp(struct buf *out, int64_t v, enum pgbin_unit unit, struct refusal *why);
 /* The number that pgbin_timestamp() would write: microseconds since 2000-01-01. */

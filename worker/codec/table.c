@@ -193,7 +193,9 @@ static bool column_type(struct builder *b, const struct schema_field *f, struct 
 	c->kind = st.kind;
 	c->element = st.element;
 	c->element_oid = st.element_oid;
-	c->dim = st.kind == PG_VECTOR || st.kind == PG_HALFVEC ? st.arg[0] : 0;
+	struct sqltype final;
+	if (sqltype_parse(c->type, &final) && (final.kind == PG_VECTOR || final.kind == PG_HALFVEC))
+		c->dim = final.arg[0];
 	c->max_chars = st.kind == PG_TEXT || (st.kind == PG_ARRAY && st.element == PG_TEXT) ? st.arg[0] : 0;
 	return true;
 }

@@ -53,7 +53,7 @@ struct column {
 	enum pg_kind kind;      /* of the staged value */
 	enum pg_kind element;   /* of PG_ARRAY */
 	uint32_t element_oid;   /* of PG_ARRAY: the object id that array_recv wants to read */
-	uint32_t dim;           /* of vector and halfvec; 0: any */
+	uint32_t dim;           /* of vector and halfvec, also when staged as real[]; 0: any */
 	uint32_t max_chars;     /* of varchar(n) and char(n), or of the elements of such an array; 0: no limit */
 	enum merge_rule merge;
 	bool not_null;

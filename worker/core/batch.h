@@ -20,6 +20,7 @@ enum span_result {
 	SPAN_OPEN,      /* not decided yet */
 	SPAN_COMMITTED, /* durable in PostgreSQL */
 	SPAN_FENCED,    /* the offsets row says that somebody else moved it: nothing of it was written */
+	SPAN_DROPPED,   /* taken back while the batch was still open: the partition was lost or began anew */
 	SPAN_ABANDONED, /* given up on request: not committed by us, as far as we know */
 };
 

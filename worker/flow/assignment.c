@@ -60,12 +60,12 @@ void partition_pause(struct pipeline *p, struct partition *part, enum pause_caus
 }
 
 /* What the open batch holds of a partition counts no more. */
-static void abandon_open(struct pipeline *p, struct partition *part)
+static void drop_open(struct pipeline *p, struct partition *part)
 {
 	struct batch *b = slot_of(p, part)->batch;
 	for (size_t i = 0; b && i < b->nspans; i++)
 		if (b->spans[i].owner == part && b->spans[i].result == SPAN_OPEN)
-			b->spans[i].result = SPAN_ABANDONED;
+			b->spans[i].result = SPAN_DROPPED;
 }
 
 void partition_rewind(struct pipeline *p, struct partition *part, int64_t delay_us)
@@ -73,7 +73,7 @@ void partition_rewind(struct pipeline *p, struct partition *part, int64_t delay_
 	if (part->state == PARTITION_GONE || part->state == PARTITION_CLAIMING)
 		return;
 	source_pause(p->source, part->sp);
-	abandon_open(p, part);
+	drop_open(p, part);
 	partition_set(part, PARTITION_ASSIGNED);
 	part->retry_us = clock_mono_us() + delay_us;
 	part->pending_ts_ms = -1;
@@ -290,7 +290,7 @@ void partition_release(struct pipeline *p, struct partition *part)
 {
 	if (part->state != PARTITION_GONE || part->in_flight > 0)
 		return;
-	/* An open batch may still name it in an abandoned span. */
+	/* An open batch may still name it in a dropped span. */
 	struct batch *b = slot_of(p, part)->batch;
 	for (size_t i = 0; b && i < b->nspans; i++)
 		if (b->spans[i].owner == part)
@@ -342,14 +342,14 @@ static void abort_lanes_of(struct pipeline *p, const struct revoked *r)
 	}
 }
 
-static void seal_or_abandon(struct pipeline *p, const struct revoked *r, bool lost)
+static void seal_or_drop(struct pipeline *p, const struct revoked *r, bool lost)
 {
 	for (size_t i = 0; i < r->n; i++) {
 		struct partition *part = r->sps[i]->user;
 		if (!part)
 			continue;
 		if (lost) {
-			abandon_open(p, part);
+			drop_open(p, part);
 			continue;
 		}
 		struct slot *slot = slot_of(p, part);
@@ -385,7 +385,7 @@ void assignment_revoked(void *ctx, struct source_partition **sps, size_t n, bool
 	struct revoked r = {sps, n};
 	int64_t begun = clock_mono_us();
 	stats_add(METRIC_REBALANCES, lost ? REBALANCE_LOST : REBALANCE_REVOKE, 0, 1);
-	seal_or_abandon(p, &r, lost);
+	seal_or_drop(p, &r, lost);
 	if (!lost)
 		pipeline_wait_jobs(p, revoked_done, &r, begun + MIN(REVOKE_BUDGET_US, p->config->shutdown_timeout_us));
 	bool cut_off = !revoked_done(p, &r);

@@ -74,10 +74,12 @@ void batch_release(struct pipeline *p, struct batch *b)
 	size_t lane = b->lane;
 	p->memory -= b->accounted;
 	b->accounted = 0;
+	p->resident -= b->touched;
 	batch_reset(b);
-	/* What all batches together ever touched must not exceed the budget either. */
-	if (b->touched * p->batches_per_lane * p->config->lanes > 2 * p->config->batch_memory)
+	/* Empty batches keep their pages, which saves faults, as long as all of them together stay within the budget. */
+	if (p->resident + b->touched > p->config->batch_memory)
 		batch_trim(b);
+	p->resident += b->touched;
 	p->free_batches[lane][p->nfree[lane]++] = b;
 }
 

@@ -37,6 +37,7 @@
 #include "base/log.h"
 #include "base/stats.h"
 #include "core/stream.h"
+#include "flow/status.h"
 
 #define BACKOFF_FIRST_US (100 * US_PER_MS)
 #define BACKOFF_LAST_US (10 * US_PER_S)
@@ -283,10 +284,13 @@ static void *lane_main(void *arg)
 	for (bool running = true; running;) {
 		struct job *job = queue_pop(lane->jobs);
 		if (!job) {
+			status_beat(STATUS_LANE(lane->index));
 			housekeeping(lane);
 			wait_until(lane, clock_mono_us() + BEAT_EVERY_US, true);
 			continue;
 		}
+		/* A job may wait for the database as long as it takes; its waits have deadlines of their own. */
+		status_rest(STATUS_LANE(lane->index));
 		switch (job->kind) {
 		case JOB_WRITE:
 			write_batch(lane, job);
@@ -302,6 +306,7 @@ static void *lane_main(void *arg)
 		if (!queue_push(lane->inbox, job))
 			abort(); /* sized for every job there is */
 	}
+	status_rest(STATUS_LANE(lane->index));
 	drop_session(lane);
 	set_state(lane, LANE_STOPPED, NULL);
 	return NULL;

@@ -41,6 +41,8 @@
 #include "codec/reason.h"
 #include "codec/table.h"
 #include "flow/pipeline_parts.h"
+#include "io/kafka_client.h"
+#include "io/pg.h"
 
 #define POLL_MESSAGES 1000
 #define COMMIT_EVERY_US (200 * US_PER_MS)
@@ -104,6 +106,8 @@ static void span_decided(struct pipeline *p, struct batch *b, struct span *span)
 			 F_STR("topic", span->topic), F_INT("partition", span->partition),
 			 F_INT("from_offset", span->from), F_STR("found", span->note));
 		partition_rewind(p, part, FENCED_DELAY_US);
+		break;
+	case SPAN_DROPPED:
 		break;
 	case SPAN_ABANDONED:
 		partition_rewind(p, part, 0);
@@ -176,6 +180,7 @@ void pipeline_wait_jobs(struct pipeline *p, bool (*done)(const struct pipeline *
 		int wait = clock_poll_ms(deadline_us);
 		if (done(p, arg) || wait == 0)
 			return;
+		status_beat(STATUS_POLL);
 		(void)poll(fds, 2, wait);
 	}
 }
@@ -302,8 +307,63 @@ static bool is_halted(enum partition_state state)
 	return state == PARTITION_HALTED;
 }
 
+static struct status_partition partition_facts(struct pipeline *p, const struct partition *part)
+{
+	return (struct status_partition){.stream = part->stream->config->name,
+					 .topic = part->topic,
+					 .partition = part->partition,
+					 .state = partition_state_name(part->state),
+					 .paused = pause_cause_name(part->cause),
+					 .error = part->error,
+					 .lane = part->lane,
+					 .next_offset = part->durable,
+					 .position = part->position,
+					 .high = part->sp ? MAX(source_high_watermark(p->source, part->sp), part->high)
+							  : part->high,
+					 .epoch = part->epoch,
+					 .durable_ts_ms = part->durable_ts_ms,
+					 .pending_ts_ms = part->pending_ts_ms};
+}
+
+static enum worker_state worker_state(const struct pipeline *p)
+{
+	if (p->stopped)
+		return WORKER_STOPPED;
+	if (p->draining)
+		return WORKER_DRAINING;
+	return source_joined(p->source) ? WORKER_RUNNING : WORKER_STARTING;
+}
+
+static void publish_snapshot(struct pipeline *p)
+{
+	struct status_partition *partitions = xcalloc(p->npartitions + 1, sizeof(*partitions));
+	struct status_lane *lanes = xcalloc(p->config->lanes, sizeof(*lanes));
+	struct lane_view *views = xcalloc(p->config->lanes, sizeof(*views));
+	struct status_facts facts = {.state = worker_state(p),
+				     .joined = source_joined(p->source),
+				     .partitions = partitions,
+				     .lanes = lanes,
+				     .nlanes = p->config->lanes};
+	for (size_t i = 0; i < p->npartitions; i++)
+		if (p->partitions[i]->state != PARTITION_GONE)
+			partitions[facts.npartitions++] = partition_facts(p, p->partitions[i]);
+	for (size_t i = 0; i < p->config->lanes; i++) {
+		lane_look(p->lanes[i], &views[i]);
+		lanes[i] = (struct status_lane){.state = lane_state_name(views[i].state),
+						.connected = views[i].connected,
+						.batches = views[i].batches,
+						.error = views[i].error};
+	}
+	status_publish(p->status, &facts);
+	free(partitions);
+	free(lanes);
+	free(views);
+}
+
 static void publish_status(struct pipeline *p)
 {
+	status_beat(STATUS_POLL);
+	publish_snapshot(p);
 	for (size_t i = 0; i < p->config->nstreams; i++) {
 		stats_set(METRIC_ASSIGNED_PARTITIONS, i, 0, count_partitions(p, i, is_assigned));
 		stats_set(METRIC_PAUSED_PARTITIONS, i, 0, count_partitions(p, i, is_paused));
@@ -424,6 +484,12 @@ static void source_failed(void *ctx, const char *text)
 	pipeline_fail(ctx, EXIT_INTERNAL_ERROR, text);
 }
 
+static void source_statistics(void *ctx, const char *json, size_t len)
+{
+	const struct pipeline *p = ctx;
+	status_statistics(p->status, json, len);
+}
+
 static const struct source_ops source_callbacks = {
 	.assigned = assignment_assigned,
 	.revoked = assignment_revoked,
@@ -431,6 +497,7 @@ static const struct source_ops source_callbacks = {
 	.eof = intake_eof,
 	.fault = assignment_fault,
 	.fatal = source_failed,
+	.statistics = source_statistics,
 };
 
 /* --- set-up and tear-down --- */
@@ -499,6 +566,19 @@ static void make_lanes(struct pipeline *p)
 	}
 }
 
+static bool open_http(struct pipeline *p, struct err *err)
+{
+	size_t n;
+	const struct httpd_route *routes = status_routes(&n);
+	if (strcmp(p->config->http_listen, "off") == 0)
+		return true;
+	p->httpd = httpd_start(p->config->http_listen, routes, n, p->status, err);
+	if (p->httpd)
+		log_info("listening for HTTP", F_STR("listen", p->config->http_listen),
+			 F_INT("port", httpd_port(p->httpd)));
+	return p->httpd != NULL;
+}
+
 static bool pipeline_open(struct pipeline *p, struct err *err)
 {
 	const struct config *c = p->config;
@@ -508,6 +588,7 @@ static bool pipeline_open(struct pipeline *p, struct err *err)
 	if (!load_streams(p, err))
 		return false;
 	p->names = arena_new();
+	p->status = status_new(c, kafka_version(), pg_library_version());
 	p->decoder = decoder_new(&c->limits);
 	p->guards = xcalloc(c->nstreams, sizeof(*p->guards));
 	p->taken = xcalloc(c->nstreams, sizeof(*p->taken));
@@ -515,7 +596,10 @@ static bool pipeline_open(struct pipeline *p, struct err *err)
 		return false;
 	make_lanes(p);
 	p->source = source_new(c, &source_callbacks, p, err);
-	return p->source != NULL;
+	if (!p->source)
+		return false;
+	publish_status(p);
+	return open_http(p, err);
 }
 
 static void close_source(struct pipeline *p)
@@ -550,6 +634,8 @@ static void pipeline_close(struct pipeline *p)
 	free_batches(p);
 	for (size_t i = 0; i < p->npartitions; i++)
 		free(p->partitions[i]);
+	status_rest(STATUS_POLL);
+	status_free(p->status);
 	registry_free(p->registry);
 	decoder_free(p->decoder);
 	for (size_t i = 0; p->streams && i < p->config->nstreams; i++)

@@ -14,6 +14,7 @@
 #include "core/stream.h"
 #include "flow/lane.h"
 #include "flow/partition.h"
+#include "flow/status.h"
 #include "io/httpd.h"
 #include "io/registry.h"
 #include "io/source.h"
@@ -45,6 +46,7 @@ struct pipeline {
 	struct queue *inbox;
 	struct source *source;
 	struct registry *registry;
+	struct status *status;
 	struct httpd *httpd;
 	struct decoder *decoder;
 	struct guard *guards; /* per stream: what could not be decoded */
@@ -54,8 +56,9 @@ struct pipeline {
 
 	struct partition **partitions; /* of the assignment, and GONE ones with work in flight */
 	size_t npartitions, cap_partitions;
-	size_t blocking; /* slots that are starved and whose partitions are not paused: intake must wait */
-	uint64_t memory; /* bytes in all batches */
+	size_t blocking;   /* slots that are starved and whose partitions are not paused: intake must wait */
+	uint64_t memory;   /* bytes in all batches */
+	uint64_t resident; /* bytes of pages that free batches keep, and had before they were filled */
 	uint64_t batch_number;
 	struct taken_count {
 		uint64_t events, bytes;

@@ -105,16 +105,11 @@ static const char *user_value(const struct config *config, const char *key)
 	return value;
 }
 
-static bool knows(rd_kafka_conf_t *conf, const char *key)
-{
-	size_t size = 0;
-	return rd_kafka_conf_get(conf, key, NULL, &size) != RD_KAFKA_CONF_UNKNOWN;
-}
-
-static bool set(rd_kafka_conf_t *conf, const char *key, const char *value, struct err *err)
+static bool set(rd_kafka_conf_t *conf, const char *key, const char *value, bool optional, struct err *err)
 {
 	char text[512];
-	if (rd_kafka_conf_set(conf, key, value, text, sizeof(text)) == RD_KAFKA_CONF_OK)
+	rd_kafka_conf_res_t result = rd_kafka_conf_set(conf, key, value, text, sizeof(text));
+	if (result == RD_KAFKA_CONF_OK || (optional && result == RD_KAFKA_CONF_UNKNOWN))
 		return true;
 	return err_set(err, ERR_CONFIG, "kafka.%s: %s (librdkafka %s)", key, text, kafka_version());
 }
@@ -123,9 +118,10 @@ static bool apply_ours(rd_kafka_conf_t *conf, enum kafka_role role, enum setting
 {
 	for (size_t i = 0; i < ARRAY_LEN(settings); i++) {
 		const struct setting *s = &settings[i];
-		if (s->kind != kind || !(s->roles & (1u << role)) || !knows(conf, s->key))
+		if (s->kind != kind || !(s->roles & (1u << role)))
 			continue;
-		if (!set(conf, s->key, s->value, err))
+		/* A default of ours that an older library does not know is no loss. What is forced has to be there. */
+		if (!set(conf, s->key, s->value, kind == SETTING_DEFAULT, err))
 			return false;
 	}
 	return true;
@@ -149,14 +145,14 @@ static bool apply_users(rd_kafka_conf_t *conf, const struct config *config, stru
 	for (size_t i = 0; i < config->nkafka; i++) {
 		const struct config_pair *pair = &config->kafka[i];
 		if (!pair->file) {
-			if (!may_set(pair->key, pair->value, err) || !set(conf, pair->key, pair->value, err))
+			if (!may_set(pair->key, pair->value, err) || !set(conf, pair->key, pair->value, false, err))
 				return false;
 			continue;
 		}
 		char *secret = config_secret(pair->value, pair->file, err);
 		if (!secret)
 			return err_wrap(err, "kafka.%s", pair->key);
-		bool ok = may_set(pair->key, secret, err) && set(conf, pair->key, secret, err);
+		bool ok = may_set(pair->key, secret, err) && set(conf, pair->key, secret, false, err);
 		explicit_bzero(secret, strlen(secret));
 		free(secret);
 		if (!ok)
@@ -200,7 +196,7 @@ static bool apply_assignor(rd_kafka_conf_t *conf, const struct config *config, s
 			"during a cooperative rebalance loses the assignment (librdkafka issue 4059): take it out, or "
 			"install a newer librdkafka",
 			assignor, kafka_version());
-	return set(conf, "partition.assignment.strategy", assignor, err);
+	return set(conf, "partition.assignment.strategy", assignor, false, err);
 }
 
 /* Runs in any of librdkafka's threads. */
@@ -213,16 +209,25 @@ static void on_log(const rd_kafka_t *rk, int level, const char *facility, const 
 		log_debug("kafka client", F_STR("facility", facility), F_STR("text", text));
 	else if (level >= 5)
 		log_info("kafka client", F_STR("facility", facility), F_STR("text", text));
-	else if (level == 4)
+	else if (level == 4 || strcmp(facility, "FAIL") == 0) /* a connection: librdkafka tries again by itself */
 		log_warn("kafka client", F_STR("facility", facility), F_STR("text", text));
 	else
 		log_error("kafka client", F_STR("facility", facility), F_STR("text", text));
+}
+
+/* Without a callback librdkafka logs every error twice. The consumer sets its own. */
+static void on_error(rd_kafka_t *rk, int code, const char *text, void *opaque)
+{
+	(void)rk;
+	(void)opaque;
+	log_debug("kafka error", F_STR("error", rd_kafka_err2name(code)), F_STR("text", text));
 }
 
 struct rd_kafka_conf_s *kafka_conf(const struct config *config, enum kafka_role role, struct err *err)
 {
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
 	rd_kafka_conf_set_log_cb(conf, on_log);
+	rd_kafka_conf_set_error_cb(conf, on_error);
 	if (!apply_ours(conf, role, SETTING_DEFAULT, err) || !apply_users(conf, config, err) ||
 	    (role == KAFKA_ROLE_CONSUMER && !apply_assignor(conf, config, err)) ||
 	    !apply_ours(conf, role, SETTING_FORCED, err)) {

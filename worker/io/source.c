@@ -290,8 +290,10 @@ static void on_error(rd_kafka_t *rk, int code, const char *text, void *opaque)
 	}
 	if (kafka_err_class(code) == ERR_CONFIG)
 		log_error("kafka client refused", F_STR("error", rd_kafka_err2name(code)), F_STR("text", text));
-	else
-		log_warn("kafka connection", F_STR("error", rd_kafka_err2name(code)), F_STR("text", text));
+	else if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
+		log_warn("no kafka broker can be reached", F_STR("text", text));
+	else /* the log callback tells of single connections */
+		log_debug("kafka error", F_STR("error", rd_kafka_err2name(code)), F_STR("text", text));
 }
 
 static int on_statistics(rd_kafka_t *rk, char *json, size_t len, void *opaque)

@@ -1,0 +1,290 @@
+"""lab.py - what the benchmark measures with: a stack, a database session, CPU samples, runs of the worker and of the ceiling.
+
+The clock of a run is PostgreSQL's: from the first committed transaction to the last, of the worker as memingest.batches says
+(committed_at is taken right before COMMIT). CPU is sampled from /proc every 50 ms with its time, and cut to the same interval by
+interpolation, so that neither starting nor joining the group nor waiting at the end counts for or against anybody.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+def check(*command, **options):
+    """Runs a program and returns what it prints; ends the benchmark with its words when it fails."""
+    done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=False, **options)
+    if done.returncode:
+        raise SystemExit(f"bench: {' '.join(command)}: exit status {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+# --- CPU and memory from /proc
+
+
+def read(path):
+    try:
+        with open(path, encoding="ascii", errors="replace") as f:
+            return f.read()
+    except OSError:
+        return ""
+
+
+def children(pid):
+    found = [pid]
+    for task in read(f"/proc/{pid}/task/{pid}/children").split():
+        found += children(int(task))
+    return found
+
+
+def cpu_seconds(pid):
+    """A process with its children, those that it has waited for included."""
+    total = 0.0
+    for one in children(pid):
+        stat = read(f"/proc/{one}/stat").rpartition(")")[2].split()
+        if stat:
+            total += sum(map(int, stat[11:15])) / TICK
+    return total
+
+
+def peak_kib(pid):
+    for line in read(f"/proc/{pid}/status").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1])
+    return 0
+
+
+class Sampler(threading.Thread):
+    """CPU seconds of groups of processes over time. groups: name -> list of pids, which may grow."""
+
+    def __init__(self, groups):
+        super().__init__(daemon=True)
+        self.groups, self.samples, self.peaks, self.ended = groups, [], {}, threading.Event()
+        self.start()
+
+    def run(self):
+        while not self.ended.wait(0.05):
+            self.sample()
+
+    def sample(self):
+        sums = {name: sum(map(cpu_seconds, pids)) for name, pids in self.groups.items()}
+        self.samples.append((time.time(), sums))
+        for name in self.groups:
+            for pid in self.groups[name]:
+                self.peaks[pid] = max(self.peaks.get(pid, 0), peak_kib(pid))
+
+    def stop(self):
+        self.ended.set()
+        self.join()
+
+    def at(self, name, when):
+        before = self.samples[0]
+        for after in self.samples:
+            if after[0] >= when:
+                span = after[0] - before[0]
+                share = (when - before[0]) / span if span > 0 else 1
+                return before[1][name] + share * (after[1][name] - before[1][name])
+            before = after
+        return before[1][name]
+
+    def used(self, name, start, end):
+        return self.at(name, end) - self.at(name, start)
+
+
+# --- the stack
+
+
+class Stack:
+    """Broker, database and registry in a folder of their own."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.env = {}
+        self.session = None
+        self.begun = False
+
+    def verb(self, verb, *arguments):
+        return check("tests/stack", *verb.split(), self.folder, *arguments)
+
+    def up(self, settings):
+        self.begun = True
+        self.verb("start")
+        for name, value in settings.items():
+            self.verb("psql", "-c", f"ALTER SYSTEM SET {name} = '{value}'")
+        self.verb("pg restart")
+        self.env = dict(line.split("=", 1) for line in self.verb("env").splitlines())
+        self.session = Session(self.env)
+
+    def down(self, keep):
+        if self.session:
+            self.session.close()
+        if self.begun and not keep:
+            self.verb("stop", "--rm")
+
+    def pid(self, name):
+        return int(self.env[f"{name}_PID"])
+
+
+class Session:
+    """One psql that stays, because starting one for each question would cost more CPU than what is measured."""
+
+    MARK = "-- end --"
+
+    def __init__(self, env):
+        self.psql = subprocess.Popen(
+            [f"{env['PG_BIN']}/psql", "-X", "-q", "-A", "-t", "-F", "\t", "-d", env["ADMIN_DSN"]],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def ask(self, sql):
+        """Rows of texts. Ends the benchmark on an error."""
+        self.psql.stdin.write(f"{sql};\n\\echo '{self.MARK}'\n")
+        self.psql.stdin.flush()
+        rows = []
+        for line in self.psql.stdout:
+            line = line.rstrip("\n")
+            if line == self.MARK:
+                return rows
+            if line.startswith("ERROR:"):
+                raise SystemExit(f"bench: {sql}: {line}")
+            if line.startswith(("NOTICE:", "WARNING:", "HINT:", "DETAIL:")):
+                continue
+            rows.append(line.split("\t"))
+        raise SystemExit(f"bench: the database is gone: {sql}")
+
+    def number(self, sql):
+        return float(self.ask(sql)[0][0] or 0)
+
+    def close(self):
+        self.psql.stdin.close()
+        self.psql.wait()
+
+
+# --- the delaying proxy
+
+
+class Delay:
+    """with Delay(program, env, milliseconds) as dsn: a DSN that leads to the database by way of a longer road."""
+
+    def __init__(self, program, env, milliseconds):
+        self.env = env
+        self.command = [program, "127.0.0.1", env["PGPORT"], str(milliseconds)]
+
+    def __enter__(self):
+        self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, text=True)
+        port = self.process.stdout.readline().strip()
+        return self.env["DSN"].replace(f":{self.env['PGPORT']}/", f":{port}/")
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+
+
+# --- the worker
+
+
+class Lab:
+    """The programs under test and the state that they share."""
+
+    def __init__(self, build, folder):
+        self.worker_program = os.path.join(ROOT, build, "memingest")
+        self.tools = os.path.join(ROOT, build, "bench")
+        self.folder = folder
+        self.stack = Stack(os.path.join(folder, "stack"))
+        self.ini = os.path.join(folder, "bench.ini")
+        self.log = os.path.join(folder, "worker.log")
+        self.runs = 0
+
+    def up(self, settings):
+        self.stack.up(settings)
+        text = self.stack.verb("config").replace("= schemas/", f"= {ROOT}/schemas/")
+        with open(self.ini, "w", encoding="utf-8") as f:
+            f.write(text + "[http]\nlisten = off\n")
+        check(self.worker_program, "migrate", "-c", self.ini)
+
+    @property
+    def db(self):
+        return self.stack.session
+
+    def produce(self, topic, count, *options):
+        check(self.worker_program, "produce", "-c", self.ini, "--set", f"stream.memory.topic={topic}", "--count", str(count),
+              *options, "memory")
+
+    def ceiling(self, events, batch=5000, connections=1, dsn=None, **options):
+        command = [os.path.join(self.tools, "ceiling"), "-c", self.ini, "--events", str(events), "--batch", str(batch),
+                   "--connections", str(connections), "--postmaster", str(self.stack.pid("PG"))]
+        for name, value in options.items():
+            command += [f"--{name}", str(value)]
+        env = dict(os.environ, MEMINGEST_POSTGRES_DSN=dsn or self.stack.env["DSN"])
+        result = json.loads(check(*command, env=env))
+        return {"events_per_s": result["rows_per_s"], "client_us": result["client_us"], "database_us": result["database_us"],
+                "peak_mib": result["peak_kib"] / 1024, "row_bytes": result["row_bytes"]}
+
+    def start_worker(self, group, topic, settings):
+        command = [self.worker_program, "run", "-c", self.ini, "--set", f"kafka.group.id={group}",
+                   "--set", f"stream.memory.topic={topic}"]
+        for setting in settings:
+            command += ["--set", setting]
+        with open(self.log, "ab") as log:
+            return subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+
+    def new_group(self):
+        self.runs += 1
+        return f"bench-{os.getpid()}-{self.runs}"
+
+    def wait_for(self, group, total, workers, limit=600):
+        deadline = time.time() + limit
+        while self.db.number(f"SELECT sum(next_offset) FROM memingest.offsets WHERE pipeline = '{group}'") < total:
+            if time.time() > deadline or any(w.poll() is not None for w in workers):
+                raise SystemExit(f"bench: the worker did not get through; see {self.log}")
+            time.sleep(0.1)
+
+    def worker(self, topic, total, lanes=1, processes=1, batch=5000, dsn=None, settings=()):
+        """Reads a filled topic from its beginning into the table."""
+        group = self.new_group()
+        settings = [f"postgres.lanes={lanes}", f"batch.max_rows={batch}", *settings]
+        if dsn:
+            settings.append(f"postgres.dsn={dsn}")
+        groups = {"worker": [], "database": [self.stack.pid("PG")], "broker": [self.stack.pid("KAFKA")]}
+        sampler = Sampler(groups)
+        workers = [self.start_worker(group, topic, settings) for _ in range(processes)]
+        groups["worker"] += [w.pid for w in workers]
+        try:
+            self.wait_for(group, total, workers)
+        finally:
+            time.sleep(0.1)
+            sampler.stop()
+            for w in workers:
+                w.send_signal(signal.SIGTERM)
+            for w in workers:
+                w.wait(60)
+        return self.worker_result(group, sampler, processes)
+
+    def worker_result(self, group, sampler, processes):
+        rows = self.commits(group, processes)
+        start, end, events = rows[0][0], rows[-1][0], sum(n for _, n in rows[1:])
+        if events <= 0 or end <= start:
+            raise SystemExit("bench: too few batches to measure: more events or smaller batches are needed")
+        result = {f"{name}_us": sampler.used(name, start, end) / events * 1e6 for name in sampler.groups}
+        result["client_us"] = result.pop("worker_us")
+        result["events_per_s"] = events / (end - start)
+        result["events"] = events
+        result["peak_mib"] = max(sampler.peaks.get(pid, 0) for pid in sampler.groups["worker"]) / 1024
+        return result
+
+    def commits(self, group, processes):
+        """(time, events) of each transaction. Of several processes only the time during which every partition was being read."""
+        where = f"FROM memingest.batches b WHERE pipeline = '{group}'"
+        if processes > 1:
+            where += (f" AND owner_epoch = (SELECT owner_epoch FROM memingest.offsets o WHERE o.pipeline = b.pipeline"
+                      f" AND o.topic = b.topic AND o.partition = b.partition)")
+            ends = self.db.ask(f"SELECT extract(epoch FROM min(committed_at)), extract(epoch FROM max(committed_at)) {where}"
+                               " GROUP BY topic, partition")
+            start, end = max(float(r[0]) for r in ends), min(float(r[1]) for r in ends)
+            where += f" AND committed_at >= to_timestamp({start!r}) AND committed_at <= to_timestamp({end!r})"
+        rows = self.db.ask(f"SELECT extract(epoch FROM max(committed_at)), sum(rows) {where} GROUP BY xmin::text ORDER BY 1")
+        return [(float(when), int(n)) for when, n in rows]

@@ -1,0 +1,506 @@
+/*
+ * proxy.c - one thread, one poll(2) loop over a listener and the pairs of sockets.
+ *
+ *   client  --- pipe[UP] ---->  server        each pipe: framer (where messages begin) and a list of chunks,
+ *   client  <-- pipe[DOWN] ---  server        each with the time from which it may be sent
+ *
+ * What was read goes through the framer first. A frontend message Q or P (PostgreSQL documentation, 55.7 "Message Formats") whose text is a
+ * COMMIT is counted; if it is the armed one, the pair gets the fault:
+ *
+ *   COMMIT_LOST    what was read up to the message's first byte is forwarded, then both sockets are reset
+ *   ANSWER_LOST    the message is forwarded; from then on nothing from the server is, until CommandComplete (C) with the tag
+ *                  COMMIT or ROLLBACK, or an error (E), and ReadyForQuery (Z) show that the server has answered; then reset
+ *   ANSWER_STUCK   as before, but instead of the reset the pair stays, silent for ever
+ *
+ * To be able to stop before a message's first byte, a COMMIT must begin and end in one read of 64 KiB; libpq sends it in one small
+ * segment, so it does. Start-up packets have no type byte, and the answer to an SSL or GSS request is one byte without a length.
+ * Controls are under a mutex; an eventfd wakes the thread.
+ */
+#include "proxy.h"
+
+#include <arpa/inet.h>
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+
+#define MAX_PAIRS 64
+#define CHUNK 65536
+#define MAX_QUEUED (4u << 20) /* per direction: then reading stops */
+
+enum { UP, DOWN };
+
+struct chunk {
+	struct chunk *next;
+	int64_t due_us;
+	size_t len, sent;
+	uint8_t data[];
+};
+
+struct framer {
+	bool startup;	 /* the next message has no type byte */
+	uint8_t head[5]; /* what is known of the next message's type and length */
+	size_t have;	 /* of head */
+	size_t left;	 /* bytes of the current message still to come */
+	unsigned bare;	 /* single bytes to come without a frame */
+};
+
+struct pipe {
+	struct chunk *first, *last;
+	size_t queued;
+	struct framer framer;
+	bool ended; /* the reading side saw the end of the stream */
+};
+
+struct pair {
+	int fd[2]; /* [UP] reads the client, [DOWN] reads the server */
+	struct pipe pipe[2];
+	enum proxy_fault fault; /* that has begun on this pair: its client is not read any more */
+	bool answered;		/* the server has said what became of the COMMIT */
+	bool stuck, dead;
+};
+
+struct proxy {
+	pthread_t thread;
+	pthread_mutex_t lock;
+	int listener, wake;
+	unsigned port, to;
+	struct pair *pairs[MAX_PAIRS];
+	size_t npairs;
+	/* under the lock */
+	bool stop;
+	enum proxy_mode mode;
+	int64_t delay_us;
+	enum proxy_fault armed;
+	unsigned countdown, fired, commits;
+};
+
+/* --- sockets --- */
+
+static int listen_anywhere(unsigned *port)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET};
+	socklen_t len = sizeof(address);
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	ck_assert_int_eq(listen(fd, 64), 0);
+	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+	*port = ntohs(address.sin_port);
+	return fd;
+}
+
+static void prepare(int fd)
+{
+	int one = 1;
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+}
+
+/* Close with RST instead of FIN. */
+static void reset_socket(int fd)
+{
+	struct linger now = {.l_onoff = 1};
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close(fd);
+}
+
+static int connect_to(unsigned port)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+/* --- frames --- */
+
+static bool is_commit(const uint8_t *text, size_t len)
+{
+	static const char word[] = "COMMIT";
+	size_t n = sizeof(word) - 1;
+	while (len > 0 && strchr("; \t\r\n", text[len - 1])) /* the closing NUL too */
+		len--;
+	if (len < n)
+		return false;
+	return (len == n && strncasecmp((const char *)text, word, n) == 0) ||
+	       (len > n && strchr("; \t\r\n", text[len - n - 1]) &&
+		strncasecmp((const char *)text + len - n, word, n) == 0);
+}
+
+/* A message head is complete: how long the rest of the message is. */
+static void open_message(struct framer *f, struct framer *other)
+{
+	bool startup = f->startup;
+	uint32_t len = get_be32(f->head + (startup ? 0 : 1));
+	f->left = len > 4 ? len - 4 : 0;
+	if (startup)
+		f->startup = f->left == 4; /* an SSL or GSS request has only its code; the real start-up packet follows */
+	if (startup && f->startup)
+		other->bare++;
+	f->have = 0;
+}
+
+struct message {
+	uint8_t type; /* 0: none complete in head yet, or a start-up packet */
+	size_t start; /* of its head in the bytes read */
+	size_t body, len;
+};
+
+/* Steps over bytes up to the next message's head, at *at. True when a typed message's head is complete. */
+static bool next_message(struct framer *f, struct framer *other, const uint8_t *p, size_t n, size_t *at, struct message *m)
+{
+	while (*at < n) {
+		size_t skip = MIN(f->left, n - *at);
+		f->left -= skip;
+		*at += skip;
+		if (*at == n)
+			return false;
+		if (f->bare > 0) {
+			f->bare--;
+			(*at)++;
+			continue;
+		}
+		size_t want = f->startup ? 4 : 5;
+		if (f->have == 0)
+			m->start = *at;
+		f->head[f->have++] = p[(*at)++];
+		if (f->have < want)
+			continue;
+		m->type = f->startup ? 0 : f->head[0];
+		open_message(f, other);
+		m->body = *at;
+		m->len = f->left;
+		if (m->type)
+			return true;
+	}
+	return false;
+}
+
+/* --- faults --- */
+
+/* Counts a COMMIT; the fault that is due on it. */
+static enum proxy_fault saw_commit(struct proxy *p)
+{
+	enum proxy_fault fault = PROXY_FAULT_NONE;
+	pthread_mutex_lock(&p->lock);
+	p->commits++;
+	if (p->armed != PROXY_FAULT_NONE && --p->countdown == 0) {
+		fault = p->armed;
+		p->armed = PROXY_FAULT_NONE;
+	}
+	pthread_mutex_unlock(&p->lock);
+	return fault;
+}
+
+static void fault_done(struct proxy *p, struct pair *pair)
+{
+	pair->dead = pair->fault != PROXY_ANSWER_STUCK;
+	pair->stuck = !pair->dead;
+	pthread_mutex_lock(&p->lock);
+	p->fired++;
+	pthread_mutex_unlock(&p->lock);
+}
+
+/* How many of the n bytes from the client may be forwarded. */
+static size_t look_up(struct proxy *p, struct pair *pair, const uint8_t *data, size_t n)
+{
+	struct message m = {0};
+	for (size_t at = 0; next_message(&pair->pipe[UP].framer, &pair->pipe[DOWN].framer, data, n, &at, &m);) {
+		bool text = m.type == 'Q' && m.body + m.len <= n && is_commit(data + m.body, m.len);
+		/* Parse: the statement's name, then its text, then parameter types: a count of two bytes for none */
+		size_t name = m.type == 'P' && m.body + m.len <= n ? strnlen((const char *)data + m.body, m.len) + 1 : 0;
+		if (name && name + 2 < m.len)
+			text = is_commit(data + m.body + name, strnlen((const char *)data + m.body + name, m.len - name));
+		if (!text)
+			continue;
+		pair->fault = saw_commit(p);
+		if (pair->fault == PROXY_COMMIT_LOST)
+			return m.start;
+	}
+	return n;
+}
+
+/* How many of the n bytes from the server may be forwarded. */
+static size_t look_down(struct proxy *p, struct pair *pair, const uint8_t *data, size_t n)
+{
+	struct message m = {0};
+	bool done = false;
+	for (size_t at = 0; next_message(&pair->pipe[DOWN].framer, &pair->pipe[UP].framer, data, n, &at, &m);) {
+		const char *tag = (const char *)data + m.body;
+		bool ends = m.type == 'C' && m.body + m.len <= n && (!strncmp(tag, "COMMIT", 7) || !strncmp(tag, "ROLLBACK", 9));
+		pair->answered |= pair->fault != PROXY_FAULT_NONE && (ends || m.type == 'E');
+		done |= pair->answered && m.type == 'Z';
+	}
+	if (pair->fault == PROXY_FAULT_NONE)
+		return n;
+	if (done)
+		fault_done(p, pair);
+	return 0;
+}
+
+/* --- pipes --- */
+
+static void queue_bytes(struct pipe *pipe, const uint8_t *data, size_t n, int64_t due_us)
+{
+	struct chunk *c = xmalloc(sizeof(*c) + n);
+	*c = (struct chunk){.due_us = due_us, .len = n};
+	memcpy(c->data, data, n);
+	if (pipe->last)
+		pipe->last->next = c;
+	else
+		pipe->first = c;
+	pipe->last = c;
+	pipe->queued += n;
+}
+
+static void drop_first(struct pipe *pipe)
+{
+	struct chunk *c = pipe->first;
+	pipe->first = c->next;
+	if (!pipe->first)
+		pipe->last = NULL;
+	pipe->queued -= c->len;
+	free(c);
+}
+
+static void read_side(struct proxy *p, struct pair *pair, int side, int64_t due_us)
+{
+	uint8_t data[CHUNK];
+	ssize_t n = recv(pair->fd[side], data, sizeof(data), 0);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n < 0) {
+		pair->dead = true;
+		return;
+	}
+	pair->pipe[side].ended = n == 0;
+	size_t pass = side == UP ? look_up(p, pair, data, (size_t)n) : look_down(p, pair, data, (size_t)n);
+	if (pass > 0)
+		queue_bytes(&pair->pipe[side], data, pass, due_us);
+}
+
+/* Sends what is due towards the other side. */
+static void write_side(struct proxy *p, struct pair *pair, int side, int64_t now_us)
+{
+	struct pipe *pipe = &pair->pipe[side];
+	int to = pair->fd[1 - side];
+	while (pipe->first && pipe->first->due_us <= now_us) {
+		struct chunk *c = pipe->first;
+		ssize_t n = send(to, c->data + c->sent, c->len - c->sent, MSG_NOSIGNAL);
+		if (n < 0) {
+			pair->dead |= errno != EAGAIN && errno != EINTR;
+			return;
+		}
+		c->sent += (size_t)n;
+		if (c->sent == c->len)
+			drop_first(pipe);
+	}
+	if (side == UP && !pipe->first && pair->fault == PROXY_COMMIT_LOST)
+		fault_done(p, pair);
+	if (pipe->ended && !pipe->first)
+		pair->dead = true;
+}
+
+/* --- the loop --- */
+
+static void pair_free(struct pair *pair, bool reset)
+{
+	for (int side = UP; side <= DOWN; side++) {
+		if (reset)
+			reset_socket(pair->fd[side]);
+		else
+			close(pair->fd[side]);
+		while (pair->pipe[side].first)
+			drop_first(&pair->pipe[side]);
+	}
+	free(pair);
+}
+
+static void accept_one(struct proxy *p, enum proxy_mode mode)
+{
+	int client = accept4(p->listener, NULL, NULL, SOCK_CLOEXEC);
+	if (client < 0)
+		return;
+	int server = mode == PROXY_RESET || p->npairs == MAX_PAIRS ? -1 : connect_to(p->to);
+	if (server < 0) {
+		reset_socket(client);
+		return;
+	}
+	struct pair *pair = xcalloc(1, sizeof(*pair));
+	pair->fd[UP] = client;
+	pair->fd[DOWN] = server;
+	pair->pipe[UP].framer.startup = true;
+	prepare(client);
+	prepare(server);
+	p->pairs[p->npairs++] = pair;
+}
+
+/* What to wait for on one socket: bytes to read, if there is room for them, or room to send what is due. */
+static short interest(const struct pair *pair, int side, enum proxy_mode mode, int64_t now_us, int64_t *wake_us)
+{
+	const struct chunk *waiting = pair->pipe[1 - side].first;
+	short events = 0;
+	if (mode == PROXY_BLACKHOLE || pair->stuck)
+		return 0;
+	if (!pair->pipe[side].ended && pair->pipe[side].queued < MAX_QUEUED && !(side == UP && pair->fault))
+		events |= POLLIN;
+	if (waiting && waiting->due_us <= now_us)
+		events |= POLLOUT;
+	else if (waiting)
+		*wake_us = MIN(*wake_us, waiting->due_us);
+	return events;
+}
+
+static void sweep(struct proxy *p, enum proxy_mode mode)
+{
+	for (size_t i = 0; i < p->npairs;) {
+		struct pair *pair = p->pairs[i];
+		if (!pair->dead && mode != PROXY_RESET) {
+			i++;
+			continue;
+		}
+		/* an orderly end of one side is passed on as such */
+		bool orderly = pair->fault == PROXY_FAULT_NONE && (pair->pipe[UP].ended || pair->pipe[DOWN].ended);
+		pair_free(pair, mode == PROXY_RESET || !orderly);
+		p->pairs[i] = p->pairs[--p->npairs];
+	}
+}
+
+static void turn(struct proxy *p, enum proxy_mode mode, int64_t delay_us)
+{
+	struct pollfd pfds[2 + 2 * MAX_PAIRS] = {{.fd = p->wake, .events = POLLIN}, {.fd = p->listener, .events = POLLIN}};
+	int64_t now_us = clock_mono_us(), wake_us = CLOCK_NEVER;
+	size_t n = p->npairs;
+	uint64_t count;
+	for (size_t i = 0; i < 2 * n; i++) {
+		short events = interest(p->pairs[i / 2], i % 2, mode, now_us, &wake_us);
+		/* a socket that nothing is wanted of is left out, or poll() would report its hang-up again and again */
+		pfds[2 + i] = (struct pollfd){.fd = events ? p->pairs[i / 2]->fd[i % 2] : -1, .events = events};
+	}
+	struct timespec patience = {.tv_sec = 3600};
+	if (wake_us != CLOCK_NEVER) {
+		int64_t left_us = MAX(wake_us - now_us, 0);
+		patience = (struct timespec){.tv_sec = left_us / US_PER_S, .tv_nsec = left_us % US_PER_S * 1000};
+	}
+	ppoll(pfds, 2 + 2 * n, &patience, NULL);
+	now_us = clock_mono_us();
+	if (pfds[0].revents && read(p->wake, &count, sizeof(count)) < 0)
+		return;
+	for (size_t i = 0; i < 2 * n; i++) {
+		struct pair *pair = p->pairs[i / 2];
+		if (pfds[2 + i].revents & (POLLIN | POLLHUP | POLLERR) && !pair->pipe[i % 2].ended)
+			read_side(p, pair, i % 2, now_us + delay_us);
+		if (mode != PROXY_BLACKHOLE && !pair->stuck)
+			write_side(p, pair, i % 2, now_us);
+	}
+	if (pfds[1].revents)
+		accept_one(p, mode);
+}
+
+static void *proxy_main(void *arg)
+{
+	struct proxy *p = arg;
+	for (;;) {
+		pthread_mutex_lock(&p->lock);
+		bool stop = p->stop;
+		enum proxy_mode mode = p->mode;
+		int64_t delay_us = p->delay_us;
+		pthread_mutex_unlock(&p->lock);
+		sweep(p, stop ? PROXY_RESET : mode);
+		if (stop)
+			return NULL;
+		turn(p, mode, delay_us);
+	}
+}
+
+/* --- control --- */
+
+static void wake(struct proxy *p)
+{
+	uint64_t one = 1;
+	ck_assert_int_eq(write(p->wake, &one, sizeof(one)), sizeof(one));
+}
+
+struct proxy *proxy_start(unsigned to)
+{
+	struct proxy *p = xcalloc(1, sizeof(*p));
+	p->to = to;
+	p->listener = listen_anywhere(&p->port);
+	p->wake = eventfd(0, EFD_CLOEXEC);
+	pthread_mutex_init(&p->lock, NULL);
+	ck_assert_int_eq(pthread_create(&p->thread, NULL, proxy_main, p), 0);
+	return p;
+}
+
+void proxy_stop(struct proxy *p)
+{
+	pthread_mutex_lock(&p->lock);
+	p->stop = true;
+	pthread_mutex_unlock(&p->lock);
+	wake(p);
+	pthread_join(p->thread, NULL);
+	close(p->listener);
+	close(p->wake);
+	pthread_mutex_destroy(&p->lock);
+	free(p);
+}
+
+unsigned proxy_port(const struct proxy *p)
+{
+	return p->port;
+}
+
+void proxy_mode(struct proxy *p, enum proxy_mode mode)
+{
+	pthread_mutex_lock(&p->lock);
+	p->mode = mode;
+	pthread_mutex_unlock(&p->lock);
+	wake(p);
+}
+
+void proxy_delay(struct proxy *p, int64_t one_way_us)
+{
+	pthread_mutex_lock(&p->lock);
+	p->delay_us = one_way_us;
+	pthread_mutex_unlock(&p->lock);
+	wake(p);
+}
+
+void proxy_arm(struct proxy *p, enum proxy_fault fault, unsigned nth)
+{
+	pthread_mutex_lock(&p->lock);
+	p->armed = fault;
+	p->countdown = nth;
+	pthread_mutex_unlock(&p->lock);
+}
+
+unsigned proxy_fired(struct proxy *p)
+{
+	pthread_mutex_lock(&p->lock);
+	unsigned n = p->fired;
+	pthread_mutex_unlock(&p->lock);
+	return n;
+}
+
+unsigned proxy_commits(struct proxy *p)
+{
+	pthread_mutex_lock(&p->lock);
+	unsigned n = p->commits;
+	pthread_mutex_unlock(&p->lock);
+	return n;
+}

@@ -1,0 +1,260 @@
+/*
+ * worker.c - workers as child processes: started, watched, signalled, asked over HTTP and by their log.
+ *
+ *   started --> in bed->workers --(signal, wait, stop, kill)--> reaped, pidfd -1
+ *
+ * A worker in bed->workers is expected to live: bed_tick() fails the test when its pidfd turns readable. worker_wait() and
+ * worker_kill() take it off the list first. A worker dies with the test (PR_SET_PDEATHSIG), so nothing is left behind by a test
+ * that fails. The struct lives until the process of the test ends.
+ */
+#include <check.h>
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "bed.h"
+
+#define TICK_MS 20
+
+/* NULL-terminated: program, command, -c, config, then the others. Returns new. */
+static const char **command_line(struct bed *bed, const char *command, const char *const *args, const char *const *more)
+{
+	size_t n = 0;
+	const char **argv = xcalloc(64, sizeof(*argv));
+	argv[n++] = stack.program;
+	argv[n++] = command;
+	argv[n++] = "-c";
+	argv[n++] = bed->config;
+	for (; more && *more && n < 62; more++)
+		argv[n++] = *more;
+	for (; args && *args && n < 62; args++)
+		argv[n++] = *args;
+	return argv;
+}
+
+static int launch(const char *const *argv, const char *output)
+{
+	char path[4200];
+	snprintf(path, sizeof(path), "LD_LIBRARY_PATH=%s", stack.librdkafka);
+	const char *const env[] = {stack.librdkafka[0] ? path : NULL, NULL};
+	int pid = spawn(argv, env, output);
+	ck_assert_msg(pid > 0, "fork: %s", strerror(errno));
+	return pid;
+}
+
+static void read_file(const char *path, struct buf *out)
+{
+	char chunk[16384];
+	size_t n;
+	FILE *in = fopen(path, "r");
+	if (!in)
+		return;
+	while ((n = fread(chunk, 1, sizeof(chunk), in)) > 0)
+		buf_put(out, chunk, n);
+	fclose(in);
+}
+
+int bed_command(struct bed *bed, const char *command, const char *const *args, struct buf *out)
+{
+	char path[192];
+	bed_write_config(bed);
+	snprintf(path, sizeof(path), "%s/command.log", bed->dir);
+	if (unlink(path) != 0)
+		ck_assert_int_eq(errno, ENOENT);
+	const char **argv = command_line(bed, command, args, NULL);
+	int status = wait_exit(launch(argv, path));
+	free(argv);
+	if (out)
+		read_file(path, out);
+	return status;
+}
+
+struct worker *worker_start(struct bed *bed, const char *const *args)
+{
+	char listen[64];
+	struct worker *w = xcalloc(1, sizeof(*w));
+	ck_assert_uint_lt(bed->nworkers, BED_WORKERS);
+	bed_write_config(bed);
+	w->bed = bed;
+	w->http_port = free_port();
+	snprintf(w->log, sizeof(w->log), "%s/worker-%zu.log", bed->dir, ++bed->started);
+	snprintf(listen, sizeof(listen), "http.listen=127.0.0.1:%u", w->http_port);
+	const char *const more[] = {"--set", listen, NULL};
+	const char **argv = command_line(bed, "run", args, more);
+	w->pid = launch(argv, w->log);
+	free(argv);
+	w->pidfd = (int)syscall(SYS_pidfd_open, w->pid, 0);
+	ck_assert_msg(w->pidfd >= 0, "pidfd_open: %s", strerror(errno));
+	bed->workers[bed->nworkers++] = w;
+	return w;
+}
+
+/* --- ending --- */
+
+static void expect_end(struct worker *w)
+{
+	struct bed *bed = w->bed;
+	for (size_t i = 0; i < bed->nworkers; i++) {
+		if (bed->workers[i] == w) {
+			bed->workers[i] = bed->workers[--bed->nworkers];
+			return;
+		}
+	}
+}
+
+static int reap(struct worker *w)
+{
+	int status = wait_exit(w->pid);
+	close(w->pidfd);
+	w->pidfd = w->pid = -1;
+	return status;
+}
+
+void worker_signal(struct worker *w, int signal_number)
+{
+	ck_assert_msg(kill(w->pid, signal_number) == 0, "kill: %s", strerror(errno));
+}
+
+int worker_wait(struct worker *w, int seconds)
+{
+	struct pollfd pfd = {.fd = w->pidfd, .events = POLLIN};
+	expect_end(w);
+	ck_assert_msg(poll(&pfd, 1, seconds * 1000) == 1, "the worker did not end within %d s: %s", seconds, w->log);
+	return reap(w);
+}
+
+void worker_stop(struct worker *w)
+{
+	worker_signal(w, SIGTERM);
+	int status = worker_wait(w, 30);
+	ck_assert_msg(status == 0, "after SIGTERM the worker ended with %d: %s", status, w->log);
+}
+
+void worker_kill(struct worker *w)
+{
+	expect_end(w);
+	worker_signal(w, SIGKILL);
+	reap(w);
+}
+
+/* --- waiting --- */
+
+bool bed_tick(struct bed *bed, int64_t deadline_us)
+{
+	struct pollfd pfds[BED_WORKERS];
+	int wait_ms = MIN(TICK_MS, clock_poll_ms(deadline_us));
+	if (clock_mono_us() >= deadline_us)
+		return false;
+	for (size_t i = 0; i < bed->nworkers; i++)
+		pfds[i] = (struct pollfd){.fd = bed->workers[i]->pidfd, .events = POLLIN};
+	if (poll(pfds, bed->nworkers, wait_ms) <= 0)
+		return true;
+	for (size_t i = 0; i < bed->nworkers; i++) {
+		if (pfds[i].revents) {
+			struct worker *w = bed->workers[i];
+			expect_end(w);
+			ck_abort_msg("a worker ended by itself with %d: %s", reap(w), w->log);
+		}
+	}
+	return true;
+}
+
+/* --- asking --- */
+
+unsigned worker_http(struct worker *w, const char *path, struct buf *out)
+{
+	return http(w->http_port, path, NULL, out);
+}
+
+void worker_ready(struct worker *w)
+{
+	BED_WAIT(w->bed, 30, worker_http(w, "/readyz", NULL) == 200);
+}
+
+/* "name{labels} value" or "name value". */
+static double line_value(const char *line, size_t len, const char *metric, const char *label)
+{
+	size_t name = strlen(metric);
+	if (len <= name || strncmp(line, metric, name) != 0 || (line[name] != '{' && line[name] != ' '))
+		return 0;
+	if (label && !memmem(line, len, label, strlen(label)))
+		return 0;
+	const char *value = line + len;
+	while (value > line && value[-1] != ' ')
+		value--;
+	return strtod(value, NULL);
+}
+
+double worker_metric(struct worker *w, const char *metric, const char *label)
+{
+	struct buf body = {0};
+	double sum = 0;
+	ck_assert_uint_eq(worker_http(w, "/metrics", &body), 200);
+	for (const char *line = buf_cstr(&body); *line;) {
+		size_t len = strcspn(line, "\n");
+		sum += line_value(line, len, metric, label);
+		line += len + (line[len] == '\n');
+	}
+	buf_free(&body);
+	return sum;
+}
+
+json_t *worker_status(struct worker *w)
+{
+	struct buf body = {0};
+	json_error_t error;
+	ck_assert_uint_eq(worker_http(w, "/status", &body), 200);
+	json_t *status = json_loadb((const char *)body.data, body.len, 0, &error);
+	ck_assert_msg(status != NULL, "/status: %s", error.text);
+	buf_free(&body);
+	return status;
+}
+
+/* Where the text ends in the part of the log that was not looked at yet; 0: it is not there. */
+static size_t find_in_log(struct worker *w, const char *text)
+{
+	struct buf log = {0};
+	size_t end = 0;
+	read_file(w->log, &log);
+	if (log.len > w->log_seen) {
+		const char *from = (const char *)log.data + w->log_seen;
+		const char *at = memmem(from, log.len - w->log_seen, text, strlen(text));
+		end = at ? (size_t)(at - (const char *)log.data) + strlen(text) : 0;
+	}
+	buf_free(&log);
+	return end;
+}
+
+bool worker_logged(struct worker *w, const char *text)
+{
+	return find_in_log(w, text) > 0;
+}
+
+void worker_wait_log(struct worker *w, const char *text, int seconds)
+{
+	int64_t deadline = clock_mono_us() + seconds * US_PER_S;
+	size_t end;
+	while ((end = find_in_log(w, text)) == 0)
+		ck_assert_msg(bed_tick(w->bed, deadline), "not within %d s in %s: %s", seconds, w->log, text);
+	w->log_seen = end;
+}
+
+long worker_rss_kib(struct worker *w)
+{
+	char path[64], line[256];
+	long kib = -1;
+	snprintf(path, sizeof(path), "/proc/%d/status", w->pid);
+	FILE *in = fopen(path, "r");
+	ck_assert_msg(in != NULL, "%s: %s", path, strerror(errno));
+	while (fgets(line, sizeof(line), in)) {
+		if (strncmp(line, "VmHWM:", 6) == 0)
+			kib = strtol(line + 6, NULL, 10);
+	}
+	fclose(in);
+	return kib;
+}

@@ -1,0 +1,385 @@
+/*
+ * cmd_migrate.c - "memingest migrate": brings the database to what the schemas want, by adding and never by changing.
+ *
+ *   BEGIN; advisory lock        a second migration waits here and then finds nothing to do
+ *   look                        each difference becomes a step (SQL and a word about it) or a finding
+ *   any finding: ROLLBACK       the report says all of them; exit 78, nothing is changed
+ *   --dry-run: print, ROLLBACK
+ *   else run the steps, COMMIT
+ *
+ * One transaction, so a migration that fails in the middle leaves nothing behind. That is also why indexes are not built
+ * CONCURRENTLY: a new index on a table that is in use keeps writers out while it is built, and is better made by hand first, under the
+ * name that --dry-run shows.
+ *
+ * Steps: extension vector (if a column needs it), schema memingest and its tables, then per stream its schema, table, missing columns,
+ * storage, indexes. Findings: whatever would change or drop something, see catalog_compare().
+ *
+ * The extension is created while looking, also in a dry run (which rolls it back): the types of the columns cannot be compared without.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/clock.h"
+#include "cli/catalog.h"
+#include "cli/cli.h"
+#include "cli/report.h"
+#include "core/mergesql.h"
+#include "core/stream.h"
+#include "io/pg.h"
+
+#define MIGRATE_TIMEOUT (24 * 3600 * US_PER_S)
+
+struct step {
+	char *sql, *done;
+};
+
+struct migration {
+	struct cli *cli;
+	struct pg *pg;
+	struct stream **streams;
+	struct step *steps;
+	size_t nsteps;
+	struct report report;
+};
+
+/* Takes sql's bytes; two streams of one table want the same things once. */
+static void add_step(struct migration *m, struct buf *sql, const char *what, const char *name)
+{
+	for (size_t i = 0; i < m->nsteps; i++) {
+		if (strcmp(m->steps[i].sql, buf_cstr(sql)) == 0) {
+			buf_free(sql);
+			return;
+		}
+	}
+	m->steps = xrealloc(m->steps, (m->nsteps + 1) * sizeof(*m->steps));
+	m->steps[m->nsteps++] = (struct step){xstrdup(buf_cstr(sql)), xasprintf("%s %s", what, name)};
+	buf_free(sql);
+}
+
+/* --- extension --- */
+
+static bool create_vector(struct migration *m, const struct column *column, struct err *err)
+{
+	bool available;
+	if (!catalog_ask(m->pg, "SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'vector')", NULL,
+			 &available, err))
+		return false;
+	if (!available)
+		return err_set(err, ERR_CONFIG,
+			       "column %s wants %s, but the server has no extension vector: install pgvector there",
+			       column->name, column->type);
+	if (!pg_exec(m->pg, "CREATE EXTENSION vector", NULL, 0, err)) {
+		if (strcmp(err->code, "42501") == 0)
+			err_set(err, ERR_CONFIG,
+				"column %s wants %s, but this role may not create the extension: run as a superuser: "
+				"CREATE EXTENSION "
+				"vector;",
+				column->name, column->type);
+		return false;
+	}
+	struct buf sql = {0};
+	buf_puts(&sql, "CREATE EXTENSION vector;\n");
+	add_step(m, &sql, "created extension", "vector");
+	return true;
+}
+
+static bool look_at_types(struct migration *m, const struct stream *s, struct err *err)
+{
+	const struct column *column;
+	if (!catalog_unknown_type(m->pg, s->table, &column, err))
+		return false;
+	if (!column)
+		return true;
+	if (catalog_is_vector(column->type))
+		return create_vector(m, column, err) && look_at_types(m, s, err);
+	return err_set(err, ERR_CONFIG, "table %s: column %s: PostgreSQL knows no type %s", table_full_name(s->table),
+		       column->name, column->type);
+}
+
+/* --- bookkeeping --- */
+
+/* "CREATE TABLE IF NOT EXISTS memingest.offsets (": kind and name. An index gets the schema in front, as its table has it. */
+static void created_object(const char *sql, size_t len, char *kind, char *name, size_t size)
+{
+	const char *create = memmem(sql, len, "CREATE ", 7), *guard = memmem(sql, len, " IF NOT EXISTS ", 15);
+	snprintf(kind, size, "%.*s", (int)(guard - create - 7), create + 7);
+	const char *from = guard + 15;
+	bool bare = strcmp(kind, "INDEX") == 0;
+	snprintf(name, size, "%s%.*s", bare ? "memingest." : "", (int)strcspn(from, " ;\n"), from);
+	for (char *p = kind; *p; p++)
+		*p = (char)(*p >= 'A' && *p <= 'Z' ? *p - 'A' + 'a' : *p);
+}
+
+static bool look_at_bookkeeping(struct migration *m, struct err *err)
+{
+	const char *p = sql_bookkeeping;
+	for (const char *end; (end = strstr(p, ";\n")) != NULL; p = end + 2) {
+		char kind[64], name[64], what[80];
+		bool there;
+		created_object(p, (size_t)(end - p), kind, name, sizeof(name));
+		const char *ask = strcmp(kind, "schema") == 0 ? "SELECT to_regnamespace($1) IS NOT NULL"
+							      : "SELECT to_regclass($1) IS NOT NULL";
+		if (!catalog_ask(m->pg, ask, name, &there, err))
+			return false;
+		if (there)
+			continue;
+		struct buf sql = {0};
+		buf_put(&sql, p + strspn(p, "\n"), (size_t)(end + 2 - p) - strspn(p, "\n"));
+		snprintf(what, sizeof(what), "created %s", kind);
+		add_step(m, &sql, what, name);
+	}
+	return true;
+}
+
+/* --- streams --- */
+
+static bool look_at_schema(struct migration *m, const struct table *t, struct err *err)
+{
+	bool there;
+	struct buf sql = {0}, name = {0};
+	if (!t->schema)
+		return true;
+	pg_quote_ident(&name, t->schema);
+	bool ok = catalog_ask(m->pg, "SELECT to_regnamespace($1) IS NOT NULL", buf_cstr(&name), &there, err);
+	if (ok && !there) {
+		buf_printf(&sql, "CREATE SCHEMA IF NOT EXISTS %s;\n", buf_cstr(&name));
+		add_step(m, &sql, "created schema", t->schema);
+	}
+	buf_free(&name);
+	return ok;
+}
+
+static char storage_letter(const char *storage)
+{
+	static const struct {
+		const char *name;
+		char letter;
+	} letters[] = {{"plain", 'p'}, {"external", 'e'}, {"extended", 'x'}, {"main", 'm'}};
+	for (size_t i = 0; i < ARRAY_LEN(letters); i++)
+		if (strcasecmp(storage, letters[i].name) == 0)
+			return letters[i].letter;
+	return '\0';
+}
+
+static void add_columns(struct migration *m, const struct table *t, const struct catalog *c)
+{
+	for (size_t i = 0; i < c->ncolumns; i++) {
+		char name[256];
+		struct buf sql = {0};
+		snprintf(name, sizeof(name), "%s.%s", table_full_name(t), catalog_column_name(t, i));
+		if (c->exists && !c->columns[i].exists) {
+			mergesql_add_column(t, i, &sql);
+			add_step(m, &sql, "added column", name);
+		}
+		if (i < t->ncolumns && t->columns[i].storage &&
+		    c->columns[i].storage != storage_letter(t->columns[i].storage)) {
+			mergesql_set_storage(t, i, &sql);
+			add_step(m, &sql, "set the storage of column", name);
+		}
+	}
+}
+
+static bool index_exists(struct migration *m, const struct table *t, const char *name, bool *there, struct err *err)
+{
+	struct buf sql = {0}, table = {0};
+	mergesql_table_name(t, &table);
+	buf_puts(&sql, "SELECT EXISTS (SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
+		       " WHERE c.relname = $1 AND i.indrelid = to_regclass(");
+	pg_quote_literal(&sql, buf_cstr(&table));
+	buf_puts(&sql, "))");
+	bool ok = catalog_ask(m->pg, buf_cstr(&sql), name, there, err);
+	buf_free(&sql);
+	buf_free(&table);
+	return ok;
+}
+
+static bool look_at_indexes(struct migration *m, const struct table *t, struct err *err)
+{
+	bool ok = true;
+	for (size_t i = 0; ok && i < t->nindexes; i++) {
+		struct buf name = {0}, sql = {0};
+		bool there;
+		mergesql_index_name(t, i, &name);
+		ok = index_exists(m, t, buf_cstr(&name), &there, err);
+		if (ok && !there) {
+			mergesql_create_index(t, i, &sql);
+			add_step(m, &sql, "created index", buf_cstr(&name));
+		}
+		buf_free(&name);
+	}
+	return ok;
+}
+
+static bool look_at_stream(struct migration *m, const struct stream *s, struct err *err)
+{
+	struct catalog c;
+	char area[128];
+	snprintf(area, sizeof(area), "stream.%s", s->config->name);
+	if (!look_at_types(m, s, err) || !look_at_schema(m, s->table, err) || !catalog_read(m->pg, s->table, &c, err))
+		return false;
+	if (!c.exists) {
+		struct buf sql = {0};
+		mergesql_create_table(s->table, &sql);
+		add_step(m, &sql, "created table", table_full_name(s->table));
+	}
+	if (catalog_compare(s->table, &c, area, false, &m->report) == 0)
+		add_columns(m, s->table, &c);
+	catalog_free(&c);
+	return look_at_indexes(m, s->table, err);
+}
+
+/* --- running --- */
+
+static bool begin(struct migration *m, struct err *err)
+{
+	/* The number is "memingest" in hex, cut to 8 bytes. */
+	if (pg_exec(m->pg,
+		    "BEGIN; SELECT pg_advisory_xact_lock(x'6d656d696e676573'::bigint);"
+		    "SET LOCAL statement_timeout = 0; SET LOCAL client_min_messages = warning",
+		    NULL, 0, err))
+		return true;
+	return err_wrap(err, "waiting for another migration to end");
+}
+
+static bool look(struct migration *m, struct err *err)
+{
+	size_t n = m->cli->config->nstreams;
+	bool ok = look_at_bookkeeping(m, err);
+	for (size_t i = 0; ok && i < n; i++)
+		ok = look_at_stream(m, m->streams[i], err);
+	return ok;
+}
+
+static bool run_steps(struct migration *m, struct err *err)
+{
+	for (size_t i = 0; i < m->nsteps; i++) {
+		if (strncmp(m->steps[i].sql, "CREATE EXTENSION", 16) == 0)
+			continue; /* done while looking */
+		if (!pg_exec(m->pg, m->steps[i].sql, NULL, 0, err))
+			return err_wrap(err, "nothing was changed: not %s", m->steps[i].done);
+	}
+	return pg_exec(m->pg, "COMMIT", NULL, 0, err);
+}
+
+static int migrate(struct migration *m, struct err *err)
+{
+	if (!begin(m, err) || !look(m, err))
+		return report_err_exit_code(err);
+	if (m->report.counts[REPORT_ERROR] > 0) {
+		report_print(&m->report, m->cli);
+		return cli_fail(EXIT_CONFIG,
+				"nothing was changed: migrate only adds, the rest is for a person to decide");
+	}
+	bool dry = cli_flag(m->cli, "dry-run");
+	if (!dry && !run_steps(m, err))
+		return report_err_exit_code(err);
+	for (size_t i = 0; i < m->nsteps; i++)
+		puts(dry ? m->steps[i].sql : m->steps[i].done);
+	if (m->nsteps == 0)
+		puts(dry ? "-- nothing to do" : "nothing to do");
+	return EXIT_OK;
+}
+
+/* --- grants --- */
+
+static void print_grants(const struct migration *m, const char *role)
+{
+	struct buf out = {0}, name = {0};
+	pg_quote_ident(&name, role);
+	const char *quoted = buf_cstr(&name);
+	buf_puts(&out,
+		 "DO $$BEGIN EXECUTE format('GRANT CONNECT, TEMPORARY ON DATABASE %I TO %I', current_database(), ");
+	pg_quote_literal(&out, role);
+	buf_printf(&out, "); END$$;\nGRANT USAGE ON SCHEMA memingest TO %s;\n", quoted);
+	for (size_t i = 0; i < ARRAY_LEN(catalog_bookkeeping); i++) {
+		const struct catalog_rights *c = &catalog_bookkeeping[i];
+		buf_puts(&out, "GRANT ");
+		for (size_t k = 0; c->rights[k]; k++)
+			buf_printf(&out, "%s%s", k ? ", " : "", c->rights[k]);
+		buf_printf(&out, " ON %s TO %s;\n", c->table, quoted);
+	}
+	for (size_t i = 0; i < m->cli->config->nstreams; i++)
+		mergesql_grants(m->streams[i]->table, role, &out);
+	fputs(buf_cstr(&out), stdout);
+	buf_free(&out);
+	buf_free(&name);
+}
+
+/* --- command --- */
+
+static bool load_streams(struct migration *m, struct err *err)
+{
+	size_t n = m->cli->config->nstreams;
+	m->streams = xcalloc(n, sizeof(struct stream *));
+	for (size_t i = 0; i < n; i++)
+		if (!(m->streams[i] = stream_new(m->cli->config, i, err)))
+			return false;
+	return true;
+}
+
+static void clear(struct migration *m)
+{
+	for (size_t i = 0; m->streams && i < m->cli->config->nstreams; i++)
+		stream_free(m->streams[i]);
+	for (size_t i = 0; i < m->nsteps; i++) {
+		free(m->steps[i].sql);
+		free(m->steps[i].done);
+	}
+	free(m->streams);
+	free(m->steps);
+	report_free(&m->report);
+	pg_free(m->pg); /* rolls back what is open */
+}
+
+static int run(struct cli *cli)
+{
+	struct migration m = {.cli = cli};
+	struct err err = {0};
+	const char *role = cli_option(cli, "grants", NULL);
+	int code = EXIT_CONFIG;
+	if (!load_streams(&m, &err))
+		goto out;
+	if (role) {
+		print_grants(&m, role);
+		code = EXIT_OK;
+		goto out;
+	}
+	m.pg = pg_connect(cli->config, "migrate", -1, &err);
+	if (!m.pg) {
+		code = report_err_exit_code(&err);
+		goto out;
+	}
+	pg_set_timeout(m.pg, MIGRATE_TIMEOUT);
+	code = migrate(&m, &err);
+out:
+	if (err.class != ERR_NONE)
+		cli_fail(code, "%s", err.text);
+	clear(&m);
+	return code;
+}
+
+static const struct cli_option options[] = {
+	{"dry-run", NULL, "print the SQL that would be run, and change nothing"},
+	{"grants", "ROLE", "print the least rights that a worker's role needs, and do nothing else"},
+	{NULL, NULL, NULL},
+};
+
+const struct command command_migrate = {
+	.name = "migrate",
+	.usage = "[--dry-run | --grants ROLE]",
+	.summary = "create or extend tables, indexes and bookkeeping",
+	.help = "Creates what the schemas want and the database lacks: the extension vector, the schema memingest with "
+		"the\n"
+		"worker's own tables, and for each stream its table, columns and indexes. All in one transaction; run "
+		"it as often as\n"
+		"you like. It only adds: a column of another type, a missing key and the like are reported, and "
+		"nothing is\n"
+		"changed (exit 78). An index on a table that is in use keeps writers out while it is built: on a big "
+		"table make it\n"
+		"by hand first with CREATE INDEX CONCURRENTLY, under the name that --dry-run shows.",
+	.wants_config = true,
+	.options = options,
+	.run = run,
+};

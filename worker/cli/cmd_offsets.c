@@ -1,0 +1,277 @@
+/*
+ * cmd_offsets.c - "memingest offsets": where each partition stands, and an operator's words about it.
+ *
+ *   show         reads; Kafka may be away
+ *   rewind, accept-gap, adopt-topic
+ *                read both, print the plan, ask (on a terminal), apply in one transaction; see offsets_change.c
+ *
+ * These are the verbs that a halted partition names in its message.
+ */
+#include <inttypes.h>
+#include <jansson.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "cli/offsets_change.h"
+#include "cli/positions.h"
+#include "cli/report.h"
+#include "core/config_key.h"
+#include "io/pg.h"
+
+/* --- show --- */
+
+/* What a worker would halt for, in a word; or "". */
+static const char *trouble(const struct position *p)
+{
+	if (!p->known)
+		return "not consumed yet";
+	if (p->topic_id[0] && p->kafka_topic_id[0] && strcmp(p->topic_id, p->kafka_topic_id) != 0)
+		return "topic created anew: adopt-topic";
+	if (p->answered && p->next_offset < p->low)
+		return "retention passed it: accept-gap";
+	if (p->answered && p->next_offset > p->high)
+		return "beyond the log's end: rewind or adopt-topic";
+	return "";
+}
+
+static json_t *number_or_null(bool there, int64_t n)
+{
+	return there ? json_integer(n) : json_null();
+}
+
+static int64_t lag(const struct position *p)
+{
+	return p->high - (p->known ? MAX(p->next_offset, p->low) : p->low);
+}
+
+static json_t *position_json(const struct position *p)
+{
+	return json_pack("{s:s, s:i, s:o, s:o, s:o, s:o, s:s, s:o, s:s, s:s, s:s, s:s}", "topic", p->topic, "partition",
+			 (int)p->partition, "next_offset", number_or_null(p->known, p->next_offset), "low",
+			 number_or_null(p->answered, p->low), "high", number_or_null(p->answered, p->high), "lag",
+			 number_or_null(p->answered, MAX(lag(p), 0)), "owner", p->owner, "owner_epoch",
+			 number_or_null(p->known, p->owner_epoch), "updated_at", p->updated_at, "topic_id", p->topic_id,
+			 "kafka_topic_id", p->kafka_topic_id, "trouble", trouble(p));
+}
+
+static void show_json(const struct config *config, const struct positions *p, const struct err *kafka)
+{
+	json_t *list = json_array();
+	for (size_t i = 0; i < p->n; i++)
+		json_array_append_new(list, position_json(&p->all[i]));
+	json_t *all = json_pack("{s:s, s:s*, s:o}", "pipeline", config->group_id, "kafka_error",
+				kafka->class == ERR_NONE ? NULL : kafka->text, "partitions", list);
+	json_dumpf(all, stdout, JSON_INDENT(2));
+	puts("");
+	json_decref(all);
+}
+
+static void put_number(bool there, int64_t n)
+{
+	if (there)
+		printf("  %12" PRId64, n);
+	else
+		printf("  %12s", "-");
+}
+
+static void show_lines(const struct positions *p)
+{
+	int width = 5;
+	for (size_t i = 0; i < p->n; i++)
+		width = MAX(width, (int)strlen(p->all[i].topic));
+	printf("%-*s  %9s  %12s  %12s  %12s  %12s  %6s  %-20s  %s\n", width, "TOPIC", "PARTITION", "NEXT", "LOW",
+	       "HIGH", "LAG", "EPOCH", "UPDATED", "OWNER");
+	for (size_t i = 0; i < p->n; i++) {
+		const struct position *pos = &p->all[i];
+		printf("%-*s  %9d", width, pos->topic, pos->partition);
+		put_number(pos->known, pos->next_offset);
+		put_number(pos->answered, pos->low);
+		put_number(pos->answered, pos->high);
+		put_number(pos->answered, MAX(lag(pos), 0));
+		printf("  %6" PRId64 "  %-20s  %s%s%s\n", pos->owner_epoch, pos->updated_at, pos->owner,
+		       trouble(pos)[0] ? "  ! " : "", trouble(pos));
+	}
+}
+
+static int show(struct cli *cli, struct pg *pg, struct err *err)
+{
+	struct positions p = {0};
+	struct err kafka = {0};
+	if (!positions_read(pg, cli->config, NULL, &p, err))
+		return report_err_exit_code(err);
+	if (!positions_ask(cli->config, NULL, -1, &p, &kafka) && !cli->json)
+		cli_fail(EXIT_UNAVAILABLE, "not everything is known: %s", kafka.text);
+	if (cli->json)
+		show_json(cli->config, &p, &kafka);
+	else
+		show_lines(&p);
+	positions_free(&p);
+	return EXIT_OK;
+}
+
+/* --- the verbs --- */
+
+static bool parse_digits(const char *text, int64_t max, int64_t *n)
+{
+	int64_t value = 0;
+	if (!*text)
+		return false;
+	for (; *text; text++) {
+		if (*text < '0' || *text > '9' || value > (max - (*text - '0')) / 10)
+			return false;
+		value = value * 10 + (*text - '0');
+	}
+	*n = value;
+	return true;
+}
+
+static bool parse_to(const char *text, struct offsets_request *r)
+{
+	int kind;
+	if (!text)
+		return r->verb != OFFSETS_REWIND;
+	r->to = TO_OFFSET;
+	if (parse_digits(text, INT64_MAX, &r->to_value))
+		return true;
+	if (r->verb != OFFSETS_REWIND || !config_start_parse(text, &kind, &r->to_value))
+		return false;
+	r->to = kind == START_EARLIEST ? TO_EARLIEST : TO_TIME;
+	return kind == START_EARLIEST || kind == START_TIMESTAMP;
+}
+
+/* EXIT_OK, or EXIT_USAGE after a complaint. */
+static int parse_request(struct cli *cli, const char *action, struct offsets_request *r)
+{
+	bool adopt = r->verb == OFFSETS_ADOPT;
+	int64_t partition = -1;
+	if (cli->argc != (adopt ? 2 : 3))
+		return cli_fail(EXIT_USAGE, "offsets %s: wants TOPIC%s", action,
+				adopt ? "" : " and PARTITION or \"all\"");
+	r->topic = cli->argv[1];
+	r->reason = cli_option(cli, "reason", NULL);
+	if (!adopt && strcmp(cli->argv[2], "all") != 0 && !parse_digits(cli->argv[2], INT32_MAX, &partition))
+		return cli_fail(EXIT_USAGE, "offsets %s: \"%s\" is no partition", action, cli->argv[2]);
+	r->partition = (int32_t)partition;
+	if (!parse_to(cli_option(cli, "to", NULL), r))
+		return cli_fail(EXIT_USAGE, "offsets %s: --to wants %s", action,
+				r->verb == OFFSETS_REWIND ? "an offset, \"earliest\" or a time as 2026-01-31T12:00:00Z"
+							  : "an offset");
+	return EXIT_OK;
+}
+
+static void declarer(char *who, size_t size)
+{
+	char host[64] = "";
+	const struct passwd *user = getpwuid(geteuid());
+	(void)gethostname(host, sizeof(host) - 1);
+	snprintf(who, size, "%s@%s", user ? user->pw_name : "unknown", host);
+}
+
+static bool confirmed(struct cli *cli)
+{
+	char answer[16] = "";
+	if (cli_flag(cli, "yes") || !isatty(STDIN_FILENO))
+		return true;
+	printf("Go ahead? [y/N] ");
+	(void)fflush(stdout);
+	return fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y');
+}
+
+static int carry_out(struct cli *cli, struct pg *pg, struct offsets_plan *plan, struct err *err)
+{
+	char who[128];
+	if (plan->n == 0) {
+		puts("nothing to do");
+		return EXIT_OK;
+	}
+	if (cli_flag(cli, "dry-run")) {
+		offsets_plan_print(plan, false);
+		return EXIT_OK;
+	}
+	if (isatty(STDIN_FILENO) && !cli_flag(cli, "yes"))
+		offsets_plan_print(plan, false);
+	if (!confirmed(cli))
+		return cli_fail(EXIT_AGAIN, "nothing was changed");
+	declarer(who, sizeof(who));
+	if (!offsets_apply(pg, cli->config, plan, who, err)) {
+		err_wrap(err, "nothing was changed");
+		return err->class == ERR_RETRY && pg_ok(pg) ? EXIT_AGAIN : report_err_exit_code(err);
+	}
+	offsets_plan_print(plan, true);
+	return EXIT_OK;
+}
+
+static int change(struct cli *cli, struct pg *pg, const struct offsets_request *r, struct err *err)
+{
+	struct positions p = {0};
+	struct offsets_plan plan = {0};
+	int code;
+	if (!positions_read(pg, cli->config, r->topic, &p, err) ||
+	    !positions_ask(cli->config, r->topic, r->to == TO_TIME ? r->to_value : -1, &p, err) ||
+	    !offsets_plan(r, &p, &plan, err))
+		code = report_err_exit_code(err);
+	else
+		code = carry_out(cli, pg, &plan, err);
+	offsets_plan_free(&plan);
+	positions_free(&p);
+	return code;
+}
+
+static int run(struct cli *cli)
+{
+	static const char *const actions[] = {"rewind", "accept-gap", "adopt-topic", "show", NULL};
+	const char *action = cli->argc > 0 ? cli->argv[0] : NULL;
+	struct offsets_request request = {.partition = -1};
+	struct err err = {0};
+	int verb = 0;
+	while (actions[verb] && !(action && strcmp(action, actions[verb]) == 0))
+		verb++;
+	if (!actions[verb])
+		return cli_unknown("offsets", action, actions);
+	bool shows = strcmp(actions[verb], "show") == 0;
+	request.verb = (enum offsets_verb)verb;
+	if (shows && cli->argc > 1)
+		return cli_fail(EXIT_USAGE, "offsets show: what is \"%s\"?", cli->argv[1]);
+	if (!shows && parse_request(cli, action, &request) != EXIT_OK)
+		return EXIT_USAGE;
+	if (!cli_need_config(cli))
+		return EXIT_CONFIG;
+	struct pg *pg = pg_connect(cli->config, "offsets", -1, &err);
+	int code = !pg ? report_err_exit_code(&err) : shows ? show(cli, pg, &err) : change(cli, pg, &request, &err);
+	if (err.class != ERR_NONE)
+		cli_fail((enum exit_code)code, "%s", err.text);
+	pg_free(pg);
+	return code;
+}
+
+static const struct cli_option options[] = {
+	{"to", "WHERE",
+	 "rewind: an offset, \"earliest\" or a time; accept-gap: an offset (default: where the log begins)"},
+	{"reason", "TEXT", "goes into memingest.gaps"},
+	{"yes", NULL, "do not ask"},
+	{"dry-run", NULL, "print what would be done, and change nothing"},
+	{NULL, NULL, NULL},
+};
+
+const struct command command_offsets = {
+	.name = "offsets",
+	.usage = "show | rewind TOPIC PARTITION|all --to WHERE | accept-gap TOPIC PARTITION|all [--to OFFSET] | "
+		 "adopt-topic "
+		 "TOPIC",
+	.summary = "show where each partition stands, and move it",
+	.help = "show         next offset, Kafka's log, lag and owner of each partition\n"
+		"rewind       consume again from WHERE on. Columns with the merge rule add will count those events "
+		"twice\n"
+		"accept-gap   declare the offsets from the next one up to OFFSET as lost, and go on behind them\n"
+		"adopt-topic  the topic was deleted and created anew: start at its beginning\n"
+		"\n"
+		"The last three change memingest.offsets in one transaction, print before and after, and ask first on "
+		"a terminal.\n"
+		"A running worker drops its batch in flight and claims the partition anew.",
+	.options = options,
+	.run = run,
+};

@@ -1,0 +1,17 @@
+/*
+ * main.c - the list of commands, in the order in which help shows them.
+ *
+ * A new command is a file cmd_NAME.c with a const struct command, and a line here.
+ */
+#include "cli/cli.h"
+
+static const struct command *const commands[] = {
+	&command_run,     &command_check,   &command_migrate,
+	&command_produce, &command_offsets, &command_dlq,
+	&command_config,  &command_version, NULL,
+};
+
+int main(int argc, char **argv)
+{
+	return cli_main(commands, argc, argv);
+}

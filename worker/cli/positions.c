@@ -1,0 +1,154 @@
+/*
+ * positions.c - gathers, per partition, what PostgreSQL holds (the truth about what is durable) and what Kafka's log holds.
+ *
+ *   memingest.offsets      +  metadata: partitions that have no row yet
+ *   (negative partitions      +  ids, low, high
+ *   are the worker's notes)
+ *
+ * Nothing here changes anything. Kafka may be away: then the rows are shown without it.
+ */
+#include "cli/positions.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/kafka_inspect.h"
+
+#define KAFKA_TIMEOUT_MS 10000
+
+static struct position *add(struct positions *p, const char *topic, int32_t partition)
+{
+	p->all = xrealloc(p->all, (p->n + 1) * sizeof(*p->all));
+	struct position *new = &p->all[p->n++];
+	*new = (struct position){.partition = partition, .low = -1, .high = -1, .at = -1, .next_offset = -1};
+	snprintf(new->topic, sizeof(new->topic), "%s", topic);
+	return new;
+}
+
+static char *text_or_empty(const struct pg_rows *rows, size_t row, size_t column)
+{
+	const char *text = pg_value(rows, row, column);
+	return xstrdup(text ? text : "");
+}
+
+bool positions_read(struct pg *pg, const struct config *config, const char *topic, struct positions *p, struct err *err)
+{
+	const char *params[] = {config->group_id, topic};
+	struct pg_rows *rows = pg_query(
+		pg,
+		"SELECT topic, partition, next_offset, owner_epoch, topic_id, owner,"
+		" to_char(updated_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') FROM memingest.offsets"
+		" WHERE pipeline = $1 AND ($2::text IS NULL OR topic = $2) AND partition >= 0 ORDER BY 1, 2",
+		params, 2, err);
+	if (!rows)
+		return err_wrap(err, "reading memingest.offsets");
+	for (size_t i = 0; i < pg_rows_count(rows); i++) {
+		struct position *new = add(p, pg_value(rows, i, 0), (int32_t)pg_int(rows, i, 1));
+		const char *id = pg_value(rows, i, 4);
+		new->known = true;
+		new->next_offset = pg_int(rows, i, 2);
+		new->owner_epoch = pg_int(rows, i, 3);
+		snprintf(new->topic_id, sizeof(new->topic_id), "%s", id ? id : "");
+		new->owner = text_or_empty(rows, i, 5);
+		new->updated_at = text_or_empty(rows, i, 6);
+	}
+	pg_rows_free(rows);
+	return true;
+}
+
+/* --- Kafka --- */
+
+static struct position *find(struct positions *p, const char *topic, int32_t partition)
+{
+	for (size_t i = 0; i < p->n; i++)
+		if (p->all[i].partition == partition && strcmp(p->all[i].topic, topic) == 0)
+			return &p->all[i];
+	return NULL;
+}
+
+static bool ask_logs(struct rd_kafka_s *rk, struct positions *p, const char *topic, int32_t partitions, int64_t at_ms,
+		     struct err *err)
+{
+	char id[1][37] = {""};
+	kafka_topic_ids(rk, &topic, 1, id, KAFKA_TIMEOUT_MS);
+	struct kafka_log *logs = xcalloc((size_t)partitions, sizeof(*logs));
+	for (int32_t i = 0; i < partitions; i++)
+		logs[i] = (struct kafka_log){.topic = topic,
+					     .partition = i,
+					     .start_kind = at_ms < 0 ? START_EARLIEST : START_TIMESTAMP,
+					     .start_ms = at_ms};
+	bool ok = kafka_query_logs(rk, logs, (size_t)partitions, KAFKA_TIMEOUT_MS, err);
+	for (int32_t i = 0; i < partitions; i++) {
+		struct position *pos = find(p, topic, i);
+		if (!pos) {
+			pos = add(p, topic, i);
+			pos->owner = xstrdup("");
+			pos->updated_at = xstrdup("");
+		}
+		memcpy(pos->kafka_topic_id, id[0], sizeof(id[0]));
+		pos->answered = logs[i].low >= 0;
+		pos->low = logs[i].low;
+		pos->high = logs[i].high;
+		pos->at = logs[i].start;
+	}
+	free(logs);
+	return ok;
+}
+
+static bool ask_topic(struct rd_kafka_s *rk, struct positions *p, const char *name, int64_t at_ms, struct err *err)
+{
+	/* A name of its own: p->all moves. */
+	char topic[sizeof(p->all->topic)];
+	int32_t partitions;
+	snprintf(topic, sizeof(topic), "%s", name);
+	if (!kafka_inspect_partitions(rk, topic, KAFKA_TIMEOUT_MS, &partitions, err))
+		return false;
+	return partitions == 0 || ask_logs(rk, p, topic, partitions, at_ms, err);
+}
+
+static bool asked_before(const struct positions *p, size_t i)
+{
+	return i > 0 && strcmp(p->all[i - 1].topic, p->all[i].topic) == 0;
+}
+
+static int compare(const void *x, const void *y)
+{
+	const struct position *a = x, *b = y;
+	int order = strcmp(a->topic, b->topic);
+	return order ? order : (a->partition > b->partition) - (a->partition < b->partition);
+}
+
+bool positions_ask(const struct config *config, const char *topic, int64_t at_ms, struct positions *p, struct err *err)
+{
+	struct rd_kafka_s *rk = kafka_inspect_open(config, err);
+	if (!rk)
+		return false;
+	bool ok = true;
+	for (size_t i = 0, rows = p->n; i < rows; i++) /* rows come sorted */
+		if (!asked_before(p, i) && !(topic && strcmp(p->all[i].topic, topic) == 0))
+			ok = ask_topic(rk, p, p->all[i].topic, at_ms, err) && ok;
+	if (topic)
+		ok = ask_topic(rk, p, topic, at_ms, err) && ok;
+	for (size_t s = 0; !topic && s < config->nstreams; s++) {
+		for (size_t t = 0; t < config->streams[s].ntopics; t++) {
+			const char *name = config->streams[s].topics[t];
+			if (name[0] != '^' && !find(p, name, 0))
+				ok = ask_topic(rk, p, name, at_ms, err) && ok;
+		}
+	}
+	kafka_inspect_close(rk);
+	if (p->n > 0)
+		qsort(p->all, p->n, sizeof(*p->all), compare);
+	return ok;
+}
+
+void positions_free(struct positions *p)
+{
+	for (size_t i = 0; i < p->n; i++) {
+		free(p->all[i].owner);
+		free(p->all[i].updated_at);
+	}
+	free(p->all);
+	*p = (struct positions){0};
+}

@@ -1,0 +1,132 @@
+/*
+ * plan_steps.h - what a plan consists of: written by plan.c, read by walk.c, decode.c and jsonout.c, and by nobody else.
+ *
+ *   plan.top[]      the writer's fields in the order of the wire: each is skipped, or its place kept in a slot
+ *   plan.columns[]  the table's columns in their order: each takes a slot, or is a constant
+ *
+ * A step says how one value of the writer stands on the wire and, if the row needs it, which reader type it resolves to. Steps form a tree,
+ * with a loop where a record holds itself. All memory is the plan's arena.
+ */
+#ifndef MEMINGEST_PLAN_STEPS_H
+#define MEMINGEST_PLAN_STEPS_H
+
+#include "base/arena.h"
+#include "base/base.h"
+#include "codec/decode.h"
+#include "codec/pgbin.h"
+#include "codec/plan.h"
+#include "codec/schema.h"
+#include "codec/table.h"
+
+#define STEP_NO_SLOT UINT32_MAX
+
+struct step {
+	enum schema_kind kind; /* of the writer's value */
+	uint8_t width;         /* bytes of every such value where that is 1, 4 or 8; else 0 */
+	enum pgbin_unit unit;  /* of the writer's number, where the reader's logical type is a time or timestamp */
+	/*
+	 * What the reader makes of it; never a union: its branch. NULL: the value is skipped, or (kind null) the reader has no
+	 * null there.
+	 */
+	const struct schema_type *reader;
+	uint32_t size;          /* of fixed */
+	uint32_t n;             /* number of fields, branches or symbols */
+	struct step *items;     /* of array and map */
+	struct step **branches; /* of a union */
+	struct step_field *fields;
+	const uint32_t *symbols; /* of an enum: the writer's index to the reader's; NULL when skipped */
+	struct slice rest; /* of a record: "name":value,... of the reader's fields that the writer lacks, as JSON */
+};
+
+struct step_field {
+	const char *name; /* the writer's, for messages */
+	struct step *step;
+	uint32_t slot;    /* of a top field */
+	struct slice key; /* "name": as JSON, by the reader's name; empty: the reader has no such field */
+};
+
+/* Where a value goes: a column, or the elements of an array column. */
+struct target {
+	enum pg_kind kind;
+	uint32_t dim, max_chars;
+	bool json_text; /* a string that holds JSON, rather than a string to put into JSON */
+	bool finite;    /* floats of a real[]: an embedding, so no NaN and no infinity */
+	bool not_null;
+};
+
+struct plan_column {
+	const char *name; /* of the reader's field, for messages */
+	struct target target, element;
+	enum pgbin_oid element_oid;
+	uint32_t slot; /* STEP_NO_SLOT: constant */
+	struct step *step;
+	struct slice constant; /* a COPY field, with its length */
+	bool on_delete;        /* a delete needs it: key and version */
+};
+
+struct plan {
+	const struct table *table; /* borrowed */
+	struct arena *arena;
+	struct step_field *top;
+	uint32_t ntop, nslots;
+	struct plan_column *columns; /* table->ncolumns */
+	struct step *delete_step;    /* NULL: no delete field, or it is constant */
+	uint32_t delete_slot;
+	enum record_op op; /* where delete_step is NULL */
+};
+
+/* A cursor over one datum. Everything that reads Avro bytes goes through it, and nothing passes end. */
+struct cursor {
+	const uint8_t *p, *end;
+	uint32_t depth; /* levels left */
+	uint32_t items; /* elements left */
+	struct refusal *why;
+};
+
+/* walk.c: the wire. On failure why is filled and p stands at or behind the fault. */
+MUST_CHECK bool walk_long(struct cursor *c, int64_t *v);
+MUST_CHECK bool walk_int(struct cursor *c, int64_t *v);
+MUST_CHECK bool walk_bool(struct cursor *c, bool *v);
+MUST_CHECK bool walk_raw(struct cursor *c, size_t n, const uint8_t **p);
+MUST_CHECK bool walk_bytes(struct cursor *c, struct slice *v); /* length, then bytes: string and bytes */
+MUST_CHECK bool walk_index(struct cursor *c, uint32_t n, const char *what,
+			   uint32_t *v); /* of enum and union: below n */
+MUST_CHECK bool walk_skip(struct cursor *c, const struct step *s);
+/* Down into, and up from, a nested value. */
+MUST_CHECK bool walk_enter(struct cursor *c);
+void walk_leave(struct cursor *c);
+
+/*
+ * The blocks of an array or map: walk_block() gives the number of items of the next block, 0 at the end. A block that states its size
+ * has to keep to it.
+ */
+struct walk_blocks {
+	const uint8_t *stated_end; /* or NULL */
+};
+MUST_CHECK bool walk_block(struct cursor *c, struct walk_blocks *b, uint64_t *count);
+
+/* A number, whatever of int, long, float, double the step has on the wire. */
+MUST_CHECK bool walk_number(struct cursor *c, const struct step *s, int64_t *i);
+MUST_CHECK bool walk_real(struct cursor *c, const struct step *s, double *d);
+/* bytes, string or fixed. */
+MUST_CHECK bool walk_blob(struct cursor *c, const struct step *s, struct slice *v);
+/* Follows unions down to the value that is there. */
+MUST_CHECK bool walk_branch(struct cursor *c, const struct step **s);
+
+/* v in that unit, in another unit; false when it does not fit. Towards the past where it has to be cut. */
+bool unit_convert(int64_t v, enum pgbin_unit from, enum pgbin_unit to, int64_t *out);
+/* Of a logical time or timestamp. */
+enum pgbin_unit unit_of(enum schema_logical logical);
+
+/* jsonout.c: appends the value as JSON text. max: bytes that the text may have, from start on. */
+struct jsonout {
+	struct buf *out;
+	size_t start, max;
+};
+MUST_CHECK bool jsonout_value(struct jsonout *j, struct cursor *c, const struct step *s);
+
+/* decode.c, for plan.c: one COPY field from a datum, as decode_record() makes it. */
+MUST_CHECK bool decode_column(const struct plan_column *column, struct cursor *c, const struct decode_limits *limits,
+			      struct buf *out);
+
+#endif

@@ -1,0 +1,354 @@
+/*
+ * walk.c - Avro's binary encoding, read with suspicion.
+ *
+ *   int, long   zigzag varint, at most 5 and 10 bytes          float, double   4 and 8 bytes, little-endian
+ *   bytes       long length, bytes                             union, enum     index, below the number of branches or symbols
+ *   array, map  blocks: long count, items; a negative count is followed by the block's size in bytes; count 0 ends
+ *
+ * Every length is compared with what is left before it is used; counts are charged against a budget of items for the whole datum,
+ * so that an array of nulls (no bytes at all) cannot keep us busy; depth is charged as well, since the schema may be recursive and this code
+ * recurses with it. The size of a block lets us jump over what nobody reads. Where the items are read, the size must agree with them.
+ *
+ * The faults of Avro-C that are not repeated here: negative lengths, unbounded recursion and items, indices out of range taken as
+ * success, and memory allocated by a length that nobody checked (research on libavro 1.11; AVRO-4293).
+ *
+ * Pure; no memory but the stack.
+ */
+#include <string.h>
+
+#include "codec/plan_steps.h"
+
+/* "return false" in so many words: the compiler then sees that results are set wherever they are used. */
+static inline bool bad(struct cursor *c, const char *text)
+{
+	refuse(c->why, REASON_DECODE, "%s", text);
+	return false;
+}
+
+static inline bool over_limit(struct cursor *c, const char *text)
+{
+	refuse(c->why, REASON_TOO_LARGE, "%s", text);
+	return false;
+}
+
+static inline bool short_of(struct cursor *c)
+{
+	return bad(c, "the datum ends inside this value");
+}
+
+/* ---- single values ------------------------------------------------------------------------------------------------------ */
+
+static bool slow_varint(struct cursor *c, unsigned max_bytes, uint64_t *out)
+{
+	uint64_t v = 0;
+	for (unsigned i = 0; i < max_bytes; i++) {
+		if (c->p == c->end)
+			return short_of(c);
+		uint8_t b = *c->p++;
+		v |= (uint64_t)(b & 0x7f) << (7 * i);
+		if (i == 9 && b > 1)
+			break;
+		if (b < 0x80) {
+			*out = v;
+			return true;
+		}
+	}
+	return bad(c, "a number has more bits than its type");
+}
+
+static inline bool get_varint(struct cursor *c, unsigned max_bytes, uint64_t *out)
+{
+	if (c->p < c->end && *c->p < 0x80) {
+		*out = *c->p++;
+		return true;
+	}
+	return slow_varint(c, max_bytes, out);
+}
+
+static inline int64_t unzigzag(uint64_t z)
+{
+	return (int64_t)(z >> 1) ^ -(int64_t)(z & 1);
+}
+
+bool walk_long(struct cursor *c, int64_t *v)
+{
+	uint64_t z = 0;
+	if (!get_varint(c, 10, &z))
+		return false;
+	*v = unzigzag(z);
+	return true;
+}
+
+bool walk_int(struct cursor *c, int64_t *v)
+{
+	uint64_t z = 0;
+	if (!get_varint(c, 5, &z))
+		return false;
+	if (z > UINT32_MAX)
+		return bad(c, "a number has more bits than its type");
+	*v = unzigzag(z);
+	return true;
+}
+
+bool walk_raw(struct cursor *c, size_t n, const uint8_t **p)
+{
+	if ((size_t)(c->end - c->p) < n)
+		return short_of(c);
+	*p = c->p;
+	c->p += n;
+	return true;
+}
+
+bool walk_bool(struct cursor *c, bool *v)
+{
+	const uint8_t *p;
+	if (!walk_raw(c, 1, &p))
+		return false;
+	*v = *p == 1;
+	return *p <= 1 || bad(c, "a boolean is neither 0 nor 1");
+}
+
+bool walk_bytes(struct cursor *c, struct slice *v)
+{
+	int64_t len;
+	if (!walk_long(c, &len))
+		return false;
+	if (len < 0)
+		return bad(c, "a length is negative");
+	if ((uint64_t)len > (uint64_t)(c->end - c->p))
+		return short_of(c);
+	*v = (struct slice){c->p, (size_t)len};
+	c->p += len;
+	return true;
+}
+
+bool walk_index(struct cursor *c, uint32_t n, const char *what, uint32_t *v)
+{
+	int64_t i;
+	if (!walk_int(c, &i))
+		return false;
+	if (i < 0 || i >= n) {
+		refuse(c->why, REASON_DECODE, "%s index %lld of %u", what, (long long)i, n);
+		return false;
+	}
+	*v = (uint32_t)i;
+	return true;
+}
+
+/* ---- nesting ------------------------------------------------------------------------------------------------------------ */
+
+bool walk_enter(struct cursor *c)
+{
+	if (c->depth == 0)
+		return over_limit(c, "values are nested deeper than the limit (limits.max_depth)");
+	c->depth--;
+	return true;
+}
+
+void walk_leave(struct cursor *c)
+{
+	c->depth++;
+}
+
+/* The head of a block: how many items, and where the block says it ends (NULL: it does not say). */
+static bool block_head(struct cursor *c, uint64_t *count, const uint8_t **stated_end)
+{
+	int64_t n, size;
+	*stated_end = NULL;
+	if (!walk_long(c, &n))
+		return false;
+	*count = (uint64_t)n;
+	if (n < 0) {
+		*count = -(uint64_t)n;
+		if (n == INT64_MIN)
+			return bad(c, "a block's count is out of range");
+		if (!walk_long(c, &size))
+			return false;
+		if (size < 0 || size > c->end - c->p)
+			return bad(c, "a block's size is negative or more than what is left");
+		*stated_end = c->p + size;
+	}
+	if (*count > c->items)
+		return over_limit(c, "more array and map items than the limit (limits.max_items)");
+	c->items -= (uint32_t)*count;
+	return true;
+}
+
+bool walk_block(struct cursor *c, struct walk_blocks *b, uint64_t *count)
+{
+	if (b->stated_end && b->stated_end != c->p)
+		return bad(c, "a block's size does not agree with its items");
+	return block_head(c, count, &b->stated_end);
+}
+
+static bool skip_items(struct cursor *c, const struct step *s, uint64_t count)
+{
+	struct slice key;
+	if (s->kind == SCHEMA_ARRAY && s->items->width > 0) {
+		if (count > (uint64_t)(c->end - c->p) / s->items->width)
+			return short_of(c);
+		c->p += count * s->items->width;
+		return true;
+	}
+	for (; count > 0; count--) {
+		if (s->kind == SCHEMA_MAP && !walk_bytes(c, &key))
+			return false;
+		if (!walk_skip(c, s->items))
+			return false;
+	}
+	return true;
+}
+
+static bool skip_blocks(struct cursor *c, const struct step *s)
+{
+	uint64_t count;
+	const uint8_t *stated_end;
+	for (;;) {
+		if (!block_head(c, &count, &stated_end))
+			return false;
+		if (count == 0)
+			return true;
+		if (stated_end)
+			c->p = stated_end;
+		else if (!skip_items(c, s, count))
+			return false;
+	}
+}
+
+static bool skip_nested(struct cursor *c, const struct step *s)
+{
+	bool ok = true;
+	uint32_t index;
+	if (!walk_enter(c))
+		return false;
+	if (s->kind == SCHEMA_UNION) {
+		ok = walk_index(c, s->n, "union", &index) && walk_skip(c, s->branches[index]);
+	} else if (s->kind == SCHEMA_RECORD) {
+		for (uint32_t i = 0; i < s->n && ok; i++)
+			ok = walk_skip(c, s->fields[i].step);
+	} else {
+		ok = skip_blocks(c, s);
+	}
+	walk_leave(c);
+	return ok;
+}
+
+bool walk_skip(struct cursor *c, const struct step *s)
+{
+	const uint8_t *p;
+	struct slice v;
+	int64_t n;
+	bool b;
+	uint32_t index;
+	switch (s->kind) {
+	case SCHEMA_NULL:
+		return true;
+	case SCHEMA_BOOLEAN:
+		return walk_bool(c, &b);
+	case SCHEMA_INT:
+		return walk_int(c, &n);
+	case SCHEMA_LONG:
+		return walk_long(c, &n);
+	case SCHEMA_FLOAT:
+		return walk_raw(c, 4, &p);
+	case SCHEMA_DOUBLE:
+		return walk_raw(c, 8, &p);
+	case SCHEMA_BYTES:
+	case SCHEMA_STRING:
+		return walk_bytes(c, &v);
+	case SCHEMA_FIXED:
+		return walk_raw(c, s->size, &p);
+	case SCHEMA_ENUM:
+		return walk_index(c, s->n, "enum", &index);
+	case SCHEMA_ARRAY:
+	case SCHEMA_MAP:
+	case SCHEMA_RECORD:
+	case SCHEMA_UNION:
+		return skip_nested(c, s);
+	}
+	return false;
+}
+
+/* ---- values as the reader wants them ------------------------------------------------------------------------------------ */
+
+bool walk_number(struct cursor *c, const struct step *s, int64_t *i)
+{
+	return s->kind == SCHEMA_INT ? walk_int(c, i) : walk_long(c, i);
+}
+
+bool walk_real(struct cursor *c, const struct step *s, double *d)
+{
+	const uint8_t *p;
+	int64_t n;
+	float f;
+	if (s->kind == SCHEMA_INT || s->kind == SCHEMA_LONG) {
+		if (!walk_number(c, s, &n))
+			return false;
+		/* A long that is promoted to float is rounded once, not by way of double. */
+		*d = s->reader->kind == SCHEMA_FLOAT ? (double)(float)n : (double)n;
+		return true;
+	}
+	if (!walk_raw(c, s->kind == SCHEMA_FLOAT ? sizeof(f) : sizeof(*d), &p))
+		return false;
+	if (s->kind == SCHEMA_FLOAT) {
+		memcpy(&f, p, sizeof(f));
+		*d = (double)f;
+	} else {
+		memcpy(d, p, sizeof(*d));
+	}
+	return true;
+}
+
+bool walk_blob(struct cursor *c, const struct step *s, struct slice *v)
+{
+	if (s->kind != SCHEMA_FIXED)
+		return walk_bytes(c, v);
+	v->len = s->size;
+	return walk_raw(c, s->size, &v->data);
+}
+
+bool walk_branch(struct cursor *c, const struct step **s)
+{
+	uint32_t index;
+	if ((*s)->kind != SCHEMA_UNION)
+		return true;
+	if (!walk_index(c, (*s)->n, "union", &index))
+		return false;
+	*s = (*s)->branches[index]; /* a union holds no union */
+	return true;
+}
+
+/* ---- units -------------------------------------------------------------------------------------------------------------- */
+
+enum pgbin_unit unit_of(enum schema_logical logical)
+{
+	switch (logical) {
+	case LOGICAL_TIME_MILLIS:
+	case LOGICAL_TIMESTAMP_MILLIS:
+	case LOGICAL_LOCAL_MILLIS:
+		return UNIT_MILLIS;
+	case LOGICAL_TIMESTAMP_NANOS:
+	case LOGICAL_LOCAL_NANOS:
+		return UNIT_NANOS;
+	case LOGICAL_NONE:
+	case LOGICAL_DATE:
+	case LOGICAL_TIME_MICROS:
+	case LOGICAL_TIMESTAMP_MICROS:
+	case LOGICAL_LOCAL_MICROS:
+	case LOGICAL_UUID:
+	case LOGICAL_DECIMAL:
+	case LOGICAL_DURATION:
+		break;
+	}
+	return UNIT_MICROS;
+}
+
+bool unit_convert(int64_t v, enum pgbin_unit from, enum pgbin_unit to, int64_t *out)
+{
+	static const int64_t per_second[] = {[UNIT_MILLIS] = 1000, [UNIT_MICROS] = 1000000, [UNIT_NANOS] = 1000000000};
+	if (per_second[from] <= per_second[to])
+		return !__builtin_mul_overflow(v, per_second[to] / per_second[from], out);
+	int64_t by = per_second[from] / per_second[to];
+	*out = v / by - (v % by < 0);
+	return true;
+}
