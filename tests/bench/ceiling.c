@@ -49,7 +49,7 @@ struct load {
 
 struct run {
 	const struct options *options;
-	const struct stream *stream;
+	struct stream *stream;
 	struct load *loads;
 	size_t nloads;
 	atomic_size_t next;
@@ -203,7 +203,8 @@ static void report(const struct run *r, int64_t own_us, int64_t database_us)
 	double seconds = (double)(last_us - r->loads[first].done_us) / 1e6;
 	double timed = (double)(rows - r->loads[first].rows);
 	printf("{\"rows\": %zu, \"batch\": %zu, \"connections\": %zu, \"plan\": \"%s\", \"row_bytes\": %.1f, "
-	       "\"seconds\": %.4f, \"rows_per_s\": %.1f, \"client_us\": %.3f, \"database_us\": %.3f, \"peak_kib\": %lld}\n",
+	       "\"seconds\": %.4f, \"rows_per_s\": %.1f, \"client_us\": %.3f, \"database_us\": %.3f, \"peak_kib\": "
+	       "%lld}\n",
 	       rows, r->options->batch, r->options->connections, r->options->direct ? "direct" : "stage",
 	       (double)bytes / (double)rows, seconds, seconds > 0 ? timed / seconds : 0, (double)own_us / (double)rows,
 	       (double)database_us / (double)rows, (long long)procfs_peak_kib());
@@ -240,9 +241,11 @@ static size_t number(const char *text)
 static void parse(int argc, char **argv, struct options *o)
 {
 	static const struct option known[] = {
-		{"config", 1, 0, 'c'}, {"stream", 1, 0, 's'}, {"events", 1, 0, 'n'},     {"seed", 1, 0, 'S'},
-		{"keys", 1, 0, 'k'},   {"batch", 1, 0, 'b'},  {"connections", 1, 0, 'C'}, {"postmaster", 1, 0, 'p'},
-		{"plan", 1, 0, 'P'},   {0},
+		{"config", 1, 0, 'c'},      {"stream", 1, 0, 's'},
+		{"events", 1, 0, 'n'},      {"seed", 1, 0, 'S'},
+		{"keys", 1, 0, 'k'},        {"batch", 1, 0, 'b'},
+		{"connections", 1, 0, 'C'}, {"postmaster", 1, 0, 'p'},
+		{"plan", 1, 0, 'P'},        {0},
 	};
 	int c;
 	while ((c = getopt_long(argc, argv, "c:", known, NULL)) != -1) {

@@ -42,7 +42,8 @@ static struct pg *session(const char *dsn)
 
 static struct pg *bed_pg(struct bed *bed)
 {
-	if (bed->pg && !pg_alive(bed->pg)) {
+	struct err err = {0};
+	if (bed->pg && !pg_exec(bed->pg, "SELECT 1", NULL, 0, &err)) {
 		pg_free(bed->pg);
 		bed->pg = NULL;
 	}
@@ -236,7 +237,8 @@ static void send_event(struct bed_stream *s, int partition, json_t *keyed, struc
 {
 	struct buf key = {0};
 	if (s->key_schema)
-		ck_assert_msg(event_confluent(s->key_schema, s->key_id, keyed, &key), "no key of %s in the event", s->name);
+		ck_assert_msg(event_confluent(s->key_schema, s->key_id, keyed, &key), "no key of %s in the event",
+			      s->name);
 	struct slice k = {key.data, key.len};
 	if (partition < 0)
 		partition = (int)(hash_of(k) % (uint32_t)s->partitions);

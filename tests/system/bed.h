@@ -32,8 +32,8 @@
 struct bed_stream {
 	char name[32], topic[96], subject[128];
 	char schema_path[256], key_path[256]; /* key_path may be empty */
-	json_t *schema, *key_schema;	      /* what bed_event() writes with */
-	uint32_t schema_id, key_id;	      /* in the registry */
+	json_t *schema, *key_schema;          /* what bed_event() writes with */
+	uint32_t schema_id, key_id;           /* in the registry */
 	int partitions;
 	enum on_conflict on_conflict;
 };
@@ -43,12 +43,12 @@ struct bed_setting {
 };
 
 struct bed {
-	char name[48];	    /* unique in the run: prefix of topics, name of group and database */
-	char dir[128];	    /* config file and logs */
-	char config[160];   /* path of the config file, written before each start */
-	char dsn[128];	    /* of the superuser, straight to the server */
-	unsigned pg_port;   /* where the workers connect to: the server's, or that of a proxy */
-	struct pg *pg;	    /* of the test itself, as superuser */
+	char name[48];    /* unique in the run: prefix of topics, name of group and database */
+	char dir[128];    /* config file and logs */
+	char config[160]; /* path of the config file, written before each start */
+	char dsn[128];    /* of the superuser, straight to the server */
+	unsigned pg_port; /* where the workers connect to: the server's, or that of a proxy */
+	struct pg *pg;    /* of the test itself, as superuser */
 	struct bed_stream streams[BED_STREAMS];
 	size_t nstreams;
 	struct bed_setting settings[BED_SETTINGS];
@@ -109,13 +109,13 @@ struct worker {
 struct worker *worker_start(struct bed *bed, const char *const *args);
 void worker_signal(struct worker *w, int signal_number);
 int worker_wait(struct worker *w, int seconds); /* until it ends; its exit status, 128 + signal */
-void worker_stop(struct worker *w);	        /* SIGTERM; must exit 0 within 30 s */
-void worker_kill(struct worker *w);	        /* SIGKILL, reaped */
-void worker_ready(struct worker *w);	        /* waits until /readyz says 200 */
+void worker_stop(struct worker *w);             /* SIGTERM; must exit 0 within 30 s */
+void worker_kill(struct worker *w);             /* SIGKILL, reaped */
+void worker_ready(struct worker *w);            /* waits until /readyz says 200 */
 unsigned worker_http(struct worker *w, const char *path, struct buf *out);
 /* Sum of a metric's series in /metrics whose line holds "label" (NULL: all); 0 when there is none. */
 double worker_metric(struct worker *w, const char *metric, const char *label);
-json_t *worker_status(struct worker *w); /* /status; the caller releases it */
+json_t *worker_status(struct worker *w);                /* /status; the caller releases it */
 bool worker_logged(struct worker *w, const char *text); /* since the last worker_wait_log() */
 void worker_wait_log(struct worker *w, const char *text, int seconds);
 long worker_rss_kib(struct worker *w);
@@ -133,7 +133,8 @@ bool bed_tick(struct bed *bed, int64_t deadline_us);
 	do {                                                                                                           \
 		int64_t bed_deadline_ = clock_mono_us() + (seconds)*US_PER_S;                                          \
 		while (!(condition))                                                                                   \
-			ck_assert_msg(bed_tick(bed, bed_deadline_), "not within %d s: %s", (int)(seconds), #condition);    \
+			ck_assert_msg(bed_tick(bed, bed_deadline_), "not within %d s: %s", (int)(seconds),             \
+				      #condition);                                                                     \
 	} while (0)
 
 #endif

@@ -23,6 +23,13 @@
 
 static rd_kafka_t *producer, *txn;
 
+/* The partitions of the open transaction. */
+static struct touched {
+	char topic[128];
+	int32_t partition;
+} touched[32];
+static size_t ntouched;
+
 static rd_kafka_t *client(rd_kafka_type_t type, const char *const (*settings)[2], size_t n)
 {
 	char error[512];
@@ -40,8 +47,10 @@ static rd_kafka_t *client(rd_kafka_type_t type, const char *const (*settings)[2]
 static rd_kafka_t *the_producer(void)
 {
 	static const char *const settings[][2] = {
-		{"enable.idempotence", "true"},	      {"linger.ms", "5"},
-		{"queue.buffering.max.messages", "1000000"}, {"queue.buffering.max.kbytes", "1048576"},
+		{"enable.idempotence", "true"},
+		{"linger.ms", "5"},
+		{"queue.buffering.max.messages", "1000000"},
+		{"queue.buffering.max.kbytes", "1048576"},
 		{"message.max.bytes", "20000000"},
 	};
 	if (!producer)
@@ -52,11 +61,8 @@ static rd_kafka_t *the_producer(void)
 static rd_kafka_t *reader_new(const char *group)
 {
 	const char *const settings[][2] = {
-		{"group.id", group},
-		{"enable.auto.commit", "false"},
-		{"enable.partition.eof", "true"},
-		{"isolation.level", "read_committed"},
-		{"auto.offset.reset", "earliest"},
+		{"group.id", group},         {"enable.auto.commit", "false"},       {"enable.partition.eof", "true"},
+		{"fetch.wait.max.ms", "10"}, {"isolation.level", "read_committed"}, {"auto.offset.reset", "earliest"},
 	};
 	return client(RD_KAFKA_CONSUMER, settings, ARRAY_LEN(settings));
 }
@@ -118,8 +124,7 @@ void broker_delete_topic(const char *topic)
 void broker_add_partitions(const char *topic, int partitions)
 {
 	char error[512];
-	rd_kafka_NewPartitions_t *new =
-		rd_kafka_NewPartitions_new(topic, (size_t)partitions, error, sizeof(error));
+	rd_kafka_NewPartitions_t *new = rd_kafka_NewPartitions_new(topic, (size_t)partitions, error, sizeof(error));
 	ck_assert_msg(new != NULL, "%s", error);
 	rd_kafka_queue_t *queue = rd_kafka_queue_new(the_producer());
 	rd_kafka_CreatePartitions(the_producer(), &new, 1, NULL, queue);
@@ -148,9 +153,9 @@ int broker_partitions(const char *topic)
 	rd_kafka_topic_t *t = rd_kafka_topic_new(the_producer(), topic, NULL);
 	rd_kafka_resp_err_t error = rd_kafka_metadata(the_producer(), 0, t, &metadata, TIMEOUT_MS);
 	ck_assert_msg(error == RD_KAFKA_RESP_ERR_NO_ERROR, "metadata of %s: %s", topic, rd_kafka_err2str(error));
-	int n = metadata->topic_cnt == 1 && metadata->topics[0].err == RD_KAFKA_RESP_ERR_NO_ERROR ?
-			metadata->topics[0].partition_cnt :
-			0;
+	int n = metadata->topic_cnt == 1 && metadata->topics[0].err == RD_KAFKA_RESP_ERR_NO_ERROR
+			? metadata->topics[0].partition_cnt
+			: 0;
 	rd_kafka_metadata_destroy(metadata);
 	rd_kafka_topic_destroy(t);
 	return n;
@@ -180,13 +185,13 @@ void broker_committed(const char *group, const char *topic, int64_t *offsets, in
 
 /* --- writing --- */
 
-static void send_one(rd_kafka_t *rk, const char *topic, int32_t partition, struct slice key, struct slice value, int64_t ts)
+static void send_one(rd_kafka_t *rk, const char *topic, int32_t partition, struct slice key, struct slice value,
+		     int64_t ts)
 {
 	rd_kafka_resp_err_t error;
 	do {
 		error = rd_kafka_producev(rk, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(partition),
-					  RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-					  RD_KAFKA_V_KEY(key.data, key.len),
+					  RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_KEY(key.data, key.len),
 					  RD_KAFKA_V_VALUE((void *)(uintptr_t)value.data, value.len),
 					  RD_KAFKA_V_TIMESTAMP(ts), RD_KAFKA_V_END);
 		if (error == RD_KAFKA_RESP_ERR__QUEUE_FULL)
@@ -225,17 +230,44 @@ void broker_txn_begin(void)
 
 void broker_txn_produce(const char *topic, int32_t partition, struct slice key, struct slice value)
 {
+	size_t i = 0;
+	while (i < ntouched && (touched[i].partition != partition || strcmp(touched[i].topic, topic) != 0))
+		i++;
+	ck_assert_uint_lt(i, ARRAY_LEN(touched));
+	if (i == ntouched) {
+		snprintf(touched[ntouched].topic, sizeof(touched[0].topic), "%s", topic);
+		touched[ntouched++].partition = partition;
+	}
 	send_one(txn, topic, partition, key, value, 0);
+}
+
+/* The broker writes the markers after it has answered: until then the last stable offset is not the end of the log. */
+static void await_markers(void)
+{
+	static const char *const settings[][2] = {{"group.id", "markers"}, {"isolation.level", "read_uncommitted"}};
+	rd_kafka_t *rk = client(RD_KAFKA_CONSUMER, settings, ARRAY_LEN(settings));
+	int64_t low, stable, end, deadline = clock_mono_us() + 10 * US_PER_S;
+	for (size_t i = 0; i < ntouched; i++) {
+		do {
+			ck_assert_msg(clock_mono_us() < deadline, "no transaction marker in %s", touched[i].topic);
+			broker_watermarks(touched[i].topic, touched[i].partition, &low, &stable);
+			ck_assert_int_eq(rd_kafka_query_watermark_offsets(rk, touched[i].topic, touched[i].partition,
+									  &low, &end, TIMEOUT_MS),
+					 RD_KAFKA_RESP_ERR_NO_ERROR);
+		} while (stable != end);
+	}
+	rd_kafka_destroy(rk);
+	ntouched = 0;
 }
 
 void broker_txn_end(bool commit)
 {
-	if (commit) {
-		check_txn(rd_kafka_commit_transaction(txn, TIMEOUT_MS), "commit_transaction");
-		return;
-	}
 	rd_kafka_flush(txn, TIMEOUT_MS); /* so that what is rolled back is in the log */
-	check_txn(rd_kafka_abort_transaction(txn, TIMEOUT_MS), "abort_transaction");
+	if (commit)
+		check_txn(rd_kafka_commit_transaction(txn, TIMEOUT_MS), "commit_transaction");
+	else
+		check_txn(rd_kafka_abort_transaction(txn, TIMEOUT_MS), "abort_transaction");
+	await_markers();
 }
 
 /* --- reading --- */

@@ -82,8 +82,8 @@ static json_t *find_named(json_t *in, const char *name)
 
 static bool is_primitive(const char *kind)
 {
-	static const char *const names[] = {"null",   "boolean", "int",   "long",   "float", "double", "bytes",
-					    "string", "record",  "enum", "array", "map",    "fixed", "union"};
+	static const char *const names[] = {"null",   "boolean", "int",  "long",  "float", "double", "bytes",
+					    "string", "record",  "enum", "array", "map",   "fixed",  "union"};
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		if (strcmp(kind, names[i]) == 0)
 			return true;
@@ -196,7 +196,8 @@ static bool read_item(struct codec *c, json_t *type, bool map, json_t *into)
 	if (map && !key)
 		return false;
 	json_t *v = read_value(c, json_object_get(type, map ? "values" : "items"));
-	bool ok = v && (map ? json_object_set_new(into, json_string_value(key), v) : json_array_append_new(into, v)) == 0;
+	bool ok =
+		v && (map ? json_object_set_new(into, json_string_value(key), v) : json_array_append_new(into, v)) == 0;
 	json_decref(key);
 	return ok;
 }

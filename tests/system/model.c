@@ -43,7 +43,8 @@ void model_start_at(const char *topic, int32_t partition, int64_t offset)
 	starts[nstarts++] = (struct model_partition){.topic = xstrdup(topic), .partition = partition, .start = offset};
 }
 
-struct model_dead *model_add_dead(struct model *m, const char *topic, int32_t partition, int64_t offset, const char *reason)
+struct model_dead *model_add_dead(struct model *m, const char *topic, int32_t partition, int64_t offset,
+				  const char *reason)
 {
 	if (m->ndead == m->cap_dead) {
 		m->cap_dead = m->cap_dead ? 2 * m->cap_dead : 64;
@@ -75,8 +76,9 @@ static json_t *vector_value(json_t *v, uint32_t dim, const char **reason)
 
 static json_t *jsonb_value(json_t *v, const char **reason)
 {
-	json_t *parsed = json_is_string(v) ? json_loadb(json_string_value(v), json_string_length(v), JSON_DECODE_ANY, NULL) :
-					     json_incref(v);
+	json_t *parsed = json_is_string(v)
+				 ? json_loadb(json_string_value(v), json_string_length(v), JSON_DECODE_ANY, NULL)
+				 : json_incref(v);
 	*reason = parsed ? NULL : "invalid_json";
 	return parsed ? json_pack("{s:o}", "j", parsed) : NULL;
 }
@@ -180,19 +182,22 @@ static json_t *field_of(json_t *event, const struct schema_field *field, json_t 
 	return v;
 }
 
-/* Values by column; those after the keys are null when keys_only. NULL with a reason. */
-static json_t *values_of(const struct model_stream *ms, json_t *event, bool keys_only, const char **reason)
+enum extent { WHOLE, KEY_AND_VERSION, KEY };
+
+/* Values by column; those beyond the extent are null. NULL with a reason. */
+static json_t *values_of(const struct model_stream *ms, json_t *event, enum extent extent, const char **reason)
 {
 	const struct table *t = ms->table;
 	const struct schema_type *root = ms->schema->root;
 	json_t *values = json_array();
+	bool nullable;
 	for (size_t i = 0; i < t->ncolumns; i++) {
 		const struct column *c = &t->columns[i];
 		const struct schema_field *field = &root->fields[c->field];
-		const struct schema_type *type = schema_unwrap(field->type, NULL);
+		const struct schema_type *type = schema_unwrap(field->type, &nullable);
 		json_t *v = json_null();
 		*reason = NULL;
-		if (!keys_only || i < t->nkeys || (int)i == t->version)
+		if (extent == WHOLE || i < t->nkeys || (extent == KEY_AND_VERSION && (int)i == t->version))
 			v = column_value(c, type, field_of(event, field, ms->reader, c->field), reason);
 		if (*reason) {
 			json_decref(values);
@@ -250,8 +255,8 @@ static json_t *extreme(json_t *a, json_t *b, bool highest)
 {
 	if (json_is_null(a) || json_is_null(b))
 		return json_incref(json_is_null(a) ? b : a);
-	bool second = json_is_integer(a) ? json_integer_value(b) > json_integer_value(a) :
-					   json_number_value(b) > json_number_value(a);
+	bool second = json_is_integer(a) ? json_integer_value(b) > json_integer_value(a)
+					 : json_number_value(b) > json_number_value(a);
 	return json_incref(second == highest ? b : a);
 }
 
@@ -317,7 +322,7 @@ static void upsert(struct model_stream *ms, json_t *values)
 	}
 }
 
-static void delete(struct model_stream *ms, json_t *values, bool has_version, int64_t version)
+static void delete (struct model_stream *ms, json_t *values, bool has_version, int64_t version)
 {
 	char *key = model_key_text(ms->table, values);
 	struct model_row *row = find_row(ms, key);
@@ -378,9 +383,10 @@ static bool says_delete(const struct model_stream *ms, json_t *event)
 {
 	if (ms->table->delete_field < 0)
 		return false;
+	bool nullable;
 	size_t index = (size_t)ms->table->delete_field;
 	const struct schema_field *field = &ms->schema->root->fields[index];
-	const struct schema_type *type = schema_unwrap(field->type, NULL);
+	const struct schema_type *type = schema_unwrap(field->type, &nullable);
 	const char *symbol = json_string_value(field_of(event, field, ms->reader, index));
 	return symbol && strcmp(symbol, type->symbols[ms->table->delete_symbol]) == 0;
 }
@@ -399,7 +405,7 @@ static const char *apply(struct model *m, const struct broker_message *msg)
 	if (!event)
 		return reason;
 	bool gone = tombstone || says_delete(ms, event);
-	json_t *values = values_of(ms, event, gone, &reason);
+	json_t *values = values_of(ms, event, tombstone ? KEY : gone ? KEY_AND_VERSION : WHOLE, &reason);
 	json_decref(event);
 	if (!values)
 		return reason;

@@ -18,6 +18,9 @@
  */
 void model_check(struct bed *bed);
 
+/* How many differences there are, instead of failing the test: for the tests of the model itself. */
+int model_differences(struct bed *bed);
+
 /* The same without the tables: only the books. For tests that change tables by hand. */
 void model_check_books(struct bed *bed);
 

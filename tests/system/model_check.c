@@ -224,12 +224,13 @@ static void compare_dead(struct model *m)
 		int64_t partition = pg_int(rows, r, 1), offset = pg_int(rows, r, 2);
 		struct model_dead *d = find_dead(m, topic, partition, offset);
 		if (!d)
-			report("dead letter %s/%d/%lld (%s) is no poison", topic, (int)partition, (long long)offset, reason);
+			report("dead letter %s/%d/%lld (%s) is no poison", topic, (int)partition, (long long)offset,
+			       reason);
 		else if (d->seen)
 			report("dead letter %s/%d/%lld is there twice", topic, (int)partition, (long long)offset);
 		else if (d->reason && strcmp(d->reason, reason) != 0)
-			report("dead letter %s/%d/%lld: reason should be %s, is %s", topic, (int)partition, (long long)offset,
-			       d->reason, reason);
+			report("dead letter %s/%d/%lld: reason should be %s, is %s", topic, (int)partition,
+			       (long long)offset, d->reason, reason);
 		if (d)
 			d->seen = true;
 	}
@@ -257,11 +258,13 @@ static void compare_tiles(struct model *m, const struct model_partition *p, int6
 	for (size_t r = 0; r < pg_rows_count(rows); r++) {
 		int64_t from = pg_int(rows, r, 0), to = pg_int(rows, r, 1), n = pg_int(rows, r, 2);
 		if (from != at)
-			report("%s/%d: %s before batch [%lld, %lld): the one before ends at %lld", p->topic, p->partition,
-			       from > at ? "a hole" : "an overlap", (long long)from, (long long)to, (long long)at);
+			report("%s/%d: %s before batch [%lld, %lld): the one before ends at %lld", p->topic,
+			       p->partition, from > at ? "a hole" : "an overlap", (long long)from, (long long)to,
+			       (long long)at);
 		if (n != pg_int(rows, r, 3))
-			report("%s/%d: batch [%lld, %lld) took %lld events, merged + superseded + dead are %lld", p->topic,
-			       p->partition, (long long)from, (long long)to, (long long)n, (long long)pg_int(rows, r, 3));
+			report("%s/%d: batch [%lld, %lld) took %lld events, merged + superseded + dead are %lld",
+			       p->topic, p->partition, (long long)from, (long long)to, (long long)n,
+			       (long long)pg_int(rows, r, 3));
 		at = to;
 		events += n;
 		dead += pg_int(rows, r, 4);
@@ -271,8 +274,8 @@ static void compare_tiles(struct model *m, const struct model_partition *p, int6
 		report("%s/%d: batches end at %lld, next_offset is %lld", p->topic, p->partition, (long long)at,
 		       (long long)next_offset);
 	if (events != p->messages || dead != p->dead)
-		report("%s/%d: %lld events in batches (%lld dead), the topic has %lld (%lld dead)", p->topic, p->partition,
-		       (long long)events, (long long)dead, (long long)p->messages, (long long)p->dead);
+		report("%s/%d: %lld events in batches (%lld dead), the topic has %lld (%lld dead)", p->topic,
+		       p->partition, (long long)events, (long long)dead, (long long)p->messages, (long long)p->dead);
 }
 
 static void compare_books(struct model *m)
@@ -292,8 +295,8 @@ static void compare_books(struct model *m)
 				       "WHERE pipeline = '%s' AND topic = '%s' AND partition = %d",
 				       m->bed->name, p->topic, p->partition);
 		if (next != high)
-			report("%s/%d: next_offset is %lld, the log ends at %lld", p->topic, p->partition, (long long)next,
-			       (long long)high);
+			report("%s/%d: next_offset is %lld, the log ends at %lld", p->topic, p->partition,
+			       (long long)next, (long long)high);
 		if (committed[p->partition] > next)
 			report("%s/%d: committed to Kafka is %lld, durable is %lld", p->topic, p->partition,
 			       (long long)committed[p->partition], (long long)next);
@@ -313,7 +316,7 @@ void model_check_books(struct bed *bed)
 	settle("dead letters and books");
 }
 
-void model_check(struct bed *bed)
+int model_differences(struct bed *bed)
 {
 	struct model *m = model_new(bed);
 	reports = 0;
@@ -325,6 +328,12 @@ void model_check(struct bed *bed)
 	compare_dead(m);
 	compare_books(m);
 	model_free(m);
+	return reports;
+}
+
+void model_check(struct bed *bed)
+{
+	model_differences(bed);
 	settle("tables, dead letters and books");
 }
 

@@ -15,9 +15,9 @@
 
 struct model_row {
 	UT_hash_handle hh;
-	char *key;	/* the key columns as JSON text */
+	char *key;      /* the key columns as JSON text */
 	json_t *values; /* array, one per column of the table */
-	bool seen;	/* by the comparison */
+	bool seen;      /* by the comparison */
 };
 
 struct model_dead {
@@ -31,7 +31,7 @@ struct model_dead {
 struct model_partition {
 	const char *topic;
 	int32_t partition;
-	int64_t start;	  /* first offset that counts */
+	int64_t start;    /* first offset that counts */
 	int64_t messages; /* from there on */
 	int64_t dead;
 };
@@ -59,6 +59,7 @@ struct model {
 struct model *model_new(struct bed *bed); /* reads the topics and folds */
 void model_free(struct model *m);
 char *model_key_text(const struct table *table, json_t *values); /* the caller frees it */
-struct model_dead *model_add_dead(struct model *m, const char *topic, int32_t partition, int64_t offset, const char *reason);
+struct model_dead *model_add_dead(struct model *m, const char *topic, int32_t partition, int64_t offset,
+				  const char *reason);
 
 #endif

@@ -49,11 +49,11 @@ struct chunk {
 };
 
 struct framer {
-	bool startup;	 /* the next message has no type byte */
+	bool startup;    /* the next message has no type byte */
 	uint8_t head[5]; /* what is known of the next message's type and length */
-	size_t have;	 /* of head */
-	size_t left;	 /* bytes of the current message still to come */
-	unsigned bare;	 /* single bytes to come without a frame */
+	size_t have;     /* of head */
+	size_t left;     /* bytes of the current message still to come */
+	unsigned bare;   /* single bytes to come without a frame */
 };
 
 struct pipe {
@@ -67,7 +67,7 @@ struct pair {
 	int fd[2]; /* [UP] reads the client, [DOWN] reads the server */
 	struct pipe pipe[2];
 	enum proxy_fault fault; /* that has begun on this pair: its client is not read any more */
-	bool answered;		/* the server has said what became of the COMMIT */
+	bool answered;          /* the server has said what became of the COMMIT */
 	bool stuck, dead;
 };
 
@@ -149,7 +149,8 @@ static void open_message(struct framer *f, struct framer *other)
 	uint32_t len = get_be32(f->head + (startup ? 0 : 1));
 	f->left = len > 4 ? len - 4 : 0;
 	if (startup)
-		f->startup = f->left == 4; /* an SSL or GSS request has only its code; the real start-up packet follows */
+		f->startup =
+			f->left == 4; /* an SSL or GSS request has only its code; the real start-up packet follows */
 	if (startup && f->startup)
 		other->bare++;
 	f->have = 0;
@@ -162,7 +163,8 @@ struct message {
 };
 
 /* Steps over bytes up to the next message's head, at *at. True when a typed message's head is complete. */
-static bool next_message(struct framer *f, struct framer *other, const uint8_t *p, size_t n, size_t *at, struct message *m)
+static bool next_message(struct framer *f, struct framer *other, const uint8_t *p, size_t n, size_t *at,
+			 struct message *m)
 {
 	while (*at < n) {
 		size_t skip = MIN(f->left, n - *at);
@@ -223,9 +225,11 @@ static size_t look_up(struct proxy *p, struct pair *pair, const uint8_t *data, s
 	for (size_t at = 0; next_message(&pair->pipe[UP].framer, &pair->pipe[DOWN].framer, data, n, &at, &m);) {
 		bool text = m.type == 'Q' && m.body + m.len <= n && is_commit(data + m.body, m.len);
 		/* Parse: the statement's name, then its text, then parameter types: a count of two bytes for none */
-		size_t name = m.type == 'P' && m.body + m.len <= n ? strnlen((const char *)data + m.body, m.len) + 1 : 0;
+		size_t name =
+			m.type == 'P' && m.body + m.len <= n ? strnlen((const char *)data + m.body, m.len) + 1 : 0;
 		if (name && name + 2 < m.len)
-			text = is_commit(data + m.body + name, strnlen((const char *)data + m.body + name, m.len - name));
+			text = is_commit(data + m.body + name,
+					 strnlen((const char *)data + m.body + name, m.len - name));
 		if (!text)
 			continue;
 		pair->fault = saw_commit(p);
@@ -242,7 +246,8 @@ static size_t look_down(struct proxy *p, struct pair *pair, const uint8_t *data,
 	bool done = false;
 	for (size_t at = 0; next_message(&pair->pipe[DOWN].framer, &pair->pipe[UP].framer, data, n, &at, &m);) {
 		const char *tag = (const char *)data + m.body;
-		bool ends = m.type == 'C' && m.body + m.len <= n && (!strncmp(tag, "COMMIT", 7) || !strncmp(tag, "ROLLBACK", 9));
+		bool ends = m.type == 'C' && m.body + m.len <= n &&
+			    (!strncmp(tag, "COMMIT", 7) || !strncmp(tag, "ROLLBACK", 9));
 		pair->answered |= pair->fault != PROXY_FAULT_NONE && (ends || m.type == 'E');
 		done |= pair->answered && m.type == 'Z';
 	}
@@ -381,51 +386,62 @@ static void sweep(struct proxy *p, enum proxy_mode mode)
 	}
 }
 
-static void turn(struct proxy *p, enum proxy_mode mode, int64_t delay_us)
+/* Waits until a socket is ready, a chunk is due or somebody wakes us. */
+static void wait_for_work(struct proxy *p, struct pollfd *pfds, enum proxy_mode mode)
 {
-	struct pollfd pfds[2 + 2 * MAX_PAIRS] = {{.fd = p->wake, .events = POLLIN}, {.fd = p->listener, .events = POLLIN}};
 	int64_t now_us = clock_mono_us(), wake_us = CLOCK_NEVER;
-	size_t n = p->npairs;
+	struct timespec patience = {.tv_sec = 3600};
 	uint64_t count;
-	for (size_t i = 0; i < 2 * n; i++) {
+	pfds[0] = (struct pollfd){.fd = p->wake, .events = POLLIN};
+	pfds[1] = (struct pollfd){.fd = p->listener, .events = POLLIN};
+	for (size_t i = 0; i < 2 * p->npairs; i++) {
 		short events = interest(p->pairs[i / 2], i % 2, mode, now_us, &wake_us);
 		/* a socket that nothing is wanted of is left out, or poll() would report its hang-up again and again */
 		pfds[2 + i] = (struct pollfd){.fd = events ? p->pairs[i / 2]->fd[i % 2] : -1, .events = events};
 	}
-	struct timespec patience = {.tv_sec = 3600};
 	if (wake_us != CLOCK_NEVER) {
 		int64_t left_us = MAX(wake_us - now_us, 0);
 		patience = (struct timespec){.tv_sec = left_us / US_PER_S, .tv_nsec = left_us % US_PER_S * 1000};
 	}
-	ppoll(pfds, 2 + 2 * n, &patience, NULL);
-	now_us = clock_mono_us();
+	ppoll(pfds, 2 + 2 * p->npairs, &patience, NULL);
 	if (pfds[0].revents && read(p->wake, &count, sizeof(count)) < 0)
+		abort();
+}
+
+static void move_bytes(struct proxy *p, const struct pollfd *pfds, enum proxy_mode mode, int64_t delay_us)
+{
+	int64_t now_us = clock_mono_us();
+	if (mode == PROXY_BLACKHOLE)
 		return;
-	for (size_t i = 0; i < 2 * n; i++) {
+	for (size_t i = 0; i < 2 * p->npairs; i++) {
 		struct pair *pair = p->pairs[i / 2];
-		if (pfds[2 + i].revents & (POLLIN | POLLHUP | POLLERR) && !pair->pipe[i % 2].ended)
+		if (pfds[2 + i].revents && !pair->pipe[i % 2].ended)
 			read_side(p, pair, i % 2, now_us + delay_us);
-		if (mode != PROXY_BLACKHOLE && !pair->stuck)
+		if (!pair->stuck)
 			write_side(p, pair, i % 2, now_us);
 	}
-	if (pfds[1].revents)
-		accept_one(p, mode);
 }
 
 static void *proxy_main(void *arg)
 {
+	struct pollfd pfds[2 + 2 * MAX_PAIRS];
 	struct proxy *p = arg;
-	for (;;) {
+	enum proxy_mode mode = PROXY_PASS;
+	for (bool stop = false; !stop;) {
+		wait_for_work(p, pfds, mode);
+		/* controls are read after the wait: what a test sets holds for what it sends next */
 		pthread_mutex_lock(&p->lock);
-		bool stop = p->stop;
-		enum proxy_mode mode = p->mode;
+		stop = p->stop;
+		mode = stop ? PROXY_RESET : p->mode;
 		int64_t delay_us = p->delay_us;
 		pthread_mutex_unlock(&p->lock);
-		sweep(p, stop ? PROXY_RESET : mode);
-		if (stop)
-			return NULL;
-		turn(p, mode, delay_us);
+		if (mode != PROXY_RESET)
+			move_bytes(p, pfds, mode, delay_us);
+		if (pfds[1].revents)
+			accept_one(p, mode);
+		sweep(p, mode);
 	}
+	return NULL;
 }
 
 /* --- control --- */

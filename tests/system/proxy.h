@@ -13,14 +13,14 @@ struct proxy;
 enum proxy_mode {
 	PROXY_PASS,
 	PROXY_BLACKHOLE, /* connections stay, nothing moves in either direction; what was said meanwhile arrives afterwards */
-	PROXY_RESET,     /* every connection, old and new, is reset at once */
+	PROXY_RESET, /* every connection, old and new, is reset at once */
 };
 
 /* What happens to one COMMIT. Afterwards the proxy goes on in its mode. */
 enum proxy_fault {
 	PROXY_FAULT_NONE,
-	PROXY_COMMIT_LOST,  /* the COMMIT is not forwarded, both sides are reset: not applied */
-	PROXY_ANSWER_LOST,  /* the COMMIT is forwarded, the server's answer awaited and dropped, then both sides are reset: applied */
+	PROXY_COMMIT_LOST, /* the COMMIT is not forwarded, both sides are reset: not applied */
+	PROXY_ANSWER_LOST, /* the COMMIT is forwarded, the server's answer awaited and dropped, then both sides are reset: applied */
 	PROXY_ANSWER_STUCK, /* the same, but the client's connection stays open and silent */
 };
 
@@ -33,7 +33,7 @@ void proxy_mode(struct proxy *p, enum proxy_mode mode);
 void proxy_delay(struct proxy *p, int64_t one_way_us); /* added to each direction */
 /* The nth COMMIT from now on (1: the next one), over all connections. */
 void proxy_arm(struct proxy *p, enum proxy_fault fault, unsigned nth);
-unsigned proxy_fired(struct proxy *p);	 /* how many faults have happened */
+unsigned proxy_fired(struct proxy *p);   /* how many faults have happened */
 unsigned proxy_commits(struct proxy *p); /* how many COMMITs were seen */
 
 #endif

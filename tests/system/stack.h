@@ -14,7 +14,7 @@ struct stack {
 	char dir[64];
 	char bootstrap[64];
 	unsigned pg_port, registry_port;
-	char program[4096];   /* the worker's binary */
+	char program[4096];    /* the worker's binary */
 	char librdkafka[4096]; /* folder of another librdkafka for the workers; empty: the system's */
 };
 extern struct stack stack;

@@ -16,9 +16,11 @@ START_TEST(pieces_are_apart)
 		ck_assert_uint_eq((uintptr_t)pieces[i] % 16, 0);
 		memset(pieces[i], (int)(i & 0xff), i);
 	}
+	size_t wrong = 0;
 	for (size_t i = 0; i < N; i++)
 		for (size_t j = 0; j < i; j++)
-			ck_assert_uint_eq(pieces[i][j], i & 0xff);
+			wrong += pieces[i][j] != (i & 0xff);
+	ck_assert_uint_eq(wrong, 0);
 	arena_free(a);
 }
 END_TEST
@@ -56,8 +58,10 @@ START_TEST(calloc_clears)
 	memset(arena_alloc(a, 512), 0xff, 512);
 	arena_reset(a);
 	const uint8_t *p = arena_calloc(a, 32, 16);
+	size_t set = 0;
 	for (size_t i = 0; i < 512; i++)
-		ck_assert_uint_eq(p[i], 0);
+		set += p[i] != 0;
+	ck_assert_uint_eq(set, 0);
 	arena_free(a);
 }
 END_TEST

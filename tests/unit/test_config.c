@@ -448,7 +448,7 @@ START_TEST(kafka_keys)
 		buf_free(&text);
 		buf_free(&want);
 	}
-	refused("[kafka]\nclient.id_file = x\n" BASE, 2, "only passwords and keys can be read from a file");
+	refused("[kafka]\nclient.id_file = x\n" BASE, 2, "kafka.client.id_file: only passwords and keys can be read");
 }
 END_TEST
 
@@ -456,7 +456,7 @@ END_TEST
 START_TEST(cross_checks)
 {
 	refused(BASE "[stream.b]\ntopic = x,memory.events\nschema = s\n", 12,
-		"memory.events belongs to stream.memory already");
+		"stream.b.topic: memory.events belongs to stream.memory already");
 	refused(BASE "[batch]\nmemory = 16MiB\n", 12, "batch.memory: has to hold two batches");
 	refused(BASE "[limits]\nmax_row = 17MiB\n", 12, "limits.max_row: a row of that size fits no batch");
 	refused("[registry]\ncert = c\n" BASE, 2, "registry.cert and registry.key");

@@ -91,6 +91,7 @@ START_TEST(logfmt_quotes)
 		{"bad\xff\xc3", " k=\"bad\xef\xbf\xbd\xef\xbf\xbd\" "},
 		{"\xed\xa0\x80", " k=\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\" "}, /* a surrogate */
 		{"\xc0\xaf", " k=\"\xef\xbf\xbd\xef\xbf\xbd\" "},                 /* overlong */
+		{"\xe0\x80\xaf", " k=\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\" "}, /* so is this */
 	};
 	capture(LOG_LOGFMT, LOG_INFO);
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {

@@ -1,6 +1,6 @@
 /*
- * test_pgbin.c - the bytes of COPY BINARY values, against bytes that a PostgreSQL 16 with pgvector 0.8 was seen to read as the value in
- * the comment (COPY ... FORMAT binary, then SELECT).
+ * test_pgbin.c - the bytes of COPY BINARY values, against bytes that a PostgreSQL 16 with pgvector 0.8 was seen to
+ * read as the value in the comment (COPY ... FORMAT binary, then SELECT).
  */
 #include <math.h>
 #include <stdio.h>
@@ -157,8 +157,8 @@ START_TEST(test_date_time)
 END_TEST
 
 /*
- * Proves the epoch of timestamp in all three units, that nanoseconds are cut towards the past, and the exact ends of the range, where
- * milliseconds reach years that microseconds since 1970 do not.
+ * Proves the epoch of timestamp in all three units, that nanoseconds are cut towards the past, and the exact ends of
+ * the range, where milliseconds reach years that microseconds since 1970 do not.
  */
 START_TEST(test_timestamp)
 {
@@ -295,6 +295,13 @@ START_TEST(test_numeric_limits)
 	zeros[0] = 1; /* 256^99: more than the stack's share, 239 digits */
 	ck_assert(pgbin_numeric(&b, (struct slice){zeros, 100}, 239, 0, &why));
 	ck_assert(!pgbin_numeric(&b, (struct slice){zeros, 100}, 238, 0, &why));
+	const size_t edge = 54427; /* 2^435411 has 131072 digits, twice that has 131073 */
+	zeros[0] = 0x08;
+	ck_assert(pgbin_numeric(&b, (struct slice){zeros, edge}, 0, 0, &why));
+	zeros[0] = 0x10;
+	ck_assert(!pgbin_numeric(&b, (struct slice){zeros, edge}, 0, 0, &why));
+	ck_assert_int_eq(why.reason, REASON_OUT_OF_RANGE);
+	ck_assert(pgbin_numeric(&b, (struct slice){zeros, edge}, 0, 1, &why));
 	free(zeros);
 	buf_free(&b);
 }
@@ -397,8 +404,8 @@ static double half_value(unsigned h)
 }
 
 /*
- * Proves round to nearest, ties to even, for every finite half: the value itself, the point between it and the next, and the floats
- * beside that point; with both signs.
+ * Proves round to nearest, ties to even, for every finite half: the value itself, the point between it and the next,
+ * and the floats beside that point; with both signs.
  */
 START_TEST(test_half)
 {

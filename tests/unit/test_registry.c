@@ -218,18 +218,23 @@ START_TEST(unknown_is_remembered)
 }
 END_TEST
 
-/* A 404 that does not come from a registry must never make dead letters: it is asked again, and found when the registry is back. */
+/*
+ * A 404 that does not come from a registry, or says something else than "no such schema", must never make dead letters: it is asked
+ * again, and found when the registry is back.
+ */
 START_TEST(foreign_404_is_no_answer)
 {
 	const struct schema *schema;
 	struct err err;
 	stub_page(stub, "/schemas/ids/1", 200, STRING_SCHEMA);
+	stub_page(stub, "/schemas/ids/2", 404, "{\"error_code\":40401,\"message\":\"Subject not found\"}");
 	atomic_store(&stub->status, 404);
 	struct registry *r = start();
 	ck_assert_int_eq(get(r, 1, &schema, &err, 300), REGISTRY_PENDING);
 	wait_requests(stub, 2);
 	atomic_store(&stub->status, 0);
 	ck_assert_int_eq(get(r, 1, &schema, &err, 5000), REGISTRY_FOUND);
+	ck_assert_int_eq(get(r, 2, &schema, &err, 300), REGISTRY_PENDING);
 	registry_free(r);
 }
 END_TEST
@@ -273,6 +278,14 @@ START_TEST(failover_is_sticky)
 	ck_assert_int_eq(get(r, 2, &schema, &err, 5000), REGISTRY_FOUND);
 	ck_assert_int_eq(atomic_load(&stub->requests), 1);
 	ck_assert_int_eq(atomic_load(&second->requests), 2);
+	registry_free(r);
+
+	atomic_store(&stub->status, 404); /* a web server, but no registry */
+	r = start();
+	ck_assert_int_eq(get(r, 1, &schema, &err, 0), REGISTRY_PENDING);
+	wait_requests(second, 3);
+	ck_assert_int_eq(get(r, 1, &schema, &err, 5000), REGISTRY_FOUND);
+	ck_assert_int_eq(atomic_load(&stub->requests), 2);
 	registry_free(r);
 
 	char dead[64];
@@ -480,7 +493,7 @@ START_TEST(redirects)
 	ck_assert_msg(registry_ping(&config, &err), "not followed");
 	stub->pages[0].location = "file:///etc/hostname";
 	ck_assert(!registry_ping(&config, &err));
-	ck_assert_int_eq(err.class, ERR_RETRY);
+	ck_assert_msg(strstr(err.text, "rotocol") != NULL, "%s", err.text); /* curl: Protocol "file" not supported .. */
 }
 END_TEST
 

@@ -1,7 +1,7 @@
 /*
- * test_text.c - UTF-8 and JSON as PostgreSQL takes them. What is good and bad here was compared with convert_from() and
- * pg_input_is_valid(..., 'jsonb') of a PostgreSQL 16. Inputs end at the end of a heap block, so that AddressSanitizer sees one
- * byte read too many.
+ * test_text.c - UTF-8 and JSON as PostgreSQL takes them. What is good and bad here was compared with convert_from()
+ * and pg_input_is_valid(..., 'jsonb') of a PostgreSQL 16. Inputs end at the end of a heap block, so that
+ * AddressSanitizer sees one byte read too many.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,8 +58,8 @@ static bool utf8_reference(const uint8_t *p, size_t n)
 }
 
 /*
- * Proves agreement with the reference on every sequence of up to two bytes and on four bytes from all their classes; alone, and behind 15 bytes of
- * ASCII and before 20, so that the fast path begins and ends at them.
+ * Proves agreement with the reference on every sequence of up to two bytes and on four bytes from all their classes;
+ * alone, and behind 15 bytes of ASCII and before 20, so that the fast path begins and ends at them.
  */
 START_TEST(test_utf8_every_sequence)
 {
@@ -289,8 +289,8 @@ static bool nested(const char *open, const char *inner, const char *close, size_
 }
 
 /*
- * Proves that nesting is counted exactly, closed containers do not count, a million levels need no stack, and that each level
- * remembers whether it is an object.
+ * Proves that nesting is counted exactly, closed containers do not count, a million levels need no stack, and that
+ * each level remembers whether it is an object.
  */
 START_TEST(test_json_depth)
 {

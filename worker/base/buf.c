@@ -33,6 +33,7 @@ void buf_free(struct buf *b)
 void buf_printf(struct buf *b, const char *fmt, ...)
 {
 	va_list args, again;
+	buf_grow(b, 64); /* most texts are short; also, NULL has no end to write at */
 	va_start(args, fmt);
 	va_copy(again, args);
 	int n = vsnprintf((char *)b->data + b->len, b->cap - b->len, fmt, args);

@@ -194,7 +194,7 @@ static bool read_foreign_columns(struct pg *pg, const struct table *t, const cha
 		 " AND attnum > 0 AND NOT attisdropped AND attnotnull AND NOT atthasdef AND attidentity = ''"
 		 " AND attname NOT IN (");
 	put_literals(&sql, t, t->ncolumns);
-	buf_puts(&sql, ")");
+	buf_puts(&sql, ", 'created_at', 'updated_at')"); /* looked at by compare_present() */
 	bool ok = catalog_ask_text(pg, buf_cstr(&sql), name, &names, err);
 	if (ok && names)
 		snprintf(c->foreign_not_null, sizeof(c->foreign_not_null), "%s", names);

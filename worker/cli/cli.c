@@ -91,8 +91,11 @@ static void help_options(const struct cli_option *options)
 {
 	for (const struct cli_option *o = options; o && o->name; o++) {
 		char left[64];
-		snprintf(left, sizeof(left), "%s--%s%s%s", strcmp(o->name, "config") == 0 ? "-c, " : "", o->name,
-			 o->value ? " " : "", o->value ? o->value : "");
+		const char *letter = strcmp(o->name, "config") == 0 ? "-c, "
+				     : strcmp(o->name, "help") == 0 ? "-h, "
+								    : "";
+		snprintf(left, sizeof(left), "%s--%s%s%s", letter, o->name, o->value ? " " : "",
+			 o->value ? o->value : "");
 		printf("  %-28s %s\n", left, o->help);
 	}
 }
@@ -295,6 +298,9 @@ bool cli_need_config(struct cli *cli)
 static int run_command(struct parsed *p)
 {
 	struct cli cli = {.argc = p->nargs, .argv = p->args, .parsed = p};
+	if (p->command->no_arguments && p->nargs > 0)
+		return cli_fail(EXIT_USAGE, "%s: what is \"%s\"? it takes only options; see \"memingest %s --help\"",
+				p->command->name, p->args[0], p->command->name);
 	cli.json = given_value(p, "json") != NULL;
 	cli.terminal = isatty(STDOUT_FILENO);
 	cli.color = color_on(STDOUT_FILENO);

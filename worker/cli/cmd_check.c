@@ -101,11 +101,11 @@ static void check_kafka(struct check *k)
 	struct buf findings = {0}, facts = {0};
 	if (!kafka_check_topics(k->cli->config, &findings, &facts, KAFKA_TIMEOUT_MS)) {
 		size_t before = k->report.counts[REPORT_ERROR];
-		report_lines(&k->report, REPORT_ERROR, "kafka", buf_cstr(&findings));
+		report_lines(&k->report, REPORT_ERROR, buf_cstr(&findings));
 		if (strstr(buf_cstr(&findings), "no broker answers"))
 			k->report.unavailable += k->report.counts[REPORT_ERROR] - before;
 	}
-	report_lines(&k->report, REPORT_OK, "kafka", buf_cstr(&facts));
+	report_lines(&k->report, REPORT_OK, buf_cstr(&facts));
 	buf_free(&findings);
 	buf_free(&facts);
 }
@@ -193,19 +193,6 @@ static void check_pooler(struct check *k)
 	pg_free(second);
 }
 
-static void check_bookkeeping(struct check *k)
-{
-	for (size_t i = 0; i < ARRAY_LEN(catalog_bookkeeping); i++) {
-		const struct catalog_rights *c = &catalog_bookkeeping[i];
-		bool there;
-		if (!ask(k, "SELECT to_regclass($1) IS NOT NULL", c->table, &there))
-			return;
-		if (!there)
-			report_add(&k->report, REPORT_ERROR, "postgres",
-				   "table %s does not exist: run \"memingest migrate\"", c->table);
-	}
-}
-
 /* One finding that names all rights that are missing; to_regclass() gives null, and so no finding, where there is no table. */
 static void check_rights(struct check *k, const char *area, const char *table, const char *const *rights)
 {
@@ -226,18 +213,30 @@ static void check_rights(struct check *k, const char *area, const char *table, c
 	buf_free(&lacking);
 }
 
-static void check_database_rights(struct check *k)
+static void check_bookkeeping(struct check *k)
 {
 	bool temp, usage;
 	if (ask(k, "SELECT has_database_privilege(current_database(), 'TEMPORARY')", NULL, &temp) && !temp)
 		report_add(&k->report, REPORT_ERROR, "postgres",
 			   "the role may not create temporary tables: GRANT TEMPORARY ON DATABASE");
-	if (ask(k, "SELECT coalesce(has_schema_privilege(to_regnamespace('memingest'), 'USAGE'), true)", NULL,
-		&usage) &&
-	    !usage)
-		report_add(&k->report, REPORT_ERROR, "postgres", "the role lacks USAGE on schema memingest");
-	for (size_t i = 0; i < ARRAY_LEN(catalog_bookkeeping); i++)
-		check_rights(k, "postgres", catalog_bookkeeping[i].table, catalog_bookkeeping[i].rights);
+	if (!ask(k, "SELECT coalesce(has_schema_privilege(to_regnamespace('memingest'), 'USAGE'), true)", NULL, &usage))
+		return;
+	if (!usage) {
+		report_add(&k->report, REPORT_ERROR, "postgres",
+			   "the role lacks USAGE on schema memingest: see \"memingest migrate --grants ROLE\"");
+		return;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(catalog_bookkeeping); i++) {
+		const struct catalog_rights *c = &catalog_bookkeeping[i];
+		bool there;
+		if (!ask(k, "SELECT to_regclass($1) IS NOT NULL", c->table, &there))
+			return;
+		if (there)
+			check_rights(k, "postgres", c->table, c->rights);
+		else
+			report_add(&k->report, REPORT_ERROR, "postgres",
+				   "table %s does not exist: run \"memingest migrate\"", c->table);
+	}
 }
 
 static bool check_types(struct check *k, const struct stream *s, const char *area)
@@ -291,7 +290,6 @@ static void check_postgres(struct check *k)
 	check_session(k);
 	check_pooler(k);
 	check_bookkeeping(k);
-	check_database_rights(k);
 	for (size_t i = 0; i < k->cli->config->nstreams && pg_ok(k->pg); i++) {
 		char area[128];
 		stream_area(&k->cli->config->streams[i], area, sizeof(area));
@@ -307,7 +305,10 @@ static int run(struct cli *cli)
 	struct check k = {.cli = cli};
 	struct err err = {0};
 	struct buf findings = {0};
-	if (cli_load_config(cli, &findings, &err)) {
+	char *rest;
+	bool loaded = cli_load_config(cli, &findings, &err);
+	(void)buf_cstr(&findings);
+	if (loaded) {
 		report_add(&k.report, REPORT_OK, "config", "%s", cli->config->path ? cli->config->path : "no file");
 		check_streams(&k);
 		if (cli_flag(cli, "online")) {
@@ -316,7 +317,9 @@ static int run(struct cli *cli)
 			check_postgres(&k);
 		}
 	} else if (findings.len) {
-		report_lines(&k.report, REPORT_ERROR, "config", buf_cstr(&findings));
+		for (char *line = strtok_r((char *)findings.data, "\n", &rest); line;
+		     line = strtok_r(NULL, "\n", &rest))
+			report_add(&k.report, REPORT_ERROR, "config", "%s", line);
 	} else {
 		report_err(&k.report, "config", &err);
 	}

@@ -45,5 +45,6 @@ const struct command command_version = {
 	.usage = "[--json]",
 	.summary = "version of the program and its libraries",
 	.help = "",
+	.no_arguments = true,
 	.run = run,
 };

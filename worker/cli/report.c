@@ -42,12 +42,17 @@ void report_err(struct report *r, const char *area, const struct err *err)
 	r->unavailable += err->class == ERR_RETRY;
 }
 
-void report_lines(struct report *r, enum report_level level, const char *area, const char *text)
+void report_lines(struct report *r, enum report_level level, const char *text)
 {
 	while (*text) {
-		int len = (int)strcspn(text, "\n");
-		if (len > 0)
-			report_add(r, level, area, "%.*s", len, text);
+		char area[64];
+		int len = (int)strcspn(text, "\n"), area_len = (int)strcspn(text, ": \n");
+		if (len > 0) {
+			bool named = strncmp(text + area_len, ": ", 2) == 0;
+			snprintf(area, sizeof(area), "%.*s", named ? area_len : 0, text);
+			int skip = named ? area_len + 2 : 0;
+			report_add(r, level, area, "%.*s", len - skip, text + skip);
+		}
 		text += len + (text[len] == '\n');
 	}
 }
@@ -90,7 +95,8 @@ void report_print(const struct report *r, const struct cli *cli)
 	if (r->counts[REPORT_ERROR] + r->counts[REPORT_WARN] == 0)
 		puts("nothing to complain about");
 	else
-		printf("%zu errors, %zu warnings\n", r->counts[REPORT_ERROR], r->counts[REPORT_WARN]);
+		printf("%zu error%s, %zu warning%s\n", r->counts[REPORT_ERROR], r->counts[REPORT_ERROR] == 1 ? "" : "s",
+		       r->counts[REPORT_WARN], r->counts[REPORT_WARN] == 1 ? "" : "s");
 }
 
 int report_exit_code(const struct report *r)

@@ -24,8 +24,8 @@ struct report {
 void report_add(struct report *r, enum report_level level, const char *area, const char *fmt, ...) PRINTF_LIKE(4, 5);
 /* An error value: class RETRY counts as "out of reach". */
 void report_err(struct report *r, const char *area, const struct err *err);
-/* Text of several lines: one finding each. */
-void report_lines(struct report *r, enum report_level level, const char *area, const char *text);
+/* Text of several lines, one finding each: "area: text". */
+void report_lines(struct report *r, enum report_level level, const char *text);
 
 /* To standard output: as cli says, JSON or lines, with color on a terminal. */
 void report_print(const struct report *r, const struct cli *cli);

@@ -42,6 +42,7 @@ struct decoder {
 	struct decode_limits limits;
 	struct slot *slots;
 	uint32_t cap;
+	struct refusal why; /* of the last failure; here because clearing one per column would show in the profile */
 };
 
 struct emit {
@@ -86,7 +87,7 @@ static bool vector_block(const struct emit *e, struct pgbin_vector *v, const str
 	const uint8_t *p;
 	if (item->width > 1) {
 		if (count > (uint64_t)(e->c->end - e->c->p) / item->width)
-			return refuse(e->c->why, REASON_DECODE, "the datum ends inside this value");
+			return walk_short(e->c);
 		if (!walk_raw(e->c, count * item->width, &p))
 			return false;
 		return item->kind == SCHEMA_FLOAT ? pgbin_vector_floats(e->out, v, p, count, e->c->why)
@@ -448,10 +449,13 @@ bool decode_column(const struct plan_column *column, struct cursor *c, const str
 
 /* ---- the row ------------------------------------------------------------------------------------------------------------ */
 
-static struct cursor cursor_on(const struct decoder *d, const uint8_t *start, const uint8_t *end, struct refusal *why)
+static inline struct cursor cursor_on(struct decoder *d, struct slot at)
 {
-	return (struct cursor){
-		.p = start, .end = end, .depth = d->limits.max_depth, .items = d->limits.max_items, .why = why};
+	return (struct cursor){.p = at.start,
+			       .end = at.end,
+			       .depth = d->limits.max_depth,
+			       .items = d->limits.max_items,
+			       .why = &d->why};
 }
 
 /* What went wrong, where. The position is that of the fault in pass 1, that of the value in pass 2. */
@@ -464,8 +468,7 @@ static bool fail(struct record *record, struct err *err, const char *field, size
 static bool find_slots(struct decoder *d, const struct plan *plan, struct slice body, struct record *record,
 		       struct err *err)
 {
-	struct refusal why = {0};
-	struct cursor c = cursor_on(d, body.data, body.data + body.len, &why);
+	struct cursor c = cursor_on(d, (struct slot){body.data, body.data + body.len});
 	if (plan->nslots > d->cap) {
 		d->slots = xrealloc(d->slots, plan->nslots * sizeof(*d->slots));
 		d->cap = plan->nslots;
@@ -474,7 +477,7 @@ static bool find_slots(struct decoder *d, const struct plan *plan, struct slice 
 		const struct step_field *f = &plan->top[i];
 		const uint8_t *start = c.p;
 		if (!walk_skip(&c, f->step))
-			return fail(record, err, f->name, (size_t)(start - body.data), &why);
+			return fail(record, err, f->name, (size_t)(start - body.data), &d->why);
 		if (f->slot != STEP_NO_SLOT)
 			d->slots[f->slot] = (struct slot){start, c.p};
 	}
@@ -487,17 +490,16 @@ static bool find_slots(struct decoder *d, const struct plan *plan, struct slice 
 static bool read_op(struct decoder *d, const struct plan *plan, struct slice body, struct record *record,
 		    struct err *err)
 {
-	struct refusal why = {0};
 	uint32_t index;
 	record->op = plan->op;
 	if (!plan->delete_step)
 		return true;
 	const struct slot *slot = &d->slots[plan->delete_slot];
-	struct cursor c = cursor_on(d, slot->start, slot->end, &why);
+	struct cursor c = cursor_on(d, *slot);
 	const struct step *s = plan->delete_step;
 	const char *name = plan->table->reader->root->fields[plan->table->delete_field].name;
 	if (!walk_branch(&c, &s) || (s->kind == SCHEMA_ENUM && !walk_index(&c, s->n, "enum", &index)))
-		return fail(record, err, name, (size_t)(slot->start - body.data), &why);
+		return fail(record, err, name, (size_t)(slot->start - body.data), &d->why);
 	if (s->kind == SCHEMA_ENUM)
 		record->op = s->symbols[index] == plan->table->delete_symbol ? RECORD_DELETE : RECORD_UPSERT;
 	return true;
@@ -514,15 +516,14 @@ static bool emit_column(struct decoder *d, const struct plan_column *pc, enum re
 		buf_put(out, pc->constant.data, pc->constant.len);
 		return true;
 	}
-	struct refusal why = {0};
 	const struct slot *slot = &d->slots[pc->slot];
-	struct cursor c = cursor_on(d, slot->start, slot->end, &why);
+	struct cursor c = cursor_on(d, *slot);
 	if (!decode_column(pc, &c, &d->limits, out))
-		return fail(record, err, pc->name, (size_t)(slot->start - body.data), &why);
+		return fail(record, err, pc->name, (size_t)(slot->start - body.data), &d->why);
 	if (c.p == c.end)
 		return true;
-	refuse(&why, REASON_DECODE, "a block's size does not agree with its items");
-	return fail(record, err, pc->name, (size_t)(slot->start - body.data), &why);
+	refuse(&d->why, REASON_DECODE, "a block's size does not agree with its items");
+	return fail(record, err, pc->name, (size_t)(slot->start - body.data), &d->why);
 }
 
 /* The version as people count: since 1970, in microseconds or days. */

@@ -14,6 +14,7 @@
 #include <jansson.h>
 #include <string.h>
 
+#include "codec/encode.h"
 #include "codec/schema_parts.h"
 
 struct encoder {
@@ -22,7 +23,7 @@ struct encoder {
 	char why[200]; /* the first thing that did not fit */
 };
 
-static bool encode(struct encoder *e, const struct schema_type *t, const json_t *v, int depth);
+static bool write_value(struct encoder *e, const struct schema_type *t, const json_t *v, int depth);
 
 static bool unfit(struct encoder *e, const char *text)
 {
@@ -38,36 +39,27 @@ static bool mismatch(struct encoder *e, const struct schema_type *t)
 	return unfit(e, text);
 }
 
-static void put_long(struct buf *out, int64_t v)
-{
-	uint64_t z = ((uint64_t)v << 1) ^ (uint64_t)(v >> 63);
-	for (; z >= 0x80; z >>= 7)
-		buf_u8(out, (uint8_t)(z | 0x80));
-	buf_u8(out, (uint8_t)z);
-}
-
-static bool encode_number(struct encoder *e, const struct schema_type *t, const json_t *v)
+static bool write_number(struct encoder *e, const struct schema_type *t, const json_t *v)
 {
 	if (t->kind == SCHEMA_INT || t->kind == SCHEMA_LONG) {
 		int64_t n = json_integer_value(v);
 		if (!json_is_integer(v) || (t->kind == SCHEMA_INT && n != (int32_t)n))
 			return mismatch(e, t);
-		put_long(&e->out, n);
+		encode_long(&e->out, n);
 		return true;
 	}
 	if (!json_is_number(v))
 		return mismatch(e, t);
 	double d = json_number_value(v);
-	float f = (float)d;
 	if (t->kind == SCHEMA_FLOAT)
-		buf_put(&e->out, &f, sizeof(f)); /* little-endian, as Avro wants and our machines are */
+		encode_float(&e->out, (float)d);
 	else
-		buf_put(&e->out, &d, sizeof(d));
+		encode_double(&e->out, d);
 	return true;
 }
 
 /* bytes and fixed: each code point below 256 of the JSON string is one byte. */
-static bool encode_bytes(struct encoder *e, const struct schema_type *t, const json_t *v)
+static bool write_bytes(struct encoder *e, const struct schema_type *t, const json_t *v)
 {
 	if (!json_is_string(v))
 		return mismatch(e, t);
@@ -87,62 +79,56 @@ static bool encode_bytes(struct encoder *e, const struct schema_type *t, const j
 	if (ok && t->kind == SCHEMA_FIXED && raw.len != t->size)
 		ok = mismatch(e, t);
 	if (ok && t->kind == SCHEMA_BYTES)
-		put_long(&e->out, (int64_t)raw.len);
+		encode_long(&e->out, (int64_t)raw.len);
 	if (ok)
 		buf_put(&e->out, raw.data, raw.len);
 	buf_free(&raw);
 	return ok;
 }
 
-static bool encode_enum(struct encoder *e, const struct schema_type *t, const json_t *v)
+static bool write_enum(struct encoder *e, const struct schema_type *t, const json_t *v)
 {
 	for (size_t i = 0; json_is_string(v) && i < t->nsymbols; i++) {
 		if (strcmp(json_string_value(v), t->symbols[i]) == 0) {
-			put_long(&e->out, (int64_t)i);
+			encode_long(&e->out, (int64_t)i);
 			return true;
 		}
 	}
 	return mismatch(e, t);
 }
 
-static void put_string(struct buf *out, const char *s, size_t len)
-{
-	put_long(out, (int64_t)len);
-	buf_put(out, s, len);
-}
-
-static bool encode_array(struct encoder *e, const struct schema_type *t, const json_t *v, int depth)
+static bool write_array(struct encoder *e, const struct schema_type *t, const json_t *v, int depth)
 {
 	if (!json_is_array(v))
 		return mismatch(e, t);
 	if (json_array_size(v) > 0)
-		put_long(&e->out, (int64_t)json_array_size(v));
+		encode_long(&e->out, (int64_t)json_array_size(v));
 	for (size_t i = 0; i < json_array_size(v); i++)
-		if (!encode(e, t->items, json_array_get(v, i), depth))
+		if (!write_value(e, t->items, json_array_get(v, i), depth))
 			return false;
-	put_long(&e->out, 0);
+	encode_long(&e->out, 0);
 	return true;
 }
 
-static bool encode_map(struct encoder *e, const struct schema_type *t, const json_t *v, int depth)
+static bool write_map(struct encoder *e, const struct schema_type *t, const json_t *v, int depth)
 {
 	if (!json_is_object(v))
 		return mismatch(e, t);
 	if (json_object_size(v) > 0)
-		put_long(&e->out, (int64_t)json_object_size(v));
+		encode_long(&e->out, (int64_t)json_object_size(v));
 	const char *key;
 	json_t *value;
 	json_object_foreach((json_t *)v, key, value)
 	{
-		put_string(&e->out, key, strlen(key));
-		if (!encode(e, t->items, value, depth))
+		encode_bytes(&e->out, key, strlen(key));
+		if (!write_value(e, t->items, value, depth))
 			return false;
 	}
-	put_long(&e->out, 0);
+	encode_long(&e->out, 0);
 	return true;
 }
 
-static bool encode_record(struct encoder *e, const struct schema_type *t, const json_t *v, int depth)
+static bool write_record(struct encoder *e, const struct schema_type *t, const json_t *v, int depth)
 {
 	if (!json_is_object(v))
 		return mismatch(e, t);
@@ -152,18 +138,18 @@ static bool encode_record(struct encoder *e, const struct schema_type *t, const 
 			field = t->fields[i].default_json;
 		if (!field)
 			return unfit(e, "the default lacks a field of its record");
-		if (!encode(e, t->fields[i].type, field, depth))
+		if (!write_value(e, t->fields[i].type, field, depth))
 			return false;
 	}
 	return true;
 }
 
-static bool encode_union(struct encoder *e, const struct schema_type *t, const json_t *v, int depth)
+static bool write_union(struct encoder *e, const struct schema_type *t, const json_t *v, int depth)
 {
 	size_t start = e->out.len;
 	for (size_t i = 0; i < t->nbranches; i++) {
-		put_long(&e->out, (int64_t)i);
-		if (encode(e, t->branches[i], v, depth)) {
+		encode_long(&e->out, (int64_t)i);
+		if (write_value(e, t->branches[i], v, depth)) {
 			e->why[0] = '\0';
 			return true;
 		}
@@ -173,7 +159,7 @@ static bool encode_union(struct encoder *e, const struct schema_type *t, const j
 	return mismatch(e, t);
 }
 
-static bool encode(struct encoder *e, const struct schema_type *t, const json_t *v, int depth)
+static bool write_value(struct encoder *e, const struct schema_type *t, const json_t *v, int depth)
 {
 	if (depth >= SCHEMA_MAX_DEPTH || e->budget->values == 0 || e->out.len > e->budget->bytes)
 		return unfit(e, "the default is too large or nested too deep");
@@ -188,23 +174,23 @@ static bool encode(struct encoder *e, const struct schema_type *t, const json_t 
 	case SCHEMA_LONG:
 	case SCHEMA_FLOAT:
 	case SCHEMA_DOUBLE:
-		return encode_number(e, t, v);
+		return write_number(e, t, v);
 	case SCHEMA_BYTES:
 	case SCHEMA_FIXED:
-		return encode_bytes(e, t, v);
+		return write_bytes(e, t, v);
 	case SCHEMA_STRING:
-		put_string(&e->out, json_string_value(v), json_string_length(v));
+		encode_bytes(&e->out, json_string_value(v), json_string_length(v));
 		return json_is_string(v) || mismatch(e, t);
 	case SCHEMA_ENUM:
-		return encode_enum(e, t, v);
+		return write_enum(e, t, v);
 	case SCHEMA_ARRAY:
-		return encode_array(e, t, v, depth + 1);
+		return write_array(e, t, v, depth + 1);
 	case SCHEMA_MAP:
-		return encode_map(e, t, v, depth + 1);
+		return write_map(e, t, v, depth + 1);
 	case SCHEMA_RECORD:
-		return encode_record(e, t, v, depth + 1);
+		return write_record(e, t, v, depth + 1);
 	case SCHEMA_UNION:
-		return encode_union(e, t, v, depth + 1);
+		return write_union(e, t, v, depth + 1);
 	}
 	return false;
 }
@@ -212,7 +198,7 @@ static bool encode(struct encoder *e, const struct schema_type *t, const json_t 
 void default_encode(struct schema_field *field, struct default_budget *budget, struct arena *arena)
 {
 	struct encoder e = {.budget = budget};
-	if (encode(&e, field->type, field->default_json, 0)) {
+	if (write_value(&e, field->type, field->default_json, 0)) {
 		field->default_datum =
 			(struct slice){arena_memdup(arena, e.out.data ? (void *)e.out.data : "", e.out.len), e.out.len};
 		budget->bytes -= MIN(e.out.len, budget->bytes);

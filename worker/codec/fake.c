@@ -29,7 +29,7 @@ struct fake {
 	float cos[TURN_STEPS], sin[TURN_STEPS];
 };
 
-static const char *const words[128] = {
+static const char *const words[] = {
 	"agent",    "memory",    "user",     "asked",    "about",    "the",      "weather",  "in",       "Lisbon",
 	"and",      "prefers",   "short",    "answers",  "tool",     "call",     "returned", "an",       "error",
 	"retry",    "after",     "two",      "seconds",  "invoice",  "number",   "was",      "sent",     "to",
@@ -46,6 +46,7 @@ static const char *const words[128] = {
 	"tokens",   "cost",      "latency",  "p99",      "under",    "ten",      "ms",       "holds",    "steady",
 	"today",    "again",
 };
+_Static_assert(ARRAY_LEN(words) == 128, "seven bits choose a word");
 
 static uint64_t rotl(uint64_t x, int k)
 {
@@ -156,8 +157,9 @@ static void fill_pool(struct pool *p, uint64_t seed)
 				       fake_real(&source) - 2);
 			sum += (double)x[i] * x[i];
 		}
+		double length = sqrt(sum);
 		for (uint32_t i = 0; i < p->dim; i++)
-			x[i] = sum > 0 ? (float)(x[i] / sqrt(sum)) : 0;
+			x[i] = length > 0 ? (float)(x[i] / length) : 0;
 	}
 }
 

@@ -1,15 +1,15 @@
 /*
  * frame.c - taking the envelope off a message.
  *
- * Purpose: find the writer's schema (by registry id or by fingerprint) and where the datum begins. It does not know whether that
- * schema exists: the caller looks it up, and an unknown one is another reason (REASON_SCHEMA) than a broken envelope
- * (REASON_FRAME).
+ * Purpose: find the writer's schema (by registry id or by fingerprint) and where the datum begins. It does not know
+ * whether that schema exists: the caller looks it up, and an unknown one is another reason (REASON_SCHEMA) than a
+ * broken envelope (REASON_FRAME).
  *
- * An empty body is valid: a record whose fields are all null has no bytes. An envelope says nothing about the length of the
- * datum, so nothing more can be checked here.
+ * An empty body is valid: a record whose fields are all null has no bytes. An envelope says nothing about the length
+ * of the datum, so nothing more can be checked here.
  *
- * The usual cause of a wrong envelope is a stream configured with another format than its producer writes, so the error names
- * the format that the bytes look like. No state, no allocation, any thread.
+ * The usual cause of a wrong envelope is a stream configured with another format than its producer writes, so the
+ * error names the format that the bytes look like. No state, no allocation, any thread.
  */
 #include "codec/frame.h"
 #include "base/buf.h"

@@ -9,6 +9,7 @@
 #define MEMINGEST_GENERATE_H
 
 #include "base/base.h"
+#include "base/buf.h"
 #include "base/err.h"
 #include "codec/frame.h"
 #include "codec/reason.h"

@@ -1,19 +1,21 @@
 /*
  * pgbin.c - values that need a check or a conversion on their way to COPY BINARY.
  *
- * Purpose: the exact bytes that PostgreSQL's *_recv functions and pgvector's read, and a refusal here for whatever those would refuse: in a
- * COPY one bad value costs the whole batch. Which Avro type may become which column is not decided here (table, plan).
+ * Purpose: the exact bytes that PostgreSQL's *_recv functions and pgvector's read, and a refusal here for whatever
+ * those would refuse: in a COPY one bad value costs the whole batch. Which Avro type may become which column is not
+ * decided here (table, plan).
  *
  *   field    int32 length | value                  length -1: null
  *   array    int32 ndim 1 | int32 has null | int32 element oid | int32 n | int32 lower bound 1 | n fields
  *            int32 ndim 0 | int32 0        | int32 element oid                        (empty)
  *   vector   int16 n | int16 0 | n float4 or float2
  *
- * Epochs: Avro counts from 1970-01-01, PostgreSQL from 2000-01-01. Both days of the proleptic Gregorian calendar, without leap seconds, so
- * the difference is a constant. Ranges: date_recv, time_recv, timestamp_recv (src/include/datatype/timestamp.h).
+ * Epochs: Avro counts from 1970-01-01, PostgreSQL from 2000-01-01. Both days of the proleptic Gregorian calendar,
+ * without leap seconds, so the difference is a constant. Ranges: date_recv, time_recv, timestamp_recv
+ * (src/include/datatype/timestamp.h).
  *
- * Arrays and vectors are written in place; their length and count are patched in at the end. A vector that has already got
- * more elements than it may have goes on counting and stops writing: the error tells how many there were.
+ * Arrays and vectors are written in place; their length and count are patched in at the end. A vector that has already
+ * got more elements than it may have goes on counting and stops writing: the error tells how many there were.
  *
  * Floats pass as their bits, so a NaN keeps its payload. No state, any thread. numeric stands in pgbin_numeric.c.
  */

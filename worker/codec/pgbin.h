@@ -1,9 +1,9 @@
 /*
  * pgbin.h - PostgreSQL values in the form of COPY BINARY: appends one field (int32 length, then the value) to a buffer.
  *
- * A function that can refuse a value returns false with *why filled, and leaves out as it was. The others cannot fail. An
- * element of an array has the same form as a field, so the same functions append both.
- * Forms: the *_recv functions of PostgreSQL's backend and of pgvector.
+ * A function that can refuse a value returns false with *why filled, and leaves out as it was. The others cannot fail.
+ * An element of an array has the same form as a field, so the same functions append both. Forms: the *_recv functions
+ * of PostgreSQL's backend and of pgvector.
  */
 #ifndef MEMINGEST_PGBIN_H
 #define MEMINGEST_PGBIN_H
@@ -36,8 +36,8 @@ enum pgbin_oid {
 };
 
 /*
- * OID of a type by its SQL name, with or without "(n)" and "[]", any case, in the short and the standard spelling ("int8",
- * "bigint", "timestamp with time zone"). OID_NONE for any other.
+ * OID of a type by its SQL name, with or without "(n)" and "[]", any case, in the short and the standard spelling
+ * ("int8", "bigint", "timestamp with time zone"). OID_NONE for any other.
  */
 enum pgbin_oid pgbin_oid(const char *type);
 
@@ -137,15 +137,15 @@ MUST_CHECK bool pgbin_timestamp_us(int64_t v, enum pgbin_unit unit, int64_t *us,
 MUST_CHECK bool pgbin_interval(struct buf *out, const uint8_t v[12], struct refusal *why);
 
 /*
- * Avro's decimal: two's complement, big-endian, of any length (an empty one is 0), divided by 10^scale. REASON_OUT_OF_RANGE
- * for more digits than precision (0: unknown, the limits of numeric only).
+ * Avro's decimal: two's complement, big-endian, of any length (an empty one is 0), divided by 10^scale.
+ * REASON_OUT_OF_RANGE for more digits than precision (0: unknown, the limits of numeric only).
  */
 MUST_CHECK bool pgbin_numeric(struct buf *out, struct slice unscaled, uint32_t precision, uint32_t scale,
 			      struct refusal *why);
 
 /*
- * One-dimensional array: begin, then one field per element (pgbin_null() for null), then end. To give it up, set out->len
- * to start.
+ * One-dimensional array: begin, then one field per element (pgbin_null() for null), then end. To give it up, set
+ * out->len to start.
  */
 struct pgbin_array {
 	size_t start; /* of the field in out */
@@ -156,9 +156,9 @@ void pgbin_array_end(struct buf *out, struct pgbin_array a, uint32_t count, bool
 void pgbin_array_floats(struct buf *out, const uint8_t *le, size_t n);
 
 /*
- * A vector or halfvec, in pieces: begin, any number of floats and doubles (little-endian, as Avro has them), end. dim 0 takes
- * 1 .. PGBIN_VECTOR_MAX_DIM. All three refuse with REASON_INVALID_EMBEDDING: another number of elements, NaN, infinity, and
- * what the element type cannot hold; out is then as it was before begin.
+ * A vector or halfvec, in pieces: begin, any number of floats and doubles (little-endian, as Avro has them), end. dim
+ * 0 takes 1 .. PGBIN_VECTOR_MAX_DIM. All three refuse with REASON_INVALID_EMBEDDING: another number of elements, NaN,
+ * infinity, and what the element type cannot hold; out is then as it was before begin.
  */
 enum pgbin_vector_kind { VECTOR_FLOAT4, VECTOR_HALF };
 struct pgbin_vector {

@@ -7,12 +7,12 @@
  *
  *   value = sign * sum(digit[i] * 10000^(weight - i)), shown with dscale decimals; no zero digits at either end
  *
- * Base-10000 digits stand at the decimal point, so the integer is first multiplied by 10^pad, which makes the scale a multiple
- * of 4; then dividing by 10^8 gives two digits a step, the least significant first. limb[] is little-endian base 2^32, digit[]
- * little-endian base 10^4.
+ * Base-10000 digits stand at the decimal point, so the integer is first multiplied by 10^pad, which makes the scale a
+ * multiple of 4; then dividing by 10^8 gives two digits a step, the least significant first. limb[] is little-endian
+ * base 2^32, digit[] little-endian base 10^4.
  *
- * The work is quadratic in the length, so the length is bounded before any work, by the schema's precision or by what numeric can
- * hold. Decimals up to 64 bytes (153 digits) use the stack. No state, any thread.
+ * The work is quadratic in the length, so the length is bounded before any work, by the schema's precision or by what
+ * numeric can hold. Decimals up to 64 bytes (153 digits) use the stack. No state, any thread.
  */
 #include <stdlib.h>
 

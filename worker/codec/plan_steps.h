@@ -17,6 +17,7 @@
 #include "codec/plan.h"
 #include "codec/schema.h"
 #include "codec/table.h"
+#include "codec/walk.h"
 
 #define STEP_NO_SLOT UINT32_MAX
 
@@ -74,49 +75,6 @@ struct plan {
 	uint32_t delete_slot;
 	enum record_op op; /* where delete_step is NULL */
 };
-
-/* A cursor over one datum. Everything that reads Avro bytes goes through it, and nothing passes end. */
-struct cursor {
-	const uint8_t *p, *end;
-	uint32_t depth; /* levels left */
-	uint32_t items; /* elements left */
-	struct refusal *why;
-};
-
-/* walk.c: the wire. On failure why is filled and p stands at or behind the fault. */
-MUST_CHECK bool walk_long(struct cursor *c, int64_t *v);
-MUST_CHECK bool walk_int(struct cursor *c, int64_t *v);
-MUST_CHECK bool walk_bool(struct cursor *c, bool *v);
-MUST_CHECK bool walk_raw(struct cursor *c, size_t n, const uint8_t **p);
-MUST_CHECK bool walk_bytes(struct cursor *c, struct slice *v); /* length, then bytes: string and bytes */
-MUST_CHECK bool walk_index(struct cursor *c, uint32_t n, const char *what,
-			   uint32_t *v); /* of enum and union: below n */
-MUST_CHECK bool walk_skip(struct cursor *c, const struct step *s);
-/* Down into, and up from, a nested value. */
-MUST_CHECK bool walk_enter(struct cursor *c);
-void walk_leave(struct cursor *c);
-
-/*
- * The blocks of an array or map: walk_block() gives the number of items of the next block, 0 at the end. A block that states its size
- * has to keep to it.
- */
-struct walk_blocks {
-	const uint8_t *stated_end; /* or NULL */
-};
-MUST_CHECK bool walk_block(struct cursor *c, struct walk_blocks *b, uint64_t *count);
-
-/* A number, whatever of int, long, float, double the step has on the wire. */
-MUST_CHECK bool walk_number(struct cursor *c, const struct step *s, int64_t *i);
-MUST_CHECK bool walk_real(struct cursor *c, const struct step *s, double *d);
-/* bytes, string or fixed. */
-MUST_CHECK bool walk_blob(struct cursor *c, const struct step *s, struct slice *v);
-/* Follows unions down to the value that is there. */
-MUST_CHECK bool walk_branch(struct cursor *c, const struct step **s);
-
-/* v in that unit, in another unit; false when it does not fit. Towards the past where it has to be cut. */
-bool unit_convert(int64_t v, enum pgbin_unit from, enum pgbin_unit to, int64_t *out);
-/* Of a logical time or timestamp. */
-enum pgbin_unit unit_of(enum schema_logical logical);
 
 /* jsonout.c: appends the value as JSON text. max: bytes that the text may have, from start on. */
 struct jsonout {

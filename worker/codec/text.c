@@ -1,21 +1,24 @@
 /*
  * text.c - what PostgreSQL would refuse in text and jsonb, found before the row is sent.
  *
- * Purpose: one bad string costs a whole COPY, so it must not reach it. PostgreSQL checks again; this check has to be at least as strict,
- * and no stricter than needed. It is not a parser: nothing is built, copied or allocated, and numbers are not computed.
+ * Purpose: one bad string costs a whole COPY, so it must not reach it. PostgreSQL checks again; this check has to be
+ * at least as strict, and no stricter than needed. It is not a parser: nothing is built, copied or allocated, and
+ * numbers are not computed.
  *
- * UTF-8 (pg_utf8_verifystr): the table of Unicode 15, D92, and no NUL. ASCII is the usual case and goes 16 bytes at a time.
+ * UTF-8 (pg_utf8_verifystr): the table of Unicode 15, D92, and no NUL. ASCII is the usual case and goes 16 bytes at a
+ * time.
  *
- * JSON: the bytes are checked as UTF-8 first, so the scan below meets only whole characters and stops at three kinds of byte: the quote,
- * the backslash, and controls. Nesting is one bit per level (array or object), which is all that the grammar needs:
+ * JSON: the bytes are checked as UTF-8 first, so the scan below meets only whole characters and stops at three kinds
+ * of byte: the quote, the backslash, and controls. Nesting is one bit per level (array or object), which is all that
+ * the grammar needs:
  *
  *        value --{--> key ':' value          after a value: ',' more of the container
  *              --[--> value                                 the closing bracket: pop, again "after a value"
  *              scalar --> after                             end of text, at depth 0
  *
- * Beyond RFC 8259, as jsonb has it: \u0000 has no text (22P05), a surrogate escape stands in a pair (22P02), a number becomes a
- * numeric (22003: at most 131072 digits before the point, 16383 after, trailing zeros counted), a string has at most 2^28-1
- * bytes (54000).
+ * Beyond RFC 8259, as jsonb has it: \u0000 has no text (22P05), a surrogate escape stands in a pair (22P02), a number
+ * becomes a numeric (22003: at most 131072 digits before the point, 16383 after, trailing zeros counted), a string has
+ * at most 2^28-1 bytes (54000).
  *
  * Invariant: begin <= p <= end, and *p is read only where p < end. No state between calls, any thread.
  */

@@ -1,5 +1,6 @@
 /*
- * text.h - would PostgreSQL store these bytes as text, or as jsonb? Checks only: nothing is copied, allocated or changed.
+ * text.h - would PostgreSQL store these bytes as text, or as jsonb? Checks only: nothing is copied, allocated or
+ * changed.
  */
 #ifndef MEMINGEST_TEXT_H
 #define MEMINGEST_TEXT_H
@@ -13,9 +14,9 @@
 MUST_CHECK bool text_check_utf8(struct slice s, struct refusal *why);
 
 /*
- * One JSON value of RFC 8259 that jsonb holds: valid UTF-8 (else REASON_INVALID_TEXT), no \u0000, surrogates in pairs only,
- * numbers within numeric, nested at most max_depth arrays and objects. Else REASON_INVALID_JSON, or REASON_TOO_LARGE for the
- * depth and for strings that jsonb cannot hold.
+ * One JSON value of RFC 8259 that jsonb holds: valid UTF-8 (else REASON_INVALID_TEXT), no \u0000, surrogates in pairs
+ * only, numbers within numeric, nested at most max_depth arrays and objects. Else REASON_INVALID_JSON, or
+ * REASON_TOO_LARGE for the depth and for strings that jsonb cannot hold.
  */
 MUST_CHECK bool text_check_json(struct slice s, uint32_t max_depth, struct refusal *why);
 

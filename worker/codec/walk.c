@@ -31,72 +31,34 @@ static inline bool over_limit(struct cursor *c, const char *text)
 	return false;
 }
 
-static inline bool short_of(struct cursor *c)
+bool walk_short(struct cursor *c)
 {
 	return bad(c, "the datum ends inside this value");
 }
 
+bool walk_negative(struct cursor *c)
+{
+	return bad(c, "a length is negative");
+}
+
 /* ---- single values ------------------------------------------------------------------------------------------------------ */
 
-static bool slow_varint(struct cursor *c, unsigned max_bytes, uint64_t *out)
+bool walk_varint(struct cursor *c, unsigned max_bytes, uint64_t *z)
 {
 	uint64_t v = 0;
 	for (unsigned i = 0; i < max_bytes; i++) {
 		if (c->p == c->end)
-			return short_of(c);
+			return walk_short(c);
 		uint8_t b = *c->p++;
 		v |= (uint64_t)(b & 0x7f) << (7 * i);
-		if (i == 9 && b > 1)
+		if ((i == 9 && b > 1) || (max_bytes == 5 && i == 4 && b > 15))
 			break;
 		if (b < 0x80) {
-			*out = v;
+			*z = v;
 			return true;
 		}
 	}
 	return bad(c, "a number has more bits than its type");
-}
-
-static inline bool get_varint(struct cursor *c, unsigned max_bytes, uint64_t *out)
-{
-	if (c->p < c->end && *c->p < 0x80) {
-		*out = *c->p++;
-		return true;
-	}
-	return slow_varint(c, max_bytes, out);
-}
-
-static inline int64_t unzigzag(uint64_t z)
-{
-	return (int64_t)(z >> 1) ^ -(int64_t)(z & 1);
-}
-
-bool walk_long(struct cursor *c, int64_t *v)
-{
-	uint64_t z = 0;
-	if (!get_varint(c, 10, &z))
-		return false;
-	*v = unzigzag(z);
-	return true;
-}
-
-bool walk_int(struct cursor *c, int64_t *v)
-{
-	uint64_t z = 0;
-	if (!get_varint(c, 5, &z))
-		return false;
-	if (z > UINT32_MAX)
-		return bad(c, "a number has more bits than its type");
-	*v = unzigzag(z);
-	return true;
-}
-
-bool walk_raw(struct cursor *c, size_t n, const uint8_t **p)
-{
-	if ((size_t)(c->end - c->p) < n)
-		return short_of(c);
-	*p = c->p;
-	c->p += n;
-	return true;
 }
 
 bool walk_bool(struct cursor *c, bool *v)
@@ -106,20 +68,6 @@ bool walk_bool(struct cursor *c, bool *v)
 		return false;
 	*v = *p == 1;
 	return *p <= 1 || bad(c, "a boolean is neither 0 nor 1");
-}
-
-bool walk_bytes(struct cursor *c, struct slice *v)
-{
-	int64_t len;
-	if (!walk_long(c, &len))
-		return false;
-	if (len < 0)
-		return bad(c, "a length is negative");
-	if ((uint64_t)len > (uint64_t)(c->end - c->p))
-		return short_of(c);
-	*v = (struct slice){c->p, (size_t)len};
-	c->p += len;
-	return true;
 }
 
 bool walk_index(struct cursor *c, uint32_t n, const char *what, uint32_t *v)
@@ -186,7 +134,7 @@ static bool skip_items(struct cursor *c, const struct step *s, uint64_t count)
 	struct slice key;
 	if (s->kind == SCHEMA_ARRAY && s->items->width > 0) {
 		if (count > (uint64_t)(c->end - c->p) / s->items->width)
-			return short_of(c);
+			return walk_short(c);
 		c->p += count * s->items->width;
 		return true;
 	}
@@ -218,12 +166,9 @@ static bool skip_blocks(struct cursor *c, const struct step *s)
 static bool skip_nested(struct cursor *c, const struct step *s)
 {
 	bool ok = true;
-	uint32_t index;
 	if (!walk_enter(c))
 		return false;
-	if (s->kind == SCHEMA_UNION) {
-		ok = walk_index(c, s->n, "union", &index) && walk_skip(c, s->branches[index]);
-	} else if (s->kind == SCHEMA_RECORD) {
+	if (s->kind == SCHEMA_RECORD) {
 		for (uint32_t i = 0; i < s->n && ok; i++)
 			ok = walk_skip(c, s->fields[i].step);
 	} else {
@@ -260,10 +205,11 @@ bool walk_skip(struct cursor *c, const struct step *s)
 		return walk_raw(c, s->size, &p);
 	case SCHEMA_ENUM:
 		return walk_index(c, s->n, "enum", &index);
+	case SCHEMA_UNION: /* no level: a union holds no union, so what nests is its branches */
+		return walk_index(c, s->n, "union", &index) && walk_skip(c, s->branches[index]);
 	case SCHEMA_ARRAY:
 	case SCHEMA_MAP:
 	case SCHEMA_RECORD:
-	case SCHEMA_UNION:
 		return skip_nested(c, s);
 	}
 	return false;

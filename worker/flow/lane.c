@@ -269,8 +269,9 @@ static void keep_session(struct lane *lane)
 static void housekeeping(struct lane *lane)
 {
 	struct err err = {0};
-	if (!atomic_load(&lane->aborting))
-		keep_session(lane);
+	if (atomic_load(&lane->aborting))
+		return;
+	keep_session(lane);
 	if (lane->index != 0 || !lane->pg || clock_mono_us() < lane->next_prune_us)
 		return;
 	lane->next_prune_us = clock_mono_us() + PRUNE_EVERY_US;

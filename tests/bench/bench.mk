@@ -1,0 +1,17 @@
+# The benchmark: make bench, make bench-quick, make bench-instructions. What they do stands in tests/bench/run and tests/bench/instructions.
+BENCH := $(B)/bench
+BENCH_SHARED := $(patsubst %,$(B)/tests/bench/%.o,events procfs) $(B)/libmemingest.a
+
+.PHONY: bench bench-quick bench-instructions bench-programs
+bench-programs: $(B)/memingest $(patsubst %,$(BENCH)/%,ceiling decode delay)
+$(BENCH)/%: $(B)/tests/bench/%.o $(BENCH_SHARED)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+bench: bench-programs
+	@tests/deps run
+	@B=$(B) tests/bench/run
+bench-quick: bench-programs
+	@tests/deps run
+	@B=$(B) tests/bench/run --quick
+bench-instructions: bench-programs
+	@B=$(B) tests/bench/instructions

@@ -1,0 +1,123 @@
+/*
+ * walk.h - Avro's wire, one value at a time: everything that reads a datum goes through a cursor, and nothing passes its end.
+ *
+ * Internal to decode.c, jsonout.c and plan.c. On failure the cursor's refusal is filled, and p stands at or behind the fault. What
+ * is called for every value is inline: a datum of 2 kB is some forty calls.
+ */
+#ifndef MEMINGEST_WALK_H
+#define MEMINGEST_WALK_H
+
+#include "base/base.h"
+#include "codec/pgbin.h"
+#include "codec/reason.h"
+#include "codec/schema.h"
+
+struct step; /* plan_steps.h */
+
+struct cursor {
+	const uint8_t *p, *end;
+	uint32_t depth; /* levels left */
+	uint32_t items; /* elements left */
+	struct refusal *why;
+};
+
+/* The varint of an int (5 bytes at most) or a long (10), of any length. */
+MUST_CHECK bool walk_varint(struct cursor *c, unsigned max_bytes, uint64_t *z);
+/* Both return false. */
+bool walk_short(struct cursor *c);
+bool walk_negative(struct cursor *c);
+
+static inline int64_t walk_unzigzag(uint64_t z)
+{
+	return (int64_t)(z >> 1) ^ -(int64_t)(z & 1);
+}
+
+MUST_CHECK static inline bool walk_long(struct cursor *c, int64_t *v)
+{
+	uint64_t z;
+	size_t left = (size_t)(c->end - c->p);
+	if (left > 0 && c->p[0] < 0x80) {
+		*v = walk_unzigzag(c->p[0]);
+		c->p += 1;
+		return true;
+	}
+	if (left > 1 && c->p[1] < 0x80) {
+		*v = walk_unzigzag((uint64_t)(c->p[0] & 0x7f) | (uint64_t)c->p[1] << 7);
+		c->p += 2;
+		return true;
+	}
+	if (!walk_varint(c, 10, &z))
+		return false;
+	*v = walk_unzigzag(z);
+	return true;
+}
+
+MUST_CHECK static inline bool walk_int(struct cursor *c, int64_t *v)
+{
+	uint64_t z;
+	if (c->p < c->end && c->p[0] < 0x80) {
+		*v = walk_unzigzag(*c->p++);
+		return true;
+	}
+	if (!walk_varint(c, 5, &z))
+		return false;
+	*v = walk_unzigzag(z);
+	return true;
+}
+
+MUST_CHECK static inline bool walk_raw(struct cursor *c, size_t n, const uint8_t **p)
+{
+	if ((size_t)(c->end - c->p) < n) {
+		walk_short(c);
+		return false;
+	}
+	*p = c->p;
+	c->p += n;
+	return true;
+}
+
+/* Length, then bytes: string and bytes. */
+MUST_CHECK static inline bool walk_bytes(struct cursor *c, struct slice *v)
+{
+	int64_t len;
+	if (!walk_long(c, &len))
+		return false;
+	if (len < 0) {
+		walk_negative(c);
+		return false;
+	}
+	v->len = (size_t)len;
+	return walk_raw(c, (size_t)len, &v->data);
+}
+
+MUST_CHECK bool walk_bool(struct cursor *c, bool *v);
+/* Of an enum or a union: below n. */
+MUST_CHECK bool walk_index(struct cursor *c, uint32_t n, const char *what, uint32_t *v);
+MUST_CHECK bool walk_skip(struct cursor *c, const struct step *s);
+/* Down into, and up from, a nested value. */
+MUST_CHECK bool walk_enter(struct cursor *c);
+void walk_leave(struct cursor *c);
+
+/*
+ * The blocks of an array or map: walk_block() gives the number of items of the next block, 0 at the end. A block that states its
+ * size has to keep to it.
+ */
+struct walk_blocks {
+	const uint8_t *stated_end; /* or NULL */
+};
+MUST_CHECK bool walk_block(struct cursor *c, struct walk_blocks *b, uint64_t *count);
+
+/* A number, whichever of int and long (walk_real: or float or double) the step has on the wire. */
+MUST_CHECK bool walk_number(struct cursor *c, const struct step *s, int64_t *i);
+MUST_CHECK bool walk_real(struct cursor *c, const struct step *s, double *d);
+/* bytes, string or fixed. */
+MUST_CHECK bool walk_blob(struct cursor *c, const struct step *s, struct slice *v);
+/* Follows a union down to the value that is there. */
+MUST_CHECK bool walk_branch(struct cursor *c, const struct step **s);
+
+/* v in that unit, in another unit; false when it does not fit. Towards the past where it has to be cut. */
+bool unit_convert(int64_t v, enum pgbin_unit from, enum pgbin_unit to, int64_t *out);
+/* Of a logical time or timestamp. */
+enum pgbin_unit unit_of(enum schema_logical logical);
+
+#endif
