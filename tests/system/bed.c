@@ -233,6 +233,13 @@ static uint32_t hash_of(struct slice key)
 	return h;
 }
 
+static void send_raw(struct bed_stream *s, int partition, struct slice key, struct slice value)
+{
+	if (partition < 0)
+		partition = (int)(hash_of(key) % (uint32_t)s->partitions);
+	broker_produce(s->topic, partition, key, value, 0);
+}
+
 static void send_event(struct bed_stream *s, int partition, json_t *keyed, struct slice value)
 {
 	struct buf key = {0};
@@ -240,9 +247,7 @@ static void send_event(struct bed_stream *s, int partition, json_t *keyed, struc
 		ck_assert_msg(event_confluent(s->key_schema, s->key_id, keyed, &key), "no key of %s in the event",
 			      s->name);
 	struct slice k = {key.data, key.len};
-	if (partition < 0)
-		partition = (int)(hash_of(k) % (uint32_t)s->partitions);
-	broker_produce(s->topic, partition, k, value, 0);
+	send_raw(s, partition, k, value);
 	buf_free(&key);
 }
 
@@ -266,7 +271,7 @@ void bed_tombstone(struct bed *bed, const char *stream, int partition, json_t *k
 
 void bed_raw(struct bed *bed, const char *stream, int partition, struct slice key, struct slice value)
 {
-	broker_produce(find_stream(bed, stream)->topic, partition, key, value, 0);
+	send_raw(find_stream(bed, stream), partition, key, value);
 }
 
 void bed_flush(struct bed *bed)

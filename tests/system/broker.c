@@ -6,7 +6,7 @@
  *
  *   producer   idempotent, acks=all: order per partition holds and nothing is written twice
  *   txn        the same with a transactional.id
- *   reader     assign() on explicit partitions, read_committed, until the high watermark (EOF)
+ *   reader     assign() on explicit partitions, read_committed, until the high watermark (EOF); one per group asked for
  */
 #include "broker.h"
 
@@ -21,7 +21,8 @@
 
 #define TIMEOUT_MS 20000
 
-static rd_kafka_t *producer, *txn;
+static rd_kafka_t *producer, *txn, *reader;
+static char reader_group[128];
 
 /* The partitions of the open transaction. */
 static struct touched {
@@ -58,13 +59,20 @@ static rd_kafka_t *the_producer(void)
 	return producer;
 }
 
-static rd_kafka_t *reader_new(const char *group)
+static rd_kafka_t *reader_of(const char *group)
 {
 	const char *const settings[][2] = {
 		{"group.id", group},         {"enable.auto.commit", "false"},       {"enable.partition.eof", "true"},
 		{"fetch.wait.max.ms", "10"}, {"isolation.level", "read_committed"}, {"auto.offset.reset", "earliest"},
 	};
-	return client(RD_KAFKA_CONSUMER, settings, ARRAY_LEN(settings));
+	if (reader && strcmp(reader_group, group) != 0) {
+		rd_kafka_destroy(reader);
+		reader = NULL;
+	}
+	snprintf(reader_group, sizeof(reader_group), "%s", group);
+	if (!reader)
+		reader = client(RD_KAFKA_CONSUMER, settings, ARRAY_LEN(settings));
+	return reader;
 }
 
 /* --- administration --- */
@@ -171,7 +179,7 @@ void broker_watermarks(const char *topic, int32_t partition, int64_t *low, int64
 
 void broker_committed(const char *group, const char *topic, int64_t *offsets, int n)
 {
-	rd_kafka_t *rk = reader_new(group);
+	rd_kafka_t *rk = reader_of(group);
 	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(n);
 	for (int i = 0; i < n; i++)
 		rd_kafka_topic_partition_list_add(list, topic, i);
@@ -180,7 +188,6 @@ void broker_committed(const char *group, const char *topic, int64_t *offsets, in
 	for (int i = 0; i < n; i++)
 		offsets[i] = list->elems[i].offset < 0 ? -1 : list->elems[i].offset;
 	rd_kafka_topic_partition_list_destroy(list);
-	rd_kafka_destroy(rk);
 }
 
 /* --- writing --- */
@@ -309,14 +316,13 @@ static void read_partition(rd_kafka_t *rk, const char *topic, int32_t partition,
 	rd_kafka_assign(rk, NULL);
 }
 
-void broker_read(const char *topic, void (*take)(void *ctx, const struct broker_message *m), void *ctx)
+void broker_read(const char *group, const char *topic, void (*take)(void *ctx, const struct broker_message *m),
+		 void *ctx)
 {
-	rd_kafka_t *rk = reader_new("model");
+	rd_kafka_t *rk = reader_of(group);
 	int n = broker_partitions(topic);
 	for (int32_t p = 0; p < n; p++)
 		read_partition(rk, topic, p, take, ctx);
-	rd_kafka_consumer_close(rk);
-	rd_kafka_destroy(rk);
 }
 
 void broker_close(void)
@@ -325,5 +331,7 @@ void broker_close(void)
 		rd_kafka_destroy(producer);
 	if (txn)
 		rd_kafka_destroy(txn);
-	producer = txn = NULL;
+	if (reader)
+		rd_kafka_destroy(reader);
+	producer = txn = reader = NULL;
 }

@@ -39,8 +39,9 @@ struct broker_message {
 	struct slice key, value;
 };
 
-/* Reads all committed messages of a topic, partition by partition, in offset order. */
-void broker_read(const char *topic, void (*take)(void *ctx, const struct broker_message *m), void *ctx);
+/* Reads all committed messages of a topic, partition by partition, in offset order. Does not join the group, only has its name. */
+void broker_read(const char *group, const char *topic, void (*take)(void *ctx, const struct broker_message *m),
+		 void *ctx);
 
 void broker_close(void);
 

@@ -498,7 +498,7 @@ struct model *model_new(struct bed *bed)
 		open_stream(m, &bed->streams[i]);
 		open_partitions(m, bed->streams[i].topic);
 		m->current = &m->streams[i];
-		broker_read(bed->streams[i].topic, take, m);
+		broker_read(bed->name, bed->streams[i].topic, take, m);
 	}
 	return m;
 }

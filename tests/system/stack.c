@@ -204,7 +204,7 @@ static void ask(const char *command, char *out, size_t size)
 
 static void find_program(void)
 {
-	const char *named = getenv("MEMINGEST_PROGRAM");
+	const char *named = getenv("TEST_PROGRAM");
 	ssize_t n = readlink("/proc/self/exe", stack.program, sizeof(stack.program) - 16);
 	if (n < 0)
 		die("/proc/self/exe");

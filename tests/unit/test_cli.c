@@ -154,7 +154,7 @@ START_TEST(usage_errors)
 }
 END_TEST
 
-/* Help goes to stdout with 0, lists all commands, and of one command its options; no command at all is a usage error. */
+/* Help goes to stdout with 0, lists all commands, or one command's options; no command at all is a usage error. */
 START_TEST(help)
 {
 	RUN("--help");
@@ -194,7 +194,7 @@ static void write_config(const char *path, const char *text)
 	"[kafka]\nbootstrap.servers=k\ngroup.id=g\n[postgres]\ndsn=d\n[batch]\nmax_rows=3\n"                           \
 	"[stream.m]\ntopic=t\nschema=s\nformat=raw\n"
 
-/* The config comes from -c, else from $MEMINGEST_CONFIG; --set, wherever it stands, is stronger, its last one strongest. */
+/* The config comes from -c, else from $MEMINGEST_CONFIG; --set is stronger wherever it stands, its last one most. */
 START_TEST(config_file)
 {
 	char path[] = "/tmp/memingest-cli-XXXXXX";

@@ -290,7 +290,7 @@ START_TEST(environment_finds_stream)
 }
 END_TEST
 
-/* What Kubernetes sets for a service called memingest is not ours; a mistyped setting is an error with the right name. */
+/* What Kubernetes sets for a service called memingest is not ours; a typing mistake is an error with the right name. */
 START_TEST(environment_unknown)
 {
 	setenv("MEMINGEST_CONFIG", "x", 1);
@@ -419,7 +419,7 @@ START_TEST(start)
 }
 END_TEST
 
-/* [kafka] is handed on as it stands, but for keys that would break an invariant: those are refused by name with the reason. */
+/* [kafka] is handed on as it stands; keys that would break an invariant are refused by name with the reason. */
 START_TEST(kafka_keys)
 {
 	loads("[kafka]\nsecurity.protocol = ssl\nclient.rack = a\ngroup.protocol = consumer\nenable.auto.commit = "
@@ -499,7 +499,7 @@ START_TEST(paths)
 }
 END_TEST
 
-/* A secret in a file is read anew each time, without its last line break; a file that is not there is worth another try. */
+/* A secret in a file is read anew each time, without its last line break; a missing file is worth another try. */
 START_TEST(secret_files)
 {
 	char path[128];

@@ -72,7 +72,7 @@ static void *produce(void *arg)
 	return NULL;
 }
 
-/* Two producers and a consumer that waits on the descriptor alone: every item arrives once, each producer's in its order. */
+/* Two producers, and a consumer that waits on the descriptor: every item arrives once, each producer's in its order. */
 START_TEST(nothing_lost_between_threads)
 {
 	struct queue *q = queue_new(16);

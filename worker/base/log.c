@@ -1,17 +1,17 @@
 /*
  * log.c - makes one line of a message and its fields and hands it to stderr in one write(2).
  *
- *   time=2026-11-21T12:30:36.123456Z level=warn msg="partition halted" topic=memory.events partition=3
- *   {"time":"2026-11-21T12:30:36.123456Z","level":"warn","msg":"partition halted","topic":"memory.events","partition":3}
+ *   time=2026-11-21T12:30:36.123456Z level=warn msg="partition halted" topic=m partition=3
+ *   {"time":"2026-11-21T12:30:36.123456Z","level":"warn","msg":"partition halted","topic":"m","partition":3}
  *
- * One write per line: lines of several threads, and of several processes on one pipe (up to PIPE_BUF), do not mix. A line is
- * always valid UTF-8 and one line: control characters are escaped, bytes that are no UTF-8 become U+FFFD. Escapes are those of
- * JSON in both formats; a logfmt value is quoted only where a reader could not tell its end.
+ * One write per line: lines of several threads, and of several processes on one pipe (up to PIPE_BUF), do not mix. A
+ * line is always valid UTF-8 and one line: control characters are escaped, bytes that are no UTF-8 become U+FFFD.
+ * Escapes are those of JSON in both formats; a logfmt value is quoted only where a reader could not tell its end.
  *
- * Rate limit, per call site: ten lines pass in a window of ten seconds that begins with the first; the rest is counted, and the
- * first line of a later window carries the count as "suppressed". The limit is taken under a mutex, so that a site used by
- * several threads counts right. Format and level are set once, before threads start. When stderr is closed or full, lines are
- * lost: a worker that can not log must not stop working.
+ * Rate limit, per call site: ten lines pass in a window of ten seconds that begins with the first; the rest is
+ * counted, and the first line of a later window carries the count as "suppressed". The limit is taken under a mutex,
+ * so that a site used by several threads counts right. Format and level are set once, before threads start. When
+ * stderr is closed or full, lines are lost: a worker that can not log must not stop working.
  */
 #include <errno.h>
 #include <math.h>

@@ -1,17 +1,19 @@
 /*
  * stats.c - storage and exposition of the METRICS table.
  *
- * A metric has a rectangle of series (first label x second label), a series one cell; a histogram's series has one cell per bucket,
- * one for "above all bounds" and one for the sum. All cells lie in one array, made once by stats_init():
+ * A metric has a rectangle of series (first label x second label), a series one cell; a histogram's series has one
+ * cell per bucket, one for "above all bounds" and one for the sum. All cells lie in one array, made once by
+ * stats_init():
  *
  *   cells:  [ metric 0: a0b0 a0b1 a1b0 a1b1 ][ metric 1: ... ][ histogram: a0: b0 b1 .. bn inf sum  a1: ... ]
  *
- * Histogram cells hold single buckets, not running totals: an observation touches two cells, and a scrape adds them up, so that
- * "+Inf" and "_count" always agree, even while threads add.
+ * Histogram cells hold single buckets, not running totals: an observation touches two cells, and a scrape adds them
+ * up, so that "+Inf" and "_count" always agree, even while threads add.
  *
- * Durations and timestamps are stored in microseconds and shown in seconds: a metric is one of time if its name has "_seconds".
- * Relaxed atomics: a scrape may see one cell of a batch and not yet the next, which no rate() can notice. Every series is
- * exposed from the start, with 0: a counter that appears with its first error hides that error from increase().
+ * Durations and timestamps are stored in microseconds and shown in seconds: a metric is one of time if its name has
+ * "_seconds". Relaxed atomics: a scrape may see one cell of a batch and not yet the next, which no rate() can notice.
+ * Every series is exposed from the start, with 0: a counter that appears with its first error hides that error from
+ * increase().
  */
 #include <assert.h>
 #include <dirent.h>
@@ -325,8 +327,8 @@ static void put_metric(struct buf *out, enum metric m)
 }
 
 /*
- * What Prometheus' client libraries call the standard process metrics ("Writing client libraries", "Standard and runtime
- * metrics"), and the version. Read at scrape time; what /proc does not give is 0.
+ * What Prometheus' client libraries call the standard process metrics ("Writing client libraries", "Standard and
+ * runtime metrics"), and the version. Read at scrape time; what /proc does not give is 0.
  */
 static double cpu_seconds(void)
 {

@@ -4,12 +4,12 @@
  *   memingest [global options] COMMAND [options and arguments in any order]
  *             -c FILE  --set SECTION.KEY=VALUE  --json  --help  --version     (behind the command as well)
  *
- * A command's options are rows of its table; "--name value" and "--name=value" mean the same, "--" ends the options, the last of
- * several equal ones counts. Anything that is not in a table is a usage error (64) with the nearest name, never a guess. Help
- * texts are made from the same tables.
+ * A command's options are rows of its table; "--name value" and "--name=value" mean the same, "--" ends the options,
+ * the last of several equal ones counts. Anything that is not in a table is a usage error (64) with the nearest name,
+ * never a guess. Help texts are made from the same tables.
  *
- * What was parsed lives in struct parsed until the command returns, the config with it. One thread: commands that start others
- * end them before they return.
+ * What was parsed lives in struct parsed until the command returns, the config with it. One thread: commands that
+ * start others end them before they return.
  */
 #include <stdarg.h>
 #include <stdio.h>

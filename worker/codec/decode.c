@@ -26,6 +26,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "codec/floats.h"
 #include "codec/plan_steps.h"
 #include "codec/text.h"
 
@@ -120,18 +121,6 @@ static bool emit_vector(const struct emit *e, const struct step *s, const struct
 	}
 }
 
-/* Looks for NaN and infinity, the exponent all ones, in little-endian floats: a loop that compilers vectorise. */
-static bool all_finite(const uint8_t *le, size_t n)
-{
-	uint32_t bad = 0;
-	for (size_t i = 0; i < n; i++) {
-		uint32_t bits;
-		memcpy(&bits, le + 4 * i, sizeof(bits));
-		bad |= (bits & 0x7f800000) == 0x7f800000;
-	}
-	return bad == 0;
-}
-
 static bool check_dim(const struct emit *e, const struct target *t, uint64_t n)
 {
 	if (t->dim == 0 || n == t->dim)
@@ -149,7 +138,7 @@ static bool emit_floats(const struct emit *e, const struct target *t, struct sli
 {
 	if (!check_dim(e, t, le.len / 4))
 		return false;
-	if (!all_finite(le.data, le.len / 4))
+	if (!floats_finite(le.data, le.len / 4))
 		return refuse_nonfinite(e);
 	pgbin_array_floats(e->out, le.data, le.len / 4);
 	return true;

@@ -350,8 +350,6 @@ static bool put_nested(struct jsonout *j, struct cursor *c, const struct step *s
 		return false;
 	if (s->kind == SCHEMA_RECORD)
 		ok = put_record(j, c, s);
-	else if (s->kind == SCHEMA_UNION)
-		ok = walk_branch(c, &s) && jsonout_value(j, c, s);
 	else
 		ok = put_items(j, c, s);
 	walk_leave(c);
@@ -391,8 +389,9 @@ static bool put_value(struct jsonout *j, struct cursor *c, const struct step *s)
 	case SCHEMA_ARRAY:
 	case SCHEMA_MAP:
 	case SCHEMA_RECORD:
-	case SCHEMA_UNION:
 		return put_nested(j, c, s);
+	case SCHEMA_UNION:
+		return walk_branch(c, &s) && put_value(j, c, s);
 	}
 	return false;
 }

@@ -23,6 +23,7 @@
 #include <math.h>
 #include <strings.h>
 
+#include "codec/floats.h"
 #include "codec/pgbin.h"
 
 #define EPOCH_DAYS 10957 /* 1970-01-01 .. 2000-01-01 */
@@ -372,18 +373,6 @@ static bool refuse_element(struct buf *out, const struct pgbin_vector *v, size_t
 		      v->kind == VECTOR_HALF ? "halfvec" : "a float");
 }
 
-/* n float4 from le to p, reversed. False when one of them is NaN or infinite. */
-static bool copy_floats(uint8_t *p, const uint8_t *le, size_t n)
-{
-	bool finite = true;
-	for (size_t i = 0; i < n; i++) {
-		uint32_t bits = get_le32(le + i * 4);
-		finite &= (bits & 0x7f800000) != 0x7f800000;
-		put_be32(p + i * 4, bits);
-	}
-	return finite;
-}
-
 static float load_float(const uint8_t *le)
 {
 	uint32_t bits = get_le32(le);
@@ -417,7 +406,7 @@ bool pgbin_vector_floats(struct buf *out, struct pgbin_vector *v, const uint8_t 
 {
 	if (!vector_count(v, n))
 		return true; /* pgbin_vector_end() refuses it */
-	if (v->kind == VECTOR_FLOAT4 && copy_floats(buf_take(out, n * 4), le, n))
+	if (v->kind == VECTOR_FLOAT4 && floats_swap(buf_take(out, n * 4), le, n))
 		return true;
 	if (v->kind == VECTOR_FLOAT4)
 		out->len -= n * 4; /* once more, one by one: which one is it? */

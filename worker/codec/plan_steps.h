@@ -1,7 +1,7 @@
 /*
  * plan_steps.h - what a plan consists of: written by plan.c, read by walk.c, decode.c and jsonout.c, and by nobody else.
  *
- *   plan.top[]      the writer's fields in the order of the wire: each is skipped, or its place kept in a slot
+ *   plan.top[]      the writer's fields in the order of the wire: slot i is where the value of top[i] stands
  *   plan.columns[]  the table's columns in their order: each takes a slot, or is a constant
  *
  * A step says how one value of the writer stands on the wire and, if the row needs it, which reader type it resolves to. Steps form a tree,
@@ -59,8 +59,7 @@ struct plan_column {
 	const char *name; /* of the reader's field, for messages */
 	struct target target, element;
 	enum pgbin_oid element_oid;
-	uint32_t slot; /* STEP_NO_SLOT: constant */
-	struct step *step;
+	uint32_t slot; /* index into top, or STEP_NO_SLOT: constant */
 	struct slice constant; /* a COPY field, with its length */
 	bool on_delete;        /* a delete needs it: key and version */
 };
@@ -69,7 +68,7 @@ struct plan {
 	const struct table *table; /* borrowed */
 	struct arena *arena;
 	struct step_field *top;
-	uint32_t ntop, nslots;
+	uint32_t ntop;
 	struct plan_column *columns; /* table->ncolumns */
 	struct step *delete_step;    /* NULL: no delete field, or it is constant */
 	uint32_t delete_slot;
@@ -83,8 +82,8 @@ struct jsonout {
 };
 MUST_CHECK bool jsonout_value(struct jsonout *j, struct cursor *c, const struct step *s);
 
-/* decode.c, for plan.c: one COPY field from a datum, as decode_record() makes it. */
-MUST_CHECK bool decode_column(const struct plan_column *column, struct cursor *c, const struct decode_limits *limits,
-			      struct buf *out);
+/* decode.c, for plan.c: one COPY field from a datum of that step, as decode_record() makes it. */
+MUST_CHECK bool decode_column(const struct plan_column *column, const struct step *s, struct cursor *c,
+			      const struct decode_limits *limits, struct buf *out);
 
 #endif

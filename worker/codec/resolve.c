@@ -68,7 +68,7 @@ static struct step *new_record(struct resolver *k, const struct schema_type *w, 
 	s->fields = arena_calloc(k->arena, w->nfields + 1, sizeof(*s->fields));
 	for (size_t i = 0; i < w->nfields; i++)
 		s->fields[i] =
-			(struct step_field){.name = arena_strdup(k->arena, w->fields[i].name), .slot = STEP_NO_SLOT};
+			(struct step_field){.name = arena_strdup(k->arena, w->fields[i].name)};
 	return s;
 }
 

@@ -70,7 +70,7 @@ bool walk_bool(struct cursor *c, bool *v)
 	return *p <= 1 || bad(c, "a boolean is neither 0 nor 1");
 }
 
-bool walk_index(struct cursor *c, uint32_t n, const char *what, uint32_t *v)
+bool walk_long_index(struct cursor *c, uint32_t n, const char *what, uint32_t *v)
 {
 	int64_t i;
 	if (!walk_int(c, &i))
@@ -242,25 +242,6 @@ bool walk_real(struct cursor *c, const struct step *s, double *d)
 	} else {
 		memcpy(d, p, sizeof(*d));
 	}
-	return true;
-}
-
-bool walk_blob(struct cursor *c, const struct step *s, struct slice *v)
-{
-	if (s->kind != SCHEMA_FIXED)
-		return walk_bytes(c, v);
-	v->len = s->size;
-	return walk_raw(c, s->size, &v->data);
-}
-
-bool walk_branch(struct cursor *c, const struct step **s)
-{
-	uint32_t index;
-	if ((*s)->kind != SCHEMA_UNION)
-		return true;
-	if (!walk_index(c, (*s)->n, "union", &index))
-		return false;
-	*s = (*s)->branches[index]; /* a union holds no union */
 	return true;
 }
 

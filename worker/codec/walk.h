@@ -91,8 +91,18 @@ MUST_CHECK static inline bool walk_bytes(struct cursor *c, struct slice *v)
 }
 
 MUST_CHECK bool walk_bool(struct cursor *c, bool *v);
+MUST_CHECK bool walk_long_index(struct cursor *c, uint32_t n, const char *what, uint32_t *v); /* walk_index(), any length */
+
 /* Of an enum or a union: below n. */
-MUST_CHECK bool walk_index(struct cursor *c, uint32_t n, const char *what, uint32_t *v);
+MUST_CHECK static inline bool walk_index(struct cursor *c, uint32_t n, const char *what, uint32_t *v)
+{
+	if (c->p < c->end && (c->p[0] & 0x81) == 0 && (uint32_t)(c->p[0] >> 1) < n) {
+		*v = *c->p++ >> 1;
+		return true;
+	}
+	return walk_long_index(c, n, what, v);
+}
+
 MUST_CHECK bool walk_skip(struct cursor *c, const struct step *s);
 /* Down into, and up from, a nested value. */
 MUST_CHECK bool walk_enter(struct cursor *c);
@@ -110,10 +120,6 @@ MUST_CHECK bool walk_block(struct cursor *c, struct walk_blocks *b, uint64_t *co
 /* A number, whichever of int and long (walk_real: or float or double) the step has on the wire. */
 MUST_CHECK bool walk_number(struct cursor *c, const struct step *s, int64_t *i);
 MUST_CHECK bool walk_real(struct cursor *c, const struct step *s, double *d);
-/* bytes, string or fixed. */
-MUST_CHECK bool walk_blob(struct cursor *c, const struct step *s, struct slice *v);
-/* Follows a union down to the value that is there. */
-MUST_CHECK bool walk_branch(struct cursor *c, const struct step **s);
 
 /* v in that unit, in another unit; false when it does not fit. Towards the past where it has to be cut. */
 bool unit_convert(int64_t v, enum pgbin_unit from, enum pgbin_unit to, int64_t *out);

@@ -5,14 +5,15 @@
  *   env  --+--> settings (name, text, origin) +-- [kafka] as it stands ----------+--> checks --> struct config
  *   --set -+    config_gather.c               +-- [stream.NAME], by the table ---+
  *
- * Gathering (config_gather.c) knows names, building (here) knows values: each key of the table takes its text or its default and
- * becomes a value. At last come the checks that look at more than one value. No step stops at a mistake: all are reported
- * together, each with its place. Checks across values run only when each value alone is right.
+ * Gathering (config_gather.c) knows names, building (here) knows values: each key of the table takes its text or its
+ * default and becomes a value. At last come the checks that look at more than one value. No step stops at a mistake:
+ * all are reported together, each with its place. Checks across values run only when each value alone is right.
  *
- * The struct config is the head of a struct loaded, which keeps the settings for "config show". One arena owns all of it.
+ * The struct config is the head of a struct loaded, which keeps the settings for "config show". One arena owns all of
+ * it.
  *
- * Loaded once, before threads start; read-only afterwards. Secrets in files are not part of it: config_secret() reads them when
- * they are needed, so that a rotated password takes effect at the next login.
+ * Loaded once, before threads start; read-only afterwards. Secrets in files are not part of it: config_secret() reads
+ * them when they are needed, so that a rotated password takes effect at the next login.
  */
 #include <ctype.h>
 #include <errno.h>

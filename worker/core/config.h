@@ -1,7 +1,7 @@
 /*
  * config.h - every setting, its value, and where the value came from.
  *
- * One table in config.c drives parsing, defaults, ranges, --help, "config show" and docs/CONFIG.md. Sections [kafka] and
+ * One table in config_key.c drives parsing, defaults, ranges, --help, "config show" and docs/CONFIG.md. Sections [kafka] and
  * [stream.NAME] are open: the first is handed to librdkafka, the second may occur once per stream. Loaded once at start, read-only
  * afterwards, so threads share it without a lock; only secrets that stand in files are read again (config_secret).
  */

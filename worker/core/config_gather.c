@@ -1,14 +1,16 @@
 /*
- * config_gather.c - what the sources say: names checked, values as text, the stronger source's word in place of the weaker's.
+ * config_gather.c - what the sources say: names checked, values as text, the stronger source's word in place of the
+ * weaker's.
  *
- * A mistake is reported where it stands and the next line is read, so that all are found in one go. NAME and NAME_file are two
- * ways to say one thing: the stronger source wins, and both from one source is a mistake.
+ * A mistake is reported where it stands and the next line is read, so that all are found in one go. NAME and
+ * NAME_file are two ways to say one thing: the stronger source wins, and both from one source is a mistake.
  *
- * Names in the environment: MEMINGEST_SECTION_KEY in capitals with dots as underscores. Variables that Kubernetes puts there for a
- * service that is called memingest (MEMINGEST_PORT, MEMINGEST_SERVICE_HOST, ...) are not ours, nor are MEMINGEST_CONFIG and
- * MEMINGEST_TEST_*; an empty variable counts as none.
+ * Names in the environment: MEMINGEST_SECTION_KEY in capitals with dots as underscores. Variables that Kubernetes
+ * puts there for a service that is called memingest (MEMINGEST_PORT, MEMINGEST_SERVICE_HOST, ...) are not ours, nor
+ * are MEMINGEST_CONFIG and MEMINGEST_TEST_*; an empty variable counts as none.
  *
- * All strings are copied into the config's arena. The values of secrets never get into a finding. Start-up only, one thread.
+ * All strings are copied into the config's arena. The values of secrets never get into a finding. Start-up only, one
+ * thread.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -297,7 +299,7 @@ static void env_case(char *out, size_t size, const char *name)
 	out[i] = '\0';
 }
 
-/* "MEMORY_ON_CONFLICT" for stream "memory": the longest key that ends it, so that KEY_SCHEMA is not SCHEMA of MEMORY_KEY. */
+/* "MEMORY_ON_CONFLICT" for stream "memory": the longest key that ends it: KEY_SCHEMA, not SCHEMA of MEMORY_KEY. */
 static const struct config_key *env_stream_key(const char *rest, size_t *name_len)
 {
 	const struct config_key *best = NULL;
@@ -384,7 +386,7 @@ static void env_fixed(struct loader *ld, const char *rest, const char *value)
 		config_finding(ld, ld->origin, "names no setting; \"memingest config keys\" lists them all");
 }
 
-/* Docker and Kubernetes describe a service by SERVICE_HOST, SERVICE_PORT[_NAME], PORT, PORT_80_TCP[_ADDR|_PORT|_PROTO]. */
+/* Docker and Kubernetes describe services: SERVICE_HOST, SERVICE_PORT[_NAME], PORT, PORT_80_TCP[_ADDR|_PORT|_PROTO]. */
 static bool env_of_service(const char *rest)
 {
 	if (strstr(rest, "SERVICE_HOST") || strstr(rest, "SERVICE_PORT"))

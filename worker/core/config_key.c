@@ -1,9 +1,10 @@
 /*
  * config_key.c - the table of settings: the one place that knows their names, types, defaults, ranges and meaning.
  *
- * config.c loads by it, config_show.c prints and documents by it. A new setting is a row here and a field in config.h; min, max and
- * fallback are texts in the same notation that a user writes, so that they are parsed by the same function and printed as they
- * stand. Section [kafka] has no rows: it is librdkafka's, but for the keys that kafka_refusals names.
+ * config.c loads by it, config_show.c prints and documents by it. A new setting is a row here and a field in
+ * config.h; min, max and fallback are texts in the same notation that a user writes, so that they are parsed by the
+ * same function and printed as they stand. Section [kafka] has no rows: it is librdkafka's, but for the keys that
+ * kafka_refusals names.
  *
  * Pure functions and constant data. Texts in "why" say what to write instead, without repeating a secret: no secret
  * has a type that can be wrong.
@@ -407,8 +408,8 @@ static size_t password_length(const char *s)
 }
 
 /*
- * scheme://user:PASSWORD@host, as often as it occurs. Taken is what lies between the first colon and the last @, even where the
- * password holds characters that a URL should have escaped: better too much hidden than too little.
+ * scheme://user:PASSWORD@host, as often as it occurs. Taken is what lies between the first colon and the last @, even
+ * where the password holds characters that a URL should have escaped: better too much hidden than too little.
  */
 static void hide_userinfo(const char *s, struct buf *out)
 {

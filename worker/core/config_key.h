@@ -48,8 +48,8 @@ const struct config_key *config_key_find(const char *section, const char *name);
 bool config_section_known(const char *section);
 
 /*
- * Understands the text of every type with a number behind it (COUNT to CHOICE) and checks the range. n receives the value, of a
- * RATIO in millionths. False with the reason and a way out in why.
+ * Understands the text of every type with a number behind it (COUNT to CHOICE) and checks the range. n receives the
+ * value, of a RATIO in millionths. False with the reason and a way out in why.
  */
 MUST_CHECK bool config_key_parse(const struct config_key *key, const char *text, int64_t *n, struct buf *why);
 /* "earliest", "latest", "committed", a date or time in ISO 8601, or milliseconds since 1970. */

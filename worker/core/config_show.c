@@ -1,12 +1,12 @@
 /*
  * config_show.c - the settings in words: what holds and why, and the documentation of what could be set.
  *
- * "config show" walks the table (then [kafka], then the streams) and prints the text that config.c made the value from, with its origin.
- * Texts, not values: what stands there can be pasted into a config file. Secrets are shown as ***, a DSN or URL without its
- * password; so the output can be pasted into a ticket as well.
+ * "config show" walks the table (then [kafka], then the streams) and prints the text that config.c made the value
+ * from, with its origin. Texts, not values: what stands there can be pasted into a config file. Secrets are shown as
+ * ***, a DSN or URL without its password; so the output can be pasted into a ticket as well.
  *
- * docs/CONFIG.md, "config keys" and the printed settings come from the same table as the parser, so they can not drift.
- * Start-up and commands only; nothing here changes a config.
+ * docs/CONFIG.md, "config keys" and the printed settings come from the same table as the parser, so they can not
+ * drift. Start-up and commands only; nothing here changes a config.
  */
 #include <ctype.h>
 #include <jansson.h>

@@ -1,0 +1,22 @@
+/*
+ * load.h - generated events of a stream (codec/generate.h) into the stream's topic, in portions.
+ *
+ * A key's events go to one partition, by the hash of the message key.
+ */
+#ifndef MEMINGEST_TEST_LOAD_H
+#define MEMINGEST_TEST_LOAD_H
+
+#include "bed.h"
+#include "codec/generate.h"
+
+struct load;
+
+/* options: format and schema ids are filled in here. */
+struct load *load_open(struct bed *bed, const char *stream, struct generator_options options);
+void load_send(struct load *l, size_t events); /* queues; bed_flush() or bed_drain() waits for them */
+void load_close(struct load *l);
+
+/* All at once, flushed. */
+void load_fill(struct bed *bed, const char *stream, size_t events, struct generator_options options);
+
+#endif

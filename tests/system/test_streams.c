@@ -1,0 +1,87 @@
+/*
+ * test_streams.c - the three shipped streams, end to end: what is in the topics ends up in the tables, once.
+ */
+#include "bed.h"
+#include "load.h"
+#include "model.h"
+#include "system.h"
+
+#define EVENTS 4000
+
+static const struct generator_options mixed = {
+	.seed = 7,
+	.keys = 700,
+	.update_share = 0.5,
+	.delete_share = 0.05,
+	.tombstone_share = 0.02,
+	.late_share = 0.1,
+	.poison_share = 0.005,
+};
+
+static struct bed *all_streams(const char *name)
+{
+	struct bed *bed = bed_new(name);
+	bed_stream(bed, "memory", 3);
+	bed_stream(bed, "pattern", 2);
+	bed_stream(bed, "trajectory", 3);
+	bed_set(bed, "batch.max_rows", "%d", 500);
+	bed_set(bed, "batch.max_age", "100ms");
+	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
+	return bed;
+}
+
+static void fill(struct bed *bed)
+{
+	load_fill(bed, "memory", EVENTS, mixed);
+	load_fill(bed, "pattern", EVENTS, mixed);
+	load_fill(bed, "trajectory", EVENTS, mixed);
+}
+
+/* One worker: new keys, updates, late events, deletes, tombstones and poison of all three streams, under each conflict rule. */
+START_TEST(one_worker)
+{
+	struct bed *bed = all_streams("one");
+	for (size_t i = 0; i < bed->nstreams; i++)
+		bed->streams[i].on_conflict = (enum on_conflict)_i;
+	fill(bed);
+	struct worker *w = worker_start(bed, NULL);
+	worker_ready(w);
+	bed_drain(bed, 60);
+	model_check(bed);
+	worker_stop(w);
+	model_check_books(bed);
+	bed_free(bed);
+}
+END_TEST
+
+/* Two workers of one group share the partitions and write the same tables as one. */
+START_TEST(two_workers)
+{
+	struct bed *bed = all_streams("two");
+	struct worker *a = worker_start(bed, NULL);
+	struct worker *b = worker_start(bed, NULL);
+	worker_ready(a);
+	worker_ready(b);
+	fill(bed);
+	bed_drain(bed, 60);
+	model_check(bed);
+	ck_assert_double_gt(worker_metric(a, "memingest_records_consumed_total", NULL), 0);
+	ck_assert_double_gt(worker_metric(b, "memingest_records_consumed_total", NULL), 0);
+	worker_stop(a);
+	worker_stop(b);
+	model_check_books(bed);
+	bed_free(bed);
+}
+END_TEST
+
+static Suite *streams_suite(void)
+{
+	Suite *s = suite_create("streams");
+	TCase *tc = tcase_create("streams");
+	tcase_set_timeout(tc, 120);
+	tcase_add_loop_test(tc, one_worker, CONFLICT_NEWER, CONFLICT_SKIP + 1);
+	tcase_add_test(tc, two_workers);
+	suite_add_tcase(s, tc);
+	return s;
+}
+SYSTEM_SUITE("streams", streams_suite)

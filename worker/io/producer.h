@@ -1,0 +1,49 @@
+/*
+ * producer.h - messages into Kafka: idempotent, in order per partition, each one reported as delivered or failed.
+ *
+ * For "produce" and the tests; the worker itself never produces. One owner; callbacks run inside the calls.
+ */
+#ifndef MEMINGEST_PRODUCER_H
+#define MEMINGEST_PRODUCER_H
+
+#include "base/base.h"
+#include "base/err.h"
+#include "core/config.h"
+
+struct producer;
+
+struct producer_message {
+	const char *topic;
+	int32_t partition;       /* -1: by the key */
+	int64_t timestamp_ms;    /* 0: now */
+	struct slice key, value; /* data NULL: null. Copied */
+	uint64_t tag;            /* handed to the report */
+};
+
+/* error: NULL when the broker has it; offset is known then. */
+typedef void (*producer_report)(void *ctx, uint64_t tag, int32_t partition, int64_t offset, const char *error);
+
+/* Borrows config. report may be NULL. NULL with class CONFIG or RETRY. */
+struct producer *producer_new(const struct config *config, producer_report report, void *ctx, struct err *err);
+/* What is still queued is dropped: flush first. NULL is fine. */
+void producer_free(struct producer *p);
+
+/*
+ * Queues a message; waits while the queue is full, up to timeout_ms. False with class RETRY (full for so long: no broker), CONFIG (no
+ * such topic, no rights, too large) or FATAL.
+ */
+MUST_CHECK bool producer_send(struct producer *p, const struct producer_message *m, int timeout_ms, struct err *err);
+
+/* Serves reports, waiting up to timeout_ms for one. */
+void producer_poll(struct producer *p, int timeout_ms);
+
+/* Waits until nothing is queued. False with class RETRY at the timeout. */
+MUST_CHECK bool producer_flush(struct producer *p, int timeout_ms, struct err *err);
+
+uint64_t producer_delivered(const struct producer *p);
+uint64_t producer_failed(const struct producer *p);
+size_t producer_queued(const struct producer *p);
+/* Of the first failed message, or "". */
+const char *producer_first_error(const struct producer *p);
+
+#endif
