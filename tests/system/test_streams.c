@@ -48,6 +48,10 @@ START_TEST(one_worker)
 	worker_ready(w);
 	bed_drain(bed, 60);
 	model_check(bed);
+	ck_assert_uint_gt(model_rows("memory"), 300);
+	ck_assert_uint_gt(model_rows("pattern"), 300);
+	ck_assert_uint_gt(model_rows("trajectory"), 300);
+	ck_assert_int_gt(bed_int(bed, "SELECT count(DISTINCT reason) FROM memingest.dead_letters"), 2);
 	worker_stop(w);
 	model_check_books(bed);
 	bed_free(bed);

@@ -18,5 +18,6 @@ const struct command command_run = {
 		"shutdown.timeout), leaves the group and exits 0. A second signal ends it at once; nothing is lost "
 		"either way.",
 	.wants_config = true,
+	.no_arguments = true,
 	.run = run,
 };

@@ -35,7 +35,9 @@
 
 enum { HARD_DEPTH = 512 }; /* whatever the config says: levels are C stack */
 
+/* Where the value of one of the writer's fields stands, and how to read it: past its union's index, if it is in one. */
 struct slot {
+	const struct step *step;
 	const uint8_t *start, *end;
 };
 
@@ -70,8 +72,8 @@ void decoder_free(struct decoder *d)
 
 /* ---- arrays and vectors ------------------------------------------------------------------------------------------------- */
 
-static bool emit_step(const struct emit *e, const struct step *s, const struct target *t, const struct target *element,
-		      enum pgbin_oid oid);
+static bool emit_value(const struct emit *e, const struct step *s, const struct target *t, const struct target *element,
+		       enum pgbin_oid oid);
 
 /* bytes or fixed of packed little-endian floats. */
 static bool packed_floats(const struct emit *e, const struct step *s, struct slice *v)
@@ -185,7 +187,8 @@ static bool emit_elements(const struct emit *e, const struct step *s, const stru
 			break;
 		for (uint64_t i = 0; i < count; i++) {
 			size_t at = e->out->len;
-			if (!emit_step(e, s->items, element, NULL, OID_NONE) ||
+			const struct step *item = s->items;
+			if (!walk_branch(e->c, &item) || !emit_value(e, item, element, NULL, OID_NONE) ||
 			    (element->finite && !element_finite(e, at)))
 				return false;
 			has_null = has_null || get_be32(e->out->data + at) == UINT32_MAX;
@@ -387,11 +390,10 @@ static bool emit_null(const struct emit *e, const struct step *s, const struct t
 	return true;
 }
 
-static bool emit_step(const struct emit *e, const struct step *s, const struct target *t, const struct target *element,
-		      enum pgbin_oid oid)
+/* s is no union. */
+static bool emit_value(const struct emit *e, const struct step *s, const struct target *t, const struct target *element,
+		       enum pgbin_oid oid)
 {
-	if (!walk_branch(e->c, &s))
-		return false;
 	if (s->kind == SCHEMA_NULL)
 		return emit_null(e, s, t);
 	switch (t->kind) {
@@ -429,46 +431,46 @@ static bool emit_step(const struct emit *e, const struct step *s, const struct t
 	return false;
 }
 
-bool decode_column(const struct plan_column *column, struct cursor *c, const struct decode_limits *limits,
-		   struct buf *out)
+bool decode_column(const struct plan_column *column, const struct step *s, struct cursor *c,
+		   const struct decode_limits *limits, struct buf *out)
 {
 	struct emit e = {.c = c, .limits = limits, .out = out};
-	return emit_step(&e, column->step, &column->target, &column->element, column->element_oid);
+	return emit_value(&e, s, &column->target, &column->element, column->element_oid);
 }
 
 /* ---- the row ------------------------------------------------------------------------------------------------------------ */
 
-static inline struct cursor cursor_on(struct decoder *d, struct slot at)
+static inline struct cursor cursor_on(struct decoder *d, const uint8_t *start, const uint8_t *end)
 {
-	return (struct cursor){.p = at.start,
-			       .end = at.end,
-			       .depth = d->limits.max_depth,
-			       .items = d->limits.max_items,
-			       .why = &d->why};
+	return (struct cursor){
+		.p = start, .end = end, .depth = d->limits.max_depth, .items = d->limits.max_items, .why = &d->why};
 }
 
-/* What went wrong, where. The position is that of the fault in pass 1, that of the value in pass 2. */
-static bool fail(struct record *record, struct err *err, const char *field, size_t at, const struct refusal *why)
+static bool fail(const struct decoder *d, struct record *record, struct err *err, const char *field, size_t at)
 {
-	record->reason = why->reason;
-	return err_set(err, ERR_POISON, "field '%s' at byte %zu: %s", field, at, why->text);
+	record->reason = d->why.reason;
+	return err_set(err, ERR_POISON, "field '%s' at byte %zu: %s", field, at, d->why.text);
 }
 
 static bool find_slots(struct decoder *d, const struct plan *plan, struct slice body, struct record *record,
 		       struct err *err)
 {
-	struct cursor c = cursor_on(d, (struct slot){body.data, body.data + body.len});
-	if (plan->nslots > d->cap) {
-		d->slots = xrealloc(d->slots, plan->nslots * sizeof(*d->slots));
-		d->cap = plan->nslots;
+	struct cursor c = cursor_on(d, body.data, body.data + body.len);
+	struct slice v;
+	if (plan->ntop > d->cap) {
+		d->slots = xrealloc(d->slots, plan->ntop * sizeof(*d->slots));
+		d->cap = plan->ntop;
 	}
 	for (uint32_t i = 0; i < plan->ntop; i++) {
-		const struct step_field *f = &plan->top[i];
-		const uint8_t *start = c.p;
-		if (!walk_skip(&c, f->step))
-			return fail(record, err, f->name, (size_t)(start - body.data), &d->why);
-		if (f->slot != STEP_NO_SLOT)
-			d->slots[f->slot] = (struct slot){start, c.p};
+		const uint8_t *before = c.p;
+		const struct step *s = plan->top[i].step;
+		bool ok = walk_branch(&c, &s);
+		d->slots[i].step = s;
+		d->slots[i].start = c.p;
+		ok = ok && (s->kind == SCHEMA_STRING ? walk_bytes(&c, &v) : walk_skip(&c, s));
+		d->slots[i].end = c.p;
+		if (!ok)
+			return fail(d, record, err, plan->top[i].name, (size_t)(before - body.data));
 	}
 	if (c.p == c.end)
 		return true;
@@ -481,38 +483,26 @@ static bool read_op(struct decoder *d, const struct plan *plan, struct slice bod
 {
 	uint32_t index;
 	record->op = plan->op;
-	if (!plan->delete_step)
+	if (plan->delete_slot == STEP_NO_SLOT)
 		return true;
 	const struct slot *slot = &d->slots[plan->delete_slot];
-	struct cursor c = cursor_on(d, *slot);
-	const struct step *s = plan->delete_step;
-	const char *name = plan->table->reader->root->fields[plan->table->delete_field].name;
-	if (!walk_branch(&c, &s) || (s->kind == SCHEMA_ENUM && !walk_index(&c, s->n, "enum", &index)))
-		return fail(record, err, name, (size_t)(slot->start - body.data), &d->why);
-	if (s->kind == SCHEMA_ENUM)
-		record->op = s->symbols[index] == plan->table->delete_symbol ? RECORD_DELETE : RECORD_UPSERT;
+	struct cursor c = cursor_on(d, slot->start, slot->end);
+	if (slot->step->kind == SCHEMA_NULL)
+		return true;
+	if (!walk_index(&c, slot->step->n, "enum", &index))
+		return fail(d, record, err, plan->top[plan->delete_slot].name, (size_t)(slot->start - body.data));
+	if (slot->step->symbols[index] == plan->table->delete_symbol)
+		record->op = RECORD_DELETE;
 	return true;
 }
 
-static bool emit_column(struct decoder *d, const struct plan_column *pc, enum record_op op, struct slice body,
-			struct buf *out, struct record *record, struct err *err)
+static bool emit_column(struct decoder *d, const struct plan_column *pc, struct buf *out)
 {
-	if (op == RECORD_DELETE && !pc->on_delete) {
-		pgbin_null(out);
-		return true;
-	}
-	if (pc->slot == STEP_NO_SLOT) {
-		buf_put(out, pc->constant.data, pc->constant.len);
-		return true;
-	}
 	const struct slot *slot = &d->slots[pc->slot];
-	struct cursor c = cursor_on(d, *slot);
-	if (!decode_column(pc, &c, &d->limits, out))
-		return fail(record, err, pc->name, (size_t)(slot->start - body.data), &d->why);
-	if (c.p == c.end)
-		return true;
-	refuse(&d->why, REASON_DECODE, "a block's size does not agree with its items");
-	return fail(record, err, pc->name, (size_t)(slot->start - body.data), &d->why);
+	struct cursor c = cursor_on(d, slot->start, slot->end);
+	if (!decode_column(pc, slot->step, &c, &d->limits, out))
+		return false;
+	return c.p == c.end || refuse(&d->why, REASON_DECODE, "a block's size does not agree with its items");
 }
 
 /* The version as people count: since 1970, in microseconds or days. */
@@ -532,34 +522,38 @@ static void read_version(const struct column *c, const uint8_t *field, struct re
 static bool check_limits(const struct decoder *d, const struct plan *plan, struct record *record, struct err *err)
 {
 	size_t key = record->key_len - 4 * plan->table->nkeys; /* without the lengths of its fields */
+	if (key <= d->limits.max_key_bytes && record->row_len <= d->limits.max_row_bytes)
+		return true;
 	record->reason = REASON_TOO_LARGE;
 	if (key > d->limits.max_key_bytes)
 		return err_set(err, ERR_POISON, "the key of %zu bytes is over the limit of %u (limits.max_key_bytes)",
 			       key, d->limits.max_key_bytes);
-	if (record->row_len > d->limits.max_row_bytes)
-		return err_set(err, ERR_POISON, "the row of %zu bytes is over the limit of %u (limits.max_row_bytes)",
-			       record->row_len, d->limits.max_row_bytes);
-	return true;
+	return err_set(err, ERR_POISON, "the row of %zu bytes is over the limit of %u (limits.max_row_bytes)",
+		       record->row_len, d->limits.max_row_bytes);
 }
 
+/* Its length is bounded on the way by that of the datum and of each value; the limit of the row is looked at in the end. */
 static bool emit_row(struct decoder *d, const struct plan *plan, struct slice body, struct buf *out,
 		     struct record *record, struct err *err)
 {
 	const struct table *t = plan->table;
 	size_t start = out->len;
 	for (size_t i = 0; i < t->ncolumns; i++) {
+		const struct plan_column *pc = &plan->columns[i];
 		size_t at = out->len;
-		if (!emit_column(d, &plan->columns[i], record->op, body, out, record, err))
-			return false;
+		if (record->op == RECORD_DELETE && !pc->on_delete)
+			pgbin_null(out);
+		else if (pc->slot == STEP_NO_SLOT)
+			buf_put(out, pc->constant.data, pc->constant.len);
+		else if (!emit_column(d, pc, out))
+			return fail(d, record, err, pc->name, (size_t)(d->slots[pc->slot].start - body.data));
+		if (i + 1 == t->nkeys)
+			record->key_len = out->len - start;
 		if ((int)i == t->version)
 			read_version(&t->columns[i], out->data + at, record);
-		record->row_len = out->len - start;
-		if (i + 1 == t->nkeys)
-			record->key_len = record->row_len;
-		if (i + 1 >= t->nkeys && !check_limits(d, plan, record, err))
-			return false;
 	}
-	return true;
+	record->row_len = out->len - start;
+	return check_limits(d, plan, record, err);
 }
 
 bool decode_record(struct decoder *d, const struct plan *plan, struct slice body, struct buf *out,

@@ -29,10 +29,10 @@ enum record_op { RECORD_UPSERT, RECORD_DELETE };
 struct record {
 	enum record_op op;
 	bool has_version; /* the table has a version column and it is not null */
-	int64_t version; /* comparable among the table's versions: microseconds since 1970 for timestamps, days since
+	int64_t version;  /* comparable among the table's versions: microseconds since 1970 for timestamps, days since
 			  * 1970 for dates, the number for integers */
-	size_t row_len;          /* bytes appended to out */
-	size_t key_len;          /* of these, the key columns */
+	size_t row_len;   /* bytes appended to out */
+	size_t key_len;   /* of these, the key columns */
 	enum dead_reason reason; /* when decoding failed */
 };
 

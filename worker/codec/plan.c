@@ -1,10 +1,10 @@
 /*
  * plan.c - a plan is resolution (resolve.c) seen from the columns of a table.
  *
- *   writer's record             table
- *   field op   ------ slot 0    column key       <- slot 1
- *   field key  ------ slot 1    column tags      <- constant: the writer lacks it, its default encoded once, here
- *   field old  ------ skipped   (op: no column, but it says DELETE <- slot 0)
+ *   writer's record        table
+ *   0: field op             column key    <- 1
+ *   1: field key            column tags   <- constant: the writer lacks it; its default, encoded here, once
+ *   2: field old            (op is no column, but says DELETE <- 0)
  *
  * A writer's field that no column takes is only skipped; its type is then nobody's business. A default goes through the same code as
  * data, from the datum that schema_parse() made of it to a COPY field.
@@ -59,19 +59,12 @@ static void fill_column(struct builder *b, size_t i)
 		pc->element.json_text = is_json_text(t->items, c->element);
 }
 
-/* A slot for a writer's field, and how to read it as the reader's field says. */
-static struct step *take_slot(struct builder *b, size_t writer_field, const struct schema_field *f, uint32_t *slot)
+/* The writer's field is read as that field of the reader says. */
+static bool take_field(struct builder *b, size_t from, const struct schema_field *f)
 {
-	struct step_field *top = &b->plan->top[writer_field];
-	struct step *s = resolve(&b->k, b->writer->fields[writer_field].type, f->type);
-	if (!s) {
-		err_wrap(b->k.err, "writer's field '%s', stream's field '%s'", top->name, f->name);
-		return NULL;
-	}
-	top->step = s;
-	top->slot = b->plan->nslots++;
-	*slot = top->slot;
-	return s;
+	struct step_field *top = &b->plan->top[from];
+	top->step = resolve(&b->k, b->writer->fields[from].type, f->type);
+	return top->step || err_wrap(b->k.err, "writer's field '%s', stream's field '%s'", top->name, f->name);
 }
 
 static void keep_constant(struct builder *b, struct plan_column *pc, const struct buf *field)
@@ -113,10 +106,10 @@ static bool constant_default(struct builder *b, struct plan_column *pc, const st
 	if (!has_default(b, f))
 		return false;
 	struct cursor c = cursor_on_default(f, &why);
-	pc->step = resolve(&b->k, f->type, f->type);
-	if (!pc->step)
+	const struct step *s = resolve(&b->k, f->type, f->type);
+	if (!s)
 		return false;
-	bool ok = decode_column(pc, &c, &resolve_default_limits, &field);
+	bool ok = walk_branch(&c, &s) && decode_column(pc, s, &c, &resolve_default_limits, &field);
 	if (ok)
 		keep_constant(b, pc, &field);
 	else
@@ -128,16 +121,20 @@ static bool constant_default(struct builder *b, struct plan_column *pc, const st
 static bool add_columns(struct builder *b)
 {
 	const struct table *t = b->plan->table;
-	for (size_t i = 0; i < t->ncolumns; i++) {
+	bool ok = true;
+	for (size_t i = 0; i < t->ncolumns && ok; i++) {
 		struct plan_column *pc = &b->plan->columns[i];
 		const struct schema_field *f = &b->reader->fields[t->columns[i].field];
 		size_t from = b->from[t->columns[i].field];
 		fill_column(b, i);
-		if (from != RESOLVE_NONE ? (pc->step = take_slot(b, from, f, &pc->slot)) == NULL
-					 : !constant_default(b, pc, f))
-			return false;
+		if (from == RESOLVE_NONE) {
+			ok = constant_default(b, pc, f);
+		} else {
+			pc->slot = (uint32_t)from;
+			ok = take_field(b, from, f);
+		}
 	}
-	return true;
+	return ok;
 }
 
 /* ---- the field that says DELETE ----------------------------------------------------------------------------------------- */
@@ -167,10 +164,8 @@ static bool add_delete(struct builder *b)
 	size_t from = b->from[t->delete_field];
 	if (from == RESOLVE_NONE)
 		return default_op(b, f);
-	struct step_field *top = &b->plan->top[from];
-	b->plan->delete_slot = top->slot; /* it may be a column as well */
-	b->plan->delete_step = top->slot != STEP_NO_SLOT ? top->step : take_slot(b, from, f, &b->plan->delete_slot);
-	return b->plan->delete_step != NULL;
+	b->plan->delete_slot = (uint32_t)from; /* it may be a column as well */
+	return b->plan->top[from].step || take_field(b, from, f);
 }
 
 /* ---- the whole ---------------------------------------------------------------------------------------------------------- */
@@ -181,6 +176,7 @@ static struct plan *new_plan(const struct table *table)
 	p->table = table;
 	p->arena = arena_new();
 	p->op = RECORD_UPSERT;
+	p->delete_slot = STEP_NO_SLOT;
 	p->columns = arena_calloc(p->arena, table->ncolumns, sizeof(*p->columns));
 	return p;
 }
@@ -189,12 +185,9 @@ static void add_top(struct builder *b, size_t n)
 {
 	b->plan->ntop = (uint32_t)n;
 	b->plan->top = arena_calloc(b->plan->arena, n + 1, sizeof(*b->plan->top));
-	for (size_t i = 0; i < n; i++)
-		b->plan->top[i] =
-			(struct step_field){.name = b->writer->kind == SCHEMA_RECORD
-							    ? arena_strdup(b->plan->arena, b->writer->fields[i].name)
-							    : "key",
-					    .slot = STEP_NO_SLOT};
+	b->plan->top[0].name = "key";
+	for (size_t i = 0; i < n && b->writer->kind == SCHEMA_RECORD; i++)
+		b->plan->top[i].name = arena_strdup(b->plan->arena, b->writer->fields[i].name);
 }
 
 static void skip_the_rest(struct builder *b)
@@ -258,12 +251,12 @@ static bool add_key_column(struct builder *b, size_t i)
 	struct plan_column *pc = &b->plan->columns[i];
 	size_t from = b->from[c->field];
 	for (size_t j = 0; from == RESOLVE_NONE && j < b->writer->nfields; j++)
-		if (strcmp(b->writer->fields[j].name, c->name) == 0 && b->plan->top[j].slot == STEP_NO_SLOT)
+		if (strcmp(b->writer->fields[j].name, c->name) == 0 && !b->plan->top[j].step)
 			from = j;
 	if (from == RESOLVE_NONE)
 		return err_set(b->k.err, ERR_CONFIG, "the key has no field '%s'", f->name);
-	pc->step = take_slot(b, from, f, &pc->slot);
-	return pc->step != NULL;
+	pc->slot = (uint32_t)from;
+	return take_field(b, from, f);
 }
 
 static bool add_bare_key(struct builder *b)
@@ -273,12 +266,9 @@ static bool add_bare_key(struct builder *b)
 	if (b->plan->table->nkeys != 1)
 		return err_set(b->k.err, ERR_CONFIG, "the key is one %s, the table has %zu key columns",
 			       schema_kind_name(b->writer->kind), b->plan->table->nkeys);
-	pc->step = resolve(&b->k, b->writer, f->type);
-	if (!pc->step)
-		return err_wrap(b->k.err, "the key, stream's field '%s'", f->name);
-	b->plan->top[0].step = pc->step;
-	b->plan->top[0].slot = pc->slot = b->plan->nslots++;
-	return true;
+	pc->slot = 0;
+	b->plan->top[0].step = resolve(&b->k, b->writer, f->type);
+	return b->plan->top[0].step || err_wrap(b->k.err, "the key, stream's field '%s'", f->name);
 }
 
 struct plan *plan_new_key(const struct schema *writer, const struct table *table, struct err *err)

@@ -42,9 +42,29 @@ struct step {
 struct step_field {
 	const char *name; /* the writer's, for messages */
 	struct step *step;
-	uint32_t slot;    /* of a top field */
 	struct slice key; /* "name": as JSON, by the reader's name; empty: the reader has no such field */
 };
+
+/* bytes, string or fixed. */
+MUST_CHECK static inline bool walk_blob(struct cursor *c, const struct step *s, struct slice *v)
+{
+	if (s->kind != SCHEMA_FIXED)
+		return walk_bytes(c, v);
+	v->len = s->size;
+	return walk_raw(c, s->size, &v->data);
+}
+
+/* Follows a union down to the value that is there. */
+MUST_CHECK static inline bool walk_branch(struct cursor *c, const struct step **s)
+{
+	uint32_t index;
+	if ((*s)->kind != SCHEMA_UNION)
+		return true;
+	if (!walk_index(c, (*s)->n, "union", &index))
+		return false;
+	*s = (*s)->branches[index]; /* a union holds no union */
+	return true;
+}
 
 /* Where a value goes: a column, or the elements of an array column. */
 struct target {
@@ -59,7 +79,7 @@ struct plan_column {
 	const char *name; /* of the reader's field, for messages */
 	struct target target, element;
 	enum pgbin_oid element_oid;
-	uint32_t slot; /* index into top, or STEP_NO_SLOT: constant */
+	uint32_t slot;         /* index into top, or STEP_NO_SLOT: constant */
 	struct slice constant; /* a COPY field, with its length */
 	bool on_delete;        /* a delete needs it: key and version */
 };
@@ -70,9 +90,8 @@ struct plan {
 	struct step_field *top;
 	uint32_t ntop;
 	struct plan_column *columns; /* table->ncolumns */
-	struct step *delete_step;    /* NULL: no delete field, or it is constant */
-	uint32_t delete_slot;
-	enum record_op op; /* where delete_step is NULL */
+	uint32_t delete_slot;        /* of the enum that says DELETE, or STEP_NO_SLOT: every datum is an "op" */
+	enum record_op op;
 };
 
 /* jsonout.c: appends the value as JSON text. max: bytes that the text may have, from start on. */

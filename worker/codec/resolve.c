@@ -67,8 +67,7 @@ static struct step *new_record(struct resolver *k, const struct schema_type *w, 
 	s->n = (uint32_t)w->nfields;
 	s->fields = arena_calloc(k->arena, w->nfields + 1, sizeof(*s->fields));
 	for (size_t i = 0; i < w->nfields; i++)
-		s->fields[i] =
-			(struct step_field){.name = arena_strdup(k->arena, w->fields[i].name)};
+		s->fields[i] = (struct step_field){.name = arena_strdup(k->arena, w->fields[i].name)};
 	return s;
 }
 

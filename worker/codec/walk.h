@@ -91,7 +91,8 @@ MUST_CHECK static inline bool walk_bytes(struct cursor *c, struct slice *v)
 }
 
 MUST_CHECK bool walk_bool(struct cursor *c, bool *v);
-MUST_CHECK bool walk_long_index(struct cursor *c, uint32_t n, const char *what, uint32_t *v); /* walk_index(), any length */
+MUST_CHECK bool walk_long_index(struct cursor *c, uint32_t n, const char *what,
+				uint32_t *v); /* walk_index(), any length */
 
 /* Of an enum or a union: below n. */
 MUST_CHECK static inline bool walk_index(struct cursor *c, uint32_t n, const char *what, uint32_t *v)

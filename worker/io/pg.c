@@ -412,7 +412,7 @@ out:
 
 /*
  * Bounds for a session that may lose its client at any moment: without them a dead worker's backend would keep the offsets row
- * locked against its successor. search_path: a role named memingest would find the bookkeeping schema by the default's "$user" and
+ * locked against its successor. temp_buffers: a full batch in its staging table should not be written to disk. search_path: a role named memingest would find the bookkeeping schema by the default's "$user" and
  * put its tables there, so the default is narrowed to public; a path that somebody set is kept.
  */
 static bool session_settings(struct pg *pg, const struct config *config, struct err *err)
@@ -423,6 +423,7 @@ static bool session_settings(struct pg *pg, const struct config *config, struct 
 		   "SET idle_in_transaction_session_timeout = '10s'; SET client_connection_check_interval = '1s';"
 		   "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;"
 		   "SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET IntervalStyle = 'postgres'; SET jit = off;"
+		   "SET temp_buffers = '32MB';"
 		   "SELECT set_config('search_path', 'public', false)"
 		   " WHERE current_setting('search_path') = '\"$user\", public'",
 		   (long long)(config->pg_statement_timeout_us / US_PER_MS),

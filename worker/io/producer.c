@@ -77,13 +77,27 @@ void producer_free(struct producer *p)
 	free(p);
 }
 
+/* New, or NULL for none. */
+static rd_kafka_headers_t *headers_of(const struct producer_message *m)
+{
+	rd_kafka_headers_t *headers = m->nheaders > 0 ? rd_kafka_headers_new(m->nheaders) : NULL;
+	for (size_t i = 0; i < m->nheaders; i++)
+		rd_kafka_header_add(headers, m->headers[i].name, -1, m->headers[i].value.data,
+				    (ssize_t)m->headers[i].value.len);
+	return headers;
+}
+
 static rd_kafka_resp_err_t try_send(struct producer *p, const struct producer_message *m)
 {
-	return rd_kafka_producev(p->rk, RD_KAFKA_V_TOPIC(m->topic), RD_KAFKA_V_PARTITION(m->partition),
-				 RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_TIMESTAMP(m->timestamp_ms),
-				 RD_KAFKA_V_KEY((void *)m->key.data, m->key.len),
-				 RD_KAFKA_V_VALUE((void *)m->value.data, m->value.len),
-				 RD_KAFKA_V_OPAQUE((void *)(uintptr_t)m->tag), RD_KAFKA_V_END);
+	rd_kafka_headers_t *headers = headers_of(m);
+	rd_kafka_resp_err_t code = rd_kafka_producev(
+		p->rk, RD_KAFKA_V_TOPIC(m->topic), RD_KAFKA_V_PARTITION(m->partition),
+		RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_TIMESTAMP(m->timestamp_ms),
+		RD_KAFKA_V_KEY((void *)m->key.data, m->key.len), RD_KAFKA_V_VALUE((void *)m->value.data, m->value.len),
+		RD_KAFKA_V_OPAQUE((void *)(uintptr_t)m->tag), RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_END);
+	if (code && headers) /* a message that was taken owns them */
+		rd_kafka_headers_destroy(headers);
+	return code;
 }
 
 bool producer_send(struct producer *p, const struct producer_message *m, int timeout_ms, struct err *err)

@@ -1,7 +1,7 @@
 /*
  * producer.h - messages into Kafka: idempotent, in order per partition, each one reported as delivered or failed.
  *
- * For "produce" and the tests; the worker itself never produces. One owner; callbacks run inside the calls.
+ * For "produce", "dlq replay" and the tests; the worker itself never produces. One owner; callbacks run inside the calls.
  */
 #ifndef MEMINGEST_PRODUCER_H
 #define MEMINGEST_PRODUCER_H
@@ -12,11 +12,18 @@
 
 struct producer;
 
+struct producer_header {
+	const char *name;
+	struct slice value; /* data NULL: null */
+};
+
 struct producer_message {
 	const char *topic;
 	int32_t partition;       /* -1: by the key */
 	int64_t timestamp_ms;    /* 0: now */
 	struct slice key, value; /* data NULL: null. Copied */
+	const struct producer_header *headers; /* copied, in this order */
+	size_t nheaders;
 	uint64_t tag;            /* handed to the report */
 };
 

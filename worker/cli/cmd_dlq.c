@@ -1,0 +1,487 @@
+/*
+ * cmd_dlq.c - "memingest dlq": looks at the events that could not be stored, sends them again, forgets them.
+ *
+ *   list     newest first, without content
+ *   show     one, with its headers, key and value in hex
+ *   replay   key, value, headers and time as they were, to the topic and partition where they came from
+ *   purge    deletes
+ *
+ * All of them see the pipeline of the config alone (its group id), and share one selection: ids, --stream, --reason.
+ *
+ * Replay is in dlq_replay.c.
+ *
+ * Content is shown only when asked for by id, cut, and with nothing in it that a terminal would obey.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "base/suggest.h"
+#include "cli/dlq.h"
+#include "cli/report.h"
+#include "codec/reason.h"
+
+enum { SHOWN_BYTES = 256, SHOWN_BYTES_JSON = 1024 * 1024 };
+
+/* "stream = " + "$2" */
+static void where_add(struct dlq_where *w, const char *before, const char *param, const char *after)
+{
+	w->params[w->n++] = param;
+	buf_printf(&w->sql, "%s%s$%zu%s", w->n > 1 ? " AND " : " WHERE ", before, w->n, after);
+}
+
+struct pg_rows *dlq_query(struct pg *pg, const char *head, struct dlq_where *w, const char *tail, struct err *err)
+{
+	char *sql = xasprintf("%s%s%s", head, buf_cstr(&w->sql), tail);
+	struct pg_rows *rows = pg_query(pg, sql, w->params, w->n, err);
+	free(sql);
+	return rows;
+}
+
+int dlq_fail(const struct err *err)
+{
+	return cli_fail((enum exit_code)report_err_exit_code(err), "%s", err->text);
+}
+
+static unsigned hex_digit(char c)
+{
+	return (unsigned)(c <= '9' ? c - '0' : c - 'a' + 10);
+}
+
+uint8_t dlq_hex_byte(const char *hex)
+{
+	return (uint8_t)(hex_digit(hex[0]) << 4 | hex_digit(hex[1]));
+}
+
+/* ---- selection ------------------------------------------------------------------------------------------------------------ */
+
+static bool is_number(const char *text)
+{
+	size_t len = strspn(text, "0123456789");
+	return len > 0 && len <= 18 && text[len] == '\0';
+}
+
+/* The ids behind the action as "{1,2}", the caller's to free; NULL if there are none. */
+static int take_ids(const struct cli *cli, char **ids)
+{
+	struct buf list = {0};
+	*ids = NULL;
+	for (int i = 1; i < cli->argc; i++) {
+		if (!is_number(cli->argv[i])) {
+			buf_free(&list);
+			return cli_fail(EXIT_USAGE, "dlq %s: \"%s\" is not the id of a dead letter", cli->argv[0],
+					cli->argv[i]);
+		}
+		buf_printf(&list, "%c%s", i == 1 ? '{' : ',', cli->argv[i]);
+	}
+	if (cli->argc > 1) {
+		buf_puts(&list, "}");
+		*ids = xstrdup(buf_cstr(&list));
+	}
+	buf_free(&list);
+	return EXIT_OK;
+}
+
+static int check_reason(const char *reason)
+{
+	struct suggest s = suggest_for(reason != NULL ? reason : "");
+	for (int i = 0; i < REASON_COUNT && reason != NULL; i++) {
+		if (strcmp(reason, dead_reason_name((enum dead_reason)i)) == 0)
+			return EXIT_OK;
+		suggest_offer(&s, dead_reason_name((enum dead_reason)i));
+	}
+	if (reason == NULL)
+		return EXIT_OK;
+	if (s.best != NULL)
+		return cli_fail(EXIT_USAGE, "--reason %s: there is no such reason; did you mean %s?", reason, s.best);
+	return cli_fail(EXIT_USAGE, "--reason %s: there is no such reason", reason);
+}
+
+static void select_by_options(const struct cli *cli, const char *ids, struct dlq_where *w)
+{
+	const char *stream = cli_option(cli, "stream", NULL), *reason = cli_option(cli, "reason", NULL);
+	where_add(w, "pipeline = ", cli->config->group_id, "");
+	if (stream != NULL)
+		where_add(w, "stream = ", stream, "");
+	if (reason != NULL)
+		where_add(w, "reason = ", reason, "");
+	if (ids != NULL)
+		where_add(w, "id = ANY (", ids, "::bigint[])");
+}
+
+/* ---- output --------------------------------------------------------------------------------------------------------------- */
+
+/* Text of others on a terminal: no control characters, be they ASCII or (C2 80 .. C2 9F) Latin-1. At most max bytes. */
+static void print_safe(const char *text, size_t max)
+{
+	size_t len = strlen(text), end = len;
+	if (len > max)
+		for (end = max > 3 ? max - 3 : 0; end > 0 && ((unsigned char)text[end] & 0xC0) == 0x80;)
+			end--;
+	for (size_t i = 0; i < end; i++) {
+		unsigned char c = (unsigned char)text[i];
+		bool latin = c == 0xC2 && (unsigned char)text[i + 1] < 0xA0 && (unsigned char)text[i + 1] >= 0x80;
+		if (latin)
+			i++;
+		putchar(c < 0x20 || c == 0x7F || latin ? '?' : c);
+	}
+	if (end < len)
+		fputs("...", stdout);
+}
+
+static size_t terminal_width(const struct cli *cli)
+{
+	struct winsize size;
+	if (!cli->terminal || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0)
+		return SIZE_MAX;
+	return size.ws_col;
+}
+
+/* Rows of one column that holds a JSON object each. */
+static void print_json_rows(const struct pg_rows *rows)
+{
+	size_t n = pg_rows_count(rows);
+	fputs("[", stdout);
+	for (size_t i = 0; i < n; i++)
+		printf("%s\n%s", i > 0 ? "," : "", pg_value(rows, i, 0));
+	puts(n > 0 ? "\n]" : "]");
+}
+
+/* A table of the rows' columns; the last one takes what is left of the line. */
+static void print_table(const struct cli *cli, const struct pg_rows *rows)
+{
+	size_t columns = pg_rows_columns(rows), width[16] = {0}, left = terminal_width(cli);
+	for (size_t c = 0; c + 1 < columns; c++) {
+		width[c] = strlen(pg_rows_name(rows, c));
+		for (size_t i = 0; i < pg_rows_count(rows); i++)
+			width[c] = MAX(width[c], strlen(pg_value(rows, i, c)));
+		left = left == SIZE_MAX ? left : left - MIN(left, width[c] + 2);
+	}
+	for (size_t c = 0; c < columns; c++)
+		printf("%-*s%s", (int)width[c], pg_rows_name(rows, c), c + 1 < columns ? "  " : "\n");
+	for (size_t i = 0; i < pg_rows_count(rows); i++) {
+		for (size_t c = 0; c + 1 < columns; c++) {
+			print_safe(pg_value(rows, i, c), SIZE_MAX);
+			printf("%*s", (int)(width[c] - strlen(pg_value(rows, i, c)) + 2), "");
+		}
+		print_safe(pg_value(rows, i, columns - 1), MAX(left, 20));
+		putchar('\n');
+	}
+}
+
+/* ---- list ------------------------------------------------------------------------------------------------------------------ */
+
+#define LIST_TEXT                                                                                                      \
+	"SELECT id::text AS \"ID\", to_char(created_at, 'YYYY-MM-DD HH24:MI:SS') AS \"CREATED\", stream AS "           \
+	"\"STREAM\","                                                                                                  \
+	" reason AS \"REASON\", topic || '/' || partition || '@' || \"offset\" AS \"POSITION\","                       \
+	" CASE WHEN replayed_at IS NULL THEN '' ELSE 'replayed' END AS \"STATE\", coalesce(detail, '') AS \"DETAIL\""  \
+	" FROM memingest.dead_letters"
+
+#define JSON_FIELDS                                                                                                    \
+	"id, pipeline, topic, partition, \"offset\", stream, reason, detail, event_time, created_at, replayed_at,"     \
+	" octet_length(key) AS key_bytes, octet_length(value) AS value_bytes"
+
+static int list_rows(struct cli *cli, struct pg *pg, struct dlq_where *w)
+{
+	struct err err;
+	char tail[64];
+	snprintf(tail, sizeof(tail), " ORDER BY id DESC LIMIT %s", cli_option(cli, "limit", "50"));
+	char *json_tail = xasprintf("%s) t", tail);
+	struct pg_rows *rows = cli->json ? dlq_query(pg,
+						     "SELECT to_jsonb(t)::text FROM (SELECT " JSON_FIELDS
+						     " FROM memingest.dead_letters",
+						     w, json_tail, &err)
+					 : dlq_query(pg, LIST_TEXT, w, tail, &err);
+	free(json_tail);
+	if (rows == NULL)
+		return dlq_fail(&err);
+	struct pg_rows *total = dlq_query(pg, "SELECT count(*) FROM memingest.dead_letters", w, "", &err);
+	if (cli->json)
+		print_json_rows(rows);
+	else if (pg_rows_count(rows) > 0)
+		print_table(cli, rows);
+	if (!cli->json && total != NULL)
+		printf("%zu of %lld dead letters%s\n", pg_rows_count(rows), (long long)pg_int(total, 0, 0),
+		       (int64_t)pg_rows_count(rows) < pg_int(total, 0, 0) ? "; --limit N shows more" : "");
+	pg_rows_free(rows);
+	pg_rows_free(total);
+	return total != NULL ? EXIT_OK : dlq_fail(&err);
+}
+
+static int list(struct cli *cli, struct pg *pg)
+{
+	struct dlq_where w = {0};
+	if (cli->argc > 1)
+		return cli_fail(EXIT_USAGE, "dlq list takes no arguments; \"dlq show ID\" shows one");
+	if (!is_number(cli_option(cli, "limit", "50")))
+		return cli_fail(EXIT_USAGE, "--limit %s: write a number", cli_option(cli, "limit", ""));
+	select_by_options(cli, NULL, &w);
+	int code = list_rows(cli, pg, &w);
+	buf_free(&w.sql);
+	return code;
+}
+
+/* ---- show ------------------------------------------------------------------------------------------------------------------ */
+
+/* As hexdump -C: 16 bytes a line, then what of them is ASCII. */
+static void print_hex(const char *hex)
+{
+	size_t n = strlen(hex) / 2;
+	for (size_t at = 0; at < n; at += 16) {
+		size_t have = MIN(n - at, (size_t)16);
+		printf("  %06zx ", at);
+		for (size_t i = 0; i < 16; i++)
+			printf(i < have ? " %.2s" : "   ", hex + 2 * (at + MIN(i, have - 1)));
+		fputs("  |", stdout);
+		for (size_t i = 0; i < have; i++) {
+			uint8_t c = dlq_hex_byte(hex + 2 * (at + i));
+			putchar(c >= 0x20 && c < 0x7F ? c : '.');
+		}
+		puts("|");
+	}
+}
+
+static void print_bytes(const char *name, const char *length, const char *hex)
+{
+	if (length == NULL) {
+		printf("%-11s null\n", name);
+		return;
+	}
+	bool cut = strtoull(length, NULL, 10) > SHOWN_BYTES;
+	char first[48] = "";
+	if (cut)
+		snprintf(first, sizeof(first), ", of which the first %d", SHOWN_BYTES);
+	printf("%-11s %s bytes%s\n", name, length, first);
+	print_hex(hex);
+}
+
+/* Columns: texts first, then key length, key, value length, value. */
+static void print_letter(const struct pg_rows *rows)
+{
+	size_t texts = pg_rows_columns(rows) - 4;
+	for (size_t c = 0; c < texts; c++) {
+		const char *value = pg_value(rows, 0, c);
+		printf("%-11s ", pg_rows_name(rows, c));
+		print_safe(value != NULL ? value : "-", SIZE_MAX);
+		putchar('\n');
+	}
+	print_bytes("key", pg_value(rows, 0, texts), pg_value(rows, 0, texts + 1));
+	print_bytes("value", pg_value(rows, 0, texts + 2), pg_value(rows, 0, texts + 3));
+}
+
+static int show_row(struct cli *cli, struct pg *pg, struct dlq_where *w)
+{
+	struct err err;
+	char *text = xasprintf(
+		"SELECT id, pipeline, stream, reason, detail, topic || '/' || partition || '@' || \"offset\" AS"
+		" position, event_time AS \"event time\", created_at AS created, replayed_at AS replayed, headers,"
+		" octet_length(key), encode(substring(key FOR %d), 'hex'), octet_length(value),"
+		" encode(substring(value FOR %d), 'hex') FROM memingest.dead_letters",
+		SHOWN_BYTES, SHOWN_BYTES);
+	char *json = xasprintf("SELECT jsonb_pretty(to_jsonb(t)) FROM (SELECT " JSON_FIELDS ", headers,"
+			       " translate(encode(substring(key FOR %d), 'base64'), E'\\n', '') AS key,"
+			       " translate(encode(substring(value FOR %d), 'base64'), E'\\n', '') AS value"
+			       " FROM memingest.dead_letters",
+			       SHOWN_BYTES_JSON, SHOWN_BYTES_JSON);
+	struct pg_rows *rows = cli->json ? dlq_query(pg, json, w, ") t", &err) : dlq_query(pg, text, w, "", &err);
+	free(text);
+	free(json);
+	if (rows == NULL)
+		return dlq_fail(&err);
+	bool found = pg_rows_count(rows) > 0;
+	if (found && cli->json)
+		puts(pg_value(rows, 0, 0));
+	else if (found)
+		print_letter(rows);
+	pg_rows_free(rows);
+	return found ? EXIT_OK
+		     : cli_fail(EXIT_DATA, "pipeline \"%s\" has no dead letter %s", cli->config->group_id,
+				cli->argv[1]);
+}
+
+static int show(struct cli *cli, struct pg *pg)
+{
+	struct dlq_where w = {0};
+	if (cli->argc != 2 || !is_number(cli->argv[1]))
+		return cli_fail(EXIT_USAGE, "dlq show wants the id of one dead letter");
+	where_add(&w, "pipeline = ", cli->config->group_id, "");
+	where_add(&w, "id = ", cli->argv[1], "::bigint");
+	int code = show_row(cli, pg, &w);
+	buf_free(&w.sql);
+	return code;
+}
+
+/* ---- replay: what is selected ------------------------------------------------------------------------------------------- */
+
+/* --dry-run, and ids that there are not. */
+static int replay_count(struct cli *cli, struct pg *pg, struct dlq_where *w)
+{
+	struct err err;
+	struct pg_rows *rows = dlq_query(pg, "SELECT count(*) FROM memingest.dead_letters", w, "", &err);
+	if (rows == NULL)
+		return dlq_fail(&err);
+	int64_t n = pg_int(rows, 0, 0);
+	pg_rows_free(rows);
+	if (n < cli->argc - 1)
+		return cli_fail(
+			EXIT_DATA, "of these ids, %lld can be replayed: the others do not exist in pipeline \"%s\"%s",
+			(long long)n, cli->config->group_id,
+			cli_flag(cli, "again") ? "" : ", or were replayed before (--again sends them once more)");
+	if (cli_flag(cli, "dry-run"))
+		printf(cli->json ? "{\"would_replay\": %lld}\n" : "would replay %lld dead letters\n", (long long)n);
+	return EXIT_OK;
+}
+
+static int replay(struct cli *cli, struct pg *pg)
+{
+	struct dlq_where w = {0};
+	char *ids;
+	int code = take_ids(cli, &ids);
+	if (code != EXIT_OK)
+		return code;
+	if (ids == NULL && cli_option(cli, "stream", NULL) == NULL && cli_option(cli, "reason", NULL) == NULL)
+		return cli_fail(EXIT_USAGE, "dlq replay: which? ids, --stream NAME or --reason REASON");
+	select_by_options(cli, ids, &w);
+	if (!cli_flag(cli, "again"))
+		buf_puts(&w.sql, " AND replayed_at IS NULL");
+	code = replay_count(cli, pg, &w);
+	if (code == EXIT_OK && !cli_flag(cli, "dry-run"))
+		code = dlq_replay(cli, pg, &w);
+	buf_free(&w.sql);
+	free(ids);
+	return code;
+}
+
+/* ---- purge ----------------------------------------------------------------------------------------------------------------- */
+
+/* "30d" as seconds: s, m, h, d, w. */
+static bool age_seconds(const char *age, char *out, size_t size)
+{
+	static const struct {
+		char unit;
+		long seconds;
+	} units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}, {'w', 7 * 86400}};
+	size_t digits = strspn(age, "0123456789");
+	if (digits == 0 || digits > 6 || age[digits] == '\0' || age[digits + 1] != '\0')
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(units); i++) {
+		if (units[i].unit != age[digits])
+			continue;
+		snprintf(out, size, "%ld", strtol(age, NULL, 10) * units[i].seconds);
+		return true;
+	}
+	return false;
+}
+
+static bool confirmed(const struct cli *cli, int64_t count)
+{
+	if (cli_flag(cli, "yes"))
+		return true;
+	if (!isatty(STDIN_FILENO)) {
+		cli_fail(EXIT_USAGE, "dlq purge would delete %lld dead letters; say --yes if that is meant",
+			 (long long)count);
+		return false;
+	}
+	char answer[16] = "";
+	printf("Delete %lld dead letters? [y/N] ", (long long)count);
+	fflush(stdout);
+	return fgets(answer, sizeof(answer), stdin) != NULL && (answer[0] == 'y' || answer[0] == 'Y');
+}
+
+static int purge_rows(struct cli *cli, struct pg *pg, struct dlq_where *w)
+{
+	struct err err;
+	struct pg_rows *count = dlq_query(pg, "SELECT count(*) FROM memingest.dead_letters", w, "", &err);
+	if (count == NULL)
+		return dlq_fail(&err);
+	int64_t n = pg_int(count, 0, 0);
+	pg_rows_free(count);
+	if (n > 0 && !confirmed(cli, n))
+		return EXIT_USAGE;
+	struct pg_rows *rows = dlq_query(pg, "DELETE FROM memingest.dead_letters", w, "", &err);
+	if (rows == NULL)
+		return dlq_fail(&err);
+	printf(cli->json ? "{\"purged\": %lld}\n" : "purged %lld dead letters\n", (long long)pg_rows_affected(rows));
+	pg_rows_free(rows);
+	return EXIT_OK;
+}
+
+static int purge(struct cli *cli, struct pg *pg)
+{
+	const char *before = cli_option(cli, "before", NULL);
+	struct dlq_where w = {0};
+	char seconds[32];
+	if (cli->argc > 1)
+		return cli_fail(EXIT_USAGE, "dlq purge takes no ids: say --before AGE, --replayed, or both");
+	if (before == NULL && !cli_flag(cli, "replayed"))
+		return cli_fail(EXIT_USAGE, "dlq purge: which? --before AGE, --replayed, or both");
+	if (before != NULL && !age_seconds(before, seconds, sizeof(seconds)))
+		return cli_fail(EXIT_USAGE, "--before %s: write a number and s, m, h, d or w, as in 30d", before);
+	select_by_options(cli, NULL, &w);
+	if (before != NULL)
+		where_add(&w, "created_at < now() - make_interval(secs => ", seconds, "::double precision)");
+	if (cli_flag(cli, "replayed"))
+		buf_puts(&w.sql, " AND replayed_at IS NOT NULL");
+	int code = purge_rows(cli, pg, &w);
+	buf_free(&w.sql);
+	return code;
+}
+
+/* ---- the command ----------------------------------------------------------------------------------------------------------- */
+
+static const struct {
+	const char *name;
+	int (*run)(struct cli *cli, struct pg *pg);
+} actions[] = {{"list", list}, {"show", show}, {"replay", replay}, {"purge", purge}};
+
+static int run(struct cli *cli)
+{
+	const char *names[ARRAY_LEN(actions) + 1] = {0}, *action = cli->argc > 0 ? cli->argv[0] : NULL;
+	size_t i = 0;
+	for (size_t j = 0; j < ARRAY_LEN(actions); j++)
+		names[j] = actions[j].name;
+	while (action != NULL && names[i] != NULL && strcmp(names[i], action) != 0)
+		i++;
+	if (action == NULL || names[i] == NULL)
+		return cli_unknown("dlq", action, names);
+	if (check_reason(cli_option(cli, "reason", NULL)) != EXIT_OK)
+		return EXIT_USAGE;
+	struct err err;
+	struct pg *pg = pg_connect(cli->config, "dlq", -1, &err);
+	if (pg == NULL)
+		return dlq_fail(&err);
+	int code = actions[i].run(cli, pg);
+	pg_free(pg);
+	return code;
+}
+
+const struct command command_dlq = {
+	.name = "dlq",
+	.usage = "list | show ID | replay [ID...] | purge",
+	.summary = "dead letters: events that could not be stored",
+	.help = "list     newest first, without their content\n"
+		"show     one of them, with headers, key and value\n"
+		"replay   sends them again, as they were, to where they came from: those whose ids are given, or all "
+		"of\n"
+		"         a stream or reason. Those replayed before are left out, unless --again is given\n"
+		"purge    deletes those older than --before, those that were --replayed, or what is both\n"
+		"\n"
+		"All within the pipeline of the config. --stream and --reason narrow list, replay and purge.",
+	.wants_config = true,
+	.options =
+		(const struct cli_option[]){
+			{"stream", "NAME", "only of this stream"},
+			{"reason", "REASON", "only with this reason, as invalid_embedding"},
+			{"limit", "N", "list: at most so many (50)"},
+			{"dry-run", NULL, "replay: only say how many"},
+			{"again", NULL, "replay: also what was replayed before"},
+			{"before", "AGE", "purge: older than that, as 30d or 12h"},
+			{"replayed", NULL, "purge: replayed ones"},
+			{"yes", NULL, "purge: without asking"},
+			{NULL},
+		},
+	.run = run,
+};

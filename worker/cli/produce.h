@@ -1,0 +1,46 @@
+/*
+ * produce.h - events of one stream into its topic, from the generator or from a file; for "memingest produce".
+ */
+#ifndef MEMINGEST_PRODUCE_H
+#define MEMINGEST_PRODUCE_H
+
+#include "base/base.h"
+#include "base/err.h"
+#include "codec/generate.h"
+#include "core/config.h"
+#include "core/stream.h"
+#include "io/producer.h"
+
+struct produce {
+	const struct config *config;
+	const char *topic;
+	struct stream *stream;
+	struct producer *producer;
+	uint64_t schema_id, key_schema_id; /* for the envelopes */
+	uint64_t total;                    /* wanted; 0: unknown */
+	uint64_t sent, bad;                /* bad: lines of a file that are no event */
+	uint64_t ops[4];                   /* by generated_op */
+	int64_t start_us;
+	/* Called now and then; false ends the run early (a signal). */
+	bool (*going)(struct produce *p);
+};
+
+/*
+ * Finds the stream, registers its schemas where the format wants ids, opens the producer. topic: NULL for the stream's first
+ * one. False with class CONFIG or RETRY.
+ */
+MUST_CHECK bool produce_open(struct produce *p, const struct config *config, const char *stream, const char *topic,
+			     struct err *err);
+void produce_close(struct produce *p);
+
+/* count events; rate: events a second, 0 for as many as go. Fills the options' format and ids. */
+MUST_CHECK bool produce_generated(struct produce *p, struct generator_options *options, uint64_t count, double rate,
+				  struct err *err);
+
+/* JSON lines ("-": standard input) or an Avro container file. A bad line is named on standard error and counted. */
+MUST_CHECK bool produce_file(struct produce *p, const char *path, struct err *err);
+
+/* Waits until all are confirmed. */
+MUST_CHECK bool produce_finish(struct produce *p, struct err *err);
+
+#endif
