@@ -3,7 +3,7 @@ SHELL := /bin/bash
 VARIANT ?= release
 B := build/$(VARIANT)
 CC := gcc
-MODULES := rdkafka libpq avro-c jansson libcurl libmicrohttpd inih libxxhash
+MODULES := rdkafka libpq avro-c jansson libcurl libmicrohttpd libxxhash
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wswitch-enum -Wformat=2 -Wundef \
 	-Wpointer-arith -Wno-missing-field-initializers
 OPT_release := -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong
@@ -21,7 +21,7 @@ LIB_OBJ := $(LIB_SRC:%.c=$(B)/%.o) $(SQL_OBJ)
 UNIT_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard tests/unit/*.c))
 SYSTEM_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard tests/system/*.c))
 
-.PHONY: all test unit system asan tsan lint format deps up down demo clean install help
+.PHONY: all test unit system asan tsan docs lint format deps up down demo clean install help
 all: $(B)/memingest
 
 $(B)/memingest: $(B)/worker/cli/main.o $(B)/libmemingest.a
@@ -37,6 +37,7 @@ $(B)/%.o: %.c
 	@echo "CC $<"; $(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
 # Set-up, trying things out, tests
 JOBS ?= 2
+PREFIX ?= /usr/local
 DEV := $${XDG_STATE_HOME:-$$HOME/.local/state}/memingest/dev
 deps:
 	@tests/deps
@@ -55,11 +56,37 @@ test:
 	@tests/deps run
 	@$(MAKE) --no-print-directory -j$(JOBS) all $(B)/unit $(B)/system
 	@$(MAKE) --no-print-directory -j$(JOBS) VARIANT=asan B=build/asan build/asan/unit
+	@B=$(B) tests/lint layers banned size docs
 	@B=$(B) JOBS=$(JOBS) tests/run unit asan system system-new
 unit: $(B)/unit
 	@B=$(B) tests/run unit
 system: all $(B)/system
 	@B=$(B) JOBS=$(JOBS) tests/run system
+asan:
+	@$(MAKE) --no-print-directory -j$(JOBS) VARIANT=asan B=build/asan build/asan/unit
+	@tests/run asan
+tsan:
+	@$(MAKE) --no-print-directory -j$(JOBS) VARIANT=tsan B=build/tsan build/tsan/unit
+	@CK_FORK=no build/tsan/unit
+docs: all
+	$(B)/memingest config docs >docs/CONFIG.md
+	$(B)/memingest config metrics >docs/METRICS.md
+lint: all
+	@B=$(B) tests/lint
+format:
+	clang-format -i $$(git ls-files -co --exclude-standard '*.[ch]')
+install: all
+	install -D -m 755 $(B)/memingest $(DESTDIR)$(PREFIX)/bin/memingest
+	install -d $(DESTDIR)$(PREFIX)/share/memingest && cp -r schemas $(DESTDIR)$(PREFIX)/share/memingest/
+clean:
+	rm -rf build
+help:
+	@echo "make          the program: $(B)/memingest"
+	@echo "make demo     20,000 events of each stream from a real Kafka into a real PostgreSQL, and what came of them"
+	@echo "make test     unit tests (also under sanitizers), system tests on a real broker and database, quick lint"
+	@echo "make up/down  a broker and a database to try things on"
+	@echo "make bench bench-quick bench-instructions   measure"
+	@echo "make deps docs lint format unit system asan tsan fuzz install clean"
 # worker/sql/NAME.sql becomes the string sql_NAME.
 $(B)/%.o: %.sql
 	@mkdir -p $(@D)

@@ -65,7 +65,7 @@ class Registry:
         return 200, {"id": number}
 
     def preload(self, folder):
-        """memory_event.avsc goes under memory.events-value, memory_event_key.avsc under memory.events-key."""
+        """memory_event.avsc goes under memory.events-value, memory_key.avsc under memory.events-key."""
         for name in sorted(os.listdir(folder)):
             if name.endswith(".avsc"):
                 with open(os.path.join(folder, name), encoding="utf-8") as f:
@@ -88,9 +88,9 @@ def error(code, message):
 
 def subject_of(name):
     base = name[: -len(".avsc")]
-    part = "key" if base.endswith("_key") else "value"
-    base = base[: -len("_key")] if part == "key" else base
-    return base.replace("_event", ".events") + "-" + part
+    if base.endswith("_key"):
+        return base[: -len("_key")] + ".events-key"
+    return base[: -len("_event")] + ".events-value" if base.endswith("_event") else base + "-value"
 
 
 class Handler(BaseHTTPRequestHandler):

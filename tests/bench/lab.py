@@ -211,8 +211,9 @@ class Lab:
         return self.stack.session
 
     def produce(self, topic, count, *options):
-        check(self.worker_program, "produce", "-c", self.ini, "--set", f"stream.memory.topic={topic}", "--count", str(count),
-              *options, "memory")
+        """New keys alone. Without --start-time the events carry the time at which they are sent."""
+        check(self.worker_program, "produce", "memory", "-c", self.ini, "--topic", topic, "--count", str(count),
+              "--update-share", "0", *options)
 
     def ceiling(self, events, batch=5000, connections=1, dsn=None, **options):
         command = [os.path.join(self.tools, "ceiling"), "-c", self.ini, "--events", str(events), "--batch", str(batch),

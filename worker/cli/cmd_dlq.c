@@ -401,10 +401,11 @@ static int purge_rows(struct cli *cli, struct pg *pg, struct dlq_where *w)
 	pg_rows_free(count);
 	if (n > 0 && !confirmed(cli, n))
 		return EXIT_USAGE;
-	struct pg_rows *rows = dlq_query(pg, "DELETE FROM memingest.dead_letters", w, "", &err);
+	struct pg_rows *rows = dlq_query(pg, "WITH gone AS (DELETE FROM memingest.dead_letters", w,
+					 " RETURNING 1) SELECT count(*) FROM gone", &err);
 	if (rows == NULL)
 		return dlq_fail(&err);
-	printf(cli->json ? "{\"purged\": %lld}\n" : "purged %lld dead letters\n", (long long)pg_rows_affected(rows));
+	printf(cli->json ? "{\"purged\": %lld}\n" : "purged %lld dead letters\n", (long long)pg_int(rows, 0, 0));
 	pg_rows_free(rows);
 	return EXIT_OK;
 }

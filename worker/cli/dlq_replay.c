@@ -24,7 +24,8 @@
 #include "cli/dlq.h"
 #include "io/producer.h"
 
-enum { REPLAY_PAGE = 100, KAFKA_TIMEOUT_MS = 30000 };
+/* The timeout is longer than librdkafka takes to give up on a topic that there is not (30 s). */
+enum { REPLAY_PAGE = 100, KAFKA_TIMEOUT_MS = 60000 };
 
 static struct slice bytes_of(const char *hex)
 {

@@ -33,6 +33,9 @@
 #define EPOCH_SECONDS INT64_C(946684800) /* 2000-01-01, from which PostgreSQL counts, since 1970-01-01 */
 #define EPOCH_DAYS 10957
 
+/* Out of line: what the common column, a short text, does not need should not cost it a frame. */
+#define ASIDE __attribute__((noinline))
+
 enum { HARD_DEPTH = 512 }; /* whatever the config says: levels are C stack */
 
 /* Where the value of one of the writer's fields stands, and how to read it: past its union's index, if it is in one. */
@@ -104,7 +107,7 @@ static bool vector_block(const struct emit *e, struct pgbin_vector *v, const str
 	return true;
 }
 
-static bool emit_vector(const struct emit *e, const struct step *s, const struct target *t)
+static ASIDE bool emit_vector(const struct emit *e, const struct step *s, const struct target *t)
 {
 	struct pgbin_vector v = pgbin_vector_begin(e->out, t->kind == PG_HALFVEC ? VECTOR_HALF : VECTOR_FLOAT4, t->dim);
 	struct walk_blocks blocks = {0};
@@ -142,7 +145,9 @@ static bool emit_floats(const struct emit *e, const struct target *t, struct sli
 		return false;
 	if (!floats_finite(le.data, le.len / 4))
 		return refuse_nonfinite(e);
+	struct pgbin_array a = pgbin_array_begin(e->out, OID_FLOAT4);
 	pgbin_array_floats(e->out, le.data, le.len / 4);
+	pgbin_array_end(e->out, a, (uint32_t)(le.len / 4), false);
 	return true;
 }
 
@@ -202,8 +207,8 @@ static bool emit_elements(const struct emit *e, const struct step *s, const stru
 	return true;
 }
 
-static bool emit_array(const struct emit *e, const struct step *s, const struct target *t, const struct target *element,
-		       enum pgbin_oid oid)
+static ASIDE bool emit_array(const struct emit *e, const struct step *s, const struct target *t,
+			     const struct target *element, enum pgbin_oid oid)
 {
 	uint64_t total = 0;
 	struct slice le;
@@ -266,7 +271,7 @@ static bool emit_bytea(const struct emit *e, const struct step *s)
 	return true;
 }
 
-static bool emit_json(const struct emit *e, const struct step *s, const struct target *t)
+static ASIDE bool emit_json(const struct emit *e, const struct step *s, const struct target *t)
 {
 	struct slice v;
 	if (t->json_text) {
@@ -286,7 +291,7 @@ static bool emit_json(const struct emit *e, const struct step *s, const struct t
 	return true;
 }
 
-static bool emit_uuid(const struct emit *e, const struct step *s)
+static ASIDE bool emit_uuid(const struct emit *e, const struct step *s)
 {
 	struct slice v;
 	if (!walk_blob(e->c, s, &v))
@@ -330,7 +335,7 @@ static bool emit_integer(const struct emit *e, const struct step *s, enum pg_kin
 	return true;
 }
 
-static bool emit_real(const struct emit *e, const struct step *s, enum pg_kind kind)
+static ASIDE bool emit_real(const struct emit *e, const struct step *s, enum pg_kind kind)
 {
 	double d;
 	if (!walk_real(e->c, s, &d))
@@ -341,7 +346,7 @@ static bool emit_real(const struct emit *e, const struct step *s, enum pg_kind k
 	return true;
 }
 
-static bool emit_numeric(const struct emit *e, const struct step *s)
+static ASIDE bool emit_numeric(const struct emit *e, const struct step *s)
 {
 	struct slice v;
 	int64_t n;
@@ -355,7 +360,7 @@ static bool emit_numeric(const struct emit *e, const struct step *s)
 	return walk_blob(e->c, s, &v) && pgbin_numeric(e->out, v, s->reader->precision, s->reader->scale, e->c->why);
 }
 
-static bool emit_time(const struct emit *e, const struct step *s, enum pg_kind kind)
+static ASIDE bool emit_time(const struct emit *e, const struct step *s, enum pg_kind kind)
 {
 	int64_t v;
 	if (!walk_number(e->c, s, &v))
@@ -376,7 +381,7 @@ static bool emit_bool(const struct emit *e)
 	return true;
 }
 
-static bool emit_interval(const struct emit *e, const struct step *s)
+static ASIDE bool emit_interval(const struct emit *e, const struct step *s)
 {
 	struct slice v;
 	return walk_blob(e->c, s, &v) && pgbin_interval(e->out, v.data, e->c->why);

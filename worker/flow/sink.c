@@ -16,9 +16,8 @@
  *
  *   swap finds another state   the row is read. It says what this very batch wrote (after a COMMIT whose answer was lost): committed.
  *                              Else the span is fenced: rolled back, the span is dropped, the rest is tried again.
- *   a row is poison            the transaction is rolled back and find_poison() runs it again in pieces: savepoints
- *                              and bisection, or the line that COPY named. The culprits become dead letters (their message is read
- *                              again from Kafka), the rest is tried again.
+ *   a row is poison            the transaction is rolled back and poison.c finds the culprits; they become dead
+ *                              letters, the rest is tried again.
  *   anything else              rolled back if the connection lives; the lane decides by SQLSTATE.
  *
  * Counters per span: "written" from the merge's row counts. Where every row was written the counts are known without asking; else one
@@ -37,27 +36,13 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/stats.h"
-#include "core/guard.h"
-#include "core/stream.h"
-#include "io/source.h"
+#include "flow/sink_parts.h"
 
 /* One CopyData message: large enough that a send() moves much, small enough to stay in the cache. */
 #define CHUNK_BYTES (size_t)(256 * 1024)
 
 static const uint8_t copy_header[19] = "PGCOPY\n\377\r\n\0";
 static const uint8_t copy_trailer[2] = {0xff, 0xff};
-
-struct sink {
-	const struct config *config;
-	struct stream *const *streams;
-	size_t nstreams;
-	struct pg *pg;
-	bool *staged; /* per stream: this connection has its staging table */
-	struct fold_rules *rules;
-	struct guard *guards; /* per stream: what PostgreSQL refused */
-	struct buf chunk, sql;
-	char owner[128];
-};
 
 struct sink *sink_new(const struct config *config, struct stream *const *streams, size_t nstreams)
 {
@@ -325,7 +310,7 @@ static bool run_round(struct sink *s, struct batch *b, const struct batch_row *r
 }
 
 /* A round of its own: empties the staging table first. */
-static bool apply_rows(struct sink *s, struct batch *b, const struct batch_row *rows, size_t n, struct err *err)
+bool sink_apply(struct sink *s, struct batch *b, const struct batch_row *rows, size_t n, struct err *err)
 {
 	sql_reset(s);
 	buf_printf(&s->sql, "%s; %s", b->stream->sql->clear_stage, b->stream->sql->copy_stage);
@@ -451,7 +436,7 @@ static bool commit(struct sink *s, struct batch *b, struct span *const *spans, s
 
 /* --- the transaction --- */
 
-static void roll_back(struct sink *s)
+void sink_roll_back(struct sink *s)
 {
 	struct err ignored;
 	if (pg_ok(s->pg) && !pg_exec(s->pg, "ROLLBACK", NULL, 0, &ignored))
@@ -501,148 +486,9 @@ static bool apply_rounds(struct sink *s, struct batch *b, struct err *err)
 	if (!run_round(s, b, b->arranged, b->rounds[1], err))
 		return false;
 	for (size_t r = 1; r < b->nrounds; r++)
-		if (!apply_rows(s, b, b->arranged + b->rounds[r], b->rounds[r + 1] - b->rounds[r], err))
+		if (!sink_apply(s, b, b->arranged + b->rounds[r], b->rounds[r + 1] - b->rounds[r], err))
 			return false;
 	return true;
-}
-
-/* --- poison --- */
-
-struct culprit {
-	uint32_t event;
-	struct err err;
-};
-
-struct hunt {
-	struct sink *s;
-	struct batch *b;
-	struct culprit *found;
-	size_t nfound, limit;
-};
-
-/* 23505 is a race with CREATE INDEX CONCURRENTLY, or a second unique index that this row really violates: time tells. */
-static bool is_poison(const struct sink *s, const struct batch *b, const struct err *err)
-{
-	if (!pg_ok(s->pg))
-		return false;
-	return err->class == ERR_POISON || (b->unique_failures >= 3 && strcmp(err->code, "23505") == 0);
-}
-
-static bool add_culprit(struct hunt *h, const struct batch_row *row, const struct err *why)
-{
-	if (h->nfound == h->limit)
-		return false;
-	h->found[h->nfound++] = (struct culprit){.event = row->event, .err = *why};
-	return true;
-}
-
-/*
- * Applies rows on top of what the transaction holds. Those that can not be stored are added to the culprits; the others stay
- * applied, so that what depends on them is judged rightly. False: another failure, or too many culprits.
- */
-static bool hunt_rows(struct hunt *h, const struct batch_row *rows, size_t n, struct err *err)
-{
-	struct sink *s = h->s;
-	if (n == 0)
-		return true;
-	if (!pg_exec(s->pg, "SAVEPOINT hunt", NULL, 0, err))
-		return false;
-	if (apply_rows(s, h->b, rows, n, err))
-		return pg_exec(s->pg, "RELEASE hunt", NULL, 0, err);
-	if (!is_poison(s, h->b, err))
-		return false;
-	struct err why = *err;
-	size_t line = (size_t)pg_last_copy_line(s->pg);
-	if (!pg_exec(s->pg, "ROLLBACK TO hunt", NULL, 0, err))
-		return false;
-	bool named = line >= 1 && line <= n;
-	if (n == 1 || named) {
-		size_t bad = n == 1 ? 0 : line - 1;
-		return (add_culprit(h, &rows[bad], &why) ||
-			err_set(err, ERR_CONFIG, "too many rows are refused: %s", why.text)) &&
-		       hunt_rows(h, rows, bad, err) && hunt_rows(h, rows + bad + 1, n - bad - 1, err);
-	}
-	return hunt_rows(h, rows, n / 2, err) && hunt_rows(h, rows + n / 2, n - n / 2, err);
-}
-
-static bool hunt_rounds(struct hunt *h, struct err *err)
-{
-	struct batch *b = h->b;
-	/* Deferred constraints would speak up at COMMIT only, too late to find the row. */
-	if (!pg_exec(h->s->pg, "BEGIN; SET CONSTRAINTS ALL IMMEDIATE", NULL, 0, err))
-		return false;
-	for (size_t r = 0; r < b->nrounds; r++)
-		if (!hunt_rows(h, b->arranged + b->rounds[r], b->rounds[r + 1] - b->rounds[r], err))
-			return false;
-	return true;
-}
-
-static enum dead_reason reason_of(const char *sqlstate)
-{
-	static const struct {
-		const char *prefix;
-		enum dead_reason reason;
-	} reasons[] = {
-		{"22003", REASON_OUT_OF_RANGE}, {"22008", REASON_OUT_OF_RANGE}, {"22021", REASON_INVALID_TEXT},
-		{"22P05", REASON_INVALID_JSON}, {"22P02", REASON_INVALID_JSON}, {"23", REASON_CONSTRAINT},
-		{"54", REASON_TOO_LARGE},
-	};
-	for (size_t i = 0; i < ARRAY_LEN(reasons); i++)
-		if (strncmp(sqlstate, reasons[i].prefix, strlen(reasons[i].prefix)) == 0)
-			return reasons[i].reason;
-	return REASON_DATABASE;
-}
-
-/* The message behind a culprit is read again from Kafka: rows do not keep the original bytes. */
-static bool bury(struct sink *s, struct batch *b, const struct culprit *c, struct err *err)
-{
-	const struct event *e = &b->events[c->event];
-	const struct span *span = &b->spans[e->span];
-	struct source_copy copy = {0};
-	struct dead_letter letter = {.span = e->span,
-				     .offset = e->offset,
-				     .timestamp_ms = -1,
-				     .reason = reason_of(c->err.code),
-				     .detail = c->err.text};
-	struct err refetch = {0};
-	char gone[sizeof(refetch.text) + sizeof(c->err.text) + 64];
-	if (source_refetch(s->config, span->topic, span->partition, e->offset, 10000, &copy, &refetch)) {
-		letter.timestamp_ms = copy.timestamp_ms;
-		letter.has_key = copy.key != NULL;
-		letter.key = (struct slice){copy.key, copy.key_len};
-		letter.has_value = copy.value != NULL;
-		letter.value = (struct slice){copy.value, copy.value_len};
-		letter.headers = copy.headers;
-	} else if (refetch.class == ERR_POISON) {
-		snprintf(gone, sizeof(gone), "%s; the message is not in Kafka any more: %s", c->err.text, refetch.text);
-		letter.detail = gone;
-	} else {
-		*err = refetch;
-		return err_wrap(err, "reading %s [%d] offset %" PRId64 " again for its dead letter", span->topic,
-				span->partition, e->offset);
-	}
-	log_warn("event refused by PostgreSQL", F_STR("stream", b->stream->config->name), F_STR("topic", span->topic),
-		 F_INT("partition", span->partition), F_INT("offset", e->offset), F_STR("error", c->err.text));
-	batch_kill(b, c->event, &letter);
-	source_copy_free(&copy);
-	return true;
-}
-
-/* Finds the rows that PostgreSQL refuses and makes them dead letters. The transaction has been rolled back. */
-static enum sink_result find_poison(struct sink *s, struct batch *b, struct err *err)
-{
-	struct hunt h = {.s = s, .b = b, .limit = (size_t)(s->config->dlq_max_ratio * s->config->dlq_window) + 1};
-	struct err why = *err;
-	h.found = xcalloc(h.limit, sizeof(*h.found));
-	bool ok = hunt_rounds(&h, err);
-	roll_back(s);
-	if (ok && h.nfound == 0)
-		ok = err_set(err, ERR_RETRY, "refused as a whole, but each row alone passes: %s", why.text);
-	ok = ok && guard_admit(&s->guards[b->stream->index], s->config, b->stream->config->name, h.nfound, err);
-	for (size_t i = 0; ok && i < h.nfound; i++)
-		ok = bury(s, b, &h.found[i], err);
-	free(h.found);
-	return ok ? SINK_AGAIN : SINK_FAILED;
 }
 
 /* --- the whole --- */
@@ -651,9 +497,9 @@ static enum sink_result failed(struct sink *s, struct batch *b, struct err *err)
 {
 	if (strcmp(err->code, "23505") == 0)
 		b->unique_failures++;
-	bool poison = is_poison(s, b, err);
-	roll_back(s);
-	return poison ? find_poison(s, b, err) : SINK_FAILED;
+	bool poison = poison_suspected(s, b, err);
+	sink_roll_back(s);
+	return poison ? poison_hunt(s, b, err) : SINK_FAILED;
 }
 
 enum sink_result sink_write(struct sink *s, struct batch *b, struct err *err)
@@ -673,7 +519,7 @@ enum sink_result sink_write(struct sink *s, struct batch *b, struct err *err)
 	case BEGUN:
 		break;
 	case BEGUN_FENCED:
-		roll_back(s);
+		sink_roll_back(s);
 		return decide_spans(s, b, err) ? SINK_AGAIN : SINK_FAILED;
 	case BEGUN_FAILED:
 		return failed(s, b, err);
@@ -683,74 +529,4 @@ enum sink_result sink_write(struct sink *s, struct batch *b, struct err *err)
 	guard_count(&s->guards[b->stream->index], s->config, b->nevents);
 	stats_observe(METRIC_TRANSACTION_SECONDS, b->stream->index, clock_mono_us() - start);
 	return SINK_DONE;
-}
-
-/* --- claims --- */
-
-/*
- * A pipeline's first start on a topic obeys "start" for the partitions that exist then; later ones begin at the earliest offset,
- * or their first events would be lost. The row with partition -1 remembers how many there were; it is needed only where the two
- * differ.
- */
-static bool mark_first_start(struct sink *s, const struct sink_claim *c, struct err *err)
-{
-	char partitions[12];
-	snprintf(partitions, sizeof(partitions), "%d", c->partitions);
-	const char *params[] = {s->config->group_id, c->topic, partitions, s->owner};
-	struct pg_rows *rows =
-		pg_query(s->pg,
-			 "INSERT INTO memingest.offsets (pipeline, topic, partition, next_offset, owner_epoch, owner)"
-			 " SELECT $1, $2, -1, $3::bigint, 0, $4 WHERE NOT EXISTS"
-			 " (SELECT FROM memingest.offsets WHERE pipeline = $1 AND topic = $2) ON CONFLICT DO NOTHING",
-			 params, 4, err);
-	pg_rows_free(rows);
-	return rows != NULL;
-}
-
-bool sink_claim(struct sink *s, struct sink_claim *c, struct err *err)
-{
-	char partition[12], low[24], start[24];
-	snprintf(partition, sizeof(partition), "%d", c->partition);
-	snprintf(low, sizeof(low), "%" PRId64, c->low);
-	snprintf(start, sizeof(start), "%" PRId64, c->start);
-	if (c->start != c->low && !mark_first_start(s, c, err))
-		return err_wrap(err, "claim of %s [%d]", c->topic, c->partition);
-	const char *params[] = {
-		s->config->group_id, c->topic, partition, low, start, s->owner, c->topic_id[0] ? c->topic_id : NULL};
-	struct pg_rows *rows = pg_query(
-		s->pg,
-		"INSERT INTO memingest.offsets AS o"
-		" (pipeline, topic, partition, topic_id, next_offset, owner_epoch, owner)"
-		" VALUES ($1, $2, $3::int, $7::uuid, CASE WHEN EXISTS (SELECT FROM memingest.offsets WHERE pipeline = "
-		"$1"
-		"  AND topic = $2 AND partition = -1 AND next_offset > $3::int) THEN $5::bigint ELSE $4::bigint END, "
-		"1, $6)"
-		" ON CONFLICT (pipeline, topic, partition) DO UPDATE SET owner_epoch = o.owner_epoch + 1,"
-		"  owner = excluded.owner, topic_id = coalesce(o.topic_id, excluded.topic_id), updated_at = now()"
-		" RETURNING next_offset, owner_epoch, topic_id",
-		params, 7, err);
-	if (!rows)
-		return err_wrap(err, "claim of %s [%d]", c->topic, c->partition);
-	c->next_offset = pg_int(rows, 0, 0);
-	c->owner_epoch = pg_int(rows, 0, 1);
-	snprintf(c->known_topic_id, sizeof(c->known_topic_id), "%s", pg_value(rows, 0, 2) ? pg_value(rows, 0, 2) : "");
-	pg_rows_free(rows);
-	return true;
-}
-
-bool sink_prune(struct sink *s, struct err *err)
-{
-	char seconds[24];
-	if (s->config->batch_retention_us == 0)
-		return true;
-	snprintf(seconds, sizeof(seconds), "%" PRId64, s->config->batch_retention_us / US_PER_S);
-	const char *params[] = {s->config->group_id, seconds};
-	struct pg_rows *rows =
-		pg_query(s->pg,
-			 "DELETE FROM memingest.batches WHERE ctid = ANY (ARRAY (SELECT ctid FROM memingest.batches"
-			 " WHERE pipeline = $1 AND committed_at < now() - make_interval(secs => $2::float8)"
-			 " LIMIT 10000))",
-			 params, 2, err);
-	pg_rows_free(rows);
-	return rows != NULL || err_wrap(err, "pruning memingest.batches");
 }

@@ -1,0 +1,416 @@
+/*
+ * test_operate.c - the commands that an operator runs: migrate, check and offsets, on a real broker and database.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "bed.h"
+#include "broker.h"
+#include "system.h"
+
+/* Runs a command line of up to eight words and compares its exit status. Returns what it printed (the caller frees it). */
+static char *command(struct bed *bed, int status, const char *line)
+{
+	char words[256], *rest = NULL;
+	const char *argv[9] = {NULL};
+	size_t n = 0;
+	struct buf out = {0};
+	snprintf(words, sizeof(words), "%s", line);
+	for (char *word = strtok_r(words, " ", &rest); word && n < 8; word = strtok_r(NULL, " ", &rest))
+		argv[n++] = word;
+	int found = bed_command(bed, argv[0], argv + 1, &out);
+	char *text = xstrdup(buf_cstr(&out));
+	buf_free(&out);
+	ck_assert_msg(found == status, "%s: exit %d, expected %d: %s", line, found, status, text);
+	return text;
+}
+
+static void assert_has(char *text, const char *part)
+{
+	ck_assert_msg(strstr(text, part) != NULL, "expected \"%s\" in: %s", part, text);
+}
+
+/* The same, and frees the text. */
+static void expect(struct bed *bed, int status, const char *line, const char *part)
+{
+	char *text = command(bed, status, line);
+	assert_has(text, part);
+	free(text);
+}
+
+/* A copy of the shipped schema of memory events with one thing changed, for the stream "memory". */
+static void change_schema(struct bed *bed, void (*change)(json_t *fields))
+{
+	struct bed_stream *s = &bed->streams[0];
+	json_t *schema = json_load_file("schemas/memory_event.avsc", 0, NULL);
+	change(json_object_get(schema, "fields"));
+	snprintf(s->schema_path, sizeof(s->schema_path), "%s/changed.avsc", bed->dir);
+	ck_assert_int_eq(json_dump_file(schema, s->schema_path, 0), 0);
+	json_decref(schema);
+}
+
+static void add_field(json_t *fields)
+{
+	json_array_append_new(fields,
+			      json_pack("{s:s, s:[s,s], s:n}", "name", "mood", "type", "null", "string", "default"));
+}
+
+static void add_field_and_change_type(json_t *fields)
+{
+	size_t i;
+	json_t *field;
+	add_field(fields);
+	json_array_append_new(fields,
+			      json_pack("{s:s, s:[s,s], s:n}", "name", "late", "type", "null", "string", "default"));
+	json_array_foreach(fields, i, field)
+	{
+		if (strcmp(json_string_value(json_object_get(field, "name")), "role") == 0)
+			json_object_set_new(field, "type", json_pack("[s,s]", "null", "long"));
+	}
+}
+
+/* --- migrate --- */
+
+/* A dry run changes nothing; the first run creates all, the second finds nothing to do; a new nullable field adds a column. */
+START_TEST(migrate_twice)
+{
+	struct bed *bed = bed_new("migrate");
+	bed_stream(bed, "memory", 1);
+	expect(bed, 0, "migrate --dry-run", "CREATE TABLE IF NOT EXISTS \"memory_entries\"");
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM pg_tables WHERE schemaname IN ('public', 'memingest')"), 0);
+	expect(bed, 0, "migrate", "created table memory_entries");
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM pg_tables WHERE schemaname = 'memingest'"), 4);
+	expect(bed, 0, "migrate", "nothing to do");
+	change_schema(bed, add_field);
+	expect(bed, 0, "migrate", "added column memory_entries.mood");
+	expect(bed, 0, "migrate", "nothing to do");
+	bed_free(bed);
+}
+END_TEST
+
+/* What cannot be made up for by adding is reported, all of it, and then nothing at all is changed. */
+START_TEST(migrate_refuses)
+{
+	struct bed *bed = bed_new("refuses");
+	bed_stream(bed, "memory", 1);
+	expect(bed, 0, "migrate", "created");
+	change_schema(bed, add_field_and_change_type);
+	bed_sql(bed, "ALTER TABLE memory_entries DROP CONSTRAINT memory_entries_pkey, ADD mine int NOT NULL; DROP "
+		     "TABLE memingest.gaps");
+	char *text = command(bed, 78, "migrate");
+	assert_has(text, "column role is text, the schema wants bigint");
+	assert_has(text, "no primary key or unique index on exactly (namespace, key)");
+	assert_has(text, "no field fills mine");
+	free(text);
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM pg_attribute WHERE attrelid = 'memory_entries'::regclass"
+				      " AND attname IN ('mood', 'late')"),
+			 0);
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM pg_tables WHERE schemaname = 'memingest'"), 3);
+	bed_free(bed);
+}
+END_TEST
+
+/* Four at once: all end well, and the table is there once. */
+START_TEST(migrate_at_once)
+{
+	struct bed *bed = bed_new("atonce");
+	int pids[4];
+	bed_stream(bed, "memory", 1);
+	bed_write_config(bed);
+	const char *argv[] = {stack.program, "migrate", "-c", bed->config, NULL};
+	char log[200];
+	snprintf(log, sizeof(log), "%s/migrate.log", bed->dir);
+	for (size_t i = 0; i < ARRAY_LEN(pids); i++)
+		pids[i] = spawn(argv, NULL, log);
+	for (size_t i = 0; i < ARRAY_LEN(pids); i++)
+		ck_assert_int_eq(wait_exit(pids[i]), 0);
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM pg_tables WHERE tablename = 'memory_entries'"), 1);
+	bed_free(bed);
+}
+END_TEST
+
+/* --- check --- */
+
+/* The rights that --grants prints are enough for check, and one less is a finding; a role without any gets them all named. */
+START_TEST(least_rights)
+{
+	struct bed *bed = bed_new("rights");
+	char line[200];
+	bed_stream(bed, "memory", 1);
+	expect(bed, 0, "migrate", "created");
+	bed_sql(bed,
+		"DROP ROLE IF EXISTS %s; CREATE ROLE %s LOGIN; REVOKE ALL ON DATABASE %s FROM PUBLIC;"
+		"GRANT CONNECT ON DATABASE %s TO %s",
+		bed->name, bed->name, bed->name, bed->name, bed->name);
+	snprintf(line, sizeof(line), "check --online --set postgres.dsn=postgresql://%s@127.0.0.1:%u/%s", bed->name,
+		 stack.pg_port, bed->name);
+	char *text = command(bed, 78, line);
+	assert_has(text, "may not create temporary tables");
+	assert_has(text, "lacks USAGE on schema memingest");
+	free(text);
+	char grants[80];
+	snprintf(grants, sizeof(grants), "migrate --grants %s", bed->name);
+	text = command(bed, 0, grants);
+	bed_sql(bed, "%s", text);
+	free(text);
+	expect(bed, 0, line, "table memory_entries fits the schema");
+	bed_sql(bed, "REVOKE DELETE ON memory_entries FROM %s; REVOKE UPDATE, INSERT ON memingest.offsets FROM %s",
+		bed->name, bed->name);
+	text = command(bed, 78, line);
+	assert_has(text, "the role lacks DELETE");
+	assert_has(text, "table memingest.offsets: the role lacks INSERT, UPDATE");
+	free(text);
+	bed_sql(bed, "DROP OWNED BY %s; DROP ROLE %s", bed->name, bed->name);
+	bed_free(bed);
+}
+END_TEST
+
+/* One report names what is wrong in Kafka, in the registry and in the database; servers that are away alone are exit 69. */
+START_TEST(check_all_at_once)
+{
+	struct bed *bed = bed_new("check");
+	bed_stream(bed, "memory", 1);
+	expect(bed, 0, "migrate", "created");
+	expect(bed, 0, "check --online", "fits the schema");
+	broker_delete_topic(bed->streams[0].topic);
+	bed_sql(bed, "ALTER TABLE memory_entries ALTER embedding TYPE vector(3), DROP doc_id");
+	char *text = command(bed, 78, "check --online --set registry.url=http://127.0.0.1:1");
+	assert_has(text, "does not exist: create it");
+	assert_has(text, "error  registry");
+	assert_has(text, "column embedding is vector(3), the schema wants vector(384)");
+	assert_has(text, "column doc_id text is missing");
+	free(text);
+	expect(bed, 0, "check", "table memory_entries");
+	text = command(bed, 69,
+		       "check --online --json --set kafka.bootstrap.servers=127.0.0.1:1 --set "
+		       "postgres.dsn=postgresql://x@127.0.0.1:1/x");
+	json_t *report = json_loads(strchr(text, '{'), JSON_DISABLE_EOF_CHECK, NULL);
+	ck_assert_ptr_nonnull(report);
+	ck_assert(json_is_false(json_object_get(report, "ok")));
+	ck_assert_int_eq(json_integer_value(json_object_get(report, "errors")), 2);
+	json_decref(report);
+	free(text);
+	bed_free(bed);
+}
+END_TEST
+
+/* --- offsets --- */
+
+/*
+ * A partition as a worker would leave it: batches [0, 40) [40, 100), dead letters at 10, 50 and (replayed) 60, a gap [100, 120),
+ * next_offset 120; its log has 150 messages.
+ */
+static void books(struct bed *bed)
+{
+	const char *topic = bed->streams[0].topic;
+	for (int i = 0; i < 150; i++)
+		bed_raw(bed, "memory", 0, (struct slice){(const uint8_t *)"k", 1},
+			(struct slice){(const uint8_t *)"v", 1});
+	bed_flush(bed);
+	bed_sql(bed,
+		"INSERT INTO memingest.offsets (pipeline, topic, partition, next_offset, owner_epoch, leader_epoch, "
+		"owner)"
+		" VALUES ('%s', '%s', 0, 120, 7, 3, 'a worker');"
+		"INSERT INTO memingest.batches (pipeline, topic, partition, from_offset, to_offset, rows, merged, "
+		"superseded,"
+		" dead, owner_epoch) VALUES ('%s', '%s', 0, 0, 40, 40, 39, 0, 1, 7), ('%s', '%s', 0, 40, 100, 60, 58, "
+		"0, 2, 7);"
+		"INSERT INTO memingest.dead_letters (pipeline, topic, partition, \"offset\", stream, reason, "
+		"replayed_at)"
+		" VALUES ('%s', '%s', 0, 10, 'memory', 'frame', NULL), ('%s', '%s', 0, 50, 'memory', 'frame', NULL),"
+		" ('%s', '%s', 0, 60, 'memory', 'frame', now());"
+		"INSERT INTO memingest.gaps (pipeline, topic, partition, from_offset, to_offset, reason, declared_by)"
+		" VALUES ('%s', '%s', 0, 100, 120, 'x', 'y')",
+		bed->name, topic, bed->name, topic, bed->name, topic, bed->name, topic, bed->name, topic, bed->name,
+		topic, bed->name, topic);
+}
+
+static struct bed *bed_with_books(const char *name)
+{
+	struct bed *bed = bed_new(name);
+	bed_stream(bed, "memory", 1);
+	expect(bed, 0, "migrate", "created");
+	books(bed);
+	return bed;
+}
+
+/* "offsets VERB TOPIC REST" */
+static void offsets(struct bed *bed, int status, const char *verb, const char *rest, const char *part)
+{
+	char line[256];
+	snprintf(line, sizeof(line), "offsets %s %s %s", verb, bed->streams[0].topic, rest);
+	expect(bed, status, line, part);
+}
+
+#define AT(bed, expected, what) ck_assert_int_eq(bed_int(bed, "SELECT " what), expected)
+
+/* Going back into the middle of a batch: that one is cut, later ones go, as do dead letters (but a replayed one) and gaps. */
+START_TEST(rewind_into_a_batch)
+{
+	struct bed *bed = bed_with_books("rewind");
+	offsets(bed, 0, "rewind", "0 --to 30 --dry-run", "next_offset 120 -> 30");
+	AT(bed, 120, "next_offset FROM memingest.offsets");
+	offsets(bed, 0, "rewind", "0 --to 30 --yes", "owner_epoch 7 -> 8");
+	AT(bed, 30, "next_offset FROM memingest.offsets");
+	AT(bed, 8, "owner_epoch FROM memingest.offsets");
+	AT(bed, 1, "(leader_epoch IS NULL AND owner LIKE '%%@%%')::int FROM memingest.offsets");
+	AT(bed, 1, "count(*) FROM memingest.batches");
+	AT(bed, 30, "max(to_offset) FROM memingest.batches");
+	AT(bed, 1, "count(*) FROM memingest.dead_letters WHERE \"offset\" = 10");
+	AT(bed, 2, "count(*) FROM memingest.dead_letters");
+	AT(bed, 0, "count(*) FROM memingest.gaps");
+	offsets(bed, 65, "rewind", "0 --to 31", "rewind only goes back");
+	offsets(bed, 0, "rewind", "all --to earliest", "next_offset 30 -> 0");
+	AT(bed, 0, "count(*) FROM memingest.batches");
+	offsets(bed, 0, "rewind", "0 --to earliest", "nothing to do");
+	bed_free(bed);
+}
+END_TEST
+
+/* By time, and what makes no sense: exit 64 for what cannot be read, 65 for what does not fit the log. */
+START_TEST(rewind_by_time)
+{
+	struct bed *bed = bed_with_books("time");
+	broker_delete_records(bed->streams[0].topic, 0, 20);
+	offsets(bed, 65, "rewind", "0 --to 19", "Kafka's log begins at 20");
+	offsets(bed, 65, "rewind", "0 --to 151", "ends at 150");
+	offsets(bed, 65, "rewind", "5 --to 19", "no row for that");
+	offsets(bed, 64, "rewind", "0 --to latest", "--to wants");
+	offsets(bed, 64, "rewind", "zero --to 5", "no partition");
+	offsets(bed, 64, "rewind", "0", "--to wants");
+	offsets(bed, 0, "rewind", "0 --to 2099-01-01T00:00:00Z", "nothing to do");
+	offsets(bed, 0, "rewind", "0 --to 2020-01-01T00:00:00Z", "next_offset 120 -> 20");
+	bed_free(bed);
+}
+END_TEST
+
+/* The lost range becomes a row with who and why, and next_offset moves behind it; batches and gaps together tile. */
+START_TEST(accept_gap)
+{
+	struct bed *bed = bed_with_books("gap");
+	offsets(bed, 65, "accept-gap", "0", "no gap");
+	broker_delete_records(bed->streams[0].topic, 0, 130);
+	expect(bed, 0, "offsets show", "retention passed it: accept-gap");
+	offsets(bed, 0, "accept-gap", "0", "next_offset 120 -> 130, 10 offsets given up");
+	AT(bed, 130, "next_offset FROM memingest.offsets");
+	AT(bed, 8, "owner_epoch FROM memingest.offsets");
+	AT(bed, 1,
+	   "count(*) FROM memingest.gaps WHERE from_offset = 120 AND to_offset = 130 AND declared_by LIKE '%%@%%'"
+	   " AND reason LIKE '%%retention%%'");
+	offsets(bed, 0, "accept-gap", "0 --to 140 --reason poison", "130 -> 140");
+	AT(bed, 1, "count(*) FROM memingest.gaps WHERE from_offset = 130 AND to_offset = 140 AND reason = 'poison'");
+	AT(bed, 140,
+	   "sum(n) FROM (SELECT to_offset - from_offset AS n FROM memingest.batches UNION ALL"
+	   " SELECT to_offset - from_offset FROM memingest.gaps) x");
+	offsets(bed, 65, "accept-gap", "0 --to 151", "ends at 150");
+	bed_free(bed);
+}
+END_TEST
+
+/*
+ * After the topic was deleted and created anew: consumption begins at its low watermark, the old log's end is on record, its batches
+ * are forgotten; a later rewind does not touch what belongs to the old log.
+ */
+START_TEST(adopt_topic)
+{
+	struct bed *bed = bed_with_books("adopt");
+	const char *topic = bed->streams[0].topic;
+	broker_delete_topic(topic);
+	BED_WAIT(bed, 10, broker_partitions(topic) == 0);
+	broker_create_topic(topic, 2, NULL, 0);
+	for (int i = 0; i < 9; i++)
+		bed_raw(bed, "memory", 0, (struct slice){(const uint8_t *)"k", 1},
+			(struct slice){(const uint8_t *)"v", 1});
+	bed_flush(bed);
+	broker_delete_records(topic, 0, 4);
+	expect(bed, 0, "offsets show", "beyond the log's end");
+	offsets(bed, 0, "adopt-topic", "", "next_offset 120 -> 4");
+	AT(bed, 4, "next_offset FROM memingest.offsets");
+	AT(bed, 8, "owner_epoch FROM memingest.offsets");
+	AT(bed, 0, "count(*) FROM memingest.batches");
+	AT(bed, 3, "count(*) FROM memingest.dead_letters");
+	AT(bed, 1, "count(*) FROM memingest.gaps WHERE from_offset = 120 AND to_offset = 120");
+	AT(bed, 1, "count(*) FROM memingest.gaps WHERE from_offset = 0 AND to_offset = 4");
+	bed_sql(bed,
+		"UPDATE memingest.offsets SET next_offset = 9; INSERT INTO memingest.batches VALUES"
+		" ('%s', '%s', 0, 4, 9, 5, 5, 0, 0, 8)",
+		bed->name, topic);
+	offsets(bed, 0, "rewind", "0 --to earliest", "next_offset 9 -> 4");
+	AT(bed, 3, "count(*) FROM memingest.dead_letters");
+	AT(bed, 3, "count(*) FROM memingest.gaps");
+	bed_free(bed);
+}
+END_TEST
+
+/* "show" tells lag and partitions without a row, as JSON too, and goes without Kafka. */
+START_TEST(show)
+{
+	struct bed *bed = bed_with_books("show");
+	broker_add_partitions(bed->streams[0].topic, 2);
+	char *text = command(bed, 0, "offsets show --json");
+	json_t *all = json_loads(strchr(text, '{'), JSON_DISABLE_EOF_CHECK, NULL),
+	       *list = json_object_get(all, "partitions");
+	ck_assert_uint_eq(json_array_size(list), 2);
+	ck_assert_int_eq(json_integer_value(json_object_get(json_array_get(list, 0), "lag")), 30);
+	ck_assert_int_eq(json_integer_value(json_object_get(json_array_get(list, 0), "next_offset")), 120);
+	ck_assert(json_is_null(json_object_get(json_array_get(list, 1), "next_offset")));
+	json_decref(all);
+	free(text);
+	expect(bed, 0, "offsets show --set kafka.bootstrap.servers=127.0.0.1:1", "a worker");
+	expect(bed, 64, "offsets shwo", "show");
+	bed_free(bed);
+}
+END_TEST
+
+static void send_memory(struct bed *bed, int i)
+{
+	json_t *event = json_pack("{s:s, s:I, s:s, s:o}", "op", "UPSERT", "event_time", (json_int_t)i, "namespace", "n",
+				  "key", json_sprintf("k%d", i));
+	bed_event(bed, "memory", 0, event);
+	json_decref(event);
+}
+
+/* A running worker drops what it had in flight, claims the partition anew and reads it again; the table stays what it was. */
+START_TEST(rewind_under_a_worker)
+{
+	struct bed *bed = bed_new("fenced");
+	bed_stream(bed, "memory", 1);
+	expect(bed, 0, "migrate", "created");
+	for (int i = 0; i < 500; i++)
+		send_memory(bed, i);
+	struct worker *w = worker_start(bed, NULL);
+	bed_drain(bed, 30);
+	int64_t epoch = bed_int(bed, "SELECT owner_epoch FROM memingest.offsets WHERE partition = 0");
+	offsets(bed, 0, "rewind", "all --to earliest --yes", "-> 0");
+	send_memory(bed, 500);
+	bed_drain(bed, 30);
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM memory_entries"), 501);
+	ck_assert_int_eq(bed_int(bed, "SELECT sum(rows) FROM memingest.batches"), 501);
+	ck_assert_int_gt(bed_int(bed, "SELECT owner_epoch FROM memingest.offsets WHERE partition = 0"), epoch + 1);
+	worker_stop(w);
+	bed_free(bed);
+}
+END_TEST
+
+static Suite *operate_suite(void)
+{
+	Suite *s = suite_create("operate");
+	TCase *c = tcase_create("operate");
+	tcase_set_timeout(c, 120);
+	tcase_add_test(c, migrate_twice);
+	tcase_add_test(c, migrate_refuses);
+	tcase_add_test(c, migrate_at_once);
+	tcase_add_test(c, least_rights);
+	tcase_add_test(c, check_all_at_once);
+	tcase_add_test(c, rewind_into_a_batch);
+	tcase_add_test(c, rewind_by_time);
+	tcase_add_test(c, accept_gap);
+	tcase_add_test(c, adopt_topic);
+	tcase_add_test(c, show);
+	tcase_add_test(c, rewind_under_a_worker);
+	suite_add_tcase(s, c);
+	return s;
+}
+SYSTEM_SUITE("operate", operate_suite)
