@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""A stand-in for a Confluent schema registry, for tests and the demo. In memory, standard library only.
+"""A stand-in for a Confluent schema registry, for tests and the demo. Standard library only; in memory, but for
+--state.
 
 Answers
   GET  /schemas/ids/N                    {"schema": "..."} (and references), or 404 with error_code 40403
@@ -24,6 +25,7 @@ import argparse
 import base64
 import json
 import os
+import ssl
 import sys
 import threading
 import time
@@ -36,6 +38,7 @@ class Registry:
 
     def __init__(self, args):
         self.lock = threading.Lock()
+        self.state = args.state
         self.by_id = {}  # id -> {"schema": .., "references": [..]}
         self.ids = {}  # canonical text -> id
         self.subjects = {}  # name -> [id, ...], version = index + 1
@@ -62,7 +65,22 @@ class Registry:
             versions = self.subjects.setdefault(subject, [])
             if number not in versions:
                 versions.append(number)
+                self.save()
         return 200, {"id": number}
+
+    def save(self):
+        if self.state:
+            with open(self.state + ".new", "w", encoding="utf-8") as f:
+                json.dump({"by_id": self.by_id, "ids": self.ids, "subjects": self.subjects}, f)
+            os.rename(self.state + ".new", self.state)
+
+    def load(self):
+        if self.state and os.path.exists(self.state):
+            with open(self.state, encoding="utf-8") as f:
+                saved = json.load(f)
+            self.by_id = {int(number): entry for number, entry in saved["by_id"].items()}
+            self.ids = saved["ids"]
+            self.subjects = saved["subjects"]
 
     def preload(self, folder):
         """memory_event.avsc goes under memory.events-value, memory_key.avsc under memory.events-key."""
@@ -209,14 +227,18 @@ def main():
     parser.add_argument("--port", type=int, default=8081, help="0: any free one")
     parser.add_argument("--port-file", help="the port is written here once it is open")
     parser.add_argument("--preload", action="append", default=[], metavar="FOLDER", help="register every .avsc of it")
+    parser.add_argument("--state", metavar="FILE", help="keep what is registered there, over restarts")
     parser.add_argument("--user", help="NAME:PASSWORD for basic authentication")
     parser.add_argument("--token", help="for bearer authentication")
+    parser.add_argument("--tls", nargs=2, metavar=("CERT", "KEY"), help="speak https")
+    parser.add_argument("--client-ca", metavar="FILE", help="with --tls: demand client certificates of this CA")
     parser.add_argument("--delay", type=float, default=0, help="seconds before each answer")
     parser.add_argument("--fail-with", type=int, default=0, metavar="STATUS", help="answer everything with it")
     parser.add_argument("--stdin", action="store_true", help="end when standard input closes")
     args = parser.parse_args()
 
     Handler.registry = Registry(args)
+    Handler.registry.load()
     Handler.user = args.user
     Handler.token = args.token
     for folder in args.preload:
@@ -224,6 +246,13 @@ def main():
     ThreadingHTTPServer.daemon_threads = True
     server = ThreadingHTTPServer((args.host, args.port), Handler)
     port = server.server_address[1]
+    if args.tls:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*args.tls)
+        if args.client_ca:
+            context.load_verify_locations(args.client_ca)
+            context.verify_mode = ssl.CERT_REQUIRED
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     if args.port_file:
         with open(args.port_file + ".new", "w", encoding="ascii") as f:
             f.write("%d\n" % port)

@@ -1,9 +1,11 @@
 /*
- * test_merge.c - what the merge statements do on a real server, against a model of a few lines that applies one event at a time.
+ * test_merge.c - what the merge statements do on a real server, against a model of a few lines that applies one event
+ * at a time.
  *
- * Every sequence of three events of one key is played, each sequence on a key of its own: upserts with version null, 1, 2 or 3 and
- * payload null, 5 or 7, and deletes with version null, 1, 2 or 3. That makes 16 events, 4,096 keys, three batches; for each
- * on_conflict, with and without columns that accumulate. The payload goes into every column, so all merge rules are seen at once.
+ * Every sequence of three events of one key is played, each sequence on a key of its own: upserts with version null, 1,
+ * 2 or 3 and payload null, 5 or 7, and deletes with version null, 1, 2 or 3. That makes 16 events, 4,096 keys, three
+ * batches; for each on_conflict, with and without columns that accumulate. The payload goes into every column, so all
+ * merge rules are seen at once.
  */
 #include <inttypes.h>
 #include <pthread.h>
@@ -288,8 +290,8 @@ static void assert_table(struct play *p)
 }
 
 /*
- * Table and row counts equal the model after every sequence: for newer, update, skip; with accumulating columns and without (two forms of
- * the statement); as three transactions and as three rounds of one.
+ * Table and row counts equal the model after every sequence: for newer, update, skip; with accumulating columns and
+ * without (two forms of the statement); as three transactions and as three rounds of one.
  */
 START_TEST(every_sequence)
 {
@@ -338,8 +340,8 @@ static void put_typed(struct buf *out, int which)
 }
 
 /*
- * The same row again writes nothing, and a change in any one column writes it: also for types that have no equality operator (json,
- * point), for what a cast makes of the staged value (vector), and without a version column.
+ * The same row again writes nothing, and a change in any one column writes it: also for types that have no equality
+ * operator (json, point), for what a cast makes of the staged value (vector), and without a version column.
  */
 START_TEST(unchanged_rows)
 {
@@ -401,8 +403,8 @@ END_TEST
 /* --- order --- */
 
 /*
- * Rows are merged in the order of the staging table, which is that of the keys: the plan neither sorts nor hashes, and a new table holds
- * them in that order. (Lanes that lock rows in different orders would deadlock.)
+ * Rows are merged in the order of the staging table, which is that of the keys: the plan neither sorts nor hashes, and
+ * a new table holds them in that order. (Lanes that lock rows in different orders would deadlock.)
  */
 START_TEST(key_order)
 {
@@ -494,7 +496,10 @@ static const struct {
 	{true, {false, 2, 5}, {true, 3, NONE}, NONE, 0},
 };
 
-/* The second of two sessions waits for the first and then does what it would have done alone: no error, no lost event. */
+/*
+ * The second of two sessions waits for the first and then does what it would have done alone: no error, no lost
+ * event.
+ */
 START_TEST(two_sessions)
 {
 	struct bed *bed = bed_new("race");

@@ -10,7 +10,10 @@
 #include "broker.h"
 #include "system.h"
 
-/* Runs a command line of up to eight words and compares its exit status. Returns what it printed (the caller frees it). */
+/*
+ * Runs a command line of up to eight words and compares its exit status. Returns what it printed (the caller frees
+ * it).
+ */
 static char *command(struct bed *bed, int status, const char *line)
 {
 	char words[256], *rest = NULL;
@@ -73,7 +76,10 @@ static void add_field_and_change_type(json_t *fields)
 
 /* --- migrate --- */
 
-/* A dry run changes nothing; the first run creates all, the second finds nothing to do; a new nullable field adds a column. */
+/*
+ * A dry run changes nothing; the first run creates all, the second finds nothing to do; a new nullable field adds a
+ * column.
+ */
 START_TEST(migrate_twice)
 {
 	struct bed *bed = bed_new("migrate");
@@ -133,7 +139,10 @@ END_TEST
 
 /* --- check --- */
 
-/* The rights that --grants prints are enough for check, and one less is a finding; a role without any gets them all named. */
+/*
+ * The rights that --grants prints are enough for check, and one less is a finding; a role without any gets them all
+ * named.
+ */
 START_TEST(least_rights)
 {
 	struct bed *bed = bed_new("rights");
@@ -167,7 +176,10 @@ START_TEST(least_rights)
 }
 END_TEST
 
-/* One report names what is wrong in Kafka, in the registry and in the database; servers that are away alone are exit 69. */
+/*
+ * One report names what is wrong in Kafka, in the registry and in the database; servers that are away alone are exit
+ * 69.
+ */
 START_TEST(check_all_at_once)
 {
 	struct bed *bed = bed_new("check");
@@ -199,8 +211,8 @@ END_TEST
 /* --- offsets --- */
 
 /*
- * A partition as a worker would leave it: batches [0, 40) [40, 100), dead letters at 10, 50 and (replayed) 60, a gap [100, 120),
- * next_offset 120; its log has 150 messages.
+ * A partition as a worker would leave it: batches [0, 40) [40, 100), dead letters at 10, 50 and (replayed) 60, a gap
+ * [100, 120), next_offset 120; its log has 150 messages.
  */
 static void books(struct bed *bed)
 {
@@ -246,7 +258,10 @@ static void offsets(struct bed *bed, int status, const char *verb, const char *r
 
 #define AT(bed, expected, what) ck_assert_int_eq(bed_int(bed, "SELECT " what), expected)
 
-/* Going back into the middle of a batch: that one is cut, later ones go, as do dead letters (but a replayed one) and gaps. */
+/*
+ * Going back into the middle of a batch: that one is cut, later ones go, as do dead letters (but a replayed one) and
+ * gaps.
+ */
 START_TEST(rewind_into_a_batch)
 {
 	struct bed *bed = bed_with_books("rewind");
@@ -310,8 +325,8 @@ START_TEST(accept_gap)
 END_TEST
 
 /*
- * After the topic was deleted and created anew: consumption begins at its low watermark, the old log's end is on record, its batches
- * are forgotten; a later rewind does not touch what belongs to the old log.
+ * After the topic was deleted and created anew: consumption begins at its low watermark, the old log's end is on
+ * record, its batches are forgotten; a later rewind does not touch what belongs to the old log.
  */
 START_TEST(adopt_topic)
 {
@@ -372,7 +387,10 @@ static void send_memory(struct bed *bed, int i)
 	json_decref(event);
 }
 
-/* A running worker drops what it had in flight, claims the partition anew and reads it again; the table stays what it was. */
+/*
+ * A running worker drops what it had in flight, claims the partition anew and reads it again; the table stays what it
+ * was.
+ */
 START_TEST(rewind_under_a_worker)
 {
 	struct bed *bed = bed_new("fenced");

@@ -196,7 +196,7 @@ static void make_nullable(struct maker *m, struct texts *t, const struct texts *
 static void make_union(struct maker *m, struct texts *t, int depth)
 {
 	bool some = random_one_in(m->r, 2);
-	say(t, ALL, some ? "[\"null\"" : "[\"boolean\"");
+	say(t, ALL, some ? "[\"null\",\"boolean\"" : "[\"boolean\"");
 	if (random_one_in(m->r, 2)) {
 		say(t, ALL, ",");
 		make_number(m, t);

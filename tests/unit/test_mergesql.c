@@ -1,5 +1,6 @@
 /*
- * test_mergesql.c - the SQL made from a table, as text. What the text does on a server is tested in tests/system/test_merge.c.
+ * test_mergesql.c - the SQL made from a table, as text. What the text does on a server is tested in
+ * tests/system/test_merge.c.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,7 +36,10 @@ static void assert_has_not(const char *text, const char *part)
 	ck_assert_msg(strstr(text, part) == NULL, "did not expect \"%s\" in: %s", part, text);
 }
 
-/* A table whose columns are all replaced: the whole statement, every name quoted, and staleness decided once in WHERE. */
+/*
+ * A table whose columns are all replaced: the whole statement, every name quoted, and staleness decided once in
+ * WHERE.
+ */
 START_TEST(newer_plain)
 {
 	struct table t = facts();

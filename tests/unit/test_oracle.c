@@ -145,7 +145,9 @@ static void check_row(struct setup *s, struct slice body)
 	struct err err = {0};
 	struct oracle oracle = {0};
 	avro_reader_t in = avro_reader_memory((const char *)body.data, (int64_t)body.len);
-	avro_value_reset(&s->view);
+	avro_value_decref(&s->view); /* a new one: avro_value_reset() leaves unions with the branch they had */
+	avro_generic_value_new(s->view_class, &s->view);
+	avro_resolved_writer_set_dest(&s->into, &s->view);
 	if (avro_value_read(in, &s->into) != 0)
 		give_up(s, "avro_value_read", avro_strerror());
 	avro_reader_free(in);

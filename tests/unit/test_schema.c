@@ -101,7 +101,6 @@ START_TEST(fingerprints)
 		{"'double'", INT64_C(-8181574048448539266)},
 		{"'bytes'", INT64_C(5746618253357095269)},
 		{"'string'", INT64_C(-8142146995180207161)},
-		{"[]", 0},
 		{"['int']", INT64_C(-5232228896498058493)},
 		{"['int','boolean']", INT64_C(5392556393470105090)},
 		{"{'fields':[],'type':'record','name':'foo'}", INT64_C(-4824392279771201922)},
@@ -109,8 +108,6 @@ START_TEST(fingerprints)
 		{"{'fields':[],'type':'record','name':'a.b.foo','namespace':'x.y'}", INT64_C(-4616218487480524110)},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
-		if (known[i].fingerprint == 0)
-			continue;
 		struct schema *s = rig_schema(known[i].text);
 		ck_assert_msg((int64_t)schema_fingerprint(s) == known[i].fingerprint, "%s: %" PRId64, known[i].text,
 			      (int64_t)schema_fingerprint(s));

@@ -371,6 +371,26 @@ START_TEST(test_one_member)
 }
 END_TEST
 
+/*
+ * Started at once after the assignment, while the broker takes its time: nothing that librdkafka had asked for before the seek moves
+ * the partition afterwards. (Assigned at OFFSET_BEGINNING, its late answer would, and all would come once more from 0.)
+ */
+START_TEST(test_slow_broker)
+{
+	struct seen one;
+	produce(1, 10);
+	rd_kafka_mock_broker_set_rtt(w.cluster, 1, 200);
+	open_source(&one);
+	PUMP_UNTIL(&one, one.assigned == PARTITIONS);
+	start_at(&one, 1, 7);
+	pump_for(&one, 2500 * US_PER_MS);
+	ck_assert_int_eq(one.messages, 3);
+	ck_assert_int_eq(one.first, 7);
+	ck_assert_int_eq(one.last, 9);
+	close_source(&one);
+}
+END_TEST
+
 /* A second member takes its share, no partition has two owners at a time, and what comes back begins paused again. */
 START_TEST(test_two_members)
 {
@@ -482,6 +502,7 @@ static Suite *source_suite(void)
 	tcase_add_checked_fixture(tc, world_open, world_close);
 	tcase_add_test(tc, test_refused_settings);
 	tcase_add_test(tc, test_one_member);
+	tcase_add_test(tc, test_slow_broker);
 	tcase_add_test(tc, test_two_members);
 	tcase_add_test(tc, test_refetch);
 	tcase_add_test(tc, test_check);

@@ -172,14 +172,18 @@ static double lag_of(void)
 
 /*
  * Lag in seconds: 0 when caught up, however old the last record is; the age of the oldest record taken and not durable; else of the last
- * durable one; unknown when nothing is known.
+ * durable one, or since when we saw it fall behind; unknown without a high watermark.
  */
 START_TEST(lag_in_seconds)
 {
 	int64_t now_ms = clock_wall_us() / US_PER_MS;
 	struct status_partition p = partition("t", 0);
+	p.high = -1;
 	publish(&p, 1, WORKER_RUNNING, true);
 	ck_assert_double_eq(lag_of(), -1);
+	p.high = 100; /* behind from the start, and no record seen: counted from now on */
+	publish(&p, 1, WORKER_RUNNING, true);
+	ck_assert_double_eq_tol(lag_of(), 0, 5);
 	p.durable_ts_ms = now_ms - 500000;
 	publish(&p, 1, WORKER_RUNNING, true);
 	ck_assert_double_eq_tol(lag_of(), 500, 5);

@@ -85,7 +85,10 @@ START_TEST(loads)
 }
 END_TEST
 
-/* Each mistake is a CONFIG error that names stream and file: no file, no JSON, no table, a key schema without the key. */
+/*
+ * Each mistake is a CONFIG error that names stream and file: no file, no JSON, no table, a key schema without the
+ * key.
+ */
 START_TEST(mistakes)
 {
 	static const struct {

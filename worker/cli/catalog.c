@@ -1,9 +1,10 @@
 /*
  * catalog.c - reads PostgreSQL's catalogs for one table and says how it differs from what its schema wants.
  *
- * Types are compared by PostgreSQL itself: a temporary table is declared with the wanted types, and pg_attribute of both is joined.
- * So "int8" and "bigint", or "timestamp with time zone" and "timestamptz" are the same, and vector(384) is not vector(512), without
- * this file knowing any type. The temporary table lives for the caller's transaction at most.
+ * Types are compared by PostgreSQL itself: a temporary table is declared with the wanted types, and pg_attribute of
+ * both is joined. So "int8" and "bigint", or "timestamp with time zone" and "timestamptz" are the same, and vector(384)
+ * is not vector(512), without this file knowing any type. The temporary table lives for the caller's transaction at
+ * most.
  *
  * Reads only; what to do about a difference is decided by the command.
  */

@@ -1,6 +1,6 @@
 /*
- * catalog.h - what PostgreSQL has, beside what the streams want: for migrate, which makes up the difference, and check, which
- * reports it.
+ * catalog.h - what PostgreSQL has, beside what the streams want: for migrate, which makes up the difference, and check,
+ * which reports it.
  */
 #ifndef MEMINGEST_CATALOG_H
 #define MEMINGEST_CATALOG_H
@@ -49,8 +49,8 @@ void catalog_free(struct catalog *c);
 const char *catalog_column_name(const struct table *t, size_t i);
 
 /*
- * What keeps the table from being used and cannot be made up for by adding things: one error each. Returns their number. missing:
- * also what migrate would add.
+ * What keeps the table from being used and cannot be made up for by adding things: one error each. Returns their
+ * number. missing: also what migrate would add.
  */
 size_t catalog_compare(const struct table *t, const struct catalog *c, const char *area, bool missing,
 		       struct report *r);

@@ -6,11 +6,13 @@
  *              registry                  registry_ping()
  *              database                  below: reachable, version, pooler, bookkeeping, rights, each stream's table
  *
- * A server that is out of reach ends its own section alone. Changes nothing: what is declared to compare types is rolled back.
+ * A server that is out of reach ends its own section alone. Changes nothing: what is declared to compare types is
+ * rolled back.
  *
- * Pooler: under pgbouncer in transaction mode two sessions of ours may get the same backend, one after the other. So one session asks
- * for its backend's pid, a second one holds a transaction open meanwhile, and the first asks again: with a session per connection, its
- * pid stays, and the other's differs. Staging tables, settings and timeouts belong to a session, so that mode is refused.
+ * Pooler: under pgbouncer in transaction mode two sessions of ours may get the same backend, one after the other. So
+ * one session asks for its backend's pid, a second one holds a transaction open meanwhile, and the first asks again:
+ * with a session per connection, its pid stays, and the other's differs. Staging tables, settings and timeouts belong
+ * to a session, so that mode is refused.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -193,7 +195,10 @@ static void check_pooler(struct check *k)
 	pg_free(second);
 }
 
-/* One finding that names all rights that are missing; to_regclass() gives null, and so no finding, where there is no table. */
+/*
+ * One finding that names all rights that are missing; to_regclass() gives null, and so no finding, where there is no
+ * table.
+ */
 static void check_rights(struct check *k, const char *area, const char *table, const char *const *rights)
 {
 	struct buf lacking = {0};

@@ -316,14 +316,19 @@ static int show(struct cli *cli, struct pg *pg)
 
 /* ---- replay: what is selected ------------------------------------------------------------------------------------------- */
 
-/* --dry-run, and ids that there are not. */
+/*
+ * --dry-run, and ids that there are not. What is refused again becomes a new dead letter while we still replay, so the selection
+ * ends with the newest that there is now.
+ */
 static int replay_count(struct cli *cli, struct pg *pg, struct dlq_where *w)
 {
 	struct err err;
-	struct pg_rows *rows = dlq_query(pg, "SELECT count(*) FROM memingest.dead_letters", w, "", &err);
+	struct pg_rows *rows =
+		dlq_query(pg, "SELECT count(*), coalesce(max(id), 0) FROM memingest.dead_letters", w, "", &err);
 	if (rows == NULL)
 		return dlq_fail(&err);
 	int64_t n = pg_int(rows, 0, 0);
+	buf_printf(&w->sql, " AND id <= %lld", (long long)pg_int(rows, 0, 1));
 	pg_rows_free(rows);
 	if (n < cli->argc - 1)
 		return cli_fail(

@@ -7,14 +7,15 @@
  *   --dry-run: print, ROLLBACK
  *   else run the steps, COMMIT
  *
- * One transaction, so a migration that fails in the middle leaves nothing behind. That is also why indexes are not built
- * CONCURRENTLY: a new index on a table that is in use keeps writers out while it is built, and is better made by hand first, under the
- * name that --dry-run shows.
+ * One transaction, so a migration that fails in the middle leaves nothing behind. That is also why indexes are not
+ * built CONCURRENTLY: a new index on a table that is in use keeps writers out while it is built, and is better made by
+ * hand first, under the name that --dry-run shows.
  *
- * Steps: extension vector (if a column needs it), schema memingest and its tables, then per stream its schema, table, missing columns,
- * storage, indexes. Findings: whatever would change or drop something, see catalog_compare().
+ * Steps: extension vector (if a column needs it), schema memingest and its tables, then per stream its schema, table,
+ * missing columns, storage, indexes. Findings: whatever would change or drop something, see catalog_compare().
  *
- * The extension is created while looking, also in a dry run (which rolls it back): the types of the columns cannot be compared without.
+ * The extension is created while looking, also in a dry run (which rolls it back): the types of the columns cannot be
+ * compared without.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -100,7 +101,10 @@ static bool look_at_types(struct migration *m, const struct stream *s, struct er
 
 /* --- bookkeeping --- */
 
-/* "CREATE TABLE IF NOT EXISTS memingest.offsets (": kind and name. An index gets the schema in front, as its table has it. */
+/*
+ * "CREATE TABLE IF NOT EXISTS memingest.offsets (": kind and name. An index gets the schema in front, as its table
+ * has it.
+ */
 static void created_object(const char *sql, size_t len, char *kind, char *name, size_t size)
 {
 	const char *create = memmem(sql, len, "CREATE ", 7), *guard = memmem(sql, len, " IF NOT EXISTS ", 15);

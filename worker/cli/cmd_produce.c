@@ -5,7 +5,7 @@
  * Options here, the work in cli/produce.c. While it runs, a bar on a terminal tells how far it is; at the end, one line (or with --json
  * one object) says what was done. Ctrl-C ends it early: what was sent is waited for, and told.
  *
- * Exit code: 65 when a line of the file was bad, 69 when the broker did not take everything, else 0.
+ * Exit code: 65 when a line of the file was bad, 69 when the broker did not take everything, 75 when a signal ended it early, else 0.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -191,6 +191,9 @@ static int verdict(const struct produce *p, bool ok, const struct err *err)
 		return cli_fail(report_err_exit_code(err), "%s", err->text);
 	if (producer_failed(p->producer) > 0)
 		return cli_fail(EXIT_UNAVAILABLE, "%s", producer_first_error(p->producer));
+	if (stop_signal && p->sent < p->total)
+		return cli_fail(EXIT_AGAIN, "stopped by a signal after %" PRIu64 " of %" PRIu64 " events", p->sent,
+				p->total);
 	return p->bad > 0 ? EXIT_DATA : EXIT_OK;
 }
 

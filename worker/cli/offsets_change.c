@@ -1,20 +1,23 @@
 /*
  * offsets_change.c - moves partitions on an operator's word, so that the books stay true.
  *
- *   rewind      next_offset goes back to N. Rows of memingest.batches from N on are deleted, since those events will be counted again,
- *               and one that reaches over N ends there, so that the ranges still tile (its counters stay those of its
- *               transaction). Dead letters from N on that were not replayed are withdrawn: the events come again, and an event ends in one
- *               place. Gaps declared from N on are withdrawn or cut likewise.
- *   accept-gap  [next_offset, N) becomes a row of memingest.gaps and next_offset moves to N.
- *   adopt-topic per partition: a gap of unknown length at the old next_offset, the old log's batches forgotten (the new log counts from
- *               zero), topic_id and next_offset (the low watermark) of the new log; what lies below that is a gap, too.
- *               Dead letters of the old topic stay. A partition that the new topic lacks loses its row.
+ *   rewind       next_offset goes back to N. Rows of memingest.batches from N on are deleted, since those events will
+ *                be counted again, and one that reaches over N ends there, so that the ranges still tile (its
+ *                counters stay those of its transaction). Dead letters from N on that were not replayed are withdrawn:
+ *                the events come again, and an event ends in one place. Gaps from N on are withdrawn or cut likewise.
+ *   accept-gap   [next_offset, N) becomes a row of memingest.gaps and next_offset moves to N.
+ *   adopt-topic  per partition: a gap of unknown length at the old next_offset; the old log's batches are forgotten,
+ *                since the new log counts from zero; topic_id and next_offset (the low watermark) become those of the
+ *                new log, and what lies below that is a gap, too. Dead letters of the old topic stay. A partition that
+ *                the new topic lacks loses its row.
  *
- * A row "from = to" in memingest.gaps marks where the log was exchanged; older gaps belong to the old log and are never touched.
+ * A row "from = to" in memingest.gaps marks where the log was exchanged; older gaps belong to the old log and are never
+ * touched.
  *
- * Transaction: offsets rows are locked first, in the order in which workers lock them; locking waits for a batch in flight. Only then is
- * anything else read, by statements of their own: they see what that batch has committed. What the plan was made for must
- * still hold (for rewind: the target lies behind; else: next_offset has not moved). No lock is held while a person thinks.
+ * Transaction: offsets rows are locked first, in the order in which workers lock them; locking waits for a batch in
+ * flight. Only then is anything else read, by statements of their own: they see what that batch has committed. What the
+ * plan was made for must still hold (for rewind: the target lies behind; else: next_offset has not moved). No lock is
+ * held while a person thinks.
  */
 #include "cli/offsets_change.h"
 
@@ -170,7 +173,10 @@ struct applying {
 	" AND created_at > coalesce((SELECT max(created_at) FROM memingest.gaps" HERE                                  \
 	" AND from_offset = to_offset), '-infinity')"
 
-/* Runs a statement with the key, one number ($4, if the statement has it) and one text ($5). Returns its row count, or -1. */
+/*
+ * Runs a statement with the key, one number ($4, if the statement has it) and one text ($5). Returns its row count,
+ * or -1.
+ */
 static int64_t run(const struct applying *a, const char *sql, const int64_t *number, const char *text, struct err *err)
 {
 	char digits[24] = "";

@@ -1,5 +1,6 @@
 /*
- * positions.c - gathers, per partition, what PostgreSQL holds (the truth about what is durable) and what Kafka's log holds.
+ * positions.c - gathers, per partition, what PostgreSQL holds (the truth about what is durable) and what Kafka's log
+ * holds.
  *
  *   memingest.offsets      +  metadata: partitions that have no row yet
  *   (negative partitions      +  ids, low, high

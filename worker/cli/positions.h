@@ -1,5 +1,6 @@
 /*
- * positions.h - where each partition stands: the offsets rows of PostgreSQL beside what Kafka's log holds. For "offsets".
+ * positions.h - where each partition stands: the offsets rows of PostgreSQL beside what Kafka's log holds. For
+ * "offsets".
  */
 #ifndef MEMINGEST_POSITIONS_H
 #define MEMINGEST_POSITIONS_H
@@ -34,8 +35,9 @@ MUST_CHECK bool positions_read(struct pg *pg, const struct config *config, const
 			       struct err *err);
 
 /*
- * Asks Kafka about the topics of the positions (and about topic, or, if that is NULL, those that the config names) and adds the
- * partitions that have no row. at_ms: a time to look up, or -1. False if something stayed without answer; the rest is filled.
+ * Asks Kafka about the topics of the positions (and about topic, or, if that is NULL, those that the config names) and
+ * adds the partitions that have no row. at_ms: a time to look up, or -1. False if something stayed without answer; the
+ * rest is filled.
  */
 MUST_CHECK bool positions_ask(const struct config *config, const char *topic, int64_t at_ms, struct positions *p,
 			      struct err *err);

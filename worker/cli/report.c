@@ -5,7 +5,8 @@
  *   warn   stream.memory  no key schema: messages without value become dead letters
  *   error  stream.memory  column embedding is vector(512) in the table, vector(384) in the schema
  *
- * The JSON form: {"ok": false, "errors": 1, "warnings": 1, "findings": [{"level": ..., "area": ..., "text": ...}, ...]}.
+ * The JSON form: {"ok": false, "errors": 1, "warnings": 1, "findings": [{"level": ..., "area": ..., "text": ...},
+ * ...]}.
  */
 #include "cli/report.h"
 

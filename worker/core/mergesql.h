@@ -5,8 +5,8 @@
  *
  *   _part int2 | _op "char" | the table's columns in COPY order, with their staging types
  *
- * _part is the index of the row's partition in its batch, _op is 'U' (upsert) or 'D' (delete; only key columns and version matter).
- * A batch hands every key at most once per merge; core/batch folds the rest.
+ * _part is the index of the row's partition in its batch, _op is 'U' (upsert) or 'D' (delete; only key columns and
+ * version matter). A batch hands every key at most once per merge; core/batch folds the rest.
  */
 #ifndef MEMINGEST_MERGESQL_H
 #define MEMINGEST_MERGESQL_H
@@ -23,10 +23,17 @@ struct mergesql {
 	char *stage_name;   /* qualified and quoted: pg_temp."memingest_stage_memory" */
 	char *create_stage; /* CREATE TEMP TABLE IF NOT EXISTS ... ON COMMIT DELETE ROWS */
 	char *copy_stage;   /* COPY stage FROM STDIN (FORMAT binary) */
-	char *merge_delete; /* deletes what 'D' rows say, honouring on_conflict; returns one row per partition: _part, count */
-	char *merge_upsert; /* INSERT ... SELECT ... ON CONFLICT; its row count is the number of rows written */
-	char *count_skipped; /* after merge_upsert: one row per partition: _part, count of 'U' rows that wrote nothing. Not
-			      * under a savepoint; a row that an earlier round of the transaction wrote counts as written */
+
+	/* Deletes what 'D' rows say, honouring on_conflict. Returns one row per partition: _part, count. */
+	char *merge_delete;
+	/* INSERT ... SELECT ... ON CONFLICT; its row count is the number of rows written. */
+	char *merge_upsert;
+	/*
+	 * After merge_upsert: one row per partition: _part, count of 'U' rows that wrote nothing. Not under a savepoint
+	 * (rows then carry the savepoint's transaction id). A row that an earlier round of the transaction wrote counts
+	 * as written.
+	 */
+	char *count_skipped;
 	char *clear_stage; /* empties the stage within the transaction, between rounds */
 };
 
@@ -35,8 +42,8 @@ struct mergesql *mergesql_new(const char *stream, const struct table *table, enu
 void mergesql_free(struct mergesql *m);
 
 /*
- * DDL for "migrate": CREATE TABLE IF NOT EXISTS with primary key, created_at, updated_at, indexes. The statements stand one
- * per line group, each ending in ";\n", fit to be read and pasted.
+ * DDL for "migrate": CREATE TABLE IF NOT EXISTS with primary key, created_at, updated_at, indexes. The statements stand
+ * one per line group, each ending in ";\n", fit to be read and pasted.
  */
 void mergesql_ddl(const struct table *table, struct buf *out);
 /* The same, piece by piece. */

@@ -4,9 +4,9 @@
  *   config -> .avsc files -> reader schema -> table -> SQL
  *                                         \-> plans, one per writer schema and use (value or key), made when first met
  *
- * All but the plans is made at start and never changes, so lanes read it without a lock. The plans are the poll thread's.
- * A writer schema that does not resolve to ours is remembered as well, with the reason: the partition that met it pauses, and
- * is asked about again at every message, which must not compile each time.
+ * All but the plans is made at start and never changes, so lanes read it without a lock. The plans are the poll
+ * thread's. A writer schema that does not resolve to ours is remembered as well, with the reason: the partition that
+ * met it pauses, and is asked about again at every message, which must not compile each time.
  *
  * The cache is a short array (a topic has a handful of writer schemas alive at once) whose last hit moves to the front.
  */

@@ -162,20 +162,16 @@ static bool find_before(const struct snapshot *before, const struct status_parti
 	return false;
 }
 
-/*
- * When a partition fell behind, as far as we saw it: behind now, not behind before. One that was behind from the start keeps 0, as its
- * records may be older than our knowledge of them.
- */
 static void note_behind(struct snapshot *now, const struct snapshot *before)
 {
-	now->behind_us = arena_calloc(now->arena, MAX(now->facts.npartitions, 1), sizeof(int64_t));
+	now->behind = arena_calloc(now->arena, MAX(now->facts.npartitions, 1), sizeof(struct behind));
 	for (size_t i = 0; i < now->facts.npartitions; i++) {
-		const struct status_partition *p = &now->facts.partitions[i];
 		size_t j;
-		if (lag_records(p) <= 0 || !find_before(before, p, i, &j))
+		if (lag_records(&now->facts.partitions[i]) <= 0)
 			continue;
-		bool was_behind = lag_records(&before->facts.partitions[j]) != 0;
-		now->behind_us[i] = was_behind ? before->behind_us[j] : now->taken_us;
+		bool found = find_before(before, &now->facts.partitions[i], i, &j);
+		int64_t lag_before = found ? lag_records(&before->facts.partitions[j]) : -1;
+		now->behind[i] = lag_before > 0 ? before->behind[j] : (struct behind){now->taken_us, lag_before < 0};
 	}
 }
 

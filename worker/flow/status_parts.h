@@ -8,14 +8,19 @@
 #include "base/buf.h"
 #include "flow/status.h"
 
+/* Since when a partition is behind, as far as we saw it. Wall clock; 0: it is not. */
+struct behind {
+	int64_t since_us;
+	bool always; /* it was behind when we first knew: its records may be older than since_us */
+};
+
 /* Immutable once published. */
 struct snapshot {
 	struct arena *arena; /* of the arrays and texts */
 	unsigned users;      /* guarded by the status's lock */
 	int64_t taken_us;    /* wall clock */
 	struct status_facts facts;
-	/* Per partition, wall clock: since when it is behind. 0: it is not, or has been ever since we know it. */
-	int64_t *behind_us;
+	struct behind *behind; /* per partition */
 };
 
 struct libraries {

@@ -5,10 +5,10 @@
  * a lag keeps growing on the graph even if the poll thread publishes nothing.
  *
  * Lag in seconds is the age of the oldest record that is not durable, 0 when there is none. Which record that is, is known only once it
- * was taken from Kafka. Before that (a partition that is paused, halted or just begins):
- *   - behind since we watch: the later of "fell behind at" and the last durable record's timestamp bounds its age from above;
- *   - behind from the start: the last durable record's timestamp, if this process has written one;
- *   - else unknown: -1, no series.
+ * was taken from Kafka. Before that (a partition that is paused, halted or just begins) a bound stands in:
+ *   - behind since we watch: the later of "fell behind at" and the last durable record's timestamp; the record is no older;
+ *   - behind from the start: the last durable record's timestamp, or if this process has written none, since when we know; the record
+ *     may be older than that, but the figure grows and an alert fires.
  *
  * Metric families stand together with one HELP and TYPE each, as the text format wants (Prometheus, "Text-based format").
  */
@@ -34,9 +34,12 @@ int64_t lag_us(const struct snapshot *s, size_t partition, int64_t now_us)
 	const struct status_partition *p = &s->facts.partitions[partition];
 	if (lag_records(p) <= 0)
 		return lag_records(p);
+	const struct behind *behind = &s->behind[partition];
 	int64_t durable_us = p->durable_ts_ms >= 0 ? p->durable_ts_ms * US_PER_MS : 0;
-	int64_t since = p->pending_ts_ms >= 0 ? p->pending_ts_ms * US_PER_MS : MAX(s->behind_us[partition], durable_us);
-	return since > 0 ? MAX(now_us - since, 0) : -1;
+	int64_t since_us = p->pending_ts_ms >= 0              ? p->pending_ts_ms * US_PER_MS
+			   : behind->always && durable_us > 0 ? durable_us
+							      : MAX(behind->since_us, durable_us);
+	return MAX(now_us - since_us, 0);
 }
 
 /* ---- reasons -------------------------------------------------------------------------------------------------------------- */

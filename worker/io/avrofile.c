@@ -35,9 +35,13 @@ bool avrofile_is(const char *path)
 
 struct avrofile *avrofile_open(const char *path, struct err *err)
 {
+	if (!avrofile_is(path)) { /* Avro-C 1.11 leaks a reader when the header is wrong */
+		err_set(err, ERR_CONFIG, "%s: no Avro container file", path);
+		return NULL;
+	}
 	struct avrofile *f = xcalloc(1, sizeof(*f));
 	if (avro_file_reader(path, &f->reader) != 0) {
-		err_set(err, ERR_CONFIG, "%s: no Avro container file: %s", path, avro_strerror());
+		err_set(err, ERR_CONFIG, "%s: the header cannot be read: %s", path, avro_strerror());
 		free(f);
 		return NULL;
 	}

@@ -1,0 +1,143 @@
+/*
+ * test_outage.c - servers that go away under load and come back: what the worker keeps meanwhile, and that it goes on by itself.
+ */
+#include <string.h>
+
+#include "bed.h"
+#include "ledger.h"
+#include "model.h"
+#include "system.h"
+
+#define OUTAGE_S 20
+#define RSS_LIMIT_KIB (200 * 1024)
+
+static double rebalances(struct worker *w)
+{
+	return worker_metric(w, "memingest_rebalances_total", NULL);
+}
+
+/*
+ * Proves: a database that is away for 20 s under load costs no membership (a worker that does not poll for 10 s would lose it here),
+ * no more memory than the limit (the backlog is several times batch.memory), liveness never fails while readiness says why, and
+ * work goes on by itself.
+ */
+START_TEST(database_away)
+{
+	struct bed *bed = bed_new("away");
+	bed_stream(bed, "memory", 4);
+	bed_set(bed, "batch.max_bytes", "2MiB");
+	bed_set(bed, "batch.memory", "8MiB");
+	bed_set(bed, "batch.max_rows", "1000");
+	bed_set(bed, "kafka.queued.max.messages.kbytes", "8192");
+	bed_set(bed, "kafka.session.timeout.ms", "6000");
+	bed_set(bed, "kafka.max.poll.interval.ms", "10000");
+	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
+	struct pace *pace = pace_open(bed, "memory", 1500);
+	struct worker *w = worker_start(bed, NULL);
+	pace_progress(pace, 1500);
+	double before = rebalances(w);
+	stack_do("pg", "stop", "fast");
+	int64_t end_us = clock_mono_us() + OUTAGE_S * US_PER_S;
+	struct buf why = {0};
+	while (clock_mono_us() < end_us) {
+		pace_for(pace, 1);
+		ck_assert_uint_eq(worker_http(w, "/livez", NULL), 200);
+	}
+	ck_assert_uint_eq(worker_http(w, "/readyz", &why), 503);
+	ck_assert_msg(strstr(buf_cstr(&why), "database") != NULL, "%s", buf_cstr(&why));
+	buf_free(&why);
+	stack_do("pg", "start", NULL);
+	PACE_WAIT(pace, bed, 20, worker_http(w, "/readyz", NULL) == 200);
+	pace_progress(pace, 1500);
+	pace_close(pace);
+	bed_drain(bed, 40);
+	ck_assert_msg(rebalances(w) == before, "the group was rebalanced: %g changes before, %g after", before,
+		      rebalances(w));
+	ck_assert_int_lt(worker_rss_kib(w), RSS_LIMIT_KIB);
+	worker_stop(w);
+	model_check(bed);
+	bed_free(bed);
+}
+END_TEST
+
+/* Proves: crash recovery of the whole server in the middle of transactions, several times, loses nothing and repeats nothing. */
+START_TEST(database_crashes)
+{
+	struct bed *bed = ledger_bed("crashes", 4);
+	struct pace *pace = pace_open(bed, "ledger", 2000);
+	struct worker *w = worker_start(bed, NULL);
+	for (int i = 0; i < 3; i++) {
+		pace_progress(pace, 1000);
+		stack_do("pg", "restart", "immediate");
+	}
+	pace_progress(pace, 1000);
+	pace_close(pace);
+	bed_drain(bed, 30);
+	ck_assert_double_ge(worker_metric(w, "memingest_postgres_reconnects_total", NULL), 3);
+	worker_stop(w);
+	model_check(bed);
+	bed_free(bed);
+}
+END_TEST
+
+/* Proves: single sessions that an administrator ends at any moment are opened again, and each batch of them is written once. */
+START_TEST(sessions_terminated)
+{
+	struct bed *bed = ledger_bed("terminated", 4);
+	struct pace *pace = pace_open(bed, "ledger", 2000);
+	struct worker *w = worker_start(bed, NULL);
+	int64_t ended = 0;
+	pace_progress(pace, 500);
+	for (int i = 0; i < 30; i++) {
+		pace_for(pace, 0.05 + 0.01 * i);
+		ended += bed_int(
+			bed,
+			"SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = '%s' AND "
+			"application_name LIKE 'memingest/lane%%'",
+			bed->name);
+	}
+	ck_assert_int_ge(ended, 15);
+	pace_progress(pace, 500);
+	pace_close(pace);
+	bed_drain(bed, 30);
+	worker_stop(w);
+	model_check(bed);
+	bed_free(bed);
+}
+END_TEST
+
+/* Proves: a broker that is killed and comes back is consumed again by itself, from the right places. */
+START_TEST(broker_killed)
+{
+	struct bed *bed = ledger_bed("broker", 4);
+	bed_set(bed, "kafka.session.timeout.ms", "6000");
+	bed_set(bed, "kafka.reconnect.backoff.max.ms", "500");
+	struct pace *pace = pace_open(bed, "ledger", 2000);
+	struct worker *w = worker_start(bed, NULL);
+	pace_progress(pace, 1500);
+	stack_do("kafka", "kill", NULL);
+	pace_for(pace, 1);
+	stack_do("kafka", "start", NULL);
+	pace_progress(pace, 1500);
+	ck_assert_uint_eq(worker_http(w, "/livez", NULL), 200);
+	pace_close(pace);
+	bed_drain(bed, 30);
+	worker_stop(w);
+	model_check(bed);
+	bed_free(bed);
+}
+END_TEST
+
+static Suite *outage_suite(void)
+{
+	Suite *s = suite_create("outage");
+	TCase *tc = tcase_create("outage");
+	tcase_set_timeout(tc, 120);
+	tcase_add_test(tc, database_away);
+	tcase_add_test(tc, database_crashes);
+	tcase_add_test(tc, sessions_terminated);
+	tcase_add_test(tc, broker_killed);
+	suite_add_tcase(s, tc);
+	return s;
+}
+SYSTEM_SUITE("outage", outage_suite)

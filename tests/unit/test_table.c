@@ -1,0 +1,404 @@
+/*
+ * test_table.c - from annotations to a table, rule by rule, and what is refused.
+ */
+#include "codec_rig.h"
+
+static struct table *open_table(struct schema **s, const char *pg, const char *fields)
+{
+	struct err err = {0};
+	*s = rig_fields(pg, fields);
+	struct table *t = table_new(*s, &err);
+	ck_assert_msg(t, "%s", err.text);
+	return t;
+}
+
+static void refused_schema(struct schema *s, const char *words)
+{
+	struct err err = {0};
+	struct table *t = table_new(s, &err);
+	ck_assert_msg(!t, "taken, but it should be refused: %s", words);
+	ck_assert_int_eq(err.class, ERR_CONFIG);
+	ck_assert_msg(strstr(err.text, words), "'%s' lacks '%s'", err.text, words);
+	schema_free(s);
+}
+
+static void refused(const char *pg, const char *fields, const char *words)
+{
+	refused_schema(rig_fields(pg, fields), words);
+}
+
+/* Every Avro type's column type when nothing is annotated, and the kind of the staged value. */
+START_TEST(derived_types)
+{
+	static const struct {
+		const char *avro, *sql;
+		enum pg_kind kind;
+	} cases[] = {
+		{"'boolean'", "boolean", PG_BOOL},
+		{"'int'", "integer", PG_INT4},
+		{"'long'", "bigint", PG_INT8},
+		{"'float'", "real", PG_FLOAT4},
+		{"'double'", "double precision", PG_FLOAT8},
+		{"'string'", "text", PG_TEXT},
+		{"'bytes'", "bytea", PG_BYTEA},
+		{"{'type':'fixed','name':'F','size':3}", "bytea", PG_BYTEA},
+		{"{'type':'enum','name':'E','symbols':['A']}", "text", PG_TEXT},
+		{"{'type':'int','logicalType':'date'}", "date", PG_DATE},
+		{"{'type':'int','logicalType':'time-millis'}", "time", PG_TIME},
+		{"{'type':'long','logicalType':'time-micros'}", "time", PG_TIME},
+		{"{'type':'long','logicalType':'timestamp-millis'}", "timestamptz", PG_TIMESTAMP},
+		{"{'type':'long','logicalType':'timestamp-micros'}", "timestamptz", PG_TIMESTAMP},
+		{"{'type':'long','logicalType':'timestamp-nanos'}", "timestamptz", PG_TIMESTAMP},
+		{"{'type':'long','logicalType':'local-timestamp-millis'}", "timestamp", PG_TIMESTAMP},
+		{"{'type':'string','logicalType':'uuid'}", "uuid", PG_UUID},
+		{"{'type':'fixed','name':'F','size':16,'logicalType':'uuid'}", "uuid", PG_UUID},
+		{"{'type':'bytes','logicalType':'decimal','precision':9,'scale':2}", "numeric(9,2)", PG_NUMERIC},
+		{"{'type':'fixed','name':'F','size':12,'logicalType':'duration'}", "interval", PG_INTERVAL},
+		{"{'type':'array','items':'string'}", "text[]", PG_ARRAY},
+		{"{'type':'array','items':['null','long']}", "bigint[]", PG_ARRAY},
+		{"{'type':'array','items':'float'}", "real[]", PG_ARRAY},
+		{"{'type':'array','items':{'type':'bytes','logicalType':'decimal','precision':9,'scale':2}}",
+		 "numeric(9,2)[]", PG_ARRAY},
+		{"{'type':'array','items':{'type':'map','values':'int'}}", "jsonb", PG_JSONB},
+		{"{'type':'map','values':'int'}", "jsonb", PG_JSONB},
+		{"{'type':'record','name':'S','fields':[]}", "jsonb", PG_JSONB},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		for (int nullable = 0; nullable < 2; nullable++) {
+			char *fields = xasprintf("{'name':'f','type':%s%s%s}", nullable ? "['null'," : "",
+						 cases[i].avro, nullable ? "]" : "");
+			struct schema *s;
+			struct table *t = open_table(&s, "", fields);
+			ck_assert_str_eq(t->columns[1].type, cases[i].sql);
+			ck_assert_str_eq(t->columns[1].stage_type, cases[i].sql);
+			ck_assert_int_eq(t->columns[1].kind, cases[i].kind);
+			ck_assert(t->columns[1].not_null == !nullable);
+			ck_assert(!t->columns[1].cast);
+			table_free(t);
+			schema_free(s);
+			free(fields);
+		}
+	}
+}
+END_TEST
+
+/* What has no column type is an error that names field and type. */
+START_TEST(no_column_type)
+{
+	refused("", "{'name':'f','type':'null'}", "field 'f': type null has no column type");
+	refused("", "{'name':'f','type':['null','int','string']}", "field 'f': type union [null, int, string]");
+	refused("", "{'name':'f','type':{'type':'array','items':{'type':'array','items':'int'}}}",
+		"field 'f': type array");
+	refused("", "{'name':'f','type':{'type':'array','items':['int','string']}}", "field 'f': type array");
+	refused("", "{'name':'f','type':{'type':'bytes','logicalType':'decimal'}}", "logical type 'decimal'");
+	refused("", "{'name':'f','type':'long','pg':{'type':'uuid'}}", "field 'f': type long cannot be stored as uuid");
+	refused("", "{'name':'f','type':'string','pg':{'type':'numeric'}}", "type string cannot be stored as numeric");
+	refused("", "{'name':'f','type':'string','pg':{'type':'geometry'}}", "geometry is not known; set pg.via");
+	refused("", "{'name':'f','type':'string','pg':{'type':'inet','via':'cidr'}}", "cidr is not known");
+	refused("", "{'name':'f','type':{'type':'array','items':'string'},'pg':{'type':'vector(3)'}}",
+		"cannot be stored as vector(3)");
+	refused("", "{'name':'f','type':{'type':'fixed','name':'F','size':13},'pg':{'type':'vector(3)'}}",
+		"cannot be stored as vector(3)");
+	refused("", "{'name':'f','type':'string','pg':{'type':'text; drop'}}", "no SQL type");
+	refused("", "{'name':'f','type':{'type':'array','items':'float'},'pg':{'type':'vector(20000)'}}",
+		"vector(20000)");
+	refused("", "{'name':'f','type':{'type':'array','items':'string'},'pg':{'type':'citext[]'}}", "citext[]");
+}
+END_TEST
+
+/* Annotated types and what they carry: dimensions, lengths, element ids, and via with its cast. */
+START_TEST(annotated_types)
+{
+	struct schema *s;
+	struct table *t = open_table(
+		&s, "",
+		"{'name':'v','type':{'type':'array','items':'float'},'pg':{'type':'vector(384)','storage':'plain'}},"
+		"{'name':'h','type':['null','bytes'],'pg':{'type':'halfvec(7)'}},"
+		"{'name':'c','type':'string','pg':{'type':'varchar(12)'}},"
+		"{'name':'ca','type':{'type':'array','items':'string'},'pg':{'type':'character varying(5)[]'}},"
+		"{'name':'ip','type':'string','pg':{'type':'inet','via':'text'}},"
+		"{'name':'vv','type':{'type':'array','items':'float'},'pg':{'type':'vector(3)','via':'real[]'}},"
+		"{'name':'small','type':'int','pg':{'type':'smallint'}},{'name':'u','type':'string','pg':{'type':'uuid'"
+		"}},"
+		"{'name':'any','type':['int','string'],'pg':{'type':'jsonb'}},{'name':'ci','type':'string','pg':{'type'"
+		":'citext'}},"
+		"{'name':'w','type':{'type':'long','logicalType':'timestamp-millis'},'pg':{'type':'timestamp with time "
+		"zone'}}");
+	const struct column *c = t->columns + 1;
+	ck_assert_int_eq(c[0].kind, PG_VECTOR);
+	ck_assert_uint_eq(c[0].dim, 384);
+	ck_assert_str_eq(c[0].storage, "plain");
+	ck_assert_int_eq(c[1].kind, PG_HALFVEC);
+	ck_assert_uint_eq(c[1].dim, 7);
+	ck_assert_uint_eq(c[2].max_chars, 12);
+	ck_assert_int_eq(c[3].element, PG_TEXT);
+	ck_assert_uint_eq(c[3].element_oid, 1043);
+	ck_assert_uint_eq(c[3].max_chars, 5);
+	ck_assert(c[4].cast && c[4].kind == PG_TEXT);
+	ck_assert_str_eq(c[4].type, "inet");
+	ck_assert_str_eq(c[4].stage_type, "text");
+	ck_assert(c[5].cast && c[5].kind == PG_ARRAY && c[5].element == PG_FLOAT4);
+	ck_assert_uint_eq(c[5].dim, 3);
+	ck_assert_int_eq(c[6].kind, PG_INT2);
+	ck_assert_int_eq(c[7].kind, PG_UUID);
+	ck_assert_int_eq(c[8].kind, PG_JSONB);
+	ck_assert_int_eq(c[9].kind, PG_TEXT);
+	ck_assert_int_eq(c[10].kind, PG_TIMESTAMP);
+	table_free(t);
+	schema_free(s);
+}
+END_TEST
+
+/* Key columns come first, in the order of the annotation; the others follow as declared; version and delete find their place. */
+START_TEST(order_of_columns)
+{
+	struct err err = {0};
+	struct schema *s = rig_schema(
+		"{'type':'record','name':'R','pg':{'table':'s.t','key':['b','a'],'version':'v',"
+		"'delete':{'field':'op','symbol':'DEL'}},'fields':["
+		"{'name':'x','type':'int'},{'name':'op','type':{'type':'enum','name':'E','symbols':['PUT','DEL']},"
+		"'pg':{'column':false}},{'name':'a','type':'int'},{'name':'y','type':'int','pg':{'column':'yy'}},"
+		"{'name':'b','type':'string'},{'name':'v','type':'long'}]}");
+	struct table *t = table_new(s, &err);
+	ck_assert_msg(t, "%s", err.text);
+	static const char *const names[] = {"b", "a", "x", "yy", "v"};
+	static const uint32_t fields[] = {4, 2, 0, 3, 5};
+	ck_assert_uint_eq(t->ncolumns, ARRAY_LEN(names));
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		ck_assert_str_eq(t->columns[i].name, names[i]);
+		ck_assert_uint_eq(t->columns[i].field, fields[i]);
+	}
+	ck_assert_uint_eq(t->nkeys, 2);
+	ck_assert_int_eq(t->version, 4);
+	ck_assert_int_eq(t->delete_field, 1);
+	ck_assert_uint_eq(t->delete_symbol, 1);
+	ck_assert_str_eq(t->schema, "s");
+	ck_assert_str_eq(t->name, "t");
+	ck_assert_str_eq(table_full_name(t), "s.t");
+	table_free(t);
+	schema_free(s);
+}
+END_TEST
+
+/* Merge rules are taken where the fold and the SQL can do them, and refused elsewhere. */
+START_TEST(merge_rules)
+{
+	struct schema *s;
+	struct table *t = open_table(
+		&s, "",
+		"{'name':'a','type':'long','pg':{'merge':'add'}},{'name':'b','type':'double','pg':{'merge':'min'}},"
+		"{'name':'c','type':{'type':'int','logicalType':'date'},'pg':{'merge':'max'}},"
+		"{'name':'d','type':'string','pg':{'type':'jsonb','merge':'json'}},"
+		"{'name':'e','type':'string','pg':{'merge':'keep'}},{'name':'f','type':'string','pg':{'merge':'"
+		"coalesce'}},"
+		"{'name':'g','type':'string'}");
+	static const enum merge_rule rules[] = {MERGE_ADD,  MERGE_MIN,      MERGE_MAX,    MERGE_JSON,
+						MERGE_KEEP, MERGE_COALESCE, MERGE_REPLACE};
+	for (size_t i = 0; i < ARRAY_LEN(rules); i++)
+		ck_assert_int_eq(t->columns[i + 1].merge, rules[i]);
+	table_free(t);
+	schema_free(s);
+	refused("", "{'name':'f','type':'string','pg':{'merge':'add'}}", "cannot be merged so");
+	refused("", "{'name':'f','type':{'type':'long','logicalType':'timestamp-micros'},'pg':{'merge':'add'}}",
+		"cannot be merged so");
+	refused("", "{'name':'f','type':'string','pg':{'merge':'min'}}", "cannot be merged so");
+	refused("", "{'name':'f','type':'string','pg':{'merge':'json'}}", "cannot be merged so");
+	refused("", "{'name':'f','type':'string','pg':{'type':'money','via':'text','merge':'add'}}",
+		"cannot be merged so");
+	refused("", "{'name':'f','type':'string','pg':{'merge':'latest'}}", "pg.merge is none of");
+}
+END_TEST
+
+/* A key is not null, of a type whose equal values have equal bytes, and plainly merged. */
+START_TEST(keys)
+{
+	static const struct {
+		const char *type, *pg, *words;
+	} cases[] = {
+		{"['null','int']", "", "may be null"},
+		{"'float'", "", "cannot be a key"},
+		{"'double'", "", "cannot be a key"},
+		{"'string'", ",'pg':{'type':'jsonb'}", "cannot be a key"},
+		{"'string'", ",'pg':{'type':'citext'}", "cannot be a key"},
+		{"'string'", ",'pg':{'type':'char(3)'}", "cannot be a key"},
+		{"'string'", ",'pg':{'type':'inet','via':'text'}", "cannot be a key"},
+		{"{'type':'array','items':'float'}", ",'pg':{'type':'vector(3)'}", "cannot be a key"},
+		{"{'type':'array','items':'string'}", "", "cannot be a key"},
+		{"'int'", ",'pg':{'merge':'max'}", "merge rule"},
+		{"'int'", ",'pg':{'column':false}", "'f' is no column"},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		char *text = xasprintf("{'type':'record','name':'R','pg':{'table':'t','key':['f']},'fields':["
+				       "{'name':'x','type':'int'},{'name':'f','type':%s%s}]}",
+				       cases[i].type, cases[i].pg);
+		refused_schema(rig_schema(text), cases[i].words);
+		free(text);
+	}
+	refused_schema(rig_schema("{'type':'record','name':'R','pg':{'table':'t','key':[]},'fields':[{'name':'x','type'"
+				  ":'int'}]}"),
+		       "pg.key");
+	refused_schema(
+		rig_schema("{'type':'record','name':'R','pg':{'table':'t'},'fields':[{'name':'x','type':'int'}]}"),
+		"pg.key");
+	refused_schema(rig_schema("{'type':'record','name':'R','pg':{'table':'t','key':['x','x']},'fields':[{'name':'x'"
+				  ",'type':'int'}]}"),
+		       "stands twice");
+}
+END_TEST
+
+/* Annotations of the record that do not fit it. */
+START_TEST(record_annotations)
+{
+	static const char op[] =
+		"{'name':'op','type':{'type':'enum','name':'E','symbols':['A']},'pg':{'column':false}}";
+	refused(",'version':'nope'", "", "pg.version");
+	refused(",'version':'k'", "", "pg.version");
+	refused(",'version':'f'", "{'name':'f','type':'double'}", "pg.version");
+	refused(",'version':'f'", "{'name':'f','type':'string'}", "pg.version");
+	refused(",'version':'f'", "{'name':'f','type':'long','pg':{'merge':'max'}}", "pg.version");
+	refused(",'delete':{'field':'op','symbol':'B'}", op, "pg.delete");
+	refused(",'delete':{'field':'k','symbol':'A'}", op, "pg.delete");
+	refused(",'delete':{'feild':'op','symbol':'A'}", op, "unknown attribute \"feild\"");
+	refused(",'kye':['k']", "", "unknown attribute \"kye\"");
+	refused("", "{'name':'f','type':'int','pg':{'typ':'int'}}",
+		"field 'f': \"pg\" has an unknown attribute \"typ\"");
+	refused(",'indexes':[{'columns':['nope']}]", "", "'nope'");
+	refused(",'indexes':[{}]", "", "neither");
+	refused(",'indexes':{}", "", "pg.indexes");
+	refused(",'storage':{'fillfactor':'90); drop'}", "", "pg.storage");
+	refused(",'storage':{'a b':1}", "", "pg.storage");
+	refused("", "{'name':'f','type':'string','pg':{'storage':'outside'}}", "pg.storage");
+	refused_schema(rig_schema("{'type':'record','name':'R','fields':[{'name':'x','type':'int'}]}"),
+		       "no annotation \"pg\"");
+	refused_schema(rig_schema("'int'"), "is a record");
+	refused_schema(
+		rig_schema("{'type':'record','name':'R','pg':{'key':['x']},'fields':[{'name':'x','type':'int'}]}"),
+		"pg.table");
+	refused_schema(rig_schema("{'type':'record','name':'R','pg':{'table':'a.','key':['x']},'fields':[{'name':'x','"
+				  "type':'int'}]}"),
+		       "pg.table");
+}
+END_TEST
+
+/* Names: reserved ones, doubles, too long ones. */
+START_TEST(column_names)
+{
+	refused("", "{'name':'created_at','type':'int'}", "created_at is reserved");
+	refused("", "{'name':'updated_at','type':'int'}", "reserved");
+	refused("", "{'name':'_part','type':'int'}", "reserved");
+	refused("", "{'name':'_op','type':'int'}", "reserved");
+	refused("", "{'name':'xmin','type':'int'}", "reserved");
+	refused("", "{'name':'f','type':'int','pg':{'column':'k'}}", "belongs to field 'k'");
+	refused("", "{'name':'f','type':'int','pg':{'column':''}}", "no SQL name");
+	refused("",
+		"{'name':'f','type':'int','pg':{'column':'"
+		"a234567890123456789012345678901234567890123456789012345678901234'}}",
+		"no SQL name");
+}
+END_TEST
+
+/* More columns than PostgreSQL has. */
+START_TEST(too_many_columns)
+{
+	struct buf fields = {0};
+	struct schema *s;
+	for (int i = 0; i < 1597; i++)
+		buf_printf(&fields, "%s{'name':'f%d','type':'int'}", i > 0 ? "," : "", i);
+	struct table *t = open_table(&s, "", buf_cstr(&fields));
+	ck_assert_uint_eq(t->ncolumns, 1598);
+	table_free(t);
+	schema_free(s);
+	buf_puts(&fields, ",{'name':'one_more','type':'int'}");
+	refused("", buf_cstr(&fields), "field 'one_more': it is one too many");
+	buf_free(&fields);
+}
+END_TEST
+
+/* Indexes, storage parameters and defaults, as the SQL that goes into DDL. */
+START_TEST(sql_texts)
+{
+	struct schema *s;
+	struct table *t = open_table(
+		&s,
+		",'indexes':[{'columns':['a','k'],'unique':true,'name':'x'},{'using':'gin','columns':['l']},{'sql':'("
+		"lower(s))'}],"
+		"'storage':{'fillfactor':90,'autovacuum_enabled':false,'autovacuum_vacuum_scale_factor':0.5}",
+		"{'name':'a','type':'int','default':-3},{'name':'b','type':'boolean','default':true},"
+		"{'name':'c','type':'string','default':'it\\u0027s \\\\ "
+		"here'},{'name':'d','type':'double','default':0.5},"
+		"{'name':'l','type':{'type':'array','items':'string'},'default':[]},{'name':'n','type':['null','string'"
+		"],'default':null},"
+		"{'name':'s','type':'string','pg':{'default':'current_user'}},{'name':'m','type':{'type':'map','values'"
+		":'int'},'default':{}},"
+		"{'name':'t','type':{'type':'long','logicalType':'timestamp-micros'},'default':0},{'name':'w','type':'"
+		"string'}");
+	ck_assert_uint_eq(t->nindexes, 3);
+	ck_assert_str_eq(t->indexes[0].sql, "(\"a\", \"k\")");
+	ck_assert_str_eq(t->indexes[0].name, "x");
+	ck_assert(t->indexes[0].unique);
+	ck_assert_str_eq(t->indexes[1].sql, "USING \"gin\" (\"l\")");
+	ck_assert_ptr_null(t->indexes[1].name);
+	ck_assert_str_eq(t->indexes[2].sql, "(lower(s))");
+	ck_assert_str_eq(t->storage,
+			 "fillfactor = 90, autovacuum_enabled = false, autovacuum_vacuum_scale_factor = 0.5");
+	static const char *const defaults[] = {
+		"-3", "true", "E'it''s \\\\ here'", "0.5", "'{}'", NULL, "current_user", "'{}'", NULL, NULL};
+	for (size_t i = 0; i < ARRAY_LEN(defaults); i++) {
+		const char *got = t->columns[i + 1].default_sql;
+		ck_assert_msg((got && defaults[i] && strcmp(got, defaults[i]) == 0) || (!got && !defaults[i]), "%s: %s",
+			      t->columns[i + 1].name, got ? got : "none");
+	}
+	table_free(t);
+	schema_free(s);
+}
+END_TEST
+
+/* The shipped streams are the tables of the contract. */
+START_TEST(shipped)
+{
+	static const struct {
+		const char *path, *table, *key1, *key2;
+		size_t ncolumns;
+	} streams[] = {
+		{"schemas/memory_event.avsc", "memory_entries", "namespace", "key", 13},
+		{"schemas/pattern_event.avsc", "patterns", "name", "pattern_type", 9},
+		{"schemas/trajectory_event.avsc", "trajectories", "trajectory_id", "step_number", 8},
+		{"tests/schemas/everything.avsc", "all_of_it", "tenant", "part", 53},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(streams); i++) {
+		struct err err = {0};
+		struct schema *s = rig_schema_file(streams[i].path);
+		struct table *t = table_new(s, &err);
+		ck_assert_msg(t, "%s", err.text);
+		ck_assert_str_eq(t->name, streams[i].table);
+		ck_assert_uint_eq(t->nkeys, 2);
+		ck_assert_str_eq(t->columns[0].name, streams[i].key1);
+		ck_assert_str_eq(t->columns[1].name, streams[i].key2);
+		ck_assert_uint_eq(t->ncolumns, streams[i].ncolumns);
+		ck_assert_int_ge(t->version, 0);
+		ck_assert_int_ge(t->delete_field, 0);
+		table_free(t);
+		schema_free(s);
+	}
+}
+END_TEST
+
+static Suite *table_suite(void)
+{
+	Suite *s = suite_create("table");
+	TCase *t = tcase_create("table");
+	tcase_add_test(t, derived_types);
+	tcase_add_test(t, no_column_type);
+	tcase_add_test(t, annotated_types);
+	tcase_add_test(t, order_of_columns);
+	tcase_add_test(t, merge_rules);
+	tcase_add_test(t, keys);
+	tcase_add_test(t, record_annotations);
+	tcase_add_test(t, column_names);
+	tcase_add_test(t, too_many_columns);
+	tcase_add_test(t, sql_texts);
+	tcase_add_test(t, shipped);
+	suite_add_tcase(s, t);
+	return s;
+}
+UNIT_SUITE(table_suite)
