@@ -3,7 +3,7 @@ BENCH := $(B)/bench
 BENCH_SHARED := $(patsubst %,$(B)/tests/bench/%.o,events procfs) $(B)/libmemingest.a
 
 .PHONY: bench bench-quick bench-instructions bench-programs
-bench-programs: $(B)/memingest $(patsubst %,$(BENCH)/%,ceiling decode delay)
+bench-programs: $(B)/memingest $(patsubst %,$(BENCH)/%,ceiling decode delay shuffle)
 $(BENCH)/%: $(B)/tests/bench/%.o $(BENCH_SHARED)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)

@@ -107,7 +107,7 @@ static void encode_all(struct run *r, const struct events *events)
 static void make_sql(struct run *r)
 {
 	const struct mergesql *sql = r->stream->sql;
-	struct buf b = {0}, names = {0};
+	struct buf names = {0};
 	if (r->options->direct) {
 		mergesql_table_name(r->stream->table, &names);
 		buf_puts(&names, " (");
@@ -119,7 +119,6 @@ static void make_sql(struct run *r)
 		r->begin = xasprintf("BEGIN; %s", sql->copy_stage);
 		r->finish = xasprintf("%s; COMMIT", sql->merge_upsert);
 	}
-	buf_free(&b);
 	buf_free(&names);
 }
 
@@ -241,11 +240,17 @@ static size_t number(const char *text)
 static void parse(int argc, char **argv, struct options *o)
 {
 	static const struct option known[] = {
-		{"config", 1, 0, 'c'},      {"stream", 1, 0, 's'},
-		{"events", 1, 0, 'n'},      {"seed", 1, 0, 'S'},
-		{"keys", 1, 0, 'k'},        {"batch", 1, 0, 'b'},
-		{"connections", 1, 0, 'C'}, {"postmaster", 1, 0, 'p'},
-		{"plan", 1, 0, 'P'},        {0},
+		{"config", 1, 0, 'c'},
+		{"stream", 1, 0, 's'},
+		{"events", 1, 0, 'n'},
+		{"seed", 1, 0, 'S'},
+		{"keys", 1, 0, 'k'},
+		{"batch", 1, 0, 'b'},
+		{"connections", 1, 0, 'C'},
+		{"postmaster", 1, 0, 'p'},
+		{"plan", 1, 0, 'P'},
+		{"shuffled", 0, 0, 'R'},
+		{0},
 	};
 	int c;
 	while ((c = getopt_long(argc, argv, "c:", known, NULL)) != -1) {
@@ -277,13 +282,16 @@ static void parse(int argc, char **argv, struct options *o)
 		case 'P':
 			o->direct = optarg[0] == 'd';
 			break;
+		case 'R':
+			o->events.shuffled = true;
+			break;
 		default:
 			exit(64);
 		}
 	}
 	if (!o->config || o->batch == 0 || o->connections == 0 || o->connections > MAX_CONNECTIONS)
 		die("usage", "ceiling -c FILE [--stream NAME] [--events N] [--keys N] [--seed N] [--batch N] "
-			     "[--connections N] [--postmaster PID] [--plan stage|direct]");
+			     "[--connections N] [--postmaster PID] [--plan stage|direct] [--shuffled]");
 }
 
 int main(int argc, char **argv)

@@ -1,7 +1,7 @@
 /*
  * events.c - a config's stream, and events of it made before any clock runs.
  *
- *   generator --datum--> bytes | datum 0 | datum 1 | ...      starts: where each begins
+ *   generator --datum--> bytes | datum 0 | datum 1 | ...      places: where each lies
  *                                   '--decode--> struct batch, when asked
  *
  * Not part of any measurement itself, but for events_decode(), whose two steps (decode_record, batch_add) are the worker's own.
@@ -64,6 +64,20 @@ void events_close(void)
 	dsn = NULL;
 }
 
+/* Fisher and Yates, with a generator that is good enough and the same everywhere. */
+static void shuffle(struct events *e)
+{
+	uint64_t x = 88172645463325252u;
+	for (size_t i = e->n; i > 1; i--) {
+		x ^= x << 13;
+		x ^= x >> 7;
+		x ^= x << 17;
+		struct place *other = &e->places[x % i], last = e->places[i - 1];
+		e->places[i - 1] = *other;
+		*other = last;
+	}
+}
+
 struct events *events_make(struct stream *stream, const struct events_request *request)
 {
 	struct err err = {0};
@@ -76,14 +90,15 @@ struct events *events_make(struct stream *stream, const struct events_request *r
 	e->stream = stream;
 	e->decoder = decoder_new(&config->limits);
 	e->n = request->count;
-	e->starts = xmalloc((e->n + 1) * sizeof(*e->starts));
+	e->places = xmalloc((e->n + 1) * sizeof(*e->places));
 	for (size_t i = 0; i < e->n; i++) {
 		struct slice datum = generator_next(g)->datum;
-		e->starts[i] = e->bytes.len;
+		e->places[i] = (struct place){e->bytes.len, datum.len};
 		buf_put(&e->bytes, datum.data, datum.len);
 	}
-	e->starts[e->n] = e->bytes.len;
 	generator_free(g);
+	if (request->shuffled)
+		shuffle(e);
 	return e;
 }
 
@@ -91,7 +106,7 @@ void events_free(struct events *e)
 {
 	decoder_free(e->decoder);
 	buf_free(&e->bytes);
-	free(e->starts);
+	free(e->places);
 	free(e);
 }
 

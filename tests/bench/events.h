@@ -13,13 +13,16 @@
 struct events_request {
 	size_t count, keys; /* keys 0: a new one for each event */
 	uint64_t seed;
+	bool shuffled; /* in random order, so that the keys of a batch lie all over the index */
 };
 
 /* Data of the stream's own schema, without envelope. */
 struct events {
 	struct stream *stream;
 	struct buf bytes;
-	size_t *starts; /* n + 1 */
+	struct place {
+		size_t at, len;
+	} * places;
 	size_t n;
 	const struct plan *plan;
 	struct decoder *decoder;
@@ -35,7 +38,7 @@ void events_free(struct events *e);
 
 static inline struct slice events_datum(const struct events *e, size_t i)
 {
-	return (struct slice){e->bytes.data + e->starts[i], e->starts[i + 1] - e->starts[i]};
+	return (struct slice){e->bytes.data + e->places[i].at, e->places[i].len};
 }
 
 /* Empties the batch and fills it with n events, as the worker would with those of one partition. */

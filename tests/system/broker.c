@@ -190,6 +190,27 @@ void broker_committed(const char *group, const char *topic, int64_t *offsets, in
 	rd_kafka_topic_partition_list_destroy(list);
 }
 
+void broker_set_committed(const char *group, const char *topic, int32_t partition, int64_t offset)
+{
+	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+	rd_kafka_topic_partition_list_add(list, topic, partition)->offset = offset;
+	rd_kafka_AlterConsumerGroupOffsets_t *alter = rd_kafka_AlterConsumerGroupOffsets_new(group, list);
+	rd_kafka_queue_t *queue = rd_kafka_queue_new(the_producer());
+	rd_kafka_AlterConsumerGroupOffsets(the_producer(), &alter, 1, NULL, queue);
+	rd_kafka_AlterConsumerGroupOffsets_destroy(alter);
+	rd_kafka_topic_partition_list_destroy(list);
+	admin_wait(queue, group);
+}
+
+void broker_delete_group(const char *group)
+{
+	rd_kafka_DeleteGroup_t *del = rd_kafka_DeleteGroup_new(group);
+	rd_kafka_queue_t *queue = rd_kafka_queue_new(the_producer());
+	rd_kafka_DeleteGroups(the_producer(), &del, 1, NULL, queue);
+	rd_kafka_DeleteGroup_destroy(del);
+	admin_wait(queue, group);
+}
+
 /* --- writing --- */
 
 static void send_one(rd_kafka_t *rk, const char *topic, int32_t partition, struct slice key, struct slice value,

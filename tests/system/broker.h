@@ -18,6 +18,9 @@ int broker_partitions(const char *topic);
 void broker_watermarks(const char *topic, int32_t partition, int64_t *low, int64_t *high);
 /* The group's committed offsets of partitions 0 to n - 1; -1 where there is none. */
 void broker_committed(const char *group, const char *topic, int64_t *offsets, int n);
+/* Of a group without members: commits another offset of one partition in its name; forgets all about it. */
+void broker_set_committed(const char *group, const char *topic, int32_t partition, int64_t offset);
+void broker_delete_group(const char *group);
 
 /*
  * Queues one message, in order per partition; broker_flush() waits until all are in the log. A slice with data NULL is a null key

@@ -26,6 +26,7 @@ START_TEST(database_away)
 	struct bed *bed = bed_new("away");
 	bed_stream(bed, "memory", 4);
 	bed_set(bed, "batch.max_bytes", "2MiB");
+	bed_set(bed, "limits.max_row", "1MiB");
 	bed_set(bed, "batch.memory", "8MiB");
 	bed_set(bed, "batch.max_rows", "1000");
 	bed_set(bed, "kafka.queued.max.messages.kbytes", "8192");

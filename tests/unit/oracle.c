@@ -1,26 +1,24 @@
 /*
  * oracle.c - the other way around: COPY fields back into values, and a comparison with Avro-C's.
  *
- * Independent of the code under test on purpose: nothing of pgbin, jsonout or text is used; numeric is compared as decimal text, halfvec
- * by distance to the neighbours, JSON by way of jansson, times by gmtime_r. Only the description of the reader (struct
- * schema_type, struct table) is shared.
+ * Independent of the code under test on purpose: nothing of pgbin, jsonout or text is used; numeric is compared as
+ * decimal text, halfvec by distance to the neighbours, JSON by way of jansson, times by gmtime_r. Only the description
+ * of the reader (struct schema_type, struct table) is shared.
  *
- * Avro-C's resolved writer selects no branch of the reader's union for an array or map without items (1.11.1: the branch is set by the
- * first append); such a value is taken to be one of these, empty.
+ * Avro-C's resolved writer selects no branch of the reader's union for an array or map without items (1.11.1: the
+ * branch is set by the first append); such a value is taken to be one of these, empty.
  *
- * Limits: decimals in JSON are compared as doubles, and not beyond 8 bytes; timestamps in JSON outside of the years 1 to
- * 9999 are taken as they are.
+ * Limits: decimals in JSON are compared as doubles, and not beyond 8 bytes; timestamps in JSON outside of the years 1
+ * to 9999 are taken as they are.
  */
-#include "oracle.h"
+#include "oracle_parts.h"
 
 #include <inttypes.h>
-#include <jansson.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define EPOCH_US INT64_C(946684800000000)
 
@@ -38,7 +36,7 @@ struct want {
 	bool json_text; /* a string that holds JSON: the column has no other type but null */
 };
 
-static bool PRINTF_LIKE(2, 3) differs(struct oracle *o, const char *fmt, ...)
+bool oracle_differs(struct oracle *o, const char *fmt, ...)
 {
 	size_t n = (size_t)snprintf(o->why, sizeof(o->why), "%s: ", o->path);
 	va_list args;
@@ -48,19 +46,19 @@ static bool PRINTF_LIKE(2, 3) differs(struct oracle *o, const char *fmt, ...)
 	return false;
 }
 
-static bool expect(struct oracle *o, bool same, const char *what)
+bool oracle_expect(struct oracle *o, bool same, const char *what)
 {
-	return same || differs(o, "%s differs", what);
+	return same || oracle_differs(o, "%s differs", what);
 }
 
-static int64_t floor_div(int64_t v, int64_t by)
+int64_t oracle_floor_div(int64_t v, int64_t by)
 {
 	int64_t q = v / by;
 	return q * by > v ? q - 1 : q;
 }
 
 /* Units of the reader's logical type in a second. */
-static int64_t per_second(enum schema_logical logical)
+int64_t oracle_per_second(enum schema_logical logical)
 {
 	switch (logical) {
 	case LOGICAL_TIME_MILLIS:
@@ -83,7 +81,7 @@ static int64_t per_second(enum schema_logical logical)
 	return 1000000;
 }
 
-static bool get_integer(avro_value_t *v, int64_t *out)
+bool oracle_get_integer(avro_value_t *v, int64_t *out)
 {
 	int32_t i;
 	if (avro_value_get_type(v) == AVRO_INT32 && avro_value_get_int(v, &i) == 0) {
@@ -93,7 +91,7 @@ static bool get_integer(avro_value_t *v, int64_t *out)
 	return avro_value_get_type(v) == AVRO_INT64 && avro_value_get_long(v, out) == 0;
 }
 
-static bool get_real(avro_value_t *v, double *out)
+bool oracle_get_real(avro_value_t *v, double *out)
 {
 	float f;
 	int64_t i;
@@ -103,14 +101,14 @@ static bool get_real(avro_value_t *v, double *out)
 	}
 	if (avro_value_get_type(v) == AVRO_DOUBLE)
 		return avro_value_get_double(v, out) == 0;
-	if (!get_integer(v, &i))
+	if (!oracle_get_integer(v, &i))
 		return false;
 	*out = (double)i;
 	return true;
 }
 
 /* bytes, fixed, string or the symbol of an enum. */
-static bool get_blob(avro_value_t *v, const struct schema_type *t, struct slice *out)
+bool oracle_get_blob(avro_value_t *v, const struct schema_type *t, struct slice *out)
 {
 	const void *p = NULL;
 	const char *s = NULL;
@@ -131,6 +129,14 @@ static bool get_blob(avro_value_t *v, const struct schema_type *t, struct slice 
 	return true;
 }
 
+/* The branch of a union that is there. index -1: none, an empty array or map. */
+bool oracle_get_branch(avro_value_t *v, const struct schema_type *t, avro_value_t *branch, int *index)
+{
+	if (avro_value_get_discriminant(v, index) != 0 || *index >= (int)t->nbranches)
+		return false;
+	return *index < 0 || avro_value_get_current_branch(v, branch) == 0;
+}
+
 /* ---- numbers ---------------------------------------------------------------------------------------------------- */
 
 static bool same_double(double a, double b)
@@ -141,8 +147,8 @@ static bool same_double(double a, double b)
 static bool check_integer(struct oracle *o, const struct want *w, struct field f)
 {
 	int64_t got = 0, want;
-	if (!get_integer(w->value, &want))
-		return differs(o, "Avro-C has no integer");
+	if (!oracle_get_integer(w->value, &want))
+		return oracle_differs(o, "Avro-C has no integer");
 	if (f.len == 2)
 		got = (int16_t)get_be16(f.data);
 	else if (f.len == 4)
@@ -151,7 +157,7 @@ static bool check_integer(struct oracle *o, const struct want *w, struct field f
 		got = (int64_t)get_be64(f.data);
 	uint32_t len = w->kind == PG_INT2 ? 2 : w->kind == PG_INT4 ? 4 : 8;
 	if (f.len != len || got != want)
-		return differs(o, "%" PRId64 " in %u bytes, want %" PRId64 " in %u", got, f.len, want, len);
+		return oracle_differs(o, "%" PRId64 " in %u bytes, want %" PRId64 " in %u", got, f.len, want, len);
 	return true;
 }
 
@@ -172,17 +178,17 @@ static double field_real(struct field f)
 static bool check_real(struct oracle *o, const struct want *w, struct field f)
 {
 	double want;
-	if (f.len != (w->kind == PG_FLOAT4 ? 4 : 8) || !get_real(w->value, &want))
-		return differs(o, "%u bytes, or Avro-C has no number", f.len);
+	if (f.len != (w->kind == PG_FLOAT4 ? 4 : 8) || !oracle_get_real(w->value, &want))
+		return oracle_differs(o, "%u bytes, or Avro-C has no number", f.len);
 	if (w->kind == PG_FLOAT4)
 		want = (double)(float)want;
 	if (!same_double(field_real(f), want))
-		return differs(o, "%a, want %a", field_real(f), want);
+		return oracle_differs(o, "%a, want %a", field_real(f), want);
 	return true;
 }
 
 /* The digits of |v|, with a point in front of the last scale; buf of 80. */
-static void decimal_text(__int128 v, uint32_t scale, char *buf)
+void oracle_decimal_text(__int128 v, uint32_t scale, char *buf)
 {
 	char digits[64];
 	size_t n = 0;
@@ -238,7 +244,7 @@ static bool numeric_text(struct field f, char *buf)
 }
 
 /* Two's complement, big-endian, of at most 16 bytes. */
-static bool read_unscaled(struct slice s, __int128 *out)
+bool oracle_read_unscaled(struct slice s, __int128 *out)
 {
 	unsigned __int128 v = s.len > 0 && s.data[0] & 0x80 ? ~(unsigned __int128)0 : 0;
 	for (size_t i = 0; i < s.len; i++) {
@@ -260,19 +266,19 @@ static bool check_numeric(struct oracle *o, const struct want *w, struct field f
 	__int128 v;
 	struct slice s;
 	uint32_t scale = 0;
-	if (get_integer(w->value, &i)) {
+	if (oracle_get_integer(w->value, &i)) {
 		v = i;
 	} else {
-		if (!get_blob(w->value, w->type, &s))
-			return differs(o, "Avro-C has no decimal");
-		if (!read_unscaled(s, &v) || w->type->scale > 40)
+		if (!oracle_get_blob(w->value, w->type, &s))
+			return oracle_differs(o, "Avro-C has no decimal");
+		if (!oracle_read_unscaled(s, &v) || w->type->scale > 40)
 			return true; /* beyond what this oracle can count */
 		scale = w->type->scale;
 	}
-	decimal_text(v, scale, want);
+	oracle_decimal_text(v, scale, want);
 	if (!numeric_text(f, got))
-		return differs(o, "no well-formed numeric, want %s", want);
-	return strcmp(got, want) == 0 || differs(o, "%s, want %s", got, want);
+		return oracle_differs(o, "no well-formed numeric, want %s", want);
+	return strcmp(got, want) == 0 || oracle_differs(o, "%s, want %s", got, want);
 }
 
 /* ---- times ------------------------------------------------------------------------------------------------------ */
@@ -280,20 +286,20 @@ static bool check_numeric(struct oracle *o, const struct want *w, struct field f
 static bool check_time(struct oracle *o, const struct want *w, struct field f)
 {
 	int64_t v, got;
-	if (!get_integer(w->value, &v) || f.len != (w->kind == PG_DATE ? 4 : 8))
-		return differs(o, "%u bytes, or Avro-C has no integer", f.len);
+	if (!oracle_get_integer(w->value, &v) || f.len != (w->kind == PG_DATE ? 4 : 8))
+		return oracle_differs(o, "%u bytes, or Avro-C has no integer", f.len);
 	if (w->kind == PG_DATE) {
 		got = (int32_t)get_be32(f.data);
 		v -= 10957;
 	} else {
-		int64_t units = per_second(w->type->logical);
+		int64_t units = oracle_per_second(w->type->logical);
 		got = (int64_t)get_be64(f.data) + (w->kind == PG_TIMESTAMP ? EPOCH_US : 0);
-		v = units > 1000000 ? floor_div(v, 1000) : v * (1000000 / units);
+		v = units > 1000000 ? oracle_floor_div(v, 1000) : v * (1000000 / units);
 	}
-	return got == v || differs(o, "%" PRId64 ", want %" PRId64, got, v);
+	return got == v || oracle_differs(o, "%" PRId64 ", want %" PRId64, got, v);
 }
 
-static uint32_t le32(const uint8_t *p)
+uint32_t oracle_le32(const uint8_t *p)
 {
 	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
@@ -301,12 +307,13 @@ static uint32_t le32(const uint8_t *p)
 static bool check_interval(struct oracle *o, const struct want *w, struct field f)
 {
 	struct slice s;
-	if (!get_blob(w->value, w->type, &s) || s.len != 12 || f.len != 16)
-		return differs(o, "%u bytes, or Avro-C has no duration", f.len);
-	return expect(o,
-		      get_be64(f.data) == (uint64_t)le32(s.data + 8) * 1000 &&
-			      get_be32(f.data + 8) == le32(s.data + 4) && get_be32(f.data + 12) == le32(s.data),
-		      "interval");
+	if (!oracle_get_blob(w->value, w->type, &s) || s.len != 12 || f.len != 16)
+		return oracle_differs(o, "%u bytes, or Avro-C has no duration", f.len);
+	return oracle_expect(o,
+			     get_be64(f.data) == (uint64_t)oracle_le32(s.data + 8) * 1000 &&
+				     get_be32(f.data + 8) == oracle_le32(s.data + 4) &&
+				     get_be32(f.data + 12) == oracle_le32(s.data),
+			     "interval");
 }
 
 /* ---- blobs ------------------------------------------------------------------------------------------------------ */
@@ -314,10 +321,10 @@ static bool check_interval(struct oracle *o, const struct want *w, struct field 
 static bool check_blob(struct oracle *o, const struct want *w, struct field f)
 {
 	struct slice s;
-	if (!get_blob(w->value, w->type, &s))
-		return differs(o, "Avro-C has no text or bytes");
+	if (!oracle_get_blob(w->value, w->type, &s))
+		return oracle_differs(o, "Avro-C has no text or bytes");
 	return (f.len == s.len && (s.len == 0 || memcmp(f.data, s.data, s.len) == 0)) ||
-	       differs(o, "%u bytes differ from %zu", f.len, s.len);
+	       oracle_differs(o, "%u bytes differ from %zu", f.len, s.len);
 }
 
 static bool check_uuid(struct oracle *o, const struct want *w, struct field f)
@@ -325,17 +332,17 @@ static bool check_uuid(struct oracle *o, const struct want *w, struct field f)
 	struct slice s;
 	char hex[33], got[33];
 	size_t n = 0;
-	if (!get_blob(w->value, w->type, &s) || f.len != 16)
-		return differs(o, "%u bytes, or Avro-C has no uuid", f.len);
+	if (!oracle_get_blob(w->value, w->type, &s) || f.len != 16)
+		return oracle_differs(o, "%u bytes, or Avro-C has no uuid", f.len);
 	if (w->type->kind == SCHEMA_FIXED)
-		return expect(o, memcmp(f.data, s.data, 16) == 0, "uuid");
+		return oracle_expect(o, memcmp(f.data, s.data, 16) == 0, "uuid");
 	for (size_t i = 0; i < s.len && n < 32; i++)
 		if (!strchr("{}-", s.data[i]))
 			hex[n++] = (char)(s.data[i] | 0x20);
 	hex[n] = '\0';
 	for (size_t i = 0; i < 16; i++)
 		snprintf(got + 2 * i, 3, "%02x", f.data[i]);
-	return strcmp(got, hex) == 0 || differs(o, "%s, want %s", got, hex);
+	return strcmp(got, hex) == 0 || oracle_differs(o, "%s, want %s", got, hex);
 }
 
 /* ---- vectors ---------------------------------------------------------------------------------------------------- */
@@ -345,13 +352,13 @@ static bool vector_element(const struct want *w, struct slice packed, size_t i, 
 {
 	avro_value_t item;
 	if (packed.data) {
-		uint32_t bits = le32(packed.data + 4 * i);
+		uint32_t bits = oracle_le32(packed.data + 4 * i);
 		float s;
 		memcpy(&s, &bits, sizeof(s));
 		*out = (double)s;
 		return true;
 	}
-	return avro_value_get_by_index(w->value, i, &item, NULL) == 0 && get_real(&item, out);
+	return avro_value_get_by_index(w->value, i, &item, NULL) == 0 && oracle_get_real(&item, out);
 }
 
 static bool vector_size(const struct want *w, struct slice *packed, size_t *n)
@@ -359,7 +366,7 @@ static bool vector_size(const struct want *w, struct slice *packed, size_t *n)
 	*packed = (struct slice){NULL, 0};
 	if (avro_value_get_type(w->value) == AVRO_ARRAY)
 		return avro_value_get_size(w->value, n) == 0;
-	if (!get_blob(w->value, w->type, packed))
+	if (!oracle_get_blob(w->value, w->type, packed))
 		return false;
 	*n = packed->len / 4;
 	return true;
@@ -387,222 +394,19 @@ static bool check_vector(struct oracle *o, const struct want *w, struct field f)
 	size_t n, width = w->kind == PG_VECTOR ? 4 : 2;
 	double want;
 	if (!vector_size(w, &packed, &n))
-		return differs(o, "Avro-C has no vector");
+		return oracle_differs(o, "Avro-C has no vector");
 	if (f.len != 4 + n * width || get_be16(f.data) != n || get_be16(f.data + 2) != 0)
-		return differs(o, "%u bytes for %zu elements", f.len, n);
+		return oracle_differs(o, "%u bytes for %zu elements", f.len, n);
 	for (size_t i = 0; i < n; i++) {
 		const uint8_t *p = f.data + 4 + i * width;
 		if (!vector_element(w, packed, i, &want))
-			return differs(o, "Avro-C has no element %zu", i);
+			return oracle_differs(o, "Avro-C has no element %zu", i);
 		bool same = w->kind == PG_VECTOR ? same_double(field_real((struct field){p, 4}), (double)(float)want)
 						 : is_nearest_half(get_be16(p), (double)(float)want);
 		if (!same)
-			return differs(o, "element %zu differs from %a", i, want);
+			return oracle_differs(o, "element %zu differs from %a", i, want);
 	}
 	return true;
-}
-
-/* ---- JSON ------------------------------------------------------------------------------------------------------- */
-
-static bool check_json(struct oracle *o, const struct schema_type *t, avro_value_t *v, const json_t *j);
-
-static bool check_json_string(struct oracle *o, const json_t *j, const char *want, size_t len)
-{
-	if (!json_is_string(j) || json_string_length(j) != len || memcmp(json_string_value(j), want, len) != 0)
-		return differs(o, "JSON \"%.80s\", want \"%.*s\"",
-			       json_string_value(j) ? json_string_value(j) : "(none)", (int)MIN(len, (size_t)80), want);
-	return true;
-}
-
-/* Avro's JSON encoding of bytes: a code point each. */
-static bool check_json_bytes(struct oracle *o, const json_t *j, struct slice s)
-{
-	struct buf want = {0};
-	for (size_t i = 0; i < s.len; i++) {
-		if (s.data[i] >= 0x80)
-			buf_u8(&want, (uint8_t)(0xc0 | s.data[i] >> 6));
-		buf_u8(&want, s.data[i] >= 0x80 ? (uint8_t)(0x80 | (s.data[i] & 0x3f)) : s.data[i]);
-	}
-	bool same = check_json_string(o, j, buf_cstr(&want), want.len);
-	buf_free(&want);
-	return same;
-}
-
-static bool check_json_time(struct oracle *o, const struct schema_type *t, int64_t v, const json_t *j)
-{
-	char want[80], clock[40] = "";
-	int64_t units = per_second(t->logical), seconds = floor_div(v, units), rest = v - seconds * units;
-	bool is_time = t->logical == LOGICAL_TIME_MILLIS || t->logical == LOGICAL_TIME_MICROS;
-	bool local = t->logical >= LOGICAL_LOCAL_MILLIS && t->logical <= LOGICAL_LOCAL_NANOS;
-	if (t->logical == LOGICAL_DATE)
-		seconds = v * 86400;
-	else
-		snprintf(clock, sizeof(clock), "%02d:%02d:%02d.%0*" PRId64, (int)(seconds / 3600),
-			 (int)(seconds / 60 % 60), (int)(seconds % 60),
-			 units == 1000      ? 3
-			 : units == 1000000 ? 6
-					    : 9,
-			 rest);
-	if (is_time)
-		return check_json_string(o, j, clock, strlen(clock));
-	time_t when = (time_t)seconds;
-	struct tm tm;
-	if (!gmtime_r(&when, &tm) || tm.tm_year + 1900 < 1 || tm.tm_year + 1900 > 9999)
-		return true;
-	int n = snprintf(want, sizeof(want), "%04d-%02d-%02d", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday);
-	if (t->logical != LOGICAL_DATE)
-		snprintf(want + n, sizeof(want) - (size_t)n, "T%02d:%02d:%02d%s%s", tm.tm_hour, tm.tm_min, tm.tm_sec,
-			 strchr(clock, '.'), local ? "" : "Z");
-	return check_json_string(o, j, want, strlen(want));
-}
-
-static bool check_json_integer(struct oracle *o, const struct schema_type *t, avro_value_t *v, const json_t *j)
-{
-	int64_t want;
-	if (!get_integer(v, &want))
-		return differs(o, "Avro-C has no integer");
-	if (t->logical != LOGICAL_NONE)
-		return check_json_time(o, t, want, j);
-	return (json_is_integer(j) && json_integer_value(j) == want) || differs(o, "no JSON number %" PRId64, want);
-}
-
-static bool check_json_real(struct oracle *o, const struct schema_type *t, avro_value_t *v, const json_t *j)
-{
-	double want, got = json_number_value(j);
-	if (!json_is_number(j) || !get_real(v, &want))
-		return differs(o, "no number");
-	bool same = t->kind == SCHEMA_FLOAT ? (float)got == (float)want : got == want;
-	return same || differs(o, "JSON number %.17g, want %.17g", got, want);
-}
-
-static bool check_json_decimal(struct oracle *o, const struct schema_type *t, struct slice s, const json_t *j)
-{
-	__int128 v;
-	char text[200];
-	if (s.len > 8 || !read_unscaled(s, &v) || t->scale > 40)
-		return true;
-	decimal_text(v, t->scale, text);
-	double want = strtod(text, NULL), got = json_number_value(j);
-	return (json_is_number(j) && fabs(want - got) <= fabs(want) * 1e-15) ||
-	       differs(o, "JSON number %.17g, want %s", got, text);
-}
-
-static bool check_json_blob(struct oracle *o, const struct schema_type *t, avro_value_t *v, const json_t *j)
-{
-	struct slice s;
-	char text[80];
-	if (!get_blob(v, t, &s))
-		return differs(o, "Avro-C has no text or bytes");
-	if (t->kind == SCHEMA_STRING || t->kind == SCHEMA_ENUM)
-		return check_json_string(o, j, (const char *)s.data, s.len);
-	if (t->logical == LOGICAL_DECIMAL)
-		return check_json_decimal(o, t, s, j);
-	if (t->logical == LOGICAL_DURATION) {
-		int n = snprintf(text, sizeof(text), "P%uM%uDT%u.%03uS", le32(s.data), le32(s.data + 4),
-				 le32(s.data + 8) / 1000, le32(s.data + 8) % 1000);
-		return check_json_string(o, j, text, (size_t)n);
-	}
-	if (t->logical != LOGICAL_UUID)
-		return check_json_bytes(o, j, s);
-	size_t n = 0;
-	for (size_t i = 0; i < 16; i++)
-		n += (size_t)snprintf(text + n, sizeof(text) - n, "%02x%s", s.data[i],
-				      i == 3 || i == 5 || i == 7 || i == 9 ? "-" : "");
-	return check_json_string(o, j, text, n);
-}
-
-static bool check_json_items(struct oracle *o, const struct schema_type *t, avro_value_t *v, const json_t *j)
-{
-	size_t n;
-	bool map = t->kind == SCHEMA_MAP;
-	if (avro_value_get_size(v, &n) != 0 || (map ? !json_is_object(j) : !json_is_array(j)))
-		return differs(o, "no JSON array or object, or none of Avro-C");
-	for (size_t i = 0; i < n; i++) {
-		avro_value_t item;
-		const char *key = NULL;
-		if (avro_value_get_by_index(v, i, &item, map ? &key : NULL) != 0)
-			return differs(o, "Avro-C has no item %zu", i);
-		/* A key that stands twice: Avro-C has one of the values, and so has jansson, but jsonb has the last. */
-		const json_t *got = map ? json_object_get(j, key) : json_array_get(j, i);
-		if (!got)
-			return differs(o, "item %zu is missing", i);
-		if (!check_json(o, t->items, &item, got))
-			return false;
-	}
-	size_t got = map ? json_object_size(j) : json_array_size(j);
-	return got == n || differs(o, "%zu items, want %zu", got, n);
-}
-
-static bool check_json_record(struct oracle *o, const struct schema_type *t, avro_value_t *v, const json_t *j)
-{
-	if (!json_is_object(j) || json_object_size(j) != t->nfields)
-		return differs(o, "%zu members, want %zu", json_object_size(j), t->nfields);
-	for (size_t i = 0; i < t->nfields; i++) {
-		avro_value_t field;
-		const json_t *got = json_object_get(j, t->fields[i].name);
-		if (avro_value_get_by_name(v, t->fields[i].name, &field, NULL) != 0) {
-			if (!json_is_null(got))
-				return differs(o, "member %s is not null", t->fields[i].name);
-			continue;
-		}
-		if (!got)
-			return differs(o, "member %s is missing", t->fields[i].name);
-		if (!check_json(o, t->fields[i].type, &field, got))
-			return false;
-	}
-	return true;
-}
-
-/* The branch of a union that is there. index -1: none, an empty array or map. */
-static bool get_branch(avro_value_t *v, const struct schema_type *t, avro_value_t *branch, int *index)
-{
-	if (avro_value_get_discriminant(v, index) != 0 || *index >= (int)t->nbranches)
-		return false;
-	return *index < 0 || avro_value_get_current_branch(v, branch) == 0;
-}
-
-static bool check_json_union(struct oracle *o, const struct schema_type *t, avro_value_t *v, const json_t *j)
-{
-	avro_value_t branch;
-	int index;
-	if (!get_branch(v, t, &branch, &index))
-		return differs(o, "Avro-C has no branch");
-	if (index < 0)
-		return expect(
-			o, json_is_array(j) ? json_array_size(j) == 0 : json_is_object(j) && json_object_size(j) == 0,
-			"empty array or map");
-	return check_json(o, t->branches[index], &branch, j);
-}
-
-static bool check_json(struct oracle *o, const struct schema_type *t, avro_value_t *v, const json_t *j)
-{
-	int b = -1;
-	switch (t->kind) {
-	case SCHEMA_NULL:
-		return expect(o, json_is_null(j), "null");
-	case SCHEMA_BOOLEAN:
-		return expect(o, avro_value_get_boolean(v, &b) == 0 && json_is_boolean(j) && json_is_true(j) == b,
-			      "boolean");
-	case SCHEMA_INT:
-	case SCHEMA_LONG:
-		return check_json_integer(o, t, v, j);
-	case SCHEMA_FLOAT:
-	case SCHEMA_DOUBLE:
-		return check_json_real(o, t, v, j);
-	case SCHEMA_BYTES:
-	case SCHEMA_STRING:
-	case SCHEMA_FIXED:
-	case SCHEMA_ENUM:
-		return check_json_blob(o, t, v, j);
-	case SCHEMA_ARRAY:
-	case SCHEMA_MAP:
-		return check_json_items(o, t, v, j);
-	case SCHEMA_RECORD:
-		return check_json_record(o, t, v, j);
-	case SCHEMA_UNION:
-		return check_json_union(o, t, v, j);
-	}
-	return false;
 }
 
 static bool check_jsonb(struct oracle *o, const struct want *w, struct field f)
@@ -610,18 +414,19 @@ static bool check_jsonb(struct oracle *o, const struct want *w, struct field f)
 	struct slice s;
 	json_error_t at;
 	if (f.len < 2 || f.data[0] != 1)
-		return differs(o, "no version byte of jsonb");
+		return oracle_differs(o, "no version byte of jsonb");
 	if (w->json_text)
-		return expect(o,
-			      get_blob(w->value, w->type, &s) && s.len == f.len - 1 &&
-				      memcmp(s.data, f.data + 1, s.len) == 0,
-			      "JSON text");
+		return oracle_expect(o,
+				     oracle_get_blob(w->value, w->type, &s) && s.len == f.len - 1 &&
+					     memcmp(s.data, f.data + 1, s.len) == 0,
+				     "JSON text");
 	json_t *j = json_loadb((const char *)f.data + 1, f.len - 1, JSON_DECODE_ANY, &at);
 	if (!j && strstr(at.text, "too"))
 		return true; /* a number that jansson cannot hold */
 	if (!j)
-		return differs(o, "jansson: %s in %.*s", at.text, (int)MIN(f.len - 1, 80u), (const char *)f.data + 1);
-	bool same = check_json(o, w->type, w->value, j);
+		return oracle_differs(o, "jansson: %s in %.*s", at.text, (int)MIN(f.len - 1, 80u),
+				      (const char *)f.data + 1);
+	bool same = oracle_json(o, w->type, w->value, j);
 	json_decref(j);
 	return same;
 }
@@ -660,10 +465,10 @@ static bool next_field(struct slice *s, struct field *f)
 static bool array_header(struct oracle *o, struct field f, size_t n, size_t nulls, struct slice *rest)
 {
 	if (f.len < 12 || (n == 0) != (get_be32(f.data) == 0) || (n > 0 && (f.len < 20 || get_be32(f.data) != 1)))
-		return differs(o, "header of an array of %zu", n);
+		return oracle_differs(o, "header of an array of %zu", n);
 	if (get_be32(f.data + 4) != (nulls > 0) ||
 	    (n > 0 && (get_be32(f.data + 12) != n || get_be32(f.data + 16) != 1)))
-		return differs(o, "dimension or flags of an array of %zu with %zu nulls", n, nulls);
+		return oracle_differs(o, "dimension or flags of an array of %zu with %zu nulls", n, nulls);
 	size_t header = n == 0 ? 12 : 20;
 	*rest = (struct slice){f.data + header, f.len - header};
 	return true;
@@ -686,10 +491,11 @@ static bool check_packed_array(struct oracle *o, struct slice packed, struct fie
 	if (!array_header(o, f, packed.len / 4, 0, &rest))
 		return false;
 	for (size_t i = 0; i < packed.len / 4; i++) {
-		if (!next_field(&rest, &item) || item.len != 4 || get_be32(item.data) != le32(packed.data + 4 * i))
-			return differs(o, "element %zu", i);
+		if (!next_field(&rest, &item) || item.len != 4 ||
+		    get_be32(item.data) != oracle_le32(packed.data + 4 * i))
+			return oracle_differs(o, "element %zu", i);
 	}
-	return expect(o, rest.len == 0, "length");
+	return oracle_expect(o, rest.len == 0, "length");
 }
 
 static bool check_array(struct oracle *o, const struct want *w, struct field f)
@@ -698,7 +504,7 @@ static bool check_array(struct oracle *o, const struct want *w, struct field f)
 	size_t n, nulls = 0;
 	avro_value_t item;
 	if (!vector_size(w, &packed, &n))
-		return differs(o, "Avro-C has no array");
+		return oracle_differs(o, "Avro-C has no array");
 	if (packed.data)
 		return check_packed_array(o, packed, f);
 	for (size_t i = 0; i < n; i++)
@@ -708,13 +514,13 @@ static bool check_array(struct oracle *o, const struct want *w, struct field f)
 	for (size_t i = 0; i < n; i++) {
 		struct field got;
 		if (!next_field(&rest, &got) || avro_value_get_by_index(w->value, i, &item, NULL) != 0)
-			return differs(o, "no element %zu", i);
+			return oracle_differs(o, "no element %zu", i);
 		if (!check_field(
 			    o, (struct want){w->element, w->element, w->type->items, &item, is_string(w->type->items)},
 			    got))
 			return false;
 	}
-	return expect(o, rest.len == 0, "length");
+	return oracle_expect(o, rest.len == 0, "length");
 }
 
 static bool check_value(struct oracle *o, const struct want *w, struct field f)
@@ -722,7 +528,8 @@ static bool check_value(struct oracle *o, const struct want *w, struct field f)
 	int b = -1;
 	switch (w->kind) {
 	case PG_BOOL:
-		return expect(o, f.len == 1 && avro_value_get_boolean(w->value, &b) == 0 && f.data[0] == b, "boolean");
+		return oracle_expect(o, f.len == 1 && avro_value_get_boolean(w->value, &b) == 0 && f.data[0] == b,
+				     "boolean");
 	case PG_INT2:
 	case PG_INT4:
 	case PG_INT8:
@@ -759,18 +566,19 @@ static bool check_field(struct oracle *o, struct want w, struct field f)
 	avro_value_t branch;
 	int index;
 	if (is_null_value(w.value))
-		return expect(o, f.data == NULL, "null");
+		return oracle_expect(o, f.data == NULL, "null");
 	if (!f.data)
-		return differs(o, "null, but Avro-C has a value");
+		return oracle_differs(o, "null, but Avro-C has a value");
 	if (w.type->kind != SCHEMA_UNION)
 		return check_value(o, &w, f);
-	if (!get_branch(w.value, w.type, &branch, &index))
-		return differs(o, "Avro-C has no branch");
+	if (!oracle_get_branch(w.value, w.type, &branch, &index))
+		return oracle_differs(o, "Avro-C has no branch");
 	if (index < 0 && w.kind == PG_ARRAY)
-		return expect(o, f.len == 12, "empty array");
+		return oracle_expect(o, f.len == 12, "empty array");
 	if (index < 0)
-		return expect(o, f.len == 3 && (memcmp(f.data + 1, "[]", 2) == 0 || memcmp(f.data + 1, "{}", 2) == 0),
-			      "empty array or map");
+		return oracle_expect(
+			o, f.len == 3 && (memcmp(f.data + 1, "[]", 2) == 0 || memcmp(f.data + 1, "{}", 2) == 0),
+			"empty array or map");
 	w.value = &branch;
 	w.type = w.type->branches[index];
 	return check_value(o, &w, f);
@@ -785,7 +593,7 @@ static bool check_column(struct oracle *o, const struct table *t, size_t i, avro
 	snprintf(o->path, sizeof(o->path), "column %s", c->name);
 	bool kept = op == RECORD_UPSERT || i < t->nkeys || (int)i == t->version;
 	if (!kept || avro_value_get_by_name(record, rf->name, &value, NULL) != 0)
-		return expect(o, f.data == NULL, "null");
+		return oracle_expect(o, f.data == NULL, "null");
 	struct want w = {c->kind, c->element, rf->type, &value, is_string(rf->type)};
 	return check_field(o, w, f);
 }

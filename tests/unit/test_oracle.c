@@ -7,8 +7,8 @@
  *              |                              v                                             |
  *              +-> reader: Avro-C --> resolved writer --avro_value_read--> value of the reader's schema
  *
- * By way of the resolved writer, because Avro-C's resolved reader crashes on arrays in maps (1.11.1: the children of a resolved map
- * are never initialised).
+ * By way of the resolved writer, because Avro-C's resolved reader crashes on arrays in maps (1.11.1: the children of a
+ * resolved map are never initialised).
  *
  * MEMINGEST_SEED=n runs another sequence, MEMINGEST_ROUNDS=n more of it. A failure names the seed and the round.
  */
@@ -201,8 +201,8 @@ static void check_datum(struct setup *s)
 }
 
 /*
- * Proves, for each of the schema pairs, that every row equals what Avro-C's resolved reader gives, whichever way the datum's arrays
- * and maps are cut into blocks; and that damaged data leaves the buffer as it was.
+ * Proves, for each of the schema pairs, that every row equals what Avro-C's resolved reader gives, whichever way the
+ * datum's arrays and maps are cut into blocks; and that damaged data leaves the buffer as it was.
  */
 START_TEST(test_random_schemas)
 {

@@ -19,7 +19,7 @@
 #include "io/schemaref.h"
 #include "unit.h"
 
-/* ---- a registry to order ------------------------------------------------------------------------------------------------- */
+/* --- a registry to order --- */
 
 struct page {
 	const char *path;
@@ -113,7 +113,7 @@ static void dead_url(char *out, size_t size)
 	stub_free(s);
 }
 
-/* ---- the registry under test --------------------------------------------------------------------------------------------- */
+/* --- the registry under test --- */
 
 static const char *urls[2];
 static struct config config;
@@ -219,8 +219,8 @@ START_TEST(unknown_is_remembered)
 END_TEST
 
 /*
- * A 404 that does not come from a registry, or says something else than "no such schema", must never make dead letters: it is asked
- * again, and found when the registry is back.
+ * A 404 that does not come from a registry, or says something else than "no such schema", must never make dead
+ * letters: it is asked again, and found when the registry is back.
  */
 START_TEST(foreign_404_is_no_answer)
 {
@@ -239,7 +239,10 @@ START_TEST(foreign_404_is_no_answer)
 }
 END_TEST
 
-/* While the registry is down what is known is served, what is not stays pending; the first answer frees all that wait. */
+/*
+ * While the registry is down what is known is served, what is not stays pending; the first answer frees all that
+ * wait.
+ */
 START_TEST(down_then_up)
 {
 	const struct schema *schema;
@@ -264,7 +267,10 @@ START_TEST(down_then_up)
 }
 END_TEST
 
-/* The second URL serves when the first is refused or broken, and stays in use: the first is not asked for the next id. */
+/*
+ * The second URL serves when the first is refused or broken, and stays in use: the first is not asked for the next
+ * id.
+ */
 START_TEST(failover_is_sticky)
 {
 	const struct schema *schema;
@@ -393,7 +399,10 @@ START_TEST(oversized_is_invalid)
 }
 END_TEST
 
-/* What the registry has, but not as an Avro schema, is invalid and says why; what is no answer of a registry stays pending. */
+/*
+ * What the registry has, but not as an Avro schema, is invalid and says why; what is no answer of a registry stays
+ * pending.
+ */
 START_TEST(invalid_schemas)
 {
 	const struct schema *schema;
@@ -416,7 +425,10 @@ START_TEST(invalid_schemas)
 }
 END_TEST
 
-/* Two references that share a third: each is fetched once, and the whole parses. A reference that is missing is named. */
+/*
+ * Two references that share a third: each is fetched once, and the whole parses. A reference that is missing is
+ * named.
+ */
 START_TEST(references)
 {
 	const struct schema *schema;
@@ -545,7 +557,10 @@ START_TEST(stream_files)
 }
 END_TEST
 
-/* Registering escapes the subject, sends the schema as a string, and gives the id; a refusal is the operator's to solve. */
+/*
+ * Registering escapes the subject, sends the schema as a string, and gives the id; a refusal is the operator's to
+ * solve.
+ */
 START_TEST(registering)
 {
 	struct err err;

@@ -116,7 +116,10 @@ START_TEST(readiness)
 }
 END_TEST
 
-/* A thread that went silent is named; one that ended, or never was, is not missed. A database that is away changes nothing. */
+/*
+ * A thread that went silent is named; one that ended, or never was, is not missed. A database that is away changes
+ * nothing.
+ */
 START_TEST(liveness)
 {
 	publish(NULL, 0, WORKER_RUNNING, false);
@@ -171,8 +174,8 @@ static double lag_of(void)
 }
 
 /*
- * Lag in seconds: 0 when caught up, however old the last record is; the age of the oldest record taken and not durable; else of the last
- * durable one, or since when we saw it fall behind; unknown without a high watermark.
+ * Lag in seconds: 0 when caught up, however old the last record is; the age of the oldest record taken and not
+ * durable; else of the last durable one, or since when we saw it fall behind; unknown without a high watermark.
  */
 START_TEST(lag_in_seconds)
 {

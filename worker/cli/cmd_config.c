@@ -9,6 +9,7 @@
 
 #include "base/stats.h"
 #include "cli/cli.h"
+#include "flow/status.h"
 
 static int print(struct buf *out)
 {
@@ -37,6 +38,7 @@ static int run(struct cli *cli)
 		config_write_docs(&out);
 	} else if (action && strcmp(action, "metrics") == 0) {
 		stats_write_docs(&out);
+		status_write_docs(&out);
 	} else {
 		return cli_unknown("config", action, actions);
 	}

@@ -55,7 +55,7 @@ uint8_t dlq_hex_byte(const char *hex)
 	return (uint8_t)(hex_digit(hex[0]) << 4 | hex_digit(hex[1]));
 }
 
-/* ---- selection ------------------------------------------------------------------------------------------------------------ */
+/* --- selection --- */
 
 static bool is_number(const char *text)
 {
@@ -111,7 +111,7 @@ static void select_by_options(const struct cli *cli, const char *ids, struct dlq
 		where_add(w, "id = ANY (", ids, "::bigint[])");
 }
 
-/* ---- output --------------------------------------------------------------------------------------------------------------- */
+/* --- output --- */
 
 /* Text of others on a terminal: no control characters, be they ASCII or (C2 80 .. C2 9F) Latin-1. At most max bytes. */
 static void print_safe(const char *text, size_t max)
@@ -171,7 +171,7 @@ static void print_table(const struct cli *cli, const struct pg_rows *rows)
 	}
 }
 
-/* ---- list ------------------------------------------------------------------------------------------------------------------ */
+/* --- list --- */
 
 #define LIST_TEXT                                                                                                      \
 	"SELECT id::text AS \"ID\", to_char(created_at, 'YYYY-MM-DD HH24:MI:SS') AS \"CREATED\", stream AS "           \
@@ -224,7 +224,7 @@ static int list(struct cli *cli, struct pg *pg)
 	return code;
 }
 
-/* ---- show ------------------------------------------------------------------------------------------------------------------ */
+/* --- show --- */
 
 /* As hexdump -C: 16 bytes a line, then what of them is ASCII. */
 static void print_hex(const char *hex)
@@ -314,11 +314,11 @@ static int show(struct cli *cli, struct pg *pg)
 	return code;
 }
 
-/* ---- replay: what is selected ------------------------------------------------------------------------------------------- */
+/* --- replay: what is selected --- */
 
 /*
- * --dry-run, and ids that there are not. What is refused again becomes a new dead letter while we still replay, so the selection
- * ends with the newest that there is now.
+ * --dry-run, and ids that there are not. What is refused again becomes a new dead letter while we still replay, so
+ * the selection ends with the newest that there is now.
  */
 static int replay_count(struct cli *cli, struct pg *pg, struct dlq_where *w)
 {
@@ -360,7 +360,7 @@ static int replay(struct cli *cli, struct pg *pg)
 	return code;
 }
 
-/* ---- purge ----------------------------------------------------------------------------------------------------------------- */
+/* --- purge --- */
 
 /* "30d" as seconds: s, m, h, d, w. */
 static bool age_seconds(const char *age, char *out, size_t size)
@@ -436,7 +436,7 @@ static int purge(struct cli *cli, struct pg *pg)
 	return code;
 }
 
-/* ---- the command ----------------------------------------------------------------------------------------------------------- */
+/* --- the command --- */
 
 static const struct {
 	const char *name;

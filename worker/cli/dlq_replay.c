@@ -1,5 +1,6 @@
 /*
- * dlq_replay.c - dead letters back into Kafka: key, value, headers and time as they were, to the topic and partition they came from.
+ * dlq_replay.c - dead letters back into Kafka: key, value, headers and time as they were, to the topic and
+ * partition they came from.
  *
  * By pages, each one transaction:
  *
@@ -8,11 +9,12 @@
  *   UPDATE .. SET replayed_at = now()    of those acknowledged
  *   COMMIT
  *
- * So nothing is marked that the broker does not have. If we die between acknowledgement and COMMIT a page is sent again by the next
- * replay; a stream with "merge": "add" then counts these events twice. Events that are refused again become new dead letters.
+ * So nothing is marked that the broker does not have. If we die between acknowledgement and COMMIT a page is sent
+ * again by the next replay; a stream with "merge": "add" then counts these events twice. Events that are refused
+ * again become new dead letters.
  *
- * The partition and not the key decides where an event goes, because the partition is what kept events of one key in order. The time is
- * kept because it is the version of an event without value.
+ * The partition and not the key decides where an event goes, because the partition is what kept events of one key
+ * in order. The time is kept because it is the version of an event without value.
  *
  * One thread; reports run inside the producer's calls.
  */

@@ -11,10 +11,11 @@
  * deadlocking (deletes come first, and so are an order of their own: a deadlock over those is retried).
  *
  * Why ON CONFLICT: it is the one form that gives the right result whatever another transaction does to the same key
- * meanwhile (inserts it, deletes it, updates it). MERGE costs the same here (within the noise), raises 23505 in such a
- * race, needs PostgreSQL 15, and lets the planner choose a join that loses the order. UPDATE FROM plus INSERT of what
- * is not there loses an event when another transaction inserts (or deletes) between the two, and costs more unless all
- * keys are new. Figures: ARCHITECTURE.md.
+ * meanwhile (inserts it, deletes it, updates it), and the one whose plan can not go wrong. MERGE raises 23505 in such a
+ * race and needs PostgreSQL 15; UPDATE FROM plus INSERT of what is not there loses an event when another transaction
+ * inserts (or deletes) between the two. Both leave a join to the planner, which, once the table has statistics, likes
+ * to scan and hash all of it: dearer, and the order is lost. Server time for 5,000 rows of 384 floats into 100,000: 16
+ * to 20 us a row for ON CONFLICT, 26 to 31 for MERGE, 31 to 35 for the pair, whether the keys are new, old or mixed.
  *
  * What DO UPDATE sets, with t the row and e the event ("excluded"):
  *

@@ -6,20 +6,22 @@
  *     lock; newest <-> snapshot; unlock            render (no lock held)
  *     old one: users - 1, freed by the last        drop: users - 1, freed by the last
  *
- * The lock is held for the swap of a pointer, so a slow client, or a scrape of ten thousand partitions, never holds up the poll thread.
- * A snapshot is immutable and owns all it shows (one arena), so nothing of the pipeline's can be freed under the HTTP thread.
+ * The lock is held for the swap of a pointer, so a slow client, or a scrape of ten thousand partitions, never holds
+ * up the poll thread. A snapshot is immutable and owns all it shows (one arena), so nothing of the pipeline's can
+ * be freed under the HTTP thread.
  *
- * librdkafka's statistics are kept as text, one copy, the newest; a scrape copies it and parses. Most texts are never read.
+ * librdkafka's statistics are kept as text, one copy, the newest; a scrape copies it and parses. Most texts are
+ * never read.
  *
- * Heartbeats are process-wide cells, like the stats: relaxed atomics of the monotonic clock, one per thread, 0 for a thread that does
- * not run. /livez looks at them alone, never at Kafka or PostgreSQL: restarting a worker does not mend a database. /readyz looks at the
- * snapshot; a snapshot that is old (the poll thread hangs) is not ready either.
+ * Heartbeats are process-wide cells, like the stats: relaxed atomics of the monotonic clock, one per thread, 0 for
+ * a thread that does not run. /livez looks at them alone, never at Kafka or PostgreSQL: restarting a worker does
+ * not mend a database. /readyz looks at the snapshot; a snapshot that is old (the poll thread hangs) is not ready
+ * either.
  *
  * Rendering is in status_render.c.
  */
 #include "flow/status.h"
 
-#include <assert.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -82,7 +84,7 @@ struct status *status_new(const struct config *config, const char *librdkafka, c
 	return s;
 }
 
-/* ---- snapshots ------------------------------------------------------------------------------------------------------------ */
+/* --- snapshots --- */
 
 static struct snapshot *take(struct status *s)
 {
@@ -215,7 +217,7 @@ void status_free(struct status *s)
 	free(s);
 }
 
-/* ---- routes; HTTP thread -------------------------------------------------------------------------------------------------- */
+/* --- routes; HTTP thread --- */
 
 static unsigned serve_metrics(void *ctx, struct buf *body)
 {

@@ -1,9 +1,10 @@
 /*
  * status.h - what the worker shows of itself: /metrics, /status, /livez, /readyz, /version.
  *
- * The poll thread publishes facts, at most once a second; the HTTP thread renders the newest ones when asked. Nobody waits for anybody.
+ * The poll thread publishes facts, at most once a second; the HTTP thread renders the newest ones when asked.
+ * Nobody waits for anybody.
  *
- *   status_new() -> httpd_start(.., status_routes(&n), n, status, ..) -> status_publish() .. -> httpd_stop() -> status_free()
+ *   status_new() -> httpd_start(status_routes()) -> status_publish() .. -> httpd_stop() -> status_free()
  */
 #ifndef MEMINGEST_STATUS_H
 #define MEMINGEST_STATUS_H
@@ -64,8 +65,8 @@ void status_publish(struct status *s, const struct status_facts *facts);
 void status_statistics(struct status *s, const char *json, size_t len);
 
 /*
- * A thread says that it goes round: at least every few seconds, also when it waits. One that was silent for a minute fails /livez. A
- * thread counts from its first beat until status_rest(), which it calls when it ends.
+ * A thread says that it goes round: at least every few seconds, also when it waits. One that was silent for a
+ * minute fails /livez. A thread counts from its first beat until status_rest(), which it calls when it ends.
  */
 #define STATUS_POLL 0
 #define STATUS_LANE(i) (1 + (i))

@@ -1,5 +1,6 @@
 /*
- * status_parts.h - the published snapshot, shared by status.c (who publishes, who reads) and status_render.c (what it looks like).
+ * status_parts.h - the published snapshot, shared by status.c (who publishes, who reads) and status_render.c (what
+ * it looks like).
  */
 #ifndef MEMINGEST_STATUS_PARTS_H
 #define MEMINGEST_STATUS_PARTS_H

@@ -1,16 +1,19 @@
 /*
  * status_render.c - a snapshot as Prometheus text, as JSON and as reasons.
  *
- * Pure functions from a snapshot to a buffer. What ages is computed here, from timestamps and the clock at the time of the request, so that
- * a lag keeps growing on the graph even if the poll thread publishes nothing.
+ * Pure functions from a snapshot to a buffer. What ages is computed here, from timestamps and the clock at the time
+ * of the request, so that a lag keeps growing on the graph even if the poll thread publishes nothing.
  *
- * Lag in seconds is the age of the oldest record that is not durable, 0 when there is none. Which record that is, is known only once it
- * was taken from Kafka. Before that (a partition that is paused, halted or just begins) a bound stands in:
- *   - behind since we watch: the later of "fell behind at" and the last durable record's timestamp; the record is no older;
- *   - behind from the start: the last durable record's timestamp, or if this process has written none, since when we know; the record
- *     may be older than that, but the figure grows and an alert fires.
+ * Lag in seconds is the age of the oldest record that is not durable, 0 when there is none. Which record that is,
+ * is known only once it was taken from Kafka. Before that (a partition that is paused, halted or just begins) a
+ * bound stands in:
+ *   - behind since we watch: the later of "fell behind at" and the last durable record's timestamp; the record is
+ *     no older;
+ *   - behind from the start: the last durable record's timestamp, or if this process has written none, since when
+ *     we know; the record may be older than that, but the figure grows and an alert fires.
  *
- * Metric families stand together with one HELP and TYPE each, as the text format wants (Prometheus, "Text-based format").
+ * Metric families stand together with one HELP and TYPE each, as the text format wants (Prometheus, "Text-based
+ * format").
  */
 #include <stdio.h>
 #include <string.h>
@@ -42,7 +45,7 @@ int64_t lag_us(const struct snapshot *s, size_t partition, int64_t now_us)
 	return MAX(now_us - since_us, 0);
 }
 
-/* ---- reasons -------------------------------------------------------------------------------------------------------------- */
+/* --- reasons --- */
 
 void render_unready(const struct snapshot *snapshot, struct buf *out)
 {
@@ -61,7 +64,7 @@ void render_unready(const struct snapshot *snapshot, struct buf *out)
 				   f->lanes[i].error ? f->lanes[i].error : "");
 }
 
-/* ---- Prometheus ----------------------------------------------------------------------------------------------------------- */
+/* --- Prometheus --- */
 
 /* {name="value", ...} piece by piece; *open says whether the brace is. */
 static void put_label(struct buf *out, bool *open, const char *name, const char *value)
@@ -295,7 +298,7 @@ void status_write_docs(struct buf *out)
 	doc_families(out, other_families, ARRAY_LEN(other_families));
 }
 
-/* ---- JSON ----------------------------------------------------------------------------------------------------------------- */
+/* --- JSON --- */
 
 /* A text, or null. One that is not UTF-8 (a message cut in the middle of a character) loses all that is not ASCII. */
 static void put_text(struct buf *out, const char *member, const char *text)

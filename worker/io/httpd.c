@@ -1,20 +1,22 @@
 /*
  * httpd.c - the HTTP endpoint, on libmicrohttpd; the only file that includes its header.
  *
- * Not a web server: a fixed list of paths, each a function that fills a buffer. There is no state per request beyond what
- * libmicrohttpd keeps, no query, no upload, nothing of the request in the answer (so nothing to escape), and no path by which a
- * client could change anything.
+ * Not a web server: a fixed list of paths, each a function that fills a buffer. There is no state per request
+ * beyond what libmicrohttpd keeps, no query, no upload, nothing of the request in the answer (so nothing to
+ * escape), and no path by which a client could change anything.
  *
- *   socket (ours: bind errors keep their errno) -> MHD thread -> answer() -> route.serve(ctx, buf) -> response takes the bytes
+ *   socket (ours) -> thread -> answer() -> route.serve(ctx, buf) -> response takes the bytes
  *
- * The socket is opened here, not by libmicrohttpd, because its only answer to "address in use" is NULL and a line on stderr, and
- * because only getaddrinfo(3) knows what "localhost" is. Of several addresses of a name IPv4 goes first: that is what people type.
+ * The socket is opened here, not by libmicrohttpd, because its only answer to "address in use" is NULL and a line
+ * on stderr, and because only getaddrinfo(3) knows what "localhost" is. Of several addresses of a name IPv4 goes
+ * first: that is what people type.
  *
- * Bounds: 64 connections (more wait in the backlog), 10 s without traffic ends one, 32 KiB of memory for the head of a request.
+ * Bounds: 64 connections (more wait in the backlog), 10 s without traffic ends one, 32 KiB of memory for the head
+ * of a request.
  *
- * Thread: one, libmicrohttpd's own, with every signal blocked so that the worker's signals find the worker. Callbacks run there.
- * start and stop belong to the main thread. Failure: at start an error of class CONFIG; afterwards a client sees its connection
- * end, the worker sees nothing.
+ * Thread: one, libmicrohttpd's own, with every signal blocked so that the worker's signals find the worker.
+ * Callbacks run there. start and stop belong to the main thread. Failure: at start an error of class CONFIG;
+ * afterwards a client sees its connection end, the worker sees nothing.
  */
 #include "io/httpd.h"
 
@@ -39,7 +41,7 @@ struct httpd {
 	unsigned port;
 };
 
-/* ---- answering ---------------------------------------------------------------------------------------------------------- */
+/* --- answering --- */
 
 /* Takes the bytes of body. */
 static enum MHD_Result respond(struct MHD_Connection *conn, unsigned status, const char *content_type, struct buf *body,
@@ -77,8 +79,8 @@ static enum MHD_Result answer_wrong_method(struct MHD_Connection *conn)
 }
 
 /*
- * libmicrohttpd calls this when the head of a request is there (*state is NULL), then for each piece of an upload, then once more.
- * A wrong method is answered at once, before any upload; what a GET uploads is thrown away.
+ * libmicrohttpd calls this when the head of a request is there (*state is NULL), then for each piece of an upload,
+ * then once more. A wrong method is answered at once, before any upload; what a GET uploads is thrown away.
  */
 static enum MHD_Result answer(void *ctx, struct MHD_Connection *conn, const char *url, const char *method,
 			      const char *version, const char *upload, size_t *upload_len, void **state)
@@ -115,7 +117,7 @@ static void PRINTF_LIKE(2, 0) swallow(void *ctx, const char *fmt, va_list args)
 	(void)args;
 }
 
-/* ---- the socket --------------------------------------------------------------------------------------------------------- */
+/* --- the socket --- */
 
 struct address {
 	char host[256];
@@ -161,7 +163,10 @@ static int open_one(const struct addrinfo *info)
 	return -1;
 }
 
-/* The first address of the list that this host has. One that is taken ends the search: the next would surprise people. */
+/*
+ * The first address of the list that this host has. One that is taken ends the search: the next would surprise
+ * people.
+ */
 static int open_any(const struct addrinfo *list)
 {
 	static const int families[] = {AF_INET, AF_INET6};
@@ -211,7 +216,7 @@ static unsigned port_of(int fd)
 	return (unsigned)strtoul(port, NULL, 10);
 }
 
-/* ---- start and stop ----------------------------------------------------------------------------------------------------- */
+/* --- start and stop --- */
 
 static struct MHD_Daemon *start_daemon(struct httpd *h, int fd)
 {

@@ -4,9 +4,10 @@
  *   {"replyq": 0, "brokers": {NAME: {"source", "nodeid", "state", "connects", .., "rtt": {"avg", "p99", "cnt"}}},
  *    "topics": {NAME: {"partitions": {"0": {"partition", "desired", "fetchq_cnt", "fetchq_size"}}}}}
  *
- * Of the brokers those count that the cluster named ("learned"). The configured bootstrap addresses are entries of their own, whose
- * connection librdkafka lets go of once it knows the real brokers: shown as down, they would be a false alarm. They stand in as long as no
- * broker was learned, which is when they are the news. A broker that was never needed (state INIT) is neither up nor down and is left out.
+ * Of the brokers those count that the cluster named ("learned"). The configured bootstrap addresses are entries of
+ * their own, whose connection librdkafka lets go of once it knows the real brokers: shown as down, they would be a
+ * false alarm. They stand in as long as no broker was learned, which is when they are the news. A broker that was
+ * never needed (state INIT) is neither up nor down and is left out.
  *
  * Partition -1 is librdkafka's own ("unassigned"); partitions not desired belong to somebody else by now.
  *

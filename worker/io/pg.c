@@ -282,7 +282,7 @@ static int64_t affected_rows(const PGresult *res)
 enum collected { COLLECTED_ALL, COLLECTED_COPY, COLLECTED_ERROR };
 
 /*
- * Takes results until there is none left, or COPY begins. Row counts go to affected; the last result with rows goes to keep, if
+ * Takes results until there is none left, or COPY begins. Row counts go to affected; the last result with rows (else the first) goes to keep, if
  * wanted. After an error the rest is drained, so that the session can be used on.
  */
 static enum collected collect(struct pg *pg, int64_t *affected, size_t n, PGresult **keep, struct err *err)
@@ -306,7 +306,7 @@ static enum collected collect(struct pg *pg, int64_t *affected, size_t n, PGresu
 		} else if (i < n) {
 			affected[i] = affected_rows(res);
 		}
-		if (keep && status == PGRES_TUPLES_OK) {
+		if (keep && !failed && (status == PGRES_TUPLES_OK || !*keep)) {
 			PQclear(*keep);
 			*keep = res;
 		} else {

@@ -1,10 +1,10 @@
 /*
  * registry.c - the cache of writer schemas, and the thread that fills it from a schema registry.
  *
- * A table of entries by (format, id or fingerprint), shared by two threads under one mutex. The poll thread looks up and creates
- * entries; the registry's thread takes those that are WANTED and due, asks without holding the mutex, and puts the answer in. Then
- * it makes the eventfd readable. No queue carries requests or answers: the table is both, so nothing can overflow, be asked twice
- * or be answered to somebody who has gone.
+ * A table of entries by (format, id or fingerprint), shared by two threads under one mutex. The poll thread looks
+ * up and creates entries; the registry's thread takes those that are WANTED and due, asks without holding the
+ * mutex, and puts the answer in. Then it makes the eventfd readable. No queue carries requests or answers: the
+ * table is both, so nothing can overflow, be asked twice or be answered to somebody who has gone.
  *
  *      registry_get()            thread takes it            200, valid schema
  *   () -------------> WANTED --------------------> ASKED -----------------> FOUND    (for ever)
@@ -16,17 +16,18 @@
  *
  * registry_get() itself settles a WANTED entry at once when a file has it, or when there is no registry to ask.
  *
- * Folder before registry: what the folder of the config has needs no network. ID.avsc serves the confluent id; every .avsc, and the
- * schema files of the streams, serve their CRC-64-AVRO fingerprint. A fingerprint that nobody knows makes us read the folder again,
- * once a minute at most, so a schema can be added without a restart.
+ * Folder before registry: what the folder of the config has needs no network. ID.avsc serves the confluent id;
+ * every .avsc, and the schema files of the streams, serve their CRC-64-AVRO fingerprint. A fingerprint that nobody
+ * knows makes us read the folder again, once a minute at most, so a schema can be added without a restart.
  *
  * registry_fetch.c makes one schema of the registry's answers, registry_client.c speaks HTTP.
  *
- * Invariants: an entry that is FOUND never changes again, so its schema is borrowed without a lock until registry_free(); an entry
- * that is WANTED or ASKED is not evicted; at most ENTRIES_MAX entries.
+ * Invariants: an entry that is FOUND never changes again, so its schema is borrowed without a lock until
+ * registry_free(); an entry that is WANTED or ASKED is not evicted; at most ENTRIES_MAX entries.
  *
- * Failure: a registry that is down (refused, timeout, 5xx, nonsense) leaves entries WANTED, each asked again after 0.2 s, then up to
- * 10 s, with jitter; the first answer makes all others due at once. Logged when it goes down and when it comes back, not between.
+ * Failure: a registry that is down (refused, timeout, 5xx, nonsense) leaves entries WANTED, each asked again after
+ * 0.2 s, then up to 10 s, with jitter; the first answer makes all others due at once. Logged when it goes down and
+ * when it comes back, not between.
  */
 #include "io/registry.h"
 
@@ -39,11 +40,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <uthash.h>
 
-#include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "codec/schema.h"
@@ -101,7 +100,7 @@ struct registry {
 	uint64_t random;       /* registry's thread: of the jitter */
 };
 
-/* ---- entries; the lock is held ------------------------------------------------------------------------------------------- */
+/* --- entries; the lock is held --- */
 
 static void entry_set(struct registry *r, struct entry *e, enum entry_state state, const char *error)
 {
@@ -159,7 +158,7 @@ static struct entry *entry_add(struct registry *r, enum frame_format format, uin
 	return e;
 }
 
-/* ---- files -------------------------------------------------------------------------------------------------------------- */
+/* --- files --- */
 
 /* The text of a schema file, which the caller frees. NULL with class CONFIG; errno is ENOENT when there is none. */
 static char *read_file(const char *path, size_t *len, struct err *err)
@@ -264,7 +263,7 @@ static bool scan_streams(struct registry *r, struct err *err)
 	return true;
 }
 
-/* ---- the thread --------------------------------------------------------------------------------------------------------- */
+/* --- the thread --- */
 
 /* Between half and all of it, so that workers which saw the registry die together do not come back together. */
 static int64_t jitter(struct registry *r, int64_t us)
@@ -389,7 +388,7 @@ static bool start_thread(struct registry *r, struct err *err)
 	return err_set(err, ERR_FATAL, "cannot start the schema registry's thread: %s", strerror(rc));
 }
 
-/* ---- public: the cache ---------------------------------------------------------------------------------------------------- */
+/* --- public: the cache --- */
 
 struct registry *registry_new(const struct config *config, struct err *err)
 {
@@ -545,7 +544,7 @@ void registry_ack(struct registry *r)
 	(void)rc; /* nothing to read is fine */
 }
 
-/* ---- public: calls that wait ------------------------------------------------------------------------------------------------ */
+/* --- public: calls that wait --- */
 
 /* Asks for id 1 as the worker would: a schema, or "not found", says that address and credentials are right. */
 bool registry_ping(const struct config *config, struct err *err)

@@ -1,9 +1,9 @@
 /*
  * registry_client.c - HTTP to the schema registry through libcurl, the only file that includes its header.
  *
- * One request at a time over a connection that stays open. A request is a transfer of curl's multi interface, because that has what
- * the easy one lacks: curl_multi_poll() waits for the sockets, for curl's own deadlines and for registry_client_wake(), so it is the
- * one wait of the thread, both with a request under way and without.
+ * One request at a time over a connection that stays open. A request is a transfer of curl's multi interface,
+ * because that has what the easy one lacks: curl_multi_poll() waits for the sockets, for curl's own deadlines and
+ * for registry_client_wake(), so it is the one wait of the thread, both with a request under way and without.
  *
  *   ask --> for each URL, the one that worked last first:
  *             send --200, or 4xx with a registry's error code------------> an answer: stay with this URL
@@ -11,13 +11,15 @@
  *                  --anything else: refused, timeout, 5xx, no JSON--> next URL
  *           none left --> failure, the last URL's reason
  *
- * An error code of a registry has five digits (40403) or is 409; a 404 of the web server in front has none, or 404, and is a failure like
- * any other. That matters: "not found" makes dead letters of events, so only the registry itself may say it.
+ * An error code of a registry has five digits (40403) or is 409; a 404 of the web server in front has none, or 404,
+ * and is a failure like any other. That matters: "not found" makes dead letters of events, so only the registry
+ * itself may say it.
  *
  * Bounds: a deadline per request, MAX_ANSWER bytes, three redirects which keep to the scheme that the config says, and
  * credentials go to no other host (curl's default).
  *
- * Secrets are read at first use and again when refused. They appear in no message: URLs are shown without user and password.
+ * Secrets are read at first use and again when refused. They appear in no message: URLs are shown without user and
+ * password.
  *
  * Thread: the owner's; stop is atomic. Failure: always an error value, the caller decides and logs.
  */
@@ -100,7 +102,7 @@ void registry_client_free(struct registry_client *c)
 	free(c);
 }
 
-/* ---- secrets ------------------------------------------------------------------------------------------------------------ */
+/* --- secrets --- */
 
 /* Replaces *secret; says if it is another one than before. */
 static bool read_secret(char **secret, const char *value, const char *file, bool *changed, struct err *err)
@@ -126,7 +128,7 @@ static bool read_secrets(struct registry_client *c, bool *changed, struct err *e
 	return c->secrets_read;
 }
 
-/* ---- one transfer ------------------------------------------------------------------------------------------------------- */
+/* --- one transfer --- */
 
 static size_t on_body(char *data, size_t size, size_t n, void *ctx)
 {
@@ -247,7 +249,7 @@ static bool send_once(struct registry_client *c, struct transfer *t, struct err 
 	return err_set(err, ERR_RETRY, "%s", c->detail[0] != '\0' ? c->detail : curl_easy_strerror(rc));
 }
 
-/* ---- what an answer means ----------------------------------------------------------------------------------------------- */
+/* --- what an answer means --- */
 
 static bool refused(const struct transfer *t)
 {
@@ -334,7 +336,7 @@ char *registry_client_escape(const char *segment)
 	return escaped;
 }
 
-/* ---- waiting ------------------------------------------------------------------------------------------------------------ */
+/* --- waiting --- */
 
 void registry_client_wait(struct registry_client *c, int64_t deadline_us)
 {

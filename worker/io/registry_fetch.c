@@ -1,15 +1,17 @@
 /*
- * registry_fetch.c - one writer schema from the registry, whole: the answer read, its references fetched and put in place, parsed.
+ * registry_fetch.c - one writer schema from the registry, whole: the answer read, its references fetched and put in
+ * place, parsed.
  *
- *   GET /schemas/ids/7                      {"schema": "..", "references": [{"name": "a.B", "subject": "b", "version": 2}]}
- *   GET /subjects/b/versions/2              {"schema": "..", "references": [..]}      and so on, each name once
+ *   GET /schemas/ids/7          {"schema": "..", "references": [{"name": "a.B", "subject": "b", "version": 2}]}
+ *   GET /subjects/b/versions/2  {"schema": "..", "references": [..]}      and so on, each name once
  *   schemaref_inline() -> schema_parse()
  *
- * The answer says what to do, err says why: PENDING (ask again: the registry gave no usable answer), UNKNOWN (it has no such id), INVALID
- * (it has, but not as an Avro schema that can be read: another type, too large, a reference that it lacks, a parse error).
+ * The answer says what to do, err says why: PENDING (ask again: the registry gave no usable answer), UNKNOWN (it
+ * has no such id), INVALID (it has, but not as an Avro schema that can be read: another type, too large, a
+ * reference that it lacks, a parse error).
  *
- * No state, nothing kept, nothing logged. Runs in the thread of the client. Bounds: REFERENCES_MAX definitions, each an answer of
- * bounded size.
+ * No state, nothing kept, nothing logged. Runs in the thread of the client. Bounds: REFERENCES_MAX definitions,
+ * each an answer of bounded size.
  */
 #include "io/registry_fetch.h"
 

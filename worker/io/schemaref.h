@@ -11,8 +11,9 @@
 #include "base/base.h"
 
 /*
- * Puts each definition of defs (an object: full name -> Avro schema) in the place where the schema first mentions its name, so
- * that the result stands alone. Takes schema, borrows defs, returns a new value. Definitions may mention each other.
+ * Puts each definition of defs (an object: full name -> Avro schema) in the place where the schema first mentions
+ * its name, so that the result stands alone. Takes schema, borrows defs, returns a new value. Definitions may
+ * mention each other.
  */
 json_t *schemaref_inline(json_t *schema, const json_t *defs);
 

@@ -1,0 +1,394 @@
+/*
+ * test_offsets.c - positions and the things that happen to them: a restored database, retention, topics created anew, rewinds, new
+ * partitions, transactions, a group that Kafka has forgotten.
+ *
+ * PostgreSQL's row is the truth: where Kafka says otherwise it is not believed, and where the log itself has changed below the row the
+ * partition halts until an operator has chosen, with a verb that leaves a record. After the verb it goes on by itself.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "bed.h"
+#include "broker.h"
+#include "event.h"
+#include "ledger.h"
+#include "model.h"
+#include "system.h"
+
+#define LOOK_AGAIN_S 25 /* a halted partition is looked at every 15 s */
+
+static struct bed *offsets_bed(const char *name, int partitions)
+{
+	struct bed *bed = ledger_bed(name, partitions);
+	bed_set(bed, "kafka.session.timeout.ms", "6000");
+	return bed;
+}
+
+static const char *topic_of(const struct bed *bed)
+{
+	return bed->streams[0].topic;
+}
+
+/* n events of a few accounts of their own. */
+static void send(struct bed *bed, int partition, int n)
+{
+	static int64_t time_us = INT64_C(1750000000000000);
+	char account[32];
+	for (int i = 0; i < n; i++) {
+		snprintf(account, sizeof(account), "p%d-%d", partition, i % 7);
+		ledger_send(bed, partition, account, ++time_us, i);
+	}
+	bed_flush(bed);
+}
+
+static int64_t next_offset(struct bed *bed, int partition)
+{
+	return bed_int(bed,
+		       "SELECT coalesce(max(next_offset), -1) FROM memingest.offsets WHERE pipeline = '%s' AND "
+		       "partition = %d",
+		       bed->name, partition);
+}
+
+static void operator_says(struct bed *bed, const char *verb, const char *topic, const char *partition, const char *to)
+{
+	struct buf out = {0};
+	const char *args[] = {verb, topic, partition, to ? "--to" : NULL, to, NULL};
+	int status = bed_command(bed, "offsets", args, &out);
+	ck_assert_msg(status == 0, "offsets %s: %d: %s", verb, status, buf_cstr(&out));
+	buf_free(&out);
+}
+
+/* The text of /status, until it holds the words; the log must name the halt as well. */
+static void halted(struct bed *bed, struct worker *w, const char *verb)
+{
+	worker_wait_log(w, "partition halted, an operator must act", 30);
+	ck_assert_msg(worker_logged(w, verb), "the log does not name \"%s\": %s", verb, w->log);
+	BED_WAIT(bed, 10, worker_metric(w, "memingest_halted_partitions", NULL) >= 1);
+	json_t *status = worker_status(w);
+	char *text = json_dumps(status, 0);
+	ck_assert_msg(strstr(text, verb) != NULL, "/status does not name \"%s\": %s", verb, text);
+	free(text);
+	json_decref(status);
+}
+
+/* --- the database goes back in time --- */
+
+static void copy_database(struct bed *bed, const char *from, const char *to)
+{
+	struct err err = {0};
+	char dsn[128], sql[512];
+	snprintf(dsn, sizeof(dsn), "postgresql://postgres@127.0.0.1:%u/postgres", stack.pg_port);
+	struct config config = {
+		.pg_dsn = dsn,
+		.pg_statement_timeout_us = 30 * US_PER_S,
+		.pg_lock_timeout_us = 30 * US_PER_S,
+		.pg_connect_timeout_us = 10 * US_PER_S,
+	};
+	pg_free(bed->pg);
+	bed->pg = NULL;
+	struct pg *pg = pg_connect(&config, "copy", -1, &err);
+	ck_assert_msg(pg != NULL, "%s", err.text);
+	/* Statement by statement: none of them may run in a transaction. Nobody else may be in the copied database. */
+	const char *const steps[] = {
+		"ALTER DATABASE %1$s ALLOW_CONNECTIONS false",
+		"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname IN ('%1$s', '%2$s')",
+		"DROP DATABASE IF EXISTS %2$s WITH (FORCE)",
+		"CREATE DATABASE %2$s TEMPLATE %1$s OWNER memingest",
+		"ALTER DATABASE %1$s ALLOW_CONNECTIONS true",
+		"ALTER DATABASE %2$s ALLOW_CONNECTIONS true",
+	};
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+		struct buf text = {0};
+		for (const char *p = steps[i]; *p; p++) {
+			bool name = strncmp(p, "%1$s", 4) == 0 || strncmp(p, "%2$s", 4) == 0;
+			if (name)
+				buf_puts(&text, p[1] == '1' ? from : to);
+			else
+				buf_u8(&text, (uint8_t)*p);
+			p += name ? 3 : 0;
+		}
+		snprintf(sql, sizeof(sql), "%s", buf_cstr(&text));
+		buf_free(&text);
+		ck_assert_msg(pg_exec(pg, sql, NULL, 0, &err), "%s: %s", sql, err.text);
+	}
+	pg_free(pg);
+}
+
+/*
+ * Proves: when the database is restored to an earlier state, offsets roll back together with the data, and the worker (0: stopped
+ * meanwhile, 1: running, 2: running and without new events) writes again what was lost, once, although Kafka remembers later offsets.
+ */
+START_TEST(database_restored)
+{
+	struct bed *bed = offsets_bed("restored", 3);
+	char saved[64];
+	snprintf(saved, sizeof(saved), "%s_saved", bed->name);
+	struct pace *pace = pace_open(bed, "ledger", 1500);
+	struct worker *w = worker_start(bed, NULL);
+	pace_progress(pace, 1000);
+	worker_stop(w);
+	int64_t then = ledger_durable(bed);
+	copy_database(bed, bed->name, saved);
+	w = worker_start(bed, NULL);
+	pace_progress(pace, 1500);
+	if (_i == 2) {
+		pace_close(pace);
+		pace = NULL;
+		bed_drain(bed, 20);
+	}
+	if (_i == 0)
+		worker_stop(w);
+	int64_t later = ledger_durable(bed);
+	copy_database(bed, saved, bed->name);
+	if (_i == 0) {
+		ck_assert_int_eq(ledger_durable(bed), then);
+		w = worker_start(bed, NULL);
+	}
+	if (pace) {
+		PACE_WAIT(pace, bed, 30, ledger_durable(bed) > later);
+		pace_close(pace);
+	}
+	bed_drain(bed, 40);
+	worker_stop(w);
+	model_check(bed);
+	bed_free(bed);
+}
+END_TEST
+
+/* --- the log changes below the position --- */
+
+/*
+ * Proves: when retention has passed the position, the partition halts (a fresh worker, or 1: one that is running and asleep), says
+ * how much is gone and names accept-gap; after that verb it goes on by itself, the gap is on record, and other partitions never stopped.
+ */
+START_TEST(retention_passes)
+{
+	bool running = _i == 1;
+	struct bed *bed = offsets_bed("retention", 2);
+	struct worker *w = worker_start(bed, NULL);
+	worker_ready(w);
+	BED_WAIT(bed, 10, next_offset(bed, 0) == 0 && next_offset(bed, 1) == 0);
+	if (running)
+		worker_signal(w, SIGSTOP);
+	else
+		worker_stop(w);
+	send(bed, 0, 500);
+	send(bed, 1, 50);
+	broker_delete_records(topic_of(bed), 0, 200);
+	if (running)
+		worker_signal(w, SIGCONT);
+	else
+		w = worker_start(bed, NULL);
+	halted(bed, w, "accept-gap");
+	BED_WAIT(bed, 10, next_offset(bed, 1) == 50);
+	ck_assert_int_eq(next_offset(bed, 0), 0);
+	operator_says(bed, "accept-gap", topic_of(bed), "0", NULL);
+	bed_drain(bed, LOOK_AGAIN_S);
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM memingest.gaps WHERE from_offset = 0 AND to_offset = 200"),
+			 1);
+	BED_WAIT(bed, 5, worker_metric(w, "memingest_halted_partitions", NULL) == 0);
+	worker_stop(w);
+	model_check(bed);
+	bed_free(bed);
+}
+END_TEST
+
+static void create_anew(struct bed *bed, int partitions)
+{
+	broker_delete_topic(topic_of(bed));
+	BED_WAIT(bed, 20, broker_partitions(topic_of(bed)) == 0);
+	broker_close(); /* a producer keeps sequence numbers of the old partitions */
+	broker_create_topic(topic_of(bed), partitions, NULL, 0);
+}
+
+/*
+ * Proves: a topic that was deleted and created again halts, be it shorter than before (0) or, where librdkafka tells topic ids, longer
+ * (1), and nothing of it is skipped or taken for the old one's; adopt-topic starts at its beginning.
+ */
+START_TEST(topic_created_anew)
+{
+	bool longer = _i == 1;
+	if (longer && !stack.librdkafka[0])
+		return; /* cannot be told without topic ids: librdkafka before 2.3 has none */
+	struct bed *bed = offsets_bed("anew", 1);
+	struct worker *w = worker_start(bed, NULL);
+	send(bed, 0, 300);
+	bed_drain(bed, 20);
+	worker_stop(w);
+	create_anew(bed, 1);
+	send(bed, 0, longer ? 400 : 100);
+	w = worker_start(bed, NULL);
+	halted(bed, w, "adopt-topic");
+	ck_assert_int_eq(next_offset(bed, 0), 300);
+	bed_sql(bed, "TRUNCATE ledger"); /* of the old topic, which the model can not read any more */
+	operator_says(bed, "adopt-topic", topic_of(bed), NULL, NULL);
+	bed_drain(bed, LOOK_AGAIN_S);
+	worker_stop(w);
+	model_check(bed);
+	bed_free(bed);
+}
+END_TEST
+
+/* --- an operator moves the position --- */
+
+/*
+ * Proves: rewind to the beginning writes everything again, to the same table; with a worker stopped (0), running under load (1), running
+ * on a silent topic (2). (No sums here: rewound events count twice in them, and the command says so.)
+ */
+START_TEST(rewound)
+{
+	struct bed *bed = bed_new("rewound");
+	bed_stream(bed, "pattern", 2);
+	bed_set(bed, "batch.max_rows", "100");
+	bed_set(bed, "batch.max_age", "20ms");
+	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
+	struct pace *pace = pace_open(bed, "pattern", 1000);
+	struct worker *w = worker_start(bed, NULL);
+	pace_progress(pace, 1000);
+	if (_i != 1) {
+		pace_close(pace);
+		bed_drain(bed, 20);
+	}
+	if (_i == 0)
+		worker_stop(w);
+	bed_sql(bed, "TRUNCATE patterns");
+	operator_says(bed, "rewind", topic_of(bed), "all", "earliest");
+	if (_i == 0)
+		w = worker_start(bed, NULL);
+	if (_i == 1) {
+		pace_for(pace, 1);
+		pace_close(pace);
+	}
+	bed_drain(bed, 40);
+	worker_stop(w);
+	model_check(bed);
+	bed_free(bed);
+}
+END_TEST
+
+/* --- where to begin --- */
+
+/*
+ * Proves: start = latest skips what was there at the first start, and only that: partitions added later begin at their first event, though
+ * it came before anybody knew of them.
+ */
+START_TEST(new_partitions)
+{
+	struct bed *bed = offsets_bed("partitions", 2);
+	bed_set(bed, "stream.ledger.start", "latest");
+	bed_set(bed, "kafka.topic.metadata.refresh.interval.ms", "1500");
+	send(bed, 0, 100);
+	send(bed, 1, 70);
+	model_start_at(topic_of(bed), 0, 100);
+	model_start_at(topic_of(bed), 1, 70);
+	struct worker *w = worker_start(bed, NULL);
+	worker_ready(w);
+	BED_WAIT(bed, 10, next_offset(bed, 0) == 100 && next_offset(bed, 1) == 70);
+	send(bed, 0, 50);
+	broker_add_partitions(topic_of(bed), 4);
+	BED_WAIT(bed, 10, broker_partitions(topic_of(bed)) == 4);
+	send(bed, 2, 30);
+	send(bed, 3, 40);
+	send(bed, 1, 20);
+	bed_drain(bed, 30);
+	worker_stop(w);
+	model_check(bed);
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM ledger WHERE account LIKE 'p2-%%'"), 7);
+	bed_free(bed);
+}
+END_TEST
+
+/* Proves: what Kafka holds for the group counts for nothing: neither an offset beyond PostgreSQL's, nor one below, nor none. */
+START_TEST(group_forgotten)
+{
+	struct bed *bed = offsets_bed("forgotten", 2);
+	struct worker *w = worker_start(bed, NULL);
+	send(bed, 0, 200);
+	send(bed, 1, 200);
+	bed_drain(bed, 20);
+	worker_stop(w);
+	send(bed, 0, 100);
+	send(bed, 1, 100);
+	broker_set_committed(bed->name, topic_of(bed), 0, 280);
+	broker_set_committed(bed->name, topic_of(bed), 1, 10);
+	w = worker_start(bed, NULL);
+	bed_drain(bed, 20);
+	worker_stop(w);
+	model_check(bed);
+	send(bed, 0, 100);
+	broker_delete_group(bed->name);
+	w = worker_start(bed, NULL);
+	bed_drain(bed, 20);
+	worker_stop(w);
+	model_check(bed);
+	bed_free(bed);
+}
+END_TEST
+
+/* --- transactions --- */
+
+static void send_in_transaction(struct bed *bed, const char *account, int64_t amount, bool commit)
+{
+	struct bed_stream *s = &bed->streams[0];
+	struct buf key = {0}, value = {0};
+	json_t *event = json_pack("{s:I, s:s, s:I}", "event_time", INT64_C(1750000000000000) + amount, "account",
+				  account, "total", (json_int_t)amount);
+	ck_assert(event_confluent(s->key_schema, s->key_id, event, &key));
+	ck_assert(event_confluent(s->schema, s->schema_id, event, &value));
+	broker_txn_begin();
+	broker_txn_produce(s->topic, 0, (struct slice){key.data, key.len}, (struct slice){value.data, value.len});
+	broker_txn_end(commit);
+	json_decref(event);
+	buf_free(&key);
+	buf_free(&value);
+}
+
+/* Proves: markers of transactions, at the end of the log too, leave no hole in the books and no lag; rolled back events are not read. */
+START_TEST(transactions)
+{
+	struct bed *bed = offsets_bed("transactions", 1);
+	struct worker *w = worker_start(bed, NULL);
+	worker_ready(w);
+	send(bed, 0, 20);
+	send_in_transaction(bed, "kept", 5, true);
+	send_in_transaction(bed, "never", 7, false);
+	bed_drain(bed, 20);
+	BED_WAIT(bed, 10, worker_metric(w, "memingest_consumer_lag_records", NULL) == 0);
+	send_in_transaction(bed, "kept", 6, true);
+	send(bed, 0, 5);
+	send_in_transaction(bed, "never", 8, false);
+	bed_drain(bed, 20);
+	worker_stop(w);
+	model_check(bed);
+	ck_assert_int_eq(bed_int(bed, "SELECT sum(total)::bigint FROM ledger WHERE account IN ('kept', 'never')"), 11);
+	bed_free(bed);
+}
+END_TEST
+
+static Suite *offsets_suite(void)
+{
+	Suite *s = suite_create("offsets");
+	TCase *tc = tcase_create("offsets");
+	tcase_set_timeout(tc, 120);
+	tcase_add_loop_test(tc, retention_passes, 0, 2);
+	tcase_add_loop_test(tc, topic_created_anew, 0, 2);
+	tcase_add_test(tc, new_partitions);
+	tcase_add_test(tc, group_forgotten);
+	tcase_add_test(tc, transactions);
+	suite_add_tcase(s, tc);
+	return s;
+}
+SYSTEM_SUITE("offsets", offsets_suite)
+
+static Suite *back_suite(void)
+{
+	Suite *s = suite_create("back");
+	TCase *tc = tcase_create("back");
+	tcase_set_timeout(tc, 120);
+	tcase_add_loop_test(tc, database_restored, 0, 3);
+	tcase_add_loop_test(tc, rewound, 0, 3);
+	suite_add_tcase(s, tc);
+	return s;
+}
+SYSTEM_SUITE("back", back_suite)
