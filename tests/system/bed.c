@@ -52,7 +52,7 @@ static struct pg *bed_pg(struct bed *bed)
 	return bed->pg;
 }
 
-static char *format(const char *fmt, va_list args)
+__attribute__((format(printf, 1, 0))) static char *format(const char *fmt, va_list args)
 {
 	char *text = NULL;
 	ck_assert_int_ge(vasprintf(&text, fmt, args), 0);

@@ -31,7 +31,7 @@ static bool write_value(struct codec *c, json_t *type, json_t *value);
 json_t *event_schema(const char *path)
 {
 	json_error_t error;
-	json_t *schema = json_load_file(path, 0, &error);
+	json_t *schema = json_load_file(path, JSON_ALLOW_NUL, &error);
 	ck_assert_msg(schema != NULL, "%s:%d: %s", path, error.line, error.text);
 	return schema;
 }

@@ -83,11 +83,15 @@ START_TEST(conflicts)
 	send_memory(bed, "k6", 5, "again, with an older version");
 	send_tombstone(bed, "k7");
 	send_memory(bed, "k7", 1, "after a tombstone of nothing");
+	send_memory(bed, "k8", 4102444800000000, "of the year 2100: newer than any tombstone of today");
+	send_tombstone(bed, "k8");
 	bed_flush(bed);
 	struct worker *w = worker_start(bed, NULL);
 	bed_drain(bed, 30);
 	worker_stop(w);
 	model_check(bed);
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM memory_entries WHERE key = 'k8'"),
+			 strcmp(mode, "newer") == 0);
 	bed_free(bed);
 }
 END_TEST

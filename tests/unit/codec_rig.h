@@ -121,7 +121,10 @@ RIG_UNUSED static void rig_open_fields(struct rig *r, const char *writer_fields,
 	rig_open(r, writer_fields ? rig_fields("", writer_fields) : NULL, rig_fields("", reader_fields));
 }
 
-/* Decodes exactly the bytes of r->in, which end at the end of a heap block, so that a sanitizer sees one byte read too many. */
+/*
+ * Decodes exactly the bytes of r->in, which end at the end of a heap block, so that a sanitizer sees one byte read too
+ * many.
+ */
 RIG_UNUSED static bool rig_try_decode(struct rig *r)
 {
 	uint8_t *body = xmalloc(r->in.len + (r->in.len == 0));
@@ -152,6 +155,22 @@ RIG_UNUSED static void rig_refused(struct rig *r, enum dead_reason reason, const
 	ck_assert_msg(r->record.reason == reason, "reason %s, text %s", dead_reason_name(r->record.reason),
 		      r->err.text);
 	ck_assert_msg(strstr(r->err.text, words), "'%s' lacks '%s'", r->err.text, words);
+}
+
+/* One field f of that type and annotation, written as it is read; the datum begins with the key. */
+RIG_UNUSED static void rig_open_one(struct rig *r, const char *type, const char *pg)
+{
+	char *fields = xasprintf("{'name':'f','type':%s%s%s}", type, *pg ? ",'pg':" : "", pg);
+	rig_open_fields(r, NULL, fields);
+	free(fields);
+	avro_long(&r->in, 1);
+}
+
+/* A new datum, which begins with the key. */
+RIG_UNUSED static void rig_start(struct rig *r)
+{
+	r->in.len = 0;
+	avro_long(&r->in, 1);
 }
 
 /* Field i of the row; data NULL for null. */
@@ -222,6 +241,21 @@ RIG_UNUSED static void rig_json(const struct rig *r, size_t i, const char *want)
 	ck_assert_msg(f.len - 1 == strlen(text) && memcmp(f.data + 1, text, f.len - 1) == 0,
 		      "field %zu is %.*s, not %s", i, (int)f.len - 1, (const char *)f.data + 1, text);
 	free(text);
+}
+
+/* The vector 0, 0.5, 1, ... of n elements. */
+RIG_UNUSED static void rig_vector(const struct rig *r, size_t field, size_t n)
+{
+	struct slice v = rig_field(r, field);
+	ck_assert_uint_eq(v.len, 4 + 4 * n);
+	ck_assert_uint_eq(get_be16(v.data), n);
+	ck_assert_uint_eq(get_be16(v.data + 2), 0);
+	for (size_t i = 0; i < n; i++) {
+		uint32_t bits = get_be32(v.data + 4 + 4 * i);
+		float f;
+		memcpy(&f, &bits, sizeof(f));
+		ck_assert_double_eq((double)f, (double)i / 2);
+	}
 }
 
 #endif

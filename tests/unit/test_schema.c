@@ -34,8 +34,8 @@ START_TEST(primitives)
 END_TEST
 
 /*
- * Names resolve in the namespace of the innermost named type; a dotted name is full; aliases are qualified by the type's own
- * namespace; a record may hold itself. Order and aliases of fields are kept.
+ * Names resolve in the namespace of the innermost named type; a dotted name is full; aliases are qualified by the
+ * type's own namespace; a record may hold itself. Order and aliases of fields are kept.
  */
 START_TEST(names)
 {
@@ -116,7 +116,9 @@ START_TEST(fingerprints)
 }
 END_TEST
 
-/* A logical type counts where it fits its type; elsewhere it is ignored, as the specification says, but stays visible. */
+/*
+ * A logical type counts where it fits its type; elsewhere it is ignored, as the specification says, but stays visible.
+ */
 START_TEST(logical_types)
 {
 	static const struct {

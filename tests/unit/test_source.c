@@ -263,10 +263,21 @@ static void check_start_and_pause(struct seen *one)
 	one->assigned = PARTITIONS;
 }
 
+/* The mock has no controller, which tells topic ids: newer libraries give up after a few attempts. */
+static void query_logs(struct seen *one, struct source_log *logs, size_t n)
+{
+	struct err err = {0};
+	for (int attempt = 0; attempt < 3; attempt++) {
+		if (source_query_logs(one->source, logs, n, 5000, &err))
+			return;
+		ck_assert_int_eq(err.class, ERR_RETRY);
+	}
+	ck_abort_msg("%s", err.text);
+}
+
 /* low, high and each kind of start are what the log holds; a commit is read back as "committed". */
 static void check_logs_and_commits(struct seen *one)
 {
-	struct err err = {0};
 	struct source_log logs[2];
 	produce(0, 7);
 	stats_init(NULL, 0, NULL, 0);
@@ -274,31 +285,31 @@ static void check_logs_and_commits(struct seen *one)
 	logs[1].sp = one->sps[2];
 
 	w.stream.start = START_EARLIEST;
-	ck_assert_msg(source_query_logs(one->source, logs, 2, 5000, &err), "%s", err.text);
+	query_logs(one, logs, 2);
 	ck_assert_int_eq(logs[0].low, 0);
 	ck_assert_int_eq(logs[0].high, 7);
 	ck_assert_int_eq(logs[0].start, 0);
 	ck_assert_int_eq(logs[0].partitions, PARTITIONS);
 	ck_assert_int_eq(logs[1].high, 0);
 	w.stream.start = START_LATEST;
-	ck_assert(source_query_logs(one->source, logs, 2, 5000, &err));
+	query_logs(one, logs, 2);
 	ck_assert_int_eq(logs[0].start, 7);
 	w.stream.start = START_COMMITTED;
-	ck_assert(source_query_logs(one->source, logs, 2, 5000, &err));
+	query_logs(one, logs, 2);
 	ck_assert_int_eq(logs[0].start, 0);
 	w.stream.start = START_TIMESTAMP;
 	w.stream.start_ms = INT64_C(4102444800000);
-	ck_assert(source_query_logs(one->source, logs, 2, 5000, &err));
+	query_logs(one, logs, 2);
 	ck_assert_int_eq(logs[0].start, 7);
 
 	w.stream.start = START_COMMITTED;
 	source_commit(one->source, one->sps[0], 4);
 	PUMP_UNTIL(one, stats_get(METRIC_OFFSET_COMMITS, RESULT_OK, 0) == 1);
-	ck_assert(source_query_logs(one->source, logs, 2, 5000, &err));
+	query_logs(one, logs, 2);
 	ck_assert_int_eq(logs[0].start, 4);
 	source_commit_now(one->source, (struct source_partition *[]){one->sps[0]}, (int64_t[]){6}, 1, 5000);
 	ck_assert_int_eq(stats_get(METRIC_OFFSET_COMMITS, RESULT_OK, 0), 2);
-	ck_assert(source_query_logs(one->source, logs, 2, 5000, &err));
+	query_logs(one, logs, 2);
 	ck_assert_int_eq(logs[0].start, 6);
 
 	/* A refusal by the group is counted and nothing else. */
@@ -470,6 +481,8 @@ START_TEST(test_refused_settings)
 	expect_refusal("plugin.library.paths", "/tmp/x.so", "cannot be set");
 	expect_refusal("no.such.key", "1", kafka_version());
 	expect_refusal("session.timeout.ms", "many", kafka_version());
+	if (rd_kafka_version() < 0x020c0000)
+		expect_refusal("group.protocol", "consumer", "needs librdkafka 2.12");
 	if (rd_kafka_version() < 0x020a0000)
 		expect_refusal("partition.assignment.strategy", "cooperative-sticky", "4059");
 	else

@@ -149,7 +149,10 @@ START_TEST(annotated_types)
 }
 END_TEST
 
-/* Key columns come first, in the order of the annotation; the others follow as declared; version and delete find their place. */
+/*
+ * Key columns come first, in the order of the annotation; the others follow as declared; version and delete find their
+ * place.
+ */
 START_TEST(order_of_columns)
 {
 	struct err err = {0};

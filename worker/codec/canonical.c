@@ -1,10 +1,10 @@
 /*
  * canonical.c - the Parsing Canonical Form of a schema and its fingerprint.
  *
- * Avro 1.11 specification, "Parsing Canonical Form for Schemas": only type, name, fields, symbols, items, values and size remain, in a
- * fixed order, names in full, no white space. A named type is written out where it comes first and by its name afterwards, so
- * the text is finite although the tree may hold cycles. Names and symbols are checked when they are parsed (letters, digits, underscore),
- * hence nothing needs escaping.
+ * Avro 1.11 specification, "Parsing Canonical Form for Schemas": only type, name, fields, symbols, items, values and
+ * size remain, in a fixed order, names in full, no white space. A named type is written out where it comes first and
+ * by its name afterwards, so the text is finite although the tree may hold cycles. Names and symbols are checked when
+ * they are parsed (letters, digits, underscore), hence nothing needs escaping.
  *
  * The fingerprint is the 64-bit Rabin fingerprint of the same chapter (CRC-64-AVRO), bit by bit: a schema is small and
  * fingerprinted once.

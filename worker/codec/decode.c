@@ -7,18 +7,19 @@
  *   +-----+------+-----------+----+       +-----+-----------+------+----------+
  *     slot: where each value that the row needs begins and ends
  *
- * Two passes, because key columns come first in a row and because an event that deletes must not fail over an embedding that nobody
- * will read: pass 1 walks everything once, bounds checked (walk.c), and after it we know what the event is. Walking is cheap: strings
- * and arrays of numbers are jumped over in one step. Pass 2 checks again what it reads, so it does not lean on pass 1.
+ * Two passes, because key columns come first in a row and because an event that deletes must not fail over an
+ * embedding that nobody will read: pass 1 walks everything once, bounds checked (walk.c), and after it we know what
+ * the event is. Walking is cheap: strings and arrays of numbers are jumped over in one step. Pass 2 checks again what
+ * it reads, so it does not lean on pass 1.
  *
- * An array of floats in one block, which is what every Avro library writes for an embedding, goes to pgbin in one call; it swaps and
- * checks all of them at once. Nothing else here is per float.
+ * An array of floats in one block, which is what every Avro library writes for an embedding, goes to pgbin in one
+ * call; it swaps and checks all of them at once. Nothing else here is per float.
  *
  * Memory: the slots of the decoder, as many as the largest plan had; the row in the caller's buffer. No allocation
  * depends on a length from the wire that was not compared with what is left.
  *
- * Failure: out is cut back, class POISON, "field 'embedding' at byte 120: ...". Texts never quote data. Thread: the owner of
- * the decoder; plans are shared and read-only.
+ * Failure: out is cut back, class POISON, "field 'embedding' at byte 120: ...". Texts never quote data. Thread: the
+ * owner of the decoder; plans are shared and read-only.
  */
 #include "codec/decode.h"
 
@@ -73,7 +74,7 @@ void decoder_free(struct decoder *d)
 	free(d);
 }
 
-/* ---- arrays and vectors ------------------------------------------------------------------------------------------------- */
+/* ---- arrays and vectors ---------------------------------------------------------------------- */
 
 static bool emit_value(const struct emit *e, const struct step *s, const struct target *t, const struct target *element,
 		       enum pgbin_oid oid);
@@ -151,7 +152,10 @@ static bool emit_floats(const struct emit *e, const struct target *t, struct sli
 	return true;
 }
 
-/* An array that is one block of plain floats, as one piece. False if it is anything else, faults included: then nothing is taken. */
+/*
+ * An array that is one block of plain floats, as one piece. False if it is anything else, faults included: then
+ * nothing is taken.
+ */
 static bool take_float_block(const struct emit *e, const struct step *items, struct slice *le)
 {
 	struct refusal why;
@@ -199,7 +203,7 @@ static bool emit_elements(const struct emit *e, const struct step *s, const stru
 			has_null = has_null || get_be32(e->out->data + at) == UINT32_MAX;
 			if (e->out->len - a.start > e->limits->max_row_bytes)
 				return refuse(e->c->why, REASON_TOO_LARGE,
-					      "the row is over the limit of %u bytes (limits.max_row_bytes)",
+					      "the row is over the limit of %u bytes (limits.max_row)",
 					      e->limits->max_row_bytes);
 		}
 	}
@@ -219,13 +223,13 @@ static ASIDE bool emit_array(const struct emit *e, const struct step *s, const s
 	return emit_elements(e, s, element, oid, &total) && check_dim(e, t, total);
 }
 
-/* ---- scalars ------------------------------------------------------------------------------------------------------------ */
+/* ---- scalars --------------------------------------------------------------------------------- */
 
 static bool check_size(const struct emit *e, size_t len)
 {
 	if (len <= e->limits->max_string_bytes)
 		return true;
-	return refuse(e->c->why, REASON_TOO_LARGE, "%zu bytes are over the limit of %u (limits.max_string_bytes)", len,
+	return refuse(e->c->why, REASON_TOO_LARGE, "%zu bytes are over the limit of %u (limits.max_string)", len,
 		      e->limits->max_string_bytes);
 }
 
@@ -387,9 +391,10 @@ static ASIDE bool emit_interval(const struct emit *e, const struct step *s)
 	return walk_blob(e->c, s, &v) && pgbin_interval(e->out, v.data, e->c->why);
 }
 
-static bool emit_null(const struct emit *e, const struct step *s, const struct target *t)
+/* A column may be null if and only if its field's type in the reader holds null. */
+static bool emit_null(const struct emit *e, const struct step *s)
 {
-	if (t->not_null || !s->reader)
+	if (!s->reader)
 		return refuse(e->c->why, REASON_MISSING_FIELD, "is null, which the table does not take");
 	pgbin_null(e->out);
 	return true;
@@ -400,7 +405,7 @@ static bool emit_value(const struct emit *e, const struct step *s, const struct 
 		       enum pgbin_oid oid)
 {
 	if (s->kind == SCHEMA_NULL)
-		return emit_null(e, s, t);
+		return emit_null(e, s);
 	switch (t->kind) {
 	case PG_BOOL:
 		return emit_bool(e);
@@ -443,7 +448,7 @@ bool decode_column(const struct plan_column *column, const struct step *s, struc
 	return emit_value(&e, s, &column->target, &column->element, column->element_oid);
 }
 
-/* ---- the row ------------------------------------------------------------------------------------------------------------ */
+/* ---- the row --------------------------------------------------------------------------------- */
 
 static inline struct cursor cursor_on(struct decoder *d, const uint8_t *start, const uint8_t *end)
 {
@@ -531,13 +536,16 @@ static bool check_limits(const struct decoder *d, const struct plan *plan, struc
 		return true;
 	record->reason = REASON_TOO_LARGE;
 	if (key > d->limits.max_key_bytes)
-		return err_set(err, ERR_POISON, "the key of %zu bytes is over the limit of %u (limits.max_key_bytes)",
-			       key, d->limits.max_key_bytes);
-	return err_set(err, ERR_POISON, "the row of %zu bytes is over the limit of %u (limits.max_row_bytes)",
+		return err_set(err, ERR_POISON, "the key of %zu bytes is over the limit of %u (limits.max_key)", key,
+			       d->limits.max_key_bytes);
+	return err_set(err, ERR_POISON, "the row of %zu bytes is over the limit of %u (limits.max_row)",
 		       record->row_len, d->limits.max_row_bytes);
 }
 
-/* Its length is bounded on the way by that of the datum and of each value; the limit of the row is looked at in the end. */
+/*
+ * Its length is bounded on the way by that of the datum and of each value; the limit of the row is looked at in the
+ * end.
+ */
 static bool emit_row(struct decoder *d, const struct plan *plan, struct slice body, struct buf *out,
 		     struct record *record, struct err *err)
 {

@@ -1,8 +1,8 @@
 /*
  * decode.h - from the bytes of one datum to the bytes of one row, by a plan.
  *
- * A row is the columns of the table in their order, each as COPY BINARY has it: int32 length (-1 for null), then the value. The
- * tuple header (the number of fields) is the writer's business: the sink puts staging columns in front.
+ * A row is the columns of the table in their order, each as COPY BINARY has it: int32 length (-1 for null), then the
+ * value. The tuple header (the number of fields) is the writer's business: the sink puts staging columns in front.
  */
 #ifndef MEMINGEST_DECODE_H
 #define MEMINGEST_DECODE_H
@@ -40,8 +40,8 @@ struct decoder *decoder_new(const struct decode_limits *limits); /* one per thre
 void decoder_free(struct decoder *d);
 
 /*
- * Appends one row to out. On failure out is as it was, err has class POISON and a text that names field and position, and
- * record->reason says why. Reads nothing outside body.
+ * Appends one row to out. On failure out is as it was, err has class POISON and a text that names field and position,
+ * and record->reason says why. Reads nothing outside body.
  */
 MUST_CHECK bool decode_record(struct decoder *d, const struct plan *plan, struct slice body, struct buf *out,
 			      struct record *record, struct err *err);
@@ -49,8 +49,8 @@ MUST_CHECK bool decode_record(struct decoder *d, const struct plan *plan, struct
 #define DECODE_NO_VERSION INT64_MIN
 
 /*
- * The same for a message's key, with a plan of plan_new_key(): the row of a delete, with its key columns and nulls. If the table's
- * version is a timestamp, version_us (since 1970) stands in its column, unless it is DECODE_NO_VERSION.
+ * The same for a message's key, with a plan of plan_new_key(): the row of a delete, with its key columns and nulls. If
+ * the table's version is a timestamp, version_us (since 1970) stands in its column, unless it is DECODE_NO_VERSION.
  */
 MUST_CHECK bool decode_key(struct decoder *d, const struct plan *plan, struct slice body, int64_t version_us,
 			   struct buf *out, struct record *record, struct err *err);

@@ -1,15 +1,15 @@
 /*
  * defaults.c - a field's default, from the JSON of the schema to Avro bytes of the field's type.
  *
- * The decoder then treats a default like a datum that somebody wrote with the reader's schema: no code behind this file knows JSON
- * defaults. Mapping: Avro 1.11 specification, "Complex Types", table "field default values". For a union 1.11 asks for the
- * first branch and 1.12 for any: we take the first branch that fits.
+ * The decoder then treats a default like a datum that somebody wrote with the reader's schema: no code behind this
+ * file knows JSON defaults. Mapping: Avro 1.11 specification, "Complex Types", table "field default values". For a
+ * union 1.11 asks for the first branch and 1.12 for any: we take the first branch that fits.
  *
- * A default of a record may lean on the defaults of that record's own fields, so a small schema can describe a huge, even endless,
- * value: depth, values and bytes are bounded, per schema, not per field.
+ * A default of a record may lean on the defaults of that record's own fields, so a small schema can describe a huge,
+ * even endless, value: depth, values and bytes are bounded, per schema, not per field.
  *
- * A default that does not fit its type is no error of the schema: many writers carry such, and only readers use defaults. The
- * field keeps the reason; who needs the default reports it.
+ * A default that does not fit its type is no error of the schema: many writers carry such, and only readers use
+ * defaults. The field keeps the reason; who needs the default reports it.
  */
 #include <jansson.h>
 #include <string.h>

@@ -1,9 +1,10 @@
 /*
  * floats.c - the one loop of the decoder that runs per float: 384 times for a usual embedding.
  *
- * Written so that the compiler vectorises it (no branch, no early exit: an exponent of all ones is only remembered), and compiled twice:
- * for any x86-64, and for AVX2, which swaps eight floats with one shuffle. The choice is made by asking the CPU, not by the
- * loader (target_clones): a resolver that runs before main() does not get along with ThreadSanitizer.
+ * Written so that the compiler vectorises it (no branch, no early exit: an exponent of all ones is only remembered),
+ * and compiled twice: for any x86-64, and for AVX2, which swaps eight floats with one shuffle. The choice is made by
+ * asking the CPU, not by the loader (target_clones): a resolver that runs before main() does not get along with
+ * ThreadSanitizer.
  */
 #include "codec/floats.h"
 

@@ -10,11 +10,12 @@
  *                                 encoding)               fixed uuid           "01020304-..."
  *   array, map, record            array, object, object   union                the value alone
  *
- * Fractions of a second have the digits of the writer's unit: 3, 6 or 9. Years past 9999 or before 0 have a sign, as ISO 8601 asks.
+ * Fractions of a second have the digits of the writer's unit: 3, 6 or 9. Years past 9999 or before 0 have a sign, as
+ * ISO 8601 asks.
  *
- * What jsonb cannot hold is refused: NaN and infinity, a byte 0 in bytes or text, text that is no UTF-8. The text is valid JSON by
- * construction, so nobody checks it again. Small input can make long text (escapes, defaults that repeat with each item of
- * an array), so its length is compared with the limit after every value.
+ * What jsonb cannot hold is refused: NaN and infinity, a byte 0 in bytes or text, text that is no UTF-8. The text is
+ * valid JSON by construction, so nobody checks it again. Small input can make long text (escapes, defaults that repeat
+ * with each item of an array), so its length is compared with the limit after every value.
  *
  * Pure; appends to the caller's buffer, who cuts it back on failure.
  */
@@ -32,7 +33,7 @@ enum {
 	MAX_DECIMAL_SCALE = 16383, /* of a numeric, hence of a number in jsonb */
 };
 
-/* ---- strings ------------------------------------------------------------------------------------------------------------ */
+/* ---- strings --------------------------------------------------------------------------------- */
 
 static void put_escape(struct buf *out, uint8_t c)
 {
@@ -92,7 +93,7 @@ static void put_uuid(struct buf *out, const uint8_t *u)
 		   u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12], u[13], u[14], u[15]);
 }
 
-/* ---- time --------------------------------------------------------------------------------------------------------------- */
+/* ---- time ------------------------------------------------------------------------------------ */
 
 static const int64_t per_second[] = {[UNIT_MILLIS] = 1000, [UNIT_MICROS] = 1000000, [UNIT_NANOS] = 1000000000};
 static const int fraction_digits[] = {[UNIT_MILLIS] = 3, [UNIT_MICROS] = 6, [UNIT_NANOS] = 9};
@@ -154,7 +155,7 @@ static void put_duration(struct buf *out, const uint8_t *p)
 		   millis / 1000, millis % 1000);
 }
 
-/* ---- numbers ------------------------------------------------------------------------------------------------------------ */
+/* ---- numbers --------------------------------------------------------------------------------- */
 
 static bool put_real(struct buf *out, struct cursor *c, double d, bool single)
 {
@@ -266,7 +267,7 @@ static bool put_integer(struct jsonout *j, struct cursor *c, const struct step *
 	return true;
 }
 
-/* ---- values ------------------------------------------------------------------------------------------------------------- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 static bool put_blob(struct jsonout *j, struct cursor *c, const struct step *s)
 {
@@ -402,6 +403,6 @@ bool jsonout_value(struct jsonout *j, struct cursor *c, const struct step *s)
 		return false;
 	if (j->out->len - j->start > j->max)
 		return refuse(c->why, REASON_TOO_LARGE,
-			      "its JSON text is over the limit of %zu bytes (limits.max_string_bytes)", j->max);
+			      "its JSON text is over the limit of %zu bytes (limits.max_string)", j->max);
 	return true;
 }

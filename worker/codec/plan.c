@@ -6,13 +6,13 @@
  *   1: field key            column tags   <- constant: the writer lacks it; its default, encoded here, once
  *   2: field old            (op is no column, but says DELETE <- 0)
  *
- * A writer's field that no column takes is only skipped; its type is then nobody's business. A default goes through the same code as
- * data, from the datum that schema_parse() made of it to a COPY field.
+ * A writer's field that no column takes is only skipped; its type is then nobody's business. A default goes through
+ * the same code as data, from the datum that schema_parse() made of it to a COPY field.
  *
  * A plan for keys has the table's key columns; the others are constant nulls.
  *
- * Failure: class CONFIG, naming the writer's field, the stream's field and both types. Memory: one arena per plan. Copies
- * what it needs of the writer; points into the table and its reader schema.
+ * Failure: class CONFIG, naming the writer's field, the stream's field and both types. Memory: one arena per plan.
+ * Copies what it needs of the writer; points into the table and its reader schema.
  */
 #include "codec/plan.h"
 
@@ -28,7 +28,7 @@ struct builder {
 	size_t *from; /* reader's field to writer's field */
 };
 
-/* ---- columns ------------------------------------------------------------------------------------------------------------ */
+/* ---- columns --------------------------------------------------------------------------------- */
 
 static bool is_json_text(const struct schema_type *t, enum pg_kind kind)
 {
@@ -47,11 +47,8 @@ static void fill_column(struct builder *b, size_t i)
 	pc->name = f->name;
 	pc->slot = STEP_NO_SLOT;
 	pc->on_delete = i < b->plan->table->nkeys || (int)i == b->plan->table->version;
-	pc->target = (struct target){.kind = c->kind,
-				     .dim = c->dim,
-				     .max_chars = c->max_chars,
-				     .not_null = c->not_null,
-				     .json_text = is_json_text(f->type, c->kind)};
+	pc->target = (struct target){
+		.kind = c->kind, .dim = c->dim, .max_chars = c->max_chars, .json_text = is_json_text(f->type, c->kind)};
 	pc->element_oid = (enum pgbin_oid)c->element_oid;
 	pc->element = (struct target){.kind = c->element, .max_chars = c->max_chars};
 	pc->element.finite = c->kind == PG_ARRAY && c->element == PG_FLOAT4;
@@ -137,7 +134,7 @@ static bool add_columns(struct builder *b)
 	return ok;
 }
 
-/* ---- the field that says DELETE ----------------------------------------------------------------------------------------- */
+/* ---- the field that says DELETE -------------------------------------------------------------- */
 
 static bool default_op(struct builder *b, const struct schema_field *f)
 {
@@ -168,7 +165,7 @@ static bool add_delete(struct builder *b)
 	return b->plan->top[from].step || take_field(b, from, f);
 }
 
-/* ---- the whole ---------------------------------------------------------------------------------------------------------- */
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 static struct plan *new_plan(const struct table *table)
 {
@@ -213,7 +210,9 @@ static struct builder new_builder(const struct schema *writer, const struct tabl
 	struct builder b = {.plan = new_plan(table), .writer = writer->root, .reader = table->reader->root};
 	b.k = (struct resolver){.arena = b.plan->arena, .err = err};
 	b.from = xcalloc(b.reader->nfields + 1, sizeof(*b.from));
-	/* Meets every record of the writer in the order of definition, which bounds how deep resolve_skip() recurses. */
+	/*
+	 * Meets every record of the writer in the order of definition, which bounds how deep resolve_skip() recurses.
+	 */
 	resolve_skip(&b.k, b.writer);
 	return b;
 }
@@ -241,7 +240,7 @@ struct plan *plan_new(const struct schema *writer, const struct table *table, st
 	return finish(&b, ok);
 }
 
-/* ---- keys --------------------------------------------------------------------------------------------------------------- */
+/* ---- keys ------------------------------------------------------------------------------------ */
 
 /* A key's field is named like the stream's field, one of its aliases, or the column. */
 static bool add_key_column(struct builder *b, size_t i)

@@ -1,11 +1,12 @@
 /*
- * plan_steps.h - what a plan consists of: written by plan.c, read by walk.c, decode.c and jsonout.c, and by nobody else.
+ * plan_steps.h - what a plan consists of: written by plan.c, read by walk.c, decode.c and jsonout.c, and by nobody
+ * else.
  *
  *   plan.top[]      the writer's fields in the order of the wire: slot i is where the value of top[i] stands
  *   plan.columns[]  the table's columns in their order: each takes a slot, or is a constant
  *
- * A step says how one value of the writer stands on the wire and, if the row needs it, which reader type it resolves to. Steps form a tree,
- * with a loop where a record holds itself. All memory is the plan's arena.
+ * A step says how one value of the writer stands on the wire and, if the row needs it, which reader type it resolves
+ * to. Steps form a tree, with a loop where a record holds itself. All memory is the plan's arena.
  */
 #ifndef MEMINGEST_PLAN_STEPS_H
 #define MEMINGEST_PLAN_STEPS_H
@@ -26,8 +27,8 @@ struct step {
 	uint8_t width;         /* bytes of every such value where that is 1, 4 or 8; else 0 */
 	enum pgbin_unit unit;  /* of the writer's number, where the reader's logical type is a time or timestamp */
 	/*
-	 * What the reader makes of it; never a union: its branch. NULL: the value is skipped, or (kind null) the reader has no
-	 * null there.
+	 * What the reader makes of it; never a union: its branch. NULL: the value is skipped, or (kind null) the
+	 * reader has no null there.
 	 */
 	const struct schema_type *reader;
 	uint32_t size;          /* of fixed */
@@ -72,7 +73,6 @@ struct target {
 	uint32_t dim, max_chars;
 	bool json_text; /* a string that holds JSON, rather than a string to put into JSON */
 	bool finite;    /* floats of a real[]: an embedding, so no NaN and no infinity */
-	bool not_null;
 };
 
 struct plan_column {

@@ -10,15 +10,17 @@
  *   union                           a writer's branch is resolved by itself; of a reader's union the branch of the same
  *                                   type, else the first that the value can be promoted to
  *
- * Stricter than the letter where the letter leaves a fault to each datum: a writer's branch or symbol that the reader cannot take is
- * an error of the schema, now, as Java's compatibility check has it. A stream then stops with a clear message, and its events do
- * not end as dead letters one by one. The exception is null, which fails alone: it is what "missing_field" is for.
+ * Stricter than the letter where the letter leaves a fault to each datum: a writer's branch or symbol that the reader
+ * cannot take is an error of the schema, now, as Java's compatibility check has it. A stream then stops with a clear
+ * message, and its events do not end as dead letters one by one. The exception is null, which fails alone: it is what
+ * "missing_field" is for.
  *
- * Logical types: the specification ignores them in resolution (but for decimals). Two of one family are converted (timestamp-millis read
- * as timestamp-micros is the same instant); two of different families are an error, for date and time would trade places
- * silently. Where only one side has one, it is the reader's that counts.
+ * Logical types: the specification ignores them in resolution (but for decimals). Two of one family are converted
+ * (timestamp-millis read as timestamp-micros is the same instant); two of different families are an error, for date
+ * and time would trade places silently. Where only one side has one, it is the reader's that counts.
  *
- * Records that hold themselves: each pair (writer's, reader's) of records has one step, entered before its fields are resolved.
+ * Records that hold themselves: each pair (writer's, reader's) of records has one step, entered before its fields are
+ * resolved.
  */
 #include "codec/resolve.h"
 
@@ -71,7 +73,7 @@ static struct step *new_record(struct resolver *k, const struct schema_type *w, 
 	return s;
 }
 
-/* ---- skipping ----------------------------------------------------------------------------------------------------------- */
+/* ---- skipping -------------------------------------------------------------------------------- */
 
 static struct step *skip_record(struct resolver *k, const struct schema_type *w)
 {
@@ -85,8 +87,8 @@ static struct step *skip_record(struct resolver *k, const struct schema_type *w)
 }
 
 /*
- * The recursion is as deep as the schema's text at most: parts of a schema refer by name only to what was defined before them, and
- * what was defined before them has been met before them here, too.
+ * The recursion is as deep as the schema's text at most: parts of a schema refer by name only to what was defined
+ * before them, and what was defined before them has been met before them here, too.
  */
 struct step *resolve_skip(struct resolver *k, const struct schema_type *w)
 {
@@ -103,7 +105,7 @@ struct step *resolve_skip(struct resolver *k, const struct schema_type *w)
 	return s;
 }
 
-/* ---- matching ----------------------------------------------------------------------------------------------------------- */
+/* ---- matching -------------------------------------------------------------------------------- */
 
 static struct step *mismatch(struct resolver *k, const struct schema_type *w, const struct schema_type *r,
 			     const char *why)
@@ -194,7 +196,7 @@ static bool logicals_match(const struct schema_type *w, const struct schema_type
 	return a == b && (a != DECIMALS || (w->scale == r->scale && w->precision <= r->precision));
 }
 
-/* ---- records ------------------------------------------------------------------------------------------------------------ */
+/* ---- records --------------------------------------------------------------------------------- */
 
 static size_t writer_field(const struct schema_type *w, const char *name)
 {
@@ -301,7 +303,7 @@ static struct step *resolve_record(struct resolver *k, const struct schema_type 
 	return ok ? s : NULL;
 }
 
-/* ---- other types -------------------------------------------------------------------------------------------------------- */
+/* ---- other types ----------------------------------------------------------------------------- */
 
 static int32_t find_symbol(const struct schema_type *r, const char *symbol)
 {

@@ -33,8 +33,8 @@ struct step *resolve_skip(struct resolver *k, const struct schema_type *w);
 bool resolve_names_match(const struct schema_type *w, const struct schema_type *r);
 
 /*
- * For each field of record r the index of the writer's field that it takes, or RESOLVE_NONE: by name, then by alias; a field that one
- * takes by name no other takes by alias. Room for r->nfields.
+ * For each field of record r the index of the writer's field that it takes, or RESOLVE_NONE: by name, then by alias; a
+ * field that one takes by name no other takes by alias. Room for r->nfields.
  */
 void resolve_fields(const struct schema_type *w, const struct schema_type *r, size_t *from);
 

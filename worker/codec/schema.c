@@ -1,19 +1,20 @@
 /*
  * schema.c - from the JSON text of an Avro schema to the tree of schema.h.
  *
- *   text --jansson--> json_t --parse_type, one pass downwards--> tree --defaults--> datums --> canonical form, fingerprint
+ *   text --jansson--> json_t --parse_type, one pass--> tree --> defaults as datums --> canonical form --> fingerprint
  *
- * Not Avro-C: that library drops defaults, aliases, logical types and custom attributes, and does not bound what it recurses into.
+ * Not Avro-C: that library drops defaults, aliases, logical types and custom attributes, and does not bound what it
+ * recurses into.
  *
- * Names resolve as the specification says: a dotted name is full, another takes the namespace of the innermost named type around it. A
- * named type is entered into the table of names before its fields are parsed, so that a record may hold itself; hence defaults,
- * which need whole types, are encoded afterwards.
+ * Names resolve as the specification says: a dotted name is full, another takes the namespace of the innermost named
+ * type around it. A named type is entered into the table of names before its fields are parsed, so that a record may
+ * hold itself; hence defaults, which need whole types, are encoded afterwards.
  *
- * Bounds: 1 MiB of text, 64 levels of types. A text may come from a registry that anybody writes to. An unknown logical type is
- * no error (the specification says to ignore it); it stays visible as logical_text.
+ * Bounds: 1 MiB of text, 64 levels of types. A text may come from a registry that anybody writes to. An unknown
+ * logical type is no error (the specification says to ignore it); it stays visible as logical_text.
  *
- * Failure: class CONFIG; each level puts its place in front ("record 'a.B': field 'tags': unknown type 'strin'"). Memory: an
- * arena per schema, and the json_t, which annotations and defaults point into.
+ * Failure: class CONFIG; each level puts its place in front ("record 'a.B': field 'tags': unknown type 'strin'").
+ * Memory: an arena per schema, and the json_t, which annotations and defaults point into.
  */
 #include "codec/schema.h"
 
@@ -71,7 +72,7 @@ static const struct {
 
 static struct schema_type *parse_type(struct parser *p, const json_t *json, const char *space);
 
-/* ---- names -------------------------------------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 /* [A-Za-z_][A-Za-z0-9_]*, with dots between such parts if dots are allowed. */
 static bool name_valid(const char *s, bool dots)
@@ -180,7 +181,7 @@ static bool parse_header(struct parser *p, const json_t *json, const char *space
 	return true;
 }
 
-/* ---- complex types ------------------------------------------------------------------------------------------------------ */
+/* ---- complex types --------------------------------------------------------------------------- */
 
 static bool parse_order(struct parser *p, const json_t *json, struct schema_field *f)
 {
@@ -293,7 +294,10 @@ static bool parse_items(struct parser *p, const json_t *json, const char *space,
 	return t->items || err_wrap(p->err, "\"%s\"", attribute);
 }
 
-/* The specification: at most one branch per kind, but for named types, where the name tells them apart; no union in a union. */
+/*
+ * The specification: at most one branch per kind, but for named types, where the name tells them apart; no union in a
+ * union.
+ */
 static bool branch_clashes(const struct schema_type *t, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
@@ -327,7 +331,7 @@ static struct schema_type *parse_union(struct parser *p, const json_t *json, con
 	return t;
 }
 
-/* ---- any type ----------------------------------------------------------------------------------------------------------- */
+/* ---- any type -------------------------------------------------------------------------------- */
 
 static bool decimal_fits(const struct schema_type *t, const json_t *precision, const json_t *scale)
 {
@@ -451,7 +455,7 @@ static struct schema_type *parse_type(struct parser *p, const json_t *json, cons
 	return t;
 }
 
-/* ---- the whole ---------------------------------------------------------------------------------------------------------- */
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 static void encode_defaults(struct parser *p)
 {
@@ -526,7 +530,7 @@ uint64_t schema_fingerprint(const struct schema *s)
 	return s->fingerprint;
 }
 
-/* ---- words -------------------------------------------------------------------------------------------------------------- */
+/* ---- words ----------------------------------------------------------------------------------- */
 
 const char *schema_kind_name(enum schema_kind kind)
 {

@@ -1,10 +1,10 @@
 /*
- * schema.h - an Avro schema as a tree that our own code reads, with what other libraries drop: defaults, aliases, logical types
- * and the annotation "pg".
+ * schema.h - an Avro schema as a tree that our own code reads, with what other libraries drop: defaults, aliases,
+ * logical types and the annotation "pg".
  *
- * A schema owns its tree. Named types are shared: a reference by name is a pointer to the one definition, so the "tree" may hold
- * cycles (a record that contains itself); walk it with a bound. Immutable after schema_parse(), free to share between threads.
- * Rules: Avro 1.11 specification, with the logical types that 1.12 added.
+ * A schema owns its tree. Named types are shared: a reference by name is a pointer to the one definition, so the
+ * "tree" may hold cycles (a record that contains itself); walk it with a bound. Immutable after schema_parse(), free
+ * to share between threads. Rules: Avro 1.11 specification, with the logical types that 1.12 added.
  */
 #ifndef MEMINGEST_SCHEMA_H
 #define MEMINGEST_SCHEMA_H
@@ -96,8 +96,8 @@ struct schema {
 };
 
 /*
- * Returns new, or NULL with class CONFIG and a text that leads to the place: "field 'tags': unknown type 'strin'". The text need
- * not end in a NUL and is not kept.
+ * Returns new, or NULL with class CONFIG and a text that leads to the place: "field 'tags': unknown type 'strin'". The
+ * text need not end in a NUL and is not kept.
  */
 struct schema *schema_parse(const char *text, size_t len, struct err *err);
 void schema_free(struct schema *s); /* NULL is fine */

@@ -1,11 +1,13 @@
 /*
- * sqltype.c - one table of SQL types, and the two questions asked of it: what does Avro type T become, and may T go into SQL type S.
+ * sqltype.c - one table of SQL types, and the two questions asked of it: what does Avro type T become, and may T go
+ * into SQL type S.
  *
- * A type that is not in the table (an extension's, a domain, an enum of the user's) cannot be staged as itself: its binary form is
- * unknown. The annotation "via" names a type of the table instead, and the merge casts.
+ * A type that is not in the table (an extension's, a domain, an enum of the user's) cannot be staged as itself: its
+ * binary form is unknown. The annotation "via" names a type of the table instead, and the merge casts.
  *
- * What may be a key: types for which "equal" and "same bytes" are one thing, because events of a key are folded by their bytes before
- * PostgreSQL sees them. So neither floats (-0 = 0), citext (a = A), char(n) (trailing blanks), interval (1 month = 30 days) nor jsonb.
+ * What may be a key: types for which "equal" and "same bytes" are one thing, because events of a key are folded by
+ * their bytes before PostgreSQL sees them. So neither floats (-0 = 0), citext (a = A), char(n) (trailing blanks),
+ * interval (1 month = 30 days) nor jsonb.
  *
  * Pure, no state.
  */
@@ -119,7 +121,7 @@ bool sqltype_parse(const char *text, struct sqltype *out)
 	return out->element_oid != OID_NONE;
 }
 
-/* ---- Avro into SQL ------------------------------------------------------------------------------------------------------ */
+/* ---- Avro into SQL --------------------------------------------------------------------------- */
 
 static bool is_integer_kind(enum pg_kind k)
 {

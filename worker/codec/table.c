@@ -3,13 +3,15 @@
  *
  *   record "pg": table, key [..], version, delete {field, symbol}, indexes [..], storage {..}
  *   field  "pg": type, via, column (a name, or false), merge, default (SQL), storage
+ *   an index:    {"columns": ["user_id"]}, with "using", "unique", "name"; or {"sql": "USING gin (tags)"}, which is what
+ *                follows ON table
  *
- * A field without annotation becomes a column of its own name, with the type that sqltype_derive() gives. The work is done in this
- * order, for each step needs the one before: fields to columns, key columns moved to the front, then what names columns (version,
- * delete, indexes).
+ * A field without annotation becomes a column of its own name, with the type that sqltype_derive() gives. The work is
+ * done in this order, for each step needs the one before: fields to columns, key columns moved to the front, then what
+ * names columns (version, delete, indexes).
  *
- * Everything that goes into SQL text is checked here, once: identifiers by length, types by their characters, storage parameters by
- * form; "default" and an index's "sql" are SQL that the operator wrote, as trusted as the config file.
+ * Everything that goes into SQL text is checked here, once: identifiers by length, types by their characters, storage
+ * parameters by form; "default" and an index's "sql" are SQL that the operator wrote, as trusted as the config file.
  *
  * An attribute that we do not know is an error, as a misspelt "merge" would otherwise be a wrong sum years later.
  *
@@ -45,7 +47,7 @@ struct builder {
 	struct err *err;
 };
 
-/* ---- small checks ------------------------------------------------------------------------------------------------------- */
+/* ---- small checks ---------------------------------------------------------------------------- */
 
 static const char *text_of(const json_t *json)
 {
@@ -91,7 +93,7 @@ static bool check_type_text(struct builder *b, const json_t *json, const char *w
 	return true;
 }
 
-/* ---- columns ------------------------------------------------------------------------------------------------------------ */
+/* ---- columns --------------------------------------------------------------------------------- */
 
 static bool parse_merge(struct builder *b, const json_t *json, struct column *c)
 {
@@ -221,8 +223,8 @@ static bool empty_default(const json_t *v)
 }
 
 /*
- * DEFAULT of the column, so that a NOT NULL column can be added to a table that has rows: the annotation's, else the schema's
- * where it is a plain number, text or empty list.
+ * DEFAULT of the column, so that a NOT NULL column can be added to a table that has rows: the annotation's, else the
+ * schema's where it is a plain number, text or empty list.
  */
 static const char *default_sql(struct builder *b, const struct schema_field *f, const struct column *c)
 {
@@ -300,7 +302,7 @@ static bool add_columns(struct builder *b)
 	return b->t->ncolumns > 0 || err_set(b->err, ERR_CONFIG, "it has no columns");
 }
 
-/* ---- key, version, delete ----------------------------------------------------------------------------------------------- */
+/* ---- key, version, delete -------------------------------------------------------------------- */
 
 /* A column by its SQL name or by the name of its field; -1 if there is none. */
 static int find_column(const struct builder *b, const char *name)
@@ -395,7 +397,7 @@ static bool parse_delete(struct builder *b)
 	       err_set(b->err, ERR_CONFIG, "pg.delete needs the name of an enum field and one of its symbols");
 }
 
-/* ---- indexes, storage, name --------------------------------------------------------------------------------------------- */
+/* ---- indexes, storage, name ------------------------------------------------------------------ */
 
 static void put_identifier(struct buf *out, const char *s)
 {
@@ -522,7 +524,7 @@ static bool parse_name(struct builder *b, struct table_box *box)
 	       check_identifier(b, b->t->name, "pg.table");
 }
 
-/* ---- the whole ---------------------------------------------------------------------------------------------------------- */
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 struct table *table_new(const struct schema *reader, struct err *err)
 {

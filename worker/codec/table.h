@@ -1,9 +1,9 @@
 /*
  * table.h - the table that an annotated Avro schema describes: columns, types, key, merge rules, indexes.
  *
- * Everything downstream (DDL, staging table, COPY list, merge SQL, decoder plans) derives from this one value; no other code
- * knows a shipped stream. Columns stand in COPY order: the key columns first, in the order of the annotation "key", then the
- * others as the record declares them. So the bytes of a row's key are a prefix of the row.
+ * Everything downstream (DDL, staging table, COPY list, merge SQL, decoder plans) derives from this one value; no
+ * other code knows a shipped stream. Columns stand in COPY order: the key columns first, in the order of the
+ * annotation "key", then the others as the record declares them. So the bytes of a row's key are a prefix of the row.
  */
 #ifndef MEMINGEST_TABLE_H
 #define MEMINGEST_TABLE_H
@@ -83,8 +83,8 @@ struct table {
 };
 
 /*
- * Returns a new table, or NULL with class CONFIG, naming the field and its type where a type has no column type. "reader"
- * is a record schema with pg annotations.
+ * Returns a new table, or NULL with class CONFIG, naming the field and its type where a type has no column type.
+ * "reader" is a record schema with pg annotations.
  */
 struct table *table_new(const struct schema *reader, struct err *err);
 void table_free(struct table *t);

@@ -1,16 +1,17 @@
 /*
  * walk.c - Avro's binary encoding, read with suspicion.
  *
- *   int, long   zigzag varint, at most 5 and 10 bytes          float, double   4 and 8 bytes, little-endian
- *   bytes       long length, bytes                             union, enum     index, below the number of branches or symbols
+ *   int, long   zigzag varint, at most 5 and 10 bytes       float, double   4 and 8 bytes, little-endian
+ *   bytes       long length, bytes; string the same         union, enum     index, below the number of choices
  *   array, map  blocks: long count, items; a negative count is followed by the block's size in bytes; count 0 ends
  *
- * Every length is compared with what is left before it is used; counts are charged against a budget of items for the whole datum,
- * so that an array of nulls (no bytes at all) cannot keep us busy; depth is charged as well, since the schema may be recursive and this code
- * recurses with it. The size of a block lets us jump over what nobody reads. Where the items are read, the size must agree with them.
+ * Every length is compared with what is left before it is used; counts are charged against a budget of items for the
+ * whole datum, so that an array of nulls (no bytes at all) cannot keep us busy; depth is charged as well, since the
+ * schema may be recursive and this code recurses with it. The size of a block lets us jump over what nobody reads.
+ * Where the items are read, the size must agree with them.
  *
- * The faults of Avro-C that are not repeated here: negative lengths, unbounded recursion and items, indices out of range taken as
- * success, and memory allocated by a length that nobody checked (research on libavro 1.11; AVRO-4293).
+ * The faults of Avro-C that are not repeated here: negative lengths, unbounded recursion and items, indices out of
+ * range taken as success, and memory allocated by a length that nobody checked (libavro 1.11; AVRO-4293).
  *
  * Pure; no memory but the stack.
  */
@@ -41,24 +42,24 @@ bool walk_negative(struct cursor *c)
 	return bad(c, "a length is negative");
 }
 
-/* ---- single values ------------------------------------------------------------------------------------------------------ */
+/* ---- single values --------------------------------------------------------------------------- */
 
 bool walk_varint(struct cursor *c, unsigned max_bytes, uint64_t *z)
 {
+	const uint8_t *p = c->p;
+	size_t most = MIN((size_t)(c->end - p), (size_t)max_bytes);
+	uint8_t last_bits =
+		max_bytes == 5 ? 0x0f : 0x01; /* what the last byte may hold: 35 bits are more than 32, 70 than 64 */
 	uint64_t v = 0;
-	for (unsigned i = 0; i < max_bytes; i++) {
-		if (c->p == c->end)
-			return walk_short(c);
-		uint8_t b = *c->p++;
-		v |= (uint64_t)(b & 0x7f) << (7 * i);
-		if ((i == 9 && b > 1) || (max_bytes == 5 && i == 4 && b > 15))
-			break;
-		if (b < 0x80) {
-			*z = v;
-			return true;
-		}
+	for (size_t i = 0; i < most; i++) {
+		v |= (uint64_t)(p[i] & 0x7f) << (7 * i);
+		if (p[i] >= 0x80)
+			continue;
+		c->p = p + i + 1;
+		*z = v;
+		return i + 1 < max_bytes || p[i] <= last_bits || bad(c, "a number has more bits than its type");
 	}
-	return bad(c, "a number has more bits than its type");
+	return most < max_bytes ? walk_short(c) : bad(c, "a number has more bits than its type");
 }
 
 bool walk_bool(struct cursor *c, bool *v)
@@ -83,7 +84,7 @@ bool walk_long_index(struct cursor *c, uint32_t n, const char *what, uint32_t *v
 	return true;
 }
 
-/* ---- nesting ------------------------------------------------------------------------------------------------------------ */
+/* ---- nesting --------------------------------------------------------------------------------- */
 
 bool walk_enter(struct cursor *c)
 {
@@ -169,8 +170,8 @@ static bool skip_blocks(struct cursor *c, const struct step *s)
 }
 
 /*
- * A field without bytes (a null, an empty record) counts as an item: n types of record, each with two fields of the one before,
- * are 2^n values in no bytes at all.
+ * A field without bytes (a null, an empty record) counts as an item: n types of record, each with two fields of the
+ * one before, are 2^n values in no bytes at all.
  */
 static bool skip_record(struct cursor *c, const struct step *s)
 {
@@ -233,7 +234,7 @@ bool walk_skip(struct cursor *c, const struct step *s)
 	return false;
 }
 
-/* ---- values as the reader wants them ------------------------------------------------------------------------------------ */
+/* ---- values as the reader wants them --------------------------------------------------------- */
 
 bool walk_number(struct cursor *c, const struct step *s, int64_t *i)
 {
@@ -263,7 +264,7 @@ bool walk_real(struct cursor *c, const struct step *s, double *d)
 	return true;
 }
 
-/* ---- units -------------------------------------------------------------------------------------------------------------- */
+/* ---- units ----------------------------------------------------------------------------------- */
 
 enum pgbin_unit unit_of(enum schema_logical logical)
 {

@@ -1,8 +1,9 @@
 /*
- * walk.h - Avro's wire, one value at a time: everything that reads a datum goes through a cursor, and nothing passes its end.
+ * walk.h - Avro's wire, one value at a time: everything that reads a datum goes through a cursor, and nothing passes
+ * its end.
  *
- * Internal to decode.c, jsonout.c and plan.c. On failure the cursor's refusal is filled, and p stands at or behind the fault. What
- * is called for every value is inline: a datum of 2 kB is some forty calls.
+ * Internal to decode.c, jsonout.c and plan.c. On failure the cursor's refusal is filled, and p stands at or behind the
+ * fault. What is called for every value is inline: a datum of 2 kB is some forty calls.
  */
 #ifndef MEMINGEST_WALK_H
 #define MEMINGEST_WALK_H
@@ -110,8 +111,8 @@ MUST_CHECK bool walk_enter(struct cursor *c);
 void walk_leave(struct cursor *c);
 
 /*
- * The blocks of an array or map: walk_block() gives the number of items of the next block, 0 at the end. A block that states its
- * size has to keep to it.
+ * The blocks of an array or map: walk_block() gives the number of items of the next block, 0 at the end. A block that
+ * states its size has to keep to it.
  */
 struct walk_blocks {
 	const uint8_t *stated_end; /* or NULL */

@@ -25,7 +25,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/stats.h"
-#include "codec/table.h"
 #include "flow/pipeline_parts.h"
 
 /* --- slots --- */
@@ -195,15 +194,21 @@ static enum found find_plan(const struct intake *in, bool key, uint64_t schema_k
 	return PLAN_HELD;
 }
 
-/* A tombstone carries no version of its own. The time at which it was produced is one where versions are times. */
-static void tombstone_version(const struct intake *in, struct record *record)
+/*
+ * A tombstone carries no version of its own. The time at which it was produced is one, where versions are times: to the last
+ * microsecond of the millisecond that the broker keeps, so as not to lose to an event just before.
+ */
+static int64_t tombstone_version(const struct source_message *m)
 {
-	const struct table *table = in->part->stream->table;
-	record->op = RECORD_DELETE;
-	record->has_version =
-		table->version >= 0 && table->columns[table->version].kind == PG_TIMESTAMP && in->m->timestamp_ms >= 0;
-	/* The broker keeps milliseconds: the last microsecond of it, so as not to lose to an event just before. */
-	record->version = in->m->timestamp_ms * US_PER_MS + US_PER_MS - 1;
+	return m->timestamp_ms < 0 ? DECODE_NO_VERSION : m->timestamp_ms * US_PER_MS + US_PER_MS - 1;
+}
+
+static bool decode(const struct intake *in, const struct plan *plan, struct slice body, bool key, struct record *record,
+		   struct err *err)
+{
+	if (key)
+		return decode_key(in->p->decoder, plan, body, tombstone_version(in->m), &in->batch->rows, record, err);
+	return decode_record(in->p->decoder, plan, body, &in->batch->rows, record, err);
 }
 
 static enum taken take_datum(const struct intake *in, struct slice message, bool key)
@@ -223,10 +228,8 @@ static enum taken take_datum(const struct intake *in, struct slice message, bool
 		return dead_letter(in, REASON_SCHEMA, &err);
 	}
 	struct record record;
-	if (!decode_record(in->p->decoder, plan, frame.body, &in->batch->rows, &record, &err))
+	if (!decode(in, plan, frame.body, key, &record, &err))
 		return dead_letter(in, record.reason, &err);
-	if (key)
-		tombstone_version(in, &record);
 	batch_add(in->batch, my_span(in), in->m->offset, in->m->timestamp_ms, &record);
 	return TAKEN;
 }

@@ -177,18 +177,16 @@ const char *kafka_assignor(const struct config *config)
 	return rd_kafka_version() >= VERSION_COOPERATIVE ? "cooperative-sticky" : "range,roundrobin";
 }
 
-static bool apply_assignor(rd_kafka_conf_t *conf, const struct config *config, struct err *err)
+/* Before the user's keys are applied, as an older library would only say that it does not know one. */
+static bool library_is_new_enough(const struct config *config, struct err *err)
 {
-	if (consumer_protocol(config)) {
-		if (rd_kafka_version() >= VERSION_KIP848)
-			return true; /* the broker assigns; the strategy must not be set then */
+	const char *assignor = kafka_assignor(config);
+	if (consumer_protocol(config) && rd_kafka_version() < VERSION_KIP848)
 		return err_set(
 			err, ERR_CONFIG,
 			"kafka.group.protocol=consumer needs librdkafka 2.12 or later; this is %s: take it out, or "
 			"install a newer librdkafka",
 			kafka_version());
-	}
-	const char *assignor = kafka_assignor(config);
 	if (strstr(assignor, "cooperative") && rd_kafka_version() < VERSION_COOPERATIVE)
 		return err_set(
 			err, ERR_CONFIG,
@@ -196,7 +194,14 @@ static bool apply_assignor(rd_kafka_conf_t *conf, const struct config *config, s
 			"during a cooperative rebalance loses the assignment (librdkafka issue 4059): take it out, or "
 			"install a newer librdkafka",
 			assignor, kafka_version());
-	return set(conf, "partition.assignment.strategy", assignor, false, err);
+	return true;
+}
+
+static bool apply_assignor(rd_kafka_conf_t *conf, const struct config *config, struct err *err)
+{
+	if (consumer_protocol(config))
+		return true; /* the broker assigns; the strategy must not be set then */
+	return set(conf, "partition.assignment.strategy", kafka_assignor(config), false, err);
 }
 
 /* Runs in any of librdkafka's threads. */
@@ -228,7 +233,8 @@ struct rd_kafka_conf_s *kafka_conf(const struct config *config, enum kafka_role 
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
 	rd_kafka_conf_set_log_cb(conf, on_log);
 	rd_kafka_conf_set_error_cb(conf, on_error);
-	if (!apply_ours(conf, role, SETTING_DEFAULT, err) || !apply_users(conf, config, err) ||
+	if ((role != KAFKA_ROLE_PRODUCER && !library_is_new_enough(config, err)) ||
+	    !apply_ours(conf, role, SETTING_DEFAULT, err) || !apply_users(conf, config, err) ||
 	    (role == KAFKA_ROLE_CONSUMER && !apply_assignor(conf, config, err)) ||
 	    !apply_ours(conf, role, SETTING_FORCED, err)) {
 		rd_kafka_conf_destroy(conf);
@@ -336,14 +342,14 @@ static void read_ids(const struct describe_api *api, rd_kafka_event_t *event, co
 				uuid_text(api, api->id(topics[t]), ids[i]);
 }
 
-void kafka_topic_ids(struct rd_kafka_s *rk, const char **names, size_t n, char (*ids)[37], int timeout_ms)
+bool kafka_topic_ids(struct rd_kafka_s *rk, const char **names, size_t n, char (*ids)[37], int timeout_ms)
 {
 	struct describe_api api;
 	char text[256];
 	for (size_t i = 0; i < n; i++)
 		ids[i][0] = '\0';
 	if (n == 0 || !describe_api_find(&api))
-		return;
+		return true;
 
 	void *topics = api.of_names(names, n);
 	rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
@@ -351,11 +357,13 @@ void kafka_topic_ids(struct rd_kafka_s *rk, const char **names, size_t n, char (
 	rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, text, sizeof(text));
 	api.describe(rk, topics, options, queue);
 	rd_kafka_event_t *event = rd_kafka_queue_poll(queue, timeout_ms);
-	if (event) {
+	rd_kafka_resp_err_t code = event ? rd_kafka_event_error(event) : RD_KAFKA_RESP_ERR__TIMED_OUT;
+	if (event && !code)
 		read_ids(&api, event, names, n, ids);
+	if (event)
 		rd_kafka_event_destroy(event);
-	}
 	rd_kafka_AdminOptions_destroy(options);
 	rd_kafka_queue_destroy(queue);
 	api.destroy_names(topics);
+	return !code || code == RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE;
 }

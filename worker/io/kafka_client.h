@@ -41,9 +41,9 @@ enum err_class kafka_err_class(int code);
 
 /*
  * The topics' ids (KIP-516) as UUID text, 36 characters, in the order of names; empty where the library (before 2.3) or the broker
- * cannot tell. Waits up to timeout_ms.
+ * cannot tell. Waits up to timeout_ms; false if no answer came in that time, or an error that may pass.
  */
-void kafka_topic_ids(struct rd_kafka_s *rk, const char **names, size_t n, char (*ids)[37], int timeout_ms);
+bool kafka_topic_ids(struct rd_kafka_s *rk, const char **names, size_t n, char (*ids)[37], int timeout_ms);
 
 /* What the brokers know of one partition; see struct source_log. */
 struct kafka_log {

@@ -19,12 +19,12 @@ struct producer_header {
 
 struct producer_message {
 	const char *topic;
-	int32_t partition;       /* -1: by the key */
-	int64_t timestamp_ms;    /* 0: now */
-	struct slice key, value; /* data NULL: null. Copied */
+	int32_t partition;                     /* -1: by the key */
+	int64_t timestamp_ms;                  /* 0: now */
+	struct slice key, value;               /* data NULL: null. Copied */
 	const struct producer_header *headers; /* copied, in this order */
 	size_t nheaders;
-	uint64_t tag;            /* handed to the report */
+	uint64_t tag; /* handed to the report */
 };
 
 /* error: NULL when the broker has it; offset is known then. */

@@ -38,7 +38,6 @@
 #include <assert.h>
 #include <dlfcn.h>
 #include <errno.h>
-#include <librdkafka/rdkafka.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -46,50 +45,11 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/stats.h"
 #include "io/kafka_client.h"
+#include "io/source_parts.h"
 
 #define SEEK_TIMEOUT_MS 1000
 #define SEEK_PATIENCE_US (1 * US_PER_S) /* how long a fetcher may be "not started yet" before it is assigned anew */
-
-struct part {
-	struct source_partition sp; /* first: sp->internal points back here */
-	struct topic *topic;
-	bool started;
-	bool stopped;             /* the fetcher gave up: only a new assign brings it back */
-	bool revive;              /* it gave up over a position that was not ours: assign it anew by ourselves */
-	int64_t next;             /* the offset after the last one delivered, or where it was started */
-	int64_t first_refusal_us; /* since when seeks have been refused; 0: not */
-	int64_t held_commit;      /* commit to be sent after the rebalance; -1: none */
-};
-
-struct topic {
-	char *name;
-	rd_kafka_topic_t *rkt;              /* held, so that messages can be told apart by this pointer */
-	const struct stream_config *stream; /* NULL: none of the config, which should not happen */
-	struct part **parts;
-	int32_t nparts;
-};
-
-struct source {
-	const struct config *config;
-	const struct source_ops *ops;
-	void *ctx;
-	rd_kafka_t *rk;
-	rd_kafka_queue_t *queue;
-	int fd;
-	struct topic **topics;
-	size_t ntopics;
-	bool joined, rebalancing, closing, dead;
-	bool deferred;    /* some part has a held commit or is to be revived */
-	uint64_t dropped; /* messages of partitions that were not started */
-
-	const rd_kafka_topic_t *last_rkt; /* of the last message: most follow their like */
-	int32_t last_partition;
-	struct part *last_part;
-
-	int32_t (*leader_epoch)(const rd_kafka_message_t *m); /* librdkafka 2.1 and later, else NULL */
-};
 
 /* ---- topics and partitions ---- */
 
@@ -160,13 +120,6 @@ static void part_free(struct source *s, struct part *part)
 	part->topic->parts[part->sp.partition] = NULL;
 	forget_last(s);
 	free(part);
-}
-
-static rd_kafka_topic_partition_list_t *list_of(const struct part *part, int64_t offset)
-{
-	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-	rd_kafka_topic_partition_list_add(list, part->sp.topic, part->sp.partition)->offset = offset;
-	return list;
 }
 
 /* ---- assignments ---- */
@@ -309,17 +262,6 @@ static int on_statistics(rd_kafka_t *rk, char *json, size_t len, void *opaque)
 	return 0;
 }
 
-static void on_commit(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t *list, void *opaque)
-{
-	(void)rk;
-	(void)opaque;
-	for (int i = 0; !code && list && i < list->cnt; i++)
-		code = list->elems[i].err;
-	stats_add(METRIC_OFFSET_COMMITS, code ? RESULT_ERROR : RESULT_OK, 0, 1);
-	if (code)
-		log_debug("kafka offset commit failed", F_STR("error", rd_kafka_err2name(code)));
-}
-
 /* ---- messages ---- */
 
 static enum source_fault fault_of(rd_kafka_resp_err_t code)
@@ -368,7 +310,12 @@ static void topic_fault(struct source *s, const rd_kafka_message_t *m)
 			told++;
 		}
 	}
-	if (told == 0)
+	if (m->err == RD_KAFKA_RESP_ERR_INCONSISTENT_GROUP_PROTOCOL)
+		log_error("cannot join the group: its members use another assignor (an older librdkafka?): stop them "
+			  "all first, "
+			  "or set kafka.partition.assignment.strategy alike",
+			  F_STR("group", s->config->group_id), F_STR("assignor", kafka_assignor(s->config)));
+	else if (told == 0)
 		log_error("kafka consumer", F_STR("topic", m->rkt ? rd_kafka_topic_name(m->rkt) : ""),
 			  F_STR("error", rd_kafka_err2name(m->err)), F_STR("text", rd_kafka_message_errstr(m)));
 }
@@ -463,7 +410,7 @@ bool source_joined(const struct source *s)
 void source_pause(struct source *s, struct source_partition *sp)
 {
 	struct part *part = sp->internal;
-	rd_kafka_topic_partition_list_t *list = list_of(part, RD_KAFKA_OFFSET_INVALID);
+	rd_kafka_topic_partition_list_t *list = source_list_of(part, RD_KAFKA_OFFSET_INVALID);
 	part->started = false;
 	rd_kafka_pause_partitions(s->rk, list);
 	rd_kafka_topic_partition_list_destroy(list);
@@ -471,7 +418,7 @@ void source_pause(struct source *s, struct source_partition *sp)
 
 static bool resume(struct source *s, struct part *part, int64_t offset, struct err *err)
 {
-	rd_kafka_topic_partition_list_t *list = list_of(part, RD_KAFKA_OFFSET_INVALID);
+	rd_kafka_topic_partition_list_t *list = source_list_of(part, RD_KAFKA_OFFSET_INVALID);
 	rd_kafka_resp_err_t code = rd_kafka_resume_partitions(s->rk, list);
 	if (!code)
 		code = list->elems[0].err;
@@ -507,7 +454,7 @@ static bool assign_anew(struct source *s, struct part *part, int64_t offset, str
 			       part->sp.partition);
 	part->next = offset;
 	part->first_refusal_us = 0;
-	rd_kafka_topic_partition_list_t *list = cooperative(s) ? list_of(part, offset) : whole_assignment(s);
+	rd_kafka_topic_partition_list_t *list = cooperative(s) ? source_list_of(part, offset) : whole_assignment(s);
 	if (cooperative(s))
 		unassign(s, list);
 	bool ok = assign(s, list);
@@ -521,7 +468,7 @@ static bool assign_anew(struct source *s, struct part *part, int64_t offset, str
 
 static rd_kafka_resp_err_t seek(struct source *s, const struct part *part, int64_t offset)
 {
-	rd_kafka_topic_partition_list_t *list = list_of(part, offset);
+	rd_kafka_topic_partition_list_t *list = source_list_of(part, offset);
 	rd_kafka_error_t *error = rd_kafka_seek_partitions(s->rk, list, SEEK_TIMEOUT_MS);
 	rd_kafka_resp_err_t code = error ? rd_kafka_error_code(error) : list->elems[0].err;
 	if (error)
@@ -547,73 +494,7 @@ bool source_start(struct source *s, struct source_partition *sp, int64_t offset,
 	return assign_anew(s, part, offset, err) && resume(s, part, offset, err);
 }
 
-/* ---- what the brokers know ---- */
-
-static void fill_topic_ids(struct source *s, struct source_log *logs, size_t n, int timeout_ms)
-{
-	const char **names = xcalloc(s->ntopics + 1, sizeof(char *));
-	char(*ids)[37] = xcalloc(s->ntopics + 1, sizeof(*ids));
-	for (size_t i = 0; i < s->ntopics; i++)
-		names[i] = s->topics[i]->name;
-	kafka_topic_ids(s->rk, names, s->ntopics, ids, timeout_ms);
-	for (size_t i = 0; i < n; i++)
-		for (size_t t = 0; t < s->ntopics; t++)
-			if (((struct part *)logs[i].sp->internal)->topic == s->topics[t])
-				memcpy(logs[i].topic_id, ids[t], sizeof(logs[i].topic_id));
-	free(ids);
-	free(names);
-}
-
-bool source_query_logs(struct source *s, struct source_log *logs, size_t n, int timeout_ms, struct err *err)
-{
-	int64_t deadline_us = clock_mono_us() + timeout_ms * US_PER_MS;
-	struct kafka_log *asked = xcalloc(n + 1, sizeof(*asked));
-	for (size_t i = 0; i < n; i++) {
-		const struct stream_config *stream = ((struct part *)logs[i].sp->internal)->topic->stream;
-		asked[i] = (struct kafka_log){
-			.topic = logs[i].sp->topic,
-			.partition = logs[i].sp->partition,
-			.start_kind = stream ? stream->start : START_EARLIEST,
-			.start_ms = stream ? stream->start_ms : 0,
-		};
-		logs[i].topic_id[0] = '\0';
-	}
-	bool ok = kafka_query_logs(s->rk, asked, n, timeout_ms, err);
-	for (size_t i = 0; i < n; i++) {
-		logs[i].low = asked[i].low;
-		logs[i].high = asked[i].high;
-		logs[i].start = asked[i].start;
-		logs[i].partitions = asked[i].partitions;
-	}
-	free(asked);
-	if (n > 0)
-		fill_topic_ids(s, logs, n, MAX(clock_poll_ms(deadline_us), 100));
-	return ok;
-}
-
-int64_t source_high_watermark(struct source *s, const struct source_partition *sp)
-{
-	int64_t low, high;
-	rd_kafka_resp_err_t code = rd_kafka_get_watermark_offsets(s->rk, sp->topic, sp->partition, &low, &high);
-	return code || high < 0 ? -1 : high;
-}
-
-/* ---- commits ---- */
-
-void source_commit(struct source *s, const struct source_partition *sp, int64_t next_offset)
-{
-	struct part *part = sp->internal;
-	if (s->rebalancing) {
-		part->held_commit = next_offset;
-		s->deferred = true;
-		return;
-	}
-	rd_kafka_topic_partition_list_t *list = list_of(part, next_offset);
-	rd_kafka_resp_err_t code = rd_kafka_commit(s->rk, list, 1);
-	rd_kafka_topic_partition_list_destroy(list);
-	if (code)
-		on_commit(s->rk, code, NULL, s);
-}
+/* ---- what had to wait ---- */
 
 static void do_deferred_part(struct source *s, struct part *part)
 {
@@ -637,26 +518,6 @@ static void do_deferred(struct source *s)
 				do_deferred_part(s, s->topics[i]->parts[p]);
 }
 
-void source_commit_now(struct source *s, struct source_partition *const *sps, const int64_t *next, size_t n,
-		       int timeout_ms)
-{
-	if (n == 0)
-		return;
-	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)n);
-	rd_kafka_queue_t *queue = rd_kafka_queue_new(s->rk);
-	for (size_t i = 0; i < n; i++)
-		rd_kafka_topic_partition_list_add(list, sps[i]->topic, sps[i]->partition)->offset = next[i];
-	rd_kafka_resp_err_t code = rd_kafka_commit_queue(s->rk, list, queue, NULL, NULL);
-	rd_kafka_event_t *event = code ? NULL : rd_kafka_queue_poll(queue, timeout_ms);
-	if (!code)
-		code = event ? rd_kafka_event_error(event) : RD_KAFKA_RESP_ERR__TIMED_OUT;
-	on_commit(s->rk, code, event ? rd_kafka_event_topic_partition_list(event) : NULL, s);
-	if (event)
-		rd_kafka_event_destroy(event);
-	rd_kafka_queue_destroy(queue);
-	rd_kafka_topic_partition_list_destroy(list);
-}
-
 /* ---- open and close ---- */
 
 static bool open_client(struct source *s, struct err *err)
@@ -669,7 +530,7 @@ static bool open_client(struct source *s, struct err *err)
 	rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
 	rd_kafka_conf_set_error_cb(conf, on_error);
 	rd_kafka_conf_set_stats_cb(conf, on_statistics);
-	rd_kafka_conf_set_offset_commit_cb(conf, on_commit);
+	rd_kafka_conf_set_offset_commit_cb(conf, source_on_commit);
 	s->rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, text, sizeof(text));
 	if (!s->rk) {
 		rd_kafka_conf_destroy(conf);
@@ -722,14 +583,19 @@ struct source *source_new(const struct config *config, const struct source_ops *
 /* Partitions that no revocation took back: a close cut short by a fatal error. */
 static void give_up_rest(struct source *s)
 {
+	struct source_partition **sps = NULL;
+	size_t n = 0;
 	for (size_t i = 0; i < s->ntopics; i++) {
 		for (int32_t p = 0; p < s->topics[i]->nparts; p++) {
-			struct part *part = s->topics[i]->parts[p];
-			struct source_partition *sp = part ? &part->sp : NULL;
-			if (sp)
-				give_up(s, &sp, 1, true);
+			if (!s->topics[i]->parts[p])
+				continue;
+			sps = xrealloc(sps, (n + 1) * sizeof(struct source_partition *));
+			sps[n++] = &s->topics[i]->parts[p]->sp;
 		}
 	}
+	if (n > 0)
+		give_up(s, sps, n, true);
+	free(sps);
 }
 
 static void topics_free(struct source *s)

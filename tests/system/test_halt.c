@@ -1,0 +1,224 @@
+/*
+ * test_halt.c - what stops a stream on purpose, and that it goes on from the same place when the cause is gone: too many dead
+ * letters, a registry that is away, a schema that nobody knows.
+ *
+ * Nothing may be skipped while something halts, and nothing that is not poison may become a dead letter.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "bed.h"
+#include "ledger.h"
+#include "model.h"
+#include "system.h"
+
+#define RETRY_S 25 /* a halted lane tries again every 10 s, a halted partition is looked at every 15 s */
+
+static int64_t next_offset(struct bed *bed, int partition)
+{
+	return bed_int(bed,
+		       "SELECT coalesce(max(next_offset), -1) FROM memingest.offsets WHERE pipeline = '%s' AND "
+		       "partition = %d",
+		       bed->name, partition);
+}
+
+static int64_t dead_letters(struct bed *bed)
+{
+	return bed_int(bed, "SELECT count(*) FROM memingest.dead_letters");
+}
+
+static void send(struct bed *bed, int partition, int n)
+{
+	static int64_t time_us = INT64_C(1750000000000000);
+	char account[32];
+	for (int i = 0; i < n; i++) {
+		snprintf(account, sizeof(account), "p%d-%d", partition, i % 7);
+		ledger_send(bed, partition, account, ++time_us, i);
+	}
+	bed_flush(bed);
+}
+
+static void send_garbage(struct bed *bed, int partition, int n)
+{
+	static const uint8_t garbage[] = {7, 7, 7};
+	for (int i = 0; i < n; i++)
+		bed_raw(bed, "ledger", partition, (struct slice){garbage, 3}, (struct slice){garbage, 3});
+	bed_flush(bed);
+}
+
+/*
+ * Proves: more than dlq.max_ratio of events that can not be decoded halt their partition after the last that was allowed; the good
+ * partition goes on; with the limit raised (nothing else mends such events) all goes on and every event is accounted for.
+ */
+START_TEST(too_many_undecodable)
+{
+	struct bed *bed = ledger_bed("undecodable", 2);
+	bed_set(bed, "dlq.window", "1000");
+	bed_set(bed, "dlq.max_ratio", "0.02");
+	send(bed, 0, 30);
+	send_garbage(bed, 0, 50);
+	send(bed, 0, 30);
+	struct worker *w = worker_start(bed, NULL);
+	worker_wait_log(w, "partition halted, an operator must act", 20);
+	ck_assert(worker_logged(w, "dlq.max_ratio"));
+	send(bed, 1, 40);
+	BED_WAIT(bed, 10, next_offset(bed, 1) == 40);
+	BED_WAIT(bed, 10, next_offset(bed, 0) == 50);
+	ck_assert_int_eq(dead_letters(bed), 20);
+	worker_stop(w);
+	ck_assert_int_eq(dead_letters(bed), 20);
+	bed_set(bed, "dlq.max_ratio", "1");
+	w = worker_start(bed, NULL);
+	bed_drain(bed, 20);
+	worker_stop(w);
+	model_check(bed);
+	ck_assert_int_eq(dead_letters(bed), 50);
+	bed_free(bed);
+}
+END_TEST
+
+/*
+ * Proves: when PostgreSQL begins to refuse nearly every row (here by a new check constraint), the batch halts and none of its events
+ * becomes a dead letter; once the constraint is dropped, the running worker goes on by itself and nothing is missing.
+ */
+START_TEST(refused_by_a_constraint)
+{
+	struct bed *bed = ledger_bed("refused", 2);
+	bed_set(bed, "dlq.window", "1000");
+	bed_set(bed, "dlq.max_ratio", "0.02");
+	bed_set(bed, "batch.max_age", "300ms");
+	struct worker *w = worker_start(bed, NULL);
+	send(bed, 0, 100);
+	bed_drain(bed, 20);
+	bed_sql(bed, "ALTER TABLE ledger ADD CONSTRAINT wrong CHECK (total < 0) NOT VALID");
+	for (int i = 0; i < 60; i++) {
+		char account[16];
+		snprintf(account, sizeof(account), "fresh-%d", i);
+		ledger_send(bed, 0, account, INT64_C(1750000000000000), i);
+	}
+	bed_flush(bed);
+	worker_wait_log(w, "batch halted, an operator must act", 20);
+	ck_assert_int_eq(next_offset(bed, 0), 100);
+	ck_assert_int_eq(dead_letters(bed), 0);
+	ck_assert_uint_eq(worker_http(w, "/livez", NULL), 200);
+	bed_sql(bed, "ALTER TABLE ledger DROP CONSTRAINT wrong");
+	bed_drain(bed, RETRY_S);
+	worker_stop(w);
+	ck_assert_int_eq(dead_letters(bed), 0);
+	model_check(bed);
+	bed_free(bed);
+}
+END_TEST
+
+/*
+ * Proves: what an operator must mend in the database (a right taken away, the table renamed) halts the batch, costs no dead letter, and
+ * is over by itself when it is mended.
+ */
+START_TEST(mended_database)
+{
+	static const char *const harm[][2] = {
+		{"REVOKE ALL ON ledger FROM memingest; ALTER TABLE ledger OWNER TO postgres",
+		 "ALTER TABLE ledger OWNER TO memingest; GRANT ALL ON ledger TO memingest"},
+		{"ALTER TABLE ledger RENAME TO elsewhere", "ALTER TABLE elsewhere RENAME TO ledger"},
+	};
+	struct bed *bed = ledger_bed("mended", 2);
+	struct worker *w = worker_start(bed, NULL);
+	send(bed, 0, 100);
+	bed_drain(bed, 20);
+	bed_sql(bed, "%s", harm[_i][0]);
+	send(bed, 0, 100);
+	worker_wait_log(w, "batch halted, an operator must act", 20);
+	ck_assert_int_eq(next_offset(bed, 0), 100);
+	bed_sql(bed, "%s", harm[_i][1]);
+	bed_drain(bed, RETRY_S);
+	worker_stop(w);
+	ck_assert_int_eq(dead_letters(bed), 0);
+	model_check(bed);
+	bed_free(bed);
+}
+END_TEST
+
+/* --- the registry --- */
+
+static void registry_is(const char *mode)
+{
+	char body[64];
+	snprintf(body, sizeof(body), "{\"mode\": \"%s\"}", mode);
+	ck_assert_uint_eq(http(stack.registry_port, "/_control", body, NULL), 200);
+}
+
+static bool paused_for_schema(struct worker *w, int partition)
+{
+	size_t i;
+	json_t *status = worker_status(w), *p;
+	bool found = false;
+	json_array_foreach(json_object_get(status, "partitions"), i, p)
+	{
+		found |= json_integer_value(json_object_get(p, "partition")) == partition &&
+			 strcmp(json_string_value(json_object_get(p, "state")), "paused") == 0 &&
+			 strcmp(json_string_value(json_object_get(p, "paused")), "schema") == 0;
+	}
+	json_decref(status);
+	return found;
+}
+
+/* From now on events are written with one more field, of a name of its own. */
+static void new_writer_schema(struct bed *bed, const char *field)
+{
+	json_t *schema = json_deep_copy(bed->streams[0].schema);
+	json_array_append_new(json_object_get(schema, "fields"),
+			      json_pack("{s:s, s:s, s:s}", "name", field, "type", "string", "default", ""));
+	bed_writer_schema(bed, "ledger", schema);
+	json_decref(schema);
+}
+
+/*
+ * Proves: with the registry down (0: answers 503; 1: answers like a wrong proxy, 404 without an error code) the partition that meets an
+ * unknown schema pauses, others go on with the schemas they know, no event becomes a dead letter, and work goes on by itself when the
+ * registry is back.
+ */
+START_TEST(registry_away)
+{
+	struct bed *bed = ledger_bed("registry", 2);
+	struct worker *w = worker_start(bed, NULL);
+	struct bed_stream *s = &bed->streams[0];
+	json_t *known = json_incref(s->schema);
+	uint32_t known_id = s->schema_id;
+	send(bed, 0, 20);
+	send(bed, 1, 20);
+	bed_drain(bed, 20);
+	new_writer_schema(bed, _i == 0 ? "mood" : "humour");
+	registry_is(_i == 0 ? "down" : "404");
+	send(bed, 0, 10);
+	BED_WAIT(bed, 20, paused_for_schema(w, 0));
+	json_decref(s->schema);
+	s->schema = known;
+	s->schema_id = known_id;
+	send(bed, 1, 30);
+	BED_WAIT(bed, 20, next_offset(bed, 1) == 50);
+	ck_assert(paused_for_schema(w, 0));
+	ck_assert_int_eq(next_offset(bed, 0), 20);
+	ck_assert_int_eq(dead_letters(bed), 0);
+	ck_assert_double_eq(worker_metric(w, "memingest_halted_partitions", NULL), 0);
+	registry_is("ok");
+	bed_drain(bed, 40);
+	worker_stop(w);
+	model_check(bed);
+	ck_assert_int_eq(dead_letters(bed), 0);
+	bed_free(bed);
+}
+END_TEST
+
+static Suite *halt_suite(void)
+{
+	Suite *s = suite_create("halt");
+	TCase *tc = tcase_create("halt");
+	tcase_set_timeout(tc, 90);
+	tcase_add_test(tc, too_many_undecodable);
+	tcase_add_test(tc, refused_by_a_constraint);
+	tcase_add_loop_test(tc, mended_database, 0, 2);
+	tcase_add_loop_test(tc, registry_away, 0, 2);
+	suite_add_tcase(s, tc);
+	return s;
+}
+SYSTEM_SUITE("halt", halt_suite)

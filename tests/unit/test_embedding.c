@@ -1,0 +1,196 @@
+/*
+ * test_embedding.c - vectors in each form that they come in and go into, and what is wrong with them.
+ */
+#include <math.h>
+
+#include "codec_rig.h"
+
+/* An array of float in one block, in several, with sizes, and of double and int: the same vector. */
+START_TEST(vector_arrays)
+{
+	struct rig r;
+	rig_open_one(&r, "{'type':'array','items':'float'}", "{'type':'vector(19)'}");
+	avro_floats(&r.in, 19);
+	rig_decode(&r);
+	rig_vector(&r, 1, 19);
+	rig_start(&r);
+	for (int i = 0, n; i < 19; i += n) { /* blocks of 1, 2, 3, ... some with their size */
+		n = i < 3 ? i + 1 : 19 - i;
+		avro_long(&r.in, i == 1 ? n : -n);
+		if (i != 1)
+			avro_long(&r.in, 4 * n);
+		for (int k = 0; k < n; k++)
+			avro_float(&r.in, (float)(i + k) / 2);
+	}
+	avro_long(&r.in, 0);
+	rig_decode(&r);
+	rig_vector(&r, 1, 19);
+	rig_free(&r);
+	rig_open_one(&r, "['null',{'type':'array','items':'double'}]", "{'type':'vector'}");
+	avro_long(&r.in, 1);
+	avro_long(&r.in, 5);
+	for (int i = 0; i < 5; i++)
+		avro_double(&r.in, i / 2.0);
+	avro_long(&r.in, 0);
+	rig_decode(&r);
+	rig_vector(&r, 1, 5);
+	rig_start(&r);
+	avro_long(&r.in, 0);
+	rig_decode(&r);
+	rig_is_null(&r, 1);
+	rig_free(&r);
+	rig_open_fields(&r, "{'name':'f','type':{'type':'array','items':'int'}}",
+			"{'name':'f','type':{'type':'array','items':'float'},'pg':{'type':'vector(1)'}}");
+	avro_long(&r.in, 1);
+	avro_long(&r.in, 1);
+	avro_long(&r.in, 0);
+	avro_long(&r.in, 0);
+	rig_decode(&r);
+	rig_vector(&r, 1, 1);
+	rig_free(&r);
+}
+END_TEST
+
+/* bytes and fixed of packed floats; halfvec; real[]; and a type that is staged as real[]. */
+START_TEST(vector_forms)
+{
+	struct rig r;
+	static const float f[] = {0, 0.5f, 1};
+	rig_open_one(&r, "'bytes'", "{'type':'vector(3)'}");
+	avro_bytes(&r.in, f, sizeof(f));
+	rig_decode(&r);
+	rig_vector(&r, 1, 3);
+	rig_start(&r);
+	avro_bytes(&r.in, f, sizeof(f) - 1);
+	rig_refused(&r, REASON_INVALID_EMBEDDING, "11 bytes are no whole number of floats");
+	rig_free(&r);
+	rig_open_one(&r, "{'type':'fixed','name':'F','size':12}", "{'type':'vector(3)'}");
+	buf_put(&r.in, f, sizeof(f));
+	rig_decode(&r);
+	rig_vector(&r, 1, 3);
+	rig_free(&r);
+	rig_open_one(&r, "{'type':'array','items':'float'}", "{'type':'halfvec(3)'}");
+	avro_floats(&r.in, 3);
+	rig_decode(&r);
+	ck_assert(memcmp(rig_field(&r, 1).data, "\0\3\0\0\0\0\x38\0\x3c\0", 10) == 0);
+	rig_free(&r);
+	static const char *const reals[] = {"", "{'type':'vector(3)','via':'real[]'}",
+					    "{'type':'my_vector','via':'real[]'}"};
+	for (size_t i = 0; i < ARRAY_LEN(reals); i++) {
+		rig_open_one(&r, "{'type':'array','items':'float'}", reals[i]);
+		avro_floats(&r.in, 3);
+		rig_decode(&r);
+		struct slice one = rig_field(&r, 1);
+		ck_assert_uint_eq(one.len, 20 + 3 * 8);
+		uint8_t kept[44];
+		memcpy(kept, one.data, one.len);
+		rig_start(&r);
+		for (int k = 0; k < 3; k++) { /* one block each */
+			avro_long(&r.in, 1);
+			avro_float(&r.in, f[k]);
+		}
+		avro_long(&r.in, 0);
+		rig_decode(&r);
+		ck_assert_uint_eq(rig_field(&r, 1).len, 44);
+		ck_assert(memcmp(kept, rig_field(&r, 1).data, 44) == 0);
+		rig_free(&r);
+	}
+}
+END_TEST
+
+static const struct {
+	const char *type, *pg;
+} vector_kinds[] = {
+	{"{'type':'array','items':'float'}", "{'type':'vector(3)'}"},
+	{"{'type':'array','items':'float'}", "{'type':'halfvec(3)'}"},
+	{"{'type':'array','items':'float'}", "{'type':'vector(3)','via':'real[]'}"},
+	{"'bytes'", "{'type':'vector(3)'}"},
+	{"'bytes'", "{'type':'vector(3)','via':'real[]'}"},
+};
+
+static void put_vector(struct rig *r, size_t kind, const float *f, size_t n, size_t block)
+{
+	rig_start(r);
+	if (kind >= 3) {
+		avro_bytes(&r->in, f, n * sizeof(*f));
+		return;
+	}
+	for (size_t i = 0; i < n; i += block) {
+		avro_long(&r->in, (int64_t)MIN(block, n - i));
+		buf_put(&r->in, f + i, MIN(block, n - i) * sizeof(*f));
+	}
+	avro_long(&r->in, 0);
+}
+
+/* Wrong dimension, NaN, infinity: refused in each form, with the found and the wanted. */
+START_TEST(vector_faults)
+{
+	static const float good[] = {1, 2, 3, 4};
+	static const float bad[][3] = {{NAN, 0, 0}, {0, 0, NAN}, {0, INFINITY, 0}, {0, 0, -INFINITY}};
+	for (size_t kind = 0; kind < ARRAY_LEN(vector_kinds); kind++) {
+		struct rig r;
+		rig_open_one(&r, vector_kinds[kind].type, vector_kinds[kind].pg);
+		for (size_t block = 1; block <= 4; block += 3) {
+			put_vector(&r, kind, good, 3, block);
+			rig_decode(&r);
+			for (size_t n = 0; n <= 4; n++) {
+				if (n == 3)
+					continue;
+				char found[20];
+				put_vector(&r, kind, good, n, block);
+				snprintf(found, sizeof(found), "%zu", n);
+				rig_refused(&r, REASON_INVALID_EMBEDDING, found);
+				ck_assert_ptr_nonnull(strstr(r.err.text, "3"));
+			}
+			for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+				put_vector(&r, kind, bad[i], 3, block);
+				rig_refused(&r, REASON_INVALID_EMBEDDING, "field 'f' at byte 1");
+			}
+		}
+		rig_free(&r);
+	}
+	struct rig r;
+	rig_open_one(&r, "{'type':'array','items':'double'}", "{'type':'vector(1)'}");
+	avro_long(&r.in, 1);
+	avro_double(&r.in, 1e39);
+	avro_long(&r.in, 0);
+	rig_refused(&r, REASON_INVALID_EMBEDDING, "field 'f'");
+	rig_free(&r);
+}
+END_TEST
+
+/* A vector of every length around the width of a vector register, with a NaN in each place. */
+START_TEST(vector_lengths)
+{
+	float f[70];
+	struct rig r;
+	rig_open_one(&r, "{'type':'array','items':'float'}", "{'type':'vector'}");
+	for (size_t n = 1; n <= ARRAY_LEN(f); n++) {
+		for (size_t i = 0; i < n; i++)
+			f[i] = (float)i / 2;
+		put_vector(&r, 0, f, n, n);
+		rig_decode(&r);
+		rig_vector(&r, 1, n);
+		for (size_t bad = 0; bad < n; bad++) {
+			f[bad] = NAN;
+			put_vector(&r, 0, f, n, n);
+			rig_refused(&r, REASON_INVALID_EMBEDDING, "field 'f'");
+			f[bad] = (float)bad / 2;
+		}
+	}
+	rig_free(&r);
+}
+END_TEST
+
+static Suite *embedding_suite(void)
+{
+	Suite *s = suite_create("embedding");
+	TCase *t = tcase_create("embedding");
+	tcase_add_test(t, vector_arrays);
+	tcase_add_test(t, vector_forms);
+	tcase_add_test(t, vector_faults);
+	tcase_add_test(t, vector_lengths);
+	suite_add_tcase(s, t);
+	return s;
+}
+UNIT_SUITE(embedding_suite)

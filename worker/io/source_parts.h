@@ -1,0 +1,60 @@
+/*
+ * source_parts.h - what the files of the consumer share: source.c (assignment, messages, pauses) and source_log.c (what the brokers
+ * know, commits). Private to them.
+ */
+#ifndef MEMINGEST_SOURCE_PARTS_H
+#define MEMINGEST_SOURCE_PARTS_H
+
+#include <librdkafka/rdkafka.h>
+
+#include "io/source.h"
+
+struct part {
+	struct source_partition sp; /* first: sp->internal points back here */
+	struct topic *topic;
+	bool started;
+	bool stopped;             /* the fetcher gave up: only a new assign brings it back */
+	bool revive;              /* it gave up over a position that was not ours: assign it anew by ourselves */
+	int64_t next;             /* the offset after the last one delivered, or where it was started */
+	int64_t first_refusal_us; /* since when seeks have been refused; 0: not */
+	int64_t held_commit;      /* commit to be sent after the rebalance; -1: none */
+};
+
+struct topic {
+	char *name;
+	rd_kafka_topic_t *rkt;              /* held, so that messages can be told apart by this pointer */
+	const struct stream_config *stream; /* NULL: none of the config, which should not happen */
+	struct part **parts;
+	int32_t nparts;
+};
+
+struct source {
+	const struct config *config;
+	const struct source_ops *ops;
+	void *ctx;
+	rd_kafka_t *rk;
+	rd_kafka_queue_t *queue;
+	int fd;
+	struct topic **topics;
+	size_t ntopics;
+	bool joined, rebalancing, closing, dead;
+	bool deferred;    /* some part has a held commit or is to be revived */
+	uint64_t dropped; /* messages of partitions that were not started */
+
+	bool ids_answered, ids_given_up; /* see source_log.c */
+	unsigned ids_missed;
+
+	const rd_kafka_topic_t *last_rkt; /* of the last message: most follow their like */
+	int32_t last_partition;
+	struct part *last_part;
+
+	int32_t (*leader_epoch)(const rd_kafka_message_t *m); /* librdkafka 2.1 and later, else NULL */
+};
+
+/* A list of this one partition with this offset; the caller destroys it. */
+rd_kafka_topic_partition_list_t *source_list_of(const struct part *part, int64_t offset);
+
+/* source_log.c: the callback for commits without waiting. */
+void source_on_commit(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t *list, void *opaque);
+
+#endif
