@@ -24,6 +24,20 @@ static struct bed *crash_bed(const char *name)
 	return bed;
 }
 
+/* Kafka's committed offset never passes what is durable, at no moment. */
+static void committed_within_durable(struct bed *bed)
+{
+	int64_t committed[4];
+	broker_committed(bed->name, bed->streams[0].topic, committed, 4);
+	for (int p = 0; p < 4; p++)
+		ck_assert_int_le(
+			committed[p],
+			bed_int(bed,
+				"SELECT next_offset FROM memingest.offsets WHERE pipeline = '%s' AND partition "
+				"= %d",
+				bed->name, p));
+}
+
 /* Proves: a worker killed with SIGKILL in the middle of transactions, again and again, loses nothing and writes nothing twice. */
 START_TEST(killed_under_load)
 {
@@ -38,6 +52,7 @@ START_TEST(killed_under_load)
 			pace_turn(pace);
 		in_transaction += ledger_open_transactions(bed) > 0;
 		worker_kill(w);
+		committed_within_durable(bed);
 	}
 	ck_assert_int_gt(in_transaction, 0);
 	struct worker *last = worker_start(bed, NULL);
@@ -114,6 +129,7 @@ START_TEST(sigterm_with_a_hanging_database)
 		told_us = clock_mono_us();
 	}
 	ck_assert_int_eq(worker_wait(w, 10), 0);
+	committed_within_durable(bed);
 	ck_assert_int_lt(clock_mono_us() - told_us, (twice ? 1 : 8) * US_PER_S);
 	proxy_mode(proxy, PROXY_PASS);
 	w = worker_start(bed, NULL);

@@ -72,14 +72,17 @@ START_TEST(test_utf8_every_sequence)
 						tails[rest / ARRAY_LEN(tails)]};
 				for (size_t n = 1; n <= 4; n++) {
 					bool want = utf8_reference(s, n);
-					ck_assert_msg(text_check_utf8((struct slice){s, n}, &why) == want,
-						      "%02x %02x %02x %02x, %zu bytes", s[0], s[1], s[2], s[3], n);
+					if (text_check_utf8((struct slice){s, n}, &why) !=
+					    want) /* ck_assert is too slow here */
+						ck_abort_msg("%02x %02x %02x %02x, %zu bytes", s[0], s[1], s[2], s[3],
+							     n);
 				}
 				uint8_t padded[40];
 				memset(padded, 'x', sizeof(padded));
 				memcpy(padded + 15, s, sizeof(s));
-				ck_assert(text_check_utf8((struct slice){padded, sizeof(padded)}, &why) ==
-					  utf8_reference(s, 4));
+				if (text_check_utf8((struct slice){padded, sizeof(padded)}, &why) !=
+				    utf8_reference(s, 4))
+					ck_abort_msg("%02x %02x %02x %02x, padded", s[0], s[1], s[2], s[3]);
 			}
 		}
 	}

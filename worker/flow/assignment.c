@@ -31,6 +31,7 @@
 #define RETRY_US US_PER_S
 #define START_RETRY_US (100 * US_PER_MS)
 #define HALTED_LOOK_US (15 * US_PER_S)
+#define IDLE_LOOK_US (10 * US_PER_S)
 #define QUERY_TIMEOUT_MS 5000
 #define REVOKE_BUDGET_US (10 * US_PER_S)
 #define ABORT_BUDGET_US (30 * US_PER_S)
@@ -116,7 +117,7 @@ static void claim_due(struct pipeline *p, struct partition **due, size_t n)
 			 F_STR("error", err.text));
 	for (size_t i = 0; i < n; i++) {
 		struct partition *part = due[i];
-		if (!ok) {
+		if (!ok && logs[i].low < 0) {
 			part->retry_us = clock_mono_us() + RETRY_US;
 			continue;
 		}
@@ -149,13 +150,18 @@ void assignment_claimed(struct pipeline *p, struct job *job)
 		part->retry_us = clock_mono_us() + RETRY_US;
 		return;
 	}
+	/* Somebody else raised the epoch since our last claim: an operator has decided. */
+	if (job->claim.owner_epoch > part->epoch + 1)
+		part->suspect = false;
 	part->position = part->durable = job->claim.next_offset;
 	part->epoch = job->claim.owner_epoch;
+	part->sure_us = clock_mono_us();
 	if (!partition_check_log(part, part->position, job->claim.known_topic_id, &err)) {
 		partition_halt(p, part, &err);
 		return;
 	}
 	part->error[0] = '\0';
+	part->suspect = false;
 	partition_set(part, PARTITION_STARTING);
 	part->retry_us = 0;
 	log_info("partition claimed", F_STR("topic", part->topic), F_INT("partition", part->partition),
@@ -182,6 +188,24 @@ static void start(struct pipeline *p, struct partition *part)
 	p->source_drained = false;
 }
 
+/*
+ * A partition without events would never learn that its row was moved (by an operator's rewind, or a database restored to an earlier
+ * state). A span without offsets goes through the swap like any other and is fenced if the row is not as we think.
+ */
+static int64_t ask_when_idle(struct pipeline *p, struct partition *part, int64_t now)
+{
+	struct slot *slot = slot_of(p, part);
+	if (part->in_flight > 0 || part->position != part->durable || !slot->batch)
+		return CLOCK_NEVER;
+	if (part->sure_us + IDLE_LOOK_US > now)
+		return part->sure_us + IDLE_LOOK_US;
+	if (slot->batch->opened_us == 0)
+		slot->batch->opened_us = now;
+	batch_span(slot->batch, part->topic, part->partition, part, part->position, part->epoch);
+	part->sure_us = now;
+	return now + IDLE_LOOK_US;
+}
+
 int64_t assignment_drive(struct pipeline *p)
 {
 	int64_t now = clock_mono_us(), next = CLOCK_NEVER;
@@ -191,6 +215,8 @@ int64_t assignment_drive(struct pipeline *p)
 		struct partition *part = p->partitions[i];
 		bool timed = part->state == PARTITION_ASSIGNED || part->state == PARTITION_STARTING ||
 			     part->state == PARTITION_HALTED;
+		if (part->state == PARTITION_ACTIVE && !p->draining)
+			next = MIN(next, ask_when_idle(p, part, now));
 		if (!timed || p->draining)
 			continue;
 		if (part->retry_us > now) {
@@ -226,6 +252,7 @@ void assignment_fault(void *ctx, struct source_partition *sp, enum source_fault 
 	case SOURCE_FAULT_OFFSET: /* the second look, at the log itself, finds the words and the verb for it */
 		log_warn("position lost in the log, looking at it again", F_STR("topic", part->topic),
 			 F_INT("partition", part->partition), F_INT("offset", part->position), F_STR("error", text));
+		part->suspect = true;
 		partition_rewind(p, part, 0);
 		return;
 	case SOURCE_FAULT_GONE:

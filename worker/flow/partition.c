@@ -5,7 +5,9 @@
  * offset, going on would skip or replay events silently, whichever way one chose; so the partition halts and an operator chooses,
  * with a verb that leaves a record. (auto.offset.reset never acts: the source sets it to error.)
  *
- * A topic re-created with a longer log than before can be told only by its id, which librdkafka reports from 2.3 on.
+ * A topic re-created with a longer log than before can be told only by its id, which librdkafka reports from 2.3 on. Without ids there is
+ * one more sign: Kafka said "out of range" of a position that a look at the log finds inside it. Then the log was another one
+ * in between, and what now stands below the position has never been read.
  *
  * Thread: the poll thread.
  */
@@ -70,5 +72,15 @@ bool partition_check_log(const struct partition *part, int64_t next_offset, cons
 			       " offsets between; to go on without them run: memingest offsets accept-gap %s %d",
 			       part->topic, part->partition, part->low, next_offset, part->low - next_offset,
 			       part->topic, part->partition);
+	if (part->suspect && !(part->topic_id[0] && known_topic_id[0]))
+		return err_set(err, ERR_CONFIG,
+			       "%s [%d]: Kafka said that offset %" PRId64
+			       " is not in the log, which now reaches from %" PRId64 " to %" PRId64
+			       ": the topic was probably created anew (librdkafka before 2.3 can not compare ids);"
+			       " run: memingest offsets adopt-topic %s, or to go on where it stood: memingest offsets "
+			       "rewind %s %d --to"
+			       " %" PRId64,
+			       part->topic, part->partition, next_offset, part->low, part->high, part->topic,
+			       part->topic, part->partition, next_offset);
 	return true;
 }

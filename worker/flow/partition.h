@@ -47,6 +47,7 @@ struct partition {
 	enum pause_cause cause;
 	int64_t retry_us;  /* ASSIGNED, STARTING, HALTED: when to go on; monotonic */
 	int64_t paused_us; /* PAUSED: since when; monotonic */
+	int64_t sure_us;   /* when the offsets row was last known to be as we think; monotonic */
 
 	int64_t position; /* next offset expected from Kafka: everything below is in a batch or durable */
 	int64_t durable;  /* next_offset of the offsets row, as far as we know */
@@ -54,6 +55,7 @@ struct partition {
 	int64_t low, high, start; /* of the log, when last asked */
 	int32_t partitions;       /* of the topic */
 	char topic_id[37];
+	bool suspect;       /* Kafka said that the position is not in the log */
 	unsigned in_flight; /* batches and claims with a lane */
 
 	bool commit_due;           /* durable moved since Kafka was told */
@@ -69,7 +71,8 @@ const char *pause_cause_name(enum pause_cause cause);
 
 /*
  * Whether the claimed offset lies in the log that Kafka has now. False with class CONFIG and the verb that an operator needs:
- * accept-gap (retention passed it), rewind (the log ends before it), adopt-topic (the topic was created anew).
+ * accept-gap (retention passed it), rewind (the log ends before it), adopt-topic (the topic was created anew). A suspect position that
+ * is in the log after all means a new topic too, unless the topic's id says otherwise.
  */
 MUST_CHECK bool partition_check_log(const struct partition *part, int64_t next_offset, const char *known_topic_id,
 				    struct err *err);

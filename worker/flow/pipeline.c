@@ -79,7 +79,8 @@ void pipeline_push(struct pipeline *p, size_t lane, struct job *job)
 static void span_committed(struct partition *part, const struct span *span)
 {
 	part->durable = span->to;
-	part->commit_due = true;
+	part->commit_due = part->commit_due || span->to > span->from;
+	part->sure_us = clock_mono_us();
 	if (span->last_ts_ms >= 0)
 		part->durable_ts_ms = span->last_ts_ms;
 	if (part->position == span->to)
@@ -130,7 +131,7 @@ static void batch_back(struct pipeline *p, struct batch *b)
 	struct slot *slot = &p->slots[b->lane * p->config->nstreams + b->stream->index];
 	bool committed = false;
 	for (size_t i = 0; i < b->nspans; i++)
-		committed = committed || b->spans[i].result == SPAN_COMMITTED;
+		committed = committed || (b->spans[i].result == SPAN_COMMITTED && b->spans[i].to > b->spans[i].from);
 	if (committed) {
 		stats_add(METRIC_BATCHES_COMMITTED, b->stream->index, 0, 1);
 		stats_observe(METRIC_BATCH_ROWS, b->stream->index, (int64_t)(b->nevents + b->ndead));

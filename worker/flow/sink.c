@@ -397,14 +397,19 @@ static bool write_dead_letters(struct sink *s, const struct batch *b, struct err
 	return (copy_flush(s, 1, err) && pg_copy_end(s->pg, NULL, err)) || err_wrap(err, "dead letters");
 }
 
+/* A span without offsets only asks whether its row is as expected: the swap was all there is to do for it. */
 static void batches_sql(struct sink *s, struct span *const *spans, size_t n)
 {
-	buf_puts(&s->sql,
-		 "INSERT INTO memingest.batches (pipeline, topic, partition, from_offset, to_offset, rows, merged,"
-		 " superseded, dead, owner_epoch, committed_at) VALUES ");
+	size_t rows = 0;
 	for (size_t i = 0; i < n; i++) {
 		const struct span *span = spans[i];
-		buf_puts(&s->sql, i ? ", (" : "(");
+		if (span->to == span->from)
+			continue;
+		if (rows++ == 0)
+			buf_puts(&s->sql, "INSERT INTO memingest.batches (pipeline, topic, partition, from_offset,"
+					  " to_offset, rows, merged, superseded, dead, owner_epoch, committed_at)"
+					  " VALUES ");
+		buf_puts(&s->sql, rows > 1 ? ", (" : "(");
 		pg_quote_literal(&s->sql, s->config->group_id);
 		buf_puts(&s->sql, ", ");
 		pg_quote_literal(&s->sql, span->topic);
@@ -412,6 +417,7 @@ static void batches_sql(struct sink *s, struct span *const *spans, size_t n)
 			   span->partition, span->from, span->to, span->events, span->written,
 			   span->events - span->dead - span->written, span->dead, span->owner_epoch);
 	}
+	buf_puts(&s->sql, rows > 0 ? "; " : "");
 }
 
 static bool commit(struct sink *s, struct batch *b, struct span *const *spans, size_t n, struct err *err)
@@ -419,7 +425,7 @@ static bool commit(struct sink *s, struct batch *b, struct span *const *spans, s
 	int64_t start = clock_mono_us();
 	sql_reset(s);
 	batches_sql(s, spans, n);
-	buf_puts(&s->sql, "; COMMIT");
+	buf_puts(&s->sql, "COMMIT");
 	b->commit_sent = true;
 	if (!pg_exec(s->pg, buf_cstr(&s->sql), NULL, 0, err)) {
 		/* An answer with a SQLSTATE on a living session is a definite no. */

@@ -479,8 +479,9 @@ bool pg_ok(const struct pg *pg)
 bool pg_alive(struct pg *pg)
 {
 	struct pollfd fd = {.fd = PQsocket(pg->conn), .events = POLLIN};
-	if (pg_ok(pg) && poll(&fd, 1, 0) > 0 && !PQconsumeInput(pg->conn))
-		pg->dead = true;
+	/* A server that was shut down says so in a notice first: the end stands behind it. */
+	for (int i = 0; i < 3 && pg_ok(pg) && poll(&fd, 1, 0) > 0; i++)
+		pg->dead = !PQconsumeInput(pg->conn);
 	return pg_ok(pg);
 }
 
