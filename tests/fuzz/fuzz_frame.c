@@ -1,4 +1,7 @@
-/* fuzz_frame.c - any bytes as a message in each of the wire formats: the body is a tail of the message, or there is an error. */
+/*
+ * fuzz_frame.c - any bytes as a message in each of the wire formats: the body is a tail of the message, or there
+ * is an error.
+ */
 #include <stdlib.h>
 
 #include "codec/frame.h"

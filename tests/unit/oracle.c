@@ -207,7 +207,10 @@ void oracle_decimal_text(__int128 v, uint32_t scale, char *buf)
 	*p = '\0';
 }
 
-/* A numeric as text, as PostgreSQL's numeric_out() would print it; false if it is malformed or longer than buf of 80. */
+/*
+ * A numeric as text, as PostgreSQL's numeric_out() would print it; false if it is malformed or longer than buf of
+ * 80.
+ */
 static bool numeric_text(struct field f, char *buf)
 {
 	if (f.len < 8 || f.len % 2 != 0)

@@ -30,7 +30,10 @@ struct random_pair {
 void random_pair(struct random *r, struct random_pair *out); /* empties out first */
 void random_pair_free(struct random_pair *p);
 
-/* A value that PostgreSQL can store in the column that the reader has for it. type: the writer's, v: of the same schema. */
+/*
+ * A value that PostgreSQL can store in the column that the reader has for it. type: the writer's, v: of the same
+ * schema.
+ */
 void random_fill(struct random *r, const struct schema_type *type, avro_value_t *v);
 
 /* v as Avro bytes, its arrays and maps cut into blocks at random, some with their size in front. */

@@ -26,7 +26,10 @@ START_TEST(test_confluent)
 }
 END_TEST
 
-/* Proves that a short message and a wrong first byte are poison, and that the error names the format that it looks like. */
+/*
+ * Proves that a short message and a wrong first byte are poison, and that the error names the format that it looks
+ * like.
+ */
 START_TEST(test_confluent_broken)
 {
 	struct frame f;

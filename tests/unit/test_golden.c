@@ -107,7 +107,10 @@ static void check_case(const json_t *test)
 	rig_free(&r);
 }
 
-/* Proves, case by case, that a row is what fastavro read with the same two schemas. The cases' names are in the file. */
+/*
+ * Proves, case by case, that a row is what fastavro read with the same two schemas. The cases' names are in the
+ * file.
+ */
 START_TEST(test_cases)
 {
 	const char *path = getenv("MEMINGEST_GOLDEN");

@@ -56,7 +56,10 @@ static void put_event(struct buf *b, const void *bytes, size_t n)
 
 #define PUT_EVENT(b, bytes) put_event(b, bytes, sizeof(bytes) - 1)
 
-/* Proves that a list of 100,000 records in each other, a valid datum of 100 kB, is refused; Avro-C overflows its stack. */
+/*
+ * Proves that a list of 100,000 records in each other, a valid datum of 100 kB, is refused; Avro-C overflows its
+ * stack.
+ */
 START_TEST(test_deep_recursion)
 {
 	static const char type[] =
@@ -76,7 +79,10 @@ START_TEST(test_deep_recursion)
 }
 END_TEST
 
-/* Proves that items without bytes are charged: 20 million nulls in 5 bytes, which Avro-C makes 80 MB of; also in sized blocks and as records. */
+/*
+ * Proves that items without bytes are charged: 20 million nulls in 5 bytes, which Avro-C makes 80 MB of; also in
+ * sized blocks and as records.
+ */
 START_TEST(test_items_without_bytes)
 {
 	static const struct {
@@ -214,7 +220,10 @@ START_TEST(test_length_without_data)
 }
 END_TEST
 
-/* Proves that negative lengths, sizes and impossible counts are errors of the datum; Avro-C reports them as "out of memory". */
+/*
+ * Proves that negative lengths, sizes and impossible counts are errors of the datum; Avro-C reports them as "out
+ * of memory".
+ */
 START_TEST(test_negative_lengths)
 {
 	static const struct {
@@ -243,7 +252,10 @@ START_TEST(test_negative_lengths)
 }
 END_TEST
 
-/* Proves that a small message cannot become a large row: defaults that repeat with each item, and bytes that become escapes. */
+/*
+ * Proves that a small message cannot become a large row: defaults that repeat with each item, and bytes that
+ * become escapes.
+ */
 START_TEST(test_growth)
 {
 	char filler[2001];
@@ -259,7 +271,7 @@ START_TEST(test_growth)
 	avro_long(&r.in, 1);
 	avro_long(&r.in, 9999); /* 20 MB of JSON */
 	avro_long(&r.in, 0);
-	rig_refused(&r, REASON_TOO_LARGE, "limits.max_string_bytes");
+	rig_refused(&r, REASON_TOO_LARGE, "limits.max_string");
 	ck_assert_uint_lt(r.out.cap, 1 << 20);
 	rig_free(&r);
 
@@ -271,7 +283,7 @@ START_TEST(test_growth)
 		memset(buf_take(&r.in, 90000), 1, 90000);
 	}
 	avro_long(&r.in, 0);
-	rig_refused(&r, REASON_TOO_LARGE, "limits.max_string_bytes");
+	rig_refused(&r, REASON_TOO_LARGE, "limits.max_string");
 	rig_free(&r);
 }
 END_TEST

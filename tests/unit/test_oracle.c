@@ -161,7 +161,10 @@ static void check_row(struct setup *s, struct slice body)
 	buf_free(&row);
 }
 
-/* A datum cut short, or with a byte behind it, is an error and leaves nothing; one with a wrong byte leaves nothing or a row. */
+/*
+ * A datum cut short, or with a byte behind it, is an error and leaves nothing; one with a wrong byte leaves
+ * nothing or a row.
+ */
 static void check_damage(struct setup *s, struct buf *datum)
 {
 	struct buf row = {0};

@@ -27,7 +27,10 @@ static struct slice text_slice(const char *s)
 	return (struct slice){(const uint8_t *)s, strlen(s)};
 }
 
-/* Proves the layout of the plain values: length, then big-endian bytes; null is the length -1; jsonb has its version byte. */
+/*
+ * Proves the layout of the plain values: length, then big-endian bytes; null is the length -1; jsonb has its
+ * version byte.
+ */
 START_TEST(test_plain)
 {
 	struct buf b = {0};
@@ -57,7 +60,10 @@ START_TEST(test_plain)
 }
 END_TEST
 
-/* Proves that narrowing takes the whole range of the type, refuses the next value on both sides, and then writes nothing. */
+/*
+ * Proves that narrowing takes the whole range of the type, refuses the next value on both sides, and then writes
+ * nothing.
+ */
 START_TEST(test_narrow)
 {
 	struct buf b = {0};
@@ -227,7 +233,10 @@ START_TEST(test_interval)
 }
 END_TEST
 
-/* Proves digits, weight, sign and scale of numeric for every alignment of the point to base 10000, and needless sign bytes. */
+/*
+ * Proves digits, weight, sign and scale of numeric for every alignment of the point to base 10000, and needless
+ * sign bytes.
+ */
 START_TEST(test_numeric)
 {
 	static const struct {
@@ -268,7 +277,10 @@ START_TEST(test_numeric)
 }
 END_TEST
 
-/* Proves that precision counts digits of the unscaled number, for each pad, and that a long value is refused before any work. */
+/*
+ * Proves that precision counts digits of the unscaled number, for each pad, and that a long value is refused
+ * before any work.
+ */
 START_TEST(test_numeric_limits)
 {
 	struct buf b = {0};
@@ -307,7 +319,10 @@ START_TEST(test_numeric_limits)
 }
 END_TEST
 
-/* Proves the header of an array with and without null, that an empty one has no dimension, and that floats at once are the same. */
+/*
+ * Proves the header of an array with and without null, that an empty one has no dimension, and that floats at once
+ * are the same.
+ */
 START_TEST(test_array)
 {
 	struct buf b = {0};

@@ -174,7 +174,10 @@ START_TEST(test_json_bad)
 }
 END_TEST
 
-/* Proves that a quote, a backslash and a control character are seen at every place of the eight bytes that are looked at at once. */
+/*
+ * Proves that a quote, a backslash and a control character are seen at every place of the eight bytes that are
+ * looked at at once.
+ */
 START_TEST(test_json_string_scan)
 {
 	struct refusal why;
@@ -200,7 +203,10 @@ START_TEST(test_json_string_scan)
 }
 END_TEST
 
-/* Proves what jsonb refuses and RFC 8259 does not: \u0000 and surrogates that are no pair; and that bad UTF-8 is bad text. */
+/*
+ * Proves what jsonb refuses and RFC 8259 does not: \u0000 and surrogates that are no pair; and that bad UTF-8 is
+ * bad text.
+ */
 START_TEST(test_json_unicode)
 {
 	static const char *const bad[] = {

@@ -138,7 +138,10 @@ bool pgbin_int4_checked(struct buf *out, int64_t v, struct refusal *why)
 	return true;
 }
 
-/* FLT_MAX and half a step more is where rounding gives infinity; the conversion of a larger double is undefined in C. */
+/*
+ * FLT_MAX and half a step more is where rounding gives infinity; the conversion of a larger double is undefined in
+ * C.
+ */
 static bool fits_float(double v)
 {
 	return !isfinite(v) || fabs(v) < 0x1.ffffffp127;
@@ -227,7 +230,8 @@ bool pgbin_timestamp_us(int64_t v, enum pgbin_unit unit, int64_t *us, struct ref
 		[UNIT_MILLIS] = "milliseconds", [UNIT_MICROS] = "microseconds", [UNIT_NANOS] = "nanoseconds"};
 	int64_t t = 0;
 	bool fits = false;
-	switch (unit) { /* to the other epoch first: there is a time that fits there and not in microseconds since 1970 */
+	/* To the other epoch first: there are times that fit there, but not in microseconds since 1970. */
+	switch (unit) {
 	case UNIT_MILLIS:
 		fits = !__builtin_sub_overflow(v, EPOCH_US / 1000, &t) && !__builtin_mul_overflow(t, 1000, &t);
 		break;

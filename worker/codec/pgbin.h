@@ -90,7 +90,10 @@ static inline void pgbin_float8(struct buf *out, double v)
 	pgbin_int8(out, (int64_t)bits);
 }
 
-/* Text and bytea have the same form. Text is the caller's to check first (text_check_utf8). At most INT32_MAX - 1 bytes. */
+/*
+ * Text and bytea have the same form. Text is the caller's to check first (text_check_utf8). At most INT32_MAX - 1
+ * bytes.
+ */
 static inline void pgbin_bytes(struct buf *out, struct slice v)
 {
 	uint8_t *p = buf_take(out, 4 + v.len);
@@ -115,7 +118,10 @@ MUST_CHECK bool pgbin_int4_checked(struct buf *out, int64_t v, struct refusal *w
 MUST_CHECK bool pgbin_float4_checked(struct buf *out, double v, struct refusal *why); /* NaN and infinity pass */
 
 void pgbin_uuid(struct buf *out, const uint8_t v[16]);
-/* The forms that PostgreSQL reads: any case, braces around, hyphens after any group of four digits. Else REASON_INVALID_TEXT. */
+/*
+ * The forms that PostgreSQL reads: any case, braces around, hyphens after any group of four digits. Else
+ * REASON_INVALID_TEXT.
+ */
 MUST_CHECK bool pgbin_uuid_text(struct buf *out, struct slice text, struct refusal *why);
 
 /* Days since 1970-01-01 (Avro). REASON_OUT_OF_RANGE outside 4714-11-24 BC .. 5874897-12-31. */
@@ -133,7 +139,10 @@ MUST_CHECK bool pgbin_timestamp(struct buf *out, int64_t v, enum pgbin_unit unit
 /* The number that pgbin_timestamp() would write: microseconds since 2000-01-01. */
 MUST_CHECK bool pgbin_timestamp_us(int64_t v, enum pgbin_unit unit, int64_t *us, struct refusal *why);
 
-/* Avro's duration: months, days and milliseconds, each uint32 little-endian. REASON_OUT_OF_RANGE over INT32_MAX months or days. */
+/*
+ * Avro's duration: months, days and milliseconds, each uint32 little-endian. REASON_OUT_OF_RANGE over INT32_MAX
+ * months or days.
+ */
 MUST_CHECK bool pgbin_interval(struct buf *out, const uint8_t v[12], struct refusal *why);
 
 /*

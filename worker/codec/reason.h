@@ -22,11 +22,13 @@ enum dead_reason {
 /* "frame", "schema", ... as written to memingest.dead_letters. */
 const char *dead_reason_name(enum dead_reason reason);
 
-/* Why one value cannot be stored: what a function that checks a value answers with; who knows the field makes an err of it. */
+/*
+ * Why one value cannot be stored: what a function that checks a value answers with; who knows the field makes an
+ * err of it.
+ */
 struct refusal {
 	enum dead_reason reason;
-	char text
-		[120]; /* "has 3 dimensions, the column wants 384": follows the field's name. No data in it but numbers */
+	char text[120]; /* follows the field's name: "has 3 dimensions, the column wants 384". No data but numbers */
 };
 
 /* Fills it and returns false, so that "return refuse(...)" reads well. A longer text is cut. */

@@ -10,7 +10,10 @@
 
 #define TEXT_JSON_MAX_DEPTH 1024u /* what text_check_json() can count; a larger max_depth means this */
 
-/* UTF-8 as PostgreSQL's encoding UTF8 has it: no NUL, surrogates or overlong forms, up to U+10FFFF. Else REASON_INVALID_TEXT. */
+/*
+ * UTF-8 as PostgreSQL's encoding UTF8 has it: no NUL, surrogates or overlong forms, up to U+10FFFF. Else
+ * REASON_INVALID_TEXT.
+ */
 MUST_CHECK bool text_check_utf8(struct slice s, struct refusal *why);
 
 /*
