@@ -22,12 +22,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../unit/oracle.h"
+#include "../unit/random_avro.h"
 #include "codec/decode.h"
 #include "codec/plan.h"
 #include "codec/schema.h"
 #include "codec/table.h"
-#include "oracle.h"
-#include "random_avro.h"
 
 enum { PAIRS = 96, MAX_INPUT = 4096 };
 
@@ -245,8 +245,9 @@ static bool walk_value(struct walk *w, const struct schema_type *t)
 	case SCHEMA_BOOLEAN:
 		return walk_bytes(w, 1);
 	case SCHEMA_INT:
-	case SCHEMA_LONG:
+		return walk_number(w, &n) && n == (int32_t)n;
 	case SCHEMA_ENUM:
+	case SCHEMA_LONG:
 		return walk_number(w, &n);
 	case SCHEMA_FLOAT:
 		return walk_bytes(w, 4);

@@ -404,6 +404,21 @@ static char *stage_sql(const struct table *t, const char *stage)
 	return take_text(&b);
 }
 
+/* For rows whose keys are new. Fields are those of a staged row without _part and _op. */
+static char *direct_sql(const struct table *t)
+{
+	struct buf b = {0};
+	for (size_t i = 0; i < t->ncolumns; i++)
+		if (t->columns[i].cast)
+			return NULL;
+	buf_puts(&b, "COPY ");
+	mergesql_table_name(t, &b);
+	buf_puts(&b, " (");
+	put_names(&b, t, t->ncolumns);
+	buf_puts(&b, ") FROM STDIN (FORMAT binary)");
+	return take_text(&b);
+}
+
 struct mergesql *mergesql_new(const char *stream, const struct table *table, enum on_conflict on_conflict)
 {
 	struct mergesql *sql = xcalloc(1, sizeof(*sql));
@@ -411,6 +426,7 @@ struct mergesql *mergesql_new(const char *stream, const struct table *table, enu
 	sql->stage_name = stage_name(stream);
 	sql->create_stage = stage_sql(table, sql->stage_name);
 	sql->copy_stage = xasprintf("COPY %s FROM STDIN (FORMAT binary)", sql->stage_name);
+	sql->copy_direct = direct_sql(table);
 	sql->merge_delete = delete_sql(&m, sql->stage_name);
 	sql->merge_upsert = upsert_sql(&m, sql->stage_name);
 	sql->count_skipped = skipped_sql(table, sql->stage_name);
@@ -426,6 +442,7 @@ void mergesql_free(struct mergesql *m)
 	free(m->stage_name);
 	free(m->create_stage);
 	free(m->copy_stage);
+	free(m->copy_direct);
 	free(m->merge_delete);
 	free(m->merge_upsert);
 	free(m->count_skipped);

@@ -25,6 +25,7 @@ struct mergesql {
 	char *copy_stage;   /* COPY stage FROM STDIN (FORMAT binary) */
 
 	/* Deletes what 'D' rows say, honouring on_conflict. Returns one row per partition: _part, count. */
+	char *copy_direct; /* COPY into the table itself, for rows whose keys are new; NULL where a column must be cast */
 	char *merge_delete;
 	/* INSERT ... SELECT ... ON CONFLICT; its row count is the number of rows written. */
 	char *merge_upsert;

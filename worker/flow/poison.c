@@ -88,7 +88,7 @@ static bool hunt_rounds(struct hunt *h, struct err *err)
 {
 	struct batch *b = h->b;
 	/* Deferred constraints would speak up at COMMIT only, too late to find the row. */
-	if (!pg_exec(h->s->pg, "BEGIN; SET CONSTRAINTS ALL IMMEDIATE", NULL, 0, err))
+	if (!sink_stage(h->s, b, err) || !pg_exec(h->s->pg, "BEGIN; SET CONSTRAINTS ALL IMMEDIATE", NULL, 0, err))
 		return false;
 	for (size_t r = 0; r < b->nrounds; r++)
 		if (!hunt_rows(h, b->arranged + b->rounds[r], b->rounds[r + 1] - b->rounds[r], err))
@@ -152,6 +152,7 @@ enum sink_result poison_hunt(struct sink *s, struct batch *b, struct err *err)
 {
 	struct hunt h = {.s = s, .b = b, .limit = (size_t)(s->config->dlq_max_ratio * s->config->dlq_window) + 1};
 	struct err why = *err;
+	s->direct = false;
 	h.found = xcalloc(h.limit, sizeof(*h.found));
 	bool ok = hunt_rounds(&h, err);
 	sink_roll_back(s);

@@ -4,6 +4,7 @@
  *   BEGIN                                                    \
  *   UPDATE memingest.offsets ... WHERE next_offset = from     } one round trip
  *                            AND owner_epoch = mine          /
+ *   COPY into the table itself                               if its recent batches held new keys only, or else
  *   per round:  COPY stage, merge deletes, merge upserts     (nearly always one round)
  *   COPY memingest.dead_letters                              (only if there are any)
  *   INSERT INTO memingest.batches; COMMIT                    one round trip
@@ -19,6 +20,11 @@
  *   a row is poison            the transaction is rolled back and poison.c finds the culprits; they become dead
  *                              letters, the rest is tried again.
  *   anything else              rolled back if the connection lives; the lane decides by SQLSTATE.
+ *
+ * Straight into the table: COPY inserts in bulk and costs PostgreSQL half of what staging and merging cost, but it only knows new keys. A key
+ * that is there already raises 23505; the transaction is rolled back, the batch goes through the staging table, and the next try waits for
+ * 2, 4, ... 64 batches. A stream of new keys (the first load, trajectories) so takes the short way nearly always, a stream of updates
+ * pays for one try in 64.
  *
  * Counters per span: "written" from the merge's row counts. Where every row was written the counts are known without asking; else one
  * query tells which partition's rows wrote nothing.
@@ -53,6 +59,7 @@ struct sink *sink_new(const struct config *config, struct stream *const *streams
 	s->staged = xcalloc(nstreams, sizeof(*s->staged));
 	s->rules = xcalloc(nstreams, sizeof(*s->rules));
 	s->guards = xcalloc(nstreams, sizeof(*s->guards));
+	s->directs = xcalloc(nstreams, sizeof(*s->directs));
 	for (size_t i = 0; i < nstreams; i++)
 		s->rules[i] = fold_rules(streams[i]->table, streams[i]->config->on_conflict);
 	char host[64] = "";
@@ -70,6 +77,7 @@ void sink_free(struct sink *s)
 	free(s->staged);
 	free(s->rules);
 	free(s->guards);
+	free(s->directs);
 	free(s);
 }
 
@@ -95,20 +103,26 @@ static bool copy_flush(struct sink *s, size_t at_least, struct err *err)
 	return ok;
 }
 
+/* _part and _op */
+static void put_stage_columns(uint8_t *p, const struct batch_row *row)
+{
+	put_be32(p, 2);
+	put_be16(p + 4, (uint16_t)row->span);
+	put_be32(p + 6, 1);
+	p[10] = row->op == RECORD_DELETE ? 'D' : 'U';
+}
+
 static bool copy_rows(struct sink *s, const struct batch *b, const struct batch_row *rows, size_t n, struct err *err)
 {
-	uint16_t fields = (uint16_t)(b->stream->table->ncolumns + 2);
+	uint16_t fields = (uint16_t)(b->stream->table->ncolumns + (s->direct ? 0 : MERGESQL_STAGE_COLUMNS));
 	s->chunk.len = 0;
 	buf_put(&s->chunk, copy_header, sizeof(copy_header));
 	for (size_t i = 0; i < n; i++) {
 		const struct batch_row *row = &rows[i];
-		uint8_t *p = buf_take(&s->chunk, 13 + row->data.len);
-		put_be16(p, fields);
-		put_be32(p + 2, 2);
-		put_be16(p + 6, (uint16_t)row->span);
-		put_be32(p + 8, 1);
-		p[12] = row->op == RECORD_DELETE ? 'D' : 'U';
-		memcpy(p + 13, row->data.data, row->data.len);
+		buf_be16(&s->chunk, fields);
+		if (!s->direct)
+			put_stage_columns(buf_take(&s->chunk, 11), row);
+		buf_put(&s->chunk, row->data.data, row->data.len);
 		if (!copy_flush(s, CHUNK_BYTES, err))
 			return false;
 	}
@@ -293,6 +307,13 @@ static bool merge_rows(struct sink *s, struct batch *b, const struct batch_row *
 	return merge_upserts(s, b, rows, n, err);
 }
 
+static bool count_all(struct batch *b, const struct batch_row *rows, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		b->spans[rows[i].span].written++;
+	return true;
+}
+
 /* The COPY has begun: rows into the staging table, and from there into the table. */
 static bool run_round(struct sink *s, struct batch *b, const struct batch_row *rows, size_t n, struct err *err)
 {
@@ -300,7 +321,7 @@ static bool run_round(struct sink *s, struct batch *b, const struct batch_row *r
 	if (!copy_rows(s, b, rows, n, err))
 		return false;
 	int64_t copied = clock_mono_us();
-	bool ok = merge_rows(s, b, rows, n, err);
+	bool ok = s->direct ? count_all(b, rows, n) : merge_rows(s, b, rows, n, err);
 	int64_t merged = clock_mono_us();
 	stats_observe(METRIC_COPY_SECONDS, b->stream->index, copied - start);
 	stats_observe(METRIC_MERGE_SECONDS, b->stream->index, merged - copied);
@@ -449,7 +470,7 @@ void sink_roll_back(struct sink *s)
 		log_warn("rollback failed", F_STR("error", ignored.text));
 }
 
-static bool prepare_stage(struct sink *s, const struct batch *b, struct err *err)
+bool sink_stage(struct sink *s, const struct batch *b, struct err *err)
 {
 	if (s->staged[b->stream->index])
 		return true;
@@ -471,7 +492,7 @@ static enum begun begin(struct sink *s, struct batch *b, struct span *const *spa
 	swap_sql(s, spans, n);
 	if (copy) {
 		buf_puts(&s->sql, "; ");
-		buf_puts(&s->sql, b->stream->sql->copy_stage);
+		buf_puts(&s->sql, s->direct ? b->stream->sql->copy_direct : b->stream->sql->copy_stage);
 	}
 	bool ok = copy ? pg_copy_begin(s->pg, buf_cstr(&s->sql), affected, 2, err)
 		       : pg_exec(s->pg, buf_cstr(&s->sql), affected, 2, err);
@@ -497,10 +518,42 @@ static bool apply_rounds(struct sink *s, struct batch *b, struct err *err)
 	return true;
 }
 
+/* --- straight into the table --- */
+
+#define DIRECT_BACKOFF 64
+
+static bool may_go_direct(struct sink *s, const struct batch *b)
+{
+	struct direct *d = &s->directs[b->stream->index];
+	if (!b->stream->sql->copy_direct || b->nrounds != 1)
+		return false;
+	for (size_t i = 0; i < b->narranged; i++)
+		if (b->arranged[i].op == RECORD_DELETE)
+			return false;
+	if (d->wait > 0)
+		d->wait--;
+	return d->wait == 0;
+}
+
+/* A key was there already, or the table does not take COPY (row level security, a view): the staging table does it all. */
+static bool direct_refused(struct sink *s, const struct batch *b, const struct err *err)
+{
+	struct direct *d = &s->directs[b->stream->index];
+	if (!s->direct || !pg_ok(s->pg) || (strcmp(err->code, "23505") != 0 && err->class != ERR_CONFIG))
+		return false;
+	d->backoff = MIN(MAX(2 * d->backoff, 2u), (unsigned)DIRECT_BACKOFF);
+	d->wait = d->backoff;
+	return true;
+}
+
 /* --- the whole --- */
 
 static enum sink_result failed(struct sink *s, struct batch *b, struct err *err)
 {
+	if (direct_refused(s, b, err)) {
+		sink_roll_back(s);
+		return SINK_AGAIN;
+	}
 	if (strcmp(err->code, "23505") == 0)
 		b->unique_failures++;
 	bool poison = poison_suspected(s, b, err);
@@ -519,7 +572,8 @@ enum sink_result sink_write(struct sink *s, struct batch *b, struct err *err)
 		spans[i]->written = 0;
 	if (n == 0)
 		return SINK_DONE;
-	if (!prepare_stage(s, b, err))
+	s->direct = may_go_direct(s, b);
+	if (!s->direct && !sink_stage(s, b, err))
 		return SINK_FAILED;
 	switch (begin(s, b, spans, n, b->nrounds > 0, err)) {
 	case BEGUN:
@@ -532,6 +586,8 @@ enum sink_result sink_write(struct sink *s, struct batch *b, struct err *err)
 	}
 	if (!apply_rounds(s, b, err) || !write_dead_letters(s, b, err) || !commit(s, b, spans, n, err))
 		return failed(s, b, err);
+	if (s->direct)
+		s->directs[b->stream->index].backoff = 0;
 	guard_count(&s->guards[b->stream->index], s->config, b->nevents);
 	stats_observe(METRIC_TRANSACTION_SECONDS, b->stream->index, clock_mono_us() - start);
 	return SINK_DONE;

@@ -18,10 +18,17 @@ struct sink {
 	bool *staged; /* per stream: this connection has its staging table */
 	struct fold_rules *rules;
 	struct guard *guards; /* per stream: what PostgreSQL refused */
+	struct direct {
+		unsigned wait;    /* batches to go through the staging table before the next try */
+		unsigned backoff; /* what wait began with */
+	} * directs;              /* per stream */
+	bool direct;              /* this batch goes straight into the table */
 	struct buf chunk, sql;
 	char owner[128];
 };
 
+/* sink.c: makes the stream's staging table if this connection has none yet. */
+MUST_CHECK bool sink_stage(struct sink *s, const struct batch *b, struct err *err);
 /* sink.c: empties the staging table, copies the rows there and merges them. */
 MUST_CHECK bool sink_apply(struct sink *s, struct batch *b, const struct batch_row *rows, size_t n, struct err *err);
 /* sink.c: ends the transaction if the connection lives. */

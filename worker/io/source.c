@@ -48,6 +48,7 @@
 #include "io/kafka_client.h"
 #include "io/source_parts.h"
 
+#define NUDGE_PARTITIONS 12 /* in one request */
 #define SEEK_TIMEOUT_MS 1000
 #define SEEK_PATIENCE_US (1 * US_PER_S) /* how long a fetcher may be "not started yet" before it is assigned anew */
 
@@ -372,6 +373,27 @@ static bool handle_message(struct source *s, struct part *part, rd_kafka_message
 
 static void do_deferred(struct source *s);
 
+/* Some of the partitions, another few each time: enough to reach every leader within a few turns. */
+static void nudge_some(struct source *s)
+{
+	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(NUDGE_PARTITIONS);
+	size_t seen = 0, first = s->nudged;
+	for (int round = 0; round < 2 && list->cnt == 0; round++) {
+		seen = 0;
+		for (size_t t = 0; t < s->ntopics; t++) {
+			const struct topic *topic = s->topics[t];
+			for (int32_t p = 0; p < topic->nparts && list->cnt < NUDGE_PARTITIONS; p++) {
+				if (topic->parts[p] && topic->parts[p]->started && seen++ >= first)
+					rd_kafka_topic_partition_list_add(list, topic->name, p)->offset =
+						RD_KAFKA_OFFSET_END;
+			}
+		}
+		s->nudged = first + (size_t)list->cnt;
+		first = 0;
+	}
+	nudge_send(s->nudge, list);
+}
+
 size_t source_poll(struct source *s, size_t max)
 {
 	uint64_t wakeups;
@@ -392,6 +414,8 @@ size_t source_poll(struct source *s, size_t max)
 	}
 	if (s->deferred && !s->rebalancing)
 		do_deferred(s);
+	if (s->nudge && nudge_due(s->nudge, rd_kafka_queue_length(s->queue)))
+		nudge_some(s);
 	return n;
 }
 
@@ -548,6 +572,7 @@ static bool open_wakeup(struct source *s, struct err *err)
 		return err_set(err, ERR_FATAL, "eventfd: %s", strerror(errno));
 	s->queue = rd_kafka_queue_get_consumer(s->rk);
 	rd_kafka_queue_io_event_enable(s->queue, s->fd, &one, sizeof(one));
+	s->nudge = nudge_start(s->rk);
 	return true;
 }
 
@@ -615,6 +640,7 @@ void source_close(struct source *s)
 	if (!s)
 		return;
 	s->closing = true;
+	nudge_stop(s->nudge);
 	if (s->queue) {
 		rd_kafka_queue_io_event_enable(s->queue, -1, NULL, 0);
 		rd_kafka_queue_destroy(s->queue);

@@ -7,6 +7,7 @@
 
 #include <librdkafka/rdkafka.h>
 
+#include "io/nudge.h"
 #include "io/source.h"
 
 struct part {
@@ -39,6 +40,8 @@ struct source {
 	size_t ntopics;
 	bool joined, rebalancing, closing, dead;
 	bool deferred;    /* some part has a held commit or is to be revived */
+	struct nudge *nudge; /* NULL: this library needs none */
+	size_t nudged;       /* which partition had its turn last */
 	uint64_t dropped; /* messages of partitions that were not started */
 
 	bool ids_answered, ids_given_up; /* see source_log.c */
