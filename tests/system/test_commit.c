@@ -97,6 +97,7 @@ START_TEST(mixed)
 	}
 	ground_end(&g);
 	ck_assert_double_eq(resolved(&g), applied);
+	ck_assert_double_eq(worker_metric(g.worker, "memingest_fenced_total", NULL), 0);
 	ground_free(&g);
 }
 END_TEST

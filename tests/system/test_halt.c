@@ -179,6 +179,7 @@ static void new_writer_schema(struct bed *bed, const char *field)
  */
 START_TEST(registry_away)
 {
+	registry_is("ok"); /* whatever a test before has left */
 	struct bed *bed = ledger_bed("registry", 2);
 	struct worker *w = worker_start(bed, NULL);
 	struct bed_stream *s = &bed->streams[0];
