@@ -317,13 +317,24 @@ static void shape_vector(struct maker *m, struct shape *s)
 		snprintf(s->pg, sizeof(s->pg), "real[]");
 	}
 	snprintf(s->name, sizeof(s->name), "vec%u", dim);
-	uint64_t form = random_below(m->r, s->pg[0] == 'r' ? 3 : 4); /* no double into real */
-	if (form == 0)
+	static const struct {
+		const char *writer, *reader;
+	} items[] = {{"float", "float"}, {"int", "float"},    {"float", "float"}, {"double", "double"},
+		     {"int", "double"},  {"float", "double"}, {"long", "double"}};
+	size_t i = random_below(m->r, s->pg[0] == 'r' ? 3 : ARRAY_LEN(items)); /* no double into real */
+	uint64_t form = random_below(m->r, 4);
+	if (form == 0) {
 		say(&s->type, ALL, "\"bytes\"");
-	else if (form == 1)
+		return;
+	}
+	if (form == 1) {
 		make_fixed(m, &s->type, dim * 4, "");
-	else
-		say(&s->type, ALL, "{\"type\":\"array\",\"items\":\"%s\"}", form == 2 ? "float" : "double");
+		return;
+	}
+	say(&s->type, ALL, "{\"type\":\"array\",\"items\":\"");
+	say(&s->type, W, "%s", items[i].writer);
+	say(&s->type, READERS, "%s", items[i].reader);
+	say(&s->type, ALL, "\"}");
 }
 
 static void shape_array(struct maker *m, struct shape *s)

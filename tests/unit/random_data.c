@@ -76,7 +76,7 @@ static int64_t fill_integer(struct filler *f, const struct schema_type *t)
 	case LOGICAL_DURATION:
 		break;
 	}
-	if (named(f, "small"))
+	if (named(f, "small") || named(f, "vec"))
 		return (int16_t)random_bits(f->r);
 	return t->kind == SCHEMA_INT ? (int32_t)random_bits(f->r) >> random_below(f->r, 32) : random_long(f->r);
 }

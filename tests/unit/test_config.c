@@ -137,6 +137,7 @@ START_TEST(defaults)
 	ck_assert_uint_eq(config->batch_max_rows, 5000);
 	ck_assert_uint_eq(config->batch_max_bytes, 16 << 20);
 	ck_assert_int_eq(config->batch_max_age_us, 500000);
+	ck_assert(config->batch_adaptive);
 	ck_assert_uint_eq(config->batch_memory, 64 << 20);
 	ck_assert_int_eq(config->batch_retention_us, INT64_C(7) * 86400 * 1000000);
 	ck_assert_uint_eq(config->nregistry_urls, 1);

@@ -356,6 +356,7 @@ const struct command command_check = {
 		"has to be\n"
 		"changed, 69 when all that is wrong is a server out of reach.",
 	.wants_config = false,
+	.no_arguments = true,
 	.options = options,
 	.run = run,
 };

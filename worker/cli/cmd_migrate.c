@@ -384,6 +384,7 @@ const struct command command_migrate = {
 		"table make it\n"
 		"by hand first with CREATE INDEX CONCURRENTLY, under the name that --dry-run shows.",
 	.wants_config = true,
+	.no_arguments = true,
 	.options = options,
 	.run = run,
 };

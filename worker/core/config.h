@@ -51,6 +51,7 @@ struct config {
 	uint32_t batch_max_rows;
 	uint64_t batch_max_bytes;  /* COPY bytes of one batch */
 	int64_t batch_max_age_us;
+	bool batch_adaptive;
 	uint64_t batch_memory;     /* bytes of all batches together */
 	int64_t batch_retention_us; /* rows of memingest.batches older than this are pruned; 0: never */
 

@@ -292,9 +292,11 @@ static void *lane_main(void *arg)
 		}
 		/* A job may wait for the database as long as it takes; its waits have deadlines of their own. */
 		status_rest(STATUS_LANE(lane->index));
+		int64_t taken = clock_mono_us();
 		switch (job->kind) {
 		case JOB_WRITE:
 			write_batch(lane, job);
+			job->took_us = clock_mono_us() - taken;
 			break;
 		case JOB_CLAIM:
 			claim(lane, job);

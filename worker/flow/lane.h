@@ -28,6 +28,7 @@ struct job {
 	struct batch *batch;     /* JOB_WRITE: every span is decided when it comes back */
 	struct sink_claim claim; /* JOB_CLAIM */
 	void *owner;             /* JOB_CLAIM: the pipeline's partition */
+	int64_t took_us;         /* JOB_WRITE: from the lane's taking it to its being decided */
 	bool ok;                 /* JOB_CLAIM succeeded */
 	struct err err;          /* why not; ERR_FATAL of a write: the process has to end */
 };

@@ -49,6 +49,7 @@
 #define STATUS_EVERY_US US_PER_S
 #define STARVED_PAUSE_US US_PER_S
 #define CLOSE_BUDGET_S 15
+#define ADAPTIVE_WAIT 20
 #define EXIT_INTERNAL_ERROR 70
 #define EXIT_BAD_CONFIG 78
 
@@ -156,6 +157,7 @@ void pipeline_take_results(struct pipeline *p)
 		case JOB_WRITE:
 			if (job->err.class == ERR_FATAL)
 				pipeline_fail(p, EXIT_INTERNAL_ERROR, job->err.text);
+			p->lane_took_us[job->lane] = job->took_us;
 			batch_back(p, job->batch);
 			break;
 		case JOB_CLAIM:
@@ -188,6 +190,19 @@ void pipeline_wait_jobs(struct pipeline *p, bool (*done)(const struct pipeline *
 
 /* --- what is due --- */
 
+/*
+ * When the open batch has waited long enough. While its lane is busy, as long as max_age allows: the batch grows, which is what
+ * PostgreSQL needs when it is the bottleneck. Once the lane is idle, ADAPTIVE_WAIT times as long as its last transaction took:
+ * then transactions take up at most a twentieth of the lane's time, and events do not wait for nothing.
+ */
+static int64_t seal_due(const struct pipeline *p, const struct slot *slot)
+{
+	int64_t age = p->config->batch_max_age_us, took = p->lane_took_us[slot->lane];
+	if (p->config->batch_adaptive && took > 0 && p->lane_jobs[slot->lane] == 0)
+		age = MIN(age, ADAPTIVE_WAIT * took);
+	return slot->batch->opened_us + age;
+}
+
 static int64_t seal_aged(struct pipeline *p)
 {
 	int64_t now = clock_mono_us(), next = CLOCK_NEVER;
@@ -195,7 +210,7 @@ static int64_t seal_aged(struct pipeline *p)
 		struct batch *b = p->slots[i].batch;
 		if (!b || b->opened_us == 0)
 			continue;
-		int64_t due = b->opened_us + p->config->batch_max_age_us;
+		int64_t due = seal_due(p, &p->slots[i]);
 		if (due <= now || p->draining)
 			slot_seal(p, &p->slots[i], p->draining ? SEAL_DRAIN : SEAL_AGE);
 		else
@@ -546,6 +561,7 @@ static void make_lanes(struct pipeline *p)
 	p->inbox = queue_new(c->lanes * (p->batches_per_lane + MAX_CLAIMS));
 	p->lanes = xcalloc(c->lanes, sizeof(struct lane *));
 	p->lane_jobs = xcalloc(c->lanes, sizeof(*p->lane_jobs));
+	p->lane_took_us = xcalloc(c->lanes, sizeof(*p->lane_took_us));
 	p->nfree = xcalloc(c->lanes, sizeof(*p->nfree));
 	p->free_batches = xcalloc(c->lanes, sizeof(struct batch **));
 	p->nslots = c->lanes * c->nstreams;
@@ -647,6 +663,7 @@ static void pipeline_close(struct pipeline *p)
 	free(p->slots);
 	free(p->lanes);
 	free(p->lane_jobs);
+	free(p->lane_took_us);
 	free(p->nfree);
 	free(p->free_batches);
 	free(p->partitions);

@@ -42,7 +42,8 @@ struct pipeline {
 	struct batch ***free_batches; /* per lane, a stack */
 	size_t *nfree;
 	size_t batches_per_lane;
-	unsigned *lane_jobs; /* jobs with each lane */
+	unsigned *lane_jobs;   /* jobs with each lane */
+	int64_t *lane_took_us; /* how long each lane's last transaction took; 0: none yet */
 	struct queue *inbox;
 	struct source *source;
 	struct registry *registry;

@@ -208,8 +208,8 @@ static bool apply_assignor(rd_kafka_conf_t *conf, const struct config *config, s
 static void on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
 {
 	(void)rk;
-	/* Keys of the other role: one [kafka] section serves consumer and producer. */
-	bool noise = strcmp(facility, "CONFWARN") == 0;
+	/* Keys of the other role (one [kafka] section serves consumer and producer); a broker that has just started and will answer soon. */
+	bool noise = strcmp(facility, "CONFWARN") == 0 || strcmp(facility, "GETPID") == 0;
 	if (level >= 7 || noise)
 		log_debug("kafka client", F_STR("facility", facility), F_STR("text", text));
 	else if (level >= 5)
