@@ -166,6 +166,8 @@ static void lock_table(struct bed *bed, struct pace *pace)
 START_TEST(zombie_in_transaction)
 {
 	struct bed *bed = group_bed("transaction", 4);
+	bed_set(bed, "kafka.session.timeout.ms",
+		"3000"); /* well before PostgreSQL ends the idle transaction, after 10 s */
 	bed_set(bed, "postgres.lock_timeout", "30s");
 	struct pace *pace = pace_open(bed, "ledger", 1000);
 	struct worker *zombie = worker_start(bed, NULL);
