@@ -239,8 +239,18 @@ static Suite *zombie_suite(void)
 	tcase_set_timeout(tc, 120);
 	tcase_add_test(tc, zombie_with_batches);
 	tcase_add_loop_test(tc, zombie_in_transaction, 0, 2);
-	tcase_add_test(tc, claimed_by_another);
 	suite_add_tcase(s, tc);
 	return s;
 }
 SYSTEM_SUITE("zombie", zombie_suite)
+
+static Suite *claims_suite(void)
+{
+	Suite *s = suite_create("claims");
+	TCase *tc = tcase_create("claims");
+	tcase_set_timeout(tc, 120);
+	tcase_add_test(tc, claimed_by_another);
+	suite_add_tcase(s, tc);
+	return s;
+}
+SYSTEM_SUITE("claims", claims_suite)

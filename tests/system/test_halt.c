@@ -214,12 +214,22 @@ static Suite *halt_suite(void)
 {
 	Suite *s = suite_create("halt");
 	TCase *tc = tcase_create("halt");
-	tcase_set_timeout(tc, 90);
+	tcase_set_timeout(tc, 120);
 	tcase_add_test(tc, too_many_undecodable);
 	tcase_add_test(tc, refused_by_a_constraint);
 	tcase_add_loop_test(tc, mended_database, 0, 2);
-	tcase_add_loop_test(tc, registry_away, 0, 2);
 	suite_add_tcase(s, tc);
 	return s;
 }
 SYSTEM_SUITE("halt", halt_suite)
+
+static Suite *registry_away_suite(void)
+{
+	Suite *s = suite_create("registry_away");
+	TCase *tc = tcase_create("registry_away");
+	tcase_set_timeout(tc, 120);
+	tcase_add_loop_test(tc, registry_away, 0, 2);
+	suite_add_tcase(s, tc);
+	return s;
+}
+SYSTEM_SUITE("registry_away", registry_away_suite)

@@ -373,22 +373,42 @@ static Suite *offsets_suite(void)
 	tcase_set_timeout(tc, 120);
 	tcase_add_loop_test(tc, retention_passes, 0, 2);
 	tcase_add_loop_test(tc, topic_created_anew, 0, 2);
+	suite_add_tcase(s, tc);
+	return s;
+}
+SYSTEM_SUITE("offsets", offsets_suite)
+
+static Suite *start_suite(void)
+{
+	Suite *s = suite_create("start");
+	TCase *tc = tcase_create("start");
+	tcase_set_timeout(tc, 120);
 	tcase_add_test(tc, new_partitions);
 	tcase_add_test(tc, group_forgotten);
 	tcase_add_test(tc, transactions);
 	suite_add_tcase(s, tc);
 	return s;
 }
-SYSTEM_SUITE("offsets", offsets_suite)
+SYSTEM_SUITE("start", start_suite)
 
-static Suite *back_suite(void)
+static Suite *restore_suite(void)
 {
-	Suite *s = suite_create("back");
-	TCase *tc = tcase_create("back");
+	Suite *s = suite_create("restore");
+	TCase *tc = tcase_create("restore");
 	tcase_set_timeout(tc, 120);
 	tcase_add_loop_test(tc, database_restored, 0, 3);
+	suite_add_tcase(s, tc);
+	return s;
+}
+SYSTEM_SUITE("restore", restore_suite)
+
+static Suite *rewind_suite(void)
+{
+	Suite *s = suite_create("rewind");
+	TCase *tc = tcase_create("rewind");
+	tcase_set_timeout(tc, 120);
 	tcase_add_loop_test(tc, rewound, 0, 3);
 	suite_add_tcase(s, tc);
 	return s;
 }
-SYSTEM_SUITE("back", back_suite)
+SYSTEM_SUITE("rewind", rewind_suite)

@@ -12,7 +12,7 @@
 struct arena;
 
 struct arena *arena_new(void);
-void *arena_alloc(struct arena *a, size_t size);           /* not cleared; never NULL */
+void *arena_alloc(struct arena *a, size_t size); /* not cleared; never NULL */
 void *arena_calloc(struct arena *a, size_t count, size_t size);
 char *arena_strdup(struct arena *a, const char *s);
 void *arena_memdup(struct arena *a, const void *p, size_t len);

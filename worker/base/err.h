@@ -21,7 +21,7 @@ enum err_class {
 
 struct err {
 	enum err_class class;
-	char code[8];   /* a SQLSTATE, or empty */
+	char code[8];             /* a SQLSTATE, or empty */
 	char text[ERR_TEXT_SIZE]; /* one line, without row data or secrets */
 };
 

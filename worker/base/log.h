@@ -32,14 +32,24 @@ struct log_site {
 	uint32_t passed, held;
 };
 
-#define F_STR(k, v) {.kind = LOG_KIND_STR, .key = (k), .str = (v)}
-#define F_INT(k, v) {.kind = LOG_KIND_INT, .key = (k), .num = (int64_t)(v)}
-#define F_REAL(k, v) {.kind = LOG_KIND_REAL, .key = (k), .real = (v)}
+#define F_STR(k, v)                                                                                                    \
+	{                                                                                                              \
+		.kind = LOG_KIND_STR, .key = (k), .str = (v)                                                           \
+	}
+#define F_INT(k, v)                                                                                                    \
+	{                                                                                                              \
+		.kind = LOG_KIND_INT, .key = (k), .num = (int64_t)(v)                                                  \
+	}
+#define F_REAL(k, v)                                                                                                   \
+	{                                                                                                              \
+		.kind = LOG_KIND_REAL, .key = (k), .real = (v)                                                         \
+	}
 
 #define LOG_AT(level, msg, ...)                                                                                        \
 	do {                                                                                                           \
 		static struct log_site log_site_;                                                                      \
-		log_write(&log_site_, level, msg, (struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){.kind = LOG_KIND_END}});    \
+		log_write(&log_site_, level, msg,                                                                      \
+			  (struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){.kind = LOG_KIND_END}});                     \
 	} while (0)
 #define log_debug(...) LOG_AT(LOG_DEBUG, __VA_ARGS__)
 #define log_info(...) LOG_AT(LOG_INFO, __VA_ARGS__)

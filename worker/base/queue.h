@@ -12,10 +12,10 @@
 
 struct queue;
 
-struct queue *queue_new(size_t capacity); /* ends the process if no eventfd can be had */
-void queue_free(struct queue *q);         /* NULL is fine; what it still holds is the caller's */
+struct queue *queue_new(size_t capacity);                /* ends the process if no eventfd can be had */
+void queue_free(struct queue *q);                        /* NULL is fine; what it still holds is the caller's */
 MUST_CHECK bool queue_push(struct queue *q, void *item); /* false when full; never waits */
-void *queue_pop(struct queue *q);         /* NULL when empty; never waits */
+void *queue_pop(struct queue *q);                        /* NULL when empty; never waits */
 int queue_fd(const struct queue *q);
 size_t queue_len(struct queue *q);
 

@@ -18,14 +18,14 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 /* Where a label's values come from. */
 enum label_set {
 	LABEL_NONE,
-	LABEL_STREAM,      /* registered by stats_init() */
-	LABEL_REASON,      /* dead_reason: names handed to stats_init() */
-	LABEL_SEAL,        /* seal_reason: rows bytes age revoke drain memory */
-	LABEL_SQLCLASS,    /* sqlstate class: 08 22 23 25 28 40 42 53 55 57 58 XX other */
-	LABEL_RESULT,      /* ok error */
-	LABEL_REBALANCE,   /* assign revoke lost */
-	LABEL_CAUSE,       /* backpressure: batches memory schema postgres */
-	LABEL_STAGE,       /* busy time: poll lane_copy lane_merge lane_commit lane_idle */
+	LABEL_STREAM,    /* registered by stats_init() */
+	LABEL_REASON,    /* dead_reason: names handed to stats_init() */
+	LABEL_SEAL,      /* seal_reason: rows bytes age revoke drain memory */
+	LABEL_SQLCLASS,  /* sqlstate class: 08 22 23 25 28 40 42 53 55 57 58 XX other */
+	LABEL_RESULT,    /* ok error */
+	LABEL_REBALANCE, /* assign revoke lost */
+	LABEL_CAUSE,     /* backpressure: batches memory schema postgres */
+	LABEL_STAGE,     /* busy time: poll lane_copy lane_merge lane_commit lane_idle */
 	LABEL_SET_COUNT,
 };
 
@@ -35,6 +35,7 @@ enum { REBALANCE_ASSIGN, REBALANCE_REVOKE, REBALANCE_LOST, REBALANCE_COUNT };
 enum { CAUSE_BATCHES, CAUSE_MEMORY, CAUSE_SCHEMA, CAUSE_POSTGRES, CAUSE_COUNT };
 enum { STAGE_POLL, STAGE_COPY, STAGE_MERGE, STAGE_COMMIT, STAGE_IDLE, STAGE_COUNT };
 
+/* clang-format off */
 /* X(ID, type, name without prefix, first label, second label, help). Durations are stored in microseconds, shown in seconds. */
 #define METRICS(X)                                                                                                     \
 	X(RECORDS_CONSUMED, COUNTER, "records_consumed_total", STREAM, NONE, "Messages taken from Kafka.")              \
@@ -71,29 +72,30 @@ enum { STAGE_POLL, STAGE_COPY, STAGE_MERGE, STAGE_COMMIT, STAGE_IDLE, STAGE_COUN
 	X(SCHEMA_REQUESTS, COUNTER, "schema_requests_total", RESULT, NONE, "Requests to the schema registry.")          \
 	X(OFFSET_REGRESSIONS, COUNTER, "offset_regressions_total", STREAM, NONE, "Messages below the expected offset, dropped.") \
 	X(LAST_PROGRESS, GAUGE, "last_progress_timestamp_seconds", NONE, NONE, "When the last transaction was committed.")
+/* clang-format on */
 
 enum metric {
 #define METRIC_ENUM(id, ...) METRIC_##id,
 	METRICS(METRIC_ENUM)
 #undef METRIC_ENUM
-	METRIC_COUNT,
+		METRIC_COUNT,
 };
 
 /* Once, before threads start (a second call begins anew). Copies the names. Before it, adding does nothing and reading gives 0. */
 void stats_init(const char *const *streams, size_t nstreams, const char *const *reasons, size_t nreasons);
 
 /* a and b are indices into the label sets of the metric, 0 where it has none. */
-void stats_add(enum metric m, size_t a, size_t b, int64_t n);   /* counter; durations in microseconds */
-void stats_set(enum metric m, size_t a, size_t b, int64_t n);   /* gauge; timestamps in microseconds */
+void stats_add(enum metric m, size_t a, size_t b, int64_t n); /* counter; durations in microseconds */
+void stats_set(enum metric m, size_t a, size_t b, int64_t n); /* gauge; timestamps in microseconds */
 void stats_gauge_add(enum metric m, size_t a, size_t b, int64_t n);
-void stats_observe(enum metric m, size_t a, int64_t value);     /* histogram; durations in microseconds */
+void stats_observe(enum metric m, size_t a, int64_t value); /* histogram; durations in microseconds */
 int64_t stats_get(enum metric m, size_t a, size_t b);
 int64_t stats_sum(enum metric m); /* over all labels */
 
 /* Index into LABEL_SQLCLASS of a SQLSTATE ("" is "other"). */
 size_t stats_sqlclass(const char *sqlstate);
 
-void stats_expose(struct buf *out); /* Prometheus text format 0.0.4, process_* included */
+void stats_expose(struct buf *out);     /* Prometheus text format 0.0.4, process_* included */
 void stats_write_docs(struct buf *out); /* docs/METRICS.md */
 
 #endif

@@ -44,7 +44,7 @@ struct command {
 	const char *summary; /* one line for the list */
 	const char *help;    /* a paragraph or two, then the options are printed */
 	bool wants_config;
-	bool no_arguments; /* only options: anything else is a usage error */
+	bool no_arguments;                /* only options: anything else is a usage error */
 	const struct cli_option *options; /* ends with a NULL name */
 	int (*run)(struct cli *cli);
 };

@@ -151,7 +151,7 @@ bool pgbin_numeric(struct buf *out, struct slice unscaled, uint32_t precision, u
 	if (s.len > digits * 4153 / 10000 + 2) /* log256(10) is 0.41524 */
 		return refuse(why, REASON_OUT_OF_RANGE, "decimal of %zu bytes has more than %llu digits", s.len,
 			      (unsigned long long)digits);
-	uint32_t small_limbs[SMALL_LIMBS];
+	uint32_t small_limbs[SMALL_LIMBS] = {0};
 	uint16_t small_digits[SMALL_DIGITS];
 	bool small = s.len <= SMALL_BYTES;
 	d.limb = small ? small_limbs : xmalloc((s.len / 4 + 2) * sizeof(*d.limb));

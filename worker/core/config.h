@@ -24,7 +24,7 @@ struct config_pair {
 };
 
 struct stream_config {
-	const char *name; /* of [stream.NAME] */
+	const char *name;    /* of [stream.NAME] */
 	const char **topics; /* exact names, or "^regex" */
 	size_t ntopics;
 	enum start_kind start;
@@ -49,10 +49,10 @@ struct config {
 	int64_t pg_statement_timeout_us, pg_lock_timeout_us, pg_connect_timeout_us;
 
 	uint32_t batch_max_rows;
-	uint64_t batch_max_bytes;  /* COPY bytes of one batch */
+	uint64_t batch_max_bytes; /* COPY bytes of one batch */
 	int64_t batch_max_age_us;
 	bool batch_adaptive;
-	uint64_t batch_memory;     /* bytes of all batches together */
+	uint64_t batch_memory;      /* bytes of all batches together */
 	int64_t batch_retention_us; /* rows of memingest.batches older than this are pruned; 0: never */
 
 	const char **registry_urls; /* tried in turn */
@@ -68,7 +68,7 @@ struct config {
 	double dlq_max_ratio;
 	uint32_t dlq_window; /* events over which the ratio is taken */
 
-	const char *http_listen; /* HOST:PORT, or "off" */
+	const char *http_listen;     /* HOST:PORT, or "off" */
 	bool http_partition_metrics; /* per-partition series in /metrics */
 
 	enum log_format log_format;

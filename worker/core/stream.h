@@ -39,7 +39,8 @@ void stream_free(struct stream *s);
  * The plan for a writer schema: compiled at first sight, then cached. writer is borrowed for the call. NULL with class CONFIG when the
  * schemas do not resolve; that answer is cached as well. Poll thread.
  */
-const struct plan *stream_plan(struct stream *s, uint64_t schema_key, bool key, const struct schema *writer, struct err *err);
+const struct plan *stream_plan(struct stream *s, uint64_t schema_key, bool key, const struct schema *writer,
+			       struct err *err);
 /* Only the cache: true when the answer is known (plan may be NULL: incompatible, err filled). */
 bool stream_plan_cached(struct stream *s, uint64_t schema_key, bool key, const struct plan **plan, struct err *err);
 

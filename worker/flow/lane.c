@@ -9,6 +9,7 @@
  *                       |  +-- LANE_WAITING <---------+                   LANE_HALTED
  *                       |        backoff 0.1 s .. 10 s, jitter                 | every 10 s
  *                       +------------------------------------------------------+
+ *   LANE_WRITING --to be tried again at once, but the session died while it was rolled back--> LANE_CONNECTING
  *   any --lane_stop()--> LANE_STOPPED
  *
  * A batch that can not be written stays here and is tried until it is written, however long the database is away: that is what
@@ -78,7 +79,8 @@ const char *lane_state_name(enum lane_state state)
 static const unsigned next_states[] = {
 	[LANE_IDLE] = 1u << LANE_IDLE | 1u << LANE_CONNECTING | 1u << LANE_WRITING | 1u << LANE_STOPPED,
 	[LANE_CONNECTING] = 1u << LANE_WRITING | 1u << LANE_WAITING | 1u << LANE_HALTED | 1u << LANE_IDLE,
-	[LANE_WRITING] = 1u << LANE_WRITING | 1u << LANE_IDLE | 1u << LANE_WAITING | 1u << LANE_HALTED,
+	[LANE_WRITING] =
+		1u << LANE_WRITING | 1u << LANE_IDLE | 1u << LANE_WAITING | 1u << LANE_HALTED | 1u << LANE_CONNECTING,
 	[LANE_WAITING] = 1u << LANE_CONNECTING | 1u << LANE_WRITING | 1u << LANE_IDLE | 1u << LANE_WAITING,
 	[LANE_HALTED] = 1u << LANE_CONNECTING | 1u << LANE_WRITING | 1u << LANE_IDLE,
 	[LANE_STOPPED] = 0,

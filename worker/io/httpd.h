@@ -21,7 +21,8 @@ struct httpd_route {
 };
 
 /* listen: "HOST:PORT"; port 0 takes a free one. Borrows routes and ctx. NULL with class CONFIG when the address is taken or wrong. */
-struct httpd *httpd_start(const char *listen, const struct httpd_route *routes, size_t nroutes, void *ctx, struct err *err);
+struct httpd *httpd_start(const char *listen, const struct httpd_route *routes, size_t nroutes, void *ctx,
+			  struct err *err);
 unsigned httpd_port(const struct httpd *h);
 void httpd_stop(struct httpd *h); /* NULL is fine */
 

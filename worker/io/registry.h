@@ -26,16 +26,16 @@ struct registry *registry_new(const struct config *config, struct err *err);
 void registry_free(struct registry *r);
 
 /* key: the confluent schema id, or the CRC-64-AVRO fingerprint. The schema is borrowed and lives as long as the registry. */
-enum registry_answer registry_get(struct registry *r, enum frame_format format, uint64_t key, const struct schema **schema,
-				  struct err *err);
+enum registry_answer registry_get(struct registry *r, enum frame_format format, uint64_t key,
+				  const struct schema **schema, struct err *err);
 int registry_fd(const struct registry *r);
 void registry_ack(struct registry *r); /* after registry_fd() was readable */
 
 /* For "check --online" and "produce": these wait. */
 MUST_CHECK bool registry_ping(const struct config *config, struct err *err);
 /* Registers (or finds) a schema under a subject and returns its id. */
-MUST_CHECK bool registry_register(const struct config *config, const char *subject, const char *schema_json, uint32_t *id,
-				  struct err *err);
+MUST_CHECK bool registry_register(const struct config *config, const char *subject, const char *schema_json,
+				  uint32_t *id, struct err *err);
 
 /* Of libcurl at run time, "7.88.1". */
 const char *registry_library_version(void);

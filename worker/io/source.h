@@ -17,23 +17,23 @@ struct source;
 struct source_partition {
 	const char *topic;
 	int32_t partition;
-	void *user; /* the pipeline's own */
+	void *user;     /* the pipeline's own */
 	void *internal; /* the source's own */
 };
 
 struct source_message {
 	struct source_partition *sp;
 	int64_t offset;
-	int64_t timestamp_ms; /* CreateTime or LogAppendTime; -1 unknown */
-	int32_t leader_epoch; /* -1 unknown (librdkafka before 2.1) */
+	int64_t timestamp_ms;    /* CreateTime or LogAppendTime; -1 unknown */
+	int32_t leader_epoch;    /* -1 unknown (librdkafka before 2.1) */
 	struct slice key, value; /* data is NULL for a null key or value */
-	void *headers; /* for source_headers_json() */
+	void *headers;           /* for source_headers_json() */
 };
 
 enum source_fault {
-	SOURCE_FAULT_OFFSET,     /* the position is not in the log any more: retention, truncation or a new topic */
-	SOURCE_FAULT_GONE,       /* topic or partition does not exist (any more) */
-	SOURCE_FAULT_DENIED,     /* authorization */
+	SOURCE_FAULT_OFFSET, /* the position is not in the log any more: retention, truncation or a new topic */
+	SOURCE_FAULT_GONE,   /* topic or partition does not exist (any more) */
+	SOURCE_FAULT_DENIED, /* authorization */
 	SOURCE_FAULT_OTHER,
 };
 
@@ -82,7 +82,8 @@ int64_t source_high_watermark(struct source *s, const struct source_partition *s
 /* Tells Kafka the next offset to consume, for tools that show lag. Without waiting; failures are counted, not returned. */
 void source_commit(struct source *s, const struct source_partition *sp, int64_t next_offset);
 /* The same, waiting, for partitions about to be given up. */
-void source_commit_now(struct source *s, struct source_partition *const *sps, const int64_t *next, size_t n, int timeout_ms);
+void source_commit_now(struct source *s, struct source_partition *const *sps, const int64_t *next, size_t n,
+		       int timeout_ms);
 
 /* {"name": "value", ...} as JSON, NULL when there are none; bytes that are not UTF-8 as "base64:...". The caller frees it. */
 char *source_headers_json(const struct source_message *m);
@@ -100,7 +101,7 @@ void source_close(struct source *s);
 struct source_copy {
 	uint8_t *key, *value; /* NULL for null */
 	size_t key_len, value_len;
-	char *headers;        /* JSON, or NULL */
+	char *headers; /* JSON, or NULL */
 	int64_t timestamp_ms;
 };
 MUST_CHECK bool source_refetch(const struct config *config, const char *topic, int32_t partition, int64_t offset,

@@ -39,10 +39,10 @@ struct source {
 	struct topic **topics;
 	size_t ntopics;
 	bool joined, rebalancing, closing, dead;
-	bool deferred;    /* some part has a held commit or is to be revived */
+	bool deferred;       /* some part has a held commit or is to be revived */
 	struct nudge *nudge; /* NULL: this library needs none */
 	size_t nudged;       /* which partition had its turn last */
-	uint64_t dropped; /* messages of partitions that were not started */
+	uint64_t dropped;    /* messages of partitions that were not started */
 
 	bool ids_answered, ids_given_up; /* see source_log.c */
 	unsigned ids_missed;
