@@ -37,6 +37,8 @@ $(B)/%.o: %.c
 	@echo "CC $<"; $(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
 # Set-up, trying things out, tests
 JOBS ?= 2
+# Test programs at a time: the system tests mostly wait.
+TEST_JOBS ?= 3
 PREFIX ?= /usr/local
 DEV := $${XDG_STATE_HOME:-$$HOME/.local/state}/memingest/dev
 deps:
@@ -57,7 +59,7 @@ test:
 	@$(MAKE) --no-print-directory -j$(JOBS) all $(B)/unit $(B)/system
 	@$(MAKE) --no-print-directory -j$(JOBS) VARIANT=asan B=build/asan build/asan/unit
 	@B=$(B) tests/lint layers banned size docs
-	@B=$(B) JOBS=$(JOBS) tests/run unit asan system system-new
+	@B=$(B) JOBS=$(TEST_JOBS) tests/run unit asan system system-new
 unit: $(B)/unit
 	@B=$(B) tests/run unit
 system: all $(B)/system

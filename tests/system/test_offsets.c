@@ -366,17 +366,27 @@ START_TEST(transactions)
 }
 END_TEST
 
-static Suite *offsets_suite(void)
+static Suite *retention_suite(void)
 {
-	Suite *s = suite_create("offsets");
-	TCase *tc = tcase_create("offsets");
+	Suite *s = suite_create("retention");
+	TCase *tc = tcase_create("retention");
 	tcase_set_timeout(tc, 120);
 	tcase_add_loop_test(tc, retention_passes, 0, 2);
+	suite_add_tcase(s, tc);
+	return s;
+}
+SYSTEM_SUITE("retention", retention_suite)
+
+static Suite *created_anew_suite(void)
+{
+	Suite *s = suite_create("created_anew");
+	TCase *tc = tcase_create("created_anew");
+	tcase_set_timeout(tc, 120);
 	tcase_add_loop_test(tc, topic_created_anew, 0, 2);
 	suite_add_tcase(s, tc);
 	return s;
 }
-SYSTEM_SUITE("offsets", offsets_suite)
+SYSTEM_SUITE("created_anew", created_anew_suite)
 
 static Suite *start_suite(void)
 {

@@ -7,6 +7,7 @@
 #include "system.h"
 
 #define EVENTS 4000
+#define BULK 20000
 
 static const struct generator_options mixed = {
 	.seed = 7,
@@ -78,6 +79,27 @@ START_TEST(two_workers)
 }
 END_TEST
 
+/* 20,000 events of each stream with full batches, one in a thousand poison, two lanes. */
+START_TEST(bulk)
+{
+	struct generator_options options = mixed;
+	struct bed *bed = all_streams("bulk");
+	options.keys = 6000;
+	options.poison_share = 0.001;
+	bed_set(bed, "batch.max_rows", "%d", 5000);
+	load_fill(bed, "memory", BULK, options);
+	load_fill(bed, "pattern", BULK, options);
+	load_fill(bed, "trajectory", BULK, options);
+	struct worker *w = worker_start(bed, NULL);
+	bed_drain(bed, 60);
+	worker_stop(w);
+	model_check(bed);
+	ck_assert_int_eq(bed_int(bed, "SELECT sum(rows)::bigint FROM memingest.batches"), 3 * BULK);
+	ck_assert_int_gt(bed_int(bed, "SELECT count(*) FROM memingest.dead_letters"), 20);
+	bed_free(bed);
+}
+END_TEST
+
 static Suite *streams_suite(void)
 {
 	Suite *s = suite_create("streams");
@@ -89,3 +111,14 @@ static Suite *streams_suite(void)
 	return s;
 }
 SYSTEM_SUITE("streams", streams_suite)
+
+static Suite *bulk_suite(void)
+{
+	Suite *s = suite_create("bulk");
+	TCase *tc = tcase_create("bulk");
+	tcase_set_timeout(tc, 120);
+	tcase_add_test(tc, bulk);
+	suite_add_tcase(s, tc);
+	return s;
+}
+SYSTEM_SUITE("bulk", bulk_suite)

@@ -8,7 +8,7 @@
  *
  * Any request to the broker wakes its thread, which then looks at the queue again. The smallest public one is ListOffsets
  * (rd_kafka_offsets_for_times); it waits for its answer, so it is sent from a thread of its own. nudge_due() says when: the queue has
- * fallen to half of what it was at its fullest. On a topic that is followed live the queue never fills, and nothing is sent.
+ * fallen to three quarters of what it was at its fullest. On a topic that is followed live the queue never fills, and nothing is sent.
  *
  *   poll thread: nudge_due() -> nudge_send(list) --mutex, eventfd--> nudge thread: offsets_for_times(list)
  *
@@ -84,7 +84,7 @@ bool nudge_due(struct nudge *n, size_t queue_length)
 		n->fullest = queue_length;
 		return false;
 	}
-	if (n->fullest < FULL_AT_LEAST || 2 * queue_length > n->fullest)
+	if (n->fullest < FULL_AT_LEAST || 4 * queue_length > 3 * n->fullest)
 		return false;
 	int64_t now = clock_mono_us();
 	if (now - n->last_us < EVERY_US)
