@@ -218,6 +218,28 @@ START_TEST(incompatible_schema_halts)
 }
 END_TEST
 
+/* Proves: single-object and raw messages, as "produce" writes them, land as rows; tombstones among them delete. */
+START_TEST(other_wire_formats)
+{
+	static const char *const formats[] = {"single-object", "raw"};
+	struct bed *bed = memory_bed("formats", "newer");
+	bed_set(bed, "stream.memory.format", "%s", formats[_i]);
+	const char *const plain[] = {"memory", "--count", "500", "--update-share", "0", "--seed", "1", NULL};
+	const char *const gone[] = {
+		"memory", "--count", "500", "--update-share", "0", "--seed", "1", "--tombstone-share", "1", NULL};
+	ck_assert_int_eq(bed_command(bed, "produce", plain, NULL), 0);
+	struct worker *w = worker_start(bed, NULL);
+	bed_drain(bed, 30);
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM memory_entries WHERE vector_dims(embedding) = 384"), 500);
+	ck_assert_int_eq(bed_command(bed, "produce", gone, NULL), 0);
+	bed_drain(bed, 30);
+	worker_stop(w);
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM memingest.dead_letters"), 0);
+	ck_assert_int_lt(bed_int(bed, "SELECT count(*) FROM memory_entries"), 500);
+	bed_free(bed);
+}
+END_TEST
+
 static Suite *flow_suite(void)
 {
 	Suite *s = suite_create("flow");
@@ -226,6 +248,7 @@ static Suite *flow_suite(void)
 	tcase_add_loop_test(tc, conflicts, 0, 9);
 	tcase_add_loop_test(tc, poison, 0, 8);
 	tcase_add_test(tc, max_age_on_a_silent_topic);
+	tcase_add_loop_test(tc, other_wire_formats, 0, 2);
 	tcase_add_test(tc, evolution_in_a_batch);
 	tcase_add_test(tc, incompatible_schema_halts);
 	suite_add_tcase(s, tc);

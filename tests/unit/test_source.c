@@ -523,4 +523,9 @@ static Suite *source_suite(void)
 	return suite;
 }
 
+/* ThreadSanitizer does not know C11 threads, with which Debian's librdkafka makes its own, and dies in them. */
+#ifdef __SANITIZE_THREAD__
+__attribute__((unused)) static Suite *(*const left_out)(void) = source_suite;
+#else
 UNIT_SUITE(source_suite)
+#endif
