@@ -167,7 +167,7 @@ static void *write_all(void *arg)
 	PGconn *conn = PQconnectdb(events_dsn());
 	if (PQstatus(conn) != CONNECTION_OK)
 		die("connect", PQerrorMessage(conn));
-	query(conn, "SET jit = off; SET client_min_messages = warning", PGRES_COMMAND_OK);
+	query(conn, "SET jit = off; SET temp_buffers = '32MB'; SET client_min_messages = warning", PGRES_COMMAND_OK);
 	query(conn, r->stream->sql->create_stage, PGRES_COMMAND_OK);
 	pthread_barrier_wait(&r->ready);
 	pthread_barrier_wait(&r->ready);
