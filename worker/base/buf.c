@@ -58,3 +58,14 @@ const char *buf_cstr(struct buf *b)
 	b->data[b->len] = '\0';
 	return (const char *)b->data;
 }
+
+void buf_quoted(struct buf *b, const char *s, char mark)
+{
+	buf_u8(b, (uint8_t)mark);
+	for (; *s; s++) {
+		if (*s == mark)
+			buf_u8(b, (uint8_t)mark);
+		buf_u8(b, (uint8_t)*s);
+	}
+	buf_u8(b, (uint8_t)mark);
+}

@@ -21,7 +21,8 @@ void buf_grow(struct buf *b, size_t more); /* makes room for that many bytes pas
 void buf_free(struct buf *b);
 void buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3); /* without the closing NUL */
 void buf_puts(struct buf *b, const char *s);
-const char *buf_cstr(struct buf *b); /* puts a NUL behind len (len stays) and returns data */
+void buf_quoted(struct buf *b, const char *s, char mark); /* SQL: 'it''s' or "na""me" */
+const char *buf_cstr(struct buf *b);                      /* puts a NUL behind len (len stays) and returns data */
 
 /* Room for n bytes, len moved past them: the caller fills all n. */
 static inline uint8_t *buf_take(struct buf *b, size_t n)

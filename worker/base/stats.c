@@ -54,7 +54,7 @@ static const char *const sqlclasses[] = {"08", "22", "23", "25", "28", "40",   "
 					 "53", "55", "57", "58", "XX", "other"};
 static const char *const results[] = {"ok", "error"};
 static const char *const rebalances[] = {"assign", "revoke", "lost"};
-static const char *const causes[] = {"batches", "memory", "schema", "postgres"};
+static const char *const causes[] = {"batches", "memory"};
 static const char *const stages[] = {"poll", "lane_copy", "lane_merge", "lane_commit", "lane_idle"};
 
 _Static_assert(ARRAY_LEN(seals) == SEAL_COUNT, "names of enum SEAL_*");

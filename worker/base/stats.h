@@ -24,7 +24,7 @@ enum label_set {
 	LABEL_SQLCLASS,  /* sqlstate class: 08 22 23 25 28 40 42 53 55 57 58 XX other */
 	LABEL_RESULT,    /* ok error */
 	LABEL_REBALANCE, /* assign revoke lost */
-	LABEL_CAUSE,     /* backpressure: batches memory schema postgres */
+	LABEL_CAUSE,     /* backpressure: batches memory */
 	LABEL_STAGE,     /* busy time: poll lane_copy lane_merge lane_commit lane_idle */
 	LABEL_SET_COUNT,
 };
@@ -32,7 +32,7 @@ enum label_set {
 enum { SEAL_ROWS, SEAL_BYTES, SEAL_AGE, SEAL_REVOKE, SEAL_DRAIN, SEAL_MEMORY, SEAL_COUNT };
 enum { RESULT_OK, RESULT_ERROR, RESULT_COUNT };
 enum { REBALANCE_ASSIGN, REBALANCE_REVOKE, REBALANCE_LOST, REBALANCE_COUNT };
-enum { CAUSE_BATCHES, CAUSE_MEMORY, CAUSE_SCHEMA, CAUSE_POSTGRES, CAUSE_COUNT };
+enum { CAUSE_BATCHES, CAUSE_MEMORY, CAUSE_COUNT };
 enum { STAGE_POLL, STAGE_COPY, STAGE_MERGE, STAGE_COMMIT, STAGE_IDLE, STAGE_COUNT };
 
 /* clang-format off */
@@ -43,7 +43,6 @@ enum { STAGE_POLL, STAGE_COPY, STAGE_MERGE, STAGE_COMMIT, STAGE_IDLE, STAGE_COUN
 	X(RECORDS_MERGED, COUNTER, "records_merged_total", STREAM, NONE, "Events whose row was written: inserted, updated or deleted.") \
 	X(RECORDS_SUPERSEDED, COUNTER, "records_superseded_total", STREAM, NONE, "Events that a newer event of their key made void, or that changed nothing.") \
 	X(DEAD_LETTERS, COUNTER, "dead_letters_total", STREAM, REASON, "Events written to memingest.dead_letters.")     \
-	X(GAP_RECORDS, COUNTER, "gap_records_total", STREAM, NONE, "Offsets in gaps that an operator declared.")        \
 	X(BATCHES_SEALED, COUNTER, "batches_sealed_total", STREAM, SEAL, "Batches closed, by what closed them.")        \
 	X(BATCHES_COMMITTED, COUNTER, "batches_committed_total", STREAM, NONE, "Transactions committed.")               \
 	X(BATCH_ROWS, HISTOGRAM, "batch_rows", STREAM, NONE, "Events in a committed batch.")                            \

@@ -399,17 +399,6 @@ static bool parse_delete(struct builder *b)
 
 /* ---- indexes, storage, name ------------------------------------------------------------------ */
 
-static void put_identifier(struct buf *out, const char *s)
-{
-	buf_u8(out, '"');
-	for (; *s; s++) {
-		if (*s == '"')
-			buf_u8(out, '"');
-		buf_u8(out, (uint8_t)*s);
-	}
-	buf_u8(out, '"');
-}
-
 static bool index_sql(struct builder *b, const json_t *json, struct buf *out)
 {
 	const json_t *columns = json_object_get(json, "columns"), *using = json_object_get(json, "using");
@@ -419,7 +408,7 @@ static bool index_sql(struct builder *b, const json_t *json, struct buf *out)
 		return false;
 	if (using) {
 		buf_puts(out, "USING ");
-		put_identifier(out, text_of(using));
+		buf_quoted(out, text_of(using), '"');
 		buf_puts(out, " ");
 	}
 	for (size_t i = 0; i < json_array_size(columns); i++) {
@@ -428,7 +417,7 @@ static bool index_sql(struct builder *b, const json_t *json, struct buf *out)
 		if (at < 0)
 			return err_set(b->err, ERR_CONFIG, "an index names '%s', which is no column", name ? name : "");
 		buf_puts(out, i == 0 ? "(" : ", ");
-		put_identifier(out, b->t->columns[at].name);
+		buf_quoted(out, b->t->columns[at].name, '"');
 	}
 	buf_puts(out, ")");
 	return true;

@@ -88,14 +88,6 @@ size_t batch_bytes(const struct batch *b)
 	return b->rows.len + b->arena_bytes;
 }
 
-bool batch_empty(const struct batch *b)
-{
-	for (size_t i = 0; i < b->nspans; i++)
-		if (b->spans[i].to > b->spans[i].from)
-			return false;
-	return true;
-}
-
 uint32_t batch_span(struct batch *b, const char *topic, int32_t partition, void *owner, int64_t from,
 		    int64_t owner_epoch)
 {
@@ -185,15 +177,6 @@ void batch_kill(struct batch *b, uint32_t event, const struct dead_letter *lette
 	assert(!b->events[event].dead);
 	b->events[event].dead = true;
 	keep_dead(b, letter);
-}
-
-size_t batch_open_events(const struct batch *b)
-{
-	size_t n = 0;
-	for (size_t i = 0; i < b->nspans; i++)
-		if (b->spans[i].result == SPAN_OPEN)
-			n += b->spans[i].events;
-	return n;
 }
 
 /* --- arranging --- */

@@ -107,7 +107,6 @@ void batch_trim(struct batch *b); /* gives the pages of rows back to the system 
 
 /* Bytes that the batch holds, for the memory budget. */
 size_t batch_bytes(const struct batch *b);
-bool batch_empty(const struct batch *b); /* no event, no dead letter, no span that moves an offset */
 
 /* The span of a partition, made if there is none yet. "from" counts only then. Returns its index. */
 uint32_t batch_span(struct batch *b, const char *topic, int32_t partition, void *owner, int64_t from,
@@ -130,8 +129,5 @@ void batch_kill(struct batch *b, uint32_t event, const struct dead_letter *lette
  * not SPAN_OPEN. May be called again after events died or spans were dropped.
  */
 void batch_arrange(struct batch *b, const struct fold_rules *rules);
-
-/* Of the spans still open. */
-size_t batch_open_events(const struct batch *b);
 
 #endif

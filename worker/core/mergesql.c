@@ -48,22 +48,11 @@
 /* NAMEDATALEN - 1: PostgreSQL cuts longer names, and then two may meet. */
 #define MAX_NAME 63
 
-static void put_ident(struct buf *out, const char *name)
-{
-	buf_u8(out, '"');
-	for (; *name; name++) {
-		if (*name == '"')
-			buf_u8(out, '"');
-		buf_u8(out, (uint8_t)*name);
-	}
-	buf_u8(out, '"');
-}
-
 /* prefix."name" */
 static void put_column(struct buf *out, const char *prefix, const struct column *c)
 {
 	buf_printf(out, "%s.", prefix);
-	put_ident(out, c->name);
+	buf_quoted(out, c->name, '"');
 }
 
 /* What the merge reads of a staged column: cast to the table's type where COPY needed another one. */
@@ -78,17 +67,17 @@ static void put_names(struct buf *out, const struct table *t, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		buf_puts(out, i ? ", " : "");
-		put_ident(out, t->columns[i].name);
+		buf_quoted(out, t->columns[i].name, '"');
 	}
 }
 
 void mergesql_table_name(const struct table *t, struct buf *out)
 {
 	if (t->schema) {
-		put_ident(out, t->schema);
+		buf_quoted(out, t->schema, '"');
 		buf_u8(out, '.');
 	}
-	put_ident(out, t->name);
+	buf_quoted(out, t->name, '"');
 }
 
 static void put_key_match(struct buf *out, const struct table *t)
@@ -254,7 +243,7 @@ static void put_set_list(struct buf *out, const struct merge *m)
 		if (!is_set(m, i))
 			continue;
 		buf_puts(out, comma);
-		put_ident(out, m->table->columns[i].name);
+		buf_quoted(out, m->table->columns[i].name, '"');
 		buf_puts(out, " = ");
 		put_new_value(out, m, &m->table->columns[i]);
 		comma = ", ";
@@ -381,7 +370,7 @@ static char *stage_name(const char *stream)
 	buf_printf(&full, "memingest_stage_%s", stream);
 	put_short_name(&name, buf_cstr(&full));
 	buf_puts(&quoted, "pg_temp.");
-	put_ident(&quoted, buf_cstr(&name));
+	buf_quoted(&quoted, buf_cstr(&name), '"');
 	buf_free(&full);
 	buf_free(&name);
 	return take_text(&quoted);
@@ -397,7 +386,7 @@ static char *stage_sql(const struct table *t, const char *stage)
 	buf_printf(&b, "CREATE TEMP TABLE IF NOT EXISTS %s (_part int2, _op \"char\"", stage);
 	for (size_t i = 0; i < t->ncolumns; i++) {
 		buf_puts(&b, ", ");
-		put_ident(&b, t->columns[i].name);
+		buf_quoted(&b, t->columns[i].name, '"');
 		buf_printf(&b, " %s", t->columns[i].stage_type);
 	}
 	buf_puts(&b, ") WITH (toast_tuple_target = 8160) ON COMMIT DELETE ROWS");
@@ -457,12 +446,12 @@ static const char *const timestamps[] = {"created_at", "updated_at"};
 static void put_definition(struct buf *out, const struct table *t, size_t column)
 {
 	if (column >= t->ncolumns) {
-		put_ident(out, timestamps[column - t->ncolumns]);
+		buf_quoted(out, timestamps[column - t->ncolumns], '"');
 		buf_puts(out, " timestamptz NOT NULL DEFAULT now()");
 		return;
 	}
 	const struct column *c = &t->columns[column];
-	put_ident(out, c->name);
+	buf_quoted(out, c->name, '"');
 	buf_printf(out, " %s", c->type);
 	if (c->not_null || column < t->nkeys)
 		buf_puts(out, " NOT NULL");
@@ -499,7 +488,7 @@ void mergesql_set_storage(const struct table *t, size_t column, struct buf *out)
 	buf_puts(out, "ALTER TABLE ");
 	mergesql_table_name(t, out);
 	buf_puts(out, " ALTER COLUMN ");
-	put_ident(out, c->name);
+	buf_quoted(out, c->name, '"');
 	buf_printf(out, " SET STORAGE %s;\n", c->storage);
 }
 
@@ -533,7 +522,7 @@ void mergesql_create_index(const struct table *t, size_t index, struct buf *out)
 	struct buf name = {0};
 	mergesql_index_name(t, index, &name);
 	buf_printf(out, "CREATE %sINDEX IF NOT EXISTS ", t->indexes[index].unique ? "UNIQUE " : "");
-	put_ident(out, buf_cstr(&name));
+	buf_quoted(out, buf_cstr(&name), '"');
 	buf_puts(out, " ON ");
 	mergesql_table_name(t, out);
 	buf_printf(out, " %s;\n", t->indexes[index].sql);
@@ -562,14 +551,14 @@ void mergesql_grants(const struct table *t, const char *role, struct buf *out)
 {
 	if (t->schema) {
 		buf_puts(out, "GRANT USAGE ON SCHEMA ");
-		put_ident(out, t->schema);
+		buf_quoted(out, t->schema, '"');
 		buf_puts(out, " TO ");
-		put_ident(out, role);
+		buf_quoted(out, role, '"');
 		buf_puts(out, ";\n");
 	}
 	buf_puts(out, "GRANT SELECT, INSERT, UPDATE, DELETE ON ");
 	mergesql_table_name(t, out);
 	buf_puts(out, " TO ");
-	put_ident(out, role);
+	buf_quoted(out, role, '"');
 	buf_puts(out, ";\n");
 }

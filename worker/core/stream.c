@@ -165,8 +165,10 @@ const struct plan *stream_plan(struct stream *s, uint64_t schema_key, bool key, 
 /* --- topics --- */
 
 /* As librdkafka reads "^...": an extended POSIX expression, not anchored at the end. */
-static bool pattern_matches(const char *pattern, const char *topic)
+bool stream_topic_matches(const char *pattern, const char *topic)
 {
+	if (pattern[0] != '^')
+		return strcmp(pattern, topic) == 0;
 	regex_t re;
 	if (regcomp(&re, pattern, REG_EXTENDED | REG_NOSUB) != 0)
 		return false;
@@ -181,7 +183,7 @@ static bool names_topic(const struct stream_config *c, const char *topic, bool p
 		bool pattern = c->topics[i][0] == '^';
 		if (pattern != patterns)
 			continue;
-		if (pattern ? pattern_matches(c->topics[i], topic) : strcmp(c->topics[i], topic) == 0)
+		if (stream_topic_matches(c->topics[i], topic))
 			return true;
 	}
 	return false;

@@ -44,6 +44,9 @@ const struct plan *stream_plan(struct stream *s, uint64_t schema_key, bool key, 
 /* Only the cache: true when the answer is known (plan may be NULL: incompatible, err filled). */
 bool stream_plan_cached(struct stream *s, uint64_t schema_key, bool key, const struct plan **plan, struct err *err);
 
+/* A name, or "^regex". */
+bool stream_topic_matches(const char *pattern, const char *topic);
+
 /* The stream whose topics match, by exact name or "^regex"; NULL for none. */
 struct stream *stream_for_topic(struct stream *const *streams, size_t n, const char *topic);
 

@@ -15,6 +15,9 @@
  * A fenced partition that Kafka still says is ours is claimed again after FENCED_DELAY_US: long enough for a worker that was
  * asleep to learn first that it has lost its membership, so that it does not fence its successor.
  *
+ * A partition without traffic would never notice that its row was moved (a rewind, a restored database): after IDLE_LOOK_US it sends a span
+ * without offsets through the normal swap, which is fenced if the row moved.
+ *
  * Thread: the poll thread; assignment_assigned(), _revoked() and _fault() run inside source_poll().
  */
 #include <assert.h>

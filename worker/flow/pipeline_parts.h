@@ -69,7 +69,7 @@ struct pipeline {
 	bool draining; /* SIGTERM came */
 	int64_t drain_deadline_us;
 	bool source_drained; /* the last source_poll() found nothing more */
-	int64_t next_commit_us, next_status_us, stall_mark_us;
+	int64_t next_commit_us, next_status_us;
 	bool stopped;
 	int exit_code;
 };

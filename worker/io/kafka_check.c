@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "core/stream.h"
 #include "io/kafka_client.h"
 
 struct check {
@@ -79,7 +80,7 @@ static void check_pattern(struct check *c, const char *stream, const char *patte
 {
 	size_t matches = 0;
 	for (int i = 0; i < all->topic_cnt; i++) {
-		if (!kafka_topic_matches(pattern, all->topics[i].topic))
+		if (!stream_topic_matches(pattern, all->topics[i].topic))
 			continue;
 		matches++;
 		check_topic(c, stream, &all->topics[i]);

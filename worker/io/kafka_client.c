@@ -22,7 +22,6 @@
 #include <dlfcn.h>
 #include <inttypes.h>
 #include <librdkafka/rdkafka.h>
-#include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -241,18 +240,6 @@ struct rd_kafka_conf_s *kafka_conf(const struct config *config, enum kafka_role 
 		return NULL;
 	}
 	return conf;
-}
-
-bool kafka_topic_matches(const char *pattern, const char *topic)
-{
-	if (pattern[0] != '^')
-		return strcmp(pattern, topic) == 0;
-	regex_t re;
-	if (regcomp(&re, pattern, REG_EXTENDED | REG_NOSUB) != 0)
-		return false;
-	bool match = regexec(&re, topic, 0, NULL, 0) == 0;
-	regfree(&re);
-	return match;
 }
 
 enum err_class kafka_err_class(int code)

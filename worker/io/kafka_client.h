@@ -33,9 +33,6 @@ struct rd_kafka_conf_s *kafka_conf(const struct config *config, enum kafka_role 
 /* The assignor that kafka_conf() chose or the user set, for the log; "consumer protocol" for group.protocol=consumer. */
 const char *kafka_assignor(const struct config *config);
 
-/* True if a topic of the config ("^regex" or an exact name) means this topic. */
-bool kafka_topic_matches(const char *pattern, const char *topic);
-
 /* Class RETRY or CONFIG for an error code of librdkafka (rd_kafka_resp_err_t). */
 enum err_class kafka_err_class(int code);
 

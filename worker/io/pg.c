@@ -100,15 +100,6 @@ enum pg_verdict pg_verdict(const char *sqlstate)
 	return best;
 }
 
-const char *pg_verdict_name(enum pg_verdict v)
-{
-	static const char *const names[] = {
-		[PG_RETRY] = "retry", [PG_RECONNECT] = "reconnect", [PG_DEGRADED] = "degraded",
-		[PG_HALT] = "halt",   [PG_POISON] = "poison",       [PG_BUG] = "bug",
-	};
-	return names[v];
-}
-
 static enum err_class verdict_class(enum pg_verdict v)
 {
 	switch (v) {
@@ -640,24 +631,13 @@ const char *pg_last_detail(const struct pg *pg)
 
 /* --- quoting --- */
 
-static void quote(struct buf *out, const char *s, char mark)
-{
-	buf_u8(out, (uint8_t)mark);
-	for (; *s; s++) {
-		if (*s == mark)
-			buf_u8(out, (uint8_t)mark);
-		buf_u8(out, (uint8_t)*s);
-	}
-	buf_u8(out, (uint8_t)mark);
-}
-
 /* With standard_conforming_strings on (the default since 9.1), doubling the quote is all that a literal needs. */
 void pg_quote_literal(struct buf *out, const char *s)
 {
-	quote(out, s, '\'');
+	buf_quoted(out, s, '\'');
 }
 
 void pg_quote_ident(struct buf *out, const char *s)
 {
-	quote(out, s, '"');
+	buf_quoted(out, s, '"');
 }

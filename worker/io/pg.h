@@ -76,7 +76,6 @@ int64_t pg_last_copy_line(const struct pg *pg);
 const char *pg_last_detail(const struct pg *pg);
 
 enum pg_verdict pg_verdict(const char *sqlstate);
-const char *pg_verdict_name(enum pg_verdict v);
 
 /* Of libpq at run time, "15.18". */
 const char *pg_library_version(void);

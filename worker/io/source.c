@@ -45,6 +45,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "core/stream.h"
 #include "io/kafka_client.h"
 #include "io/source_parts.h"
 
@@ -58,7 +59,7 @@ static const struct stream_config *stream_of(const struct config *config, const 
 {
 	for (size_t s = 0; s < config->nstreams; s++)
 		for (size_t t = 0; t < config->streams[s].ntopics; t++)
-			if (kafka_topic_matches(config->streams[s].topics[t], topic))
+			if (stream_topic_matches(config->streams[s].topics[t], topic))
 				return &config->streams[s];
 	return NULL;
 }
