@@ -1,0 +1,1 @@
+# Container image, packages and manifests.
