@@ -5,11 +5,16 @@
 
 #include "bed.h"
 #include "ledger.h"
+#include "load.h"
 #include "model.h"
 #include "system.h"
 
 #define OUTAGE_S 20
 #define RSS_LIMIT_KIB (200 * 1024)
+
+#define MANY_PARTITIONS 200
+#define BACKLOG 100000 /* events of 2 kB: half as much again as the limit */
+#define DEFAULTS_LIMIT_KIB (128 * 1024)
 
 static double rebalances(struct worker *w)
 {
@@ -154,6 +159,41 @@ START_TEST(broker_killed)
 	bed_free(bed);
 }
 END_TEST
+
+/*
+ * Proves: with default settings a worker stays below 128 MiB, with 200 partitions, a backlog larger than that, and a database that goes
+ * away when everything is full.
+ */
+START_TEST(memory_with_defaults)
+{
+	struct bed *bed = bed_new("defaults");
+	bed_stream(bed, "memory", MANY_PARTITIONS);
+	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
+	load_fill(bed, "memory", BACKLOG, (struct generator_options){.seed = 1});
+	struct worker *w = worker_start(bed, NULL);
+	BED_WAIT(bed, 30, bed_int(bed, "SELECT count(*) FROM memory_entries") > 0);
+	stack_do("pg", "stop", "fast");
+	BED_WAIT(bed, 30, worker_http(w, "/readyz", NULL) == 503);
+	stack_do("pg", "start", NULL);
+	bed_drain(bed, 60);
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM memory_entries"), BACKLOG);
+	long peak = worker_rss_kib(w);
+	ck_assert_msg(peak < DEFAULTS_LIMIT_KIB, "%ld KiB at the peak", peak);
+	worker_stop(w);
+	bed_free(bed);
+}
+END_TEST
+
+static Suite *memory_suite(void)
+{
+	Suite *s = suite_create("memory");
+	TCase *tc = tcase_create("memory");
+	tcase_set_timeout(tc, 150);
+	tcase_add_test(tc, memory_with_defaults);
+	suite_add_tcase(s, tc);
+	return s;
+}
+SYSTEM_SUITE("memory", memory_suite)
 
 static Suite *outage_suite(void)
 {
