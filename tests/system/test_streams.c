@@ -59,6 +59,33 @@ START_TEST(one_worker)
 }
 END_TEST
 
+/* The operator may partition a table: "migrate" extends it, and new keys, updates, deletes and poison go through it as through any other. */
+START_TEST(partitioned_table)
+{
+	struct bed *bed = bed_new("parts");
+	bed_stream(bed, "memory", 3);
+	bed_set(bed, "batch.max_rows", "%d", 500);
+	bed_sql(bed, "SET ROLE memingest; CREATE TABLE memory_entries (namespace text, key text, event_time "
+		     "timestamptz NOT NULL, "
+		     "PRIMARY KEY (namespace, key)) PARTITION BY HASH (key)");
+	for (int i = 0; i < 4; i++)
+		bed_sql(bed,
+			"CREATE TABLE part_%d PARTITION OF memory_entries FOR VALUES WITH (MODULUS 4, REMAINDER %d)", i,
+			i);
+	bed_sql(bed, "RESET ROLE");
+	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
+	ck_assert_int_eq(bed_command(bed, "check", (const char *const[]){"--online", NULL}, NULL), 0);
+	load_fill(bed, "memory", EVENTS, mixed);
+	struct worker *w = worker_start(bed, NULL);
+	bed_drain(bed, 60);
+	model_check(bed);
+	for (int i = 0; i < 4; i++)
+		ck_assert_int_gt(bed_int(bed, "SELECT count(*) FROM part_%d", i), 0);
+	worker_stop(w);
+	bed_free(bed);
+}
+END_TEST
+
 /* Two workers of one group share the partitions and write the same tables as one. */
 START_TEST(two_workers)
 {
@@ -107,6 +134,7 @@ static Suite *streams_suite(void)
 	tcase_set_timeout(tc, 120);
 	tcase_add_loop_test(tc, one_worker, CONFLICT_NEWER, CONFLICT_SKIP + 1);
 	tcase_add_test(tc, two_workers);
+	tcase_add_test(tc, partitioned_table);
 	suite_add_tcase(s, tc);
 	return s;
 }
