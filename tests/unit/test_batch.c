@@ -324,6 +324,59 @@ START_TEST(plain_upserts_take_one_round)
 }
 END_TEST
 
+static int compare_key_bytes(const struct batch_row *a, const struct batch_row *b)
+{
+	int order = memcmp(a->data.data, b->data.data, MIN(a->key_len, b->key_len));
+	return order ? order : (a->key_len > b->key_len) - (a->key_len < b->key_len);
+}
+
+/* A key that differs from others late, early, by zeros, or by its length only. */
+static void add_key(struct batch *b, uint32_t span, int64_t offset, size_t shared)
+{
+	static const uint8_t bytes[] = {0, 1, 'a', 0xff};
+	struct record record = {.op = RECORD_UPSERT};
+	record.row_len = record.key_len = shared + pick(13);
+	uint8_t *p = buf_take(&b->rows, record.row_len);
+	for (size_t i = 0; i < record.row_len; i++)
+		p[i] = i < shared ? 'k' : bytes[pick(sizeof(bytes))];
+	batch_add(b, span, offset, 0, &record);
+}
+
+static bool comes_again(const struct batch *b, size_t event)
+{
+	const struct event *e = &b->events[event];
+	for (const struct event *f = e + 1; f < b->events + b->nevents; f++)
+		if (f->key_len == e->key_len && memcmp(b->rows.data + f->row, b->rows.data + e->row, e->key_len) == 0)
+			return true;
+	return false;
+}
+
+/* Proves: whatever keys begin with and however long they are, rows come in the order of their bytes, each key once, the newest. */
+START_TEST(rows_are_sorted_by_key)
+{
+	struct fold_rules rules = fold_rules(&plain, CONFLICT_UPDATE);
+	struct batch *b = batch_new(300, 1 << 14);
+	for (rng = 1; rng < 400; rng++) {
+		uint64_t seed = rng;
+		size_t shared = pick(12), n = 1 + pick(300), keys = 0;
+		batch_reset(b);
+		uint32_t span = batch_span(b, "topic", 3, b, 0, 7);
+		for (size_t i = 0; i < n; i++)
+			add_key(b, span, (int64_t)i, shared);
+		batch_arrange(b, &rules);
+		for (size_t i = 0; i < n; i++)
+			keys += !comes_again(b, i);
+		ck_assert_uint_eq(b->narranged, keys);
+		for (size_t i = 0; i < keys; i++) {
+			ck_assert(!comes_again(b, b->arranged[i].event));
+			ck_assert(i == 0 || compare_key_bytes(&b->arranged[i - 1], &b->arranged[i]) < 0);
+		}
+		rng = seed;
+	}
+	batch_free(b);
+}
+END_TEST
+
 /* Proves: a dead event's neighbour of the same key comes back when the batch is arranged again. */
 START_TEST(killed_event_uncovers_the_one_before)
 {
@@ -384,6 +437,7 @@ static Suite *batch_suite(void)
 	TCase *tc = tcase_create("batch");
 	tcase_add_test(tc, arranging_changes_nothing);
 	tcase_add_test(tc, plain_upserts_take_one_round);
+	tcase_add_test(tc, rows_are_sorted_by_key);
 	tcase_add_test(tc, killed_event_uncovers_the_one_before);
 	tcase_add_test(tc, decided_spans_are_left_out);
 	tcase_add_test(tc, overflowing_sum_is_apart);

@@ -1,7 +1,7 @@
 /*
  * test_text.c - UTF-8 and JSON as PostgreSQL takes them. What is good and bad here was compared with convert_from()
- * and pg_input_is_valid(..., 'jsonb') of a PostgreSQL 16. Inputs end at the end of a heap block, so that
- * AddressSanitizer sees one byte read too many.
+ * and pg_input_is_valid(..., 'jsonb') of a PostgreSQL 16. Inputs (JSON with its zeros) end at the end of a heap block, so
+ * that AddressSanitizer sees one byte read too many. The fast paths are compared with text_reference.c, byte for byte.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +9,8 @@
 
 #include "base/buf.h"
 #include "codec/text.h"
+#include "random_avro.h"
+#include "text_reference.h"
 #include "unit.h"
 
 static bool utf8(const void *p, size_t n, struct refusal *why)
@@ -23,7 +25,7 @@ static bool utf8(const void *p, size_t n, struct refusal *why)
 
 static bool json_depth(const void *p, size_t n, uint32_t depth, struct refusal *why)
 {
-	uint8_t *copy = xmalloc(n);
+	uint8_t *copy = xcalloc(1, n + TEXT_PAD);
 	if (n > 0)
 		memcpy(copy, p, n);
 	bool good = text_check_json((struct slice){copy, n}, depth, why);
@@ -34,27 +36,6 @@ static bool json_depth(const void *p, size_t n, uint32_t depth, struct refusal *
 static bool json(const char *s, struct refusal *why)
 {
 	return json_depth(s, strlen(s), 64, why);
-}
-
-/* UTF-8 by another way: decode, then compare with the shortest form and the allowed code points. */
-static bool utf8_reference(const uint8_t *p, size_t n)
-{
-	for (size_t i = 0; i < n;) {
-		static const uint32_t least[] = {1, 1, 0x80, 0x800, 0x10000};
-		uint8_t c = p[i++];
-		size_t len = c < 0x80 ? 1 : c < 0xc0 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf8 ? 4 : 0;
-		if (len == 0)
-			return false;
-		uint32_t v = len == 1 ? c : c & (0x7fu >> len);
-		for (size_t k = 1; k < len; k++, i++) {
-			if (i >= n || (p[i] & 0xc0) != 0x80)
-				return false;
-			v = v << 6 | (p[i] & 0x3f);
-		}
-		if (v < least[len] || v > 0x10ffff || (v >= 0xd800 && v < 0xe000))
-			return false;
-	}
-	return true;
 }
 
 /*
@@ -71,7 +52,7 @@ START_TEST(test_utf8_every_sequence)
 				uint8_t s[4] = {(uint8_t)a, tails[b], tails[rest % ARRAY_LEN(tails)],
 						tails[rest / ARRAY_LEN(tails)]};
 				for (size_t n = 1; n <= 4; n++) {
-					bool want = utf8_reference(s, n);
+					bool want = reference_utf8(s, n);
 					if (text_check_utf8((struct slice){s, n}, &why) !=
 					    want) /* ck_assert is too slow here */
 						ck_abort_msg("%02x %02x %02x %02x, %zu bytes", s[0], s[1], s[2], s[3],
@@ -81,7 +62,7 @@ START_TEST(test_utf8_every_sequence)
 				memset(padded, 'x', sizeof(padded));
 				memcpy(padded + 15, s, sizeof(s));
 				if (text_check_utf8((struct slice){padded, sizeof(padded)}, &why) !=
-				    utf8_reference(s, 4))
+				    reference_utf8(s, 4))
 					ck_abort_msg("%02x %02x %02x %02x, padded", s[0], s[1], s[2], s[3]);
 			}
 		}
@@ -111,6 +92,160 @@ START_TEST(test_utf8_position)
 			text[i] = 'a';
 		}
 	}
+}
+END_TEST
+
+/*
+ * Proves that text_copy() copies exactly n bytes, and takes a text if and only if each of its bytes is 1 .. 127: for every
+ * byte at every place of every length around the sizes in which it works.
+ */
+START_TEST(test_copy)
+{
+	enum { MOST = 70 };
+	uint8_t to[MOST + 2];
+	ck_assert(text_copy(to, (struct slice){NULL, 0}));
+	for (size_t n = 1; n <= MOST; n++) {
+		uint8_t *from = xmalloc(n); /* ends with its block */
+		for (size_t i = 0; i < n; i++)
+			from[i] = (uint8_t)('0' + i);
+		for (size_t at = 0; at < n; at++) {
+			uint8_t old = from[at];
+			for (unsigned c = 0; c < 256; c++) {
+				from[at] = (uint8_t)c;
+				memset(to, 0xee, sizeof(to));
+				bool plain = text_copy(to + 1, (struct slice){from, n});
+				if (plain != (c > 0 && c < 128) || memcmp(to + 1, from, n) != 0 || to[0] != 0xee ||
+				    to[n + 1] != 0xee)
+					ck_abort_msg("byte %u at %zu of %zu", c, at, n);
+			}
+			from[at] = old;
+		}
+		free(from);
+	}
+}
+END_TEST
+
+/* ours must be the reference's answer. The text lies in a block with room for TEXT_PAD behind it. */
+static void compare_json(uint8_t *text, size_t n)
+{
+	struct refusal why;
+	bool vast;
+	memset(text + n, 0, TEXT_PAD);
+	bool want = reference_json(text, n, 6, &vast);
+	bool got = text_check_json((struct slice){text, n}, 6, &why);
+	bool utf8_reason = reference_utf8(text, n) == (got || why.reason != REASON_INVALID_TEXT);
+	if ((got != want && !(vast && want)) || !utf8_reason)
+		ck_abort_msg("%s: %.*s", want ? why.text : "taken", (int)n, (const char *)text);
+}
+
+/* Proves agreement with the reference on every text of up to five of the bytes that mean something. */
+START_TEST(test_json_every_short_text)
+{
+	static const uint8_t bytes[] = "{}[]\",:10.e-\\un \xc3\xa4";
+	enum { KINDS = sizeof(bytes) - 1 };
+	uint8_t text[5 + TEXT_PAD];
+	for (size_t n = 0, count = 1; n <= 5; n++, count *= KINDS) {
+		for (size_t i = 0; i < count; i++) {
+			for (size_t k = 0, rest = i; k < n; k++, rest /= KINDS)
+				text[k] = bytes[rest % KINDS];
+			compare_json(text, n);
+		}
+	}
+}
+END_TEST
+
+/* Proves agreement with the reference for every byte at every place of a text, the text shifted over 16 places. */
+START_TEST(test_json_every_byte)
+{
+	static const char whole[] =
+		"{\"key\":[-1.5e-3,\"\\ud83d\\ude00 \xc3\xa4\xf0\x9f\x98\x80\",true,{\"x\":[]}],\"b\":\"\"}";
+	enum { LEN = sizeof(whole) - 1 };
+	uint8_t text[16 + LEN + TEXT_PAD];
+	for (size_t shift = 0; shift < 16; shift++) {
+		memset(text, ' ', shift);
+		memcpy(text + shift, whole, LEN);
+		compare_json(text, shift + LEN);
+		for (size_t at = shift; at < shift + LEN; at++) {
+			uint8_t old = text[at];
+			for (unsigned c = 0; c < 256; c++) {
+				text[at] = (uint8_t)c;
+				compare_json(text, shift + LEN);
+			}
+			text[at] = old;
+			compare_json(text, at);
+		}
+	}
+}
+END_TEST
+
+static void random_json(struct random *r, struct buf *out, unsigned depth);
+
+static void random_string(struct random *r, struct buf *out)
+{
+	static const char *const parts[] = {"a",
+					    "plain text of 23 bytes",
+					    "\xc3\xa4",
+					    "\xe6\x97\xa5",
+					    "\xf0\x9f\x98\x80",
+					    "\\n",
+					    "\\u00e4",
+					    "\\ud83d\\ude00",
+					    "0123456789abcdef",
+					    " "};
+	buf_u8(out, '"');
+	for (uint64_t n = random_below(r, 5); n > 0; n--)
+		buf_puts(out, parts[random_below(r, ARRAY_LEN(parts))]);
+	buf_u8(out, '"');
+}
+
+static void random_container(struct random *r, struct buf *out, unsigned depth, bool object)
+{
+	uint64_t n = random_below(r, 4);
+	buf_puts(out, object ? "{" : "[");
+	for (uint64_t i = 0; i < n; i++) {
+		if (object) {
+			random_string(r, out);
+			buf_puts(out, random_one_in(r, 3) ? " : " : ":");
+		}
+		random_json(r, out, depth - 1);
+		if (i + 1 < n)
+			buf_puts(out, random_one_in(r, 3) ? " ,\n" : ",");
+	}
+	buf_puts(out, object ? "}" : "]");
+}
+
+static void random_json(struct random *r, struct buf *out, unsigned depth)
+{
+	static const char *const scalars[] = {"0", "-12.5", "1e5", "true", "false", "null", "3.25E-2", "123456789"};
+	uint64_t kind = random_below(r, depth > 0 ? 4 : 2);
+	if (kind == 0)
+		buf_puts(out, scalars[random_below(r, ARRAY_LEN(scalars))]);
+	else if (kind == 1)
+		random_string(r, out);
+	else
+		random_container(r, out, depth, kind == 2);
+}
+
+/* Proves agreement with the reference on random values, whole, cut, and with one or two bytes of them changed. */
+START_TEST(test_json_random)
+{
+	static const uint8_t bytes[] = "{}[]\",:10.e-\\un \xc3\xa4\x9f\x01";
+	struct random r = {.state = 7};
+	struct buf b = {0};
+	for (int i = 0; i < 40000; i++) {
+		b.len = 0;
+		random_json(&r, &b, 7);
+		buf_grow(&b, TEXT_PAD);
+		compare_json(b.data, b.len);
+		for (int k = 0; k < 4; k++) {
+			b.data[random_below(&r, b.len)] = random_one_in(&r, 3)
+								  ? (uint8_t)random_bits(&r)
+								  : bytes[random_below(&r, sizeof(bytes) - 1)];
+			compare_json(b.data, b.len);
+		}
+		compare_json(b.data, random_below(&r, b.len + 1));
+	}
+	buf_free(&b);
 }
 END_TEST
 
@@ -175,8 +310,8 @@ START_TEST(test_json_bad)
 END_TEST
 
 /*
- * Proves that a quote, a backslash and a control character are seen at every place of the eight bytes that are
- * looked at at once.
+ * Proves that a quote, a backslash and a control character are seen at every place of the 16 bytes that are looked at
+ * at once.
  */
 START_TEST(test_json_string_scan)
 {
@@ -325,12 +460,16 @@ static Suite *text_suite(void)
 	TCase *t = tcase_create("checks");
 	tcase_add_test(t, test_utf8_every_sequence);
 	tcase_add_test(t, test_utf8_position);
+	tcase_add_test(t, test_copy);
 	tcase_add_test(t, test_json_good);
 	tcase_add_test(t, test_json_bad);
 	tcase_add_test(t, test_json_string_scan);
 	tcase_add_test(t, test_json_unicode);
 	tcase_add_test(t, test_json_numbers);
 	tcase_add_test(t, test_json_depth);
+	tcase_add_test(t, test_json_every_short_text);
+	tcase_add_test(t, test_json_every_byte);
+	tcase_add_test(t, test_json_random);
 	suite_add_tcase(s, t);
 	return s;
 }

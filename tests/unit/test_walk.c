@@ -106,6 +106,29 @@ START_TEST(lying_blocks)
 }
 END_TEST
 
+/* The limit of one string, exactly, as a column of text and of JSON. */
+START_TEST(long_strings)
+{
+	static const char *const readers[] = {"{'name':'x','type':'string'}",
+					      "{'name':'x','type':'string','pg':{'type':'jsonb'}}"};
+	for (size_t i = 0; i < ARRAY_LEN(readers); i++) {
+		struct rig r;
+		rig_open_fields(&r, "{'name':'x','type':'string'}", readers[i]);
+		for (size_t n = 100000; n <= 100001; n++) {
+			rig_start(&r);
+			avro_long(&r.in, (int64_t)n);
+			memset(buf_take(&r.in, n), '"', n);
+			memset(r.in.data + r.in.len - n + 1, 'a', n - 2);
+			if (n == 100000)
+				rig_decode(&r);
+			else
+				rig_refused(&r, REASON_TOO_LARGE, "limits.max_string");
+		}
+		rig_free(&r);
+	}
+}
+END_TEST
+
 /* Items without bytes are bounded by count, in one block and in many, in arrays in arrays, and in an instant. */
 START_TEST(items_without_bytes)
 {
@@ -125,6 +148,18 @@ START_TEST(items_without_bytes)
 				avro_long(&r.in, 100);
 			avro_long(&r.in, 0);
 			rig_refused(&r, REASON_TOO_LARGE, "limits.max_items");
+			for (int more = 0; more < 2; more++) { /* in blocks with a head of one byte */
+				rig_start(&r);
+				for (int block = 0; block < 200; block++)
+					avro_long(&r.in, 50);
+				if (more)
+					avro_long(&r.in, 1);
+				avro_long(&r.in, 0);
+				if (more)
+					rig_refused(&r, REASON_TOO_LARGE, "limits.max_items");
+				else
+					rig_decode(&r);
+			}
 			rig_start(&r);
 			avro_long(&r.in, 10000);
 			avro_long(&r.in, 0);
@@ -187,6 +222,7 @@ static Suite *walk_suite(void)
 	tcase_add_test(t, varints);
 	tcase_add_test(t, trailing_and_empty);
 	tcase_add_test(t, lying_blocks);
+	tcase_add_test(t, long_strings);
 	tcase_add_test(t, items_without_bytes);
 	tcase_add_test(t, deep_nesting);
 	tcase_add_test(t, map_keys);

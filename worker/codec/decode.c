@@ -9,8 +9,8 @@
  *
  * Two passes, because key columns come first in a row and because an event that deletes must not fail over an
  * embedding that nobody will read: pass 1 walks everything once, bounds checked (walk.c), and after it we know what
- * the event is. Walking is cheap: strings and arrays of numbers are jumped over in one step. Pass 2 checks again what
- * it reads, so it does not lean on pass 1.
+ * the event is. Walking is cheap: strings and arrays of numbers are jumped over in one step. Pass 2 takes strings and
+ * nulls, of which events mostly consist, as pass 1 found them; anything else it reads again, with all checks.
  *
  * An array of floats in one block, which is what every Avro library writes for an embedding, goes to pgbin in one
  * call; it swaps and checks all of them at once. Nothing else here is per float.
@@ -43,6 +43,7 @@ enum { HARD_DEPTH = 512 }; /* whatever the config says: levels are C stack */
 struct slot {
 	const struct step *step;
 	const uint8_t *start, *end;
+	struct slice text; /* of a string */
 };
 
 struct decoder {
@@ -72,6 +73,46 @@ void decoder_free(struct decoder *d)
 		return;
 	free(d->slots);
 	free(d);
+}
+
+/* ---- text ------------------------------------------------------------------------------------- */
+
+static bool check_size(const struct emit *e, size_t len)
+{
+	if (len <= e->limits->max_string_bytes)
+		return true;
+	return refuse(e->c->why, REASON_TOO_LARGE, "%zu bytes are over the limit of %u (limits.max_string)", len,
+		      e->limits->max_string_bytes);
+}
+
+static size_t count_chars(struct slice s)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < s.len; i++)
+		n += (s.data[i] & 0xc0) != 0x80;
+	return n;
+}
+
+static bool check_chars(const struct emit *e, const struct target *t, struct slice s)
+{
+	if (t->max_chars == 0 || s.len <= t->max_chars || count_chars(s) <= t->max_chars)
+		return true;
+	return refuse(e->c->why, REASON_TOO_LARGE, "%zu characters, the column takes %u", count_chars(s), t->max_chars);
+}
+
+static ASIDE bool check_text(const struct emit *e, const struct target *t, struct slice v)
+{
+	return check_size(e, v.len) && text_check_utf8(v, e->c->why) && check_chars(e, t, v);
+}
+
+/* Short for its column, and ASCII: no more to check. */
+static inline bool put_text(const struct emit *e, const struct target *t, struct slice v)
+{
+	size_t most = t->max_chars > 0 ? t->max_chars : e->limits->max_string_bytes;
+	uint8_t *p = buf_take(e->out, 4 + v.len);
+	put_be32(p, (uint32_t)v.len);
+	bool plain = text_copy(p + 4, v);
+	return (plain && v.len <= most && v.len <= e->limits->max_string_bytes) || check_text(e, t, v);
 }
 
 /* ---- arrays and vectors ---------------------------------------------------------------------- */
@@ -182,6 +223,15 @@ static bool element_finite(const struct emit *e, size_t at)
 	return (bits & 0x7f800000) != 0x7f800000 || refuse_nonfinite(e);
 }
 
+/* Element of an array. */
+static inline bool emit_element(const struct emit *e, const struct step *item, const struct target *element)
+{
+	struct slice v;
+	if (item->kind == SCHEMA_STRING && element->kind == PG_TEXT)
+		return walk_bytes(e->c, &v) && put_text(e, element, v);
+	return emit_value(e, item, element, NULL, OID_NONE);
+}
+
 static bool emit_elements(const struct emit *e, const struct step *s, const struct target *element, enum pgbin_oid oid,
 			  uint64_t *total)
 {
@@ -197,7 +247,7 @@ static bool emit_elements(const struct emit *e, const struct step *s, const stru
 		for (uint64_t i = 0; i < count; i++) {
 			size_t at = e->out->len;
 			const struct step *item = s->items;
-			if (!walk_branch(e->c, &item) || !emit_value(e, item, element, NULL, OID_NONE) ||
+			if (!walk_branch(e->c, &item) || !emit_element(e, item, element) ||
 			    (element->finite && !element_finite(e, at)))
 				return false;
 			has_null = has_null || get_be32(e->out->data + at) == UINT32_MAX;
@@ -225,29 +275,6 @@ static ASIDE bool emit_array(const struct emit *e, const struct step *s, const s
 
 /* ---- scalars --------------------------------------------------------------------------------- */
 
-static bool check_size(const struct emit *e, size_t len)
-{
-	if (len <= e->limits->max_string_bytes)
-		return true;
-	return refuse(e->c->why, REASON_TOO_LARGE, "%zu bytes are over the limit of %u (limits.max_string)", len,
-		      e->limits->max_string_bytes);
-}
-
-static size_t count_chars(struct slice s)
-{
-	size_t n = 0;
-	for (size_t i = 0; i < s.len; i++)
-		n += (s.data[i] & 0xc0) != 0x80;
-	return n;
-}
-
-static bool check_chars(const struct emit *e, const struct target *t, struct slice s)
-{
-	if (t->max_chars == 0 || s.len <= t->max_chars || count_chars(s) <= t->max_chars)
-		return true;
-	return refuse(e->c->why, REASON_TOO_LARGE, "%zu characters, the column takes %u", count_chars(s), t->max_chars);
-}
-
 static bool emit_text(const struct emit *e, const struct step *s, const struct target *t)
 {
 	struct slice v;
@@ -257,8 +284,8 @@ static bool emit_text(const struct emit *e, const struct step *s, const struct t
 			return false;
 		const char *symbol = s->reader->symbols[s->symbols[index]];
 		v = (struct slice){(const uint8_t *)symbol, strlen(symbol)};
-	} else if (!walk_blob(e->c, s, &v) || !check_size(e, v.len) || !text_check_utf8(v, e->c->why)) {
-		return false;
+	} else {
+		return walk_blob(e->c, s, &v) && put_text(e, t, v);
 	}
 	if (!check_chars(e, t, v))
 		return false;
@@ -275,16 +302,23 @@ static bool emit_bytea(const struct emit *e, const struct step *s)
 	return true;
 }
 
+/* Copied first: the check wants zeros behind the text. */
+static bool put_json(const struct emit *e, struct slice v)
+{
+	if (!check_size(e, v.len))
+		return false;
+	buf_grow(e->out, 5 + v.len + TEXT_PAD);
+	pgbin_jsonb(e->out, v);
+	memset(e->out->data + e->out->len, 0, TEXT_PAD);
+	v.data = e->out->data + e->out->len - v.len;
+	return text_check_json(v, e->limits->max_depth, e->c->why);
+}
+
 static ASIDE bool emit_json(const struct emit *e, const struct step *s, const struct target *t)
 {
 	struct slice v;
-	if (t->json_text) {
-		if (!walk_blob(e->c, s, &v) || !check_size(e, v.len) ||
-		    !text_check_json(v, e->limits->max_depth, e->c->why))
-			return false;
-		pgbin_jsonb(e->out, v);
-		return true;
-	}
+	if (t->json_text)
+		return walk_blob(e->c, s, &v) && put_json(e, v);
 	size_t at = e->out->len;
 	uint8_t *head = buf_take(e->out, 5);
 	head[4] = 1; /* version of jsonb's binary form */
@@ -462,24 +496,51 @@ static bool fail(const struct decoder *d, struct record *record, struct err *err
 	return err_set(err, ERR_POISON, "field '%s' at byte %zu: %s", field, at, d->why.text);
 }
 
+/*
+ * The usual field: a string of less than 64 bytes, or a union that holds one, or null. Gives the end of it; NULL when it
+ * is anything else, faults included.
+ */
+static inline const uint8_t *find_short(const uint8_t *p, const uint8_t *end, const struct step *s, struct slot *slot)
+{
+	if (s->kind == SCHEMA_UNION) {
+		if (p == end || (*p & 0x81) != 0 || (uint32_t)(*p >> 1) >= s->n)
+			return NULL;
+		s = s->branches[*p++ >> 1];
+	}
+	slot->step = s;
+	slot->start = slot->end = p;
+	if (s->kind == SCHEMA_NULL)
+		return p;
+	if (s->kind != SCHEMA_STRING || p == end || (*p & 0x81) != 0 || end - p - 1 < *p >> 1)
+		return NULL;
+	slot->text = (struct slice){p + 1, *p >> 1};
+	return slot->end = p + 1 + (*p >> 1);
+}
+
+static bool find_slot(struct cursor *c, const struct step *s, struct slot *slot)
+{
+	if (!walk_branch(c, &s))
+		return false;
+	slot->step = s;
+	slot->start = c->p;
+	bool ok = s->kind == SCHEMA_STRING ? walk_bytes(c, &slot->text) : walk_skip(c, s);
+	slot->end = c->p;
+	return ok;
+}
+
 static bool find_slots(struct decoder *d, const struct plan *plan, struct slice body, struct record *record,
 		       struct err *err)
 {
 	struct cursor c = cursor_on(d, body.data, body.data + body.len);
-	struct slice v;
 	if (plan->ntop > d->cap) {
 		d->slots = xrealloc(d->slots, plan->ntop * sizeof(*d->slots));
 		d->cap = plan->ntop;
 	}
 	for (uint32_t i = 0; i < plan->ntop; i++) {
-		const uint8_t *before = c.p;
-		const struct step *s = plan->top[i].step;
-		bool ok = walk_branch(&c, &s);
-		d->slots[i].step = s;
-		d->slots[i].start = c.p;
-		ok = ok && (s->kind == SCHEMA_STRING ? walk_bytes(&c, &v) : walk_skip(&c, s));
-		d->slots[i].end = c.p;
-		if (!ok)
+		const uint8_t *before = c.p, *behind = find_short(c.p, c.end, plan->top[i].step, &d->slots[i]);
+		if (behind)
+			c.p = behind;
+		else if (!find_slot(&c, plan->top[i].step, &d->slots[i]))
 			return fail(d, record, err, plan->top[i].name, (size_t)(before - body.data));
 	}
 	if (c.p == c.end)
@@ -506,13 +567,17 @@ static bool read_op(struct decoder *d, const struct plan *plan, struct slice bod
 	return true;
 }
 
-static bool emit_column(struct decoder *d, const struct plan_column *pc, struct buf *out)
+static inline bool emit_column(struct decoder *d, const struct emit *e, const struct plan_column *pc)
 {
 	const struct slot *slot = &d->slots[pc->slot];
-	struct cursor c = cursor_on(d, slot->start, slot->end);
-	if (!decode_column(pc, slot->step, &c, &d->limits, out))
+	if (slot->step->kind == SCHEMA_STRING && pc->target.kind == PG_TEXT)
+		return put_text(e, &pc->target, slot->text);
+	if (slot->step->kind == SCHEMA_STRING && pc->target.json_text)
+		return put_json(e, slot->text);
+	*e->c = cursor_on(d, slot->start, slot->end);
+	if (!emit_value(e, slot->step, &pc->target, &pc->element, pc->element_oid))
 		return false;
-	return c.p == c.end || refuse(&d->why, REASON_DECODE, "a block's size does not agree with its items");
+	return e->c->p == e->c->end || refuse(&d->why, REASON_DECODE, "a block's size does not agree with its items");
 }
 
 /* The version as people count: since 1970, in microseconds or days. */
@@ -551,6 +616,8 @@ static bool emit_row(struct decoder *d, const struct plan *plan, struct slice bo
 {
 	const struct table *t = plan->table;
 	size_t start = out->len;
+	struct cursor c = {.why = &d->why};
+	struct emit e = {.c = &c, .limits = &d->limits, .out = out};
 	for (size_t i = 0; i < t->ncolumns; i++) {
 		const struct plan_column *pc = &plan->columns[i];
 		size_t at = out->len;
@@ -558,7 +625,7 @@ static bool emit_row(struct decoder *d, const struct plan *plan, struct slice bo
 			pgbin_null(out);
 		else if (pc->slot == STEP_NO_SLOT)
 			buf_put(out, pc->constant.data, pc->constant.len);
-		else if (!emit_column(d, pc, out))
+		else if (!emit_column(d, &e, pc))
 			return fail(d, record, err, pc->name, (size_t)(d->slots[pc->slot].start - body.data));
 		if (i + 1 == t->nkeys)
 			record->key_len = out->len - start;

@@ -6,11 +6,12 @@
  * numbers are not computed.
  *
  * UTF-8 (pg_utf8_verifystr): the table of Unicode 15, D92, and no NUL. ASCII is the usual case and goes 16 bytes at a
- * time.
+ * time, copied on the way. Only a text that is more than ASCII is walked by character.
  *
- * JSON: the bytes are checked as UTF-8 first, so the scan below meets only whole characters and stops at three kinds
- * of byte: the quote, the backslash, and controls. Nesting is one bit per level (array or object), which is all that
- * the grammar needs:
+ * JSON: one pass over a copy that ends in zero bytes (TEXT_PAD). Zero is bad wherever the grammar may stand, and so
+ * stops every loop: nothing below compares with the end, and a string is searched 16 bytes at a time for what ends a
+ * plain run: quote, backslash, control, or the first byte of a character beyond ASCII. Nesting is one bit per level
+ * (array or object), which is all that the grammar needs:
  *
  *        value --{--> key ':' value          after a value: ',' more of the container
  *              --[--> value                                 the closing bracket: pop, again "after a value"
@@ -20,8 +21,10 @@
  * becomes a numeric (22003: at most 131072 digits before the point, 16383 after, trailing zeros counted), a string has
  * at most 2^28-1 bytes (54000).
  *
- * Invariant: begin <= p <= end, and *p is read only where p < end. No state between calls, any thread.
+ * Invariants: in UTF-8, *p is read only where p < end. In JSON, p moves only past bytes that are not zero, so p <= end,
+ * and reads no more than TEXT_PAD bytes from p on. No state between calls, any thread.
  */
+#include <assert.h>
 #include <string.h>
 
 #include "codec/text.h"
@@ -34,23 +37,95 @@
 #define NUMERIC_MAX_SCALE 16383
 #define NUMERIC_MAX_EXPONENT (INT32_MAX / 2 - 1) /* more is an error even for 0e... */
 
-static uint64_t load64(const uint8_t *p)
+/* Vectors of the compiler: SSE2 or NEON, or two words where there is neither. Bytes from 0x80 on are negative. */
+typedef int8_t bytes16 __attribute__((vector_size(16)));
+typedef uint64_t words2 __attribute__((vector_size(16)));
+
+static inline uint64_t load64(const uint8_t *p)
 {
 	uint64_t w;
 	memcpy(&w, p, sizeof(w));
 	return w;
 }
 
+static inline uint32_t load32(const uint8_t *p)
+{
+	uint32_t w;
+	memcpy(&w, p, sizeof(w));
+	return w;
+}
+
+static inline bytes16 load16(const uint8_t *p)
+{
+	bytes16 v;
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+/* Not 0 when a byte is 0 or over 127: a byte of 0 borrows and so sets its high bit; no byte of 1 .. 127 does. */
+static inline uint64_t not_plain(uint64_t w)
+{
+	return (w | (w - ONES)) & HIGHS;
+}
+
 /* Bytes from p on that are ASCII without NUL, in steps of 16. */
 static const uint8_t *skip_ascii(const uint8_t *p, const uint8_t *end)
 {
-	for (; end - p >= 16; p += 16) {
-		uint64_t a = load64(p), b = load64(p + 8);
-		/* A byte of 0 borrows and so sets its high bit; no byte of 1 .. 127 does. */
-		if ((a | (a - ONES) | b | (b - ONES)) & HIGHS)
+	for (; end - p >= 16; p += 16)
+		if (not_plain(load64(p)) | not_plain(load64(p + 8)))
 			break;
-	}
 	return p;
+}
+
+/* Index of the first byte that is not 0 of a comparison's result; 16: none. */
+static inline unsigned first_set(bytes16 v)
+{
+#ifdef __SSE2__
+	typedef char chars16 __attribute__((vector_size(16)));
+	return (unsigned)__builtin_ctz((unsigned)__builtin_ia32_pmovmskb128((chars16)v) | 1u << 16);
+#else
+	words2 w = (words2)v;
+	return w[0] ? (unsigned)__builtin_ctzll(w[0]) / 8 : w[1] ? 8 + (unsigned)__builtin_ctzll(w[1]) / 8 : 16;
+#endif
+}
+
+static inline bytes16 copy16(uint8_t *to, const uint8_t *p)
+{
+	bytes16 v = load16(p);
+	memcpy(to, &v, sizeof(v));
+	return v < 1;
+}
+
+/* The first and the last half of a text overlap where its length is no power of two. */
+bool text_copy(uint8_t *to, struct slice s)
+{
+	const uint8_t *p = s.data;
+	size_t n = s.len;
+	if (n >= 16) {
+		bytes16 bad = copy16(to + n - 16, p + n - 16);
+		for (size_t i = 0; i < n - 16; i += 16)
+			bad |= copy16(to + i, p + i);
+		return first_set(bad) == 16;
+	}
+	if (n >= 8) {
+		uint64_t first = load64(p), last = load64(p + n - 8);
+		memcpy(to, &first, 8);
+		memcpy(to + n - 8, &last, 8);
+		return (not_plain(first) | not_plain(last)) == 0;
+	}
+	if (n >= 4) {
+		uint32_t first = load32(p), last = load32(p + n - 4);
+		memcpy(to, &first, 4);
+		memcpy(to + n - 4, &last, 4);
+		return not_plain((uint64_t)first << 32 | last) == 0;
+	}
+	if (n == 0)
+		return true;
+	uint8_t first = p[0], middle = p[n / 2], last = p[n - 1];
+	to[0] = first;
+	to[n / 2] = middle;
+	to[n - 1] = last;
+	return (int8_t)first > 0 && (int8_t)middle > 0 && (int8_t)last > 0;
 }
 
 static bool is_tail(uint8_t c)
@@ -98,29 +173,24 @@ bool text_check_utf8(struct slice s, struct refusal *why)
 }
 
 struct json {
-	const uint8_t *begin, *p, *end;
+	const uint8_t *begin, *end;
 	uint32_t depth, max_depth;
 	uint64_t is_object[TEXT_JSON_MAX_DEPTH / 64]; /* bit per level, from 0; valid below depth */
 	struct refusal *why;
 };
 
-static bool json_bad(struct json *j, const char *what)
+/* Every step below takes the place where it begins, and gives the place behind what it has read, or NULL. */
+static const uint8_t *json_bad(struct json *j, const uint8_t *p, const char *what)
 {
-	return refuse(j->why, REASON_INVALID_JSON, "%s at byte %zu", what, (size_t)(j->p - j->begin));
+	refuse(j->why, REASON_INVALID_JSON, "%s at byte %zu", what, (size_t)(p - j->begin));
+	return NULL;
 }
 
-static void json_space(struct json *j)
+static inline const uint8_t *json_space(const uint8_t *p)
 {
-	while (j->p < j->end && (*j->p == ' ' || *j->p == '\n' || *j->p == '\t' || *j->p == '\r'))
-		j->p++;
-}
-
-static bool json_next_is(struct json *j, uint8_t c)
-{
-	if (j->p == j->end || *j->p != c)
-		return false;
-	j->p++;
-	return true;
+	while (*p == ' ' || *p == '\n' || *p == '\t' || *p == '\r')
+		p++;
+	return p;
 }
 
 static int hex_value(uint8_t c)
@@ -131,114 +201,116 @@ static int hex_value(uint8_t c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* The four digits after \u, or -1. */
-static int32_t json_hex4(struct json *j)
+/* Four digits, or -1. */
+static int32_t json_hex4(const uint8_t *p)
 {
-	if (j->end - j->p < 4)
-		return -1;
 	int32_t v = 0;
 	for (int i = 0; i < 4; i++) {
-		int h = hex_value(j->p[i]);
+		int h = hex_value(p[i]);
 		if (h < 0)
 			return -1;
 		v = v << 4 | h;
 	}
-	j->p += 4;
 	return v;
 }
 
-/* After \u: adds the bytes that the character has in UTF-8. */
-static bool json_unicode(struct json *j, size_t *len)
+/* After \u. Takes from *spare what the character is shorter in UTF-8 than here. */
+static const uint8_t *json_unicode(struct json *j, const uint8_t *p, size_t *spare)
 {
-	int32_t c = json_hex4(j);
+	int32_t c = json_hex4(p);
 	if (c < 0)
-		return json_bad(j, "\\u without four hexadecimal digits");
+		return json_bad(j, p, "\\u without four hexadecimal digits");
+	p += 4;
 	if (c == 0)
-		return json_bad(j, "\\u0000, which text cannot hold,");
+		return json_bad(j, p, "\\u0000, which text cannot hold,");
 	if (c >= 0xdc00 && c <= 0xdfff)
-		return json_bad(j, "second half of a surrogate pair without the first");
+		return json_bad(j, p, "second half of a surrogate pair without the first");
 	if (c < 0xd800 || c > 0xdbff) {
-		*len += c < 0x80 ? 1 : c < 0x800 ? 2 : 3;
-		return true;
+		*spare += c < 0x80 ? 5 : c < 0x800 ? 4 : 3;
+		return p;
 	}
-	int32_t low = json_next_is(j, '\\') && json_next_is(j, 'u') ? json_hex4(j) : -1;
+	int32_t low = p[0] == '\\' && p[1] == 'u' ? json_hex4(p + 2) : -1;
 	if (low < 0xdc00 || low > 0xdfff)
-		return json_bad(j, "first half of a surrogate pair without the second");
-	*len += 4;
-	return true;
+		return json_bad(j, p, "first half of a surrogate pair without the second");
+	*spare += 8;
+	return p + 6;
 }
 
-static bool json_escape(struct json *j, size_t *len)
+/* After the backslash. */
+static const uint8_t *json_escape(struct json *j, const uint8_t *p, size_t *spare)
 {
-	if (j->p == j->end)
-		return json_bad(j, "string without an end");
-	uint8_t c = *j->p;
-	if (c == 0 || !strchr("\"\\/bfnrtu", c))
-		return json_bad(j, "unknown escape");
-	j->p++;
-	if (c == 'u')
-		return json_unicode(j, len);
-	*len += 1;
-	return true;
+	if (p == j->end)
+		return json_bad(j, p, "string without an end");
+	if (*p == 0 || !strchr("\"\\/bfnrtu", *p))
+		return json_bad(j, p, "unknown escape");
+	if (*p == 'u')
+		return json_unicode(j, p + 1, spare);
+	*spare += 1;
+	return p + 1;
 }
 
-/* To the next quote, backslash or control character. */
-static void json_plain(struct json *j)
+/* To the next quote, backslash, control character, or byte beyond ASCII. */
+static inline const uint8_t *json_plain(const uint8_t *p)
 {
-	for (; j->end - j->p >= 8; j->p += 8) {
-		uint64_t w = load64(j->p), quote = w ^ ONES * '"', slash = w ^ ONES * '\\';
-		/* Exact in whether there is any; bytes over 127 have their high bit cleared by ~w. */
-		uint64_t hit = ((w - ONES * 0x20) | (quote - ONES) | (slash - ONES)) & ~w & HIGHS;
-		if (hit)
-			break;
+	for (;; p += 16) {
+		bytes16 v = load16(p);
+		unsigned n = first_set((v < 0x20) | (v == '"') | (v == '\\'));
+		if (n < 16)
+			return p + n;
 	}
-	while (j->p < j->end && *j->p >= 0x20 && *j->p != '"' && *j->p != '\\')
-		j->p++;
+}
+
+/* What stands between plain runs: an escape, or characters beyond ASCII. */
+static const uint8_t *json_special(struct json *j, const uint8_t *p, size_t *spare)
+{
+	if (*p == '\\')
+		return json_escape(j, p + 1, spare);
+	if (*p < 0x80)
+		return json_bad(j, p, p == j->end ? "string without an end" : "control character in a string");
+	while (*p >= 0x80) {
+		size_t n = utf8_length(p, (size_t)(j->end - p));
+		if (n == 0)
+			return json_bad(j, p, "not UTF-8");
+		p += n;
+	}
+	return p;
 }
 
 /* After the opening quote. */
-static bool json_string(struct json *j)
+static inline const uint8_t *json_string(struct json *j, const uint8_t *p)
 {
-	size_t len = 0; /* of the text, without escapes */
-	for (;;) {
-		const uint8_t *from = j->p;
-		json_plain(j);
-		len += (size_t)(j->p - from);
-		if (len > JSONB_MAX_STRING)
-			return refuse(j->why, REASON_TOO_LARGE, "JSON string of more than %u bytes", JSONB_MAX_STRING);
-		if (j->p == j->end)
-			return json_bad(j, "string without an end");
-		if (json_next_is(j, '"'))
-			return true;
-		if (!json_next_is(j, '\\'))
-			return json_bad(j, "control character in a string");
-		if (!json_escape(j, &len))
-			return false;
-	}
+	const uint8_t *from = p;
+	size_t spare = 0; /* by how much the text is shorter than what stands here */
+	for (p = json_plain(p); *p != '"'; p = json_plain(p))
+		if (!(p = json_special(j, p, &spare)))
+			return NULL;
+	if ((size_t)(p - from) - spare <= JSONB_MAX_STRING)
+		return p + 1;
+	refuse(j->why, REASON_TOO_LARGE, "JSON string of more than %u bytes", JSONB_MAX_STRING);
+	return NULL;
 }
 
-static int64_t json_digits(struct json *j)
+static inline const uint8_t *json_digits(const uint8_t *p)
 {
-	const uint8_t *from = j->p;
-	while (j->p < j->end && *j->p >= '0' && *j->p <= '9')
-		j->p++;
-	return j->p - from;
+	while (*p >= '0' && *p <= '9')
+		p++;
+	return p;
 }
 
 /* After the e. Stops counting where numeric has long given up. */
-static bool json_exponent(struct json *j, int64_t *exponent)
+static const uint8_t *json_exponent(struct json *j, const uint8_t *p, int64_t *exponent)
 {
-	bool negative = json_next_is(j, '-');
-	if (!negative)
-		(void)json_next_is(j, '+');
-	const uint8_t *from = j->p;
-	if (json_digits(j) == 0)
-		return json_bad(j, "exponent without digits");
+	bool negative = *p == '-';
+	if (*p == '-' || *p == '+')
+		p++;
+	const uint8_t *end = json_digits(p);
+	if (end == p)
+		return json_bad(j, p, "exponent without digits");
 	int64_t v = 0;
-	for (; from < j->p && v <= NUMERIC_MAX_EXPONENT; from++)
-		v = v * 10 + (*from - '0');
+	for (; p < end && v <= NUMERIC_MAX_EXPONENT; p++)
+		v = v * 10 + (*p - '0');
 	*exponent = negative ? -v : v;
-	return true;
+	return end;
 }
 
 /* Power of ten of the first digit that is not 0, before the exponent; INT64_MIN when all are. */
@@ -253,139 +325,138 @@ static int64_t json_weight(const uint8_t *digits, int64_t whole, int64_t fractio
 	return INT64_MIN;
 }
 
-static bool json_number(struct json *j)
+/* The parts of a number that may be too large, or too fine: at p stands what comes behind its digits. */
+static const uint8_t *json_numeric(struct json *j, const uint8_t *p, const uint8_t *digits, int64_t whole,
+				   int64_t fraction)
 {
-	(void)json_next_is(j, '-');
-	const uint8_t *digits = j->p;
-	int64_t whole = json_digits(j), fraction = 0, exponent = 0;
-	if (whole == 0)
-		return json_bad(j, "unexpected character");
-	if (whole > 1 && digits[0] == '0')
-		return json_bad(j, "number with a leading zero");
-	if (json_next_is(j, '.')) {
-		fraction = json_digits(j);
-		if (fraction == 0)
-			return json_bad(j, "decimal point without digits");
-	}
-	if (json_next_is(j, 'e') || json_next_is(j, 'E')) {
-		if (!json_exponent(j, &exponent))
-			return false;
-	} else if (whole + fraction <= NUMERIC_MAX_SCALE) {
-		return true; /* the usual case */
-	}
+	int64_t exponent = 0;
+	if ((*p == 'e' || *p == 'E') && !(p = json_exponent(j, p + 1, &exponent)))
+		return NULL;
 	int64_t weight = json_weight(digits, whole, fraction);
 	bool fits = exponent <= NUMERIC_MAX_EXPONENT && exponent >= -NUMERIC_MAX_EXPONENT &&
 		    fraction - exponent <= NUMERIC_MAX_SCALE &&
 		    (weight == INT64_MIN || weight + exponent <= NUMERIC_MAX_WEIGHT);
-	return fits || json_bad(j, "number that numeric cannot hold");
+	return fits ? p : json_bad(j, p, "number that numeric cannot hold");
 }
 
-static bool json_word(struct json *j, const char *word)
+static const uint8_t *json_number(struct json *j, const uint8_t *p)
 {
-	size_t n = strlen(word);
-	if ((size_t)(j->end - j->p) < n || memcmp(j->p, word, n) != 0)
-		return json_bad(j, "unexpected character");
-	j->p += n;
-	return true;
+	if (*p == '-')
+		p++;
+	const uint8_t *digits = p;
+	int64_t fraction = 0;
+	p = json_digits(p);
+	int64_t whole = p - digits;
+	if (whole == 0)
+		return json_bad(j, p, "unexpected character");
+	if (whole > 1 && digits[0] == '0')
+		return json_bad(j, p, "number with a leading zero");
+	if (*p == '.') {
+		const uint8_t *point = p++;
+		p = json_digits(p);
+		fraction = p - point - 1;
+		if (fraction == 0)
+			return json_bad(j, p, "decimal point without digits");
+	}
+	if (*p != 'e' && *p != 'E' && whole + fraction <= NUMERIC_MAX_SCALE)
+		return p; /* the usual case */
+	return json_numeric(j, p, digits, whole, fraction);
 }
 
-static bool json_in_object(const struct json *j)
+static const uint8_t *json_word(struct json *j, const uint8_t *p)
+{
+	if (memcmp(p, "true", 4) == 0 || memcmp(p, "null", 4) == 0)
+		return p + 4;
+	return memcmp(p, "false", 5) == 0 ? p + 5 : json_bad(j, p, "unexpected character");
+}
+
+static inline bool json_in_object(const struct json *j)
 {
 	uint32_t level = j->depth - 1;
 	return j->is_object[level / 64] >> (level % 64) & 1;
 }
 
-static bool json_push(struct json *j, bool object)
+static inline bool json_push(struct json *j, const uint8_t *p, bool object)
 {
 	if (j->depth == j->max_depth)
 		return refuse(j->why, REASON_TOO_LARGE, "JSON nested more than %u deep at byte %zu", j->max_depth,
-			      (size_t)(j->p - j->begin));
-	uint64_t bit = UINT64_C(1) << (j->depth % 64), *word = &j->is_object[j->depth / 64];
-	*word = object ? *word | bit : *word & ~bit;
+			      (size_t)(p - j->begin));
+	uint64_t *word = &j->is_object[j->depth / 64], level = j->depth % 64;
+	uint64_t below = level == 0 ? 0 : *word & ((UINT64_C(1) << level) - 1);
+	*word = below | (uint64_t)object << level;
 	j->depth++;
 	return true;
 }
 
-static bool json_key(struct json *j)
+static inline const uint8_t *json_key(struct json *j, const uint8_t *p)
 {
-	json_space(j);
-	if (!json_next_is(j, '"'))
-		return json_bad(j, "no key of an object");
-	if (!json_string(j))
-		return false;
-	json_space(j);
-	return json_next_is(j, ':') || json_bad(j, "no colon after a key");
+	p = json_space(p);
+	if (*p != '"')
+		return json_bad(j, p, "no key of an object");
+	if (!(p = json_string(j, p + 1)))
+		return NULL;
+	p = json_space(p);
+	return *p == ':' ? p + 1 : json_bad(j, p, "no colon after a key");
 }
 
-/* After an opening bracket: *whole says whether the container ended at once. */
-static bool json_open(struct json *j, bool object, bool *whole)
+/* One value, down to the first scalar or empty container in it; the containers around that stay open. */
+static const uint8_t *json_value(struct json *j, const uint8_t *p)
 {
-	if (!json_push(j, object))
-		return false;
-	json_space(j);
-	*whole = json_next_is(j, object ? '}' : ']');
-	if (*whole)
-		j->depth--;
-	return *whole || !object || json_key(j);
-}
-
-/* One scalar, or the opening of a container (*whole false: a value comes next). */
-static bool json_value(struct json *j, bool *whole)
-{
-	*whole = true;
-	json_space(j);
-	switch (j->p < j->end ? *j->p : 0) {
-	case '{':
-		j->p++;
-		return json_open(j, true, whole);
-	case '[':
-		j->p++;
-		return json_open(j, false, whole);
-	case '"':
-		j->p++;
-		return json_string(j);
-	case 't':
-		return json_word(j, "true");
-	case 'f':
-		return json_word(j, "false");
-	case 'n':
-		return json_word(j, "null");
-	default:
-		return j->p < j->end ? json_number(j) : json_bad(j, "no value");
+	for (;;) {
+		p = json_space(p);
+		bool object = *p == '{';
+		if (*p == '"')
+			return json_string(j, p + 1);
+		if ((*p >= '0' && *p <= '9') || *p == '-')
+			return json_number(j, p);
+		if (!object && *p != '[')
+			return p == j->end ? json_bad(j, p, "no value") : json_word(j, p);
+		if (!json_push(j, p + 1, object))
+			return NULL;
+		p = json_space(p + 1);
+		if (*p == (object ? '}' : ']')) {
+			j->depth--;
+			return p + 1;
+		}
+		if (object && !(p = json_key(j, p)))
+			return NULL;
 	}
 }
 
-/* After a value: closes what ends here. *more: a value comes next; otherwise the text is at its end. */
-static bool json_after(struct json *j, bool *more)
+/* After a value: closes what ends here. Then, at depth 0, the text has ended; else a value comes next. */
+static const uint8_t *json_after(struct json *j, const uint8_t *p)
 {
-	*more = false;
 	for (;;) {
-		json_space(j);
+		p = json_space(p);
 		if (j->depth == 0)
-			return j->p == j->end || json_bad(j, "something after the value");
+			return p == j->end ? p : json_bad(j, p, "something after the value");
 		bool object = json_in_object(j);
-		if (json_next_is(j, ',')) {
-			*more = true;
-			return !object || json_key(j);
-		}
-		if (!json_next_is(j, object ? '}' : ']'))
-			return json_bad(j, object ? "neither , nor } in an object" : "neither , nor ] in an array");
+		if (*p == ',')
+			return object ? json_key(j, p + 1) : p + 1;
+		if (*p != (object ? '}' : ']'))
+			return json_bad(j, p, object ? "neither , nor } in an object" : "neither , nor ] in an array");
+		p++;
 		j->depth--;
 	}
 }
 
 bool text_check_json(struct slice s, uint32_t max_depth, struct refusal *why)
 {
-	if (!text_check_utf8(s, why))
-		return false;
-	struct json j = {.begin = s.data, .p = s.data, .end = s.data + s.len, .why = why};
+	struct json j;
+	struct refusal text;
+	const uint8_t *p = s.data;
+	assert(load64(s.data + s.len) == 0 && load64(s.data + s.len + 8) == 0);
+	j.begin = s.data;
+	j.end = s.data + s.len;
+	j.depth = 0;
 	j.max_depth = MIN(max_depth, TEXT_JSON_MAX_DEPTH);
-	for (bool more = true; more;) {
-		bool whole;
-		if (!json_value(&j, &whole))
-			return false;
-		if (whole && !json_after(&j, &more))
-			return false;
-	}
-	return true;
+	j.why = why;
+	do {
+		p = json_value(&j, p);
+		if (p)
+			p = json_after(&j, p);
+	} while (p && j.depth > 0);
+	if (!p && !text_check_utf8(s, &text))
+		*why = text; /* what is no text is refused as such, wherever that shows */
+	return p != NULL;
 }

@@ -95,6 +95,7 @@ struct batch {
 	void *scratch;
 	size_t scratch_size;
 
+	bool prepared;            /* arranged ahead of being written */
 	bool commit_sent;         /* a COMMIT went out whose answer we do not have */
 	unsigned unique_failures; /* how often SQLSTATE 23505 came back */
 	size_t touched;           /* most bytes of rows ever used since the last trim */
