@@ -59,6 +59,7 @@ test:
 	@$(MAKE) --no-print-directory -j$(JOBS) all $(B)/unit $(B)/system
 	@$(MAKE) --no-print-directory -j$(JOBS) VARIANT=asan B=build/asan build/asan/unit
 	@B=$(B) tests/lint layers banned size docs
+	@monitoring/check
 	@B=$(B) JOBS=$(TEST_JOBS) tests/run unit asan system system-new
 unit: $(B)/unit
 	@B=$(B) tests/run unit
@@ -79,7 +80,11 @@ format:
 	clang-format -i $$(git ls-files -co --exclude-standard '*.[ch]')
 install: all
 	install -D -m 755 $(B)/memingest $(DESTDIR)$(PREFIX)/bin/memingest
-	install -d $(DESTDIR)$(PREFIX)/share/memingest && cp -r schemas $(DESTDIR)$(PREFIX)/share/memingest/
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/share/,memingest man/man1 man/man5 bash-completion/completions)
+	cp -r schemas $(DESTDIR)$(PREFIX)/share/memingest/
+	$(B)/memingest manual program >$(DESTDIR)$(PREFIX)/share/man/man1/memingest.1
+	$(B)/memingest manual settings >$(DESTDIR)$(PREFIX)/share/man/man5/memingest.ini.5
+	$(B)/memingest manual completion >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/memingest
 clean:
 	rm -rf build
 help:
@@ -88,6 +93,8 @@ help:
 	@echo "make test     unit tests (also under sanitizers), system tests on a real broker and database, quick lint"
 	@echo "make up/down  a broker and a database to try things on"
 	@echo "make bench bench-quick bench-instructions   measure"
+	@echo "make monitoring check-monitoring monitoring-proof   rules, dashboards, and their proof on a real stack"
+	@echo "make check-deploy check-cluster image image-test deb deb-test   chart, overlays, image, package"
 	@echo "make deps docs lint format unit system asan tsan fuzz install clean"
 # worker/sql/NAME.sql becomes the string sql_NAME.
 $(B)/%.o: %.sql
