@@ -19,6 +19,8 @@
 #include "core/stream.h"
 #include "io/kafka_client.h"
 
+#define SETTLE_MS 200
+
 struct check {
 	const struct config *config;
 	struct buf *findings, *facts;
@@ -129,10 +131,19 @@ static bool check_metadata(struct check *c)
 	return true;
 }
 
+/* What a broker says that has just started or taken over the group: it passes by itself. */
+static bool settling(rd_kafka_resp_err_t code)
+{
+	return code == RD_KAFKA_RESP_ERR_NOT_COORDINATOR || code == RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE ||
+	       code == RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS;
+}
+
 static void check_group(struct check *c)
 {
 	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_copy(c->seen);
-	rd_kafka_resp_err_t code = rd_kafka_committed(c->rk, list, time_left_ms(c));
+	rd_kafka_resp_err_t code;
+	while (settling(code = rd_kafka_committed(c->rk, list, time_left_ms(c))) && time_left_ms(c) > SETTLE_MS)
+		rd_kafka_poll(c->rk, SETTLE_MS);
 	if (code)
 		wrong(c, "kafka: group %s: %s", c->config->group_id, rd_kafka_err2str(code));
 	else
