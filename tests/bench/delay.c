@@ -33,7 +33,7 @@
 
 #include "base/base.h"
 
-#define CHUNK_BYTES (size_t)(128 * 1024)
+#define CHUNK_BYTES (size_t)(96 * 1024) /* below what malloc maps for itself */
 #define PIPE_BYTES (size_t)(64 * 1024 * 1024)
 #define MAX_LINKS 64
 
@@ -88,15 +88,16 @@ static void prepare_socket(int fd)
 /* False: the connection is broken. */
 static bool take_in(struct way *w)
 {
-	struct chunk *c = xmalloc(sizeof(*c) + CHUNK_BYTES);
-	ssize_t n = recv(w->from, c->data, CHUNK_BYTES, 0);
+	static uint8_t
+		buf[CHUNK_BYTES]; /* a chunk of this size for each recv would be mapped and unmapped anew each time */
+	ssize_t n = recv(w->from, buf, sizeof(buf), 0);
 	if (n <= 0) {
-		free(c);
 		w->ended = n == 0;
 		return n == 0 || errno == EAGAIN || errno == EINTR;
 	}
-	c = xrealloc(c, sizeof(*c) + (size_t)n);
+	struct chunk *c = xmalloc(sizeof(*c) + (size_t)n);
 	*c = (struct chunk){.due_ns = now_ns() + delay_ns, .len = (size_t)n};
+	memcpy(c->data, buf, (size_t)n);
 	if (w->last)
 		w->last->next = c;
 	else
