@@ -4,12 +4,14 @@
  *   client  --- pipe[UP] ---->  server        each pipe: framer (where messages begin) and a list of chunks,
  *   client  <-- pipe[DOWN] ---  server        each with the time from which it may be sent
  *
- * What was read goes through the framer first. A frontend message Q or P (PostgreSQL documentation, 55.7 "Message Formats") whose text is a
- * COMMIT is counted; if it is the armed one, the pair gets the fault:
+ * What was read goes through the framer first. A frontend message (PostgreSQL documentation, 55.7 "Message Formats") that makes the server
+ * commit is counted: a query (Q) that ends in COMMIT, or where a COPY stands before that, the CopyDone (c) by which the server gets to it; or
+ * a Bind (B) of the statement prepared as "commit". If it is the armed one, the pair gets the fault:
  *
  *   COMMIT_LOST    what was read up to the message's first byte is forwarded, then both sockets are reset
  *   ANSWER_LOST    the message is forwarded; from then on nothing from the server is, until CommandComplete (C) with the tag
- *                  COMMIT or ROLLBACK, or an error (E), and ReadyForQuery (Z) show that the server has answered; then reset
+ *                  COMMIT or ROLLBACK and ReadyForQuery (Z) show that the server has answered; then reset. An error (E) instead,
+ *                  of the COPY say, means that it never came to the COMMIT: that is passed on, and the next COMMIT gets the fault
  *   ANSWER_STUCK   as before, but instead of the reset the pair stays, silent for ever
  *
  * To be able to stop before a message's first byte, a COMMIT must begin and end in one read of 64 KiB; libpq sends it in one small
@@ -67,6 +69,7 @@ struct pair {
 	int fd[2]; /* [UP] reads the client, [DOWN] reads the server */
 	struct pipe pipe[2];
 	enum proxy_fault fault; /* that has begun on this pair: its client is not read any more */
+	bool copy_first;        /* a COMMIT is with the server, behind a COPY that goes on */
 	bool answered;          /* the server has said what became of the COMMIT */
 	bool stuck, dead;
 };
@@ -218,25 +221,52 @@ static void fault_done(struct proxy *p, struct pair *pair)
 	pthread_mutex_unlock(&p->lock);
 }
 
+/* Bind: names of portal and statement; the worker calls the one that says COMMIT "commit". */
+static bool binds_commit(const uint8_t *body, size_t len)
+{
+	static const char wanted[] = "commit";
+	size_t portal = strnlen((const char *)body, len) + 1;
+	return portal + sizeof(wanted) <= len && memcmp(body + portal, wanted, sizeof(wanted)) == 0;
+}
+
+/* A COMMIT that the server will run as soon as it has this message. */
+static bool sends_commit(struct pair *pair, const struct message *m, const uint8_t *body)
+{
+	if (m->type == 'B')
+		return binds_commit(body, m->len);
+	if (m->type == 'c' && pair->copy_first) {
+		pair->copy_first = false;
+		return true;
+	}
+	if (m->type != 'Q')
+		return false;
+	bool commit = is_commit(body, m->len);
+	pair->copy_first = commit && memmem(body, m->len, "COPY ", 5);
+	return commit && !pair->copy_first;
+}
+
 /* How many of the n bytes from the client may be forwarded. */
 static size_t look_up(struct proxy *p, struct pair *pair, const uint8_t *data, size_t n)
 {
 	struct message m = {0};
 	for (size_t at = 0; next_message(&pair->pipe[UP].framer, &pair->pipe[DOWN].framer, data, n, &at, &m);) {
-		bool text = m.type == 'Q' && m.body + m.len <= n && is_commit(data + m.body, m.len);
-		/* Parse: the statement's name, then its text, then parameter types: a count of two bytes for none */
-		size_t name =
-			m.type == 'P' && m.body + m.len <= n ? strnlen((const char *)data + m.body, m.len) + 1 : 0;
-		if (name && name + 2 < m.len)
-			text = is_commit(data + m.body + name,
-					 strnlen((const char *)data + m.body + name, m.len - name));
-		if (!text)
+		if (m.body + m.len > n || !sends_commit(pair, &m, data + m.body))
 			continue;
 		pair->fault = saw_commit(p);
 		if (pair->fault == PROXY_COMMIT_LOST)
 			return m.start;
 	}
 	return n;
+}
+
+/* The armed COMMIT was not reached: the fault waits for the next. */
+static void fault_put_off(struct proxy *p, struct pair *pair)
+{
+	pthread_mutex_lock(&p->lock);
+	p->armed = pair->fault;
+	p->countdown = 1;
+	pthread_mutex_unlock(&p->lock);
+	pair->fault = PROXY_FAULT_NONE;
 }
 
 /* How many of the n bytes from the server may be forwarded. */
@@ -248,7 +278,9 @@ static size_t look_down(struct proxy *p, struct pair *pair, const uint8_t *data,
 		const char *tag = (const char *)data + m.body;
 		bool ends = m.type == 'C' && m.body + m.len <= n &&
 			    (!strncmp(tag, "COMMIT", 7) || !strncmp(tag, "ROLLBACK", 9));
-		pair->answered |= pair->fault != PROXY_FAULT_NONE && (ends || m.type == 'E');
+		pair->answered |= pair->fault != PROXY_FAULT_NONE && ends;
+		if (m.type == 'E' && pair->fault != PROXY_FAULT_NONE && !pair->answered)
+			fault_put_off(p, pair);
 		done |= pair->answered && m.type == 'Z';
 	}
 	if (pair->fault == PROXY_FAULT_NONE)

@@ -180,7 +180,8 @@ static void copy(struct pg *pg, const struct mergesql *m, const struct buf *rows
 	struct err err = {0};
 	ck_assert_msg(pg_copy_begin(pg, m->copy_stage, NULL, 0, &err), "%s", err.text);
 	ck_assert_msg(pg_copy_data(pg, header, sizeof(header), &err) && pg_copy_data(pg, rows->data, rows->len, &err) &&
-			      pg_copy_data(pg, trailer, sizeof(trailer), &err) && pg_copy_end(pg, NULL, &err),
+			      pg_copy_data(pg, trailer, sizeof(trailer), &err) && pg_copy_end(pg, &err) &&
+			      pg_copy_results(pg, NULL, 0, &err),
 		      "%s", err.text);
 }
 

@@ -141,7 +141,7 @@ END_TEST
 
 /*
  * The rights that --grants prints are enough for check, and one less is a finding; a role without any gets them all
- * named.
+ * named. --grant-to gives back what is missing.
  */
 START_TEST(least_rights)
 {
@@ -171,6 +171,9 @@ START_TEST(least_rights)
 	assert_has(text, "the role lacks DELETE");
 	assert_has(text, "table memingest.offsets: the role lacks INSERT, UPDATE");
 	free(text);
+	snprintf(grants, sizeof(grants), "migrate --grant-to %s", bed->name);
+	expect(bed, 0, grants, "granted a worker's rights");
+	expect(bed, 0, line, "table memory_entries fits the schema");
 	bed_sql(bed, "DROP OWNED BY %s; DROP ROLE %s", bed->name, bed->name);
 	bed_free(bed);
 }

@@ -36,6 +36,32 @@ static void assert_has_not(const char *text, const char *part)
 	ck_assert_msg(strstr(text, part) == NULL, "did not expect \"%s\" in: %s", part, text);
 }
 
+/* What is sent a row at a time has the type that the schema says, without limits that would cut it. */
+START_TEST(bare_types)
+{
+	static const char *const types[][2] = {{"varchar(3)", "$1::varchar, "},
+					       {"character varying(3)", "$1::character varying, "},
+					       {"char(3)", "$1::bpchar, "},
+					       {"character(3)[]", "$1::bpchar[], "},
+					       {"numeric(10, 2)", "$1::numeric, "},
+					       {"text[]", "$1::text[], "},
+					       {"double precision", "$1::double precision, "}};
+	struct column columns[3];
+	memcpy(columns, facts_columns, sizeof(columns));
+	struct table t = facts();
+	t.columns = columns;
+	columns[0].type = columns[0].stage_type = types[_i % 7][0];
+	struct mergesql *m = mergesql_new("facts", &t, CONFLICT_NEWER);
+	assert_has(m->upsert_row, types[_i % 7][1]);
+	mergesql_free(m);
+	columns[0].cast = true;
+	columns[0].type = "vector(3)";
+	m = mergesql_new("facts", &t, CONFLICT_NEWER);
+	assert_has(m->upsert_row, "::vector(3), $2");
+	mergesql_free(m);
+}
+END_TEST
+
 /*
  * A table whose columns are all replaced: the whole statement, every name quoted, and staleness decided once in
  * WHERE.
@@ -52,6 +78,23 @@ START_TEST(newer_plain)
 			 " WHERE (t.\"at\" IS NULL OR excluded.\"at\" >= t.\"at\") AND"
 			 " (t.\"at\" IS DISTINCT FROM excluded.\"at\" OR"
 			 " ROW(t.\"we\"\"ird\")::record OPERATOR(pg_catalog.*<>) ROW(excluded.\"we\"\"ird\")::record)");
+	/* a row at a time does the same with it */
+	const char *conflict = strstr(m->merge_upsert, " ON CONFLICT");
+	char *row = xasprintf("INSERT INTO \"my db\".\"facts\" AS t (\"id\", \"at\", \"we\"\"ird\") VALUES "
+			      "($1::bigint, $2::timestamptz,"
+			      " $3::text)%s",
+			      conflict);
+	ck_assert_str_eq(m->upsert_row, row);
+	free(row);
+	ck_assert_str_eq(m->delete_row, "DELETE FROM \"my db\".\"facts\" AS t WHERE t.\"id\" = $1::bigint AND"
+					" ($2::timestamptz IS NULL OR t.\"at\" IS NULL OR t.\"at\" <= $2)");
+	ck_assert_str_eq(
+		m->check_types,
+		"SELECT CASE WHEN count(*) = 3 THEN '' ELSE current_setting('memingest.types_of_columns_changed') END"
+		" FROM pg_catalog.pg_attribute WHERE attrelid = '\"my db\".\"facts\"'::regclass AND NOT attisdropped"
+		" AND (attname, atttypid) IN (('id', 'bigint'::regtype), ('at', 'timestamptz'::regtype),"
+		" ('we\"ird', 'text'::regtype))");
+	ck_assert_uint_eq(m->delete_version, 1);
 	ck_assert_str_eq(m->merge_delete,
 			 "WITH gone AS (DELETE FROM \"my db\".\"facts\" AS t USING pg_temp.\"memingest_stage_facts\" s"
 			 " WHERE s._op = 'D' AND t.\"id\" = s.\"id\" AND (s.\"at\" IS NULL OR t.\"at\" IS NULL OR"
@@ -280,6 +323,7 @@ static Suite *mergesql_suite(void)
 	Suite *s = suite_create("mergesql");
 	TCase *c = tcase_create("mergesql");
 	tcase_add_test(c, newer_plain);
+	tcase_add_loop_test(c, bare_types, 0, 7);
 	tcase_add_test(c, newer_accumulating);
 	tcase_add_test(c, rules);
 	tcase_add_test(c, newer_without_version);

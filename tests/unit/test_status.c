@@ -9,12 +9,14 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/stats.h"
 #include "flow/status.h"
 #include "flow/status_parts.h"
 #include "io/kafka_stats.h"
 #include "unit.h"
 
+static struct stream_config stream = {.name = "memory"};
 static struct config config;
 static struct status *status;
 
@@ -22,7 +24,8 @@ static void setup(void)
 {
 	static const char *const streams[] = {"memory"}, *const reasons[] = {"decode"};
 	stats_init(streams, 1, reasons, 1);
-	config = (struct config){.http_partition_metrics = true};
+	config = (struct config){
+		.http_partition_metrics = true, .streams = &stream, .nstreams = 1, .group_id = "agents"};
 	status = status_new(&config, "2.0.2", "15.18");
 }
 
@@ -81,6 +84,11 @@ static void publish(const struct status_partition *p, size_t n, enum worker_stat
 {
 	struct status_lane lane = {.state = "idle",
 				   .connected = connected,
+				   .phase = "copy",
+				   .stream = "memory",
+				   .events = 5000,
+				   .attempts = 2,
+				   .busy_us = 250000,
 				   .batches = 7,
 				   .error = connected ? NULL : "connection refused"};
 	status_publish(status, &(struct status_facts){.state = state,
@@ -157,7 +165,77 @@ START_TEST(partition_series)
 	expect("/metrics", 200, "memingest_state_info{state=\"draining\"} 0\n");
 	expect("/metrics", 200, "memingest_libraries_info{librdkafka=\"2.0.2\",libpq=\"15.18\"} 1\n");
 	config.http_partition_metrics = false;
-	expect_not("/metrics", 200, "memory.events");
+	expect_not("/metrics", 200, "partition=");
+	expect_not("/metrics", 200, "# TYPE memingest_consumer_lag_records");
+}
+END_TEST
+
+/*
+ * By stream: lag in records is the sum, in seconds the maximum, in flight what was taken and is not durable; also without series per
+ * partition. Unknown partitions are left out of the sum; with none known there is no lag, with no partition it is 0.
+ */
+START_TEST(stream_series)
+{
+	struct status_partition p[3] = {partition("t", 0), partition("t", 1), partition("u", 0)};
+	config.http_partition_metrics = false;
+	p[0].durable_ts_ms = clock_wall_us() / US_PER_MS - 500000;
+	p[1].next_offset = 70;
+	p[2].high = -1;
+	publish(NULL, 0, WORKER_RUNNING, true);
+	expect("/metrics", 200, "memingest_stream_lag_records{stream=\"memory\"} 0\n");
+	publish(p, 3, WORKER_RUNNING, true);
+	expect("/metrics", 200, "memingest_stream_lag_records{stream=\"memory\"} 40\n");
+	expect("/metrics", 200, "memingest_stream_lag_seconds{stream=\"memory\"} 500.");
+	expect("/metrics", 200, "memingest_stream_in_flight_records{stream=\"memory\"} 35\n");
+	publish(&p[2], 1, WORKER_RUNNING, true);
+	expect_not("/metrics", 200, "memingest_stream_lag_records{");
+}
+END_TEST
+
+/* Partitions of a topic as its best informed partition knows them, wherever in the list they stand; none for an unknown number. */
+START_TEST(topic_series)
+{
+	struct status_partition p[4] = {partition("t", 0), partition("u", 0), partition("t", 1), partition("v", 0)};
+	p[0].of = 6;
+	p[1].of = 3;
+	p[2].of = 8;
+	publish(p, 4, WORKER_RUNNING, true);
+	expect("/metrics", 200, "memingest_topic_partitions{stream=\"memory\",topic=\"t\"} 8\n");
+	expect("/metrics", 200, "memingest_topic_partitions{stream=\"memory\",topic=\"u\"} 3\n");
+	expect_not("/metrics", 200, "memingest_topic_partitions{stream=\"memory\",topic=\"v\"}");
+}
+END_TEST
+
+/* PostgreSQL is up when every lane has a session; before the first snapshot it is not. */
+START_TEST(lane_series)
+{
+	expect("/metrics", 200, "memingest_postgres_up 0\n");
+	publish(NULL, 0, WORKER_RUNNING, true);
+	expect("/metrics", 200, "memingest_postgres_up 1\n");
+	expect("/metrics", 200, "memingest_lanes{state=\"idle\"} 1\n");
+	expect("/metrics", 200, "memingest_lanes{state=\"halted\"} 0\n");
+	publish(NULL, 0, WORKER_RUNNING, false);
+	expect("/metrics", 200, "memingest_postgres_up 0\n");
+}
+END_TEST
+
+/* The state in one line, for a service manager. */
+START_TEST(one_line)
+{
+	struct status_partition p[2] = {partition("t", 0), partition("t", 1)};
+	struct buf line = {0};
+	p[1].state = "halted";
+	p[0].durable_ts_ms = clock_wall_us() / US_PER_MS - 500000;
+	publish(p, 2, WORKER_RUNNING, false);
+	status_line(status, &line);
+	ck_assert_msg(strncmp(buf_cstr(&line), "running, 2 partitions, 20 records behind, 500.", 46) == 0, "%s",
+		      buf_cstr(&line));
+	ck_assert_ptr_nonnull(strstr(buf_cstr(&line), " s; 1 halted; 1 of 1 lanes without PostgreSQL"));
+	buf_free(&line);
+	ck_assert(status_alive());
+	status_beat_at(STATUS_LANE(1), clock_mono_us() - 61 * US_PER_S);
+	ck_assert(!status_alive());
+	status_rest(STATUS_LANE(1));
 }
 END_TEST
 
@@ -216,7 +294,7 @@ START_TEST(status_json)
 	p[1].state = "halted";
 	p[1].paused = "schema";
 	p[1].error = error;
-	publish(p, 2, WORKER_RUNNING, false);
+	publish(p, 2, WORKER_DRAINING, false);
 	memset(error, 'x', sizeof(error) - 1);
 	char *text = serve("/status", 200);
 	json_error_t at;
@@ -232,6 +310,46 @@ START_TEST(status_json)
 	json_t *lane = json_array_get(json_object_get(json, "lanes"), 0);
 	ck_assert_int_eq(json_integer_value(json_object_get(lane, "batches")), 7);
 	ck_assert(json_is_false(json_object_get(lane, "connected")));
+	ck_assert_str_eq(json_string_value(json_object_get(lane, "phase")), "copy");
+	ck_assert_str_eq(json_string_value(json_object_get(lane, "stream")), "memory");
+	ck_assert_int_eq(json_integer_value(json_object_get(lane, "events")), 5000);
+	ck_assert_double_eq(json_number_value(json_object_get(lane, "seconds")), 0.25);
+	ck_assert_int_eq(json_integer_value(json_object_get(lane, "attempts")), 2);
+	ck_assert(json_is_false(json_object_get(json, "ready")));
+	ck_assert_str_eq(json_string_value(json_object_get(json, "unready")),
+			 "the worker is draining; lane 0 has no database session: connection refused");
+	ck_assert_str_eq(json_string_value(json_object_get(json, "group")), "agents");
+	json_decref(json);
+	free(text);
+}
+END_TEST
+
+/* Totals since the start by stream, and the last errors with place and time: what "top" makes rates and lists of. */
+START_TEST(status_totals)
+{
+	struct status_partition p = partition("t", 0);
+	stats_add(METRIC_RECORDS_CONSUMED, 0, 0, 70);
+	stats_add(METRIC_DEAD_LETTERS, 0, 0, 3);
+	stats_add(METRIC_BUSY_SECONDS, STAGE_MERGE, 0, 1500000);
+	publish(&p, 1, WORKER_RUNNING, true);
+	log_error("went wrong", F_STR("topic", "t"), F_INT("partition", 4), F_STR("error", "a \"b\""));
+	char *text = serve("/status", 200);
+	json_t *json = json_loads(text, 0, NULL);
+	ck_assert_msg(json != NULL, "%s", text);
+	json_t *totals = json_array_get(json_object_get(json, "streams"), 0);
+	ck_assert_int_eq(json_integer_value(json_object_get(totals, "consumed")), 70);
+	ck_assert_int_eq(json_integer_value(json_object_get(totals, "dead_letters")), 3);
+	ck_assert_int_eq(json_integer_value(json_object_get(totals, "lag_records")), 10);
+	json_t *busy = json_object_get(json, "busy_seconds");
+	ck_assert_double_eq(json_number_value(json_object_get(busy, "lane_merge")), 1.5);
+	json_t *error = json_array_get(json_object_get(json, "errors"), 0);
+	ck_assert_str_eq(json_string_value(json_object_get(error, "message")), "went wrong");
+	ck_assert_str_eq(json_string_value(json_object_get(error, "error")), "a \"b\"");
+	ck_assert_int_eq(json_integer_value(json_object_get(error, "partition")), 4);
+	ck_assert(json_is_null(json_object_get(error, "lane")));
+	ck_assert_double_ge(json_number_value(json_object_get(json, "time")),
+			    json_number_value(json_object_get(error, "time")));
+	ck_assert(json_is_true(json_object_get(json, "ready")));
 	json_decref(json);
 	free(text);
 }
@@ -376,9 +494,10 @@ END_TEST
 
 static Suite *status_suite(void)
 {
-	const TTest *const tests[] = {before_the_first,     readiness, liveness,       partition_series, lag_in_seconds,
-				      status_json,          bridge,    bootstrap_down, no_duplicates,    documented,
-				      publish_under_readers};
+	const TTest *const tests[] = {
+		before_the_first, readiness,      liveness,      partition_series, lag_in_seconds,        status_json,
+		bridge,           bootstrap_down, no_duplicates, documented,       publish_under_readers, stream_series,
+		topic_series,     lane_series,    one_line,      status_totals};
 	Suite *s = suite_create("status");
 	TCase *t = tcase_create("status");
 	tcase_set_timeout(t, 30);

@@ -29,6 +29,8 @@ enum { LIMIT_LINES = 10, LIMIT_WINDOW_US = 10 * 1000 * 1000 };
 
 static enum log_format log_format = LOG_LOGFMT;
 static enum log_level log_level = LOG_INFO;
+typedef void watcher(enum log_level level, const char *msg, const struct log_field *fields);
+static _Atomic(watcher *) watching;
 static pthread_mutex_t limit_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static const char *const level_names[] = {
@@ -42,6 +44,11 @@ void log_init(enum log_format format, enum log_level level)
 {
 	log_format = format;
 	log_level = level;
+}
+
+void log_watch(watcher *watch)
+{
+	watching = watch;
 }
 
 /* May this line pass? suppressed: how many before it did not, since the last that did. */
@@ -178,12 +185,8 @@ static void write_line(const struct buf *line)
 	}
 }
 
-void log_write(struct log_site *site, enum log_level level, const char *msg, const struct log_field *fields)
+static void write_fields(enum log_level level, const char *msg, const struct log_field *fields, uint32_t suppressed)
 {
-	uint32_t suppressed = 0;
-	if (level < log_level || !limit_pass(site, clock_mono_us(), &suppressed))
-		return;
-	int saved = errno; /* callers log between a failed call and looking at its errno */
 	struct buf line = {0};
 	put_time(&line, clock_wall_us());
 	put_field(&line, &(struct log_field)F_STR("level", level_names[level]));
@@ -195,5 +198,18 @@ void log_write(struct log_site *site, enum log_level level, const char *msg, con
 	buf_puts(&line, log_format == LOG_JSON ? "}\n" : "\n");
 	write_line(&line);
 	buf_free(&line);
+}
+
+void log_write(struct log_site *site, enum log_level level, const char *msg, const struct log_field *fields)
+{
+	uint32_t suppressed = 0;
+	watcher *watch = level >= LOG_WARN ? watching : NULL;
+	if ((level < log_level && !watch) || !limit_pass(site, clock_mono_us(), &suppressed))
+		return;
+	int saved = errno; /* callers log between a failed call and looking at its errno */
+	if (watch)
+		watch(level, msg, fields);
+	if (level >= log_level)
+		write_fields(level, msg, fields, suppressed);
 	errno = saved;
 }

@@ -57,6 +57,13 @@ struct log_site {
 #define log_error(...) LOG_AT(LOG_ERROR, __VA_ARGS__)
 
 void log_init(enum log_format format, enum log_level level);
+
+/*
+ * From now on every warning and error that passes its site's limit also goes to watch, whatever the level. Any thread calls it. NULL
+ * ends it.
+ */
+void log_watch(void (*watch)(enum log_level level, const char *msg, const struct log_field *fields));
+
 void log_write(struct log_site *site, enum log_level level, const char *msg, const struct log_field *fields);
 
 #endif

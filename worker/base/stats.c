@@ -55,13 +55,18 @@ static const char *const sqlclasses[] = {"08", "22", "23", "25", "28", "40",   "
 static const char *const results[] = {"ok", "error"};
 static const char *const rebalances[] = {"assign", "revoke", "lost"};
 static const char *const causes[] = {"batches", "memory"};
-static const char *const stages[] = {"poll", "lane_copy", "lane_merge", "lane_commit", "lane_idle"};
+static const char *const stages[] = {"poll",        "lane_fold", "lane_copy", "lane_merge",
+				     "lane_commit", "lane_wait", "lane_idle"};
+static const char *const ops[] = {"insert", "upsert", "delete"};
+static const char *const levels[] = {"warn", "error"};
 
 _Static_assert(ARRAY_LEN(seals) == SEAL_COUNT, "names of enum SEAL_*");
 _Static_assert(ARRAY_LEN(results) == RESULT_COUNT, "names of enum RESULT_*");
 _Static_assert(ARRAY_LEN(rebalances) == REBALANCE_COUNT, "names of enum REBALANCE_*");
 _Static_assert(ARRAY_LEN(causes) == CAUSE_COUNT, "names of enum CAUSE_*");
 _Static_assert(ARRAY_LEN(stages) == STAGE_COUNT, "names of enum STAGE_*");
+_Static_assert(ARRAY_LEN(ops) == OP_COUNT, "names of enum OP_*");
+_Static_assert(ARRAY_LEN(levels) == LEVEL_COUNT, "names of enum LEVEL_*");
 
 static const struct label_def labels[LABEL_SET_COUNT] = {
 	[LABEL_NONE] = {NULL, NULL, 1, NULL},
@@ -73,6 +78,8 @@ static const struct label_def labels[LABEL_SET_COUNT] = {
 	[LABEL_REBALANCE] = {"type", rebalances, ARRAY_LEN(rebalances), NULL},
 	[LABEL_CAUSE] = {"cause", causes, ARRAY_LEN(causes), NULL},
 	[LABEL_STAGE] = {"stage", stages, ARRAY_LEN(stages), NULL},
+	[LABEL_OP] = {"op", ops, ARRAY_LEN(ops), NULL},
+	[LABEL_LEVEL] = {"level", levels, ARRAY_LEN(levels), NULL},
 };
 
 struct bounds {
@@ -86,7 +93,7 @@ static const struct bounds duration_bounds = {
 	12, {MS(1), 2500, MS(6), MS(15), MS(40), MS(100), MS(250), MS(600), MS(1500), S(4), S(10), S(30)}};
 static const struct bounds latency_bounds = {14,
 					     {MS(10), MS(25), MS(60), MS(150), MS(400), S(1), MS(2500), S(6), S(15),
-					      S(40), S(100), S(300), S(900), S(3600)}};
+					      S(60), S(100), S(300), S(900), S(3600)}};
 static const struct bounds rows_bounds = {9, {1, 4, 16, 64, 256, 1024, 4096, 16384, 65536}};
 static const struct bounds bytes_bounds = {
 	9, {1 << 10, 1 << 12, 1 << 14, 1 << 16, 1 << 18, 1 << 20, 1 << 22, 1 << 24, 1 << 26}};
@@ -218,13 +225,32 @@ int64_t stats_get(enum metric m, size_t a, size_t b)
 	return count;
 }
 
+int64_t stats_started_us(void)
+{
+	return stats.started_us;
+}
+
+int64_t stats_sum_of(enum metric m, size_t a)
+{
+	int64_t sum = 0;
+	for (size_t b = 0; b < stats.counts[defs[m].labels[1]]; b++)
+		sum += stats_get(m, a, b);
+	return sum;
+}
+
 int64_t stats_sum(enum metric m)
 {
 	int64_t sum = 0;
 	for (size_t a = 0; a < stats.counts[defs[m].labels[0]]; a++)
-		for (size_t b = 0; b < stats.counts[defs[m].labels[1]]; b++)
-			sum += stats_get(m, a, b);
+		sum += stats_sum_of(m, a);
 	return sum;
+}
+
+const char *stats_label(enum label_set set, size_t i)
+{
+	if (i >= stats.counts[set])
+		return NULL;
+	return stats.names[set] ? stats.names[set][i] : labels[set].values[i];
 }
 
 size_t stats_sqlclass(const char *sqlstate)
@@ -255,7 +281,7 @@ static void put_label(struct buf *out, enum label_set set, size_t i, char *separ
 {
 	if (set == LABEL_NONE)
 		return;
-	const char *value = labels[set].values ? labels[set].values[i] : stats.names[set][i];
+	const char *value = stats_label(set, i);
 	buf_printf(out, "%c%s=\"", *separator, labels[set].name);
 	for (const char *s = value; *s; s++) {
 		if (*s == '\\' || *s == '"')

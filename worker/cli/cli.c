@@ -87,14 +87,16 @@ int cli_unknown(const char *command, const char *action, const char *const *choi
 
 /* --- help */
 
+const char *cli_option_letter(const struct cli_option *o)
+{
+	return strcmp(o->name, "config") == 0 ? "-c, " : strcmp(o->name, "help") == 0 ? "-h, " : "";
+}
+
 static void help_options(const struct cli_option *options)
 {
 	for (const struct cli_option *o = options; o && o->name; o++) {
 		char left[64];
-		const char *letter = strcmp(o->name, "config") == 0 ? "-c, "
-				     : strcmp(o->name, "help") == 0 ? "-h, "
-								    : "";
-		snprintf(left, sizeof(left), "%s--%s%s%s", letter, o->name, o->value ? " " : "",
+		snprintf(left, sizeof(left), "%s--%s%s%s", cli_option_letter(o), o->name, o->value ? " " : "",
 			 o->value ? o->value : "");
 		printf("  %-28s %s\n", left, o->help);
 	}
@@ -254,6 +256,16 @@ const char *cli_option(const struct cli *cli, const char *name, const char *fall
 bool cli_flag(const struct cli *cli, const char *name)
 {
 	return given_value(cli->parsed, name) != NULL;
+}
+
+const struct command *const *cli_commands(const struct cli *cli)
+{
+	return ((const struct parsed *)cli->parsed)->commands;
+}
+
+const struct cli_option *cli_global_options(void)
+{
+	return global_options;
 }
 
 static const char *config_path(const struct parsed *p)

@@ -50,7 +50,12 @@ struct command {
 };
 
 extern const struct command command_run, command_check, command_migrate, command_produce, command_offsets, command_dlq,
-	command_config, command_version;
+	command_top, command_status, command_config, command_manual, command_version;
+
+/* The tables themselves, for the manual. The letter is "-c, " or "-h, " or nothing. */
+const struct command *const *cli_commands(const struct cli *cli);
+const struct cli_option *cli_global_options(void);
+const char *cli_option_letter(const struct cli_option *o);
 
 /* Prints "memingest: text" in red on a terminal, returns code. */
 int cli_fail(enum exit_code code, const char *fmt, ...) PRINTF_LIKE(2, 3);

@@ -234,6 +234,37 @@ static bool look_at_stream(struct migration *m, const struct stream *s, struct e
 	return look_at_indexes(m, s->table, err);
 }
 
+/* --- grants --- */
+
+static void write_grants(const struct migration *m, const char *role, struct buf *out)
+{
+	struct buf name = {0};
+	pg_quote_ident(&name, role);
+	const char *quoted = buf_cstr(&name);
+	buf_puts(out,
+		 "DO $$BEGIN EXECUTE format('GRANT CONNECT, TEMPORARY ON DATABASE %I TO %I', current_database(), ");
+	pg_quote_literal(out, role);
+	buf_printf(out, "); END$$;\nGRANT USAGE ON SCHEMA memingest TO %s;\n", quoted);
+	for (size_t i = 0; i < ARRAY_LEN(catalog_bookkeeping); i++) {
+		const struct catalog_rights *c = &catalog_bookkeeping[i];
+		buf_puts(out, "GRANT ");
+		for (size_t k = 0; c->rights[k]; k++)
+			buf_printf(out, "%s%s", k ? ", " : "", c->rights[k]);
+		buf_printf(out, " ON %s TO %s;\n", c->table, quoted);
+	}
+	for (size_t i = 0; i < m->cli->config->nstreams; i++)
+		mergesql_grants(m->streams[i]->table, role, out);
+	buf_free(&name);
+}
+
+static void print_grants(const struct migration *m, const char *role)
+{
+	struct buf out = {0};
+	write_grants(m, role, &out);
+	fputs(buf_cstr(&out), stdout);
+	buf_free(&out);
+}
+
 /* --- running --- */
 
 static bool begin(struct migration *m, struct err *err)
@@ -276,6 +307,12 @@ static int migrate(struct migration *m, struct err *err)
 		return cli_fail(EXIT_CONFIG,
 				"nothing was changed: migrate only adds, the rest is for a person to decide");
 	}
+	const char *grantee = cli_option(m->cli, "grant-to", NULL);
+	if (grantee) {
+		struct buf sql = {0};
+		write_grants(m, grantee, &sql);
+		add_step(m, &sql, "granted a worker's rights to", grantee);
+	}
 	bool dry = cli_flag(m->cli, "dry-run");
 	if (!dry && !run_steps(m, err))
 		return report_err_exit_code(err);
@@ -284,31 +321,6 @@ static int migrate(struct migration *m, struct err *err)
 	if (m->nsteps == 0)
 		puts(dry ? "-- nothing to do" : "nothing to do");
 	return EXIT_OK;
-}
-
-/* --- grants --- */
-
-static void print_grants(const struct migration *m, const char *role)
-{
-	struct buf out = {0}, name = {0};
-	pg_quote_ident(&name, role);
-	const char *quoted = buf_cstr(&name);
-	buf_puts(&out,
-		 "DO $$BEGIN EXECUTE format('GRANT CONNECT, TEMPORARY ON DATABASE %I TO %I', current_database(), ");
-	pg_quote_literal(&out, role);
-	buf_printf(&out, "); END$$;\nGRANT USAGE ON SCHEMA memingest TO %s;\n", quoted);
-	for (size_t i = 0; i < ARRAY_LEN(catalog_bookkeeping); i++) {
-		const struct catalog_rights *c = &catalog_bookkeeping[i];
-		buf_puts(&out, "GRANT ");
-		for (size_t k = 0; c->rights[k]; k++)
-			buf_printf(&out, "%s%s", k ? ", " : "", c->rights[k]);
-		buf_printf(&out, " ON %s TO %s;\n", c->table, quoted);
-	}
-	for (size_t i = 0; i < m->cli->config->nstreams; i++)
-		mergesql_grants(m->streams[i]->table, role, &out);
-	fputs(buf_cstr(&out), stdout);
-	buf_free(&out);
-	buf_free(&name);
 }
 
 /* --- command --- */
@@ -367,12 +379,13 @@ out:
 static const struct cli_option options[] = {
 	{"dry-run", NULL, "print the SQL that would be run, and change nothing"},
 	{"grants", "ROLE", "print the least rights that a worker's role needs, and do nothing else"},
+	{"grant-to", "ROLE", "grant these rights as well, in the same transaction"},
 	{NULL, NULL, NULL},
 };
 
 const struct command command_migrate = {
 	.name = "migrate",
-	.usage = "[--dry-run | --grants ROLE]",
+	.usage = "[--dry-run] [--grants ROLE | --grant-to ROLE]",
 	.summary = "create or extend tables, indexes and bookkeeping",
 	.help = "Creates what the schemas want and the database lacks: the extension vector, the schema memingest with "
 		"the\n"

@@ -293,34 +293,82 @@ static void put_changed(struct buf *out, const struct merge *m)
 	}
 }
 
+static void put_insert(struct buf *out, const struct table *t)
+{
+	buf_puts(out, "INSERT INTO ");
+	mergesql_table_name(t, out);
+	buf_puts(out, " AS t (");
+	put_names(out, t, t->ncolumns);
+	buf_puts(out, ") ");
+}
+
+static void put_on_conflict(struct buf *out, const struct merge *m)
+{
+	buf_puts(out, " ON CONFLICT (");
+	put_names(out, m->table, m->table->nkeys);
+	/* With no column to set, DO UPDATE would be a syntax error (as in risingwave#25252). */
+	if (m->on_conflict == CONFLICT_SKIP || count_set(m) == 0) {
+		buf_puts(out, ") DO NOTHING");
+		return;
+	}
+	buf_puts(out, ") DO UPDATE SET ");
+	put_set_list(out, m);
+	buf_puts(out, " WHERE ");
+	if (m->version && !m->accumulates) {
+		put_fresh(out, m);
+		buf_puts(out, " AND ");
+	}
+	put_changed(out, m);
+}
+
 static char *upsert_sql(const struct merge *m, const char *stage)
 {
 	const struct table *t = m->table;
 	struct buf b = {0};
-	buf_puts(&b, "INSERT INTO ");
-	mergesql_table_name(t, &b);
-	buf_puts(&b, " AS t (");
-	put_names(&b, t, t->ncolumns);
-	buf_puts(&b, ") SELECT ");
+	put_insert(&b, t);
+	buf_puts(&b, "SELECT ");
 	for (size_t i = 0; i < t->ncolumns; i++) {
 		buf_puts(&b, i ? ", " : "");
 		put_staged(&b, &t->columns[i]);
 	}
-	buf_printf(&b, " FROM %s s WHERE s._op = 'U' ON CONFLICT (", stage);
-	put_names(&b, t, t->nkeys);
-	/* With no column to set, DO UPDATE would be a syntax error (as in risingwave#25252). */
-	if (m->on_conflict == CONFLICT_SKIP || count_set(m) == 0) {
-		buf_puts(&b, ") DO NOTHING");
-		return take_text(&b);
+	buf_printf(&b, " FROM %s s WHERE s._op = 'U'", stage);
+	put_on_conflict(&b, m);
+	return take_text(&b);
+}
+
+/* --- a row at a time, its fields as parameters --- */
+
+/* A type without its limits: what a value is sent as. An explicit cast to varchar(n) would cut it; so the table refuses it, as in COPY. */
+static void put_bare_type(struct buf *out, const char *type)
+{
+	size_t name = strcspn(type, "(["), array = strcspn(type, "[");
+	bool blank_padded = strncmp(type, "char", name) == 0 || strncmp(type, "character", name) == 0;
+	buf_printf(out, "::%.*s%s", blank_padded ? 6 : (int)name, blank_padded ? "bpchar" : type, type + array);
+}
+
+/*
+ * The type is said, or the parameter would take that of the table's column, which an operator may have changed; then the bytes
+ * would be read as something else.
+ */
+static void put_parameter(struct buf *out, const struct table *t, size_t column)
+{
+	const struct column *c = &t->columns[column];
+	buf_printf(out, "$%zu", column + 1);
+	put_bare_type(out, c->stage_type);
+	if (c->cast)
+		buf_printf(out, "::%s", c->type);
+}
+
+static char *upsert_row_sql(const struct merge *m)
+{
+	struct buf b = {0};
+	put_insert(&b, m->table);
+	for (size_t i = 0; i < m->table->ncolumns; i++) {
+		buf_puts(&b, i ? ", " : "VALUES (");
+		put_parameter(&b, m->table, i);
 	}
-	buf_puts(&b, ") DO UPDATE SET ");
-	put_set_list(&b, m);
-	buf_puts(&b, " WHERE ");
-	if (m->version && !m->accumulates) {
-		put_fresh(&b, m);
-		buf_puts(&b, " AND ");
-	}
-	put_changed(&b, m);
+	buf_puts(&b, ")");
+	put_on_conflict(&b, m);
 	return take_text(&b);
 }
 
@@ -347,6 +395,30 @@ static char *delete_sql(const struct merge *m, const char *stage)
 		buf_puts(&b, ")");
 	}
 	buf_puts(&b, " RETURNING s._part) SELECT _part, count(*) FROM gone GROUP BY _part");
+	return take_text(&b);
+}
+
+/* The delete of one row: its keys are $1, $2, ..., and behind them comes the version, if one is to be compared. */
+static char *delete_row_sql(const struct merge *m)
+{
+	const struct table *t = m->table;
+	struct buf b = {0};
+	buf_puts(&b, "DELETE FROM ");
+	mergesql_table_name(t, &b);
+	buf_puts(&b, " AS t WHERE ");
+	for (size_t i = 0; i < t->nkeys; i++) {
+		buf_puts(&b, i ? " AND " : "");
+		put_column(&b, "t", &t->columns[i]);
+		buf_puts(&b, " = ");
+		put_parameter(&b, t, i);
+	}
+	if (m->version) {
+		buf_printf(&b, " AND ($%zu::%s IS NULL OR ", t->nkeys + 1, m->version->type);
+		put_column(&b, "t", m->version);
+		buf_puts(&b, " IS NULL OR ");
+		put_column(&b, "t", m->version);
+		buf_printf(&b, " <= $%zu)", t->nkeys + 1);
+	}
 	return take_text(&b);
 }
 
@@ -408,6 +480,32 @@ static char *direct_sql(const struct table *t)
 	return take_text(&b);
 }
 
+/*
+ * COPY in binary form believes that fields are of the columns' types: a bigint sent to what an operator has made a numeric would become 0.
+ * CASE, with a setting that nobody has, is how plain SQL raises an error.
+ */
+static char *types_sql(const struct table *t)
+{
+	struct buf b = {0}, name = {0};
+	mergesql_table_name(t, &name);
+	buf_printf(&b,
+		   "SELECT CASE WHEN count(*) = %zu THEN '' ELSE current_setting('memingest.types_of_columns_changed')"
+		   " END FROM pg_catalog.pg_attribute WHERE attrelid = ",
+		   t->ncolumns);
+	buf_quoted(&b, buf_cstr(&name), '\'');
+	buf_puts(&b, "::regclass AND NOT attisdropped AND (attname, atttypid) IN (");
+	for (size_t i = 0; i < t->ncolumns; i++) {
+		buf_puts(&b, i ? ", (" : "(");
+		buf_quoted(&b, t->columns[i].name, '\'');
+		buf_puts(&b, ", ");
+		buf_quoted(&b, t->columns[i].type, '\'');
+		buf_puts(&b, "::regtype)");
+	}
+	buf_puts(&b, ")");
+	buf_free(&name);
+	return take_text(&b);
+}
+
 struct mergesql *mergesql_new(const char *stream, const struct table *table, enum on_conflict on_conflict)
 {
 	struct mergesql *sql = xcalloc(1, sizeof(*sql));
@@ -416,8 +514,12 @@ struct mergesql *mergesql_new(const char *stream, const struct table *table, enu
 	sql->create_stage = stage_sql(table, sql->stage_name);
 	sql->copy_stage = xasprintf("COPY %s FROM STDIN (FORMAT binary)", sql->stage_name);
 	sql->copy_direct = direct_sql(table);
+	sql->check_types = types_sql(table);
 	sql->merge_delete = delete_sql(&m, sql->stage_name);
 	sql->merge_upsert = upsert_sql(&m, sql->stage_name);
+	sql->upsert_row = upsert_row_sql(&m);
+	sql->delete_row = delete_row_sql(&m);
+	sql->delete_version = m.version ? (size_t)table->version : 0;
 	sql->count_skipped = skipped_sql(table, sql->stage_name);
 	/* Not TRUNCATE: that writes to the catalogs each time. What is deleted goes for good at COMMIT. */
 	sql->clear_stage = xasprintf("DELETE FROM %s", sql->stage_name);
@@ -432,8 +534,11 @@ void mergesql_free(struct mergesql *m)
 	free(m->create_stage);
 	free(m->copy_stage);
 	free(m->copy_direct);
+	free(m->check_types);
 	free(m->merge_delete);
 	free(m->merge_upsert);
+	free(m->upsert_row);
+	free(m->delete_row);
 	free(m->count_skipped);
 	free(m->clear_stage);
 	free(m);

@@ -29,6 +29,11 @@ struct mergesql {
 	char *merge_delete;
 	/* INSERT ... SELECT ... ON CONFLICT; its row count is the number of rows written. */
 	char *merge_upsert;
+	/* Fails with 42704 where copy_direct would misread fields: columns of the table are not of the schema's types. */
+	char *check_types;
+	char *upsert_row; /* merge_upsert for one row, whose fields in COPY order are $1, $2, ... */
+	char *delete_row; /* and merge_delete: the key's fields, then that of column delete_version, unless that is 0 */
+	size_t delete_version;
 	/*
 	 * After merge_upsert: one row per partition: _part, count of 'U' rows that wrote nothing. Not under a savepoint
 	 * (rows then carry the savepoint's transaction id). A row that an earlier round of the transaction wrote counts

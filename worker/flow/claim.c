@@ -2,7 +2,11 @@
  * claim.c - taking a partition over, and housekeeping of the books.
  *
  * The claim is one statement of its own: it waits for the row lock of whoever may still be committing (a dead worker's session can; within
- * lock_timeout, then it is tried again), raises owner_epoch and returns what is durable. A plain read could miss a commit that is under way.
+ * lock_timeout or statement_timeout, then it is tried again), raises owner_epoch and returns what is durable. A plain read could miss a commit that is under way.
+ *
+ * A worker that was stopped (a frozen machine) while it sent rows leaves a session that no timeout of the server ends: in the middle of a
+ * COPY it is neither idle nor can it be cancelled, and TCP finds the other side alive. So when the wait was in vain, and the session that
+ * changed the row waits for its client, that session is ended. It is fenced by this claim anyway.
  *
  * Thread: the lane's.
  */
@@ -10,6 +14,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "flow/sink_parts.h"
 
 /*
@@ -32,9 +37,30 @@ static bool mark_first_start(struct sink *s, const struct sink_claim *c, struct 
 	return rows != NULL;
 }
 
+/* The row's xmax is the transaction that has changed it and has not ended. */
+static void end_sleeper(struct sink *s, const char *topic, const char *partition)
+{
+	struct err err;
+	const char *params[] = {s->config->group_id, topic, partition};
+	struct pg_rows *rows =
+		pg_query(s->pg,
+			 "SELECT pg_terminate_backend(l.pid) FROM memingest.offsets o JOIN pg_locks l"
+			 " ON l.locktype = 'transactionid' AND l.transactionid = o.xmax AND l.mode = 'ExclusiveLock'"
+			 " AND l.granted JOIN pg_stat_activity a ON a.pid = l.pid AND a.wait_event = 'ClientRead'"
+			 " WHERE o.pipeline = $1 AND o.topic = $2 AND o.partition = $3::int",
+			 params, 3, &err);
+	if (!rows)
+		log_warn("session that holds a partition not ended", F_STR("topic", topic), F_STR("error", err.text));
+	else if (pg_rows_count(rows) > 0)
+		log_warn("session ended that held a partition and waited for its client", F_STR("topic", topic),
+			 F_STR("partition", partition));
+	pg_rows_free(rows);
+}
+
 bool sink_claim(struct sink *s, struct sink_claim *c, struct err *err)
 {
 	char partition[12], low[24], start[24];
+	s->phase = "claim";
 	snprintf(partition, sizeof(partition), "%d", c->partition);
 	snprintf(low, sizeof(low), "%" PRId64, c->low);
 	snprintf(start, sizeof(start), "%" PRId64, c->start);
@@ -54,6 +80,8 @@ bool sink_claim(struct sink *s, struct sink_claim *c, struct err *err)
 		"  owner = excluded.owner, topic_id = coalesce(o.topic_id, excluded.topic_id), updated_at = now()"
 		" RETURNING next_offset, owner_epoch, topic_id",
 		params, 7, err);
+	if (!rows && (strcmp(err->code, "55P03") == 0 || strcmp(err->code, "57014") == 0)) /* the timeouts */
+		end_sleeper(s, c->topic, partition);
 	if (!rows)
 		return err_wrap(err, "claim of %s [%d]", c->topic, c->partition);
 	c->next_offset = pg_int(rows, 0, 0);

@@ -97,7 +97,9 @@ void slot_seal(struct pipeline *p, struct slot *slot, size_t reason)
 	struct job *job = xcalloc(1, sizeof(*job));
 	job->kind = JOB_WRITE;
 	job->batch = b;
+	job->pushed_us = clock_mono_us();
 	stats_add(METRIC_BATCHES_SEALED, slot->stream->index, reason, 1);
+	stats_observe(METRIC_BATCH_FILL_SECONDS, slot->stream->index, job->pushed_us - b->opened_us);
 	each_span_in_flight(b, 1);
 	slot->batch = NULL;
 	slot->starved_us = clock_mono_us();
@@ -231,6 +233,7 @@ static enum taken take_datum(const struct intake *in, struct slice message, bool
 	if (!decode(in, plan, frame.body, key, &record, &err))
 		return dead_letter(in, record.reason, &err);
 	batch_add(in->batch, my_span(in), in->m->offset, in->m->timestamp_ms, &record);
+	in->p->taken[stream->index].decoded++;
 	return TAKEN;
 }
 

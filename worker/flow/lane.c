@@ -57,6 +57,7 @@ struct lane {
 	/* The thread's own. */
 	struct sink *sink;
 	struct pg *pg;
+	struct job *next; /* taken ahead, arranged while the server was at work */
 	bool connected_before;
 	unsigned failures; /* in a row */
 	int64_t next_prune_us;
@@ -92,6 +93,7 @@ static void set_state(struct lane *lane, enum lane_state state, const char *erro
 	assert(next_states[lane->view.state] & 1u << state);
 	lane->view.state = state;
 	lane->view.connected = lane->pg != NULL;
+	lane->view.attempts = lane->failures;
 	if (error)
 		snprintf(lane->view.error, sizeof(lane->view.error), "%s", error);
 	pthread_mutex_unlock(&lane->view_lock);
@@ -102,6 +104,7 @@ void lane_look(struct lane *lane, struct lane_view *view)
 	pthread_mutex_lock(&lane->view_lock);
 	*view = lane->view;
 	pthread_mutex_unlock(&lane->view_lock);
+	view->phase = view->state == LANE_WRITING ? sink_phase(lane->sink) : NULL;
 }
 
 /* --- the session --- */
@@ -147,8 +150,7 @@ static void wait_until(struct lane *lane, int64_t deadline_us, bool jobs)
 		fds[0].fd = -1;
 	while (poll(fds, 2, clock_poll_ms(deadline_us)) < 0 && errno == EINTR)
 		;
-	if (jobs)
-		stats_add(METRIC_BUSY_SECONDS, STAGE_IDLE, 0, clock_mono_us() - start);
+	stats_add(METRIC_BUSY_SECONDS, jobs ? STAGE_IDLE : STAGE_WAIT, 0, clock_mono_us() - start);
 }
 
 /* Half fixed, half random, so that workers that lost the same database do not come back in step. */
@@ -194,6 +196,16 @@ static void abandon(struct batch *b)
 	for (size_t i = 0; i < b->nspans; i++)
 		if (b->spans[i].result == SPAN_OPEN)
 			b->spans[i].result = SPAN_ABANDONED;
+}
+
+static void show_batch(struct lane *lane, const struct batch *b)
+{
+	pthread_mutex_lock(&lane->view_lock);
+	lane->view.stream = b ? b->stream->config->name : NULL;
+	lane->view.events = b ? b->nevents + b->ndead : 0;
+	lane->view.since_us = clock_mono_us();
+	lane->view.attempts = 0;
+	pthread_mutex_unlock(&lane->view_lock);
 }
 
 static bool try_write(struct lane *lane, struct job *job)
@@ -281,11 +293,28 @@ static void housekeeping(struct lane *lane)
 		log_warn("housekeeping failed", F_STR("error", err.text));
 }
 
+/* The sink waits for the server: time to get the next batch ready. */
+static void take_ahead(void *arg)
+{
+	struct lane *lane = arg;
+	if (lane->next || !(lane->next = queue_pop(lane->jobs)))
+		return;
+	if (lane->next->kind == JOB_WRITE)
+		sink_prepare(lane->sink, lane->next->batch);
+}
+
+static struct job *next_job(struct lane *lane)
+{
+	struct job *job = lane->next ? lane->next : queue_pop(lane->jobs);
+	lane->next = NULL;
+	return job;
+}
+
 static void *lane_main(void *arg)
 {
 	struct lane *lane = arg;
 	for (bool running = true; running;) {
-		struct job *job = queue_pop(lane->jobs);
+		struct job *job = next_job(lane);
 		if (!job) {
 			status_beat(STATUS_LANE(lane->index));
 			housekeeping(lane);
@@ -297,7 +326,9 @@ static void *lane_main(void *arg)
 		int64_t taken = clock_mono_us();
 		switch (job->kind) {
 		case JOB_WRITE:
+			show_batch(lane, job->batch);
 			write_batch(lane, job);
+			show_batch(lane, NULL);
 			job->took_us = clock_mono_us() - taken;
 			break;
 		case JOB_CLAIM:
@@ -328,6 +359,7 @@ struct lane *lane_start(const struct config *config, struct stream *const *strea
 	lane->inbox = inbox;
 	lane->jobs = queue_new(max_jobs + 1);
 	lane->sink = sink_new(config, streams, nstreams);
+	sink_when_waiting(lane->sink, take_ahead, lane);
 	lane->abort_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	lane->jitter = (uint32_t)clock_wall_us() ^ (uint32_t)index;
 	lane->next_prune_us = clock_mono_us() + US_PER_S;

@@ -28,6 +28,7 @@ struct job {
 	struct batch *batch;     /* JOB_WRITE: every span is decided when it comes back */
 	struct sink_claim claim; /* JOB_CLAIM */
 	void *owner;             /* JOB_CLAIM: the pipeline's partition */
+	int64_t pushed_us;       /* JOB_WRITE: when it was sealed */
 	int64_t took_us;         /* JOB_WRITE: from the lane's taking it to its being decided */
 	bool ok;                 /* JOB_CLAIM succeeded */
 	struct err err;          /* why not; ERR_FATAL of a write: the process has to end */
@@ -47,6 +48,11 @@ struct lane_view {
 	enum lane_state state;
 	bool connected;
 	uint64_t batches;
+	const char *phase;         /* of the transaction; NULL: in none */
+	const char *stream;        /* of the batch at hand; NULL: none */
+	size_t events;             /* of that batch */
+	int64_t since_us;          /* when the lane took it; monotonic */
+	unsigned attempts;         /* that failed */
 	char error[ERR_TEXT_SIZE]; /* of the last failure, empty after a success */
 };
 

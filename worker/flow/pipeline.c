@@ -46,7 +46,6 @@
 
 #define POLL_MESSAGES 1000
 #define COMMIT_EVERY_US (200 * US_PER_MS)
-#define STATUS_EVERY_US US_PER_S
 #define STARVED_PAUSE_US US_PER_S
 #define CLOSE_BUDGET_S 15
 #define ADAPTIVE_WAIT 20
@@ -65,6 +64,7 @@ const char *pipeline_intern(struct pipeline *p, const char *topic)
 void pipeline_fail(struct pipeline *p, int exit_code, const char *why)
 {
 	log_error("the worker can not go on", F_STR("error", why));
+	notify_send(p->notify, "STOPPING=1");
 	p->stopped = true;
 	p->exit_code = exit_code;
 }
@@ -158,6 +158,8 @@ void pipeline_take_results(struct pipeline *p)
 			if (job->err.class == ERR_FATAL)
 				pipeline_fail(p, EXIT_INTERNAL_ERROR, job->err.text);
 			p->lane_took_us[job->lane] = job->took_us;
+			stats_observe(METRIC_BATCH_QUEUE_SECONDS, job->batch->stream->index,
+				      clock_mono_us() - job->pushed_us - job->took_us);
 			batch_back(p, job->batch);
 			break;
 		case JOB_CLAIM:
@@ -286,108 +288,6 @@ static void serve_registry(struct pipeline *p)
 	}
 }
 
-/* Counters that move per event are summed here and published per turn. */
-static void publish_counts(struct pipeline *p)
-{
-	for (size_t i = 0; i < p->config->nstreams; i++) {
-		if (p->taken[i].events == 0)
-			continue;
-		stats_add(METRIC_RECORDS_CONSUMED, i, 0, (int64_t)p->taken[i].events);
-		stats_add(METRIC_CONSUMED_BYTES, i, 0, (int64_t)p->taken[i].bytes);
-		guard_count(&p->guards[i], p->config, p->taken[i].events);
-		p->taken[i] = (struct taken_count){0};
-	}
-	stats_set(METRIC_BATCH_MEMORY, 0, 0, (int64_t)p->memory);
-}
-
-static int64_t count_partitions(const struct pipeline *p, size_t stream, bool (*counts)(enum partition_state state))
-{
-	int64_t n = 0;
-	for (size_t i = 0; i < p->npartitions; i++)
-		n += p->partitions[i]->stream->index == stream && counts(p->partitions[i]->state);
-	return n;
-}
-
-static bool is_assigned(enum partition_state state)
-{
-	return state != PARTITION_GONE;
-}
-
-static bool is_paused(enum partition_state state)
-{
-	return state != PARTITION_GONE && state != PARTITION_ACTIVE;
-}
-
-static bool is_halted(enum partition_state state)
-{
-	return state == PARTITION_HALTED;
-}
-
-static struct status_partition partition_facts(struct pipeline *p, const struct partition *part)
-{
-	return (struct status_partition){.stream = part->stream->config->name,
-					 .topic = part->topic,
-					 .partition = part->partition,
-					 .state = partition_state_name(part->state),
-					 .paused = pause_cause_name(part->cause),
-					 .error = part->error,
-					 .lane = part->lane,
-					 .next_offset = part->durable,
-					 .position = part->position,
-					 .high = part->sp ? MAX(source_high_watermark(p->source, part->sp), part->high)
-							  : part->high,
-					 .epoch = part->epoch,
-					 .durable_ts_ms = part->durable_ts_ms,
-					 .pending_ts_ms = part->pending_ts_ms};
-}
-
-static enum worker_state worker_state(const struct pipeline *p)
-{
-	if (p->stopped)
-		return WORKER_STOPPED;
-	if (p->draining)
-		return WORKER_DRAINING;
-	return source_joined(p->source) ? WORKER_RUNNING : WORKER_STARTING;
-}
-
-static void publish_snapshot(struct pipeline *p)
-{
-	struct status_partition *partitions = xcalloc(p->npartitions + 1, sizeof(*partitions));
-	struct status_lane *lanes = xcalloc(p->config->lanes, sizeof(*lanes));
-	struct lane_view *views = xcalloc(p->config->lanes, sizeof(*views));
-	struct status_facts facts = {.state = worker_state(p),
-				     .joined = source_joined(p->source),
-				     .partitions = partitions,
-				     .lanes = lanes,
-				     .nlanes = p->config->lanes};
-	for (size_t i = 0; i < p->npartitions; i++)
-		if (p->partitions[i]->state != PARTITION_GONE)
-			partitions[facts.npartitions++] = partition_facts(p, p->partitions[i]);
-	for (size_t i = 0; i < p->config->lanes; i++) {
-		lane_look(p->lanes[i], &views[i]);
-		lanes[i] = (struct status_lane){.state = lane_state_name(views[i].state),
-						.connected = views[i].connected,
-						.batches = views[i].batches,
-						.error = views[i].error};
-	}
-	status_publish(p->status, &facts);
-	free(partitions);
-	free(lanes);
-	free(views);
-}
-
-static void publish_status(struct pipeline *p)
-{
-	status_beat(STATUS_POLL);
-	publish_snapshot(p);
-	for (size_t i = 0; i < p->config->nstreams; i++) {
-		stats_set(METRIC_ASSIGNED_PARTITIONS, i, 0, count_partitions(p, i, is_assigned));
-		stats_set(METRIC_PAUSED_PARTITIONS, i, 0, count_partitions(p, i, is_paused));
-		stats_set(METRIC_HALTED_PARTITIONS, i, 0, count_partitions(p, i, is_halted));
-	}
-	p->next_status_us = clock_mono_us() + STATUS_EVERY_US;
-}
-
 /* --- signals and the end --- */
 
 static void start_draining(struct pipeline *p, uint32_t signo)
@@ -399,6 +299,7 @@ static void start_draining(struct pipeline *p, uint32_t signo)
 	log_info("draining", F_INT("signal", signo),
 		 F_REAL("timeout_s", (double)p->config->shutdown_timeout_us / (double)US_PER_S));
 	p->draining = true;
+	publish_status(p);
 	p->drain_deadline_us = clock_mono_us() + p->config->shutdown_timeout_us;
 }
 
@@ -451,7 +352,10 @@ static bool intake_turn(struct pipeline *p)
 		return false;
 	int64_t start = clock_mono_us();
 	size_t n = source_poll(p->source, POLL_MESSAGES);
-	stats_add(METRIC_BUSY_SECONDS, STAGE_POLL, 0, clock_mono_us() - start);
+	int64_t took = clock_mono_us() - start;
+	stats_add(METRIC_BUSY_SECONDS, STAGE_POLL, 0, took);
+	if (n > 0)
+		stats_observe(METRIC_DECODE_SECONDS, 0, took);
 	p->source_drained = n < POLL_MESSAGES && intake_ready(p);
 	return n > 0;
 }
@@ -551,6 +455,7 @@ static void name_stats(const struct config *c)
 	stats_init(names, c->nstreams, reasons, REASON_COUNT);
 	free(names);
 	stats_set(METRIC_BATCH_MEMORY_LIMIT, 0, 0, (int64_t)c->batch_memory);
+	stats_set(METRIC_BATCHES_LIMIT, 0, 0, (int64_t)(c->lanes * (c->nstreams + 1)));
 }
 
 /* Per lane: one open batch per stream, one being written. */
@@ -615,6 +520,7 @@ static bool pipeline_open(struct pipeline *p, struct err *err)
 	p->source = source_new(c, &source_callbacks, p, err);
 	if (!p->source)
 		return false;
+	p->notify = notify_open();
 	publish_status(p);
 	return open_http(p, err);
 }
@@ -653,6 +559,7 @@ static void pipeline_close(struct pipeline *p)
 		free(p->partitions[i]);
 	status_rest(STATUS_POLL);
 	status_free(p->status);
+	notify_close(p->notify);
 	registry_free(p->registry);
 	decoder_free(p->decoder);
 	for (size_t i = 0; p->streams && i < p->config->nstreams; i++)
@@ -684,6 +591,7 @@ int pipeline_run(const struct config *config)
 	} else {
 		log_info("running", F_STR("group", config->group_id), F_INT("streams", config->nstreams),
 			 F_INT("lanes", config->lanes));
+		notify_send(p.notify, "READY=1");
 		while (!p.stopped)
 			pipeline_turn(&p);
 	}

@@ -1,6 +1,6 @@
 /*
- * pipeline_parts.h - the pipeline's own data, shared by the three files that make it up: pipeline.c (the loop, results,
- * shutdown), intake.c (a message into a batch) and assignment.c (claims, revocations, rewinds). Nobody else includes it.
+ * pipeline_parts.h - the pipeline's own data, shared by the four files that make it up: pipeline.c (the loop, results,
+ * shutdown), intake.c (a message into a batch), assignment.c (claims, revocations, rewinds) and publish.c (what it tells of itself). Nobody else includes it.
  */
 #ifndef MEMINGEST_PIPELINE_PARTS_H
 #define MEMINGEST_PIPELINE_PARTS_H
@@ -16,6 +16,7 @@
 #include "flow/partition.h"
 #include "flow/status.h"
 #include "io/httpd.h"
+#include "io/notify.h"
 #include "io/registry.h"
 #include "io/source.h"
 
@@ -49,6 +50,7 @@ struct pipeline {
 	struct registry *registry;
 	struct status *status;
 	struct httpd *httpd;
+	struct notify *notify; /* NULL: no service manager asked */
 	struct decoder *decoder;
 	struct guard *guards; /* per stream: what could not be decoded */
 	struct arena *names;  /* interned topic names */
@@ -62,7 +64,7 @@ struct pipeline {
 	uint64_t resident; /* bytes of pages that free batches keep, and had before they were filled */
 	uint64_t batch_number;
 	struct taken_count {
-		uint64_t events, bytes;
+		uint64_t events, decoded, bytes;
 	} * taken; /* per stream, since the last stats_add() */
 
 	int signal_fd;
@@ -97,6 +99,11 @@ void partition_pause(struct pipeline *p, struct partition *part, enum pause_caus
 /* Whatever was taken but is not durable is dropped and will be read again, from the offset that PostgreSQL says. */
 void partition_rewind(struct pipeline *p, struct partition *part, int64_t delay_us);
 void partition_release(struct pipeline *p, struct partition *part); /* frees a GONE one once nothing is in flight */
+
+/* --- publish.c --- */
+
+void publish_counts(struct pipeline *p); /* per turn */
+void publish_status(struct pipeline *p); /* about once a second; sets next_status_us */
 
 /* --- pipeline.c --- */
 

@@ -152,7 +152,7 @@ enum sink_result poison_hunt(struct sink *s, struct batch *b, struct err *err)
 {
 	struct hunt h = {.s = s, .b = b, .limit = (size_t)(s->config->dlq_max_ratio * s->config->dlq_window) + 1};
 	struct err why = *err;
-	s->direct = false;
+	s->direct = s->whole = s->small = false;
 	h.found = xcalloc(h.limit, sizeof(*h.found));
 	bool ok = hunt_rounds(&h, err);
 	sink_roll_back(s);

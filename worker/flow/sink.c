@@ -1,13 +1,28 @@
 /*
  * sink.c - how a batch becomes durable.
  *
- *   BEGIN                                                    \
- *   UPDATE memingest.offsets ... WHERE next_offset = from     } one round trip
- *                            AND owner_epoch = mine          /
- *   COPY into the table itself                               if its recent batches held new keys only, or else
+ *   BEGIN
+ *   UPDATE memingest.offsets ... WHERE next_offset = from AND owner_epoch = mine
+ *   COPY into the table itself                               if its recent batches held new keys only, and its columns are
+ *                                                            of the types that are sent; or else
  *   per round:  COPY stage, merge deletes, merge upserts     (nearly always one round)
  *   COPY memingest.dead_letters                              (only if there are any)
- *   INSERT INTO memingest.batches; COMMIT                    one round trip
+ *   INSERT INTO memingest.batches; COMMIT
+ *
+ * Round trips are what a far database costs, so statements share a text where no answer decides what comes next:
+ *
+ *   straight into the table    BEGIN; swap; COPY; INSERT; COMMIT  -->  ready, rows of the swap      two waits
+ *                              rows, end                          -->  committed
+ *   by the staging table       BEGIN; swap; COPY; merge           -->  ready, rows of the swap      three
+ *                              rows, end                          -->  rows of the merge
+ *                              INSERT; COMMIT                     -->  committed
+ *
+ * A small batch goes by neither, but a row at a time, in two waits (sink_small.c).
+ *
+ * The server goes past a COPY only when its end has been sent, and that is sent only after the swap has been seen to move every row;
+ * else the COPY is called off, which fails, and nothing behind it in the text runs. So a COMMIT that stands in the first text
+ * is no promise yet: b->commit_sent is set right before the end of the last COPY goes out. The merge's row count has to be known
+ * before memingest.batches is written, and so costs a wait of its own.
  *
  * The swap of the offsets row comes first: a worker that lost the partition learns it before it has done any work, and the row
  * lock that the swap takes is held until the end, so two owners can never interleave. Locks are taken in one order everywhere: offsets
@@ -29,6 +44,8 @@
  * Counters per span: "written" from the merge's row counts. Where every row was written the counts are known without asking; else one
  * query tells which partition's rows wrote nothing.
  *
+ * While the server works on what it was sent, the next batch is arranged (sink_prepare()), so that the server does not wait for that.
+ *
  * Thread: the lane's. Memory: a chunk buffer for COPY, kept; all else is the batch's.
  */
 #include "flow/sink.h"
@@ -44,20 +61,16 @@
 #include "base/stats.h"
 #include "flow/sink_parts.h"
 
-/* One CopyData message: large enough that a send() moves much, small enough to stay in the cache. */
-#define CHUNK_BYTES (size_t)(256 * 1024)
-
-static const uint8_t copy_header[19] = "PGCOPY\n\377\r\n\0";
-static const uint8_t copy_trailer[2] = {0xff, 0xff};
-
 struct sink *sink_new(const struct config *config, struct stream *const *streams, size_t nstreams)
 {
 	struct sink *s = xcalloc(1, sizeof(*s));
 	s->config = config;
 	s->streams = streams;
 	s->nstreams = nstreams;
+	s->phase = "claim";
 	s->staged = xcalloc(nstreams, sizeof(*s->staged));
 	s->rules = xcalloc(nstreams, sizeof(*s->rules));
+	s->smalls = xcalloc(nstreams, sizeof(*s->smalls));
 	s->guards = xcalloc(nstreams, sizeof(*s->guards));
 	s->directs = xcalloc(nstreams, sizeof(*s->directs));
 	for (size_t i = 0; i < nstreams; i++)
@@ -76,58 +89,49 @@ void sink_free(struct sink *s)
 	buf_free(&s->sql);
 	free(s->staged);
 	free(s->rules);
+	free(s->smalls);
 	free(s->guards);
 	free(s->directs);
 	free(s);
+}
+
+const char *sink_phase(const struct sink *s)
+{
+	return s->phase;
 }
 
 void sink_connected(struct sink *s, struct pg *pg)
 {
 	s->pg = pg;
 	memset(s->staged, 0, s->nstreams * sizeof(*s->staged));
+	memset(s->smalls, 0, s->nstreams * sizeof(*s->smalls));
+	memset(s->books_ready, 0, sizeof(s->books_ready));
+}
+
+void sink_when_waiting(struct sink *s, void (*idle)(void *), void *ctx)
+{
+	s->idle = idle;
+	s->idle_ctx = ctx;
+}
+
+/* --- arranging --- */
+
+static void arrange(struct sink *s, struct batch *b)
+{
+	int64_t start = clock_mono_us();
+	batch_arrange(b, &s->rules[b->stream->index]);
+	stats_add(METRIC_BUSY_SECONDS, STAGE_FOLD, 0, clock_mono_us() - start);
+}
+
+void sink_prepare(struct sink *s, struct batch *next)
+{
+	arrange(s, next);
+	next->prepared = true;
 }
 
 static void sql_reset(struct sink *s)
 {
 	s->sql.len = 0;
-}
-
-/* --- COPY --- */
-
-static bool copy_flush(struct sink *s, size_t at_least, struct err *err)
-{
-	if (s->chunk.len < at_least)
-		return true;
-	bool ok = pg_copy_data(s->pg, s->chunk.data, s->chunk.len, err);
-	s->chunk.len = 0;
-	return ok;
-}
-
-/* _part and _op */
-static void put_stage_columns(uint8_t *p, const struct batch_row *row)
-{
-	put_be32(p, 2);
-	put_be16(p + 4, (uint16_t)row->span);
-	put_be32(p + 6, 1);
-	p[10] = row->op == RECORD_DELETE ? 'D' : 'U';
-}
-
-static bool copy_rows(struct sink *s, const struct batch *b, const struct batch_row *rows, size_t n, struct err *err)
-{
-	uint16_t fields = (uint16_t)(b->stream->table->ncolumns + (s->direct ? 0 : MERGESQL_STAGE_COLUMNS));
-	s->chunk.len = 0;
-	buf_put(&s->chunk, copy_header, sizeof(copy_header));
-	for (size_t i = 0; i < n; i++) {
-		const struct batch_row *row = &rows[i];
-		buf_be16(&s->chunk, fields);
-		if (!s->direct)
-			put_stage_columns(buf_take(&s->chunk, 11), row);
-		buf_put(&s->chunk, row->data.data, row->data.len);
-		if (!copy_flush(s, CHUNK_BYTES, err))
-			return false;
-	}
-	buf_put(&s->chunk, copy_trailer, sizeof(copy_trailer));
-	return copy_flush(s, 1, err) && pg_copy_end(s->pg, NULL, err);
 }
 
 /* --- the swap of the offsets rows --- */
@@ -283,143 +287,125 @@ static bool count_parts(struct sink *s, struct batch *b, const char *sql, int si
 	return true;
 }
 
-static bool merge_upserts(struct sink *s, struct batch *b, const struct batch_row *rows, size_t n, struct err *err)
+static size_t count_deletes(const struct batch_row *rows, size_t n)
 {
-	int64_t written = 0, staged = 0;
+	size_t deletes = 0;
 	for (size_t i = 0; i < n; i++)
-		staged += rows[i].op == RECORD_UPSERT;
-	if (staged == 0)
-		return true;
-	if (!pg_exec(s->pg, b->stream->sql->merge_upsert, &written, 1, err))
-		return false;
+		deletes += rows[i].op == RECORD_DELETE;
+	return deletes;
+}
+
+static void count_upserts(struct batch *b, const struct batch_row *rows, size_t n)
+{
 	for (size_t i = 0; i < n; i++)
 		b->spans[rows[i].span].written += rows[i].op == RECORD_UPSERT;
-	return written == staged || count_parts(s, b, b->stream->sql->count_skipped, -1, err);
 }
 
-static bool merge_rows(struct sink *s, struct batch *b, const struct batch_row *rows, size_t n, struct err *err)
+static uint64_t rows_written(const struct batch *b)
 {
-	bool deletes = false;
-	for (size_t i = 0; i < n && !deletes; i++)
-		deletes = rows[i].op == RECORD_DELETE;
-	if (deletes && !count_parts(s, b, b->stream->sql->merge_delete, 1, err))
+	uint64_t n = 0;
+	for (size_t i = 0; i < b->nspans; i++)
+		n += b->spans[i].written;
+	return n;
+}
+
+/* Deletes come first, so with any the merge of the rest is not in the text of the COPY. */
+static bool merge_with_deletes(struct sink *s, struct batch *b, size_t deletes, size_t n, int64_t *written,
+			       struct err *err)
+{
+	uint64_t before = rows_written(b);
+	if (!count_parts(s, b, b->stream->sql->merge_delete, 1, err))
 		return false;
-	return merge_upserts(s, b, rows, n, err);
+	s->deleted += rows_written(b) - before;
+	return deletes == n || pg_exec(s->pg, b->stream->sql->merge_upsert, written, 1, err);
 }
 
-static bool count_all(struct batch *b, const struct batch_row *rows, size_t n)
+/* COPY, and what follows it in the same text. */
+static void round_sql(struct sink *s, const struct batch *b, const struct batch_row *rows, size_t n)
 {
-	for (size_t i = 0; i < n; i++)
-		b->spans[rows[i].span].written++;
-	return true;
+	buf_puts(&s->sql, s->direct ? b->stream->sql->copy_direct : b->stream->sql->copy_stage);
+	if (!s->direct && count_deletes(rows, n) == 0)
+		buf_printf(&s->sql, "; %s", b->stream->sql->merge_upsert);
 }
 
-/* The COPY has begun: rows into the staging table, and from there into the table. */
+static void stage_took(const struct batch *b, enum metric metric, size_t stage, int64_t us)
+{
+	stats_observe(metric, metric == METRIC_COMMIT_SECONDS ? 0 : b->stream->index, us);
+	stats_add(METRIC_BUSY_SECONDS, stage, 0, us);
+}
+
+/* The end of a COPY, and the answers to all that follows it: this is where the server is waited for. */
+static bool end_copy(struct sink *s, int64_t affected[2], struct err *err)
+{
+	if (!pg_copy_end(s->pg, err))
+		return false;
+	if (s->idle)
+		s->idle(s->idle_ctx);
+	return pg_copy_results(s->pg, affected, 2, err);
+}
+
+/* The COPY into the staging table has begun: rows go there, and from there into the table. */
 static bool run_round(struct sink *s, struct batch *b, const struct batch_row *rows, size_t n, struct err *err)
 {
-	int64_t start = clock_mono_us();
-	if (!copy_rows(s, b, rows, n, err))
+	int64_t start = clock_mono_us(), answers[2] = {0, 0};
+	size_t deletes = count_deletes(rows, n);
+	s->phase = "copy";
+	if (!sink_copy_rows(s, b, rows, n, err))
 		return false;
 	int64_t copied = clock_mono_us();
-	bool ok = s->direct ? count_all(b, rows, n) : merge_rows(s, b, rows, n, err);
-	int64_t merged = clock_mono_us();
-	stats_observe(METRIC_COPY_SECONDS, b->stream->index, copied - start);
-	stats_observe(METRIC_MERGE_SECONDS, b->stream->index, merged - copied);
-	stats_add(METRIC_BUSY_SECONDS, STAGE_COPY, 0, copied - start);
-	stats_add(METRIC_BUSY_SECONDS, STAGE_MERGE, 0, merged - copied);
-	return ok;
+	s->phase = "merge";
+	if (!end_copy(s, answers, err) || (deletes > 0 && !merge_with_deletes(s, b, deletes, n, &answers[1], err)))
+		return false;
+	count_upserts(b, rows, n);
+	if (answers[1] != (int64_t)(n - deletes) && !count_parts(s, b, b->stream->sql->count_skipped, -1, err))
+		return false;
+	stage_took(b, METRIC_COPY_SECONDS, STAGE_COPY, copied - start);
+	stage_took(b, METRIC_MERGE_SECONDS, STAGE_MERGE, clock_mono_us() - copied);
+	return true;
 }
 
 /* A round of its own: empties the staging table first. */
 bool sink_apply(struct sink *s, struct batch *b, const struct batch_row *rows, size_t n, struct err *err)
 {
 	sql_reset(s);
-	buf_printf(&s->sql, "%s; %s", b->stream->sql->clear_stage, b->stream->sql->copy_stage);
+	buf_printf(&s->sql, "%s; ", b->stream->sql->clear_stage);
+	round_sql(s, b, rows, n);
 	return pg_copy_begin(s->pg, buf_cstr(&s->sql), NULL, 0, err) && run_round(s, b, rows, n, err);
 }
 
 /* --- dead letters and the batch's own row --- */
 
-static void put_text(struct buf *out, const char *text)
+static bool dead_letters_failed(const struct batch *b, struct err *err)
 {
-	if (!text) {
-		buf_be32(out, UINT32_MAX);
-		return;
-	}
-	buf_be32(out, (uint32_t)strlen(text));
-	buf_puts(out, text);
+	stats_add(METRIC_DEAD_LETTER_FAILURES, b->stream->index, 0, 1);
+	return err_wrap(err, "dead letters");
 }
 
-static void put_bytes(struct buf *out, bool there, struct slice bytes)
+static bool has_dead_letters(const struct batch *b)
 {
-	buf_be32(out, there ? (uint32_t)bytes.len : UINT32_MAX);
-	if (there)
-		buf_put(out, bytes.data, bytes.len);
-}
-
-static void put_int8(struct buf *out, int64_t n)
-{
-	buf_be32(out, 8);
-	buf_be64(out, (uint64_t)n);
-}
-
-static void put_dead_letter(struct sink *s, const struct batch *b, const struct dead_letter *d)
-{
-	const int64_t epoch_2000_us = INT64_C(946684800) * US_PER_S;
-	const struct span *span = &b->spans[d->span];
-	struct buf *out = &s->chunk;
-	buf_be16(out, 11);
-	put_text(out, s->config->group_id);
-	put_text(out, span->topic);
-	buf_be32(out, 4);
-	buf_be32(out, (uint32_t)span->partition);
-	put_int8(out, d->offset);
-	put_text(out, b->stream->config->name);
-	put_text(out, dead_reason_name(d->reason));
-	put_text(out, d->detail);
-	put_bytes(out, d->has_key, d->key);
-	put_bytes(out, d->has_value, d->value);
-	if (d->headers) {
-		buf_be32(out, (uint32_t)strlen(d->headers) + 1);
-		buf_u8(out, 1); /* version of jsonb's binary form */
-		buf_puts(out, d->headers);
-	} else {
-		buf_be32(out, UINT32_MAX);
-	}
-	if (d->timestamp_ms >= 0)
-		put_int8(out, d->timestamp_ms * US_PER_MS - epoch_2000_us);
-	else
-		buf_be32(out, UINT32_MAX);
+	for (size_t i = 0; i < b->ndead; i++)
+		if (b->spans[b->dead[i].span].result == SPAN_OPEN)
+			return true;
+	return false;
 }
 
 static bool write_dead_letters(struct sink *s, const struct batch *b, struct err *err)
 {
-	size_t n = 0;
-	for (size_t i = 0; i < b->ndead; i++)
-		n += b->spans[b->dead[i].span].result == SPAN_OPEN;
-	if (n == 0)
+	int64_t answers[2];
+	if (!has_dead_letters(b))
 		return true;
+	s->phase = "dead letters";
 	if (!pg_copy_begin(
 		    s->pg,
 		    "COPY memingest.dead_letters (pipeline, topic, partition, \"offset\", stream, reason, detail, key,"
 		    " value, headers, event_time) FROM STDIN (FORMAT binary)",
 		    NULL, 0, err))
-		return err_wrap(err, "dead letters");
-	s->chunk.len = 0;
-	buf_put(&s->chunk, copy_header, sizeof(copy_header));
-	for (size_t i = 0; i < b->ndead; i++) {
-		if (b->spans[b->dead[i].span].result != SPAN_OPEN)
-			continue;
-		put_dead_letter(s, b, &b->dead[i]);
-		if (!copy_flush(s, CHUNK_BYTES, err))
-			return false;
-	}
-	buf_put(&s->chunk, copy_trailer, sizeof(copy_trailer));
-	return (copy_flush(s, 1, err) && pg_copy_end(s->pg, NULL, err)) || err_wrap(err, "dead letters");
+		return dead_letters_failed(b, err);
+	return (sink_copy_dead(s, b, err) && end_copy(s, answers, err)) || dead_letters_failed(b, err);
 }
 
 /* A span without offsets only asks whether its row is as expected: the swap was all there is to do for it. */
-static void batches_sql(struct sink *s, struct span *const *spans, size_t n)
+static void commit_sql(struct sink *s, struct span *const *spans, size_t n)
 {
 	size_t rows = 0;
 	for (size_t i = 0; i < n; i++) {
@@ -438,27 +424,27 @@ static void batches_sql(struct sink *s, struct span *const *spans, size_t n)
 			   span->partition, span->from, span->to, span->events, span->written,
 			   span->events - span->dead - span->written, span->dead, span->owner_epoch);
 	}
-	buf_puts(&s->sql, rows > 0 ? "; " : "");
+	buf_puts(&s->sql, rows > 0 ? "; COMMIT" : "COMMIT");
+}
+
+static bool commit_answered(struct sink *s, struct batch *b, bool ok, int64_t since_us, const struct err *err)
+{
+	/* An answer with a SQLSTATE on a living session is a definite no. */
+	b->commit_sent = !ok && (!pg_ok(s->pg) || err->code[0] == '\0');
+	if (ok)
+		stage_took(b, METRIC_COMMIT_SECONDS, STAGE_COMMIT, clock_mono_us() - since_us);
+	return ok;
 }
 
 static bool commit(struct sink *s, struct batch *b, struct span *const *spans, size_t n, struct err *err)
 {
 	int64_t start = clock_mono_us();
+	s->phase = "commit";
 	sql_reset(s);
-	batches_sql(s, spans, n);
-	buf_puts(&s->sql, "COMMIT");
+	commit_sql(s, spans, n);
 	b->commit_sent = true;
-	if (!pg_exec(s->pg, buf_cstr(&s->sql), NULL, 0, err)) {
-		/* An answer with a SQLSTATE on a living session is a definite no. */
-		b->commit_sent = !pg_ok(s->pg) || err->code[0] == '\0';
-		return err_wrap(err, "commit");
-	}
-	b->commit_sent = false;
-	for (size_t i = 0; i < n; i++)
-		spans[i]->result = SPAN_COMMITTED;
-	stats_observe(METRIC_COMMIT_SECONDS, 0, clock_mono_us() - start);
-	stats_add(METRIC_BUSY_SECONDS, STAGE_COMMIT, 0, clock_mono_us() - start);
-	return true;
+	bool ok = s->small ? small_commit(s, b, spans, n, err) : pg_exec(s->pg, buf_cstr(&s->sql), NULL, 0, err);
+	return commit_answered(s, b, ok, start, err) || err_wrap(err, "commit");
 }
 
 /* --- the transaction --- */
@@ -480,19 +466,34 @@ bool sink_stage(struct sink *s, const struct batch *b, struct err *err)
 	return true;
 }
 
-enum begun { BEGUN, BEGUN_FENCED, BEGUN_FAILED };
+/* What this connection has to have before the transaction; made at first use. */
+static bool get_ready(struct sink *s, const struct batch *b, struct err *err)
+{
+	if (s->small)
+		return small_prepare(s, b, err);
+	return s->direct ? small_types(s, b, err) : sink_stage(s, b, err);
+}
 
-/* BEGIN and the swap, and in the same round trip the first COPY if there are rows. */
-static enum begun begin(struct sink *s, struct batch *b, struct span *const *spans, size_t n, bool copy,
-			struct err *err)
+/* BEGIN and the swap, and in the same text the first COPY if there are rows, and what may follow it. */
+static enum begun begin(struct sink *s, struct batch *b, struct span *const *spans, size_t n, struct err *err)
 {
 	int64_t affected[2] = {0, 0};
+	bool copy = b->nrounds > 0;
+	if (s->small)
+		return small_begin(s, b, spans, n, err);
+	s->phase = "begin";
 	sql_reset(s);
 	buf_puts(&s->sql, "BEGIN; ");
 	swap_sql(s, spans, n);
+	if (s->direct)
+		buf_printf(&s->sql, "; EXECUTE %s", s->smalls[b->stream->index].types);
 	if (copy) {
 		buf_puts(&s->sql, "; ");
-		buf_puts(&s->sql, s->direct ? b->stream->sql->copy_direct : b->stream->sql->copy_stage);
+		round_sql(s, b, b->arranged, b->rounds[1]);
+	}
+	if (s->whole) {
+		buf_puts(&s->sql, "; ");
+		commit_sql(s, spans, n);
 	}
 	bool ok = copy ? pg_copy_begin(s->pg, buf_cstr(&s->sql), affected, 2, err)
 		       : pg_exec(s->pg, buf_cstr(&s->sql), affected, 2, err);
@@ -500,16 +501,31 @@ static enum begun begin(struct sink *s, struct batch *b, struct span *const *spa
 		return BEGUN_FAILED;
 	if (affected[1] == (int64_t)n)
 		return BEGUN;
-	struct err ignored;
-	if (copy && pg_copy_end(s->pg, "fenced", &ignored))
-		log_warn("a COPY that was called off succeeded");
-	return BEGUN_FENCED;
+	return copy && !pg_copy_abort(s->pg, "fenced", err) ? BEGUN_FAILED : BEGUN_FENCED;
+}
+
+/* Rows into the table itself; with them, if the COMMIT was in the first text, all is done. */
+static bool run_direct(struct sink *s, struct batch *b, struct err *err)
+{
+	int64_t start = clock_mono_us(), answers[2];
+	s->phase = "copy";
+	if (!sink_copy_rows(s, b, b->arranged, b->narranged, err))
+		return false;
+	int64_t copied = clock_mono_us();
+	stage_took(b, METRIC_COPY_SECONDS, STAGE_COPY, copied - start);
+	if (!s->whole)
+		return end_copy(s, answers, err);
+	s->phase = "commit";
+	b->commit_sent = true;
+	return commit_answered(s, b, end_copy(s, answers, err), copied, err);
 }
 
 static bool apply_rounds(struct sink *s, struct batch *b, struct err *err)
 {
-	if (b->nrounds == 0)
+	if (b->nrounds == 0 || s->small)
 		return true;
+	if (s->direct)
+		return run_direct(s, b, err);
 	if (!run_round(s, b, b->arranged, b->rounds[1], err))
 		return false;
 	for (size_t r = 1; r < b->nrounds; r++)
@@ -535,7 +551,10 @@ static bool may_go_direct(struct sink *s, const struct batch *b)
 	return d->wait == 0;
 }
 
-/* A key was there already, or the table does not take COPY (row level security, a view): the staging table does it all. */
+/*
+ * A key was there already, or the table does not take COPY (row level security, a view), or not fields of these types: the
+ * staging table does it all.
+ */
 static bool direct_refused(struct sink *s, const struct batch *b, const struct err *err)
 {
 	struct direct *d = &s->directs[b->stream->index];
@@ -561,21 +580,40 @@ static enum sink_result failed(struct sink *s, struct batch *b, struct err *err)
 	return poison ? poison_hunt(s, b, err) : SINK_FAILED;
 }
 
+/* Spans that were decided before this transaction have their rows counted, or have none. */
+static void count_rows(const struct sink *s, struct span *const *spans, size_t n, size_t stream)
+{
+	uint64_t written = 0;
+	for (size_t i = 0; i < n; i++)
+		written += spans[i]->written;
+	stats_add(METRIC_ROWS_WRITTEN, stream, OP_DELETE, (int64_t)s->deleted);
+	stats_add(METRIC_ROWS_WRITTEN, stream, s->direct ? OP_INSERT : OP_UPSERT, (int64_t)(written - s->deleted));
+}
+
 enum sink_result sink_write(struct sink *s, struct batch *b, struct err *err)
 {
 	struct span **spans;
 	int64_t start = clock_mono_us();
 	err_clear(err);
-	batch_arrange(b, &s->rules[b->stream->index]);
+	s->phase = "fold";
+	if (!b->prepared)
+		arrange(s, b);
+	b->prepared = false; /* for this attempt only: whatever fails may change what there is to arrange */
+	s->deleted = 0;
 	size_t n = open_spans(b, &spans);
 	for (size_t i = 0; i < n; i++)
 		spans[i]->written = 0;
 	if (n == 0)
 		return SINK_DONE;
 	s->direct = may_go_direct(s, b);
-	if (!s->direct && !sink_stage(s, b, err))
+	s->small = small_fits(b, s->direct);
+	s->direct &= !s->small;
+	s->whole = s->direct && !has_dead_letters(b);
+	if (s->direct)
+		count_upserts(b, b->arranged, b->narranged);
+	if (!get_ready(s, b, err))
 		return SINK_FAILED;
-	switch (begin(s, b, spans, n, b->nrounds > 0, err)) {
+	switch (begin(s, b, spans, n, err)) {
 	case BEGUN:
 		break;
 	case BEGUN_FENCED:
@@ -584,10 +622,13 @@ enum sink_result sink_write(struct sink *s, struct batch *b, struct err *err)
 	case BEGUN_FAILED:
 		return failed(s, b, err);
 	}
-	if (!apply_rounds(s, b, err) || !write_dead_letters(s, b, err) || !commit(s, b, spans, n, err))
+	if (!apply_rounds(s, b, err) || (!s->whole && (!write_dead_letters(s, b, err) || !commit(s, b, spans, n, err))))
 		return failed(s, b, err);
+	for (size_t i = 0; i < n; i++)
+		spans[i]->result = SPAN_COMMITTED;
 	if (s->direct)
 		s->directs[b->stream->index].backoff = 0;
+	count_rows(s, spans, n, b->stream->index);
 	guard_count(&s->guards[b->stream->index], s->config, b->nevents);
 	stats_observe(METRIC_TRANSACTION_SECONDS, b->stream->index, clock_mono_us() - start);
 	return SINK_DONE;

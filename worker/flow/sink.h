@@ -25,8 +25,16 @@ enum sink_result {
 struct sink *sink_new(const struct config *config, struct stream *const *streams, size_t nstreams);
 void sink_free(struct sink *s);
 
+/* What sink_write() is doing: "copy", "commit", ... Any thread. */
+const char *sink_phase(const struct sink *s);
+
 /* A new connection: staging tables are made at first use, again. */
 void sink_connected(struct sink *s, struct pg *pg);
+
+/* To be called while the server is at work on a batch: time for sink_prepare(). */
+void sink_when_waiting(struct sink *s, void (*idle)(void *), void *ctx);
+/* Arranges a batch ahead of its sink_write(). */
+void sink_prepare(struct sink *s, struct batch *next);
 
 /* Writes the batch's open spans. May be called again with the same batch as often as it takes. */
 enum sink_result sink_write(struct sink *s, struct batch *b, struct err *err);

@@ -18,7 +18,7 @@
  * not mend a database. /readyz looks at the snapshot; a snapshot that is old (the poll thread hangs) is not ready
  * either.
  *
- * Rendering is in status_render.c.
+ * Rendering is in status_render.c (Prometheus) and status_json.c (people).
  */
 #include "flow/status.h"
 
@@ -30,6 +30,7 @@
 #include "base/clock.h"
 #include "base/stats.h"
 #include "flow/status_parts.h"
+#include "flow/troubles.h"
 
 #define BEAT_MAX_US (60 * US_PER_S)
 #define SNAPSHOT_MAX_US (30 * US_PER_S)
@@ -81,6 +82,7 @@ struct status *status_new(const struct config *config, const char *librdkafka, c
 	s->config = config;
 	s->libraries = (struct libraries){.librdkafka = librdkafka, .libpq = libpq};
 	pthread_mutex_init(&s->lock, NULL);
+	troubles_begin();
 	return s;
 }
 
@@ -96,8 +98,14 @@ static struct snapshot *take(struct status *s)
 	return snapshot;
 }
 
-static void drop(struct status *s, struct snapshot *snapshot)
+static struct view look(struct status *s)
 {
+	return (struct view){.snapshot = take(s), .libraries = &s->libraries, .config = s->config};
+}
+
+static void drop(struct status *s, const struct snapshot *taken)
+{
+	struct snapshot *snapshot = (struct snapshot *)taken; /* const was for the renderers */
 	if (snapshot == NULL)
 		return;
 	pthread_mutex_lock(&s->lock);
@@ -140,6 +148,8 @@ static void copy_lanes(struct snapshot *to, const struct status_facts *from)
 	for (size_t i = 0; i < from->nlanes; i++) {
 		copy[i] = from->lanes[i];
 		copy[i].state = copy_text(to->arena, from->lanes[i].state, NULL);
+		copy[i].phase = copy_text(to->arena, from->lanes[i].phase, NULL);
+		copy[i].stream = copy_text(to->arena, from->lanes[i].stream, NULL);
 		copy[i].error = copy_text(to->arena, from->lanes[i].error, NULL);
 	}
 	to->facts.lanes = copy;
@@ -210,6 +220,7 @@ void status_free(struct status *s)
 {
 	if (s == NULL)
 		return;
+	troubles_end();
 	drop(s, s->newest);
 	drop(s, s->previous);
 	buf_free(&s->statistics);
@@ -226,11 +237,10 @@ static unsigned serve_metrics(void *ctx, struct buf *body)
 	pthread_mutex_lock(&s->lock);
 	buf_put(&statistics, s->statistics.data, s->statistics.len);
 	pthread_mutex_unlock(&s->lock);
-	struct snapshot *snapshot = take(s);
+	struct view v = look(s);
 	stats_expose(body);
-	render_metrics(snapshot, &s->libraries, s->config->http_partition_metrics,
-		       (struct slice){statistics.data, statistics.len}, body);
-	drop(s, snapshot);
+	render_metrics(&v, (struct slice){statistics.data, statistics.len}, body);
+	drop(s, v.snapshot);
 	buf_free(&statistics);
 	return 200;
 }
@@ -238,15 +248,15 @@ static unsigned serve_metrics(void *ctx, struct buf *body)
 static unsigned serve_status(void *ctx, struct buf *body)
 {
 	struct status *s = ctx;
-	struct snapshot *snapshot = take(s);
-	render_status(snapshot, &s->libraries, body);
-	drop(s, snapshot);
+	struct view v = look(s);
+	render_status(&v, body);
+	drop(s, v.snapshot);
 	return 200;
 }
 
-static unsigned serve_livez(void *ctx, struct buf *body)
+/* A line for each thread that has been silent for too long. */
+static void name_silent(struct buf *body)
 {
-	(void)ctx;
 	int64_t now = clock_mono_us();
 	for (size_t i = 0; i < THREADS_MAX; i++) {
 		int64_t beat = atomic_load_explicit(&beats[i], memory_order_relaxed);
@@ -258,6 +268,28 @@ static unsigned serve_livez(void *ctx, struct buf *body)
 			buf_printf(body, "lane %zu", i - STATUS_LANE(0));
 		buf_printf(body, ": no sign of life for %lld s\n", (long long)((now - beat) / US_PER_S));
 	}
+}
+
+bool status_alive(void)
+{
+	struct buf silent = {0};
+	name_silent(&silent);
+	bool alive = silent.len == 0;
+	buf_free(&silent);
+	return alive;
+}
+
+void status_line(struct status *s, struct buf *out)
+{
+	struct snapshot *snapshot = take(s);
+	render_line(snapshot, out);
+	drop(s, snapshot);
+}
+
+static unsigned serve_livez(void *ctx, struct buf *body)
+{
+	(void)ctx;
+	name_silent(body);
 	if (body->len > 0)
 		return 503;
 	buf_puts(body, "ok\n");
@@ -281,7 +313,9 @@ static unsigned serve_readyz(void *ctx, struct buf *body)
 static unsigned serve_version(void *ctx, struct buf *body)
 {
 	struct status *s = ctx;
-	render_version(&s->libraries, body);
+	struct view v = look(s);
+	render_version(&v, body);
+	drop(s, v.snapshot);
 	return 200;
 }
 

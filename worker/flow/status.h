@@ -31,6 +31,7 @@ struct status_partition {
 	const char *paused; /* why it is paused */
 	const char *error;  /* the last failure, or why it is halted */
 	size_t lane;
+	int32_t of;            /* partitions that the topic has; 0 unknown */
 	int64_t next_offset;   /* durable: everything below is in PostgreSQL */
 	int64_t position;      /* everything below was taken from Kafka */
 	int64_t high;          /* high watermark */
@@ -40,10 +41,16 @@ struct status_partition {
 };
 
 struct status_lane {
-	const char *state; /* lane_state_name() */
-	bool connected;
-	uint64_t batches;
+	const char *state;  /* lane_state_name() */
+	const char *phase;  /* of its transaction; NULL: in none */
+	const char *stream; /* of the batch at hand; NULL: none */
 	const char *error;
+	bool connected;
+	uint64_t batches;  /* written so far */
+	size_t events;     /* of the batch at hand */
+	unsigned attempts; /* at it that failed */
+	unsigned jobs;     /* with the lane, the one at hand included */
+	int64_t busy_us;   /* how long it has had that batch; -1: none */
 };
 
 struct status_facts {
@@ -72,6 +79,12 @@ void status_statistics(struct status *s, const char *json, size_t len);
 #define STATUS_LANE(i) (1 + (i))
 void status_beat(size_t thread);
 void status_rest(size_t thread);
+
+/* Every thread that runs has beaten lately: what /livez says. */
+bool status_alive(void);
+
+/* The state in one line, for a service manager; without a newline. */
+void status_line(struct status *s, struct buf *out);
 
 /* For httpd_start(), with the status as ctx. */
 const struct httpd_route *status_routes(size_t *n);

@@ -1,5 +1,5 @@
 /*
- * status_render.c - a snapshot as Prometheus text, as JSON and as reasons.
+ * status_render.c - a snapshot as Prometheus text.
  *
  * Pure functions from a snapshot to a buffer. What ages is computed here, from timestamps and the clock at the time
  * of the request, so that a lag keeps growing on the graph even if the poll thread publishes nothing.
@@ -16,14 +16,13 @@
  * format").
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
-#include "codec/text.h"
+#include "flow/lane.h"
 #include "flow/status_parts.h"
-#include "io/httpd.h"
 #include "io/kafka_stats.h"
-#include "io/registry.h"
 
 int64_t lag_records(const struct status_partition *p)
 {
@@ -45,23 +44,23 @@ int64_t lag_us(const struct snapshot *s, size_t partition, int64_t now_us)
 	return MAX(now_us - since_us, 0);
 }
 
-/* --- reasons --- */
-
-void render_unready(const struct snapshot *snapshot, struct buf *out)
+struct stream_sum sum_stream(const struct snapshot *s, const char *stream, int64_t now_us)
 {
-	if (snapshot == NULL) {
-		buf_puts(out, "the worker is starting\n");
-		return;
+	struct stream_sum sum = {.lag_records = -1, .lag_us = -1};
+	for (size_t i = 0; s != NULL && i < s->facts.npartitions; i++) {
+		const struct status_partition *p = &s->facts.partitions[i];
+		if (p->stream == NULL || strcmp(p->stream, stream) != 0)
+			continue;
+		sum.partitions++;
+		sum.in_flight += MAX(p->position - p->next_offset, 0);
+		if (lag_records(p) < 0)
+			continue;
+		sum.lag_records = MAX(sum.lag_records, 0) + lag_records(p);
+		sum.lag_us = MAX(sum.lag_us, lag_us(s, i, now_us));
 	}
-	const struct status_facts *f = &snapshot->facts;
-	if (f->state == WORKER_DRAINING || f->state == WORKER_STOPPED)
-		buf_printf(out, "the worker is %s\n", worker_state_name(f->state));
-	if (!f->joined)
-		buf_puts(out, "the consumer group has not been joined\n");
-	for (size_t i = 0; i < f->nlanes; i++)
-		if (!f->lanes[i].connected)
-			buf_printf(out, "lane %zu has no database session%s%s\n", i, f->lanes[i].error ? ": " : "",
-				   f->lanes[i].error ? f->lanes[i].error : "");
+	if (sum.partitions == 0)
+		sum.lag_records = sum.lag_us = 0;
+	return sum;
 }
 
 /* --- Prometheus --- */
@@ -146,6 +145,38 @@ static void put_partition_metric(struct buf *out, const struct snapshot *s, enum
 	}
 }
 
+enum stream_metric { STREAM_RECORDS, STREAM_SECONDS, STREAM_IN_FLIGHT, STREAM_METRIC_COUNT };
+
+static const struct family stream_families[STREAM_METRIC_COUNT] = {
+	[STREAM_RECORDS] = {"stream_lag_records", "gauge", "stream", "Sum of consumer_lag_records of this worker."},
+	[STREAM_SECONDS] = {"stream_lag_seconds", "gauge", "stream", "Maximum of consumer_lag_seconds of this worker."},
+	[STREAM_IN_FLIGHT] = {"stream_in_flight_records", "gauge", "stream",
+			      "Offsets taken from Kafka that are not durable in PostgreSQL."},
+};
+
+static void put_streams(struct buf *out, const struct view *v, int64_t now_us)
+{
+	for (size_t m = 0; m < STREAM_METRIC_COUNT; m++) {
+		put_family(out, &stream_families[m]);
+		for (size_t i = 0; i < v->config->nstreams; i++) {
+			const char *stream = v->config->streams[i].name;
+			struct stream_sum sum = sum_stream(v->snapshot, stream, now_us);
+			int64_t value = m == STREAM_RECORDS   ? sum.lag_records
+					: m == STREAM_SECONDS ? sum.lag_us
+							      : sum.in_flight;
+			bool open = false;
+			if (value < 0)
+				continue;
+			buf_printf(out, "memingest_%s", stream_families[m].name);
+			put_label(out, &open, "stream", stream);
+			if (m == STREAM_SECONDS)
+				buf_printf(out, "} %.3f\n", (double)value / US_PER_S);
+			else
+				buf_printf(out, "} %lld\n", (long long)value);
+		}
+	}
+}
+
 enum broker_metric { UP, CONNECTS, DISCONNECTS, TIMEOUTS, ERRORS, TX_BYTES, RX_BYTES, BROKER_METRIC_COUNT };
 
 static const struct family broker_families[BROKER_METRIC_COUNT] = {
@@ -194,9 +225,24 @@ static void put_brokers(struct buf *out, const struct kafka_stats *stats)
 	}
 }
 
-enum other_metric { RTT, REPLY_QUEUE, FETCH_RECORDS, FETCH_BYTES, LIBRARIES, STATE, OTHER_METRIC_COUNT };
+enum other_metric {
+	TOPIC_PARTITIONS,
+	LANES,
+	POSTGRES_UP,
+	RTT,
+	REPLY_QUEUE,
+	FETCH_RECORDS,
+	FETCH_BYTES,
+	LIBRARIES,
+	STATE,
+	OTHER_METRIC_COUNT
+};
 
 static const struct family other_families[OTHER_METRIC_COUNT] = {
+	[TOPIC_PARTITIONS] = {"topic_partitions", "gauge", "stream, topic",
+			      "Partitions that the topic has, in all; known once the worker has one of them."},
+	[LANES] = {"lanes", "gauge", "state", "Lanes that are idle, connecting, writing, waiting, halted, stopped."},
+	[POSTGRES_UP] = {"postgres_up", "gauge", "", "1 when every lane has its session with PostgreSQL."},
 	[RTT] = {"rdkafka_broker_rtt_seconds", "gauge", "broker, stat (avg, p99)",
 		 "Round trip of requests in the last statistics interval."},
 	[REPLY_QUEUE] = {"rdkafka_reply_queue_ops", "gauge", "", "Events of librdkafka that wait to be served."},
@@ -204,7 +250,8 @@ static const struct family other_families[OTHER_METRIC_COUNT] = {
 			   "Records fetched and not yet taken."},
 	[FETCH_BYTES] = {"rdkafka_fetch_queue_bytes", "gauge", "topic, partition", "Their bytes."},
 	[LIBRARIES] = {"libraries_info", "gauge", "librdkafka, libpq", "Versions of the libraries found at run time."},
-	[STATE] = {"state_info", "gauge", "state", "What the worker does: one of its states is 1."},
+	[STATE] = {"state_info", "gauge", "state",
+		   "What the worker does: starting, running, draining or stopped is 1."},
 };
 
 static void put_rtt(struct buf *out, const struct kafka_stats *stats)
@@ -261,6 +308,50 @@ static void put_libraries(struct buf *out, const struct libraries *libraries)
 	buf_puts(out, "} 1\n");
 }
 
+/* The most that a partition of each topic knows: partitions claimed before the topic grew know less. */
+static void put_topics(struct buf *out, const struct status_facts *f)
+{
+	const struct status_partition **topics = xcalloc(f->npartitions + 1, sizeof(struct status_partition *));
+	size_t n = 0, at = 0; /* partitions of a topic mostly stand together */
+	for (size_t i = 0; i < f->npartitions; i++) {
+		const struct status_partition *p = &f->partitions[i];
+		if (at == n || strcmp(topics[at]->topic, p->topic) != 0)
+			for (at = 0; at < n && strcmp(topics[at]->topic, p->topic) != 0;)
+				at++;
+		if (at == n)
+			topics[n++] = p;
+		else if (p->of > topics[at]->of)
+			topics[at] = p;
+	}
+	put_family(out, &other_families[TOPIC_PARTITIONS]);
+	for (size_t i = 0; i < n; i++) {
+		bool open = false;
+		if (topics[i]->of == 0)
+			continue;
+		buf_puts(out, "memingest_topic_partitions");
+		put_label(out, &open, "stream", topics[i]->stream);
+		put_label(out, &open, "topic", topics[i]->topic);
+		buf_printf(out, "} %d\n", topics[i]->of);
+	}
+	free(topics);
+}
+
+static void put_lanes(struct buf *out, const struct status_facts *f)
+{
+	bool up = f->nlanes > 0;
+	put_family(out, &other_families[LANES]);
+	for (enum lane_state state = LANE_IDLE; state <= LANE_STOPPED; state++) {
+		size_t n = 0;
+		for (size_t i = 0; i < f->nlanes; i++)
+			n += strcmp(f->lanes[i].state, lane_state_name(state)) == 0;
+		buf_printf(out, "memingest_lanes{state=\"%s\"} %zu\n", lane_state_name(state), n);
+	}
+	for (size_t i = 0; i < f->nlanes; i++)
+		up = up && f->lanes[i].connected;
+	put_family(out, &other_families[POSTGRES_UP]);
+	buf_printf(out, "memingest_postgres_up %d\n", up);
+}
+
 static void put_states(struct buf *out, const struct snapshot *s)
 {
 	enum worker_state state = s != NULL ? s->facts.state : WORKER_STARTING;
@@ -270,14 +361,19 @@ static void put_states(struct buf *out, const struct snapshot *s)
 			   i == state);
 }
 
-void render_metrics(const struct snapshot *snapshot, const struct libraries *libraries, bool per_partition,
-		    struct slice statistics, struct buf *out)
+void render_metrics(const struct view *v, struct slice statistics, struct buf *out)
 {
+	static const struct status_facts nothing;
+	const struct status_facts *facts = v->snapshot != NULL ? &v->snapshot->facts : &nothing;
+	bool per_partition = v->config->http_partition_metrics;
 	int64_t now_us = clock_wall_us();
-	put_libraries(out, libraries);
-	put_states(out, snapshot);
-	for (size_t m = 0; m < PARTITION_METRIC_COUNT && per_partition && snapshot != NULL; m++)
-		put_partition_metric(out, snapshot, (enum partition_metric)m, now_us);
+	put_libraries(out, v->libraries);
+	put_states(out, v->snapshot);
+	put_lanes(out, facts);
+	put_topics(out, facts);
+	put_streams(out, v, now_us);
+	for (size_t m = 0; m < PARTITION_METRIC_COUNT && per_partition && v->snapshot != NULL; m++)
+		put_partition_metric(out, v->snapshot, (enum partition_metric)m, now_us);
 	put_bridge(out, statistics, per_partition);
 }
 
@@ -293,123 +389,8 @@ void status_write_docs(struct buf *out)
 	buf_puts(out, "\n## From the state of the worker and from librdkafka\n\n"
 		      "Those with the label partition are left out when `http.partition_metrics` is off.\n\n"
 		      "| metric | type | labels | meaning |\n|---|---|---|---|\n");
+	doc_families(out, stream_families, ARRAY_LEN(stream_families));
 	doc_families(out, partition_families, ARRAY_LEN(partition_families));
 	doc_families(out, broker_families, ARRAY_LEN(broker_families));
 	doc_families(out, other_families, ARRAY_LEN(other_families));
-}
-
-/* --- JSON --- */
-
-/* A text, or null. One that is not UTF-8 (a message cut in the middle of a character) loses all that is not ASCII. */
-static void put_text(struct buf *out, const char *member, const char *text)
-{
-	struct refusal why;
-	bool utf8 = text == NULL || text_check_utf8((struct slice){(const uint8_t *)text, strlen(text)}, &why);
-	buf_printf(out, "\"%s\":", member);
-	if (text == NULL) {
-		buf_puts(out, "null");
-		return;
-	}
-	buf_u8(out, '"');
-	for (const char *c = text; *c != '\0'; c++) {
-		if (*c == '"' || *c == '\\')
-			buf_printf(out, "\\%c", *c);
-		else if ((unsigned char)*c < 0x20)
-			buf_printf(out, "\\u%04x", (unsigned)(unsigned char)*c);
-		else
-			buf_u8(out, utf8 || (unsigned char)*c < 0x80 ? (uint8_t)*c : '?');
-	}
-	buf_u8(out, '"');
-}
-
-/* A number, or null for unknown. */
-static void put_number(struct buf *out, const char *member, int64_t n)
-{
-	if (n < 0)
-		buf_printf(out, "\"%s\":null", member);
-	else
-		buf_printf(out, "\"%s\":%lld", member, (long long)n);
-}
-
-static void put_seconds(struct buf *out, const char *member, int64_t us)
-{
-	if (us < 0)
-		buf_printf(out, "\"%s\":null", member);
-	else
-		buf_printf(out, "\"%s\":%.3f", member, (double)us / US_PER_S);
-}
-
-static void put_partition(struct buf *out, const struct snapshot *s, size_t i, int64_t now_us)
-{
-	const struct status_partition *p = &s->facts.partitions[i];
-	buf_printf(out, "%s\n    {", i > 0 ? "," : "");
-	put_text(out, "stream", p->stream);
-	buf_u8(out, ',');
-	put_text(out, "topic", p->topic);
-	buf_printf(out, ",\"partition\":%d,", p->partition);
-	put_text(out, "state", p->state);
-	buf_u8(out, ',');
-	put_text(out, "paused", p->paused);
-	buf_printf(out, ",\"lane\":%zu,", p->lane);
-	put_number(out, "next_offset", p->next_offset);
-	buf_u8(out, ',');
-	put_number(out, "position", p->position);
-	buf_u8(out, ',');
-	put_number(out, "high_watermark", p->high);
-	buf_u8(out, ',');
-	put_number(out, "lag_records", lag_records(p));
-	buf_u8(out, ',');
-	put_seconds(out, "lag_seconds", lag_us(s, i, now_us));
-	buf_u8(out, ',');
-	put_seconds(out, "last_committed_record", p->durable_ts_ms < 0 ? -1 : p->durable_ts_ms * US_PER_MS);
-	buf_u8(out, ',');
-	put_number(out, "epoch", p->epoch);
-	buf_u8(out, ',');
-	put_text(out, "error", p->error);
-	buf_u8(out, '}');
-}
-
-static void put_lane(struct buf *out, const struct status_lane *lane, size_t i)
-{
-	buf_printf(out, "%s\n    {\"lane\":%zu,", i > 0 ? "," : "", i);
-	put_text(out, "state", lane->state);
-	buf_printf(out, ",\"connected\":%s,\"batches\":%llu,", lane->connected ? "true" : "false",
-		   (unsigned long long)lane->batches);
-	put_text(out, "error", lane->error);
-	buf_u8(out, '}');
-}
-
-void render_status(const struct snapshot *snapshot, const struct libraries *libraries, struct buf *out)
-{
-	static const struct snapshot nothing;
-	const struct snapshot *s = snapshot != NULL ? snapshot : &nothing;
-	int64_t now_us = clock_wall_us();
-	buf_puts(out, "{\n  ");
-	put_text(out, "state", worker_state_name(s->facts.state));
-	buf_printf(out, ",\n  \"version\":\"%s\",\n  ", MEMINGEST_VERSION);
-	put_text(out, "librdkafka", libraries->librdkafka);
-	buf_puts(out, ",\n  ");
-	put_text(out, "libpq", libraries->libpq);
-	buf_puts(out, ",\n  ");
-	put_seconds(out, "snapshot_age_seconds", snapshot != NULL ? MAX(now_us - s->taken_us, 0) : -1);
-	buf_printf(out, ",\n  \"joined\":%s,\n  \"lanes\":[", s->facts.joined ? "true" : "false");
-	for (size_t i = 0; i < s->facts.nlanes; i++)
-		put_lane(out, &s->facts.lanes[i], i);
-	buf_puts(out, "\n  ],\n  \"partitions\":[");
-	for (size_t i = 0; i < s->facts.npartitions; i++)
-		put_partition(out, s, i, now_us);
-	buf_puts(out, "\n  ]\n}\n");
-}
-
-void render_version(const struct libraries *libraries, struct buf *out)
-{
-	buf_printf(out, "{\"version\":\"%s\",", MEMINGEST_VERSION);
-	put_text(out, "librdkafka", libraries->librdkafka);
-	buf_u8(out, ',');
-	put_text(out, "libpq", libraries->libpq);
-	buf_u8(out, ',');
-	put_text(out, "libcurl", registry_library_version());
-	buf_u8(out, ',');
-	put_text(out, "libmicrohttpd", httpd_library_version());
-	buf_puts(out, "}\n");
 }

@@ -146,6 +146,24 @@ static bool address_split(const char *listen, struct address *a, struct err *err
 	return true;
 }
 
+bool httpd_own_address(const char *listen, char *out, size_t size, struct err *err)
+{
+	static const char *const every[] = {"", "*", "0.0.0.0", "::"};
+	struct address a = {0};
+	if (strcmp(listen, "off") == 0)
+		return err_set(err, ERR_CONFIG, "http.listen is off, so the worker does not answer");
+	if (!address_split(listen, &a, err))
+		return false;
+	if (strcmp(a.port, "0") == 0)
+		return err_set(err, ERR_CONFIG, "http.listen says port 0: the worker's log says which one it took");
+	for (size_t i = 0; i < ARRAY_LEN(every); i++)
+		if (strcmp(a.host, every[i]) == 0)
+			snprintf(a.host, sizeof(a.host), "127.0.0.1");
+	bool v6 = strchr(a.host, ':') != NULL;
+	snprintf(out, size, "%s%s%s:%s", v6 ? "[" : "", a.host, v6 ? "]" : "", a.port);
+	return true;
+}
+
 /* Returns a listening socket, or -1 with errno. */
 static int open_one(const struct addrinfo *info)
 {
@@ -185,7 +203,7 @@ static int open_any(const struct addrinfo *list)
 
 static int open_listener(const char *listen, struct err *err)
 {
-	struct address a;
+	struct address a = {0};
 	if (!address_split(listen, &a, err))
 		return -1;
 	bool any = a.host[0] == '\0' || strcmp(a.host, "*") == 0;

@@ -23,6 +23,12 @@ struct httpd_route {
 /* listen: "HOST:PORT"; port 0 takes a free one. Borrows routes and ctx. NULL with class CONFIG when the address is taken or wrong. */
 struct httpd *httpd_start(const char *listen, const struct httpd_route *routes, size_t nroutes, void *ctx,
 			  struct err *err);
+/*
+ * Where a worker with this "listen" answers, seen from the same machine: "0.0.0.0:9464" -> "127.0.0.1:9464". False with class CONFIG
+ * when that cannot be known (off, port 0) or it is wrong.
+ */
+MUST_CHECK bool httpd_own_address(const char *listen, char *out, size_t size, struct err *err);
+
 unsigned httpd_port(const struct httpd *h);
 void httpd_stop(struct httpd *h); /* NULL is fine */
 

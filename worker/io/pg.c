@@ -1,5 +1,5 @@
 /*
- * pg.c - one PostgreSQL session through libpq, the only file that includes its header.
+ * pg.c - one PostgreSQL session through libpq; with pg_pipe.c the only file that includes its header.
  *
  * libpq's blocking calls have no deadline, so everything here is non-blocking: send, then wait in poll(2) for the socket, the
  * abort descriptor or the deadline, whichever comes first (wait_socket). While sending we also read, or both sides could fill
@@ -8,7 +8,8 @@
  *   pg_exec         PQsendQuery ----------------------------> results until NULL
  *   pg_copy_begin   PQsendQuery --> results ... COPY_IN
  *   pg_copy_data       PQputCopyData, flushed
- *   pg_copy_end        PQputCopyEnd ------------------------> results until NULL
+ *   pg_copy_end        PQputCopyEnd, flushed
+ *   pg_copy_results    --------------------------------------> results until NULL: COPY's, then those of what follows it in the text
  *
  * A call that runs out of time or is aborted closes the connection at once: the server notices (client_connection_check_interval)
  * and rolls back. PQcancel is not used: it opens a second, blocking connection. Whether a COMMIT in flight took effect is then
@@ -22,7 +23,6 @@
 #include "io/pg.h"
 
 #include <errno.h>
-#include <libpq-fe.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,16 +32,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/stats.h"
-
-struct pg {
-	PGconn *conn;
-	int abort_fd;
-	int64_t timeout_us, deadline_us;
-	bool dead; /* timed out or aborted: the connection must not be used again */
-	enum pg_verdict verdict;
-	int64_t copy_line;
-	char detail[160];
-};
+#include "io/pg_parts.h"
 
 struct pg_rows {
 	PGresult *res;
@@ -138,7 +129,7 @@ static void trim_line(char *text)
 }
 
 /* The connection is lost, or never was: libpq's own words, without a SQLSTATE. */
-static bool connection_error(struct pg *pg, const char *doing, struct err *err)
+bool pg_connection_error(struct pg *pg, const char *doing, struct err *err)
 {
 	char text[400];
 	snprintf(text, sizeof(text), "%s", PQerrorMessage(pg->conn));
@@ -182,12 +173,12 @@ static void keep_detail(struct pg *pg, const PGresult *res)
 		pg->detail[0] = '\0';
 }
 
-static bool result_error(struct pg *pg, const PGresult *res, struct err *err)
+bool pg_result_error(struct pg *pg, const PGresult *res, struct err *err)
 {
 	const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
 	const char *message = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
 	if (!state)
-		return connection_error(pg, "no answer", err);
+		return pg_connection_error(pg, "no answer", err);
 	int cut = (int)strlen(message ? message : "");
 	const char *quoted = message && strncmp(state, "22", 2) == 0 ? strstr(message, ": \"") : NULL;
 	if (quoted)
@@ -222,7 +213,7 @@ static bool wait_socket(struct pg *pg, bool want_write, const char *doing, struc
 		{.fd = pg->abort_fd, .events = POLLIN},
 	};
 	if (fds[0].fd < 0)
-		return connection_error(pg, doing, err);
+		return pg_connection_error(pg, doing, err);
 	for (;;) {
 		int n = poll(fds, 2, clock_poll_ms(pg->deadline_us));
 		if (n < 0 && errno == EINTR)
@@ -236,35 +227,35 @@ static bool wait_socket(struct pg *pg, bool want_write, const char *doing, struc
 }
 
 /* Sends what libpq holds, reading meanwhile. */
-static bool flush_out(struct pg *pg, struct err *err)
+bool pg_flush(struct pg *pg, struct err *err)
 {
 	int left;
 	while ((left = PQflush(pg->conn)) == 1) {
 		if (!wait_socket(pg, true, "send", err))
 			return false;
 		if (!PQconsumeInput(pg->conn))
-			return connection_error(pg, "send", err);
+			return pg_connection_error(pg, "send", err);
 	}
-	return left == 0 ? true : connection_error(pg, "send", err);
+	return left == 0 ? true : pg_connection_error(pg, "send", err);
 }
 
-static bool wait_result(struct pg *pg, struct err *err)
+bool pg_wait_result(struct pg *pg, struct err *err)
 {
 	while (PQisBusy(pg->conn)) {
 		if (!wait_socket(pg, false, "wait", err))
 			return false;
 		if (!PQconsumeInput(pg->conn))
-			return connection_error(pg, "wait", err);
+			return pg_connection_error(pg, "wait", err);
 	}
 	return true;
 }
 
-static void start_call(struct pg *pg)
+void pg_start_call(struct pg *pg)
 {
 	pg->deadline_us = clock_mono_us() + pg->timeout_us;
 }
 
-static int64_t affected_rows(const PGresult *res)
+int64_t pg_affected(const PGresult *res)
 {
 	const char *tuples = PQcmdTuples((PGresult *)res);
 	return tuples[0] ? strtoll(tuples, NULL, 10) : 0;
@@ -280,7 +271,7 @@ static enum collected collect(struct pg *pg, int64_t *affected, size_t n, PGresu
 {
 	bool failed = false;
 	for (size_t i = 0;; i++) {
-		if (!wait_result(pg, failed ? &(struct err){0} : err))
+		if (!pg_wait_result(pg, failed ? &(struct err){0} : err))
 			return COLLECTED_ERROR;
 		PGresult *res = PQgetResult(pg->conn);
 		if (!res)
@@ -292,10 +283,10 @@ static enum collected collect(struct pg *pg, int64_t *affected, size_t n, PGresu
 		}
 		if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK && status != PGRES_EMPTY_QUERY) {
 			if (!failed)
-				result_error(pg, res, err);
+				pg_result_error(pg, res, err);
 			failed = true;
 		} else if (i < n) {
-			affected[i] = affected_rows(res);
+			affected[i] = pg_affected(res);
 		}
 		if (keep && !failed && (status == PGRES_TUPLES_OK || !*keep)) {
 			PQclear(*keep);
@@ -305,13 +296,13 @@ static enum collected collect(struct pg *pg, int64_t *affected, size_t n, PGresu
 		}
 	}
 	if (!failed && PQstatus(pg->conn) == CONNECTION_BAD) {
-		connection_error(pg, "wait", err);
+		pg_connection_error(pg, "wait", err);
 		failed = true;
 	}
 	return failed ? COLLECTED_ERROR : COLLECTED_ALL;
 }
 
-static bool usable(struct pg *pg, struct err *err)
+bool pg_usable(struct pg *pg, struct err *err)
 {
 	if (pg->dead)
 		return err_set(err, ERR_RETRY, "PostgreSQL: connection closed after a time limit");
@@ -320,12 +311,12 @@ static bool usable(struct pg *pg, struct err *err)
 
 static bool send_query(struct pg *pg, const char *sql, struct err *err)
 {
-	if (!usable(pg, err))
+	if (!pg_usable(pg, err))
 		return false;
-	start_call(pg);
+	pg_start_call(pg);
 	if (!PQsendQuery(pg->conn, sql))
-		return connection_error(pg, "send", err);
-	return flush_out(pg, err);
+		return pg_connection_error(pg, "send", err);
+	return pg_flush(pg, err);
 }
 
 /* --- the session --- */
@@ -337,7 +328,7 @@ static bool connect_wait(struct pg *pg, struct err *err)
 		case PGRES_POLLING_OK:
 			return true;
 		case PGRES_POLLING_FAILED:
-			return connection_error(pg, "cannot connect", err);
+			return pg_connection_error(pg, "cannot connect", err);
 		case PGRES_POLLING_READING:
 			if (!wait_socket(pg, false, "connect", err))
 				return false;
@@ -433,10 +424,10 @@ struct pg *pg_connect(const struct config *config, const char *role, int abort_f
 	pg->conn = conn;
 	pg->abort_fd = abort_fd;
 	pg->timeout_us = config->pg_connect_timeout_us;
-	start_call(pg);
+	pg_start_call(pg);
 	PQsetNoticeReceiver(conn, notice, NULL);
 	if (PQstatus(conn) == CONNECTION_BAD) {
-		connection_error(pg, "cannot connect", err);
+		pg_connection_error(pg, "cannot connect", err);
 		err->class = ERR_CONFIG; /* the DSN itself does not parse */
 		goto fail;
 	}
@@ -506,14 +497,14 @@ bool pg_exec(struct pg *pg, const char *sql, int64_t *affected, size_t n, struct
 
 struct pg_rows *pg_query(struct pg *pg, const char *sql, const char *const *params, size_t nparams, struct err *err)
 {
-	if (!usable(pg, err))
+	if (!pg_usable(pg, err))
 		return NULL;
-	start_call(pg);
+	pg_start_call(pg);
 	if (!PQsendQueryParams(pg->conn, sql, (int)nparams, NULL, params, NULL, NULL, 0)) {
-		connection_error(pg, "send", err);
+		pg_connection_error(pg, "send", err);
 		return NULL;
 	}
-	if (!flush_out(pg, err))
+	if (!pg_flush(pg, err))
 		return NULL;
 	struct pg_rows *rows = xcalloc(1, sizeof(*rows));
 	int64_t affected = 0;
@@ -560,7 +551,7 @@ bool pg_bool(const struct pg_rows *rows, size_t row, size_t column)
 
 int64_t pg_rows_affected(const struct pg_rows *rows)
 {
-	return rows->res ? affected_rows(rows->res) : 0;
+	return rows->res ? pg_affected(rows->res) : 0;
 }
 
 void pg_rows_free(struct pg_rows *rows)
@@ -591,27 +582,56 @@ bool pg_copy_begin(struct pg *pg, const char *sql, int64_t *affected, size_t n, 
 bool pg_copy_data(struct pg *pg, const void *data, size_t len, struct err *err)
 {
 	int rc;
-	start_call(pg);
+	pg_start_call(pg);
 	while ((rc = PQputCopyData(pg->conn, data, (int)len)) == 0)
-		if (!wait_socket(pg, true, "COPY", err) || !flush_out(pg, err))
+		if (!wait_socket(pg, true, "COPY", err) || !pg_flush(pg, err))
 			return false;
 	if (rc < 0)
-		return connection_error(pg, "COPY", err);
-	return flush_out(pg, err);
+		return pg_connection_error(pg, "COPY", err);
+	return pg_flush(pg, err);
 }
 
-bool pg_copy_end(struct pg *pg, const char *abort_reason, struct err *err)
+static bool put_end(struct pg *pg, const char *abort_reason, struct err *err)
 {
 	int rc;
-	start_call(pg);
+	pg_start_call(pg);
 	while ((rc = PQputCopyEnd(pg->conn, abort_reason)) == 0)
-		if (!wait_socket(pg, true, "COPY", err) || !flush_out(pg, err))
+		if (!wait_socket(pg, true, "COPY", err) || !pg_flush(pg, err))
 			return false;
 	if (rc < 0)
-		return connection_error(pg, "COPY", err);
-	if (!flush_out(pg, err))
+		return pg_connection_error(pg, "COPY", err);
+	return pg_flush(pg, err);
+}
+
+bool pg_copy_end(struct pg *pg, struct err *err)
+{
+	return put_end(pg, NULL, err);
+}
+
+bool pg_copy_results(struct pg *pg, int64_t *affected, size_t n, struct err *err)
+{
+	pg_start_call(pg);
+	switch (collect(pg, affected, n, NULL, err)) {
+	case COLLECTED_ALL:
+		return true;
+	case COLLECTED_COPY:
+		pg->dead = true;
+		return err_set(err, ERR_FATAL, "PostgreSQL: COPY began where none was meant");
+	case COLLECTED_ERROR:
 		return false;
-	return collect(pg, NULL, 0, NULL, err) == COLLECTED_ALL;
+	}
+	return false;
+}
+
+bool pg_copy_abort(struct pg *pg, const char *reason, struct err *err)
+{
+	struct err refused;
+	if (!put_end(pg, reason, err))
+		return false;
+	if (collect(pg, NULL, 0, NULL, &refused) == COLLECTED_ERROR && pg_ok(pg))
+		return true;
+	pg->dead = true;
+	return err_set(err, ERR_RETRY, "PostgreSQL: a COPY that was called off did not end as such");
 }
 
 enum pg_verdict pg_last_verdict(const struct pg *pg)

@@ -61,13 +61,27 @@ int64_t pg_rows_affected(const struct pg_rows *rows);
 void pg_rows_free(struct pg_rows *rows); /* NULL is fine */
 
 /*
- * COPY ... FROM STDIN (FORMAT binary). pg_copy_begin() may run statements in front in the same round trip ("BEGIN; UPDATE
- * ...; COPY ..."): affected as in pg_exec(). Between begin and end only pg_copy_data() is allowed. pg_copy_end() with
- * a reason aborts the COPY (the call then fails). Header and trailer of the format are the caller's.
+ * COPY ... FROM STDIN (FORMAT binary). The text may hold statements before it and after it ("BEGIN; UPDATE ...; COPY ...; COMMIT"),
+ * of which the server runs those after it once the COPY has ended well. pg_copy_begin() returns when it is ready for data, with the
+ * row counts of those before; then any number of pg_copy_data(). pg_copy_end() says that this was all and does not wait;
+ * pg_copy_results() does, with the row counts of the COPY and of those after it. pg_copy_abort() instead makes the COPY fail, so that
+ * nothing after it runs, and waits. Header and trailer of the format are the caller's.
  */
 MUST_CHECK bool pg_copy_begin(struct pg *pg, const char *sql, int64_t *affected, size_t n, struct err *err);
 MUST_CHECK bool pg_copy_data(struct pg *pg, const void *data, size_t len, struct err *err);
-MUST_CHECK bool pg_copy_end(struct pg *pg, const char *abort_reason, struct err *err);
+MUST_CHECK bool pg_copy_end(struct pg *pg, struct err *err);
+MUST_CHECK bool pg_copy_results(struct pg *pg, int64_t *affected, size_t n, struct err *err);
+MUST_CHECK bool pg_copy_abort(struct pg *pg, const char *reason, struct err *err);
+
+/*
+ * Prepared statements in one round trip, in pg_pipe.c. pg_pipe_add() queues one with its parameters, a row of COPY BINARY fields
+ * without their count; pg_pipe_end() sends all and waits for the n answers, of which it keeps the row counts. Nothing else is
+ * allowed between the first add and the end. After an error what follows it has not been run.
+ */
+#define PG_MAX_FIELDS 1600 /* the most columns that a table can have */
+MUST_CHECK bool pg_prepare(struct pg *pg, const char *name, const char *sql, struct err *err);
+MUST_CHECK bool pg_pipe_add(struct pg *pg, const char *name, const uint8_t *row, size_t fields, struct err *err);
+MUST_CHECK bool pg_pipe_end(struct pg *pg, int64_t *affected, size_t n, struct err *err);
 
 /* Of the last failed call: what to do, and the line of COPY input that PostgreSQL named (1-based), or 0. */
 enum pg_verdict pg_last_verdict(const struct pg *pg);

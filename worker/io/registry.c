@@ -45,7 +45,9 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/stats.h"
 #include "codec/schema.h"
+#include "io/http_client.h"
 #include "io/registry_client.h"
 #include "io/registry_fetch.h"
 
@@ -521,8 +523,11 @@ enum registry_answer registry_get(struct registry *r, enum frame_format format, 
 		entry_set(r, e, ENTRY_WANTED, NULL);
 		fresh = true;
 	}
-	if (fresh && e != NULL)
+	if (fresh && e != NULL) {
+		stats_add(METRIC_SCHEMA_CACHE_MISSES, 0, 0, 1);
 		begin(r, e);
+	}
+	stats_set(METRIC_SCHEMA_CACHE_ENTRIES, 0, 0, HASH_COUNT(r->entries));
 	if (e != NULL)
 		answer = answer_of(e, schema, err);
 	else
@@ -579,7 +584,7 @@ bool registry_register(const struct config *config, const char *subject, const c
 		       struct err *err)
 {
 	struct registry_client *client = registry_client_new(config);
-	char *escaped = registry_client_escape(subject);
+	char *escaped = http_escape(subject);
 	char *path = xasprintf("/subjects/%s/versions", escaped);
 	json_t *body = json_pack("{s:s}", "schema", schema_json);
 	char *post = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
@@ -602,5 +607,5 @@ bool registry_register(const struct config *config, const char *subject, const c
 
 const char *registry_library_version(void)
 {
-	return registry_client_version();
+	return http_client_version();
 }

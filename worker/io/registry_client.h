@@ -31,14 +31,9 @@ void registry_client_free(struct registry_client *c);                     /* NUL
 MUST_CHECK bool registry_client_ask(struct registry_client *c, const char *path, const char *post,
 				    struct registry_reply *reply, struct err *err);
 
-/* "a b/c" -> "a%20b%2Fc", for one segment of a path. Returns new. */
-char *registry_client_escape(const char *segment);
-
 void registry_client_wait(struct registry_client *c, int64_t deadline_us); /* until the deadline, wake or stop */
 void registry_client_wake(struct registry_client *c);
 void registry_client_stop(struct registry_client *c); /* every call returns soon from then on */
 bool registry_client_stopped(struct registry_client *c);
-
-const char *registry_client_version(void); /* of libcurl at run time */
 
 #endif

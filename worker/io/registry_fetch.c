@@ -21,6 +21,7 @@
 #include <string.h>
 
 #include "codec/schema.h"
+#include "io/http_client.h"
 #include "io/schemaref.h"
 
 enum { REFERENCES_MAX = 64 };
@@ -83,7 +84,7 @@ static enum registry_answer fetch_reference(struct registry_client *client, cons
 	}
 	if (json_object_get(defs, name) != NULL)
 		return REGISTRY_FOUND;
-	char *escaped = registry_client_escape(subject), *path, *what;
+	char *escaped = http_escape(subject), *path, *what;
 	path = xasprintf("/subjects/%s/versions/%lld", escaped, (long long)version);
 	what = xasprintf("reference \"%s\" (subject \"%s\", version %lld)", name, subject, (long long)version);
 	json_t *json;

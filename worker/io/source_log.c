@@ -96,8 +96,13 @@ int64_t source_high_watermark(struct source *s, const struct source_partition *s
 
 void source_on_commit(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t *list, void *opaque)
 {
+	struct source *s = opaque;
 	(void)rk;
-	(void)opaque;
+	if (list && list->cnt > 0 && s->probe.sent_us > 0 && list->elems[0].partition == s->probe.partition &&
+	    strcmp(list->elems[0].topic, s->probe.topic) == 0) {
+		stats_observe(METRIC_OFFSET_COMMIT_SECONDS, 0, clock_mono_us() - s->probe.sent_us);
+		s->probe.sent_us = 0;
+	}
 	for (int i = 0; !code && list && i < list->cnt; i++)
 		code = list->elems[i].err;
 	stats_add(METRIC_OFFSET_COMMITS, code ? RESULT_ERROR : RESULT_OK, 0, 1);
@@ -118,8 +123,13 @@ void source_commit(struct source *s, const struct source_partition *sp, int64_t 
 	rd_kafka_topic_partition_list_t *list = source_list_of(part, next_offset);
 	rd_kafka_resp_err_t code = rd_kafka_commit(s->rk, list, 1);
 	rd_kafka_topic_partition_list_destroy(list);
-	if (code)
+	if (code) {
 		source_on_commit(s->rk, code, NULL, s);
+	} else if (s->probe.sent_us == 0) {
+		s->probe.topic = part->topic->name;
+		s->probe.partition = sp->partition;
+		s->probe.sent_us = clock_mono_us();
+	}
 }
 
 void source_commit_now(struct source *s, struct source_partition *const *sps, const int64_t *next, size_t n,
@@ -131,10 +141,12 @@ void source_commit_now(struct source *s, struct source_partition *const *sps, co
 	rd_kafka_queue_t *queue = rd_kafka_queue_new(s->rk);
 	for (size_t i = 0; i < n; i++)
 		rd_kafka_topic_partition_list_add(list, sps[i]->topic, sps[i]->partition)->offset = next[i];
+	int64_t start = clock_mono_us();
 	rd_kafka_resp_err_t code = rd_kafka_commit_queue(s->rk, list, queue, NULL, NULL);
 	rd_kafka_event_t *event = code ? NULL : rd_kafka_queue_poll(queue, timeout_ms);
 	if (!code)
 		code = event ? rd_kafka_event_error(event) : RD_KAFKA_RESP_ERR__TIMED_OUT;
+	stats_observe(METRIC_OFFSET_COMMIT_SECONDS, 0, clock_mono_us() - start);
 	source_on_commit(s->rk, code, event ? rd_kafka_event_topic_partition_list(event) : NULL, s);
 	if (event)
 		rd_kafka_event_destroy(event);

@@ -44,6 +44,12 @@ struct source {
 	size_t nudged;       /* which partition had its turn last */
 	uint64_t dropped;    /* messages of partitions that were not started */
 
+	struct {
+		const char *topic; /* the topic's name */
+		int32_t partition;
+		int64_t sent_us; /* monotonic; 0: none under way */
+	} probe;                 /* the commit whose answer is being timed: one at a time */
+
 	bool ids_answered, ids_given_up; /* see source_log.c */
 	unsigned ids_missed;
 

@@ -1,0 +1,41 @@
+/*
+ * fleet.h - the workers that "memingest top" and "memingest status" look at: their /status documents, the newest and the one
+ * before.
+ */
+#ifndef MEMINGEST_FLEET_H
+#define MEMINGEST_FLEET_H
+
+#include <jansson.h>
+
+#include "base/base.h"
+#include "base/buf.h"
+#include "cli/cli.h"
+
+struct fleet_worker {
+	char *name;           /* "127.0.0.1:9464" */
+	char *url;            /* of its /status */
+	json_t *now, *before; /* NULL: no answer */
+	struct buf body;      /* of "now", as it came */
+	char error[256];      /* why there is no answer; empty: there is one */
+};
+
+struct fleet {
+	struct fleet_worker *workers;
+	size_t n;
+	struct http_client *http;
+};
+
+/*
+ * From the command's arguments ("host:port" or a URL), or else from the config's http.listen. False after a complaint: code is what
+ * the command returns.
+ */
+MUST_CHECK bool fleet_open(struct fleet *f, struct cli *cli, int *code);
+void fleet_close(struct fleet *f);
+
+/* Asks all at the same time, for so long at most. */
+void fleet_look(struct fleet *f, int64_t timeout_us);
+
+/* 0: every worker answered and is ready; 69: one did not answer; 75: one is not ready. */
+int fleet_exit_code(const struct fleet *f);
+
+#endif

@@ -1,0 +1,260 @@
+/*
+ * http_client.c - HTTP through libcurl, the only file that includes its header.
+ *
+ * A request is a transfer of curl's multi interface, because that has what the easy one lacks: several transfers at a
+ * time, connections that outlive them, and curl_multi_poll(), which waits for the sockets, for curl's own deadlines and
+ * for http_client_wake(), so it is the one wait of the thread, both with requests under way and without.
+ *
+ *   http_client_run: requests --transfer_new--> multi --done--> answer in each request
+ *                                 ^  perform, wait  |
+ *                                 '-----------------'
+ *
+ * Knows nothing of what answers mean: a status of 500 is an answer like any other.
+ *
+ * Bounds: a deadline and a size per request, three redirects which keep to the scheme of the URL, and credentials go to
+ * no other host (curl's default). Secrets appear in no message: curl's texts do not have them, and URLs are shown without
+ * user and password.
+ *
+ * Thread: the owner's; stop is atomic. Failure: an error value in the request, the caller decides and logs.
+ */
+#include "io/http_client.h"
+
+#include <curl/curl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+enum { MAX_REDIRECTS = 3, FOREVER_MS = 3600 * 1000 };
+
+struct http_client {
+	CURLM *multi;
+	atomic_bool stop;
+};
+
+/* One request on its way. */
+struct transfer {
+	struct http_request *request;
+	CURL *easy;
+	struct curl_slist *headers;
+	char detail[CURL_ERROR_SIZE];
+};
+
+static void global_init(void)
+{
+	curl_global_init(CURL_GLOBAL_DEFAULT);
+}
+
+struct http_client *http_client_new(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	pthread_once(&once, global_init);
+	struct http_client *c = xcalloc(1, sizeof(*c));
+	c->multi = curl_multi_init();
+	return c;
+}
+
+void http_client_free(struct http_client *c)
+{
+	if (c == NULL)
+		return;
+	curl_multi_cleanup(c->multi);
+	free(c);
+}
+
+/* --- one transfer --- */
+
+static size_t on_body(char *data, size_t size, size_t n, void *ctx)
+{
+	struct http_request *r = ctx;
+	if (r->body.len + size * n > r->max_bytes) {
+		r->too_large = true;
+		return 0;
+	}
+	buf_put(&r->body, data, size * n);
+	return size * n;
+}
+
+static void restrict_protocols(CURL *easy, const char *url)
+{
+	bool tls = strncmp(url, "https:", 6) == 0;
+#if LIBCURL_VERSION_NUM >= 0x075500
+	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, tls ? "https" : "http");
+	curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, tls ? "https" : "http");
+#else
+	curl_easy_setopt(easy, CURLOPT_PROTOCOLS, (long)(tls ? CURLPROTO_HTTPS : CURLPROTO_HTTP));
+	curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS, (long)(tls ? CURLPROTO_HTTPS : CURLPROTO_HTTP));
+#endif
+	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 1L);
+	curl_easy_setopt(easy, CURLOPT_MAXREDIRS, (long)MAX_REDIRECTS);
+	curl_easy_setopt(easy, CURLOPT_POSTREDIR, (long)CURL_REDIR_POST_ALL);
+}
+
+static void set_identity(CURL *easy, const struct http_request *r)
+{
+	if (r->user != NULL) {
+		curl_easy_setopt(easy, CURLOPT_HTTPAUTH, CURLAUTH_BASIC);
+		curl_easy_setopt(easy, CURLOPT_USERNAME, r->user);
+		curl_easy_setopt(easy, CURLOPT_PASSWORD, r->password != NULL ? r->password : "");
+	} else if (r->token != NULL) {
+		curl_easy_setopt(easy, CURLOPT_HTTPAUTH, CURLAUTH_BEARER);
+		curl_easy_setopt(easy, CURLOPT_XOAUTH2_BEARER, r->token);
+	}
+	if (r->ca != NULL)
+		curl_easy_setopt(easy, CURLOPT_CAINFO, r->ca);
+	if (r->cert != NULL)
+		curl_easy_setopt(easy, CURLOPT_SSLCERT, r->cert);
+	if (r->key != NULL)
+		curl_easy_setopt(easy, CURLOPT_SSLKEY, r->key);
+}
+
+static void add_header(struct transfer *t, const char *name, const char *value)
+{
+	if (value == NULL)
+		return;
+	char *line = xasprintf("%s: %s", name, value);
+	t->headers = curl_slist_append(t->headers, line);
+	free(line);
+}
+
+static void set_headers(struct transfer *t)
+{
+	add_header(t, "Accept", t->request->accept);
+	add_header(t, "Content-Type", t->request->type);
+	t->headers = curl_slist_append(t->headers, "Expect:"); /* no round trip before a body */
+	curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, t->headers);
+}
+
+static void transfer_begin(struct http_client *c, struct transfer *t, struct http_request *r)
+{
+	CURL *easy = curl_easy_init();
+	long timeout_ms = (long)MAX(r->timeout_us / US_PER_MS, 1);
+	*t = (struct transfer){.request = r, .easy = easy};
+	r->answered = r->too_large = false;
+	r->status = 0;
+	r->body.len = 0;
+	err_set(&r->err, ERR_RETRY, "given up on request");
+	curl_easy_setopt(easy, CURLOPT_PRIVATE, t);
+	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, t->detail);
+	curl_easy_setopt(easy, CURLOPT_URL, r->url);
+	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, timeout_ms);
+	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, timeout_ms);
+	curl_easy_setopt(easy, CURLOPT_USERAGENT, "memingest/" MEMINGEST_VERSION);
+	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+	curl_easy_setopt(easy, CURLOPT_WRITEDATA, r);
+	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
+	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
+	restrict_protocols(easy, r->url);
+	set_identity(easy, r);
+	set_headers(t);
+	if (r->post != NULL)
+		curl_easy_setopt(easy, CURLOPT_POSTFIELDS, r->post);
+	curl_multi_add_handle(c->multi, easy);
+}
+
+static void transfer_done(struct transfer *t, CURLcode rc)
+{
+	struct http_request *r = t->request;
+	curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &r->status);
+	r->answered = rc == CURLE_OK || r->too_large;
+	if (r->answered)
+		err_clear(&r->err);
+	else
+		err_set(&r->err, ERR_RETRY, "%s", t->detail[0] != '\0' ? t->detail : curl_easy_strerror(rc));
+}
+
+static void take_done(struct http_client *c)
+{
+	int left;
+	for (CURLMsg *m; (m = curl_multi_info_read(c->multi, &left)) != NULL;) {
+		char *transfer = NULL;
+		if (m->msg != CURLMSG_DONE)
+			continue;
+		curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &transfer);
+		transfer_done((struct transfer *)(void *)transfer, m->data.result);
+	}
+}
+
+void http_client_run(struct http_client *c, struct http_request *requests, size_t n)
+{
+	struct transfer *transfers = xcalloc(n + 1, sizeof(*transfers));
+	int running = 1;
+	for (size_t i = 0; i < n; i++)
+		transfer_begin(c, &transfers[i], &requests[i]);
+	while (!http_client_stopped(c)) {
+		if (curl_multi_perform(c->multi, &running) != CURLM_OK || running == 0)
+			break;
+		http_client_wait(c, CLOCK_NEVER);
+	}
+	take_done(c);
+	for (size_t i = 0; i < n; i++) {
+		curl_multi_remove_handle(c->multi, transfers[i].easy);
+		curl_easy_cleanup(transfers[i].easy);
+		curl_slist_free_all(transfers[i].headers);
+	}
+	free(transfers);
+}
+
+/* --- waiting --- */
+
+void http_client_wait(struct http_client *c, int64_t deadline_us)
+{
+	int ms = clock_poll_ms(deadline_us);
+	/* curl shortens this to its own next deadline; an hour stands for "never". */
+	if (!http_client_stopped(c))
+		curl_multi_poll(c->multi, NULL, 0, ms < 0 ? FOREVER_MS : ms, NULL);
+}
+
+void http_client_wake(struct http_client *c)
+{
+	curl_multi_wakeup(c->multi);
+}
+
+void http_client_stop(struct http_client *c)
+{
+	atomic_store(&c->stop, true);
+	curl_multi_wakeup(c->multi);
+}
+
+bool http_client_stopped(struct http_client *c)
+{
+	return atomic_load(&c->stop);
+}
+
+/* --- URLs --- */
+
+char *http_escape(const char *segment)
+{
+	struct buf out = {0};
+	for (const char *p = segment; *p != '\0'; p++) {
+		bool plain = (*p >= '0' && *p <= '9') || (*p >= 'A' && *p <= 'Z') || (*p >= 'a' && *p <= 'z') ||
+			     strchr("-_.~", *p) != NULL;
+		if (plain)
+			buf_u8(&out, (uint8_t)*p);
+		else
+			buf_printf(&out, "%%%02X", (unsigned)(uint8_t)*p);
+	}
+	char *escaped = xstrdup(buf_cstr(&out));
+	buf_free(&out);
+	return escaped;
+}
+
+void http_shown_url(const char *url, char *out, size_t size)
+{
+	const char *host = strstr(url, "://");
+	host = host != NULL ? host + 3 : url;
+	const char *at = memrchr(host, '@', strcspn(host, "/?#")); /* a path may have one too */
+	if (at != NULL)
+		snprintf(out, size, "%.*s%s", (int)(host - url), url, at + 1);
+	else
+		snprintf(out, size, "%s", url);
+}
+
+const char *http_client_version(void)
+{
+	return curl_version_info(CURLVERSION_NOW)->version;
+}

@@ -1,0 +1,54 @@
+/*
+ * http_client.h - requests over HTTP: several at a time, bounded in time and size. For the schema registry, and for the commands that
+ * look at a worker.
+ *
+ * Owned by one thread, but for wake and stop, which any thread may call.
+ */
+#ifndef MEMINGEST_HTTP_CLIENT_H
+#define MEMINGEST_HTTP_CLIENT_H
+
+#include "base/base.h"
+#include "base/buf.h"
+#include "base/err.h"
+
+struct http_client;
+
+struct http_request {
+	const char *url;
+	const char *post;            /* the body of a POST; NULL: GET */
+	const char *accept;          /* media types for Accept, or NULL */
+	const char *type;            /* media type of the body, or NULL */
+	const char *user;            /* basic authentication, with password; or NULL */
+	const char *password;        /* or NULL: empty */
+	const char *token;           /* bearer; or NULL */
+	const char *ca, *cert, *key; /* files, or NULL */
+	int64_t timeout_us;
+	size_t max_bytes;
+
+	/* The answer; the body is the caller's to free. A request may be run again: body's memory is used again. */
+	bool answered;  /* some HTTP answer came; else err (class RETRY) says why not */
+	bool too_large; /* it had more than max_bytes: body is cut off */
+	long status;
+	struct buf body;
+	struct err err;
+};
+
+struct http_client *http_client_new(void);
+void http_client_free(struct http_client *c); /* NULL is fine */
+
+/* All at the same time. Returns when each has its answer or its error, or after http_client_stop(). Connections stay open. */
+void http_client_run(struct http_client *c, struct http_request *requests, size_t n);
+
+void http_client_wait(struct http_client *c, int64_t deadline_us); /* until the deadline, wake or stop */
+void http_client_wake(struct http_client *c);
+void http_client_stop(struct http_client *c); /* every call returns soon from then on */
+bool http_client_stopped(struct http_client *c);
+
+/* "a b/c" -> "a%20b%2Fc", for one segment of a path. Returns new. */
+char *http_escape(const char *segment);
+/* The URL without user and password, for people. */
+void http_shown_url(const char *url, char *out, size_t size);
+
+const char *http_client_version(void); /* of libcurl at run time */
+
+#endif

@@ -1,0 +1,32 @@
+/*
+ * pg_parts.h - the session's own data, shared by the two files that make it up: pg.c (connecting, statements, COPY, errors) and
+ * pg_pipe.c (prepared statements in one go). Nobody else includes it, or libpq's header.
+ */
+#ifndef MEMINGEST_PG_PARTS_H
+#define MEMINGEST_PG_PARTS_H
+
+#include <libpq-fe.h>
+
+#include "io/pg.h"
+
+struct pg {
+	PGconn *conn;
+	int abort_fd;
+	int64_t timeout_us, deadline_us;
+	bool dead; /* timed out or aborted: the connection must not be used again */
+	enum pg_verdict verdict;
+	int64_t copy_line;
+	char detail[160];
+};
+
+bool pg_usable(struct pg *pg, struct err *err);
+void pg_start_call(struct pg *pg); /* its deadline counts from now */
+/* Sends what libpq holds, reading meanwhile. */
+bool pg_flush(struct pg *pg, struct err *err);
+bool pg_wait_result(struct pg *pg, struct err *err);
+int64_t pg_affected(const PGresult *res);
+/* Both fill err and the session's verdict, and return false. */
+bool pg_connection_error(struct pg *pg, const char *doing, struct err *err);
+bool pg_result_error(struct pg *pg, const PGresult *res, struct err *err);
+
+#endif
