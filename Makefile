@@ -25,13 +25,13 @@ SYSTEM_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard tests/system/*.c))
 all: $(B)/memingest
 
 $(B)/memingest: $(B)/worker/cli/main.o $(B)/libmemingest.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	@echo "LD $@"; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 $(B)/libmemingest.a: $(LIB_OBJ)
-	rm -f $@ && ar rcs $@ $^
+	@echo "AR $@"; rm -f $@ && ar rcs $@ $^
 $(B)/unit: $(UNIT_OBJ) $(B)/libmemingest.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs check) $(LDLIBS)
+	@echo "LD $@"; $(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs check) $(LDLIBS)
 $(B)/system: $(SYSTEM_OBJ) $(B)/libmemingest.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs check) $(LDLIBS)
+	@echo "LD $@"; $(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs check) $(LDLIBS)
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "CC $<"; $(CC) $(CFLAGS) -MMD -MP -c -o $@ $<

@@ -6,7 +6,7 @@ BENCH_SHARED := $(patsubst %,$(B)/tests/bench/%.o,events procfs) $(B)/libmeminge
 bench-programs: $(B)/memingest $(patsubst %,$(BENCH)/%,ceiling decode delay shuffle)
 $(BENCH)/%: $(B)/tests/bench/%.o $(BENCH_SHARED)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	@echo "LD $@"; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 bench: bench-programs
 	@tests/deps run
 	@B=$(B) tests/bench/run

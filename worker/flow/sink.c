@@ -11,7 +11,8 @@
  *
  * Round trips are what a far database costs, so statements share a text where no answer decides what comes next:
  *
- *   straight into the table    BEGIN; swap; COPY; INSERT; COMMIT  -->  ready, rows of the swap      two waits
+ *   straight into the table    BEGIN; swap; are the types right;
+ *                              COPY; INSERT; COMMIT               -->  ready, rows of the swap      two waits
  *                              rows, end                          -->  committed
  *   by the staging table       BEGIN; swap; COPY; merge           -->  ready, rows of the swap      three
  *                              rows, end                          -->  rows of the merge
