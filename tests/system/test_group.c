@@ -287,6 +287,9 @@ START_TEST(claimed_by_another)
 	struct worker *w = worker_start(bed, NULL);
 	for (int i = 0; i < 3; i++) {
 		pace_progress(pace, 500);
+		/* A partition that is still to be claimed anew would not notice another change. */
+		PACE_WAIT(pace, bed, 20,
+			  bed_int(bed, "SELECT count(*) FROM memingest.offsets WHERE owner = 'somebody else'") == 0);
 		bed_sql(bed, "UPDATE memingest.offsets SET owner_epoch = owner_epoch + 1, owner = 'somebody else'");
 		PACE_WAIT(pace, bed, 20, worker_metric(w, "memingest_fenced_total", NULL) >= 4 * (i + 1));
 		worker_wait_log(w, "expected next_offset", 5);
