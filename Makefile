@@ -38,7 +38,7 @@ $(B)/%.o: %.c
 # Set-up, trying things out, tests
 JOBS ?= 2
 # Test programs at a time: the system tests mostly wait.
-TEST_JOBS ?= 3
+TEST_JOBS ?= 4
 PREFIX ?= /usr/local
 DEV := $${XDG_STATE_HOME:-$$HOME/.local/state}/memingest/dev
 deps:
