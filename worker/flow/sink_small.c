@@ -89,8 +89,8 @@ static void put_int4(struct buf *out, int32_t n)
 	buf_be32(out, (uint32_t)n);
 }
 
-/* Of the swap: from, to, epochs. */
-static bool add_swap(struct sink *s, const struct span *span, struct err *err)
+/* The first five parameters of the swap and of the batch's row. */
+static void put_range(struct sink *s, const struct span *span)
 {
 	s->chunk.len = 0;
 	sink_put_text(&s->chunk, s->config->group_id);
@@ -98,6 +98,11 @@ static bool add_swap(struct sink *s, const struct span *span, struct err *err)
 	put_int4(&s->chunk, span->partition);
 	sink_put_int8(&s->chunk, span->from);
 	sink_put_int8(&s->chunk, span->to);
+}
+
+static bool add_swap(struct sink *s, const struct span *span, struct err *err)
+{
+	put_range(s, span);
 	sink_put_int8(&s->chunk, span->owner_epoch);
 	put_int4(&s->chunk, span->leader_epoch);
 	return add_book(s, BOOK_SWAP, err);
@@ -105,12 +110,7 @@ static bool add_swap(struct sink *s, const struct span *span, struct err *err)
 
 static bool add_batch(struct sink *s, const struct span *span, struct err *err)
 {
-	s->chunk.len = 0;
-	sink_put_text(&s->chunk, s->config->group_id);
-	sink_put_text(&s->chunk, span->topic);
-	put_int4(&s->chunk, span->partition);
-	sink_put_int8(&s->chunk, span->from);
-	sink_put_int8(&s->chunk, span->to);
+	put_range(s, span);
 	sink_put_int8(&s->chunk, span->events);
 	sink_put_int8(&s->chunk, span->written);
 	sink_put_int8(&s->chunk, span->events - span->dead - span->written);

@@ -479,10 +479,8 @@ void pg_set_timeout(struct pg *pg, int64_t timeout_us)
 
 /* --- statements --- */
 
-bool pg_exec(struct pg *pg, const char *sql, int64_t *affected, size_t n, struct err *err)
+static bool collect_all(struct pg *pg, int64_t *affected, size_t n, struct err *err)
 {
-	if (!send_query(pg, sql, err))
-		return false;
 	switch (collect(pg, affected, n, NULL, err)) {
 	case COLLECTED_ALL:
 		return true;
@@ -493,6 +491,11 @@ bool pg_exec(struct pg *pg, const char *sql, int64_t *affected, size_t n, struct
 		return false;
 	}
 	return false;
+}
+
+bool pg_exec(struct pg *pg, const char *sql, int64_t *affected, size_t n, struct err *err)
+{
+	return send_query(pg, sql, err) && collect_all(pg, affected, n, err);
 }
 
 struct pg_rows *pg_query(struct pg *pg, const char *sql, const char *const *params, size_t nparams, struct err *err)
@@ -611,16 +614,7 @@ bool pg_copy_end(struct pg *pg, struct err *err)
 bool pg_copy_results(struct pg *pg, int64_t *affected, size_t n, struct err *err)
 {
 	pg_start_call(pg);
-	switch (collect(pg, affected, n, NULL, err)) {
-	case COLLECTED_ALL:
-		return true;
-	case COLLECTED_COPY:
-		pg->dead = true;
-		return err_set(err, ERR_FATAL, "PostgreSQL: COPY began where none was meant");
-	case COLLECTED_ERROR:
-		return false;
-	}
-	return false;
+	return collect_all(pg, affected, n, err);
 }
 
 bool pg_copy_abort(struct pg *pg, const char *reason, struct err *err)
