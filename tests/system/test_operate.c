@@ -74,6 +74,19 @@ static void add_field_and_change_type(json_t *fields)
 	}
 }
 
+static void add_field_with_settings(json_t *fields)
+{
+	json_array_append_new(fields,
+			      json_pack("{s:s, s:[s,s], s:n, s:{s:s, s:s}}", "name", "mood", "type", "null", "string",
+					"default", "pg", "storage", "extended", "compression", "pglz"));
+}
+
+static void compress_fixed_size(json_t *fields)
+{
+	json_array_append_new(fields, json_pack("{s:s, s:[s,s], s:n, s:{s:s}}", "name", "mass", "type", "null", "long",
+						"default", "pg", "compression", "pglz"));
+}
+
 /* --- migrate --- */
 
 /*
@@ -92,6 +105,26 @@ START_TEST(migrate_twice)
 	change_schema(bed, add_field);
 	expect(bed, 0, "migrate", "added column memory_entries.mood");
 	expect(bed, 0, "migrate", "nothing to do");
+	bed_free(bed);
+}
+END_TEST
+
+/* Storage and compression are set where they differ, and only there; what PostgreSQL refuses is said in its words. */
+START_TEST(migrate_settings)
+{
+	struct bed *bed = bed_new("settings");
+	bed_stream(bed, "memory", 1);
+	change_schema(bed, add_field_with_settings);
+	expect(bed, 0, "migrate", "set COMPRESSION of column memory_entries.mood");
+	expect(bed, 0, "migrate", "nothing to do");
+	bed_sql(bed, "ALTER TABLE memory_entries ALTER mood SET STORAGE external, ALTER mood SET COMPRESSION default");
+	expect(bed, 0, "migrate", "set STORAGE of column memory_entries.mood\nset COMPRESSION of column");
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM pg_attribute WHERE attrelid = 'memory_entries'::regclass"
+				      " AND attname = 'mood' AND attstorage = 'x' AND attcompression = 'p'"),
+			 1);
+	expect(bed, 0, "migrate", "nothing to do");
+	change_schema(bed, compress_fixed_size);
+	expect(bed, 78, "migrate", "column data type bigint does not support compression");
 	bed_free(bed);
 }
 END_TEST
@@ -421,6 +454,7 @@ static Suite *operate_suite(void)
 	TCase *c = tcase_create("operate");
 	tcase_set_timeout(c, 120);
 	tcase_add_test(c, migrate_twice);
+	tcase_add_test(c, migrate_settings);
 	tcase_add_test(c, migrate_refuses);
 	tcase_add_test(c, migrate_at_once);
 	tcase_add_test(c, least_rights);

@@ -102,7 +102,7 @@ START_TEST(newer_plain)
 	ck_assert_str_eq(m->create_stage,
 			 "CREATE TEMP TABLE IF NOT EXISTS pg_temp.\"memingest_stage_facts\" (_part int2, _op \"char\","
 			 " \"id\" bigint, \"at\" timestamptz, \"we\"\"ird\" text) WITH (toast_tuple_target = 8160)"
-			 " ON COMMIT DELETE ROWS");
+			 " ON COMMIT DELETE ROWS;\n");
 	ck_assert_str_eq(m->copy_stage, "COPY pg_temp.\"memingest_stage_facts\" FROM STDIN (FORMAT binary)");
 	mergesql_free(m);
 }
@@ -238,6 +238,7 @@ START_TEST(ddl)
 	struct column columns[] = {facts_columns[0], facts_columns[1], facts_columns[2]};
 	columns[1].name = "updated_at";
 	columns[2].storage = "external";
+	columns[2].compression = "pglz";
 	struct table t = facts();
 	t.columns = columns;
 	t.indexes = indexes;
@@ -255,6 +256,7 @@ START_TEST(ddl)
 		"    PRIMARY KEY (\"id\")\n"
 		") WITH (fillfactor = 90);\n"
 		"ALTER TABLE \"my db\".\"facts\" ALTER COLUMN \"we\"\"ird\" SET STORAGE external;\n"
+		"ALTER TABLE \"my db\".\"facts\" ALTER COLUMN \"we\"\"ird\" SET COMPRESSION pglz;\n"
 		"CREATE INDEX IF NOT EXISTS \"facts_gin_we_ird_idx\" ON \"my db\".\"facts\" USING gin (we_ird);\n"
 		"CREATE UNIQUE INDEX IF NOT EXISTS \"mine\" ON \"my db\".\"facts\" (at);\n");
 	out.len = 0;
@@ -267,6 +269,17 @@ START_TEST(ddl)
 	buf_free(&out);
 	struct mergesql *m = mergesql_new("facts", &t, CONFLICT_NEWER);
 	assert_has_not(m->merge_upsert, "now()");
+	/* what the stage has compressed or not comes into the table as it is */
+	const char *stage_end = strstr(m->create_stage, ";\n");
+	ck_assert_str_eq(stage_end, ";\n"
+				    "ALTER TABLE pg_temp.\"memingest_stage_facts\" ALTER COLUMN \"we\"\"ird\""
+				    " SET STORAGE external;\n"
+				    "ALTER TABLE pg_temp.\"memingest_stage_facts\" ALTER COLUMN \"we\"\"ird\""
+				    " SET COMPRESSION pglz;\n");
+	mergesql_free(m);
+	columns[2].cast = true; /* its staged type may be none that can be compressed */
+	m = mergesql_new("facts", &t, CONFLICT_NEWER);
+	assert_has_not(m->create_stage, "ALTER");
 	mergesql_free(m);
 }
 END_TEST

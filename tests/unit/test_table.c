@@ -113,7 +113,7 @@ START_TEST(annotated_types)
 	struct table *t = open_table(
 		&s, "",
 		"{'name':'v','type':{'type':'array','items':'float'},'pg':{'type':'vector(384)','storage':'plain'}},"
-		"{'name':'h','type':['null','bytes'],'pg':{'type':'halfvec(7)'}},"
+		"{'name':'h','type':['null','bytes'],'pg':{'type':'halfvec(7)','compression':'lz4'}},"
 		"{'name':'c','type':'string','pg':{'type':'varchar(12)'}},"
 		"{'name':'ca','type':{'type':'array','items':'string'},'pg':{'type':'character varying(5)[]'}},"
 		"{'name':'ip','type':'string','pg':{'type':'inet','via':'text'}},"
@@ -128,6 +128,9 @@ START_TEST(annotated_types)
 	ck_assert_int_eq(c[0].kind, PG_VECTOR);
 	ck_assert_uint_eq(c[0].dim, 384);
 	ck_assert_str_eq(c[0].storage, "plain");
+	ck_assert_ptr_null(c[0].compression);
+	ck_assert_ptr_null(c[1].storage);
+	ck_assert_str_eq(c[1].compression, "lz4");
 	ck_assert_int_eq(c[1].kind, PG_HALFVEC);
 	ck_assert_uint_eq(c[1].dim, 7);
 	ck_assert_uint_eq(c[2].max_chars, 12);
@@ -271,6 +274,8 @@ START_TEST(record_annotations)
 	refused(",'storage':{'fillfactor':'90); drop'}", "", "pg.storage");
 	refused(",'storage':{'a b':1}", "", "pg.storage");
 	refused("", "{'name':'f','type':'string','pg':{'storage':'outside'}}", "pg.storage");
+	refused("", "{'name':'f','type':'string','pg':{'compression':'zstd'}}", "pg.compression");
+	refused("", "{'name':'f','type':'string','pg':{'compression':1}}", "pg.compression");
 	refused_schema(rig_schema("{'type':'record','name':'R','fields':[{'name':'x','type':'int'}]}"),
 		       "no annotation \"pg\"");
 	refused_schema(rig_schema("'int'"), "is a record");

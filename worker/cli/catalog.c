@@ -123,8 +123,9 @@ static void take_column(struct catalog_column *c, const struct pg_rows *rows, si
 	c->not_null = pg_bool(rows, row, 2);
 	c->has_default = pg_bool(rows, row, 3);
 	c->storage = c->exists ? pg_value(rows, row, 4)[0] : '\0';
-	snprintf(c->wanted, sizeof(c->wanted), "%s", pg_value(rows, row, 5));
-	snprintf(c->found, sizeof(c->found), "%s", c->exists ? pg_value(rows, row, 6) : "");
+	c->compression = c->exists ? pg_value(rows, row, 5)[0] : '\0';
+	snprintf(c->wanted, sizeof(c->wanted), "%s", pg_value(rows, row, 6));
+	snprintf(c->found, sizeof(c->found), "%s", c->exists ? pg_value(rows, row, 7) : "");
 }
 
 static bool read_columns(struct pg *pg, const struct table *t, const char *name, struct catalog *c, struct err *err)
@@ -139,7 +140,8 @@ static bool read_columns(struct pg *pg, const struct table *t, const char *name,
 		pg_query(pg,
 			 "SELECT t.attnum IS NOT NULL, w.atttypid = t.atttypid AND w.atttypmod = t.atttypmod, "
 			 "t.attnotnull, t.atthasdef,"
-			 " t.attstorage, format_type(w.atttypid, w.atttypmod), format_type(t.atttypid, t.atttypmod)"
+			 " t.attstorage, t.attcompression, format_type(w.atttypid, w.atttypmod), "
+			 "format_type(t.atttypid, t.atttypmod)"
 			 " FROM pg_attribute w LEFT JOIN pg_attribute t ON t.attrelid = to_regclass($1) AND t.attname "
 			 "= w.attname"
 			 " AND t.attnum > 0 AND NOT t.attisdropped"

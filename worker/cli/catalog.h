@@ -14,7 +14,7 @@
 
 struct catalog_column {
 	bool exists, same_type, not_null, has_default;
-	char storage;               /* pg_attribute.attstorage */
+	char storage, compression;  /* pg_attribute.attstorage and attcompression, which is 0 for the default */
 	char wanted[80], found[80]; /* types as PostgreSQL writes them */
 };
 

@@ -12,7 +12,8 @@
  * hand first, under the name that --dry-run shows.
  *
  * Steps: extension vector (if a column needs it), schema memingest and its tables, then per stream its schema, table,
- * missing columns, storage, indexes. Findings: whatever would change or drop something, see catalog_compare().
+ * missing columns, their storage and compression, indexes. Findings: whatever would change or drop something, see
+ * catalog_compare().
  *
  * The extension is created while looking, also in a dry run (which rolls it back): the types of the columns cannot be
  * compared without.
@@ -20,7 +21,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/clock.h"
 #include "cli/catalog.h"
@@ -155,16 +155,18 @@ static bool look_at_schema(struct migration *m, const struct table *t, struct er
 	return ok;
 }
 
-static char storage_letter(const char *storage)
+/* found is pg_attribute's letter for the setting's value: the first one, but x for extended, as e is external. */
+static void set_column(struct migration *m, const struct table *t, size_t i, const char *setting, const char *wanted,
+		       char found)
 {
-	static const struct {
-		const char *name;
-		char letter;
-	} letters[] = {{"plain", 'p'}, {"external", 'e'}, {"extended", 'x'}, {"main", 'm'}};
-	for (size_t i = 0; i < ARRAY_LEN(letters); i++)
-		if (strcasecmp(storage, letters[i].name) == 0)
-			return letters[i].letter;
-	return '\0';
+	struct buf sql = {0};
+	char what[32], name[256];
+	if (!wanted || found == (strcmp(wanted, "extended") == 0 ? 'x' : wanted[0]))
+		return;
+	snprintf(what, sizeof(what), "set %s of column", setting);
+	snprintf(name, sizeof(name), "%s.%s", table_full_name(t), t->columns[i].name);
+	mergesql_set_column(t, i, setting, wanted, &sql);
+	add_step(m, &sql, what, name);
 }
 
 static void add_columns(struct migration *m, const struct table *t, const struct catalog *c)
@@ -177,10 +179,9 @@ static void add_columns(struct migration *m, const struct table *t, const struct
 			mergesql_add_column(t, i, &sql);
 			add_step(m, &sql, "added column", name);
 		}
-		if (i < t->ncolumns && t->columns[i].storage &&
-		    c->columns[i].storage != storage_letter(t->columns[i].storage)) {
-			mergesql_set_storage(t, i, &sql);
-			add_step(m, &sql, "set the storage of column", name);
+		if (i < t->ncolumns) {
+			set_column(m, t, i, "STORAGE", t->columns[i].storage, c->columns[i].storage);
+			set_column(m, t, i, "COMPRESSION", t->columns[i].compression, c->columns[i].compression);
 		}
 	}
 }

@@ -2,7 +2,7 @@
  * table.c - from the annotation "pg" of a record schema to the table that it describes.
  *
  *   record "pg": table, key [..], version, delete {field, symbol}, indexes [..], storage {..}
- *   field  "pg": type, via, column (a name, or false), merge, default (SQL), storage
+ *   field  "pg": type, via, column (a name, or false), merge, default (SQL), storage, compression
  *   an index:    {"columns": ["user_id"]}, with "using", "unique", "name"; or {"sql": "USING gin (tags)"}, which is what
  *                follows ON table
  *
@@ -144,13 +144,22 @@ static bool check_merge(struct builder *b, const struct column *c)
 	return err_set(b->err, ERR_CONFIG, "pg.merge: a column of type %s cannot be merged so", c->type);
 }
 
-static bool check_storage(struct builder *b, const json_t *json, struct column *c)
+static bool parse_word(struct builder *b, const json_t *json, const char *const *known, const char *complaint,
+		       const char **out)
 {
-	static const char *const known[] = {"plain", "external", "extended", "main", NULL};
-	c->storage = text_of(json);
-	if (json && (!c->storage || !in_list(known, c->storage)))
-		return err_set(b->err, ERR_CONFIG, "pg.storage is none of plain, external, extended, main");
-	return true;
+	*out = text_of(json);
+	return !json || (*out && in_list(known, *out)) || err_set(b->err, ERR_CONFIG, "%s", complaint);
+}
+
+/* Whether the column's type can be compressed, and whether the server has lz4, PostgreSQL says. */
+static bool parse_toast(struct builder *b, const json_t *pg, struct column *c)
+{
+	static const char *const storage[] = {"plain", "external", "extended", "main", NULL};
+	static const char *const compression[] = {"pglz", "lz4", NULL};
+	return parse_word(b, json_object_get(pg, "storage"), storage,
+			  "pg.storage is none of plain, external, extended, main", &c->storage) &&
+	       parse_word(b, json_object_get(pg, "compression"), compression, "pg.compression is none of pglz, lz4",
+			  &c->compression);
 }
 
 static bool refuse_type(struct builder *b, const struct schema_type *t, const char *sql, const char *hint)
@@ -269,7 +278,8 @@ static bool check_name(struct builder *b, const char *name)
 
 static bool add_column(struct builder *b, const struct schema_field *f, uint32_t index)
 {
-	static const char *const known[] = {"type", "via", "column", "merge", "default", "storage", NULL};
+	static const char *const known[] = {"type",    "via",     "column",      "merge",
+					    "default", "storage", "compression", NULL};
 	const json_t *name = json_object_get(f->pg, "column");
 	if (f->pg && !check_keys(b, f->pg, "pg", known))
 		return false;
@@ -281,8 +291,7 @@ static bool add_column(struct builder *b, const struct schema_field *f, uint32_t
 	c->field = index;
 	c->name = name ? text_of(name) : f->name;
 	bool ok = check_name(b, c->name) && column_type(b, f, c) &&
-		  parse_merge(b, json_object_get(f->pg, "merge"), c) && check_merge(b, c) &&
-		  check_storage(b, json_object_get(f->pg, "storage"), c);
+		  parse_merge(b, json_object_get(f->pg, "merge"), c) && check_merge(b, c) && parse_toast(b, f->pg, c);
 	if (ok && f->default_error)
 		ok = err_set(b->err, ERR_CONFIG, "%s", f->default_error);
 	if (!ok)

@@ -59,6 +59,7 @@ struct column {
 	bool not_null;
 	const char *default_sql; /* SQL literal for DDL, or NULL */
 	const char *storage;     /* for DDL, ALTER COLUMN .. SET STORAGE: plain, external, extended or main; or NULL */
+	const char *compression; /* the same, SET COMPRESSION: pglz or lz4; or NULL */
 	uint32_t field;          /* index into the reader record's fields */
 };
 

@@ -448,9 +448,21 @@ static char *stage_name(const char *stream)
 	return take_text(&quoted);
 }
 
+/* A statement of its own: CREATE TABLE takes STORAGE from PostgreSQL 16 on only. */
+static void put_set_column(struct buf *out, const char *table, const struct column *c, const char *setting,
+			   const char *value)
+{
+	if (!value)
+		return;
+	buf_printf(out, "ALTER TABLE %s ALTER COLUMN ", table);
+	buf_quoted(out, c->name, '"');
+	buf_printf(out, " SET %s %s;\n", setting, value);
+}
+
 /*
  * toast_tuple_target: the highest, so that only rows that fit no page leave it. Measured with 384 floats a row: 2 us a
- * row less of the server's time.
+ * row less of the server's time. What does leave it keeps its form on the way into the table: compressed or not, and
+ * how, is decided here.
  */
 static char *stage_sql(const struct table *t, const char *stage)
 {
@@ -461,7 +473,12 @@ static char *stage_sql(const struct table *t, const char *stage)
 		buf_quoted(&b, t->columns[i].name, '"');
 		buf_printf(&b, " %s", t->columns[i].stage_type);
 	}
-	buf_puts(&b, ") WITH (toast_tuple_target = 8160) ON COMMIT DELETE ROWS");
+	buf_puts(&b, ") WITH (toast_tuple_target = 8160) ON COMMIT DELETE ROWS;\n");
+	for (size_t i = 0; i < t->ncolumns; i++) {
+		const struct column *c = &t->columns[i];
+		put_set_column(&b, stage, c, "STORAGE", c->cast ? NULL : c->storage);
+		put_set_column(&b, stage, c, "COMPRESSION", c->cast ? NULL : c->compression);
+	}
 	return take_text(&b);
 }
 
@@ -584,17 +601,12 @@ void mergesql_create_table(const struct table *t, struct buf *out)
 	buf_puts(out, ";\n");
 }
 
-/* A statement of its own: CREATE TABLE takes it from PostgreSQL 16 on only. */
-void mergesql_set_storage(const struct table *t, size_t column, struct buf *out)
+void mergesql_set_column(const struct table *t, size_t column, const char *setting, const char *value, struct buf *out)
 {
-	const struct column *c = &t->columns[column];
-	if (!c->storage)
-		return;
-	buf_puts(out, "ALTER TABLE ");
-	mergesql_table_name(t, out);
-	buf_puts(out, " ALTER COLUMN ");
-	buf_quoted(out, c->name, '"');
-	buf_printf(out, " SET STORAGE %s;\n", c->storage);
+	struct buf name = {0};
+	mergesql_table_name(t, &name);
+	put_set_column(out, buf_cstr(&name), &t->columns[column], setting, value);
+	buf_free(&name);
 }
 
 /* "USING gin (tags)" on memory_entries: memory_entries_gin_tags_idx. */
@@ -637,8 +649,10 @@ void mergesql_create_index(const struct table *t, size_t index, struct buf *out)
 void mergesql_ddl(const struct table *t, struct buf *out)
 {
 	mergesql_create_table(t, out);
-	for (size_t i = 0; i < t->ncolumns; i++)
-		mergesql_set_storage(t, i, out);
+	for (size_t i = 0; i < t->ncolumns; i++) {
+		mergesql_set_column(t, i, "STORAGE", t->columns[i].storage, out);
+		mergesql_set_column(t, i, "COMPRESSION", t->columns[i].compression, out);
+	}
 	for (size_t i = 0; i < t->nindexes; i++)
 		mergesql_create_index(t, i, out);
 }

@@ -21,7 +21,7 @@
 
 struct mergesql {
 	char *stage_name;   /* qualified and quoted: pg_temp."memingest_stage_memory" */
-	char *create_stage; /* CREATE TEMP TABLE IF NOT EXISTS ... ON COMMIT DELETE ROWS */
+	char *create_stage; /* CREATE TEMP TABLE IF NOT EXISTS ... ON COMMIT DELETE ROWS; ALTER .. */
 	char *copy_stage;   /* COPY stage FROM STDIN (FORMAT binary) */
 
 	/* Deletes what 'D' rows say, honouring on_conflict. Returns one row per partition: _part, count. */
@@ -54,7 +54,9 @@ void mergesql_free(struct mergesql *m);
 void mergesql_ddl(const struct table *table, struct buf *out);
 /* The same, piece by piece. */
 void mergesql_create_table(const struct table *table, struct buf *out);
-void mergesql_set_storage(const struct table *table, size_t column, struct buf *out); /* nothing if it names none */
+/* ALTER COLUMN .. SET setting value, as in SET STORAGE external; nothing if value is NULL. */
+void mergesql_set_column(const struct table *table, size_t column, const char *setting, const char *value,
+			 struct buf *out);
 void mergesql_create_index(const struct table *table, size_t index, struct buf *out);
 /* Its name: the annotation's, or one derived from table and definition that stays the same, at most 63 bytes. */
 void mergesql_index_name(const struct table *table, size_t index, struct buf *out);
