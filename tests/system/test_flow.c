@@ -240,6 +240,43 @@ START_TEST(other_wire_formats)
 }
 END_TEST
 
+static void write_file(const struct bed *bed, const char *name, const char *text)
+{
+	char path[192];
+	snprintf(path, sizeof(path), "%s/%s", bed->dir, name);
+	FILE *out = fopen(path, "w");
+	ck_assert_ptr_nonnull(out);
+	fputs(text, out);
+	ck_assert_int_eq(fclose(out), 0);
+}
+
+/* Proves: a key schema may be a bare type, for "produce" and the registry too. */
+START_TEST(bare_key)
+{
+	struct bed *bed = bed_new("bare");
+	char topic[80];
+	int64_t low, high;
+	snprintf(topic, sizeof(topic), "%s.bare", bed->name);
+	broker_create_topic(topic, 1, NULL, 0);
+	write_file(bed, "bare.avsc",
+		   "{\"type\": \"record\", \"name\": \"Bare\", \"pg\": {\"table\": \"bare\", \"key\": [\"id\"]}, "
+		   "\"fields\": [{\"name\": \"id\", \"type\": \"long\"}]}");
+	write_file(bed, "bare_key.avsc", "\"long\"");
+	bed_set(bed, "stream.bare.topic", "%s", topic);
+	bed_set(bed, "stream.bare.schema", "%s/bare.avsc", bed->dir);
+	bed_set(bed, "stream.bare.key_schema", "%s/bare_key.avsc", bed->dir);
+	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
+	const char *const arguments[] = {"bare", "--count", "50", "--update-share", "0", NULL};
+	ck_assert_int_eq(bed_command(bed, "produce", arguments, NULL), 0);
+	broker_watermarks(topic, 0, &low, &high);
+	ck_assert_int_eq(high, 50);
+	struct worker *w = worker_start(bed, NULL);
+	BED_WAIT(bed, 30, bed_int(bed, "SELECT count(*) FROM bare") == 50);
+	worker_stop(w);
+	bed_free(bed);
+}
+END_TEST
+
 static Suite *flow_suite(void)
 {
 	Suite *s = suite_create("flow");
@@ -249,6 +286,7 @@ static Suite *flow_suite(void)
 	tcase_add_loop_test(tc, poison, 0, 8);
 	tcase_add_test(tc, max_age_on_a_silent_topic);
 	tcase_add_loop_test(tc, other_wire_formats, 0, 2);
+	tcase_add_test(tc, bare_key);
 	tcase_add_test(tc, evolution_in_a_batch);
 	tcase_add_test(tc, incompatible_schema_halts);
 	suite_add_tcase(s, tc);

@@ -64,7 +64,7 @@ static bool register_schema(struct produce *p, const struct schema *schema, cons
 	if (p->config->nregistry_urls == 0)
 		return err_set(err, ERR_CONFIG, "format confluent needs a schema registry: set registry.url");
 	char *subject = xasprintf("%s-%s", p->topic, what);
-	char *text = json_dumps(schema->json, JSON_COMPACT);
+	char *text = json_dumps(schema->json, JSON_COMPACT | JSON_ENCODE_ANY);
 	bool ok = registry_register(p->config, subject, text, &registered, err);
 	*id = registered;
 	free(text);
