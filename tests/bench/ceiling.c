@@ -8,13 +8,14 @@
  * like the worker's, and they go through the same SQL. What is left out is everything that a worker does on top: Kafka, decoding,
  * offsets, bookkeeping. It speaks libpq directly and in blocking calls, so that what worker/io/pg.c costs shows as well.
  *
- * Connections take the next batch from one counter, so none waits for another. --plan direct copies into the table itself: the least
+ * Several connections deal the events out among them one by one, as partitions do with keys: a lane's rows are not neighbours in the index, but
+ * lie between those of another lane. Each connection writes its own batches, so none waits for another. --plan direct copies into the table itself: the least
  * that PostgreSQL can be asked for; it fails on the first key that is there already.
  *
  * Rates count from the end of the first transaction to the end of the last, as they are taken from memingest.batches for the
  * worker. CPU of the database is that of the postmaster's process tree over the whole run, per row of the whole run.
  *
- * Threads: one per connection; they share the counter and the batches, which do not change any more.
+ * Threads: one per connection; each has its part of the batches, which do not change any more.
  * Failure: any error ends the program with a message.
  */
 #include <getopt.h>
@@ -43,7 +44,7 @@ struct options {
 
 struct load {
 	struct buf copy; /* header, rows, trailer */
-	size_t rows;
+	size_t rows, connection;
 	int64_t done_us; /* when its COMMIT was answered */
 };
 
@@ -51,8 +52,8 @@ struct run {
 	const struct options *options;
 	struct stream *stream;
 	struct load *loads;
-	size_t nloads;
-	atomic_size_t next;
+	size_t nloads; /* of all connections, one's after the other's */
+	atomic_size_t connected;
 	pthread_barrier_t ready;
 	char *begin, *finish;
 };
@@ -89,17 +90,27 @@ static void encode_batch(struct run *r, const struct batch *b, struct load *load
 	load->rows = b->nevents;
 }
 
-static void encode_all(struct run *r, const struct events *events)
+/* Events of connection c: each c-th of them. */
+static size_t share(const struct run *r, size_t events, size_t c)
 {
-	size_t size = r->options->batch;
+	return events / r->options->connections + (c < events % r->options->connections);
+}
+
+static void encode_all(struct run *r, struct events *events)
+{
+	size_t size = r->options->batch, from = 0;
 	struct fold_rules rules = fold_rules(r->stream->table, r->stream->config->on_conflict);
 	struct batch *b = batch_new(size, 1 << 20);
-	r->nloads = (events->n + size - 1) / size;
-	r->loads = xcalloc(r->nloads, sizeof(*r->loads));
-	for (size_t i = 0; i < r->nloads; i++) {
-		events_decode(events, i * size, MIN(size, events->n - i * size), b);
-		batch_arrange(b, &rules);
-		encode_batch(r, b, &r->loads[i]);
+	events_deal(events, r->options->connections);
+	r->loads = xcalloc(events->n / size + r->options->connections, sizeof(*r->loads));
+	for (size_t c = 0; c < r->options->connections; c++) {
+		size_t end = from + share(r, events->n, c);
+		for (; from < end; from += MIN(size, end - from)) {
+			events_decode(events, from, MIN(size, end - from), b);
+			batch_arrange(b, &rules);
+			r->loads[r->nloads].connection = c;
+			encode_batch(r, b, &r->loads[r->nloads++]);
+		}
 	}
 	batch_free(b);
 }
@@ -171,12 +182,10 @@ static void *write_all(void *arg)
 	query(conn, r->stream->sql->create_stage, PGRES_COMMAND_OK);
 	pthread_barrier_wait(&r->ready);
 	pthread_barrier_wait(&r->ready);
-	for (;;) {
-		size_t i = atomic_fetch_add(&r->next, 1);
-		if (i >= r->nloads)
-			break;
-		write_load(r, conn, &r->loads[i]);
-	}
+	size_t c = atomic_fetch_add(&r->connected, 1);
+	for (size_t i = 0; i < r->nloads; i++)
+		if (r->loads[i].connection == c)
+			write_load(r, conn, &r->loads[i]);
 	PQfinish(conn);
 	return NULL;
 }

@@ -102,6 +102,17 @@ struct events *events_make(struct stream *stream, const struct events_request *r
 	return e;
 }
 
+void events_deal(struct events *e, size_t n)
+{
+	struct place *dealt = xmalloc((e->n + 1) * sizeof(*dealt));
+	size_t at = 0;
+	for (size_t first = 0; first < n; first++)
+		for (size_t i = first; i < e->n; i += n)
+			dealt[at++] = e->places[i];
+	free(e->places);
+	e->places = dealt;
+}
+
 void events_free(struct events *e)
 {
 	decoder_free(e->decoder);

@@ -36,6 +36,9 @@ void events_close(void);
 struct events *events_make(struct stream *stream, const struct events_request *request);
 void events_free(struct events *e);
 
+/* Puts event 0, n, 2 n ... first, then 1, n + 1 ..., and so on. */
+void events_deal(struct events *e, size_t n);
+
 static inline struct slice events_datum(const struct events *e, size_t i)
 {
 	return (struct slice){e->bytes.data + e->places[i].at, e->places[i].len};
