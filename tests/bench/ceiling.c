@@ -118,19 +118,15 @@ static void encode_all(struct run *r, struct events *events)
 static void make_sql(struct run *r)
 {
 	const struct mergesql *sql = r->stream->sql;
-	struct buf names = {0};
 	if (r->options->direct) {
-		mergesql_table_name(r->stream->table, &names);
-		buf_puts(&names, " (");
-		for (size_t i = 0; i < r->stream->table->ncolumns; i++)
-			buf_printf(&names, "%s\"%s\"", i ? ", " : "", r->stream->table->columns[i].name);
-		r->begin = xasprintf("BEGIN; COPY %s) FROM STDIN (FORMAT binary)", buf_cstr(&names));
+		if (!sql->copy_direct)
+			die("stream", "its table takes no COPY, a column has to be cast");
+		r->begin = xasprintf("BEGIN; %s", sql->copy_direct);
 		r->finish = xstrdup("COMMIT");
 	} else {
 		r->begin = xasprintf("BEGIN; %s", sql->copy_stage);
 		r->finish = xasprintf("%s; COMMIT", sql->merge_upsert);
 	}
-	buf_free(&names);
 }
 
 /* --- on the clock --- */

@@ -59,10 +59,10 @@ enum { LEVEL_WARN, LEVEL_ERROR, LEVEL_COUNT };
 	X(BATCH_FILL_SECONDS, HISTOGRAM, "batch_fill_duration_seconds", STREAM, NONE, "From the first event of a batch to its being sealed.") \
 	X(BATCH_QUEUE_SECONDS, HISTOGRAM, "batch_queue_duration_seconds", STREAM, NONE, "What a sealed batch waited for its lane.") \
 	X(ROWS_WRITTEN, COUNTER, "rows_written_total", STREAM, OP, "Rows committed: by COPY into the table itself, by merging, by deleting.") \
-	X(TRANSACTION_SECONDS, HISTOGRAM, "postgres_transaction_duration_seconds", STREAM, NONE, "From BEGIN to the answer of COMMIT.") \
-	X(COPY_SECONDS, HISTOGRAM, "postgres_copy_duration_seconds", STREAM, NONE, "COPY into the staging table.")      \
-	X(MERGE_SECONDS, HISTOGRAM, "postgres_merge_duration_seconds", STREAM, NONE, "Staging table into the table.")   \
-	X(COMMIT_SECONDS, HISTOGRAM, "postgres_commit_duration_seconds", NONE, NONE, "COMMIT until its answer.")        \
+	X(TRANSACTION_SECONDS, HISTOGRAM, "postgres_transaction_duration_seconds", STREAM, NONE, "Of a batch, with arranging it if that was not done ahead, to the answer of COMMIT.") \
+	X(COPY_SECONDS, HISTOGRAM, "postgres_copy_duration_seconds", STREAM, NONE, "COPY until the last byte is sent.")   \
+	X(MERGE_SECONDS, HISTOGRAM, "postgres_merge_duration_seconds", STREAM, NONE, "From there until staged rows are in the table.") \
+	X(COMMIT_SECONDS, HISTOGRAM, "postgres_commit_duration_seconds", NONE, NONE, "COMMIT until its answer; of new keys straight into the table, from the last byte on.") \
 	X(END_TO_END_SECONDS, HISTOGRAM, "end_to_end_latency_seconds", STREAM, NONE, "From the oldest record timestamp of a batch to its commit.") \
 	X(POSTGRES_ERRORS, COUNTER, "postgres_errors_total", SQLCLASS, NONE, "Errors of PostgreSQL by SQLSTATE class.") \
 	X(POSTGRES_RETRIES, COUNTER, "postgres_retries_total", SQLCLASS, NONE, "Batches tried again by SQLSTATE class.") \

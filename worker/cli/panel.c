@@ -406,12 +406,18 @@ static int compare_rows(const void *x, const void *y)
 	return topic ? topic : (pa > pb) - (pa < pb);
 }
 
+static size_t count_items(const struct fleet *f, const char *key)
+{
+	size_t total = 0;
+	for (size_t i = 0; i < f->n; i++)
+		total += json_array_size(list(f->workers[i].now, key));
+	return total;
+}
+
 static size_t gather_rows(const struct fleet *f, struct row **rows)
 {
-	size_t n = 0, total = 0;
-	for (size_t i = 0; i < f->n; i++)
-		total += json_array_size(list(f->workers[i].now, "partitions"));
-	*rows = xcalloc(total + 1, sizeof(**rows));
+	size_t n = 0;
+	*rows = xcalloc(count_items(f, "partitions") + 1, sizeof(**rows));
 	for (size_t i = 0; i < f->n; i++) {
 		size_t k;
 		json_t *p;
@@ -492,10 +498,8 @@ static int compare_troubles(const void *x, const void *y)
 
 static size_t gather_troubles(const struct fleet *f, struct trouble_row **rows)
 {
-	size_t n = 0, total = 0;
-	for (size_t i = 0; i < f->n; i++)
-		total += json_array_size(list(f->workers[i].now, "errors"));
-	*rows = xcalloc(total + 1, sizeof(**rows));
+	size_t n = 0;
+	*rows = xcalloc(count_items(f, "errors") + 1, sizeof(**rows));
 	for (size_t i = 0; i < f->n; i++) {
 		size_t k;
 		json_t *t;

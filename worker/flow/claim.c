@@ -2,7 +2,8 @@
  * claim.c - taking a partition over, and housekeeping of the books.
  *
  * The claim is one statement of its own: it waits for the row lock of whoever may still be committing (a dead worker's session can; within
- * lock_timeout or statement_timeout, then it is tried again), raises owner_epoch and returns what is durable. A plain read could miss a commit that is under way.
+ * lock_timeout or statement_timeout, then it is tried again), raises owner_epoch and returns what is durable. A plain read could miss
+ * a commit that is under way.
  *
  * A worker that was stopped (a frozen machine) while it sent rows leaves a session that no timeout of the server ends: in the middle of a
  * COPY it is neither idle nor can it be cancelled, and TCP finds the other side alive. So when the wait was in vain, and the session that

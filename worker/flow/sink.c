@@ -441,10 +441,15 @@ static bool commit(struct sink *s, struct batch *b, struct span *const *spans, s
 {
 	int64_t start = clock_mono_us();
 	s->phase = "commit";
-	sql_reset(s);
-	commit_sql(s, spans, n);
 	b->commit_sent = true;
-	bool ok = s->small ? small_commit(s, b, spans, n, err) : pg_exec(s->pg, buf_cstr(&s->sql), NULL, 0, err);
+	bool ok;
+	if (s->small) {
+		ok = small_commit(s, b, spans, n, err);
+	} else {
+		sql_reset(s);
+		commit_sql(s, spans, n);
+		ok = pg_exec(s->pg, buf_cstr(&s->sql), NULL, 0, err);
+	}
 	return commit_answered(s, b, ok, start, err) || err_wrap(err, "commit");
 }
 
@@ -542,11 +547,8 @@ static bool apply_rounds(struct sink *s, struct batch *b, struct err *err)
 static bool may_go_direct(struct sink *s, const struct batch *b)
 {
 	struct direct *d = &s->directs[b->stream->index];
-	if (!b->stream->sql->copy_direct || b->nrounds != 1)
+	if (!b->stream->sql->copy_direct || b->nrounds != 1 || count_deletes(b->arranged, b->narranged) > 0)
 		return false;
-	for (size_t i = 0; i < b->narranged; i++)
-		if (b->arranged[i].op == RECORD_DELETE)
-			return false;
 	if (d->wait > 0)
 		d->wait--;
 	return d->wait == 0;

@@ -73,6 +73,12 @@ static void put_bytes(struct buf *out, bool there, struct slice bytes)
 		buf_put(out, bytes.data, bytes.len);
 }
 
+void sink_put_int4(struct buf *out, int32_t n)
+{
+	buf_be32(out, 4);
+	buf_be32(out, (uint32_t)n);
+}
+
 void sink_put_int8(struct buf *out, int64_t n)
 {
 	buf_be32(out, 8);
@@ -87,8 +93,7 @@ static void put_dead_letter(struct sink *s, const struct batch *b, const struct 
 	buf_be16(out, 11);
 	sink_put_text(out, s->config->group_id);
 	sink_put_text(out, span->topic);
-	buf_be32(out, 4);
-	buf_be32(out, (uint32_t)span->partition);
+	sink_put_int4(out, span->partition);
 	sink_put_int8(out, d->offset);
 	sink_put_text(out, b->stream->config->name);
 	sink_put_text(out, dead_reason_name(d->reason));

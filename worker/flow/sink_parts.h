@@ -51,6 +51,7 @@ MUST_CHECK bool small_commit(struct sink *s, struct batch *b, struct span *const
 
 /* sink_copy.c: fields in COPY form. */
 void sink_put_text(struct buf *out, const char *text); /* NULL: null */
+void sink_put_int4(struct buf *out, int32_t n);
 void sink_put_int8(struct buf *out, int64_t n);
 
 /* sink_copy.c: all rows, or dead letters, of a COPY that has begun, but not yet its end. */

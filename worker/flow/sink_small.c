@@ -83,19 +83,13 @@ static bool add_book(struct sink *s, size_t book, struct err *err)
 	return pg_pipe_add(s->pg, books[book].name, s->chunk.data, books[book].parameters, err);
 }
 
-static void put_int4(struct buf *out, int32_t n)
-{
-	buf_be32(out, 4);
-	buf_be32(out, (uint32_t)n);
-}
-
 /* The first five parameters of the swap and of the batch's row. */
 static void put_range(struct sink *s, const struct span *span)
 {
 	s->chunk.len = 0;
 	sink_put_text(&s->chunk, s->config->group_id);
 	sink_put_text(&s->chunk, span->topic);
-	put_int4(&s->chunk, span->partition);
+	sink_put_int4(&s->chunk, span->partition);
 	sink_put_int8(&s->chunk, span->from);
 	sink_put_int8(&s->chunk, span->to);
 }
@@ -104,7 +98,7 @@ static bool add_swap(struct sink *s, const struct span *span, struct err *err)
 {
 	put_range(s, span);
 	sink_put_int8(&s->chunk, span->owner_epoch);
-	put_int4(&s->chunk, span->leader_epoch);
+	sink_put_int4(&s->chunk, span->leader_epoch);
 	return add_book(s, BOOK_SWAP, err);
 }
 
@@ -119,6 +113,13 @@ static bool add_batch(struct sink *s, const struct span *span, struct err *err)
 	return add_book(s, BOOK_BATCH, err);
 }
 
+/* Of one field with its length. */
+static size_t field_size(const uint8_t *field)
+{
+	uint32_t len = get_be32(field);
+	return 4 + (len == UINT32_MAX ? 0 : len);
+}
+
 /* A delete is told by its key, which is the row's beginning, and by its version. */
 static bool add_delete(struct sink *s, const struct batch *b, const struct batch_row *row, struct err *err)
 {
@@ -128,9 +129,9 @@ static bool add_delete(struct sink *s, const struct batch *b, const struct batch
 	s->chunk.len = 0;
 	buf_put(&s->chunk, row->data.data, row->key_len);
 	for (size_t i = 0; version && i < version; i++)
-		field += 4 + (get_be32(field) == UINT32_MAX ? 0 : get_be32(field));
+		field += field_size(field);
 	if (version)
-		buf_put(&s->chunk, field, 4 + (get_be32(field) == UINT32_MAX ? 0 : get_be32(field)));
+		buf_put(&s->chunk, field, field_size(field));
 	return pg_pipe_add(s->pg, s->smalls[b->stream->index].delete, s->chunk.data, t->nkeys + (version ? 1 : 0), err);
 }
 
