@@ -147,6 +147,23 @@ START_TEST(max_age_on_a_silent_topic)
 }
 END_TEST
 
+/* Proves: the events that end a backlog, too few for a full batch, wait for an idle lane's transaction (batch.adaptive), not for max_age. */
+START_TEST(end_of_a_backlog)
+{
+	struct bed *bed = memory_bed("end_of_backlog", "newer");
+	bed_set(bed, "batch.max_rows", "100");
+	bed_set(bed, "batch.max_age", "1h");
+	for (int i = 0; i < 250; i++)
+		send_memory(bed, "k", i, "one of a backlog");
+	bed_flush(bed);
+	struct worker *w = worker_start(bed, NULL);
+	bed_drain(bed, 30);
+	worker_stop(w);
+	model_check(bed);
+	bed_free(bed);
+}
+END_TEST
+
 /* Proves: writer schemas with a field more, a field less and another order, within one batch, land as schema resolution says. */
 START_TEST(evolution_in_a_batch)
 {
@@ -285,6 +302,7 @@ static Suite *flow_suite(void)
 	tcase_add_loop_test(tc, conflicts, 0, 9);
 	tcase_add_loop_test(tc, poison, 0, 8);
 	tcase_add_test(tc, max_age_on_a_silent_topic);
+	tcase_add_test(tc, end_of_a_backlog);
 	tcase_add_loop_test(tc, other_wire_formats, 0, 2);
 	tcase_add_test(tc, bare_key);
 	tcase_add_test(tc, evolution_in_a_batch);

@@ -49,6 +49,7 @@
 #define STARVED_PAUSE_US US_PER_S
 #define CLOSE_BUDGET_S 15
 #define ADAPTIVE_WAIT 20
+#define FIXED_COST_ROWS 200
 #define EXIT_INTERNAL_ERROR 70
 #define EXIT_BAD_CONFIG 78
 
@@ -148,6 +149,17 @@ static void batch_back(struct pipeline *p, struct batch *b)
 		slot_feed(p, &p->slots[i]);
 }
 
+/*
+ * Learns the part of a transaction's time that does not grow with its rows: about as long as FIXED_COST_ROWS rows take. It at most
+ * doubles, so that one slow flush of the disk does not make the next events wait long.
+ */
+static void learn_cost(int64_t *cost_us, const struct job *job)
+{
+	int64_t events = (int64_t)(job->batch->nevents + job->batch->ndead);
+	int64_t cost = job->took_us * FIXED_COST_ROWS / (FIXED_COST_ROWS + events);
+	*cost_us = *cost_us > 0 ? MIN(cost, 2 * *cost_us) : cost;
+}
+
 void pipeline_take_results(struct pipeline *p)
 {
 	struct job *job;
@@ -157,7 +169,7 @@ void pipeline_take_results(struct pipeline *p)
 		case JOB_WRITE:
 			if (job->err.class == ERR_FATAL)
 				pipeline_fail(p, EXIT_INTERNAL_ERROR, job->err.text);
-			p->lane_took_us[job->lane] = job->took_us;
+			learn_cost(&p->lane_cost_us[job->lane], job);
 			stats_observe(METRIC_BATCH_QUEUE_SECONDS, job->batch->stream->index,
 				      clock_mono_us() - job->pushed_us - job->took_us);
 			batch_back(p, job->batch);
@@ -194,14 +206,15 @@ void pipeline_wait_jobs(struct pipeline *p, bool (*done)(const struct pipeline *
 
 /*
  * When the open batch has waited long enough. While its lane is busy, as long as max_age allows: the batch grows, which is what
- * PostgreSQL needs when it is the bottleneck. Once the lane is idle, ADAPTIVE_WAIT times as long as its last transaction took:
- * then transactions take up at most a twentieth of the lane's time, and events do not wait for nothing.
+ * PostgreSQL needs when it is the bottleneck. Once the lane is idle, ADAPTIVE_WAIT times what a transaction costs before its first
+ * row: then that cost takes up at most a twentieth of the lane's time, and events, those that end a backlog too, do not wait for
+ * nothing.
  */
 static int64_t seal_due(const struct pipeline *p, const struct slot *slot)
 {
-	int64_t age = p->config->batch_max_age_us, took = p->lane_took_us[slot->lane];
-	if (p->config->batch_adaptive && took > 0 && p->lane_jobs[slot->lane] == 0)
-		age = MIN(age, ADAPTIVE_WAIT * took);
+	int64_t age = p->config->batch_max_age_us, cost = p->lane_cost_us[slot->lane];
+	if (p->config->batch_adaptive && cost > 0 && p->lane_jobs[slot->lane] == 0)
+		age = MIN(age, ADAPTIVE_WAIT * cost);
 	return slot->batch->opened_us + age;
 }
 
@@ -466,7 +479,7 @@ static void make_lanes(struct pipeline *p)
 	p->inbox = queue_new(c->lanes * (p->batches_per_lane + MAX_CLAIMS));
 	p->lanes = xcalloc(c->lanes, sizeof(struct lane *));
 	p->lane_jobs = xcalloc(c->lanes, sizeof(*p->lane_jobs));
-	p->lane_took_us = xcalloc(c->lanes, sizeof(*p->lane_took_us));
+	p->lane_cost_us = xcalloc(c->lanes, sizeof(*p->lane_cost_us));
 	p->nfree = xcalloc(c->lanes, sizeof(*p->nfree));
 	p->free_batches = xcalloc(c->lanes, sizeof(struct batch **));
 	p->nslots = c->lanes * c->nstreams;
@@ -570,7 +583,7 @@ static void pipeline_close(struct pipeline *p)
 	free(p->slots);
 	free(p->lanes);
 	free(p->lane_jobs);
-	free(p->lane_took_us);
+	free(p->lane_cost_us);
 	free(p->nfree);
 	free(p->free_batches);
 	free(p->partitions);

@@ -44,7 +44,7 @@ struct pipeline {
 	size_t *nfree;
 	size_t batches_per_lane;
 	unsigned *lane_jobs;   /* jobs with each lane */
-	int64_t *lane_took_us; /* how long each lane's last transaction took; 0: none yet */
+	int64_t *lane_cost_us; /* what a transaction of each lane costs before its first row; 0: not known yet */
 	struct queue *inbox;
 	struct source *source;
 	struct registry *registry;
