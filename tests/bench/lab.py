@@ -113,6 +113,7 @@ class Stack:
 
     def up(self, settings):
         self.begun = True
+        os.environ["STACK_JOIN_DELAY"] = "1000"  # several processes begin together
         self.verb("start")
         for name, value in settings.items():
             self.verb("psql", "-c", f"ALTER SYSTEM SET {name} = '{value}'")
@@ -256,6 +257,7 @@ class Lab:
         groups["worker"] += [w.pid for w in workers]
         try:
             self.wait_for(group, total, workers)
+            took_part = self.db.number(f"SELECT count(DISTINCT owner) FROM memingest.offsets WHERE pipeline = '{group}'")
         finally:
             time.sleep(0.1)
             sampler.stop()
@@ -263,10 +265,12 @@ class Lab:
                 w.send_signal(signal.SIGTERM)
             for w in workers:
                 w.wait(60)
-        return self.worker_result(group, sampler, processes)
+        if took_part != processes:
+            raise SystemExit(f"bench: {took_part:g} processes took part, not {processes}")
+        return self.worker_result(group, sampler)
 
-    def worker_result(self, group, sampler, processes):
-        rows = self.commits(group, processes)
+    def worker_result(self, group, sampler):
+        rows = self.commits(group)
         start, end, events = rows[0][0], rows[-1][0], sum(n for _, n in rows[1:])
         if events <= 0 or end <= start:
             raise SystemExit("bench: too few batches to measure: more events or smaller batches are needed")
@@ -277,15 +281,8 @@ class Lab:
         result["peak_mib"] = max(sampler.peaks.get(pid, 0) for pid in sampler.groups["worker"]) / 1024
         return result
 
-    def commits(self, group, processes):
-        """(time, events) of each transaction. Of several processes only the time during which every partition was being read."""
-        where = f"FROM memingest.batches b WHERE pipeline = '{group}'"
-        if processes > 1:
-            where += (f" AND owner_epoch = (SELECT owner_epoch FROM memingest.offsets o WHERE o.pipeline = b.pipeline"
-                      f" AND o.topic = b.topic AND o.partition = b.partition)")
-            ends = self.db.ask(f"SELECT extract(epoch FROM min(committed_at)), extract(epoch FROM max(committed_at)) {where}"
-                               " GROUP BY topic, partition")
-            start, end = max(float(r[0]) for r in ends), min(float(r[1]) for r in ends)
-            where += f" AND committed_at >= to_timestamp({start!r}) AND committed_at <= to_timestamp({end!r})"
+    def commits(self, group):
+        """(time, events) of each transaction."""
+        where = f"FROM memingest.batches WHERE pipeline = '{group}'"
         rows = self.db.ask(f"SELECT extract(epoch FROM max(committed_at)), sum(rows) {where} GROUP BY xmin::text ORDER BY 1")
         return [(float(when), int(n)) for when, n in rows]

@@ -40,6 +40,12 @@ struct span {
 	char note[256]; /* why it was fenced */
 };
 
+/* Events that a newer one of their key, in the batch or in the table, made void. */
+static inline uint32_t span_superseded(const struct span *span)
+{
+	return span->events - span->dead - span->written;
+}
+
 struct event {
 	uint64_t hash; /* of the key */
 	int64_t offset, version;

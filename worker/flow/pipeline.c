@@ -98,7 +98,7 @@ static void span_decided(struct pipeline *p, struct batch *b, struct span *span)
 	case SPAN_COMMITTED:
 		span_committed(part, span);
 		stats_add(METRIC_RECORDS_MERGED, stream, 0, span->written);
-		stats_add(METRIC_RECORDS_SUPERSEDED, stream, 0, span->events - span->dead - span->written);
+		stats_add(METRIC_RECORDS_SUPERSEDED, stream, 0, span_superseded(span));
 		if (span->first_ts_ms >= 0)
 			stats_observe(METRIC_END_TO_END_SECONDS, stream,
 				      clock_wall_us() - span->first_ts_ms * US_PER_MS);

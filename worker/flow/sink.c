@@ -2,12 +2,13 @@
  * sink.c - how a batch becomes durable.
  *
  *   BEGIN
- *   UPDATE memingest.offsets ... WHERE next_offset = from AND owner_epoch = mine
+ *   UPDATE memingest.offsets ... WHERE next_offset = from AND owner_epoch = mine     a partition each: the swap
  *   COPY into the table itself                               if its recent batches held new keys only, and its columns are
  *                                                            of the types that are sent; or else
  *   per round:  COPY stage, merge deletes, merge upserts     (nearly always one round)
  *   COPY memingest.dead_letters                              (only if there are any)
- *   INSERT INTO memingest.batches; COMMIT
+ *   INSERT INTO memingest.batches                            a partition each
+ *   COMMIT
  *
  * Round trips are what a far database costs, so statements share a text where no answer decides what comes next:
  *
@@ -71,7 +72,7 @@ struct sink *sink_new(const struct config *config, struct stream *const *streams
 	s->phase = "claim";
 	s->staged = xcalloc(nstreams, sizeof(*s->staged));
 	s->rules = xcalloc(nstreams, sizeof(*s->rules));
-	s->smalls = xcalloc(nstreams, sizeof(*s->smalls));
+	s->rows_ready = xcalloc(nstreams, sizeof(*s->rows_ready));
 	s->guards = xcalloc(nstreams, sizeof(*s->guards));
 	s->directs = xcalloc(nstreams, sizeof(*s->directs));
 	for (size_t i = 0; i < nstreams; i++)
@@ -90,7 +91,7 @@ void sink_free(struct sink *s)
 	buf_free(&s->sql);
 	free(s->staged);
 	free(s->rules);
-	free(s->smalls);
+	free(s->rows_ready);
 	free(s->guards);
 	free(s->directs);
 	free(s);
@@ -105,7 +106,7 @@ void sink_connected(struct sink *s, struct pg *pg)
 {
 	s->pg = pg;
 	memset(s->staged, 0, s->nstreams * sizeof(*s->staged));
-	memset(s->smalls, 0, s->nstreams * sizeof(*s->smalls));
+	memset(s->rows_ready, 0, s->nstreams * sizeof(*s->rows_ready));
 	memset(s->books_ready, 0, sizeof(s->books_ready));
 }
 
@@ -137,7 +138,6 @@ static void sql_reset(struct sink *s)
 
 /* --- the swap of the offsets rows --- */
 
-/* Values of the open spans, in the one order in which rows are locked. */
 static int compare_spans(const void *x, const void *y)
 {
 	const struct span *a = *(struct span *const *)x, *b = *(struct span *const *)y;
@@ -145,6 +145,7 @@ static int compare_spans(const void *x, const void *y)
 	return order ? order : (a->partition > b->partition) - (a->partition < b->partition);
 }
 
+/* In the one order in which their rows are locked. */
 static size_t open_spans(struct batch *b, struct span ***out)
 {
 	size_t n = 0;
@@ -156,28 +157,12 @@ static size_t open_spans(struct batch *b, struct span ***out)
 	return n;
 }
 
-static void span_values(struct buf *sql, struct span *const *spans, size_t n)
+bool sink_swapped(const int64_t *affected, size_t n)
 {
-	buf_puts(sql, "(VALUES ");
-	for (size_t i = 0; i < n; i++) {
-		buf_puts(sql, i ? ", (" : "(");
-		pg_quote_literal(sql, spans[i]->topic);
-		buf_printf(sql, ", %d, %" PRId64 "::bigint, %" PRId64 "::bigint, %" PRId64 "::bigint, %d)",
-			   spans[i]->partition, spans[i]->from, spans[i]->to, spans[i]->owner_epoch,
-			   spans[i]->leader_epoch);
-	}
-	buf_puts(sql, ") AS v(topic, partition, from_offset, to_offset, owner_epoch, leader_epoch)");
-}
-
-static void swap_sql(struct sink *s, struct span *const *spans, size_t n)
-{
-	buf_puts(&s->sql, "UPDATE memingest.offsets o SET next_offset = v.to_offset, updated_at = now(),"
-			  " leader_epoch = greatest(o.leader_epoch, v.leader_epoch) FROM ");
-	span_values(&s->sql, spans, n);
-	buf_puts(&s->sql, " WHERE o.pipeline = ");
-	pg_quote_literal(&s->sql, s->config->group_id);
-	buf_puts(&s->sql, " AND o.topic = v.topic AND o.partition = v.partition AND o.next_offset = v.from_offset"
-			  " AND o.owner_epoch = v.owner_epoch");
+	for (size_t i = 0; i < n; i++)
+		if (affected[i] != 1)
+			return false;
+	return true;
 }
 
 /* What the offsets row of a span says now, waiting for whoever is changing it. */
@@ -324,9 +309,9 @@ static bool merge_with_deletes(struct sink *s, struct batch *b, size_t deletes, 
 /* COPY, and what follows it in the same text. */
 static void round_sql(struct sink *s, const struct batch *b, const struct batch_row *rows, size_t n)
 {
-	buf_puts(&s->sql, s->direct ? b->stream->sql->copy_direct : b->stream->sql->copy_stage);
+	buf_printf(&s->sql, "%s; ", s->direct ? b->stream->sql->copy_direct : b->stream->sql->copy_stage);
 	if (!s->direct && count_deletes(rows, n) == 0)
-		buf_printf(&s->sql, "; %s", b->stream->sql->merge_upsert);
+		buf_puts(&s->sql, b->stream->sql->merge_upsert);
 }
 
 static void stage_took(const struct batch *b, enum metric metric, size_t stage, int64_t us)
@@ -408,24 +393,10 @@ static bool write_dead_letters(struct sink *s, const struct batch *b, struct err
 /* A span without offsets only asks whether its row is as expected: the swap was all there is to do for it. */
 static void commit_sql(struct sink *s, struct span *const *spans, size_t n)
 {
-	size_t rows = 0;
-	for (size_t i = 0; i < n; i++) {
-		const struct span *span = spans[i];
-		if (span->to == span->from)
-			continue;
-		if (rows++ == 0)
-			buf_puts(&s->sql, "INSERT INTO memingest.batches (pipeline, topic, partition, from_offset,"
-					  " to_offset, rows, merged, superseded, dead, owner_epoch, committed_at)"
-					  " VALUES ");
-		buf_puts(&s->sql, rows > 1 ? ", (" : "(");
-		pg_quote_literal(&s->sql, s->config->group_id);
-		buf_puts(&s->sql, ", ");
-		pg_quote_literal(&s->sql, span->topic);
-		buf_printf(&s->sql, ", %d, %" PRId64 ", %" PRId64 ", %u, %u, %u, %u, %" PRId64 ", clock_timestamp())",
-			   span->partition, span->from, span->to, span->events, span->written,
-			   span->events - span->dead - span->written, span->dead, span->owner_epoch);
-	}
-	buf_puts(&s->sql, rows > 0 ? "; COMMIT" : "COMMIT");
+	for (size_t i = 0; i < n; i++)
+		if (spans[i]->to > spans[i]->from)
+			books_say_batch(s, spans[i]);
+	buf_puts(&s->sql, "COMMIT");
 }
 
 static bool commit_answered(struct sink *s, struct batch *b, bool ok, int64_t since_us, const struct err *err)
@@ -475,37 +446,37 @@ bool sink_stage(struct sink *s, const struct batch *b, struct err *err)
 /* What this connection has to have before the transaction; made at first use. */
 static bool get_ready(struct sink *s, const struct batch *b, struct err *err)
 {
+	if (!books_prepare(s, err))
+		return false;
 	if (s->small)
-		return small_prepare(s, b, err);
-	return s->direct ? small_types(s, b, err) : sink_stage(s, b, err);
+		return row_prepare(s, b, ROW_UPSERT, err) && row_prepare(s, b, ROW_DELETE, err);
+	return s->direct ? row_prepare(s, b, ROW_TYPES, err) : sink_stage(s, b, err);
 }
 
 /* BEGIN and the swap, and in the same text the first COPY if there are rows, and what may follow it. */
 static enum begun begin(struct sink *s, struct batch *b, struct span *const *spans, size_t n, struct err *err)
 {
-	int64_t affected[2] = {0, 0};
 	bool copy = b->nrounds > 0;
 	if (s->small)
 		return small_begin(s, b, spans, n, err);
+	int64_t *affected = arena_alloc(b->fold_arena, (1 + n) * sizeof(*affected));
+	memset(affected, 0, (1 + n) * sizeof(*affected));
 	s->phase = "begin";
 	sql_reset(s);
 	buf_puts(&s->sql, "BEGIN; ");
-	swap_sql(s, spans, n);
+	for (size_t i = 0; i < n; i++)
+		books_say_swap(s, spans[i]);
 	if (s->direct)
-		buf_printf(&s->sql, "; EXECUTE %s", s->smalls[b->stream->index].types);
-	if (copy) {
-		buf_puts(&s->sql, "; ");
+		buf_printf(&s->sql, "EXECUTE %s; ", row_name(s, b, ROW_TYPES));
+	if (copy)
 		round_sql(s, b, b->arranged, b->rounds[1]);
-	}
-	if (s->whole) {
-		buf_puts(&s->sql, "; ");
+	if (s->whole)
 		commit_sql(s, spans, n);
-	}
-	bool ok = copy ? pg_copy_begin(s->pg, buf_cstr(&s->sql), affected, 2, err)
-		       : pg_exec(s->pg, buf_cstr(&s->sql), affected, 2, err);
+	bool ok = copy ? pg_copy_begin(s->pg, buf_cstr(&s->sql), affected, 1 + n, err)
+		       : pg_exec(s->pg, buf_cstr(&s->sql), affected, 1 + n, err);
 	if (!ok)
 		return BEGUN_FAILED;
-	if (affected[1] == (int64_t)n)
+	if (sink_swapped(affected + 1, n))
 		return BEGUN;
 	return copy && !pg_copy_abort(s->pg, "fenced", err) ? BEGUN_FAILED : BEGUN_FENCED;
 }

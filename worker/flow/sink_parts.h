@@ -1,7 +1,7 @@
 /*
- * sink_parts.h - the sink's own data, shared by the five files that make it up: sink.c (the transaction), sink_copy.c (the bytes of its
- * COPYs), sink_small.c (a small batch, a row at a time), poison.c (which rows PostgreSQL refuses) and claim.c (taking a partition over).
- * Nobody else includes it.
+ * sink_parts.h - the sink's own data, shared by the six files that make it up: sink.c (the transaction), sink_books.c (prepared
+ * statements), sink_copy.c (the bytes of its COPYs), sink_small.c (a small batch, a row at a time), poison.c (which rows PostgreSQL
+ * refuses) and claim.c (taking a partition over). Nobody else includes it.
  */
 #ifndef MEMINGEST_SINK_PARTS_H
 #define MEMINGEST_SINK_PARTS_H
@@ -10,6 +10,9 @@
 #include "core/guard.h"
 #include "core/stream.h"
 #include "flow/sink.h"
+
+enum book { BOOK_BEGIN, BOOK_SWAP, BOOK_BATCH, BOOK_COMMIT, BOOK_COUNT };
+enum row_statement { ROW_UPSERT, ROW_DELETE, ROW_TYPES, ROW_COUNT };
 
 struct sink {
 	const struct config *config;
@@ -27,12 +30,10 @@ struct sink {
 	bool whole;               /* and its first text holds all of the transaction */
 	void (*idle)(void *);
 	void *idle_ctx;
-	struct small {
-		char upsert[24], delete[24], types[24]; /* names of statements */
-		bool upsert_ready, delete_ready, types_ready;
-	} * smalls;          /* per stream: what this connection has prepared */
-	bool books_ready[4]; /* the same for the books */
-	bool small;          /* this batch goes a row at a time */
+	bool books_ready[BOOK_COUNT];  /* what this connection has prepared */
+	bool (*rows_ready)[ROW_COUNT]; /* the same per stream */
+	char row_name[24];
+	bool small; /* this batch goes a row at a time */
 	struct buf chunk, sql;
 	uint64_t deleted;            /* rows of this transaction that were deleted */
 	_Atomic(const char *) phase; /* for people who watch: a literal */
@@ -41,11 +42,21 @@ struct sink {
 
 enum begun { BEGUN, BEGUN_FENCED, BEGUN_FAILED };
 
+/* sink_books.c: prepare at first use, outside the transaction. */
+MUST_CHECK bool books_prepare(struct sink *s, struct err *err);
+MUST_CHECK bool row_prepare(struct sink *s, const struct batch *b, enum row_statement statement, struct err *err);
+/* Of a stream's prepared statement; good until the next call. */
+const char *row_name(struct sink *s, const struct batch *b, enum row_statement statement);
+/* To s->sql, with "; " behind it. */
+void books_say_swap(struct sink *s, const struct span *span);
+void books_say_batch(struct sink *s, const struct span *span);
+/* To the pipe (pg_pipe_add()); the first is for statements without parameters. */
+MUST_CHECK bool books_add(struct sink *s, enum book book, struct err *err);
+MUST_CHECK bool books_add_swap(struct sink *s, const struct span *span, struct err *err);
+MUST_CHECK bool books_add_batch(struct sink *s, const struct span *span, struct err *err);
+
 /* sink_small.c: whether the batch is so small that rows go one at a time; then BEGIN, swap and rows; then what is left. */
 bool small_fits(const struct batch *b, bool direct);
-/* Both prepare statements at first use, outside the transaction: the small batch's; s->smalls[].types. */
-MUST_CHECK bool small_prepare(struct sink *s, const struct batch *b, struct err *err);
-MUST_CHECK bool small_types(struct sink *s, const struct batch *b, struct err *err);
 enum begun small_begin(struct sink *s, struct batch *b, struct span *const *spans, size_t n, struct err *err);
 MUST_CHECK bool small_commit(struct sink *s, struct batch *b, struct span *const *spans, size_t n, struct err *err);
 
@@ -59,6 +70,8 @@ MUST_CHECK bool sink_copy_rows(struct sink *s, const struct batch *b, const stru
 			       struct err *err);
 MUST_CHECK bool sink_copy_dead(struct sink *s, const struct batch *b, struct err *err);
 
+/* sink.c: from the row counts of the swaps, whether each moved its row. */
+bool sink_swapped(const int64_t *affected, size_t n);
 /* sink.c: makes the stream's staging table if this connection has none yet. */
 MUST_CHECK bool sink_stage(struct sink *s, const struct batch *b, struct err *err);
 /* sink.c: empties the staging table, copies the rows there and merges them. */
