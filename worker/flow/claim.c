@@ -38,7 +38,8 @@ static bool mark_first_start(struct sink *s, const struct sink_claim *c, struct 
 	return rows != NULL;
 }
 
-/* The row's xmax is the transaction that has changed it and has not ended. */
+/* The row's xmax is the transaction that has changed it and has not ended. In the middle of a COPY its session is active: one that is idle
+ * in its transaction has a time limit if it is a worker's, and else is an operator's, who knows why. */
 static void end_sleeper(struct sink *s, const char *topic, const char *partition)
 {
 	struct err err;
@@ -48,6 +49,7 @@ static void end_sleeper(struct sink *s, const char *topic, const char *partition
 			 "SELECT pg_terminate_backend(l.pid) FROM memingest.offsets o JOIN pg_locks l"
 			 " ON l.locktype = 'transactionid' AND l.transactionid = o.xmax AND l.mode = 'ExclusiveLock'"
 			 " AND l.granted JOIN pg_stat_activity a ON a.pid = l.pid AND a.wait_event = 'ClientRead'"
+			 " AND a.state = 'active'"
 			 " WHERE o.pipeline = $1 AND o.topic = $2 AND o.partition = $3::int",
 			 params, 3, &err);
 	if (!rows)

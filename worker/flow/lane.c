@@ -313,6 +313,9 @@ static struct job *next_job(struct lane *lane)
 static void *lane_main(void *arg)
 {
 	struct lane *lane = arg;
+	char name[16]; /* for top -H, perf and gdb */
+	snprintf(name, sizeof(name), "lane %zu", lane->index);
+	pthread_setname_np(pthread_self(), name);
 	for (bool running = true; running;) {
 		struct job *job = next_job(lane);
 		if (!job) {

@@ -47,6 +47,7 @@ static void *nudge_main(void *arg)
 {
 	struct nudge *n = arg;
 	struct pollfd fd = {.fd = n->fd, .events = POLLIN};
+	pthread_setname_np(pthread_self(), "nudge");
 	while (!atomic_load(&n->stopping)) {
 		uint64_t count;
 		(void)poll(&fd, 1, -1);

@@ -364,6 +364,7 @@ static void serve(struct registry *r, struct entry *e)
 static void *registry_main(void *arg)
 {
 	struct registry *r = arg;
+	pthread_setname_np(pthread_self(), "registry");
 	while (!registry_client_stopped(r->client)) {
 		int64_t deadline_us;
 		struct entry *e = take_due(r, &deadline_us);
