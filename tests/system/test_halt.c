@@ -9,6 +9,7 @@
 
 #include "bed.h"
 #include "ledger.h"
+#include "load.h"
 #include "model.h"
 #include "system.h"
 
@@ -138,6 +139,61 @@ START_TEST(mended_database)
 }
 END_TEST
 
+static int64_t consumed(struct bed *bed, const char *stream)
+{
+	return bed_int(
+		bed,
+		"SELECT coalesce(sum(next_offset), 0)::bigint FROM memingest.offsets WHERE pipeline = '%s' AND topic "
+		"LIKE '%%%s%%' AND partition >= 0",
+		bed->name, stream);
+}
+
+/*
+ * Proves: a stream whose table is gone is halted and says so; its batches wait in order, and the other stream of the same lane goes on,
+ * for longer than there are batches to spare. Once it is mended, nothing is missing; also
+ * when the worker was restarted before (1) or a second one took over one of the partitions (2).
+ */
+START_TEST(one_stream)
+{
+	struct generator_options mixed = {.update_share = 0.5, .delete_share = 0.05};
+	struct bed *bed = bed_new("onestream");
+	bed_stream(bed, "memory", 2);
+	bed_stream(bed, "pattern", 2);
+	bed_set(bed, "batch.max_rows", "100");
+	bed_set(bed, "batch.max_age", "20ms");
+	bed_set(bed, "postgres.lanes", "1");
+	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
+	struct worker *w = worker_start(bed, NULL), *second = NULL;
+	worker_ready(w);
+	bed_sql(bed, "ALTER TABLE patterns RENAME TO elsewhere");
+	load_fill(bed, "pattern", 1000, mixed);
+	worker_wait_log(w, "batch halted, an operator must act", 20);
+	for (int i = 1; i <= 3; i++) {
+		load_fill(bed, "memory", 1000, mixed);
+		BED_WAIT(bed, 20, consumed(bed, "memory") >= 1000 * i);
+	}
+	ck_assert_int_eq(consumed(bed, "pattern"), 0);
+	BED_WAIT(bed, 5, worker_metric(w, "memingest_halted_partitions", "stream=\"pattern\"") == 2);
+	ck_assert_double_eq(worker_metric(w, "memingest_halted_partitions", "stream=\"memory\""), 0);
+	if (_i == 1)
+		worker_stop(w);
+	if (_i > 0) {
+		second = worker_start(bed, NULL);
+		worker_wait_log(second, "batch halted, an operator must act", 60);
+	}
+	bed_sql(bed, "ALTER TABLE elsewhere RENAME TO patterns");
+	bed_drain(bed, RETRY_S);
+	BED_WAIT(bed, 5, worker_metric(second ? second : w, "memingest_halted_partitions", NULL) == 0);
+	if (_i != 1)
+		worker_stop(w);
+	if (second)
+		worker_stop(second);
+	ck_assert_int_eq(dead_letters(bed), 0);
+	model_check(bed);
+	bed_free(bed);
+}
+END_TEST
+
 /* --- the registry --- */
 
 static void registry_is(const char *mode)
@@ -222,6 +278,17 @@ static Suite *halt_suite(void)
 	return s;
 }
 SYSTEM_SUITE("halt", halt_suite)
+
+static Suite *one_stream_suite(void)
+{
+	Suite *s = suite_create("one_stream");
+	TCase *tc = tcase_create("one_stream");
+	tcase_set_timeout(tc, 120);
+	tcase_add_loop_test(tc, one_stream, 0, 3);
+	suite_add_tcase(s, tc);
+	return s;
+}
+SYSTEM_SUITE("one_stream", one_stream_suite)
 
 static Suite *registry_away_suite(void)
 {

@@ -10,6 +10,7 @@
  */
 #include "cli/catalog.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,12 +78,14 @@ bool catalog_unknown_type(struct pg *pg, const struct table *t, const struct col
 
 const char *catalog_column_name(const struct table *t, size_t i)
 {
+	assert(i < t->ncolumns || i - t->ncolumns < ARRAY_LEN(timestamps));
 	return i < t->ncolumns ? t->columns[i].name : timestamps[i - t->ncolumns];
 }
 
 /* The schema may declare created_at or updated_at itself. */
 static bool declared(const struct table *t, size_t timestamp)
 {
+	assert(timestamp < ARRAY_LEN(timestamps));
 	for (size_t i = 0; i < t->ncolumns; i++)
 		if (strcmp(t->columns[i].name, timestamps[timestamp]) == 0)
 			return true;

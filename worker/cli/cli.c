@@ -11,6 +11,7 @@
  * What was parsed lives in struct parsed until the command returns, the config with it. One thread: commands that
  * start others end them before they return.
  */
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -208,9 +209,9 @@ static int take_option(struct parsed *p, int argc, char **argv, int *i)
 		return cli_fail(EXIT_USAGE, "option --%s takes no value", o->name);
 	if (o->value && !value && ++*i == argc)
 		return cli_fail(EXIT_USAGE, "option --%s wants a value: --%s %s", o->name, o->name, o->value);
-	if (o->value && !value)
-		value = argv[*i];
-	p->given[p->ngiven++] = (struct given){.option = o, .value = value ? value : ""};
+	if (!value)
+		value = o->value ? argv[*i] : "";
+	p->given[p->ngiven++] = (struct given){.option = o, .value = value};
 	return strcmp(o->name, "set") == 0 && o->value ? take_override(p, value) : EXIT_OK;
 }
 
@@ -225,7 +226,9 @@ static int parse(struct parsed *p, int argc, char **argv)
 			if (code != EXIT_OK)
 				return code;
 		} else if (!p->command && strcmp(argv[i], "help") == 0) {
-			p->given[p->ngiven++] = (struct given){.option = match(global_options, "help", 4), .value = ""};
+			const struct cli_option *help = match(global_options, "help", 4);
+			assert(help); /* a row of the table */
+			p->given[p->ngiven++] = (struct given){.option = help, .value = ""};
 		} else if (!p->command) {
 			p->command = find_command(p->commands, argv[i]);
 			if (!p->command)

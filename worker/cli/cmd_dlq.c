@@ -368,7 +368,7 @@ static bool age_seconds(const char *age, char *out, size_t size)
 	static const struct {
 		char unit;
 		long seconds;
-	} units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}, {'w', 7 * 86400}};
+	} units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}, {'w', 7L * 86400}};
 	size_t digits = strspn(age, "0123456789");
 	if (digits == 0 || digits > 6 || age[digits] == '\0' || age[digits + 1] != '\0')
 		return false;

@@ -30,7 +30,7 @@
 #include "core/stream.h"
 #include "io/pg.h"
 
-#define MIGRATE_TIMEOUT (24 * 3600 * US_PER_S)
+#define MIGRATE_TIMEOUT (US_PER_S * 3600 * 24)
 
 struct step {
 	char *sql, *done;

@@ -114,7 +114,7 @@ static bool zone(const char *p, int64_t *seconds)
 		return true;
 	if (sscanf(p, "%c%2d:%2d%n", &sign, &hours, &minutes, &used) != 3 || p[used] || (sign != '+' && sign != '-'))
 		return false;
-	*seconds = (hours * 60 + minutes) * (sign == '+' ? 60 : -60);
+	*seconds = (int64_t)(hours * 60 + minutes) * (sign == '+' ? 60 : -60);
 	return true;
 }
 

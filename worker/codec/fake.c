@@ -93,7 +93,7 @@ struct fake *fake_new(uint64_t seed)
 	f->seed = seed;
 	seed_state(f->s, seed);
 	for (int i = 0; i < TURN_STEPS; i++) {
-		double angle = 0.3 * (i - TURN_STEPS / 2) / TURN_STEPS;
+		double angle = 0.3 * (i - TURN_STEPS / 2.0) / TURN_STEPS;
 		f->cos[i] = (float)cos(angle);
 		f->sin[i] = (float)sin(angle);
 	}

@@ -38,10 +38,9 @@ enum {
 static void put_escape(struct buf *out, uint8_t c)
 {
 	static const char hex[] = "0123456789abcdef";
-	uint8_t *p = buf_take(out, 6);
-	memcpy(p, "\\u00", 4);
-	p[4] = (uint8_t)hex[c >> 4];
-	p[5] = (uint8_t)hex[c & 15];
+	buf_put(out, "\\u00", 4);
+	buf_u8(out, (uint8_t)hex[c >> 4]);
+	buf_u8(out, (uint8_t)hex[c & 15]);
 }
 
 static bool is_plain(uint8_t c)

@@ -18,6 +18,7 @@
  */
 #include "codec/schema.h"
 
+#include <assert.h>
 #include <jansson.h>
 #include <string.h>
 
@@ -121,7 +122,10 @@ static const char *space_of(struct parser *p, const char *full)
 static struct schema_type *lookup(const struct parser *p, const char *full)
 {
 	const json_t *id = json_object_get(p->ids, full);
-	return id ? p->types[json_integer_value(id)] : NULL;
+	if (!id)
+		return NULL;
+	assert((size_t)json_integer_value(id) < p->ntypes);
+	return p->types[json_integer_value(id)];
 }
 
 static bool enter(struct parser *p, struct schema_type *t)
@@ -130,7 +134,7 @@ static bool enter(struct parser *p, struct schema_type *t)
 		return err_set(p->err, ERR_CONFIG, "the name is defined twice");
 	if (p->ntypes == p->cap) {
 		p->cap = MAX(p->cap * 2, 16);
-		p->types = xrealloc(p->types, p->cap * sizeof(*p->types));
+		p->types = xrealloc(p->types, p->cap * sizeof(struct schema_type *));
 	}
 	t->id = (uint32_t)p->ntypes;
 	p->types[p->ntypes++] = t;
@@ -313,7 +317,7 @@ static struct schema_type *parse_union(struct parser *p, const json_t *json, con
 	char text[80];
 	t->kind = SCHEMA_UNION;
 	t->nbranches = json_array_size(json);
-	t->branches = arena_calloc(p->arena, t->nbranches + 1, sizeof(*t->branches));
+	t->branches = arena_calloc(p->arena, t->nbranches + 1, sizeof(struct schema_type *));
 	if (t->nbranches == 0 || t->nbranches > MAX_BRANCHES) {
 		err_set(p->err, ERR_CONFIG, "a union of %zu branches", t->nbranches);
 		return NULL;

@@ -12,7 +12,7 @@
 #include "base/base.h"
 #include "base/err.h"
 
-#define SCHEMA_MAX_BYTES (1024 * 1024)
+#define SCHEMA_MAX_BYTES (1 << 20)
 #define SCHEMA_MAX_DEPTH 64
 
 struct json_t; /* of jansson; only schema.c and table.c look inside */

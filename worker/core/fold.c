@@ -253,7 +253,8 @@ static bool fold_columns(const struct columns_job *job, struct slice first, stru
 		if (!folded)
 			break;
 		buf_be32(&out, v.data ? (uint32_t)v.len : UINT32_MAX);
-		buf_put(&out, v.data, v.len);
+		if (v.data)
+			buf_put(&out, v.data, v.len);
 	}
 	if (folded)
 		*row = (struct slice){arena_memdup(job->arena, out.data, out.len), out.len};

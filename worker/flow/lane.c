@@ -4,13 +4,21 @@
  *             +--------------------------- job done ---------------------------+
  *             v                                                                |
  *   LANE_IDLE --job--> LANE_CONNECTING --session--> LANE_WRITING --------------+
- *                       ^  ^     |  failed            |  failed, may pass      |  failed, needs an operator
- *                       |  |     v                    v                        v
- *                       |  +-- LANE_WAITING <---------+                   LANE_HALTED
- *                       |        backoff 0.1 s .. 10 s, jitter                 | every 10 s
- *                       +------------------------------------------------------+
+ *       ^               ^  ^     |  failed            |  failed, may pass      |  failed, needs an operator: held
+ *       |               |  |     v                    v                        v
+ *       |               |  +-- LANE_WAITING <---------+                   LANE_HALTED
+ *       |               |        backoff 0.1 s .. 10 s, jitter              |  |  ^ nothing else to do
+ *       |               +----- a job of another stream, or every 10 s ------+  |  |
+ *       +---------------------- nothing is held any more ----------------------+  |
+ *       +-------------------------------------------------------------------------+
  *   LANE_WRITING --to be tried again at once, but the session died while it was rolled back--> LANE_CONNECTING
  *   any --lane_stop()--> LANE_STOPPED
+ *
+ * A batch that an operator must do something for is held, with all that come behind it in its stream, so order stays. Other streams
+ * go on:
+ *
+ *   held[memory]  batch --> batch     tried again every 10 s, the first one first; once it is through, the next at once
+ *   held[pattern] -
  *
  * A batch that can not be written stays here and is tried until it is written, however long the database is away: that is what
  * bounds memory, because no free batch means paused partitions. Only lane_abort() makes the lane give it back: on a revocation that can
@@ -44,6 +52,15 @@
 #define BACKOFF_LAST_US (10 * US_PER_S)
 #define PRUNE_EVERY_US (600 * US_PER_S)
 #define BEAT_EVERY_US (5 * US_PER_S)
+#define HELD_RETRY_US (10 * US_PER_S)
+
+/* A stream's batches that wait for an operator. */
+struct held {
+	struct job *first;
+	int64_t due_us;
+	unsigned attempts;
+	char why[ERR_TEXT_SIZE]; /* of the first one; others read it, behind view_lock; empty: nothing is held */
+};
 
 struct lane {
 	const struct config *config;
@@ -57,7 +74,9 @@ struct lane {
 	/* The thread's own. */
 	struct sink *sink;
 	struct pg *pg;
-	struct job *next; /* taken ahead, arranged while the server was at work */
+	struct job *next;   /* taken ahead, arranged while the server was at work */
+	struct held *helds; /* per stream */
+	size_t nstreams, nheld;
 	bool connected_before;
 	unsigned failures; /* in a row */
 	int64_t next_prune_us;
@@ -82,8 +101,9 @@ static const unsigned next_states[] = {
 	[LANE_CONNECTING] = 1u << LANE_WRITING | 1u << LANE_WAITING | 1u << LANE_HALTED | 1u << LANE_IDLE,
 	[LANE_WRITING] =
 		1u << LANE_WRITING | 1u << LANE_IDLE | 1u << LANE_WAITING | 1u << LANE_HALTED | 1u << LANE_CONNECTING,
-	[LANE_WAITING] = 1u << LANE_CONNECTING | 1u << LANE_WRITING | 1u << LANE_IDLE | 1u << LANE_WAITING,
-	[LANE_HALTED] = 1u << LANE_CONNECTING | 1u << LANE_WRITING | 1u << LANE_IDLE,
+	[LANE_WAITING] =
+		1u << LANE_CONNECTING | 1u << LANE_WRITING | 1u << LANE_IDLE | 1u << LANE_WAITING | 1u << LANE_HALTED,
+	[LANE_HALTED] = 1u << LANE_CONNECTING | 1u << LANE_WRITING | 1u << LANE_IDLE | 1u << LANE_HALTED,
 	[LANE_STOPPED] = 0,
 };
 
@@ -105,6 +125,27 @@ void lane_look(struct lane *lane, struct lane_view *view)
 	*view = lane->view;
 	pthread_mutex_unlock(&lane->view_lock);
 	view->phase = view->state == LANE_WRITING ? sink_phase(lane->sink) : NULL;
+}
+
+bool lane_holds(struct lane *lane, size_t stream, char why[ERR_TEXT_SIZE])
+{
+	pthread_mutex_lock(&lane->view_lock);
+	memcpy(why, lane->helds[stream].why, ERR_TEXT_SIZE);
+	pthread_mutex_unlock(&lane->view_lock);
+	return why[0] != '\0';
+}
+
+static void set_why(struct lane *lane, struct held *held, const char *why)
+{
+	pthread_mutex_lock(&lane->view_lock);
+	snprintf(held->why, sizeof(held->why), "%s", why);
+	pthread_mutex_unlock(&lane->view_lock);
+}
+
+/* Between two jobs. */
+static void set_resting(struct lane *lane, const char *error)
+{
+	set_state(lane, lane->nheld > 0 ? LANE_HALTED : LANE_IDLE, error);
 }
 
 /* --- the session --- */
@@ -146,7 +187,7 @@ static void wait_until(struct lane *lane, int64_t deadline_us, bool jobs)
 				{.fd = jobs ? queue_fd(lane->jobs) : -1, .events = POLLIN}};
 	int64_t start = clock_mono_us();
 	/* An abort that has been obeyed leaves the descriptor readable until lane_resume(). */
-	if (jobs && atomic_load(&lane->aborting))
+	if (jobs && atomic_load(&lane->aborting) && lane->nheld == 0)
 		fds[0].fd = -1;
 	while (poll(fds, 2, clock_poll_ms(deadline_us)) < 0 && errno == EINTR)
 		;
@@ -164,30 +205,31 @@ static int64_t backoff_us(struct lane *lane)
 
 /* --- writing --- */
 
-static void log_failure(struct lane *lane, const struct batch *b, const struct err *err, int64_t wait_us)
+static void log_failure(struct lane *lane, const struct batch *b, unsigned attempts, const struct err *err,
+			int64_t wait_us)
 {
 	const struct span *span = b->nspans ? &b->spans[0] : NULL;
 	log_error(err->class == ERR_CONFIG ? "batch halted, an operator must act" : "batch not written, will try again",
 		  F_STR("stream", b->stream->config->name), F_STR("topic", span ? span->topic : ""),
 		  F_INT("partition", span ? span->partition : -1), F_INT("from_offset", span ? span->from : -1),
 		  F_INT("to_offset", span ? span->to : -1), F_INT("partitions", b->nspans), F_INT("lane", lane->index),
-		  F_INT("attempt", lane->failures), F_REAL("retry_in_s", (double)wait_us / (double)US_PER_S),
+		  F_INT("attempt", attempts), F_REAL("retry_in_s", (double)wait_us / (double)US_PER_S),
 		  F_STR("error", err->text));
+	stats_add(METRIC_POSTGRES_RETRIES, stats_sqlclass(err->code), 0, 1);
 }
 
 static void after_failure(struct lane *lane, const struct batch *b, const struct err *err)
 {
-	bool operator_must_act = err->class == ERR_CONFIG;
-	bool degraded = lane->pg && err->class == ERR_RETRY && pg_last_verdict(lane->pg) == PG_DEGRADED;
+	bool slowly = err->class == ERR_CONFIG ||
+		      (lane->pg && err->class == ERR_RETRY && pg_last_verdict(lane->pg) == PG_DEGRADED);
 	if (!lane->pg || !pg_ok(lane->pg) || (err->class == ERR_RETRY && pg_last_verdict(lane->pg) == PG_RECONNECT))
 		drop_session(lane);
 	if (atomic_load(&lane->aborting))
 		return;
 	lane->failures++;
-	int64_t wait = operator_must_act || degraded ? BACKOFF_LAST_US : backoff_us(lane);
-	stats_add(METRIC_POSTGRES_RETRIES, stats_sqlclass(err->code), 0, 1);
-	log_failure(lane, b, err, wait);
-	set_state(lane, operator_must_act ? LANE_HALTED : LANE_WAITING, err->text);
+	int64_t wait = slowly ? BACKOFF_LAST_US : backoff_us(lane);
+	log_failure(lane, b, lane->failures, err, wait);
+	set_state(lane, err->class == ERR_CONFIG ? LANE_HALTED : LANE_WAITING, err->text);
 	wait_until(lane, clock_mono_us() + wait, false);
 }
 
@@ -208,44 +250,122 @@ static void show_batch(struct lane *lane, const struct batch *b)
 	pthread_mutex_unlock(&lane->view_lock);
 }
 
-static bool try_write(struct lane *lane, struct job *job)
+/* --- what is held --- */
+
+static struct held *held_of(struct lane *lane, const struct job *job)
+{
+	return &lane->helds[job->batch->stream->index];
+}
+
+/* In front of what is held already: it was the first to be tried. */
+static void hold(struct lane *lane, struct job *job, const struct err *err)
+{
+	struct held *held = held_of(lane, job);
+	lane->nheld += held->first == NULL;
+	job->behind = held->first;
+	held->first = job;
+	held->due_us = clock_mono_us() + HELD_RETRY_US;
+	held->attempts++;
+	log_failure(lane, job->batch, held->attempts, err, HELD_RETRY_US);
+	set_why(lane, held, err->text);
+}
+
+static void hold_behind(struct held *held, struct job *job)
+{
+	struct job **last = &held->first;
+	while (*last)
+		last = &(*last)->behind;
+	job->behind = NULL;
+	*last = job;
+}
+
+/* The batch that is due, or any when the lane is aborted: then it is only given back. */
+static struct job *take_held(struct lane *lane)
+{
+	int64_t now = clock_mono_us();
+	for (size_t i = 0; lane->nheld > 0 && i < lane->nstreams; i++) {
+		struct held *held = &lane->helds[i];
+		struct job *job = held->first;
+		if (!job || (now < held->due_us && !atomic_load(&lane->aborting)))
+			continue;
+		held->first = job->behind;
+		lane->nheld -= held->first == NULL;
+		return job;
+	}
+	return NULL;
+}
+
+/* A batch of the stream is decided: what is held behind it need not wait. */
+static void let_go(struct lane *lane, struct held *held)
+{
+	held->due_us = 0;
+	held->attempts = 0;
+	if (held->why[0] != '\0')
+		set_why(lane, held, "");
+}
+
+static int64_t next_due(const struct lane *lane)
+{
+	int64_t next = CLOCK_NEVER;
+	for (size_t i = 0; i < lane->nstreams; i++)
+		if (lane->helds[i].first)
+			next = MIN(next, lane->helds[i].due_us);
+	return next;
+}
+
+/* --- writing --- */
+
+enum written { DECIDED, TRY_AGAIN, HELD };
+
+static enum written try_write(struct lane *lane, struct job *job)
 {
 	struct err err = {0};
 	if (!have_session(lane, &err)) {
 		after_failure(lane, job->batch, &err);
-		return false;
+		return TRY_AGAIN;
 	}
 	set_state(lane, LANE_WRITING, NULL);
 	switch (sink_write(lane->sink, job->batch, &err)) {
 	case SINK_DONE:
-		return true;
+		return DECIDED;
 	case SINK_AGAIN:
-		return false;
+		return TRY_AGAIN;
 	case SINK_FAILED:
 		break;
 	}
 	if (err.class == ERR_FATAL) {
 		job->err = err;
 		abandon(job->batch);
-		return true;
+		return DECIDED;
+	}
+	if (err.class == ERR_CONFIG && !atomic_load(&lane->aborting)) {
+		hold(lane, job, &err);
+		return HELD;
 	}
 	after_failure(lane, job->batch, &err);
-	return false;
+	return TRY_AGAIN;
 }
 
-static void write_batch(struct lane *lane, struct job *job)
+/* False: the batch is held. */
+static bool write_batch(struct lane *lane, struct job *job)
 {
-	while (!atomic_load(&lane->aborting)) {
-		if (!try_write(lane, job))
-			continue;
-		lane->failures = 0;
-		pthread_mutex_lock(&lane->view_lock);
-		lane->view.batches++;
+	enum written written = TRY_AGAIN;
+	while (written == TRY_AGAIN && !atomic_load(&lane->aborting))
+		written = try_write(lane, job);
+	if (written == HELD)
+		return false;
+	if (written == TRY_AGAIN)
+		abandon(job->batch);
+	let_go(lane, held_of(lane, job));
+	if (written == TRY_AGAIN)
+		return true;
+	lane->failures = 0;
+	pthread_mutex_lock(&lane->view_lock);
+	lane->view.batches++;
+	if (lane->nheld == 0)
 		lane->view.error[0] = '\0';
-		pthread_mutex_unlock(&lane->view_lock);
-		return;
-	}
-	abandon(job->batch);
+	pthread_mutex_unlock(&lane->view_lock);
+	return true;
 }
 
 static void claim(struct lane *lane, struct job *job)
@@ -271,12 +391,12 @@ static void keep_session(struct lane *lane)
 		return;
 	if (have_session(lane, &err)) {
 		lane->failures = 0;
-		set_state(lane, LANE_IDLE, "");
+		set_resting(lane, lane->nheld > 0 ? NULL : "");
 		return;
 	}
 	lane->failures++;
 	log_error("no session with PostgreSQL, will try again", F_INT("lane", lane->index), F_STR("error", err.text));
-	set_state(lane, LANE_IDLE, err.text);
+	set_resting(lane, err.text);
 	wait_until(lane, clock_mono_us() + backoff_us(lane), true);
 }
 
@@ -305,8 +425,15 @@ static void take_ahead(void *arg)
 
 static struct job *next_job(struct lane *lane)
 {
-	struct job *job = lane->next ? lane->next : queue_pop(lane->jobs);
-	lane->next = NULL;
+	struct job *job = take_held(lane);
+	while (!job) {
+		job = lane->next ? lane->next : queue_pop(lane->jobs);
+		lane->next = NULL;
+		if (!job || job->kind != JOB_WRITE || !held_of(lane, job)->first)
+			return job;
+		hold_behind(held_of(lane, job), job);
+		job = take_held(lane); /* if the lane was aborted meanwhile, nothing stays */
+	}
 	return job;
 }
 
@@ -321,16 +448,17 @@ static void *lane_main(void *arg)
 		if (!job) {
 			status_beat(STATUS_LANE(lane->index));
 			housekeeping(lane);
-			wait_until(lane, clock_mono_us() + BEAT_EVERY_US, true);
+			wait_until(lane, MIN(clock_mono_us() + BEAT_EVERY_US, next_due(lane)), true);
 			continue;
 		}
 		/* A job may wait for the database as long as it takes; its waits have deadlines of their own. */
 		status_rest(STATUS_LANE(lane->index));
 		int64_t taken = clock_mono_us();
+		bool held = false;
 		switch (job->kind) {
 		case JOB_WRITE:
 			show_batch(lane, job->batch);
-			write_batch(lane, job);
+			held = !write_batch(lane, job);
 			show_batch(lane, NULL);
 			job->took_us = clock_mono_us() - taken;
 			break;
@@ -341,8 +469,8 @@ static void *lane_main(void *arg)
 			running = false;
 			continue;
 		}
-		set_state(lane, LANE_IDLE, NULL);
-		if (!queue_push(lane->inbox, job))
+		set_resting(lane, held ? held_of(lane, job)->why : NULL);
+		if (!held && !queue_push(lane->inbox, job))
 			abort(); /* sized for every job there is */
 	}
 	status_rest(STATUS_LANE(lane->index));
@@ -362,6 +490,8 @@ struct lane *lane_start(const struct config *config, struct stream *const *strea
 	lane->inbox = inbox;
 	lane->jobs = queue_new(max_jobs + 1);
 	lane->sink = sink_new(config, streams, nstreams);
+	lane->nstreams = nstreams;
+	lane->helds = xcalloc(nstreams, sizeof(*lane->helds));
 	sink_when_waiting(lane->sink, take_ahead, lane);
 	lane->abort_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	lane->jitter = (uint32_t)clock_wall_us() ^ (uint32_t)index;
@@ -403,6 +533,7 @@ void lane_stop(struct lane *lane)
 	lane_abort(lane);
 	lane_push(lane, &lane->stop);
 	pthread_join(lane->thread, NULL);
+	free(lane->helds);
 	queue_free(lane->jobs);
 	sink_free(lane->sink);
 	close(lane->abort_fd);

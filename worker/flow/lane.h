@@ -2,7 +2,8 @@
  * lane.h - a thread with one PostgreSQL connection that writes batches, one after another, and claims partitions.
  *
  * A partition belongs to one lane, so its batches are written in order. A job is the lane's from lane_push() until it comes back
- * through the inbox; every job comes back, decided one way or another.
+ * through the inbox; every job comes back, decided one way or another. What an operator must mend (a table that is gone, a right that is
+ * missing) holds up the batches of its stream; other streams' go on.
  */
 #ifndef MEMINGEST_LANE_H
 #define MEMINGEST_LANE_H
@@ -29,7 +30,8 @@ struct job {
 	struct sink_claim claim; /* JOB_CLAIM */
 	void *owner;             /* JOB_CLAIM: the pipeline's partition */
 	int64_t pushed_us;       /* JOB_WRITE: when it was sealed */
-	int64_t took_us;         /* JOB_WRITE: from the lane's taking it to its being decided */
+	int64_t took_us;         /* JOB_WRITE: from the lane's taking it (for the last time) to its being decided */
+	struct job *behind;      /* the lane's own: the next that is held */
 	bool ok;                 /* JOB_CLAIM succeeded */
 	struct err err;          /* why not; ERR_FATAL of a write: the process has to end */
 };
@@ -39,7 +41,7 @@ enum lane_state {
 	LANE_CONNECTING, /* opening a session */
 	LANE_WRITING,    /* in a transaction */
 	LANE_WAITING,    /* something failed that may pass: will try again */
-	LANE_HALTED,     /* something failed that an operator must mend: tries again slowly */
+	LANE_HALTED,     /* nothing to do but what an operator must mend first: tries again slowly */
 	LANE_STOPPED,
 };
 
@@ -67,6 +69,8 @@ void lane_abort(struct lane *lane);
 void lane_resume(struct lane *lane);
 
 void lane_look(struct lane *lane, struct lane_view *view);
+/* Whether batches of the stream (its index) wait for an operator. If so, why is filled. Any thread. */
+bool lane_holds(struct lane *lane, size_t stream, char why[ERR_TEXT_SIZE]);
 const char *lane_state_name(enum lane_state state);
 
 /* Ends the thread (aborting what it does) and frees the lane. Jobs still queued are the caller's: none, if all came back. */

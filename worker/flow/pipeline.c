@@ -25,6 +25,7 @@
  */
 #include "flow/pipeline.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -163,6 +164,7 @@ static void learn_cost(int64_t *cost_us, const struct job *job)
 void pipeline_take_results(struct pipeline *p)
 {
 	struct job *job;
+	assert(p->lane_jobs); /* made together with the inbox */
 	while ((job = queue_pop(p->inbox))) {
 		p->lane_jobs[job->lane]--;
 		switch (job->kind) {

@@ -29,9 +29,10 @@
 struct slot {
 	size_t lane;
 	struct stream *stream;
-	struct batch *batch;    /* NULL: starved */
-	int64_t starved_us;     /* since when it has none; 0: it has one */
-	bool partitions_paused; /* starved for so long that its partitions were paused */
+	struct batch *batch;      /* NULL: starved */
+	int64_t starved_us;       /* since when it has none; 0: it has one */
+	bool partitions_paused;   /* starved for so long that its partitions were paused */
+	char held[ERR_TEXT_SIZE]; /* why the lane holds its batches, when that was last looked at; empty: it does not */
 };
 
 struct pipeline {

@@ -33,42 +33,53 @@ void publish_counts(struct pipeline *p)
 	stats_set(METRIC_BATCH_MEMORY, 0, 0, (int64_t)p->memory);
 }
 
-static int64_t count_partitions(const struct pipeline *p, size_t stream, bool (*counts)(const struct partition *part))
+static int64_t count_partitions(struct pipeline *p, size_t stream,
+				bool (*counts)(struct pipeline *p, const struct partition *part))
 {
 	int64_t n = 0;
 	for (size_t i = 0; i < p->npartitions; i++)
-		n += p->partitions[i]->stream->index == stream && counts(p->partitions[i]);
+		n += p->partitions[i]->stream->index == stream && counts(p, p->partitions[i]);
 	return n;
 }
 
-static bool is_assigned(const struct partition *part)
+static bool is_assigned(struct pipeline *p, const struct partition *part)
 {
+	(void)p;
 	return part->state != PARTITION_GONE;
 }
 
-static bool is_paused(const struct partition *part)
+/* Its batches wait for an operator. */
+static bool is_held(struct pipeline *p, const struct partition *part)
 {
-	return part->state != PARTITION_GONE && part->state != PARTITION_ACTIVE;
+	return (part->state == PARTITION_ACTIVE || part->state == PARTITION_PAUSED) &&
+	       slot_of(p, part)->held[0] != '\0';
 }
 
-static bool is_halted(const struct partition *part)
+static bool is_paused(struct pipeline *p, const struct partition *part)
 {
-	return part->state == PARTITION_HALTED;
+	return is_assigned(p, part) && (part->state != PARTITION_ACTIVE || is_held(p, part));
 }
 
-static bool waits_for_schema(const struct partition *part)
+static bool is_halted(struct pipeline *p, const struct partition *part)
 {
+	return part->state == PARTITION_HALTED || is_held(p, part);
+}
+
+static bool waits_for_schema(struct pipeline *p, const struct partition *part)
+{
+	(void)p;
 	return part->state == PARTITION_PAUSED && part->cause == PAUSE_SCHEMA;
 }
 
 static struct status_partition partition_facts(struct pipeline *p, const struct partition *part)
 {
+	bool held = is_held(p, part);
 	return (struct status_partition){.stream = part->stream->config->name,
 					 .topic = part->topic,
 					 .partition = part->partition,
-					 .state = partition_state_name(part->state),
+					 .state = partition_state_name(held ? PARTITION_HALTED : part->state),
 					 .paused = pause_cause_name(part->cause),
-					 .error = part->error,
+					 .error = held ? slot_of(p, part)->held : part->error,
 					 .lane = part->lane,
 					 .of = part->partitions,
 					 .next_offset = part->durable,
@@ -153,6 +164,8 @@ static void tell_manager(struct pipeline *p)
 void publish_status(struct pipeline *p)
 {
 	status_beat(STATUS_POLL);
+	for (size_t i = 0; i < p->nslots; i++)
+		lane_holds(p->lanes[p->slots[i].lane], p->slots[i].stream->index, p->slots[i].held);
 	publish_snapshot(p);
 	for (size_t i = 0; i < p->config->nstreams; i++) {
 		stats_set(METRIC_ASSIGNED_PARTITIONS, i, 0, count_partitions(p, i, is_assigned));

@@ -149,11 +149,11 @@ static int compare_spans(const void *x, const void *y)
 static size_t open_spans(struct batch *b, struct span ***out)
 {
 	size_t n = 0;
-	*out = arena_alloc(b->fold_arena, (b->nspans + 1) * sizeof(**out));
+	*out = arena_alloc(b->fold_arena, (b->nspans + 1) * sizeof(struct span *));
 	for (size_t i = 0; i < b->nspans; i++)
 		if (b->spans[i].result == SPAN_OPEN)
 			(*out)[n++] = &b->spans[i];
-	qsort(*out, n, sizeof(**out), compare_spans);
+	qsort(*out, n, sizeof(struct span *), compare_spans);
 	return n;
 }
 

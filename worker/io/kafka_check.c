@@ -97,7 +97,7 @@ static void check_name(struct check *c, const char *stream, const char *name)
 	rd_kafka_topic_t *topic = rd_kafka_topic_new(c->rk, name, NULL);
 	rd_kafka_resp_err_t code =
 		topic ? rd_kafka_metadata(c->rk, 0, topic, &one, time_left_ms(c)) : rd_kafka_last_error();
-	if (code || one->topic_cnt != 1)
+	if (!one || one->topic_cnt != 1)
 		wrong(c, "stream.%s: topic %s: %s", stream, name, rd_kafka_err2str(code));
 	else
 		check_topic(c, stream, &one->topics[0]);

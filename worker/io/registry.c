@@ -126,10 +126,22 @@ static void entry_found(struct registry *r, struct entry *e, struct schema *sche
 
 static struct entry *entry_find(struct registry *r, enum frame_format format, uint64_t key)
 {
-	struct entry_key k = {.key = key, .format = (uint64_t)format};
+	struct entry_key k;
 	struct entry *e;
+	memset(&k, 0, sizeof(k)); /* hashed as bytes */
+	k.key = key;
+	k.format = (uint64_t)format;
 	HASH_FIND(hh, r->entries, &k, sizeof(k), e);
 	return e;
+}
+
+static void entry_drop(struct registry *r, struct entry *e)
+{
+	assert(e != r->entries || e->hh.prev == NULL); /* uthash: nothing is before the head */
+	HASH_DEL(r->entries, e);
+	schema_free(e->schema);
+	free(e->error);
+	free(e);
 }
 
 /* Makes room for one by dropping the answer that is over soonest. What is FOUND or asked for stays. */
@@ -141,9 +153,7 @@ static bool evict(struct registry *r)
 		oldest = e;
 	if (oldest == NULL)
 		return false;
-	HASH_DEL(r->entries, oldest);
-	free(oldest->error);
-	free(oldest);
+	entry_drop(r, oldest);
 	return true;
 }
 
@@ -421,12 +431,7 @@ void registry_free(struct registry *r)
 	}
 	struct entry *e, *next;
 	HASH_ITER(hh, r->entries, e, next)
-	{
-		HASH_DEL(r->entries, e);
-		schema_free(e->schema);
-		free(e->error);
-		free(e);
-	}
+	entry_drop(r, e);
 	if (r->answers >= 0)
 		close(r->answers);
 	pthread_mutex_destroy(&r->lock);
@@ -589,7 +594,7 @@ bool registry_register(const struct config *config, const char *subject, const c
 	char *path = xasprintf("/subjects/%s/versions", escaped);
 	json_t *body = json_pack("{s:s}", "schema", schema_json);
 	char *post = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
-	struct registry_reply reply;
+	struct registry_reply reply = {0};
 	bool ok = post != NULL ? registry_client_ask(client, path, post, &reply, err)
 			       : err_set(err, ERR_CONFIG, "the schema is not UTF-8");
 	if (ok) {

@@ -89,17 +89,15 @@ static void walk_fields(struct walk *w, json_t *record, const char *ns)
 static json_t *walk_object(struct walk *w, json_t *schema, const char *ns)
 {
 	const json_t *type = json_object_get(schema, "type");
-	const char *kind = json_string_value(type);
-	if (kind == NULL)
-		walk_member(w, schema, "type", ns);
-	else if (strcmp(kind, "record") == 0 || strcmp(kind, "error") == 0)
+	const char *kind = json_is_string(type) ? json_string_value(type) : "";
+	if (strcmp(kind, "record") == 0 || strcmp(kind, "error") == 0)
 		walk_fields(w, schema, ns);
 	else if (strcmp(kind, "array") == 0)
 		walk_member(w, schema, "items", ns);
 	else if (strcmp(kind, "map") == 0)
 		walk_member(w, schema, "values", ns);
-	else if (json_object_get(schema, "name") == NULL)
-		walk_member(w, schema, "type", ns); /* {"type": "a.Point"} */
+	else if (!json_is_string(type) || json_object_get(schema, "name") == NULL)
+		walk_member(w, schema, "type", ns); /* {"type": {...}}, {"type": "a.Point"} */
 	return schema;
 }
 
