@@ -1,18 +1,19 @@
 /*
  * lane.c - the writer thread: connects, writes, and decides by class of error how to go on.
  *
- *             +--------------------------- job done ---------------------------+
- *             v                                                                |
- *   LANE_IDLE --job--> LANE_CONNECTING --session--> LANE_WRITING --------------+
- *       ^               ^  ^     |  failed            |  failed, may pass      |  failed, needs an operator: held
- *       |               |  |     v                    v                        v
- *       |               |  +-- LANE_WAITING <---------+                   LANE_HALTED
- *       |               |        backoff 0.1 s .. 10 s, jitter              |  |  ^ nothing else to do
- *       |               +----- a job of another stream, or every 10 s ------+  |  |
- *       +---------------------- nothing is held any more ----------------------+  |
- *       +-------------------------------------------------------------------------+
+ *        +----------------- job done, or its batch held ------------------+
+ *        v                                                                |
+ *   LANE_IDLE ------job------> LANE_CONNECTING --session--> LANE_WRITING -+
+ *   LANE_HALTED                 ^     |  failed               |  failed, may pass
+ *                               |     v                       |
+ *                               +-- LANE_WAITING <------------+
+ *                                     backoff 0.1 s .. 10 s, jitter
+ *
  *   LANE_WRITING --to be tried again at once, but the session died while it was rolled back--> LANE_CONNECTING
  *   any --lane_stop()--> LANE_STOPPED
+ *
+ * Between jobs a lane is idle, or halted as long as it holds a batch; it also waits as halted for a session that it needs an operator
+ * for (a wrong password).
  *
  * A batch that an operator must do something for is held, with all that come behind it in its stream, so order stays. Other streams
  * go on:
