@@ -99,7 +99,7 @@ help:
 # worker/sql/NAME.sql becomes the string sql_NAME.
 $(B)/%.o: %.sql
 	@mkdir -p $(@D)
-	awk -v n=$(*F) 'BEGIN { print "extern const char sql_" n "[]; const char sql_" n "[] =" } \
+	@echo "SQL $<"; awk -v n=$(*F) 'BEGIN { print "extern const char sql_" n "[]; const char sql_" n "[] =" } \
 		{ gsub(/["\\]/, "\\\\&"); print "\"" $$0 "\\n\"" } END { print ";" }' $< | $(CC) $(CFLAGS) -x c -c -o $@ -
 include tests/bench/bench.mk tests/fuzz/fuzz.mk deploy/deploy.mk monitoring/monitoring.mk
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
