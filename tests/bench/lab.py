@@ -113,7 +113,7 @@ class Stack:
 
     def up(self, settings):
         self.begun = True
-        os.environ["STACK_JOIN_DELAY"] = "1000"  # several processes begin together
+        os.environ["STACK_JOIN_DELAY"] = "500"  # several processes begin together
         self.verb("start")
         for name, value in settings.items():
             self.verb("psql", "-c", f"ALTER SYSTEM SET {name} = '{value}'")

@@ -204,7 +204,7 @@ static int64_t backoff_us(struct lane *lane)
 	return wait / 2 + (int64_t)(lane->jitter >> 8) % (wait / 2 + 1);
 }
 
-/* --- writing --- */
+/* --- failures --- */
 
 static void log_failure(struct lane *lane, const struct batch *b, unsigned attempts, const struct err *err,
 			int64_t wait_us)
@@ -347,6 +347,16 @@ static enum written try_write(struct lane *lane, struct job *job)
 	return TRY_AGAIN;
 }
 
+static void count_written(struct lane *lane)
+{
+	lane->failures = 0;
+	pthread_mutex_lock(&lane->view_lock);
+	lane->view.batches++;
+	if (lane->nheld == 0)
+		lane->view.error[0] = '\0';
+	pthread_mutex_unlock(&lane->view_lock);
+}
+
 /* False: the batch is held. */
 static bool write_batch(struct lane *lane, struct job *job)
 {
@@ -355,17 +365,11 @@ static bool write_batch(struct lane *lane, struct job *job)
 		written = try_write(lane, job);
 	if (written == HELD)
 		return false;
-	if (written == TRY_AGAIN)
-		abandon(job->batch);
 	let_go(lane, held_of(lane, job));
-	if (written == TRY_AGAIN)
-		return true;
-	lane->failures = 0;
-	pthread_mutex_lock(&lane->view_lock);
-	lane->view.batches++;
-	if (lane->nheld == 0)
-		lane->view.error[0] = '\0';
-	pthread_mutex_unlock(&lane->view_lock);
+	if (written == DECIDED)
+		count_written(lane);
+	else
+		abandon(job->batch);
 	return true;
 }
 
