@@ -150,8 +150,8 @@ static int64_t consumed(struct bed *bed, const char *stream)
 
 /*
  * Proves: a stream whose table is gone is halted and says so; its batches wait in order, and the other stream of the same lane goes on,
- * for longer than there are batches to spare. Once it is mended, nothing is missing; also
- * when the worker was restarted before (1) or a second one took over one of the partitions (2).
+ * for longer than there are batches to spare. Once it is mended, nothing is missing; also when the worker was restarted before (1) or a
+ * second one took over one of the partitions (2).
  */
 START_TEST(one_stream)
 {

@@ -206,8 +206,8 @@ static int64_t backoff_us(struct lane *lane)
 
 /* --- failures --- */
 
-static void log_failure(struct lane *lane, const struct batch *b, unsigned attempts, const struct err *err,
-			int64_t wait_us)
+static void report_failure(struct lane *lane, const struct batch *b, unsigned attempts, const struct err *err,
+			   int64_t wait_us)
 {
 	const struct span *span = b->nspans ? &b->spans[0] : NULL;
 	log_error(err->class == ERR_CONFIG ? "batch halted, an operator must act" : "batch not written, will try again",
@@ -229,7 +229,7 @@ static void after_failure(struct lane *lane, const struct batch *b, const struct
 		return;
 	lane->failures++;
 	int64_t wait = slowly ? BACKOFF_LAST_US : backoff_us(lane);
-	log_failure(lane, b, lane->failures, err, wait);
+	report_failure(lane, b, lane->failures, err, wait);
 	set_state(lane, err->class == ERR_CONFIG ? LANE_HALTED : LANE_WAITING, err->text);
 	wait_until(lane, clock_mono_us() + wait, false);
 }
@@ -267,7 +267,7 @@ static void hold(struct lane *lane, struct job *job, const struct err *err)
 	held->first = job;
 	held->due_us = clock_mono_us() + HELD_RETRY_US;
 	held->attempts++;
-	log_failure(lane, job->batch, held->attempts, err, HELD_RETRY_US);
+	report_failure(lane, job->batch, held->attempts, err, HELD_RETRY_US);
 	set_why(lane, held, err->text);
 }
 

@@ -28,7 +28,7 @@ void sink_free(struct sink *s);
 /* What sink_write() is doing: "copy", "commit", ... Any thread. */
 const char *sink_phase(const struct sink *s);
 
-/* A new connection: staging tables are made at first use, again. */
+/* A new connection: staging tables are made, and statements prepared, at first use, again. */
 void sink_connected(struct sink *s, struct pg *pg);
 
 /* To be called while the server is at work on a batch: time for sink_prepare(). */
