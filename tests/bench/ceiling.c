@@ -1,19 +1,24 @@
 /*
  * ceiling.c - how fast PostgreSQL takes the rows when nothing else is asked of the client.
  *
- *   before the clock   events --decode--> batches --arrange--> COPY BINARY bytes of each batch, in memory
- *   on the clock       per connection and batch:   BEGIN; COPY stage  |  bytes  |  merge; COMMIT         three round trips
+ *   before the clock   events --decode--> batches --arrange--> COPY bytes of each, in memory
+ *   on the clock       per connection and batch, in three round trips:
+ *                      BEGIN; COPY stage  |  bytes  |  merge; COMMIT
  *
- * The rows are those that "memingest produce" puts into a topic with the same seed, made by the same code, folded and sorted by key
- * like the worker's, and they go through the same SQL. What is left out is everything that a worker does on top: Kafka, decoding,
- * offsets, bookkeeping. It speaks libpq directly and in blocking calls, so that what worker/io/pg.c costs shows as well.
+ * The rows are those that "memingest produce" puts into a topic with the same seed, made by the
+ * same code, folded and sorted by key like the worker's, and they go through the same SQL. What is
+ * left out is everything that a worker does on top: Kafka, decoding, offsets, bookkeeping. It
+ * speaks libpq directly and in blocking calls, so that what worker/io/pg.c costs shows as well.
  *
- * Several connections deal the events out among them one by one, as partitions do with keys: a lane's rows are not neighbours in the index, but
- * lie between those of another lane. Each connection writes its own batches, so none waits for another. --plan direct copies into the table itself: the least
- * that PostgreSQL can be asked for; it fails on the first key that is there already.
+ * Several connections deal the events out among them one by one, as partitions do with keys: a
+ * lane's rows are not neighbours in the index, but lie between those of another lane. Each
+ * connection writes its own batches, so none waits for another. --plan direct copies into the table
+ * itself: the least that PostgreSQL can be asked for; it fails on the first key that is there
+ * already.
  *
- * Rates count from the end of the first transaction to the end of the last, as they are taken from memingest.batches for the
- * worker. CPU of the database is that of the postmaster's process tree over the whole run, per row of the whole run.
+ * Rates count from the end of the first transaction to the end of the last, as they are taken from
+ * memingest.batches for the worker. CPU of the database is that of the postmaster's process tree
+ * over the whole run, per row of the whole run.
  *
  * Threads: one per connection; each has its part of the batches, which do not change any more.
  * Failure: any error ends the program with a message.
@@ -66,7 +71,8 @@ static void die(const char *what, const char *why)
 
 /* --- before the clock --- */
 
-static void put_row(struct buf *out, const struct stream *s, const struct batch_row *row, bool direct)
+static void put_row(struct buf *out, const struct stream *s, const struct batch_row *row,
+		    bool direct)
 {
 	buf_be16(out, (uint16_t)(s->table->ncolumns + (direct ? 0 : MERGESQL_STAGE_COLUMNS)));
 	if (!direct) {
@@ -83,7 +89,8 @@ static void encode_batch(struct run *r, const struct batch *b, struct load *load
 	static const char header[19] = "PGCOPY\n\377\r\n\0";
 	buf_put(&load->copy, header, sizeof(header));
 	if (b->nrounds != 1)
-		die("events", "a batch needs more than one round; only upserts of plain streams are measured here");
+		die("events", "a batch needs more than one round; only upserts of plain streams "
+			      "are measured here");
 	for (size_t i = 0; i < b->narranged; i++)
 		put_row(&load->copy, r->stream, &b->arranged[i], r->options->direct);
 	buf_be16(&load->copy, UINT16_MAX);
@@ -174,7 +181,8 @@ static void *write_all(void *arg)
 	PGconn *conn = PQconnectdb(events_dsn());
 	if (PQstatus(conn) != CONNECTION_OK)
 		die("connect", PQerrorMessage(conn));
-	query(conn, "SET jit = off; SET temp_buffers = '32MB'; SET client_min_messages = warning", PGRES_COMMAND_OK);
+	query(conn, "SET jit = off; SET temp_buffers = '32MB'; SET client_min_messages = warning",
+	      PGRES_COMMAND_OK);
 	query(conn, r->stream->sql->create_stage, PGRES_COMMAND_OK);
 	pthread_barrier_wait(&r->ready);
 	pthread_barrier_wait(&r->ready);
@@ -190,7 +198,8 @@ static int64_t own_cpu_us(void)
 {
 	struct rusage u;
 	getrusage(RUSAGE_SELF, &u);
-	return (u.ru_utime.tv_sec + u.ru_stime.tv_sec) * US_PER_S + u.ru_utime.tv_usec + u.ru_stime.tv_usec;
+	return (u.ru_utime.tv_sec + u.ru_stime.tv_sec) * US_PER_S + u.ru_utime.tv_usec +
+	       u.ru_stime.tv_usec;
 }
 
 static void report(const struct run *r, int64_t own_us, int64_t database_us)
@@ -206,11 +215,14 @@ static void report(const struct run *r, int64_t own_us, int64_t database_us)
 	}
 	double seconds = (double)(last_us - r->loads[first].done_us) / 1e6;
 	double timed = (double)(rows - r->loads[first].rows);
-	printf("{\"rows\": %zu, \"batch\": %zu, \"connections\": %zu, \"plan\": \"%s\", \"row_bytes\": %.1f, "
-	       "\"seconds\": %.4f, \"rows_per_s\": %.1f, \"client_us\": %.3f, \"database_us\": %.3f, \"peak_kib\": "
+	printf("{\"rows\": %zu, \"batch\": %zu, \"connections\": %zu, \"plan\": \"%s\", "
+	       "\"row_bytes\": %.1f, "
+	       "\"seconds\": %.4f, \"rows_per_s\": %.1f, \"client_us\": %.3f, \"database_us\": "
+	       "%.3f, \"peak_kib\": "
 	       "%lld}\n",
-	       rows, r->options->batch, r->options->connections, r->options->direct ? "direct" : "stage",
-	       (double)bytes / (double)rows, seconds, seconds > 0 ? timed / seconds : 0, (double)own_us / (double)rows,
+	       rows, r->options->batch, r->options->connections,
+	       r->options->direct ? "direct" : "stage", (double)bytes / (double)rows, seconds,
+	       seconds > 0 ? timed / seconds : 0, (double)own_us / (double)rows,
 	       (double)database_us / (double)rows, (long long)procfs_peak_kib());
 }
 
@@ -295,8 +307,10 @@ static void parse(int argc, char **argv, struct options *o)
 		}
 	}
 	if (!o->config || o->batch == 0 || o->connections == 0 || o->connections > MAX_CONNECTIONS)
-		die("usage", "ceiling -c FILE [--stream NAME] [--events N] [--keys N] [--seed N] [--batch N] "
-			     "[--connections N] [--postmaster PID] [--plan stage|direct] [--shuffled]");
+		die("usage",
+		    "ceiling -c FILE [--stream NAME] [--events N] [--keys N] [--seed N] [--batch "
+		    "N] "
+		    "[--connections N] [--postmaster PID] [--plan stage|direct] [--shuffled]");
 }
 
 int main(int argc, char **argv)

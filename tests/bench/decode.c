@@ -1,17 +1,20 @@
 /*
  * decode.c - what one event costs in the codec: nanoseconds here, instructions under callgrind.
  *
- *   decode -c FILE --stream NAME                     JSON: ns an event of our decoder, and of Avro-C's generic value, on the same bytes
- *   decode -c FILE --stream NAME --dump FILE         the same data for other implementations: each datum as int32 length and bytes
+ *   decode -c FILE --stream NAME
+ *        JSON: ns an event of our decoder, and of Avro-C's generic value, on the same bytes
+ *   decode -c FILE --stream NAME --dump FILE
+ *        the same data for other implementations: each datum as int32 length and bytes
  *   valgrind --tool=callgrind --toggle-collect=measured_... decode -c FILE --stream NAME --once
- *                                                    one pass over fixed data, its keys in no order, through the functions that
- *                                                    callgrind looks for
+ *        one pass over fixed data, its keys in no order, through what callgrind looks for
  *
- * Ours is everything from the datum's bytes to the bytes of a row, checks included (UTF-8, JSON, dimension, NaN). Avro-C's is reading
- * the datum into a generic value that is reused: no row comes out, so the comparison favours it. The data cycles through
- * enough events (4 MB and more) that neither works from the first-level cache, as in the worker.
+ * Ours is everything from the datum's bytes to the bytes of a row, checks included (UTF-8, JSON,
+ * dimension, NaN). Avro-C's is reading the datum into a generic value that is reused: no row comes
+ * out, so the comparison favours it. The data cycles through enough events (4 MB and more) that
+ * neither works from the first-level cache, as in the worker.
  *
- * measured_* are not inlined, so that callgrind can name them: decode (decode_record), batch (batch_add), arrange (batch_arrange).
+ * measured_* are not inlined, so that callgrind can name them: decode (decode_record), batch
+ * (batch_add), arrange (batch_arrange).
  *
  * Failure ends the program with a message.
  */
@@ -106,7 +109,8 @@ static void avro_round(const struct events *e, avro_value_t *value)
 {
 	for (size_t i = 0; i < e->n; i++) {
 		struct slice datum = events_datum(e, i);
-		avro_reader_t reader = avro_reader_memory((const char *)datum.data, (int64_t)datum.len);
+		avro_reader_t reader =
+			avro_reader_memory((const char *)datum.data, (int64_t)datum.len);
 		if (avro_value_reset(value) != 0 || avro_value_read(reader, value) != 0)
 			die("Avro-C", avro_strerror());
 		avro_reader_free(reader);
@@ -151,14 +155,19 @@ static void dump(const struct events *e, const char *path)
 static void compare(const struct events *e)
 {
 	double ours = time_ours(e), avro = time_avro(e);
-	printf("{\"stream\": \"%s\", \"bytes\": %.0f, \"ours_ns\": %.1f, \"avro_c_ns\": %.1f, \"ratio\": %.1f}\n",
-	       e->stream->config->name, (double)e->bytes.len / (double)e->n, ours, avro, avro / ours);
+	printf("{\"stream\": \"%s\", \"bytes\": %.0f, \"ours_ns\": %.1f, \"avro_c_ns\": %.1f, "
+	       "\"ratio\": %.1f}\n",
+	       e->stream->config->name, (double)e->bytes.len / (double)e->n, ours, avro,
+	       avro / ours);
 }
 
 int main(int argc, char **argv)
 {
-	static const struct option known[] = {
-		{"config", 1, 0, 'c'}, {"stream", 1, 0, 's'}, {"dump", 1, 0, 'd'}, {"once", 0, 0, 'o'}, {0}};
+	static const struct option known[] = {{"config", 1, 0, 'c'},
+					      {"stream", 1, 0, 's'},
+					      {"dump", 1, 0, 'd'},
+					      {"once", 0, 0, 'o'},
+					      {0}};
 	const char *config = NULL, *stream = "memory", *dump_path = NULL;
 	bool single = false;
 	for (int c; (c = getopt_long(argc, argv, "c:", known, NULL)) != -1;) {
@@ -175,7 +184,8 @@ int main(int argc, char **argv)
 	}
 	if (!config)
 		die("usage", "decode -c FILE [--stream NAME] [--once | --dump FILE]");
-	struct events_request request = {.count = single ? EVENTS / 4 : EVENTS, .seed = 1, .shuffled = single};
+	struct events_request request = {
+		.count = single ? EVENTS / 4 : EVENTS, .seed = 1, .shuffled = single};
 	struct events *e = events_make(events_open(config, stream), &request);
 	if (single)
 		once(e);

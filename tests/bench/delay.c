@@ -1,19 +1,24 @@
 /*
  * delay.c - a TCP proxy that makes a server look far away.
  *
- *   delay HOST PORT ROUND_TRIP_MS      prints the port that it listens on (loopback), then runs until it is killed
+ *   delay HOST PORT ROUND_TRIP_MS      prints the port that it listens on (loopback), then runs
+ *                                      until it is killed
  *
- *   client --> [ reader | bytes with a due time | writer ] --> server         each direction holds bytes back for
- *   client <-- [ writer | bytes with a due time | reader ] <-- server         half of the round trip
+ *   client --> [ reader | bytes with a due time | writer ] --> server         each direction holds
+ *                                                                             bytes back for
+ *   client <-- [ writer | bytes with a due time | reader ] <-- server         half of the round
+ *                                                                             trip
  *
- * Only latency is added: bytes are read as soon as they come, and up to PIPE_BYTES may be on their way in each direction, so that
- * a stream of COPY data is not throttled (at 500 MB/s and 5 ms there are 2.5 MB). That is a network without loss and with
- * large windows, the friendliest that a client can meet at that distance. Connecting itself is not delayed.
+ * Only latency is added: bytes are read as soon as they come, and up to PIPE_BYTES may be on their
+ * way in each direction, so that a stream of COPY data is not throttled (at 500 MB/s and 5 ms there
+ * are 2.5 MB). That is a network without loss and with large windows, the friendliest that a client
+ * can meet at that distance. Connecting itself is not delayed.
  *
- * With 0 ms the bytes take the same way, so a comparison of 0 and 2.5 ms shows the distance alone, not the proxy.
+ * With 0 ms the bytes take the same way, so a comparison of 0 and 2.5 ms shows the distance alone,
+ * not the proxy.
  *
- * One thread, one ppoll(2) with the time of the next due chunk. Failure: a connection that breaks on one side is closed on
- * the other; only what goes wrong at the start ends the program.
+ * One thread, one ppoll(2) with the time of the next due chunk. Failure: a connection that breaks
+ * on one side is closed on the other; only what goes wrong at the start ends the program.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -89,7 +94,8 @@ static void prepare_socket(int fd)
 static bool take_in(struct way *w)
 {
 	static uint8_t
-		buf[CHUNK_BYTES]; /* a chunk of this size for each recv would be mapped and unmapped anew each time */
+		/* a chunk of this size for each recv would be mapped and unmapped anew each time */
+		buf[CHUNK_BYTES];
 	ssize_t n = recv(w->from, buf, sizeof(buf), 0);
 	if (n <= 0) {
 		w->ended = n == 0;
@@ -179,7 +185,8 @@ static void accept_link(int listener)
 }
 
 /* What a direction waits for; moves *next to the time at which it has something to send. */
-static void interests(const struct way *w, struct pollfd *from, struct pollfd *to, int64_t now, int64_t *next)
+static void interests(const struct way *w, struct pollfd *from, struct pollfd *to, int64_t now,
+		      int64_t *next)
 {
 	if (!w->ended && w->bytes < PIPE_BYTES)
 		from->events |= POLLIN;
@@ -194,9 +201,11 @@ static void interests(const struct way *w, struct pollfd *from, struct pollfd *t
 static bool serve_link(struct link *l, const struct pollfd *fds)
 {
 	bool ok = true;
-	if (l->there.bytes < PIPE_BYTES && !l->there.ended && fds[0].revents & (POLLIN | POLLHUP | POLLERR))
+	if (l->there.bytes < PIPE_BYTES && !l->there.ended &&
+	    fds[0].revents & (POLLIN | POLLHUP | POLLERR))
 		ok = take_in(&l->there);
-	if (ok && l->back.bytes < PIPE_BYTES && !l->back.ended && fds[1].revents & (POLLIN | POLLHUP | POLLERR))
+	if (ok && l->back.bytes < PIPE_BYTES && !l->back.ended &&
+	    fds[1].revents & (POLLIN | POLLHUP | POLLERR))
 		ok = take_in(&l->back);
 	return ok && give_out(&l->there) && give_out(&l->back) && !(l->there.done && l->back.done);
 }
@@ -233,13 +242,14 @@ int main(int argc, char **argv)
 		return 64;
 	}
 	delay_ns = (int64_t)(round_trip_ms * 1e6 / 2);
-	if (getaddrinfo(argv[1], argv[2], &(struct addrinfo){.ai_socktype = SOCK_STREAM}, &target) != 0)
+	if (getaddrinfo(argv[1], argv[2], &(struct addrinfo){.ai_socktype = SOCK_STREAM},
+			&target) != 0)
 		return fail("no such address");
 	struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t len = sizeof(any);
 	int listener = socket(AF_INET, SOCK_STREAM, 0);
-	if (listener < 0 || bind(listener, (struct sockaddr *)&any, len) < 0 || listen(listener, 16) < 0 ||
-	    getsockname(listener, (struct sockaddr *)&any, &len) < 0)
+	if (listener < 0 || bind(listener, (struct sockaddr *)&any, len) < 0 ||
+	    listen(listener, 16) < 0 || getsockname(listener, (struct sockaddr *)&any, &len) < 0)
 		return fail("cannot listen");
 	/* The benchmark may be killed; and a wait must end when it says, not 50 us later. */
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);

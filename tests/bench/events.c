@@ -4,8 +4,9 @@
  *   generator --datum--> bytes | datum 0 | datum 1 | ...      places: where each lies
  *                                   '--decode--> struct batch, when asked
  *
- * Not part of any measurement itself, but for events_decode(), whose two steps (decode_record, batch_add) are the worker's own.
- * Event times begin at a fixed moment, so the same request gives the same bytes today and tomorrow: bench-instructions needs that.
+ * Not part of any measurement itself, but for events_decode(), whose two steps (decode_record,
+ * batch_add) are the worker's own. Event times begin at a fixed moment, so the same request gives
+ * the same bytes today and tomorrow: bench-instructions needs that.
  *
  * Thread: the main one. Memory: the process's. Failure ends the program.
  */
@@ -14,8 +15,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "codec/generate.h"
 #include "core/config.h"
+#include "gen/generate.h"
 
 #define FIRST_EVENT_US INT64_C(1767225600000000) /* 2026-01-01 */
 
@@ -37,7 +38,8 @@ struct stream *events_open(const char *config_path, const char *stream_name)
 	stream_free(opened);
 	opened = NULL;
 	for (size_t i = 0; i < config->nstreams && !opened; i++)
-		if (strcmp(config->streams[i].name, stream_name) == 0 && !(opened = stream_new(config, i, &err)))
+		if (strcmp(config->streams[i].name, stream_name) == 0 &&
+		    !(opened = stream_new(config, i, &err)))
 			die(&err);
 	if (!opened) {
 		err_set(&err, ERR_CONFIG, "%s has no [stream.%s]", config_path, stream_name);
@@ -81,8 +83,10 @@ static void shuffle(struct events *e)
 struct events *events_make(struct stream *stream, const struct events_request *request)
 {
 	struct err err = {0};
-	struct generator_options options = {
-		.seed = request->seed, .keys = request->keys, .start_time_us = FIRST_EVENT_US, .format = FRAME_RAW};
+	struct generator_options options = {.seed = request->seed,
+					    .keys = request->keys,
+					    .start_time_us = FIRST_EVENT_US,
+					    .format = FRAME_RAW};
 	struct generator *g = generator_new(stream->table, stream->key_reader, &options, &err);
 	struct events *e = xcalloc(1, sizeof(*e));
 	if (!g || !(e->plan = stream_plan(stream, 0, false, stream->reader, &err)))
@@ -129,7 +133,8 @@ void events_decode(const struct events *e, size_t from, size_t n, struct batch *
 	b->stream = e->stream;
 	uint32_t span = batch_span(b, "bench", 0, b, (int64_t)from, 1);
 	for (size_t i = from; i < from + n; i++) {
-		if (!decode_record(e->decoder, e->plan, events_datum(e, i), &b->rows, &record, &err))
+		if (!decode_record(e->decoder, e->plan, events_datum(e, i), &b->rows, &record,
+				   &err))
 			die(&err);
 		batch_add(b, span, (int64_t)i, 0, &record);
 	}

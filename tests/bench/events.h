@@ -1,5 +1,6 @@
 /*
- * events.h - the events that the benchmark's C programs work on: generated as "memingest produce" does, held as Avro bytes.
+ * events.h - the events that the benchmark's C programs work on: generated as "memingest produce"
+ * does, held as Avro bytes.
  */
 #ifndef MEMINGEST_BENCH_EVENTS_H
 #define MEMINGEST_BENCH_EVENTS_H
@@ -28,7 +29,10 @@ struct events {
 	struct decoder *decoder;
 };
 
-/* Loads a config and one of its streams. All of these end the program with a message on any failure. */
+/*
+ * Loads a config and one of its streams. All of these end the program with a message on any
+ * failure.
+ */
 struct stream *events_open(const char *config_path, const char *stream_name);
 const char *events_dsn(void); /* of the config */
 void events_close(void);

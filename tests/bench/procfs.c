@@ -2,13 +2,15 @@
  * procfs.c - reads /proc, for the benchmark alone.
  *
  *   postmaster --+-- backend        utime + stime of each that lives,
- *                +-- checkpointer   cutime + cstime of each that lives (children that ended and were waited for)
+ *                +-- checkpointer   cutime + cstime of each that lives (its ended children)
  *                +-- walwriter ...
  *
- * When a child ends its times move into cutime and cstime of its parent, so the sum over the tree does not jump. The kernel
- * scales utime and stime to the scheduler's exact run time, so the error is one clock tick (10 ms) a process, no more.
+ * When a child ends its times move into cutime and cstime of its parent, so the sum over the tree
+ * does not jump. The kernel scales utime and stime to the scheduler's exact run time, so the error
+ * is one clock tick (10 ms) a process, no more.
  *
- * Children are taken from /proc/PID/task/PID/children; one level is enough for PostgreSQL, but it costs nothing to go all the way.
+ * Children are taken from /proc/PID/task/PID/children; one level is enough for PostgreSQL, but it
+ * costs nothing to go all the way.
  */
 #include "procfs.h"
 
@@ -30,7 +32,10 @@ static size_t read_text(const char *path, char *text, size_t size)
 	return n;
 }
 
-/* utime, stime, cutime and cstime are the 14th to 17th field; the second is a name that may hold anything. */
+/*
+ * utime, stime, cutime and cstime are the 14th to 17th field; the second is a name that may hold
+ * anything.
+ */
 static int64_t own_ticks(int pid)
 {
 	char path[64], text[1024];

@@ -1,9 +1,11 @@
 /*
- * shuffle.c - the ceiling's events in random order, as an Avro container file for "memingest produce --file".
+ * shuffle.c - the ceiling's events in random order, as an Avro container file for "memingest
+ * produce --file".
  *
  *   shuffle -c CONFIG COUNT FILE
  *
- * For the row on table sizes: keys of a real stream do not come in the order of the index. The order is that of "ceiling --shuffled".
+ * For the row on table sizes: keys of a real stream do not come in the order of the index. The
+ * order is that of "ceiling --shuffled".
  */
 #include <avro.h>
 #include <stdio.h>
@@ -23,7 +25,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: shuffle -c CONFIG COUNT FILE\n");
 		return 64;
 	}
-	struct events_request request = {.count = strtoul(argv[3], NULL, 10), .seed = 1, .shuffled = true};
+	struct events_request request = {
+		.count = strtoul(argv[3], NULL, 10), .seed = 1, .shuffled = true};
 	struct stream *stream = events_open(argv[2], "memory");
 	struct events *e = events_make(stream, &request);
 	const char *json = schema_canonical(stream->reader);

@@ -3,18 +3,21 @@
  *
  *   input: one byte picks the schemas, the rest is the datum
  *
- * Schemas: the shipped events, then random pairs (tests/unit/random_avro.c) by their seeds, so a number always means
- * the same pair.
+ * Schemas: the shipped events, then random pairs (tests/unit/random_avro.c) by their seeds, so a
+ * number always means the same pair.
  *
- *   ours takes it     Avro-C has to take it, all of it, and the row has to hold what Avro-C read (tests/unit/oracle.c)
- *   ours refuses it   out is as it was; and if the reason is "decode", Avro-C must not have a value that it writes as
- *                     these very bytes
+ *   ours takes it     Avro-C has to take it, all of it, and the row has to hold what Avro-C read
+ *                     (tests/unit/oracle.c)
+ *   ours refuses it   out is as it was; and if the reason is "decode", Avro-C must not have a value
+ *                     that it writes as these very bytes
  *
- * Where a block states its size, ours jumps over what nobody reads, and Avro-C ignores the size. So data whose blocks
- * have a wrong size, or faults inside of a sized block, are compared by nobody; blocks_agree() finds them.
+ * Where a block states its size, ours jumps over what nobody reads, and Avro-C ignores the size. So
+ * data whose blocks have a wrong size, or faults inside of a sized block, are compared by nobody;
+ * blocks_agree() finds them.
  *
- * Avro-C crashes on some inputs. What it gets to see is at most 4 kB, so that its recursion ends, and its memory comes
- * from an arena of this file, which bounds and forgets it: what it would leak is gone with the next input.
+ * Avro-C crashes on some inputs. What it gets to see is at most 4 kB, so that its recursion ends,
+ * and its memory comes from an arena of this file, which bounds and forgets it: what it would leak
+ * is gone with the next input.
  *
  * MEMINGEST_FUZZ_SEEDS=DIR writes a good datum per schema pair to DIR and ends.
  */
@@ -26,8 +29,8 @@
 #include "../unit/random_avro.h"
 #include "codec/decode.h"
 #include "codec/plan.h"
-#include "codec/schema.h"
 #include "codec/table.h"
+#include "schema/schema.h"
 
 enum { PAIRS = 96, MAX_INPUT = 4096 };
 
@@ -50,7 +53,7 @@ static struct pair {
 
 static struct decoder *decoder;
 
-/* ---- Avro-C's memory -------------------------------------------------------------------------------------------- */
+/* --- Avro-C's memory --- */
 
 static struct {
 	bool on;
@@ -58,11 +61,15 @@ static struct {
 	_Alignas(16) uint8_t bytes[32 << 20];
 } arena;
 
-/* As realloc; nsize 0 frees. What was taken while the arena is on is forgotten when it is switched off. */
+/*
+ * As realloc; nsize 0 frees. What was taken while the arena is on is forgotten when it is switched
+ * off.
+ */
 static void *arena_realloc(void *user, void *p, size_t osize, size_t nsize)
 {
 	(void)user;
-	bool inside = (uint8_t *)p >= arena.bytes && (uint8_t *)p < arena.bytes + sizeof(arena.bytes);
+	bool inside =
+		(uint8_t *)p >= arena.bytes && (uint8_t *)p < arena.bytes + sizeof(arena.bytes);
 	if (nsize == 0) {
 		if (!inside)
 			free(p);
@@ -79,7 +86,7 @@ static void *arena_realloc(void *user, void *p, size_t osize, size_t nsize)
 	return q;
 }
 
-/* ---- schemas ---------------------------------------------------------------------------------------------------- */
+/* --- schemas --- */
 
 static void give_up(const char *what, const char *why)
 {
@@ -107,8 +114,10 @@ static void make_pair(struct pair *p, const struct random_pair *text)
 	p->plan = p->table ? plan_new(p->writer, p->table, &err) : NULL;
 	if (!p->plan)
 		give_up("plan", err.text);
-	if (avro_schema_from_json_length((char *)text->writer.data, text->writer.len, &p->avro_writer) != 0 ||
-	    avro_schema_from_json_length((char *)text->avro_reader.data, text->avro_reader.len, &p->avro_reader) != 0)
+	if (avro_schema_from_json_length((char *)text->writer.data, text->writer.len,
+					 &p->avro_writer) != 0 ||
+	    avro_schema_from_json_length((char *)text->avro_reader.data, text->avro_reader.len,
+					 &p->avro_reader) != 0)
 		give_up("avro_schema_from_json", avro_strerror());
 	p->writer_class = avro_generic_class_from_schema(p->avro_writer);
 	p->reader_class = avro_generic_class_from_schema(p->avro_reader);
@@ -163,7 +172,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	return 0;
 }
 
-/* ---- blocks with sizes ------------------------------------------------------------------------------------------ */
+/* --- blocks with sizes --- */
 
 struct walk {
 	const uint8_t *p, *end;
@@ -228,7 +237,8 @@ static bool walk_nested(struct walk *w, const struct schema_type *t)
 	if (t->kind == SCHEMA_ARRAY || t->kind == SCHEMA_MAP)
 		return walk_blocks(w, t);
 	if (t->kind == SCHEMA_UNION)
-		return walk_number(w, &n) && n >= 0 && (uint64_t)n < t->nbranches && walk_value(w, t->branches[n]);
+		return walk_number(w, &n) && n >= 0 && (uint64_t)n < t->nbranches &&
+		       walk_value(w, t->branches[n]);
 	for (size_t i = 0; i < t->nfields; i++)
 		if (!walk_value(w, t->fields[i].type))
 			return false;
@@ -277,7 +287,7 @@ static bool blocks_agree(const struct pair *p, struct slice body)
 	return walk_value(&w, p->writer->root) || !w.sized;
 }
 
-/* ---- one input -------------------------------------------------------------------------------------------------- */
+/* --- one input --- */
 
 /* Whether Avro-C reads all of body, resolved, into view. */
 static bool avro_reads(const struct pair *p, struct slice body, avro_value_t *view)
@@ -305,7 +315,8 @@ static bool avro_agrees(const struct pair *p, struct slice body)
 	       memcmp(again, body.data, body.len) == 0;
 }
 
-static void check_taken(const struct pair *p, struct slice body, const struct buf *row, const struct record *record)
+static void check_taken(const struct pair *p, struct slice body, const struct buf *row,
+			const struct record *record)
 {
 	avro_value_t view;
 	struct oracle oracle = {0};
@@ -315,14 +326,16 @@ static void check_taken(const struct pair *p, struct slice body, const struct bu
 		return;
 	if (!avro_reads(p, body, &view))
 		give_up("Avro-C refuses what was taken", avro_strerror());
-	if (!oracle_row(&oracle, p->table, &view, record->op, (struct slice){row->data + 1, row->len - 1}))
+	if (!oracle_row(&oracle, p->table, &view, record->op,
+			(struct slice){row->data + 1, row->len - 1}))
 		give_up("row", oracle.why);
 }
 
-static void check_refused(const struct pair *p, struct slice body, const struct buf *row, const struct record *record,
-			  const struct err *err)
+static void check_refused(const struct pair *p, struct slice body, const struct buf *row,
+			  const struct record *record, const struct err *err)
 {
-	if (row->len != 1 || row->data[0] != 'x' || err->class != ERR_POISON || err->text[0] == '\0')
+	if (row->len != 1 || row->data[0] != 'x' || err->class != ERR_POISON ||
+	    err->text[0] == '\0')
 		give_up("a refusal changed the row, or says nothing", err->text);
 	if (strstr(err->text, "enum index") || strstr(err->text, "a boolean is"))
 		return; /* neither of which Avro-C checks */

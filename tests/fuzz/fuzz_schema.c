@@ -1,8 +1,10 @@
 /*
- * fuzz_schema.c - any text as a schema: parse, make a table and plans of it, and decode zeros with them.
+ * fuzz_schema.c - any text as a schema: parse, make a table and plans of it, and decode zeros with
+ * them.
  *
- * What holds: the canonical form of a schema is a schema with the same canonical form and fingerprint. Every failure
- * has class CONFIG and a text. A schema resolves to itself, if there is a table for it.
+ * What holds: the canonical form of a schema is a schema with the same canonical form and
+ * fingerprint. Every failure has class CONFIG and a text. A schema resolves to itself, if there is
+ * a table for it.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,8 +12,8 @@
 
 #include "codec/decode.h"
 #include "codec/plan.h"
-#include "codec/schema.h"
 #include "codec/table.h"
+#include "schema/schema.h"
 
 static const struct decode_limits limits = {.max_depth = 64,
 					    .max_items = 10000,
@@ -23,7 +25,8 @@ static const struct decode_limits limits = {.max_depth = 64,
 static const char wanted[] =
 	"{\"type\":\"record\",\"name\":\"R\",\"pg\":{\"table\":\"t\",\"key\":[\"k\"]},\"fields\":["
 	"{\"name\":\"k\",\"type\":\"string\",\"default\":\"\"},"
-	"{\"name\":\"a\",\"type\":[\"null\",{\"type\":\"array\",\"items\":\"double\"}],\"default\":null},"
+	"{\"name\":\"a\",\"type\":[\"null\",{\"type\":\"array\",\"items\":\"double\"}],\"default\":"
+	"null},"
 	"{\"name\":\"b\",\"type\":[\"null\",\"double\"],\"default\":null},"
 	"{\"name\":\"c\",\"type\":[\"null\",\"string\"],\"default\":null}]}";
 
@@ -66,7 +69,8 @@ static void check_canonical(const struct schema *s)
 	struct schema *again = schema_parse(text, strlen(text), &err);
 	if (!again)
 		give_up(text, err.text);
-	if (strcmp(schema_canonical(again), text) != 0 || schema_fingerprint(again) != schema_fingerprint(s))
+	if (strcmp(schema_canonical(again), text) != 0 ||
+	    schema_fingerprint(again) != schema_fingerprint(s))
 		give_up("the canonical form of the canonical form", text);
 	schema_free(again);
 }

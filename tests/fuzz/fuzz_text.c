@@ -1,9 +1,10 @@
 /*
- * fuzz_text.c - the checks of text and JSON against plain ones (tests/unit/text_reference.c) and against jansson, and the
- * parser of UUIDs.
+ * fuzz_text.c - the checks of text and JSON against plain ones (tests/unit/text_reference.c) and
+ * against jansson, and the parser of UUIDs.
  *
- * What ours takes, jansson has to take, but for numbers that a double or an int64 cannot hold. What ours refuses,
- * jansson has to refuse, but for what jsonb alone refuses: \u0000, numbers beyond numeric, too much depth.
+ * What ours takes, jansson has to take, but for numbers that a double or an int64 cannot hold. What
+ * ours refuses, jansson has to refuse, but for what jsonb alone refuses: \u0000, numbers beyond
+ * numeric, too much depth.
  */
 #include <jansson.h>
 #include <stdio.h>
@@ -61,7 +62,8 @@ static void check_json(struct slice s)
 		give_up("jansson refuses what was taken", at.text);
 	if (!ours && s.len > 0 && memchr(s.data, 0, s.len))
 		return; /* to jansson a NUL behind the value is the end */
-	bool jsonb_only = why.reason == REASON_TOO_LARGE || strstr(why.text, "u0000") || strstr(why.text, "numeric");
+	bool jsonb_only = why.reason == REASON_TOO_LARGE || strstr(why.text, "u0000") ||
+			  strstr(why.text, "numeric");
 	if (!ours && theirs && !jsonb_only)
 		give_up("jansson takes what was refused", why.text);
 	if (ours && !text_check_utf8(s, &why))

@@ -1,14 +1,16 @@
 /*
  * bed.c - database, streams, config file and SQL of one test.
  *
- * Tests of a suite share a broker and a server but nothing in them: a bed's database is a copy of "agents" (role memingest owns
- * it, extension vector is there), its topics and its group carry the bed's name.
+ * Tests of a suite share a broker and a server but nothing in them: a bed's database is a copy of
+ * "agents" (role memingest owns it, extension vector is there), its topics and its group carry the
+ * bed's name.
  *
  *   bed ---- database NAME ---- tables, schema memingest
  *    +------ topics NAME.stream, group NAME
  *    +------ folder DIR/NAME: memingest.ini, worker-N.log, command.log
  *
- * The superuser's session is opened anew when it is found dead, so that tests may restart the server.
+ * The superuser's session is opened anew when it is found dead, so that tests may restart the
+ * server.
  */
 #include "bed.h"
 
@@ -119,7 +121,8 @@ struct bed *bed_new(const char *name)
 	snprintf(bed->name, sizeof(bed->name), "t_%s_%d", name, (int)getpid());
 	snprintf(bed->dir, sizeof(bed->dir), "%s/%s", stack.dir, bed->name);
 	snprintf(bed->config, sizeof(bed->config), "%s/memingest.ini", bed->dir);
-	snprintf(bed->dsn, sizeof(bed->dsn), "postgresql://postgres@127.0.0.1:%u/%s", stack.pg_port, bed->name);
+	snprintf(bed->dsn, sizeof(bed->dsn), "postgresql://postgres@127.0.0.1:%u/%s", stack.pg_port,
+		 bed->name);
 	bed->pg_port = stack.pg_port;
 	ck_assert_msg(mkdir(bed->dir, 0755) == 0, "%s: %s", bed->dir, strerror(errno));
 	create_database(bed);
@@ -181,8 +184,8 @@ static struct bed_stream *find_stream(struct bed *bed, const char *name)
 	return NULL;
 }
 
-struct bed_stream *bed_stream_files(struct bed *bed, const char *name, int partitions, const char *schema_path,
-				    const char *key_path)
+struct bed_stream *bed_stream_files(struct bed *bed, const char *name, int partitions,
+				    const char *schema_path, const char *key_path)
 {
 	char topic[96], value_subject[128], key_subject[128];
 	ck_assert_uint_lt(bed->nstreams, BED_STREAMS);
@@ -244,8 +247,8 @@ static void send_event(struct bed_stream *s, int partition, json_t *keyed, struc
 {
 	struct buf key = {0};
 	if (s->key_schema)
-		ck_assert_msg(event_confluent(s->key_schema, s->key_id, keyed, &key), "no key of %s in the event",
-			      s->name);
+		ck_assert_msg(event_confluent(s->key_schema, s->key_id, keyed, &key),
+			      "no key of %s in the event", s->name);
 	struct slice k = {key.data, key.len};
 	send_raw(s, partition, k, value);
 	buf_free(&key);
@@ -269,7 +272,8 @@ void bed_tombstone(struct bed *bed, const char *stream, int partition, json_t *k
 	send_event(find_stream(bed, stream), partition, key, (struct slice){0});
 }
 
-void bed_raw(struct bed *bed, const char *stream, int partition, struct slice key, struct slice value)
+void bed_raw(struct bed *bed, const char *stream, int partition, struct slice key,
+	     struct slice value)
 {
 	send_raw(find_stream(bed, stream), partition, key, value);
 }
@@ -297,7 +301,10 @@ void bed_set(struct bed *bed, const char *key, const char *fmt, ...)
 	va_end(args);
 }
 
-/* "kafka.group.id" is key "group.id" of [kafka]; "stream.memory.start" is "start" of [stream.memory]. */
+/*
+ * "kafka.group.id" is key "group.id" of [kafka]; "stream.memory.start" is "start" of
+ * [stream.memory].
+ */
 static size_t section_length(const char *key)
 {
 	const char *dot = strchr(key, '.');
@@ -320,7 +327,8 @@ static void set_derived(struct bed *bed)
 {
 	static const char *const conflicts[] = {"newer", "update", "skip"};
 	char key[96];
-	bed_set(bed, "postgres.dsn", "postgresql://memingest@127.0.0.1:%u/%s", bed->pg_port, bed->name);
+	bed_set(bed, "postgres.dsn", "postgresql://memingest@127.0.0.1:%u/%s", bed->pg_port,
+		bed->name);
 	for (size_t i = 0; i < bed->nstreams; i++) {
 		struct bed_stream *s = &bed->streams[i];
 		snprintf(key, sizeof(key), "stream.%s.topic", s->name);
@@ -345,7 +353,8 @@ void bed_write_config(struct bed *bed)
 		size_t len = section_length(key);
 		bool first = true;
 		for (size_t j = 0; j < i; j++) {
-			if (section_length(bed->settings[j].key) == len && strncmp(bed->settings[j].key, key, len) == 0)
+			if (section_length(bed->settings[j].key) == len &&
+			    strncmp(bed->settings[j].key, key, len) == 0)
 				first = false;
 		}
 		if (first)
@@ -365,8 +374,8 @@ static void log_ends(struct bed *bed, struct buf *out)
 		for (int p = 0; p < n; p++) {
 			broker_watermarks(bed->streams[i].topic, p, &low, &high);
 			if (high > 0)
-				buf_printf(out, "%s('%s', %d, %lld)", out->len ? ", " : "", bed->streams[i].topic, p,
-					   (long long)high);
+				buf_printf(out, "%s('%s', %d, %lld)", out->len ? ", " : "",
+					   bed->streams[i].topic, p, (long long)high);
 		}
 	}
 }
@@ -375,7 +384,8 @@ static bool reached(struct bed *bed, struct buf *ends)
 {
 	return ends->len == 0 ||
 	       bed_int(bed,
-		       "SELECT count(*) FROM (VALUES %s) AS v(topic, partition, log_end) LEFT JOIN memingest.offsets o "
+		       "SELECT count(*) FROM (VALUES %s) AS v(topic, partition, log_end) LEFT JOIN "
+		       "memingest.offsets o "
 		       "ON o.pipeline = '%s' AND o.topic = v.topic AND o.partition = v.partition "
 		       "WHERE o.next_offset IS DISTINCT FROM v.log_end",
 		       buf_cstr(ends), bed->name) == 0;

@@ -12,7 +12,8 @@
  *   model_check(bed);
  *   bed_free(bed);
  *
- * Everything fails the test by itself, with the reason. A bed that is not freed leaves its folder, whose logs main() then prints.
+ * Everything fails the test by itself, with the reason. A bed that is not freed leaves its folder,
+ * whose logs main() then prints.
  */
 #ifndef MEMINGEST_TEST_BED_H
 #define MEMINGEST_TEST_BED_H
@@ -61,34 +62,49 @@ struct bed {
 struct bed *bed_new(const char *name);
 void bed_free(struct bed *bed);
 
-/* Adds a stream with the shipped schema files of that name (schemas/NAME_event.avsc, schemas/NAME_key.avsc), and its topic. */
+/*
+ * Adds a stream with the shipped schema files of that name (schemas/NAME_event.avsc,
+ * schemas/NAME_key.avsc), and its topic.
+ */
 struct bed_stream *bed_stream(struct bed *bed, const char *name, int partitions);
 /* The same with files of one's own; key_path NULL: no key schema. */
-struct bed_stream *bed_stream_files(struct bed *bed, const char *name, int partitions, const char *schema_path,
-				    const char *key_path);
-/* From now on events of the stream are written with another (writer) schema, registered under the same subject. */
+struct bed_stream *bed_stream_files(struct bed *bed, const char *name, int partitions,
+				    const char *schema_path, const char *key_path);
+/*
+ * From now on events of the stream are written with another (writer) schema, registered under the
+ * same subject.
+ */
 void bed_writer_schema(struct bed *bed, const char *stream, json_t *schema);
 
-/* A setting of the config file, "section.key"; the last value counts. "postgres.dsn", "kafka.*" and the streams are there already. */
+/*
+ * A setting of the config file, "section.key"; the last value counts. "postgres.dsn", "kafka.*" and
+ * the streams are there already.
+ */
 void bed_set(struct bed *bed, const char *key, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void bed_write_config(struct bed *bed);
 
-/* Runs "memingest COMMAND -c CONFIG ARGS..." to its end; args NULL-terminated or NULL. out, if not NULL, gets what it printed. */
+/*
+ * Runs "memingest COMMAND -c CONFIG ARGS..." to its end; args NULL-terminated or NULL. out, if not
+ * NULL, gets what it printed.
+ */
 int bed_command(struct bed *bed, const char *command, const char *const *args, struct buf *out);
 
 /*
- * Queues one event (borrowed) or, by its key columns, one tombstone. Partition -1: by the key's hash. The message key is the event's
- * key by the stream's key schema. bed_flush() waits until all are in the log.
+ * Queues one event (borrowed) or, by its key columns, one tombstone. Partition -1: by the key's
+ * hash. The message key is the event's key by the stream's key schema. bed_flush() waits until all
+ * are in the log.
  */
 void bed_event(struct bed *bed, const char *stream, int partition, json_t *event);
 void bed_tombstone(struct bed *bed, const char *stream, int partition, json_t *key);
 /* Any bytes as value. */
-void bed_raw(struct bed *bed, const char *stream, int partition, struct slice key, struct slice value);
+void bed_raw(struct bed *bed, const char *stream, int partition, struct slice key,
+	     struct slice value);
 void bed_flush(struct bed *bed);
 
 /* SQL as superuser in the bed's database. */
 void bed_sql(struct bed *bed, const char *fmt, ...) PRINTF_LIKE(2, 3);
-int64_t bed_int(struct bed *bed, const char *fmt, ...) PRINTF_LIKE(2, 3); /* first column of the one row; null is 0 */
+/* first column of the one row; null is 0 */
+int64_t bed_int(struct bed *bed, const char *fmt, ...) PRINTF_LIKE(2, 3);
 struct pg_rows *bed_query(struct bed *bed, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /* True when every partition's next_offset is the end of its log, as read now. */
@@ -113,7 +129,9 @@ void worker_stop(struct worker *w);             /* SIGTERM; must exit 0 within 3
 void worker_kill(struct worker *w);             /* SIGKILL, reaped */
 void worker_ready(struct worker *w);            /* waits until /readyz says 200 */
 unsigned worker_http(struct worker *w, const char *path, struct buf *out);
-/* Sum of a metric's series in /metrics whose line holds "label" (NULL: all); 0 when there is none. */
+/*
+ * Sum of a metric's series in /metrics whose line holds "label" (NULL: all); 0 when there is none.
+ */
 double worker_metric(struct worker *w, const char *metric, const char *label);
 json_t *worker_status(struct worker *w);                /* /status; the caller releases it */
 bool worker_logged(struct worker *w, const char *text); /* since the last worker_wait_log() */
@@ -123,18 +141,18 @@ long worker_rss_kib(struct worker *w);
 /* --- waiting --- */
 
 /*
- * One turn of a wait: up to 20 ms, less when a worker ends. Fails the test when a worker ended that should not have. False after
- * the deadline.
+ * One turn of a wait: up to 20 ms, less when a worker ends. Fails the test when a worker ended that
+ * should not have. False after the deadline.
  */
 bool bed_tick(struct bed *bed, int64_t deadline_us);
 
 /* Waits until the condition holds; fails the test when that takes longer. */
-#define BED_WAIT(bed, seconds, condition)                                                                              \
-	do {                                                                                                           \
-		int64_t bed_deadline_ = clock_mono_us() + (seconds)*US_PER_S;                                          \
-		while (!(condition))                                                                                   \
-			ck_assert_msg(bed_tick(bed, bed_deadline_), "not within %d s: %s", (int)(seconds),             \
-				      #condition);                                                                     \
+#define BED_WAIT(bed, seconds, condition)                                                          \
+	do {                                                                                       \
+		int64_t bed_deadline_ = clock_mono_us() + (seconds)*US_PER_S;                      \
+		while (!(condition))                                                               \
+			ck_assert_msg(bed_tick(bed, bed_deadline_), "not within %d s: %s",         \
+				      (int)(seconds), #condition);                                 \
 	} while (0)
 
 #endif

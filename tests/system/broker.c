@@ -1,12 +1,14 @@
 /*
  * broker.c - a producer, a transactional producer and a consumer without a group, on librdkafka.
  *
- * The consumer here never joins a group and the producer is not the worker's, so what the model reads back is independent of the code
- * under test. librdkafka's handles do not survive fork(2): they are made in the process of the test, at first use.
+ * The consumer here never joins a group and the producer is not the worker's, so what the model
+ * reads back is independent of the code under test. librdkafka's handles do not survive fork(2):
+ * they are made in the process of the test, at first use.
  *
  *   producer   idempotent, acks=all: order per partition holds and nothing is written twice
  *   txn        the same with a transactional.id
- *   reader     assign() on explicit partitions, read_committed, until the high watermark (EOF); one per group asked for
+ *   reader     assign() on explicit partitions, read_committed, until the high watermark (EOF); one
+ *              per group asked for
  */
 #include "broker.h"
 
@@ -35,10 +37,13 @@ static rd_kafka_t *client(rd_kafka_type_t type, const char *const (*settings)[2]
 {
 	char error[512];
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
-	ck_assert_int_eq(rd_kafka_conf_set(conf, "bootstrap.servers", stack.bootstrap, error, sizeof(error)), 0);
+	ck_assert_int_eq(
+		rd_kafka_conf_set(conf, "bootstrap.servers", stack.bootstrap, error, sizeof(error)),
+		0);
 	for (size_t i = 0; i < n; i++) {
-		ck_assert_msg(rd_kafka_conf_set(conf, settings[i][0], settings[i][1], error, sizeof(error)) == 0, "%s",
-			      error);
+		ck_assert_msg(rd_kafka_conf_set(conf, settings[i][0], settings[i][1], error,
+						sizeof(error)) == 0,
+			      "%s", error);
 	}
 	rd_kafka_t *rk = rd_kafka_new(type, conf, error, sizeof(error));
 	ck_assert_msg(rk != NULL, "%s", error);
@@ -62,8 +67,12 @@ static rd_kafka_t *the_producer(void)
 static rd_kafka_t *reader_of(const char *group)
 {
 	const char *const settings[][2] = {
-		{"group.id", group},         {"enable.auto.commit", "false"},       {"enable.partition.eof", "true"},
-		{"fetch.wait.max.ms", "10"}, {"isolation.level", "read_committed"}, {"auto.offset.reset", "earliest"},
+		{"group.id", group},
+		{"enable.auto.commit", "false"},
+		{"enable.partition.eof", "true"},
+		{"fetch.wait.max.ms", "10"},
+		{"isolation.level", "read_committed"},
+		{"auto.offset.reset", "earliest"},
 	};
 	if (reader && strcmp(reader_group, group) != 0) {
 		rd_kafka_destroy(reader);
@@ -87,23 +96,28 @@ static void admin_wait(rd_kafka_queue_t *queue, const char *what)
 	const rd_kafka_topic_result_t **results = NULL;
 	size_t n = 0;
 	if (rd_kafka_event_CreateTopics_result(event))
-		results = rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &n);
+		results = rd_kafka_CreateTopics_result_topics(
+			rd_kafka_event_CreateTopics_result(event), &n);
 	else if (rd_kafka_event_DeleteTopics_result(event))
-		results = rd_kafka_DeleteTopics_result_topics(rd_kafka_event_DeleteTopics_result(event), &n);
+		results = rd_kafka_DeleteTopics_result_topics(
+			rd_kafka_event_DeleteTopics_result(event), &n);
 	else if (rd_kafka_event_CreatePartitions_result(event))
-		results = rd_kafka_CreatePartitions_result_topics(rd_kafka_event_CreatePartitions_result(event), &n);
+		results = rd_kafka_CreatePartitions_result_topics(
+			rd_kafka_event_CreatePartitions_result(event), &n);
 	for (size_t i = 0; i < n; i++) {
-		ck_assert_msg(rd_kafka_topic_result_error(results[i]) == RD_KAFKA_RESP_ERR_NO_ERROR, "%s: %s", what,
-			      rd_kafka_topic_result_error_string(results[i]));
+		ck_assert_msg(rd_kafka_topic_result_error(results[i]) == RD_KAFKA_RESP_ERR_NO_ERROR,
+			      "%s: %s", what, rd_kafka_topic_result_error_string(results[i]));
 	}
 	rd_kafka_event_destroy(event);
 	rd_kafka_queue_destroy(queue);
 }
 
-void broker_create_topic(const char *topic, int partitions, const char *const *config, size_t nconfig)
+void broker_create_topic(const char *topic, int partitions, const char *const *config,
+			 size_t nconfig)
 {
 	char error[512], key[128];
-	rd_kafka_NewTopic_t *new = rd_kafka_NewTopic_new(topic, partitions, 1, error, sizeof(error));
+	rd_kafka_NewTopic_t *new =
+		rd_kafka_NewTopic_new(topic, partitions, 1, error, sizeof(error));
 	ck_assert_msg(new != NULL, "%s", error);
 	for (size_t i = 0; i < nconfig; i++) {
 		const char *equals = strchr(config[i], '=');
@@ -117,7 +131,8 @@ void broker_create_topic(const char *topic, int partitions, const char *const *c
 	admin_wait(queue, topic);
 	int64_t deadline = clock_mono_us() + 10 * US_PER_S;
 	while (broker_partitions(topic) != partitions)
-		ck_assert_msg(clock_mono_us() < deadline, "%s does not show up in the metadata", topic);
+		ck_assert_msg(clock_mono_us() < deadline, "%s does not show up in the metadata",
+			      topic);
 }
 
 void broker_delete_topic(const char *topic)
@@ -132,7 +147,8 @@ void broker_delete_topic(const char *topic)
 void broker_add_partitions(const char *topic, int partitions)
 {
 	char error[512];
-	rd_kafka_NewPartitions_t *new = rd_kafka_NewPartitions_new(topic, (size_t)partitions, error, sizeof(error));
+	rd_kafka_NewPartitions_t *new =
+		rd_kafka_NewPartitions_new(topic, (size_t)partitions, error, sizeof(error));
 	ck_assert_msg(new != NULL, "%s", error);
 	rd_kafka_queue_t *queue = rd_kafka_queue_new(the_producer());
 	rd_kafka_CreatePartitions(the_producer(), &new, 1, NULL, queue);
@@ -160,7 +176,8 @@ int broker_partitions(const char *topic)
 	const struct rd_kafka_metadata *metadata;
 	rd_kafka_topic_t *t = rd_kafka_topic_new(the_producer(), topic, NULL);
 	rd_kafka_resp_err_t error = rd_kafka_metadata(the_producer(), 0, t, &metadata, TIMEOUT_MS);
-	ck_assert_msg(error == RD_KAFKA_RESP_ERR_NO_ERROR, "metadata of %s: %s", topic, rd_kafka_err2str(error));
+	ck_assert_msg(error == RD_KAFKA_RESP_ERR_NO_ERROR, "metadata of %s: %s", topic,
+		      rd_kafka_err2str(error));
 	int n = metadata->topic_cnt == 1 && metadata->topics[0].err == RD_KAFKA_RESP_ERR_NO_ERROR
 			? metadata->topics[0].partition_cnt
 			: 0;
@@ -171,10 +188,10 @@ int broker_partitions(const char *topic)
 
 void broker_watermarks(const char *topic, int32_t partition, int64_t *low, int64_t *high)
 {
-	rd_kafka_resp_err_t error =
-		rd_kafka_query_watermark_offsets(the_producer(), topic, partition, low, high, TIMEOUT_MS);
-	ck_assert_msg(error == RD_KAFKA_RESP_ERR_NO_ERROR, "watermarks of %s/%d: %s", topic, partition,
-		      rd_kafka_err2str(error));
+	rd_kafka_resp_err_t error = rd_kafka_query_watermark_offsets(
+		the_producer(), topic, partition, low, high, TIMEOUT_MS);
+	ck_assert_msg(error == RD_KAFKA_RESP_ERR_NO_ERROR, "watermarks of %s/%d: %s", topic,
+		      partition, rd_kafka_err2str(error));
 }
 
 void broker_committed(const char *group, const char *topic, int64_t *offsets, int n)
@@ -184,7 +201,8 @@ void broker_committed(const char *group, const char *topic, int64_t *offsets, in
 	for (int i = 0; i < n; i++)
 		rd_kafka_topic_partition_list_add(list, topic, i);
 	rd_kafka_resp_err_t error = rd_kafka_committed(rk, list, TIMEOUT_MS);
-	ck_assert_msg(error == RD_KAFKA_RESP_ERR_NO_ERROR, "committed of %s: %s", group, rd_kafka_err2str(error));
+	ck_assert_msg(error == RD_KAFKA_RESP_ERR_NO_ERROR, "committed of %s: %s", group,
+		      rd_kafka_err2str(error));
 	for (int i = 0; i < n; i++)
 		offsets[i] = list->elems[i].offset < 0 ? -1 : list->elems[i].offset;
 	rd_kafka_topic_partition_list_destroy(list);
@@ -194,7 +212,8 @@ void broker_set_committed(const char *group, const char *topic, int32_t partitio
 {
 	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
 	rd_kafka_topic_partition_list_add(list, topic, partition)->offset = offset;
-	rd_kafka_AlterConsumerGroupOffsets_t *alter = rd_kafka_AlterConsumerGroupOffsets_new(group, list);
+	rd_kafka_AlterConsumerGroupOffsets_t *alter =
+		rd_kafka_AlterConsumerGroupOffsets_new(group, list);
 	rd_kafka_queue_t *queue = rd_kafka_queue_new(the_producer());
 	rd_kafka_AlterConsumerGroupOffsets(the_producer(), &alter, 1, NULL, queue);
 	rd_kafka_AlterConsumerGroupOffsets_destroy(alter);
@@ -213,22 +232,25 @@ void broker_delete_group(const char *group)
 
 /* --- writing --- */
 
-static void send_one(rd_kafka_t *rk, const char *topic, int32_t partition, struct slice key, struct slice value,
-		     int64_t ts)
+static void send_one(rd_kafka_t *rk, const char *topic, int32_t partition, struct slice key,
+		     struct slice value, int64_t ts)
 {
 	rd_kafka_resp_err_t error;
 	do {
-		error = rd_kafka_producev(rk, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(partition),
-					  RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_KEY(key.data, key.len),
-					  RD_KAFKA_V_VALUE((void *)(uintptr_t)value.data, value.len),
-					  RD_KAFKA_V_TIMESTAMP(ts), RD_KAFKA_V_END);
+		error = rd_kafka_producev(
+			rk, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(partition),
+			RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_KEY(key.data, key.len),
+			RD_KAFKA_V_VALUE((void *)(uintptr_t)value.data, value.len),
+			RD_KAFKA_V_TIMESTAMP(ts), RD_KAFKA_V_END);
 		if (error == RD_KAFKA_RESP_ERR__QUEUE_FULL)
 			rd_kafka_poll(rk, 100);
 	} while (error == RD_KAFKA_RESP_ERR__QUEUE_FULL);
-	ck_assert_msg(error == RD_KAFKA_RESP_ERR_NO_ERROR, "produce to %s: %s", topic, rd_kafka_err2str(error));
+	ck_assert_msg(error == RD_KAFKA_RESP_ERR_NO_ERROR, "produce to %s: %s", topic,
+		      rd_kafka_err2str(error));
 }
 
-void broker_produce(const char *topic, int32_t partition, struct slice key, struct slice value, int64_t timestamp_ms)
+void broker_produce(const char *topic, int32_t partition, struct slice key, struct slice value,
+		    int64_t timestamp_ms)
 {
 	send_one(the_producer(), topic, partition, key, value, timestamp_ms);
 }
@@ -259,7 +281,8 @@ void broker_txn_begin(void)
 void broker_txn_produce(const char *topic, int32_t partition, struct slice key, struct slice value)
 {
 	size_t i = 0;
-	while (i < ntouched && (touched[i].partition != partition || strcmp(touched[i].topic, topic) != 0))
+	while (i < ntouched &&
+	       (touched[i].partition != partition || strcmp(touched[i].topic, topic) != 0))
 		i++;
 	ck_assert_uint_lt(i, ARRAY_LEN(touched));
 	if (i == ntouched) {
@@ -269,17 +292,23 @@ void broker_txn_produce(const char *topic, int32_t partition, struct slice key, 
 	send_one(txn, topic, partition, key, value, 0);
 }
 
-/* The broker writes the markers after it has answered: until then the last stable offset is not the end of the log. */
+/*
+ * The broker writes the markers after it has answered: until then the last stable offset is not the
+ * end of the log.
+ */
 static void await_markers(void)
 {
-	static const char *const settings[][2] = {{"group.id", "markers"}, {"isolation.level", "read_uncommitted"}};
+	static const char *const settings[][2] = {{"group.id", "markers"},
+						  {"isolation.level", "read_uncommitted"}};
 	rd_kafka_t *rk = client(RD_KAFKA_CONSUMER, settings, ARRAY_LEN(settings));
 	int64_t low, stable, end, deadline = clock_mono_us() + 10 * US_PER_S;
 	for (size_t i = 0; i < ntouched; i++) {
 		do {
-			ck_assert_msg(clock_mono_us() < deadline, "no transaction marker in %s", touched[i].topic);
+			ck_assert_msg(clock_mono_us() < deadline, "no transaction marker in %s",
+				      touched[i].topic);
 			broker_watermarks(touched[i].topic, touched[i].partition, &low, &stable);
-			ck_assert_int_eq(rd_kafka_query_watermark_offsets(rk, touched[i].topic, touched[i].partition,
+			ck_assert_int_eq(rd_kafka_query_watermark_offsets(rk, touched[i].topic,
+									  touched[i].partition,
 									  &low, &end, TIMEOUT_MS),
 					 RD_KAFKA_RESP_ERR_NO_ERROR);
 		} while (stable != end);
@@ -300,7 +329,8 @@ void broker_txn_end(bool commit)
 
 /* --- reading --- */
 
-static void hand_over(const rd_kafka_message_t *m, void (*take)(void *ctx, const struct broker_message *m), void *ctx)
+static void hand_over(const rd_kafka_message_t *m,
+		      void (*take)(void *ctx, const struct broker_message *m), void *ctx)
 {
 	rd_kafka_timestamp_type_t type;
 	struct broker_message message = {
@@ -318,18 +348,20 @@ static void read_partition(rd_kafka_t *rk, const char *topic, int32_t partition,
 			   void (*take)(void *ctx, const struct broker_message *m), void *ctx)
 {
 	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-	rd_kafka_topic_partition_list_add(list, topic, partition)->offset = RD_KAFKA_OFFSET_BEGINNING;
+	rd_kafka_topic_partition_list_add(list, topic, partition)->offset =
+		RD_KAFKA_OFFSET_BEGINNING;
 	ck_assert_int_eq(rd_kafka_assign(rk, list), RD_KAFKA_RESP_ERR_NO_ERROR);
 	rd_kafka_topic_partition_list_destroy(list);
 	int64_t deadline = clock_mono_us() + 60 * US_PER_S;
 	for (bool end = false; !end;) {
 		rd_kafka_message_t *m = rd_kafka_consumer_poll(rk, 1000);
-		ck_assert_msg(clock_mono_us() < deadline, "reading %s/%d takes too long", topic, partition);
+		ck_assert_msg(clock_mono_us() < deadline, "reading %s/%d takes too long", topic,
+			      partition);
 		if (!m)
 			continue;
 		end = m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF && m->partition == partition;
-		ck_assert_msg(end || m->err == RD_KAFKA_RESP_ERR_NO_ERROR, "reading %s/%d: %s", topic, partition,
-			      rd_kafka_message_errstr(m));
+		ck_assert_msg(end || m->err == RD_KAFKA_RESP_ERR_NO_ERROR, "reading %s/%d: %s",
+			      topic, partition, rd_kafka_message_errstr(m));
 		if (!end)
 			hand_over(m, take, ctx);
 		rd_kafka_message_destroy(m);
@@ -337,8 +369,8 @@ static void read_partition(rd_kafka_t *rk, const char *topic, int32_t partition,
 	rd_kafka_assign(rk, NULL);
 }
 
-void broker_read(const char *group, const char *topic, void (*take)(void *ctx, const struct broker_message *m),
-		 void *ctx)
+void broker_read(const char *group, const char *topic,
+		 void (*take)(void *ctx, const struct broker_message *m), void *ctx)
 {
 	rd_kafka_t *rk = reader_of(group);
 	int n = broker_partitions(topic);

@@ -1,7 +1,9 @@
 /*
- * broker.h - the tests' own dealings with Kafka: topics, messages with exact content, what the log and the group hold.
+ * broker.h - the tests' own dealings with Kafka: topics, messages with exact content, what the log
+ * and the group hold.
  *
- * Of the process that runs one test: clients are made at first use and closed by broker_close(). Whatever Kafka refuses fails the test.
+ * Of the process that runs one test: clients are made at first use and closed by broker_close().
+ * Whatever Kafka refuses fails the test.
  */
 #ifndef MEMINGEST_TEST_BROKER_H
 #define MEMINGEST_TEST_BROKER_H
@@ -9,7 +11,8 @@
 #include "base/base.h"
 
 /* config: "key=value" strings, or NULL. */
-void broker_create_topic(const char *topic, int partitions, const char *const *config, size_t nconfig);
+void broker_create_topic(const char *topic, int partitions, const char *const *config,
+			 size_t nconfig);
 void broker_delete_topic(const char *topic);
 void broker_add_partitions(const char *topic, int partitions);
 /* Retention by hand: everything below "before" is gone. */
@@ -18,18 +21,25 @@ int broker_partitions(const char *topic);
 void broker_watermarks(const char *topic, int32_t partition, int64_t *low, int64_t *high);
 /* The group's committed offsets of partitions 0 to n - 1; -1 where there is none. */
 void broker_committed(const char *group, const char *topic, int64_t *offsets, int n);
-/* Of a group without members: commits another offset of one partition in its name; forgets all about it. */
+/*
+ * Of a group without members: commits another offset of one partition in its name; forgets all
+ * about it.
+ */
 void broker_set_committed(const char *group, const char *topic, int32_t partition, int64_t offset);
 void broker_delete_group(const char *group);
 
 /*
- * Queues one message, in order per partition; broker_flush() waits until all are in the log. A slice with data NULL is a null key
- * or value. timestamp_ms 0: now. Borrows nothing.
+ * Queues one message, in order per partition; broker_flush() waits until all are in the log. A
+ * slice with data NULL is a null key or value. timestamp_ms 0: now. Borrows nothing.
  */
-void broker_produce(const char *topic, int32_t partition, struct slice key, struct slice value, int64_t timestamp_ms);
+void broker_produce(const char *topic, int32_t partition, struct slice key, struct slice value,
+		    int64_t timestamp_ms);
 void broker_flush(void);
 
-/* The same in a transaction: its markers take offsets that hold no message. One transaction at a time. */
+/*
+ * The same in a transaction: its markers take offsets that hold no message. One transaction at a
+ * time.
+ */
 void broker_txn_begin(void);
 void broker_txn_produce(const char *topic, int32_t partition, struct slice key, struct slice value);
 void broker_txn_end(bool commit);
@@ -42,9 +52,12 @@ struct broker_message {
 	struct slice key, value;
 };
 
-/* Reads all committed messages of a topic, partition by partition, in offset order. Does not join the group, only has its name. */
-void broker_read(const char *group, const char *topic, void (*take)(void *ctx, const struct broker_message *m),
-		 void *ctx);
+/*
+ * Reads all committed messages of a topic, partition by partition, in offset order. Does not join
+ * the group, only has its name.
+ */
+void broker_read(const char *group, const char *topic,
+		 void (*take)(void *ctx, const struct broker_message *m), void *ctx);
 
 void broker_close(void);
 

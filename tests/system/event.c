@@ -1,13 +1,17 @@
 /*
- * event.c - Avro binary encoding by recursion over the schema's JSON (Avro 1.11 specification, "Binary Encoding").
+ * event.c - Avro binary encoding by recursion over the schema's JSON (Avro 1.11 specification,
+ * "Binary Encoding").
  *
- * struct codec carries the schema's root, in which names are looked up: a reference ("Name" or "ns.Name") is resolved by walking the root
- * for the definition with that last part, which is enough for the schemas of tests (no two types of one name).
+ * struct codec carries the schema's root, in which names are looked up: a reference ("Name" or
+ * "ns.Name") is resolved by walking the root for the definition with that last part, which is
+ * enough for the schemas of tests (no two types of one name).
  *
- *   reading:  in.data .. in.data + in.len shrinks from the left; any read past it fails the whole datum
+ *   reading:  in.data .. in.data + in.len shrinks from the left; any read past it fails the whole
+ *             datum
  *   writing:  out grows; on failure it is left as it is, the caller throws it away
  *
- * Depth is bounded by MAX_DEPTH and items by the bytes that are left, so no input can hurt the tests.
+ * Depth is bounded by MAX_DEPTH and items by the bytes that are left, so no input can hurt the
+ * tests.
  */
 #include "event.h"
 
@@ -61,8 +65,10 @@ static json_t *find_named(json_t *in, const char *name)
 	json_t *found = NULL, *child;
 	size_t i;
 	const char *key, *own = json_string_value(json_object_get(in, "name"));
-	if (own && strcmp(last_part(own), name) == 0 && !json_is_null(json_object_get(in, "type")) &&
-	    (json_object_get(in, "fields") || json_object_get(in, "symbols") || json_object_get(in, "size")))
+	if (own && strcmp(last_part(own), name) == 0 &&
+	    !json_is_null(json_object_get(in, "type")) &&
+	    (json_object_get(in, "fields") || json_object_get(in, "symbols") ||
+	     json_object_get(in, "size")))
 		return in;
 	if (json_is_array(in)) {
 		json_array_foreach(in, i, child)
@@ -82,8 +88,9 @@ static json_t *find_named(json_t *in, const char *name)
 
 static bool is_primitive(const char *kind)
 {
-	static const char *const names[] = {"null",   "boolean", "int",  "long",  "float", "double", "bytes",
-					    "string", "record",  "enum", "array", "map",   "fixed",  "union"};
+	static const char *const names[] = {"null",   "boolean", "int",    "long",   "float",
+					    "double", "bytes",   "string", "record", "enum",
+					    "array",  "map",     "fixed",  "union"};
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		if (strcmp(kind, names[i]) == 0)
 			return true;
@@ -91,7 +98,10 @@ static bool is_primitive(const char *kind)
 	return false;
 }
 
-/* The type itself, a wrapper {"type": {...}} opened and a reference by name resolved; NULL if unknown. */
+/*
+ * The type itself, a wrapper {"type": {...}} opened and a reference by name resolved; NULL if
+ * unknown.
+ */
 static json_t *resolve(struct codec *c, json_t *type)
 {
 	while (json_is_object(type) && !json_is_string(json_object_get(type, "type")))
@@ -171,7 +181,10 @@ static json_t *read_real(struct codec *c, bool wide)
 		memcpy(&f, p, sizeof(f));
 		d = (double)f;
 	}
-	/* JSON knows neither NaN nor infinity; a word stands for them, and the model takes it for what is wrong. */
+	/*
+	 * JSON knows neither NaN nor infinity; a word stands for them, and the model takes it for
+	 * what is wrong.
+	 */
 	return isfinite(d) ? json_real(d) : json_string("not finite");
 }
 
@@ -182,7 +195,9 @@ static json_t *read_record(struct codec *c, json_t *type)
 	json_array_foreach(json_object_get(type, "fields"), i, field)
 	{
 		json_t *v = read_value(c, json_object_get(field, "type"));
-		if (!v || json_object_set_new(record, json_string_value(json_object_get(field, "name")), v) != 0) {
+		if (!v ||
+		    json_object_set_new(record, json_string_value(json_object_get(field, "name")),
+					v) != 0) {
 			json_decref(record);
 			return NULL;
 		}
@@ -196,8 +211,8 @@ static bool read_item(struct codec *c, json_t *type, bool map, json_t *into)
 	if (map && !key)
 		return false;
 	json_t *v = read_value(c, json_object_get(type, map ? "values" : "items"));
-	bool ok =
-		v && (map ? json_object_set_new(into, json_string_value(key), v) : json_array_append_new(into, v)) == 0;
+	bool ok = v && (map ? json_object_set_new(into, json_string_value(key), v)
+			    : json_array_append_new(into, v)) == 0;
 	json_decref(key);
 	return ok;
 }
@@ -207,7 +222,8 @@ static json_t *read_blocks(struct codec *c, json_t *type, bool map)
 	json_t *into = map ? json_object() : json_array();
 	for (;;) {
 		int64_t count, size;
-		if (!read_long(c, &count) || count == INT64_MIN || (count < 0 && !read_long(c, &size)))
+		if (!read_long(c, &count) || count == INT64_MIN ||
+		    (count < 0 && !read_long(c, &size)))
 			break;
 		if (count == 0)
 			return into;
@@ -346,7 +362,8 @@ static bool write_record(struct codec *c, json_t *type, json_t *value)
 		return false;
 	json_array_foreach(json_object_get(type, "fields"), i, field)
 	{
-		json_t *v = json_object_get(value, json_string_value(json_object_get(field, "name")));
+		json_t *v =
+			json_object_get(value, json_string_value(json_object_get(field, "name")));
 		if (!v)
 			v = json_object_get(field, "default");
 		if (!write_value(c, json_object_get(field, "type"), v ? v : none))

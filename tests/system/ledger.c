@@ -1,8 +1,8 @@
 /*
  * ledger.c - the stream "ledger" and its events.
  *
- *   pace:  events owed = rate x time since the start - sent; pace_turn() sends them, so a test that was busy with something else (stopping
- *   a server) catches up at its next turn.
+ * Pace: events owed = rate x time since the start - sent. pace_turn() sends them, so a test that
+ * was busy with something else (stopping a server) catches up at its next turn.
  */
 #include "ledger.h"
 
@@ -22,18 +22,21 @@ struct pace {
 struct bed *ledger_bed(const char *name, int partitions)
 {
 	struct bed *bed = bed_new(name);
-	bed_stream_files(bed, "ledger", partitions, "tests/schemas/ledger_event.avsc", "tests/schemas/ledger_key.avsc");
+	bed_stream_files(bed, "ledger", partitions, "tests/schemas/ledger_event.avsc",
+			 "tests/schemas/ledger_key.avsc");
 	bed_set(bed, "batch.max_rows", "100");
 	bed_set(bed, "batch.max_age", "20ms");
 	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
 	return bed;
 }
 
-void ledger_send(struct bed *bed, int partition, const char *account, int64_t time_us, int64_t amount)
+void ledger_send(struct bed *bed, int partition, const char *account, int64_t time_us,
+		 int64_t amount)
 {
-	json_t *event = json_pack("{s:I, s:s, s:I, s:I, s:I, s:s}", "event_time", (json_int_t)time_us, "account",
-				  account, "total", (json_int_t)amount, "lowest", (json_int_t)amount, "highest",
-				  (json_int_t)amount, "last", "by hand");
+	json_t *event =
+		json_pack("{s:I, s:s, s:I, s:I, s:I, s:s}", "event_time", (json_int_t)time_us,
+			  "account", account, "total", (json_int_t)amount, "lowest",
+			  (json_int_t)amount, "highest", (json_int_t)amount, "last", "by hand");
 	bed_event(bed, "ledger", partition, event);
 	json_decref(event);
 }
@@ -41,7 +44,8 @@ void ledger_send(struct bed *bed, int partition, const char *account, int64_t ti
 int64_t ledger_durable(struct bed *bed)
 {
 	return bed_int(bed,
-		       "SELECT coalesce(sum(next_offset), 0)::bigint FROM memingest.offsets WHERE pipeline = '%s' AND "
+		       "SELECT coalesce(sum(next_offset), 0)::bigint FROM memingest.offsets WHERE "
+		       "pipeline = '%s' AND "
 		       "partition >= 0",
 		       bed->name);
 }
@@ -49,7 +53,8 @@ int64_t ledger_durable(struct bed *bed)
 int64_t ledger_open_transactions(struct bed *bed)
 {
 	return bed_int(bed,
-		       "SELECT count(*) FROM pg_stat_activity WHERE datname = '%s' AND application_name LIKE "
+		       "SELECT count(*) FROM pg_stat_activity WHERE datname = '%s' AND "
+		       "application_name LIKE "
 		       "'memingest/lane%%' AND backend_xid IS NOT NULL",
 		       bed->name);
 }

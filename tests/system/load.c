@@ -1,10 +1,11 @@
 /*
  * load.c - the worker's own generator as the source of bulk events.
  *
- * The model does not believe the generator: it reads back what is in the topic. So a defect of the generator shows as a difference, or
- * as an event that the model calls poison although the generator did not mean it.
+ * The model does not believe the generator: it reads back what is in the topic. So a defect of the
+ * generator shows as a difference, or as an event that the model calls poison although the
+ * generator did not mean it.
  *
- *   schema file --> struct schema --> struct table --> generator --> key, value --> partition by the key's hash
+ *   schema file --> schema --> table --> generator --> key, value --> partition by the key's hash
  */
 #include "load.h"
 

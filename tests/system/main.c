@@ -4,8 +4,8 @@
  *   system [--new-librdkafka] [SUITE...]     no suite: all of them
  *   system --list                            the names of the suites
  *
- * Environment: TEST_PROGRAM, the binary to test (default: "memingest" beside this program). What the beds of failed tests logged is
- * printed before the result. Exit status 1 on any failure.
+ * Environment: TEST_PROGRAM, the binary to test (default: "memingest" beside this program). What
+ * the beds of failed tests logged is printed before the result. Exit status 1 on any failure.
  */
 #include <dirent.h>
 #include <stdio.h>

@@ -1,17 +1,20 @@
 /*
- * model.c - folds what the topics hold into tables in memory, one event after the other, by the streams' rules.
+ * model.c - folds what the topics hold into tables in memory, one event after the other, by the
+ * streams' rules.
  *
- * The point is to be simple enough to be believed: no batches, no order but that of the offsets, values as JSON. It shares with the
- * worker the reading of the annotated schema (struct table), and nothing else: envelope, Avro, validation and rules are its own.
+ * The point is to be simple enough to be believed: no batches, no order but that of the offsets,
+ * values as JSON. It shares with the worker the reading of the annotated schema (struct table), and
+ * nothing else: envelope, Avro, validation and rules are its own.
  *
- *   message -> envelope -> datum (event.c) -> values by column -> checked -> applied to the row of its key
+ *   message -> envelope -> datum (event.c) -> values by column -> checked -> applied to its row
  *                 |           |                                     |
- *                 +--frame    +--decode                             +-- missing_field, invalid_embedding, ...: dead letter
+ *                 +--frame    +--decode                             +-- dead letter
  *
- * Rules under "newer" (the default): an event older than the row changes nothing but add, min and max; at equal versions the
- * later wins; a null version is the oldest; a delete without a version is the newest. "update": the later offset wins. "skip": the
- * first upsert stays. A delete forgets the row and its version. Partitions are folded one after the other, which is right as long as a key
- * stays in one partition.
+ * Rules under "newer" (the default): an event older than the row changes nothing but add, min and
+ * max; at equal versions the later wins; a null version is the oldest; a delete without a version
+ * is the newest. "update": the later offset wins. "skip": the first upsert stays. A delete forgets
+ * the row and its version. Partitions are folded one after the other, which is right as long as a
+ * key stays in one partition.
  */
 #include "model.h"
 
@@ -34,17 +37,19 @@ static size_t nstarts;
 void model_expect_dead(const char *topic, int32_t partition, int64_t offset, const char *reason)
 {
 	ck_assert_uint_lt(nexpected_dead, ARRAY_LEN(expected_dead));
-	expected_dead[nexpected_dead++] = (struct model_dead){xstrdup(topic), partition, offset, reason, false};
+	expected_dead[nexpected_dead++] =
+		(struct model_dead){xstrdup(topic), partition, offset, reason, false};
 }
 
 void model_start_at(const char *topic, int32_t partition, int64_t offset)
 {
 	ck_assert_uint_lt(nstarts, ARRAY_LEN(starts));
-	starts[nstarts++] = (struct model_partition){.topic = xstrdup(topic), .partition = partition, .start = offset};
+	starts[nstarts++] = (struct model_partition){
+		.topic = xstrdup(topic), .partition = partition, .start = offset};
 }
 
-struct model_dead *model_add_dead(struct model *m, const char *topic, int32_t partition, int64_t offset,
-				  const char *reason)
+struct model_dead *model_add_dead(struct model *m, const char *topic, int32_t partition,
+				  int64_t offset, const char *reason)
 {
 	if (m->ndead == m->cap_dead) {
 		m->cap_dead = m->cap_dead ? 2 * m->cap_dead : 64;
@@ -76,9 +81,9 @@ static json_t *vector_value(json_t *v, uint32_t dim, const char **reason)
 
 static json_t *jsonb_value(json_t *v, const char **reason)
 {
-	json_t *parsed = json_is_string(v)
-				 ? json_loadb(json_string_value(v), json_string_length(v), JSON_DECODE_ANY, NULL)
-				 : json_incref(v);
+	json_t *parsed = json_is_string(v) ? json_loadb(json_string_value(v), json_string_length(v),
+							JSON_DECODE_ANY, NULL)
+					   : json_incref(v);
 	*reason = parsed ? NULL : "invalid_json";
 	return parsed ? json_pack("{s:o}", "j", parsed) : NULL;
 }
@@ -128,7 +133,8 @@ static json_t *timestamp_value(json_t *v, enum schema_logical logical, const cha
 }
 
 /* The column's value from the event's, new; NULL with a reason when it can not be stored. */
-static json_t *column_value(const struct column *c, const struct schema_type *type, json_t *v, const char **reason)
+static json_t *column_value(const struct column *c, const struct schema_type *type, json_t *v,
+			    const char **reason)
 {
 	*reason = NULL;
 	if (!v || json_is_null(v)) {
@@ -171,21 +177,27 @@ static json_t *column_value(const struct column *c, const struct schema_type *ty
 	return NULL;
 }
 
-/* The value of a reader's field in an event written with any schema: by name, by alias, or the reader's default. */
-static json_t *field_of(json_t *event, const struct schema_field *field, json_t *reader, size_t index)
+/*
+ * The value of a reader's field in an event written with any schema: by name, by alias, or the
+ * reader's default.
+ */
+static json_t *field_of(json_t *event, const struct schema_field *field, json_t *reader,
+			size_t index)
 {
 	json_t *v = json_object_get(event, field->name);
 	for (size_t i = 0; !v && i < field->naliases; i++)
 		v = json_object_get(event, field->aliases[i]);
 	if (!v)
-		v = json_object_get(json_array_get(json_object_get(reader, "fields"), index), "default");
+		v = json_object_get(json_array_get(json_object_get(reader, "fields"), index),
+				    "default");
 	return v;
 }
 
 enum extent { WHOLE, KEY_AND_VERSION, KEY };
 
 /* Values by column; those beyond the extent are null. NULL with a reason. */
-static json_t *values_of(const struct model_stream *ms, json_t *event, enum extent extent, const char **reason)
+static json_t *values_of(const struct model_stream *ms, json_t *event, enum extent extent,
+			 const char **reason)
 {
 	const struct table *t = ms->table;
 	const struct schema_type *root = ms->schema->root;
@@ -197,8 +209,10 @@ static json_t *values_of(const struct model_stream *ms, json_t *event, enum exte
 		const struct schema_type *type = schema_unwrap(field->type, &nullable);
 		json_t *v = json_null();
 		*reason = NULL;
-		if (extent == WHOLE || i < t->nkeys || (extent == KEY_AND_VERSION && (int)i == t->version))
-			v = column_value(c, type, field_of(event, field, ms->reader, c->field), reason);
+		if (extent == WHOLE || i < t->nkeys ||
+		    (extent == KEY_AND_VERSION && (int)i == t->version))
+			v = column_value(c, type, field_of(event, field, ms->reader, c->field),
+					 reason);
 		if (*reason) {
 			json_decref(values);
 			return NULL;
@@ -260,7 +274,10 @@ static json_t *extreme(json_t *a, json_t *b, bool highest)
 	return json_incref(second == highest ? b : a);
 }
 
-/* jsonb ||, for objects (the later of two equal keys wins); anything else is replaced as a test of it would be by hand. */
+/*
+ * jsonb ||, for objects (the later of two equal keys wins); anything else is replaced as a test of
+ * it would be by hand.
+ */
 static json_t *concat(json_t *a, json_t *b)
 {
 	if (json_is_null(a) || json_is_null(b))
@@ -313,11 +330,13 @@ static void upsert(struct model_stream *ms, json_t *values)
 	if (ms->stream->on_conflict == CONFLICT_SKIP)
 		return;
 	int64_t held, given;
-	bool has_held = version_of(ms->table, row->values, &held), has_given = version_of(ms->table, values, &given);
+	bool has_held = version_of(ms->table, row->values, &held),
+	     has_given = version_of(ms->table, values, &given);
 	bool fresh = !by_version(ms) || !has_held || (has_given && held <= given);
 	for (size_t i = ms->table->nkeys; i < ms->table->ncolumns; i++) {
 		json_array_set_new(row->values, i,
-				   merged(ms->table->columns[i].merge, fresh, json_array_get(row->values, i),
+				   merged(ms->table->columns[i].merge, fresh,
+					  json_array_get(row->values, i),
 					  json_array_get(values, i)));
 	}
 }
@@ -330,7 +349,8 @@ static void delete (struct model_stream *ms, json_t *values, bool has_version, i
 	free(key);
 	if (!row)
 		return;
-	bool stale = by_version(ms) && has_version && version_of(ms->table, row->values, &held) && held > version;
+	bool stale = by_version(ms) && has_version && version_of(ms->table, row->values, &held) &&
+		     held > version;
 	if (!stale)
 		remove_row(ms, row);
 }
@@ -346,7 +366,8 @@ static json_t *writer_schema(struct model *m, uint32_t id)
 	if (!known) {
 		struct buf body = {0};
 		unsigned status = http(stack.registry_port, path, NULL, &body);
-		ck_assert_msg(status == 200 || status == 404, "registry: %s: HTTP %u", path, status);
+		ck_assert_msg(status == 200 || status == 404, "registry: %s: HTTP %u", path,
+			      status);
 		json_t *answer = json_loadb((const char *)body.data, body.len, 0, NULL);
 		const char *text = json_string_value(json_object_get(answer, "schema"));
 		known = text ? json_loads(text, JSON_DECODE_ANY, NULL) : json_null();
@@ -369,7 +390,8 @@ static json_t *unwrap(struct model *m, struct slice message, const char **reason
 	json_t *schema = writer_schema(m, get_be32(message.data + 1));
 	if (!schema)
 		return NULL;
-	json_t *event = event_decode(schema, (struct slice){message.data + 5, message.len - 5}, &bad_text);
+	json_t *event =
+		event_decode(schema, (struct slice){message.data + 5, message.len - 5}, &bad_text);
 	*reason = event ? NULL : "decode";
 	if (bad_text) {
 		*reason = "invalid_text";
@@ -405,7 +427,11 @@ static const char *apply(struct model *m, const struct broker_message *msg)
 	if (!event)
 		return reason;
 	bool gone = tombstone || says_delete(ms, event);
-	json_t *values = values_of(ms, event, tombstone ? KEY : gone ? KEY_AND_VERSION : WHOLE, &reason);
+	json_t *values = values_of(ms, event,
+				   tombstone ? KEY
+				   : gone    ? KEY_AND_VERSION
+					     : WHOLE,
+				   &reason);
 	json_decref(event);
 	if (!values)
 		return reason;
@@ -426,7 +452,8 @@ static const char *apply(struct model *m, const struct broker_message *msg)
 static struct model_partition *partition_of(struct model *m, const char *topic, int32_t partition)
 {
 	for (size_t i = 0; i < m->npartitions; i++) {
-		if (m->partitions[i].partition == partition && strcmp(m->partitions[i].topic, topic) == 0)
+		if (m->partitions[i].partition == partition &&
+		    strcmp(m->partitions[i].topic, topic) == 0)
 			return &m->partitions[i];
 	}
 	return NULL;
@@ -436,7 +463,8 @@ static const char *declared_dead(const struct broker_message *msg)
 {
 	for (size_t i = 0; i < nexpected_dead; i++) {
 		const struct model_dead *d = &expected_dead[i];
-		if (d->offset == msg->offset && d->partition == msg->partition && strcmp(d->topic, msg->topic) == 0)
+		if (d->offset == msg->offset && d->partition == msg->partition &&
+		    strcmp(d->topic, msg->topic) == 0)
 			return d->reason;
 	}
 	return NULL;
@@ -478,7 +506,8 @@ static void open_stream(struct model *m, struct bed_stream *s)
 static void open_partitions(struct model *m, const char *topic)
 {
 	int n = broker_partitions(topic);
-	m->partitions = xrealloc(m->partitions, (m->npartitions + (size_t)n) * sizeof(*m->partitions));
+	m->partitions =
+		xrealloc(m->partitions, (m->npartitions + (size_t)n) * sizeof(*m->partitions));
 	for (int i = 0; i < n; i++) {
 		struct model_partition *p = &m->partitions[m->npartitions++];
 		*p = (struct model_partition){.topic = topic, .partition = i};

@@ -1,5 +1,6 @@
 /*
- * model.h - what the tables must hold, worked out from what the topics hold, and the comparison with what they do hold.
+ * model.h - what the tables must hold, worked out from what the topics hold, and the comparison
+ * with what they do hold.
  */
 #ifndef MEMINGEST_TEST_MODEL_H
 #define MEMINGEST_TEST_MODEL_H
@@ -7,18 +8,26 @@
 #include "bed.h"
 
 /*
- * Reads every message of the bed's topics back from Kafka, folds them in offset order into tables in memory by the streams' rules, and
- * fails the test unless
- *   - each table holds these rows and no other, column by column (all but created_at and updated_at),
- *   - memingest.dead_letters holds those that the model calls poison and no other, each once, with the right reason,
- *   - memingest.batches tiles each partition from its first offset to offsets.next_offset without hole or overlap, gaps included,
- *   - the batches' rows are their merged + superseded + dead, and add up to the messages that there are,
- *   - offsets.next_offset is the end of the log, and what the group has committed to Kafka is not past it.
- * Every difference of the first table that differs is printed, up to ten. Workers may run but must have drained.
+ * Reads every message of the bed's topics back from Kafka, folds them in offset order into tables
+ * in memory by the streams' rules, and fails the test unless
+ *   - each table holds these rows and no other, column by column (not created_at, updated_at),
+ *   - memingest.dead_letters holds those that the model calls poison and no other, each once,
+ *     with the right reason,
+ *   - memingest.batches tiles each partition from its first offset to offsets.next_offset without
+ *     hole or overlap, gaps included,
+ *   - the batches' rows are their merged + superseded + dead, and add up to the messages that
+ *     there are,
+ *   - offsets.next_offset is the end of the log, and what the group has committed to Kafka is not
+ *     past it.
+ *
+ * Every difference of the first table that differs is printed, up to ten. Workers may run
+ * but must have drained.
  */
 void model_check(struct bed *bed);
 
-/* How many differences there are, instead of failing the test: for the tests of the model itself. */
+/*
+ * How many differences there are, instead of failing the test: for the tests of the model itself.
+ */
 int model_differences(struct bed *bed);
 
 /* The same without the tables: only the books. For tests that change tables by hand. */
@@ -28,12 +37,15 @@ void model_check_books(struct bed *bed);
 size_t model_rows(const char *stream);
 
 /*
- * Messages that PostgreSQL alone can refuse (constraints and the like): the model can not know them. Declared before model_check():
- * this offset is a dead letter with this reason.
+ * Messages that PostgreSQL alone can refuse (constraints and the like): the model can not know
+ * them. Declared before model_check(): this offset is a dead letter with this reason.
  */
 void model_expect_dead(const char *topic, int32_t partition, int64_t offset, const char *reason);
 
-/* A message below this offset was deleted from the log or skipped by an operator: the model does not ask for it. */
+/*
+ * A message below this offset was deleted from the log or skipped by an operator: the model does
+ * not ask for it.
+ */
 void model_start_at(const char *topic, int32_t partition, int64_t offset);
 
 #endif

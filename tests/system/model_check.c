@@ -1,13 +1,14 @@
 /*
  * model_check.c - compares the model with the database: tables, dead letters, books.
  *
- *   table       read by a cursor, 2,000 rows at a time; each row is looked up in the model by its key and ticked off; what is not
- *               ticked at the end is missing
+ *   table       read by a cursor, 2,000 rows at a time; each row is looked up in the model by its
+ *               key and ticked off; what is not ticked at the end is missing
  *   dead        memingest.dead_letters against the model's list, both ways
- *   books       per partition: batches and gaps in order must touch each other, from the first offset to next_offset
+ *   books       per partition: batches and gaps in order must touch each other, from the first
+ *               offset to next_offset
  *
- * Each check reports what it finds (up to MAX_REPORTS lines on stdout) and fails the test at its end, so that one run shows more than
- * the first difference.
+ * Each check reports what it finds (up to MAX_REPORTS lines on stdout) and fails the test at its
+ * end, so that one run shows more than the first difference.
  */
 #include <check.h>
 #include <math.h>
@@ -146,12 +147,13 @@ static void compare_row(struct model_stream *ms, json_t *found)
 	} else {
 		row->seen = true;
 		for (size_t i = ms->table->nkeys; i < ms->table->ncolumns; i++) {
-			json_t *want = json_array_get(row->values, i), *have = json_array_get(found, i);
+			json_t *want = json_array_get(row->values, i),
+			       *have = json_array_get(found, i);
 			if (same(want, have))
 				continue;
 			char *wanted = show(want), *had = show(have);
-			report("%s, key %s, column %s: should be %.200s, is %.200s", ms->table->name, key,
-			       ms->table->columns[i].name, wanted, had);
+			report("%s, key %s, column %s: should be %.200s, is %.200s",
+			       ms->table->name, key, ms->table->columns[i].name, wanted, had);
 			free(wanted);
 			free(had);
 		}
@@ -188,7 +190,8 @@ static void compare_table(struct model *m, struct model_stream *ms)
 		for (size_t r = 0; r < n; r++) {
 			json_t *found = json_array();
 			for (size_t i = 0; i < ms->table->ncolumns; i++)
-				json_array_append_new(found, parse_value(&ms->table->columns[i], pg_value(rows, r, i)));
+				json_array_append_new(found, parse_value(&ms->table->columns[i],
+									 pg_value(rows, r, i)));
 			compare_row(ms, found);
 			json_decref(found);
 		}
@@ -203,11 +206,13 @@ static void compare_table(struct model *m, struct model_stream *ms)
 
 /* --- dead letters --- */
 
-static struct model_dead *find_dead(struct model *m, const char *topic, int64_t partition, int64_t offset)
+static struct model_dead *find_dead(struct model *m, const char *topic, int64_t partition,
+				    int64_t offset)
 {
 	for (size_t i = 0; i < m->ndead; i++) {
 		struct model_dead *d = &m->dead[i];
-		if (d->offset == offset && d->partition == partition && strcmp(d->topic, topic) == 0)
+		if (d->offset == offset && d->partition == partition &&
+		    strcmp(d->topic, topic) == 0)
 			return d;
 	}
 	return NULL;
@@ -215,22 +220,24 @@ static struct model_dead *find_dead(struct model *m, const char *topic, int64_t 
 
 static void compare_dead(struct model *m)
 {
-	struct pg_rows *rows = bed_query(m->bed,
-					 "SELECT topic, partition, \"offset\", reason FROM memingest.dead_letters "
-					 "WHERE pipeline = '%s' ORDER BY 1, 2, 3",
-					 m->bed->name);
+	struct pg_rows *rows =
+		bed_query(m->bed,
+			  "SELECT topic, partition, \"offset\", reason FROM memingest.dead_letters "
+			  "WHERE pipeline = '%s' ORDER BY 1, 2, 3",
+			  m->bed->name);
 	for (size_t r = 0; r < pg_rows_count(rows); r++) {
 		const char *topic = pg_value(rows, r, 0), *reason = pg_value(rows, r, 3);
 		int64_t partition = pg_int(rows, r, 1), offset = pg_int(rows, r, 2);
 		struct model_dead *d = find_dead(m, topic, partition, offset);
 		if (!d)
-			report("dead letter %s/%d/%lld (%s) is no poison", topic, (int)partition, (long long)offset,
-			       reason);
+			report("dead letter %s/%d/%lld (%s) is no poison", topic, (int)partition,
+			       (long long)offset, reason);
 		else if (d->seen)
-			report("dead letter %s/%d/%lld is there twice", topic, (int)partition, (long long)offset);
+			report("dead letter %s/%d/%lld is there twice", topic, (int)partition,
+			       (long long)offset);
 		else if (d->reason && strcmp(d->reason, reason) != 0)
-			report("dead letter %s/%d/%lld: reason should be %s, is %s", topic, (int)partition,
-			       (long long)offset, d->reason, reason);
+			report("dead letter %s/%d/%lld: reason should be %s, is %s", topic,
+			       (int)partition, (long long)offset, d->reason, reason);
 		if (d)
 			d->seen = true;
 	}
@@ -238,8 +245,8 @@ static void compare_dead(struct model *m)
 	for (size_t i = 0; i < m->ndead; i++) {
 		struct model_dead *d = &m->dead[i];
 		if (!d->seen)
-			report("no dead letter for %s/%d/%lld (%s)", d->topic, d->partition, (long long)d->offset,
-			       d->reason ? d->reason : "any reason");
+			report("no dead letter for %s/%d/%lld (%s)", d->topic, d->partition,
+			       (long long)d->offset, d->reason ? d->reason : "any reason");
 	}
 }
 
@@ -250,19 +257,22 @@ static void compare_tiles(struct model *m, const struct model_partition *p, int6
 	int64_t at = p->start, events = 0, dead = 0;
 	struct pg_rows *rows = bed_query(
 		m->bed,
-		"SELECT from_offset, to_offset, rows, merged + superseded + dead, dead FROM memingest.batches "
+		"SELECT from_offset, to_offset, rows, merged + superseded + dead, dead FROM "
+		"memingest.batches "
 		"WHERE pipeline = '%s' AND topic = '%s' AND partition = %d UNION ALL "
 		"SELECT from_offset, to_offset, 0, 0, 0 FROM memingest.gaps "
-		"WHERE pipeline = '%s' AND topic = '%s' AND partition = %d AND to_offset > from_offset ORDER BY 1",
+		"WHERE pipeline = '%s' AND topic = '%s' AND partition = %d AND to_offset > "
+		"from_offset ORDER BY 1",
 		m->bed->name, p->topic, p->partition, m->bed->name, p->topic, p->partition);
 	for (size_t r = 0; r < pg_rows_count(rows); r++) {
 		int64_t from = pg_int(rows, r, 0), to = pg_int(rows, r, 1), n = pg_int(rows, r, 2);
 		if (from != at)
-			report("%s/%d: %s before batch [%lld, %lld): the one before ends at %lld", p->topic,
-			       p->partition, from > at ? "a hole" : "an overlap", (long long)from, (long long)to,
-			       (long long)at);
+			report("%s/%d: %s before batch [%lld, %lld): the one before ends at %lld",
+			       p->topic, p->partition, from > at ? "a hole" : "an overlap",
+			       (long long)from, (long long)to, (long long)at);
 		if (n != pg_int(rows, r, 3))
-			report("%s/%d: batch [%lld, %lld) took %lld events, merged + superseded + dead are %lld",
+			report("%s/%d: batch [%lld, %lld) took %lld events, merged + superseded + "
+			       "dead are %lld",
 			       p->topic, p->partition, (long long)from, (long long)to, (long long)n,
 			       (long long)pg_int(rows, r, 3));
 		at = to;
@@ -271,11 +281,12 @@ static void compare_tiles(struct model *m, const struct model_partition *p, int6
 	}
 	pg_rows_free(rows);
 	if (at != next_offset)
-		report("%s/%d: batches end at %lld, next_offset is %lld", p->topic, p->partition, (long long)at,
-		       (long long)next_offset);
+		report("%s/%d: batches end at %lld, next_offset is %lld", p->topic, p->partition,
+		       (long long)at, (long long)next_offset);
 	if (events != p->messages || dead != p->dead)
-		report("%s/%d: %lld events in batches (%lld dead), the topic has %lld (%lld dead)", p->topic,
-		       p->partition, (long long)events, (long long)dead, (long long)p->messages, (long long)p->dead);
+		report("%s/%d: %lld events in batches (%lld dead), the topic has %lld (%lld dead)",
+		       p->topic, p->partition, (long long)events, (long long)dead,
+		       (long long)p->messages, (long long)p->dead);
 }
 
 static void compare_books(struct model *m)
@@ -285,21 +296,23 @@ static void compare_books(struct model *m)
 	for (size_t i = 0; i < m->npartitions; i++) {
 		const struct model_partition *p = &m->partitions[i];
 		if (strcmp(topic, p->topic) != 0)
-			broker_committed(m->bed->name, p->topic, committed, broker_partitions(p->topic));
+			broker_committed(m->bed->name, p->topic, committed,
+					 broker_partitions(p->topic));
 		topic = p->topic;
 		broker_watermarks(p->topic, p->partition, &low, &high);
 		if (high == 0)
 			continue;
-		int64_t next = bed_int(m->bed,
-				       "SELECT coalesce(max(next_offset), -1) FROM memingest.offsets "
-				       "WHERE pipeline = '%s' AND topic = '%s' AND partition = %d",
-				       m->bed->name, p->topic, p->partition);
+		int64_t next =
+			bed_int(m->bed,
+				"SELECT coalesce(max(next_offset), -1) FROM memingest.offsets "
+				"WHERE pipeline = '%s' AND topic = '%s' AND partition = %d",
+				m->bed->name, p->topic, p->partition);
 		if (next != high)
-			report("%s/%d: next_offset is %lld, the log ends at %lld", p->topic, p->partition,
-			       (long long)next, (long long)high);
+			report("%s/%d: next_offset is %lld, the log ends at %lld", p->topic,
+			       p->partition, (long long)next, (long long)high);
 		if (committed[p->partition] > next)
-			report("%s/%d: committed to Kafka is %lld, durable is %lld", p->topic, p->partition,
-			       (long long)committed[p->partition], (long long)next);
+			report("%s/%d: committed to Kafka is %lld, durable is %lld", p->topic,
+			       p->partition, (long long)committed[p->partition], (long long)next);
 		compare_tiles(m, p, next);
 	}
 }
@@ -322,7 +335,8 @@ int model_differences(struct bed *bed)
 	reports = 0;
 	for (size_t i = 0; i < m->nstreams; i++) {
 		compare_table(m, &m->streams[i]);
-		snprintf(results[i].stream, sizeof(results[i].stream), "%s", m->streams[i].stream->name);
+		snprintf(results[i].stream, sizeof(results[i].stream), "%s",
+			 m->streams[i].stream->name);
 		results[i].rows = HASH_COUNT(m->streams[i].rows);
 	}
 	compare_dead(m);

@@ -1,8 +1,10 @@
 /*
- * model_parts.h - the model's own data, shared by model.c (what must be) and model_check.c (whether it is). Nobody else includes it.
+ * model_parts.h - the model's own data, shared by model.c (what must be) and model_check.c (whether
+ * it is). Nobody else includes it.
  *
- * A value of a column is a json_t: null for SQL null, a number, a boolean, a string; a string of raw float bytes for a vector; {"j":
- * value} for jsonb (whose own null is not SQL null); microseconds since 1970 for a timestamp; an array of strings for text[].
+ * A value of a column is a json_t: null for SQL null, a number, a boolean, a string; a string of
+ * raw float bytes for a vector; {"j": value} for jsonb (whose own null is not SQL null);
+ * microseconds since 1970 for a timestamp; an array of strings for text[].
  */
 #ifndef MEMINGEST_TEST_MODEL_PARTS_H
 #define MEMINGEST_TEST_MODEL_PARTS_H
@@ -10,8 +12,8 @@
 #include <uthash.h>
 
 #include "bed.h"
-#include "codec/schema.h"
 #include "codec/table.h"
+#include "schema/schema.h"
 
 struct model_row {
 	UT_hash_handle hh;
@@ -59,7 +61,7 @@ struct model {
 struct model *model_new(struct bed *bed); /* reads the topics and folds */
 void model_free(struct model *m);
 char *model_key_text(const struct table *table, json_t *values); /* the caller frees it */
-struct model_dead *model_add_dead(struct model *m, const char *topic, int32_t partition, int64_t offset,
-				  const char *reason);
+struct model_dead *model_add_dead(struct model *m, const char *topic, int32_t partition,
+				  int64_t offset, const char *reason);
 
 #endif

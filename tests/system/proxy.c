@@ -1,22 +1,27 @@
 /*
  * proxy.c - one thread, one poll(2) loop over a listener and the pairs of sockets.
  *
- *   client  --- pipe[UP] ---->  server        each pipe: framer (where messages begin) and a list of chunks,
- *   client  <-- pipe[DOWN] ---  server        each with the time from which it may be sent
+ *   client  --- pipe[UP] ---->  server    each pipe: framer (where messages begin), a list of
+ *   client  <-- pipe[DOWN] ---  server    chunks, each with the time from which it may be sent
  *
- * What was read goes through the framer first. A frontend message (PostgreSQL documentation, 55.7 "Message Formats") that makes the server
- * commit is counted: a query (Q) that ends in COMMIT, or where a COPY stands before that, the CopyDone (c) by which the server gets to it; or
- * a Bind (B) of the statement prepared as "commit". If it is the armed one, the pair gets the fault:
+ * What was read goes through the framer first. A frontend message (PostgreSQL documentation, 55.7
+ * "Message Formats") that makes the server commit is counted: a query (Q) that ends in COMMIT, or
+ * where a COPY stands before that, the CopyDone (c) by which the server gets to it; or a Bind (B)
+ * of the statement prepared as "commit". If it is the armed one, the pair gets the fault:
  *
- *   COMMIT_LOST    what was read up to the message's first byte is forwarded, then both sockets are reset
- *   ANSWER_LOST    the message is forwarded; from then on nothing from the server is, until CommandComplete (C) with the tag
- *                  COMMIT or ROLLBACK and ReadyForQuery (Z) show that the server has answered; then reset. An error (E) instead,
- *                  of the COPY say, means that it never came to the COMMIT: that is passed on, and the next COMMIT gets the fault
+ *   COMMIT_LOST    what was read up to the message's first byte is forwarded, then both sockets are
+ *                  reset
+ *   ANSWER_LOST    the message is forwarded; from then on nothing from the server is, until
+ *                  CommandComplete (C) with the tag COMMIT or ROLLBACK and ReadyForQuery (Z) show
+ *                  that the server has answered; then reset. An error (E) instead, of the COPY say,
+ *                  means that it never came to the COMMIT: that is passed on, and the next COMMIT
+ *                  gets the fault
  *   ANSWER_STUCK   as before, but instead of the reset the pair stays, silent for ever
  *
- * To be able to stop before a message's first byte, a COMMIT must begin and end in one read of 64 KiB; libpq sends it in one small
- * segment, so it does. Start-up packets have no type byte, and the answer to an SSL or GSS request is one byte without a length.
- * Controls are under a mutex; an eventfd wakes the thread.
+ * To be able to stop before a message's first byte, a COMMIT must begin and end in one read of 64
+ * KiB; libpq sends it in one small segment, so it does. Start-up packets have no type byte, and the
+ * answer to an SSL or GSS request is one byte without a length. Controls are under a mutex; an
+ * eventfd wakes the thread.
  */
 #include "proxy.h"
 
@@ -153,7 +158,10 @@ static void open_message(struct framer *f, struct framer *other)
 	f->left = len > 4 ? len - 4 : 0;
 	if (startup)
 		f->startup =
-			f->left == 4; /* an SSL or GSS request has only its code; the real start-up packet follows */
+			/*
+			 * an SSL or GSS request has only its code; the real start-up packet follows
+			 */
+			f->left == 4;
 	if (startup && f->startup)
 		other->bare++;
 	f->have = 0;
@@ -165,9 +173,12 @@ struct message {
 	size_t body, len;
 };
 
-/* Steps over bytes up to the next message's head, at *at. True when a typed message's head is complete. */
-static bool next_message(struct framer *f, struct framer *other, const uint8_t *p, size_t n, size_t *at,
-			 struct message *m)
+/*
+ * Steps over bytes up to the next message's head, at *at. True when a typed message's head is
+ * complete.
+ */
+static bool next_message(struct framer *f, struct framer *other, const uint8_t *p, size_t n,
+			 size_t *at, struct message *m)
 {
 	while (*at < n) {
 		size_t skip = MIN(f->left, n - *at);
@@ -249,7 +260,8 @@ static bool sends_commit(struct pair *pair, const struct message *m, const uint8
 static size_t look_up(struct proxy *p, struct pair *pair, const uint8_t *data, size_t n)
 {
 	struct message m = {0};
-	for (size_t at = 0; next_message(&pair->pipe[UP].framer, &pair->pipe[DOWN].framer, data, n, &at, &m);) {
+	for (size_t at = 0;
+	     next_message(&pair->pipe[UP].framer, &pair->pipe[DOWN].framer, data, n, &at, &m);) {
 		if (m.body + m.len > n || !sends_commit(pair, &m, data + m.body))
 			continue;
 		pair->fault = saw_commit(p);
@@ -274,7 +286,8 @@ static size_t look_down(struct proxy *p, struct pair *pair, const uint8_t *data,
 {
 	struct message m = {0};
 	bool done = false;
-	for (size_t at = 0; next_message(&pair->pipe[DOWN].framer, &pair->pipe[UP].framer, data, n, &at, &m);) {
+	for (size_t at = 0;
+	     next_message(&pair->pipe[DOWN].framer, &pair->pipe[UP].framer, data, n, &at, &m);) {
 		const char *tag = (const char *)data + m.body;
 		bool ends = m.type == 'C' && m.body + m.len <= n &&
 			    (!strncmp(tag, "COMMIT", 7) || !strncmp(tag, "ROLLBACK", 9));
@@ -326,7 +339,8 @@ static void read_side(struct proxy *p, struct pair *pair, int side, int64_t due_
 		return;
 	}
 	pair->pipe[side].ended = n == 0;
-	size_t pass = side == UP ? look_up(p, pair, data, (size_t)n) : look_down(p, pair, data, (size_t)n);
+	size_t pass = side == UP ? look_up(p, pair, data, (size_t)n)
+				 : look_down(p, pair, data, (size_t)n);
 	if (pass > 0)
 		queue_bytes(&pair->pipe[side], data, pass, due_us);
 }
@@ -387,14 +401,19 @@ static void accept_one(struct proxy *p, enum proxy_mode mode)
 	p->pairs[p->npairs++] = pair;
 }
 
-/* What to wait for on one socket: bytes to read, if there is room for them, or room to send what is due. */
-static short interest(const struct pair *pair, int side, enum proxy_mode mode, int64_t now_us, int64_t *wake_us)
+/*
+ * What to wait for on one socket: bytes to read, if there is room for them, or room to send what is
+ * due.
+ */
+static short interest(const struct pair *pair, int side, enum proxy_mode mode, int64_t now_us,
+		      int64_t *wake_us)
 {
 	const struct chunk *waiting = pair->pipe[1 - side].first;
 	short events = 0;
 	if (mode == PROXY_BLACKHOLE || pair->stuck)
 		return 0;
-	if (!pair->pipe[side].ended && pair->pipe[side].queued < MAX_QUEUED && !(side == UP && pair->fault))
+	if (!pair->pipe[side].ended && pair->pipe[side].queued < MAX_QUEUED &&
+	    !(side == UP && pair->fault))
 		events |= POLLIN;
 	if (waiting && waiting->due_us <= now_us)
 		events |= POLLOUT;
@@ -412,7 +431,8 @@ static void sweep(struct proxy *p, enum proxy_mode mode)
 			continue;
 		}
 		/* an orderly end of one side is passed on as such */
-		bool orderly = pair->fault == PROXY_FAULT_NONE && (pair->pipe[UP].ended || pair->pipe[DOWN].ended);
+		bool orderly = pair->fault == PROXY_FAULT_NONE &&
+			       (pair->pipe[UP].ended || pair->pipe[DOWN].ended);
 		pair_free(pair, mode == PROXY_RESET || !orderly);
 		p->pairs[i] = p->pairs[--p->npairs];
 	}
@@ -428,19 +448,25 @@ static void wait_for_work(struct proxy *p, struct pollfd *pfds, enum proxy_mode 
 	pfds[1] = (struct pollfd){.fd = p->listener, .events = POLLIN};
 	for (size_t i = 0; i < 2 * p->npairs; i++) {
 		short events = interest(p->pairs[i / 2], i % 2, mode, now_us, &wake_us);
-		/* a socket that nothing is wanted of is left out, or poll() would report its hang-up again and again */
-		pfds[2 + i] = (struct pollfd){.fd = events ? p->pairs[i / 2]->fd[i % 2] : -1, .events = events};
+		/*
+		 * a socket that nothing is wanted of is left out, or poll() would report its
+		 * hang-up again and again
+		 */
+		pfds[2 + i] = (struct pollfd){.fd = events ? p->pairs[i / 2]->fd[i % 2] : -1,
+					      .events = events};
 	}
 	if (wake_us != CLOCK_NEVER) {
 		int64_t left_us = MAX(wake_us - now_us, 0);
-		patience = (struct timespec){.tv_sec = left_us / US_PER_S, .tv_nsec = left_us % US_PER_S * 1000};
+		patience = (struct timespec){.tv_sec = left_us / US_PER_S,
+					     .tv_nsec = left_us % US_PER_S * 1000};
 	}
 	ppoll(pfds, 2 + 2 * p->npairs, &patience, NULL);
 	if (pfds[0].revents && read(p->wake, &count, sizeof(count)) < 0)
 		abort();
 }
 
-static void move_bytes(struct proxy *p, const struct pollfd *pfds, enum proxy_mode mode, int64_t delay_us)
+static void move_bytes(struct proxy *p, const struct pollfd *pfds, enum proxy_mode mode,
+		       int64_t delay_us)
 {
 	int64_t now_us = clock_mono_us();
 	if (mode == PROXY_BLACKHOLE)
@@ -461,7 +487,9 @@ static void *proxy_main(void *arg)
 	enum proxy_mode mode = PROXY_PASS;
 	for (bool stop = false; !stop;) {
 		wait_for_work(p, pfds, mode);
-		/* controls are read after the wait: what a test sets holds for what it sends next */
+		/*
+		 * controls are read after the wait: what a test sets holds for what it sends next
+		 */
 		pthread_mutex_lock(&p->lock);
 		stop = p->stop;
 		mode = stop ? PROXY_RESET : p->mode;

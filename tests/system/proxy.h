@@ -1,7 +1,8 @@
 /*
  * proxy.h - a TCP proxy between workers and PostgreSQL that can hurt the connection on purpose.
  *
- * A thread of the test's process. Understands as much of PostgreSQL's protocol as it takes to see a COMMIT go by.
+ * A thread of the test's process. Understands as much of PostgreSQL's protocol as it takes to see a
+ * COMMIT go by.
  */
 #ifndef MEMINGEST_TEST_PROXY_H
 #define MEMINGEST_TEST_PROXY_H
@@ -12,7 +13,11 @@ struct proxy;
 
 enum proxy_mode {
 	PROXY_PASS,
-	PROXY_BLACKHOLE, /* connections stay, nothing moves in either direction; what was said meanwhile arrives afterwards */
+	/*
+	 * connections stay, nothing moves in either direction; what was said meanwhile arrives
+	 * afterwards
+	 */
+	PROXY_BLACKHOLE,
 	PROXY_RESET, /* every connection, old and new, is reset at once */
 };
 
@@ -20,7 +25,11 @@ enum proxy_mode {
 enum proxy_fault {
 	PROXY_FAULT_NONE,
 	PROXY_COMMIT_LOST, /* the COMMIT is not forwarded, both sides are reset: not applied */
-	PROXY_ANSWER_LOST, /* the COMMIT is forwarded, the server's answer awaited and dropped, then both sides are reset: applied */
+	/*
+	 * the COMMIT is forwarded, the server's answer awaited and dropped, then both sides are
+	 * reset: applied
+	 */
+	PROXY_ANSWER_LOST,
 	PROXY_ANSWER_STUCK, /* the same, but the client's connection stays open and silent */
 };
 

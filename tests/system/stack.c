@@ -6,8 +6,9 @@
  *     +--- pipe ---------> read() ... end of file: every holder of the other end is gone
  *     +--fork--> test --exec--> worker (pipe closed on exec, dies with the test: PR_SET_PDEATHSIG)
  *
- * The supervisor blocks in read() until main and its tests have closed the pipe, by ending in whatever way, and then runs "tests/stack
- * stop --rm". So neither a failed assertion nor a kill -9 leaves servers behind.
+ * The supervisor blocks in read() until main and its tests have closed the pipe, by ending in
+ * whatever way, and then runs "tests/stack stop --rm". So neither a failed assertion nor a kill -9
+ * leaves servers behind.
  */
 #include "stack.h"
 
@@ -102,9 +103,11 @@ unsigned free_port(void)
 static bool http_send(int fd, const char *path, const char *body)
 {
 	struct buf request = {0};
-	buf_printf(&request, "%s %s HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n", body ? "POST" : "GET", path);
+	buf_printf(&request, "%s %s HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n",
+		   body ? "POST" : "GET", path);
 	if (body)
-		buf_printf(&request, "Content-Type: application/json\r\nContent-Length: %zu\r\n", strlen(body));
+		buf_printf(&request, "Content-Type: application/json\r\nContent-Length: %zu\r\n",
+			   strlen(body));
 	buf_puts(&request, "\r\n");
 	buf_puts(&request, body ? body : "");
 	bool ok = send(fd, request.data, request.len, MSG_NOSIGNAL) == (ssize_t)request.len;
@@ -135,7 +138,8 @@ unsigned http(unsigned port, const char *path, const char *body, struct buf *out
 	char chunk[16384];
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0 && http_send(fd, path, body)) {
+	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0 &&
+	    http_send(fd, path, body)) {
 		ssize_t n;
 		while ((n = recv(fd, chunk, sizeof(chunk), 0)) > 0)
 			buf_put(&answer, chunk, (size_t)n);

@@ -1,8 +1,10 @@
 /*
- * test_commit.c - COMMITs whose fate the worker cannot know: lost on the way there, applied but unanswered, or silent.
+ * test_commit.c - COMMITs whose fate the worker cannot know: lost on the way there, applied but
+ * unanswered, or silent.
  *
- * A proxy between worker and server does it to chosen COMMITs under load. The ledger's sums and the tiling of memingest.batches show
- * a batch that was applied twice or dropped; the counter must tell just those that had been applied.
+ * A proxy between worker and server does it to chosen COMMITs under load. The ledger's sums and the
+ * tiling of memingest.batches show a batch that was applied twice or dropped; the counter must tell
+ * just those that had been applied.
  */
 #include "bed.h"
 #include "ledger.h"
@@ -59,7 +61,10 @@ static void ground_free(struct ground *g)
 	bed_free(g->bed);
 }
 
-/* Proves: batches whose COMMIT never arrived are written again, once, and not one of them is taken for committed. */
+/*
+ * Proves: batches whose COMMIT never arrived are written again, once, and not one of them is taken
+ * for committed.
+ */
 START_TEST(commit_lost)
 {
 	struct ground g = ground_new("lost");
@@ -71,8 +76,10 @@ START_TEST(commit_lost)
 }
 END_TEST
 
-/* Proves: batches that were committed without the worker hearing of it are recognised by the offsets row, each of them, and not
- * written again. */
+/*
+ * Proves: batches that were committed without the worker hearing of it are recognised by the
+ * offsets row, each of them, and not written again.
+ */
 START_TEST(answer_lost)
 {
 	struct ground g = ground_new("answer");
@@ -102,7 +109,10 @@ START_TEST(mixed)
 }
 END_TEST
 
-/* Proves: a COMMIT whose answer does not come although the connection stays is given up at the deadline, and resolved. */
+/*
+ * Proves: a COMMIT whose answer does not come although the connection stays is given up at the
+ * deadline, and resolved.
+ */
 START_TEST(answer_stuck)
 {
 	struct ground g = ground_new("stuck");
@@ -114,8 +124,9 @@ START_TEST(answer_stuck)
 END_TEST
 
 /*
- * Proves: when everything said to the server is held back for longer than the worker waits, and arrives when the worker has long begun
- * anew on other connections, the late COMMITs and the retries do not add up.
+ * Proves: when everything said to the server is held back for longer than the worker waits, and
+ * arrives when the worker has long begun anew on other connections, the late COMMITs and the
+ * retries do not add up.
  */
 START_TEST(late_arrival)
 {

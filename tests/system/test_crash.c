@@ -1,8 +1,8 @@
 /*
  * test_crash.c - workers that end in the middle of work: killed, told to stop, told twice.
  *
- * Each harm is done only after measured progress, while events keep coming, so that it hits live work. Afterwards every event must have
- * counted exactly once: the ledger's sums show it.
+ * Each harm is done only after measured progress, while events keep coming, so that it hits live
+ * work. Afterwards every event must have counted exactly once: the ledger's sums show it.
  */
 #include <signal.h>
 
@@ -30,15 +30,17 @@ static void committed_within_durable(struct bed *bed)
 	int64_t committed[4];
 	broker_committed(bed->name, bed->streams[0].topic, committed, 4);
 	for (int p = 0; p < 4; p++)
-		ck_assert_int_le(
-			committed[p],
-			bed_int(bed,
-				"SELECT next_offset FROM memingest.offsets WHERE pipeline = '%s' AND partition "
-				"= %d",
-				bed->name, p));
+		ck_assert_int_le(committed[p], bed_int(bed,
+						       "SELECT next_offset FROM memingest.offsets "
+						       "WHERE pipeline = '%s' AND partition "
+						       "= %d",
+						       bed->name, p));
 }
 
-/* Proves: a worker killed with SIGKILL in the middle of transactions, again and again, loses nothing and writes nothing twice. */
+/*
+ * Proves: a worker killed with SIGKILL in the middle of transactions, again and again, loses
+ * nothing and writes nothing twice.
+ */
 START_TEST(killed_under_load)
 {
 	struct bed *bed = crash_bed("killed");
@@ -70,16 +72,18 @@ static void committed_is_durable(struct bed *bed)
 	int64_t committed[4];
 	broker_committed(bed->name, bed->streams[0].topic, committed, 4);
 	for (int p = 0; p < 4; p++)
-		ck_assert_int_eq(
-			committed[p],
-			bed_int(bed,
-				"SELECT next_offset FROM memingest.offsets WHERE pipeline = '%s' AND partition "
-				"= %d",
-				bed->name, p));
+		ck_assert_int_eq(committed[p], bed_int(bed,
+						       "SELECT next_offset FROM memingest.offsets "
+						       "WHERE pipeline = '%s' AND partition "
+						       "= %d",
+						       bed->name, p));
 }
 
-/* Proves: SIGTERM under load ends with 0 within shutdown.timeout, tells Kafka what is durable, and leaves the group: although a
- * missing member would be waited for 30 s, the next worker goes on at once. */
+/*
+ * Proves: SIGTERM under load ends with 0 within shutdown.timeout, tells Kafka what is durable, and
+ * leaves the group: although a missing member would be waited for 30 s, the next worker goes on at
+ * once.
+ */
 START_TEST(sigterm_under_load)
 {
 	struct bed *bed = ledger_bed("sigterm", 4);
@@ -106,8 +110,10 @@ START_TEST(sigterm_under_load)
 }
 END_TEST
 
-/* Proves: with the database hanging, SIGTERM still ends with 0 after shutdown.timeout, a second SIGTERM ends at once, and what was
- * under way is neither lost nor written twice. */
+/*
+ * Proves: with the database hanging, SIGTERM still ends with 0 after shutdown.timeout, a second
+ * SIGTERM ends at once, and what was under way is neither lost nor written twice.
+ */
 START_TEST(sigterm_with_a_hanging_database)
 {
 	bool twice = _i == 1;

@@ -1,5 +1,6 @@
 /*
- * test_flow.c - what a single worker does with events: order, versions, deletes, poison, schema changes, silence.
+ * test_flow.c - what a single worker does with events: order, versions, deletes, poison, schema
+ * changes, silence.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -12,9 +13,9 @@
 
 static json_t *memory(const char *key, int64_t time, const char *value)
 {
-	json_t *event = json_pack("{s:s, s:s, s:I, s:s, s:s, s:[s,s]}", "namespace", "test", "key", key, "event_time",
-				  (json_int_t)time, "value", value, "metadata", "{\"n\": [1, null, \"\\u00e4\"]}",
-				  "tags", "a", "b");
+	json_t *event = json_pack("{s:s, s:s, s:I, s:s, s:s, s:[s,s]}", "namespace", "test", "key",
+				  key, "event_time", (json_int_t)time, "value", value, "metadata",
+				  "{\"n\": [1, null, \"\\u00e4\"]}", "tags", "a", "b");
 	json_t *vector = json_array();
 	for (int i = 0; i < 384; i++)
 		json_array_append_new(vector, json_real((double)(i % 7) / 8.0));
@@ -58,8 +59,11 @@ static struct bed *memory_bed(const char *name, const char *on_conflict)
 
 static const char *const batch_sizes[] = {"1", "2", "5000"};
 
-/* Proves: newer, update and skip with older after newer, equal versions, deletes, stale deletes and tombstones give the model's table, the
- * same whether each event is a batch of its own or all share one. */
+/*
+ * Proves: newer, update and skip with older after newer, equal versions, deletes, stale deletes and
+ * tombstones give the model's table, the same whether each event is a batch of its own or all share
+ * one.
+ */
 START_TEST(conflicts)
 {
 	static const char *const modes[] = {"newer", "update", "skip"};
@@ -83,7 +87,8 @@ START_TEST(conflicts)
 	send_memory(bed, "k6", 5, "again, with an older version");
 	send_tombstone(bed, "k7");
 	send_memory(bed, "k7", 1, "after a tombstone of nothing");
-	send_memory(bed, "k8", 4102444800000000, "of the year 2100: newer than any tombstone of today");
+	send_memory(bed, "k8", 4102444800000000,
+		    "of the year 2100: newer than any tombstone of today");
 	send_tombstone(bed, "k8");
 	bed_flush(bed);
 	struct worker *w = worker_start(bed, NULL);
@@ -96,8 +101,11 @@ START_TEST(conflicts)
 }
 END_TEST
 
-/* Proves: a poison event first, in the middle, last, or being all of a batch becomes a dead letter and its neighbours land. Odd runs
- * take poison that only PostgreSQL can find: in COPY (a trigger's domain is out of reach there), here a check constraint in the merge. */
+/*
+ * Proves: a poison event first, in the middle, last, or being all of a batch becomes a dead letter
+ * and its neighbours land. Odd runs take poison that only PostgreSQL can find: in COPY (a trigger's
+ * domain is out of reach there), here a check constraint in the merge.
+ */
 START_TEST(poison)
 {
 	static const int patterns[][6] = {
@@ -123,14 +131,17 @@ START_TEST(poison)
 	bed_drain(bed, 30);
 	worker_stop(w);
 	model_check(bed);
-	ck_assert_int_eq(
-		bed_int(bed, "SELECT count(*) FROM memingest.dead_letters WHERE value IS NOT NULL AND key IS NOT NULL"),
-		pattern[0] + pattern[1] + pattern[2] + pattern[3] + pattern[4] + pattern[5]);
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM memingest.dead_letters WHERE value IS "
+				      "NOT NULL AND key IS NOT NULL"),
+			 pattern[0] + pattern[1] + pattern[2] + pattern[3] + pattern[4] +
+				 pattern[5]);
 	bed_free(bed);
 }
 END_TEST
 
-/* Proves: on a silent topic one event becomes visible after batch.max_age, not only when more come. */
+/*
+ * Proves: on a silent topic one event becomes visible after batch.max_age, not only when more come.
+ */
 START_TEST(max_age_on_a_silent_topic)
 {
 	struct bed *bed = memory_bed("age", "newer");
@@ -147,7 +158,10 @@ START_TEST(max_age_on_a_silent_topic)
 }
 END_TEST
 
-/* Proves: the events that end a backlog, too few for a full batch, wait for an idle lane's transaction (batch.adaptive), not for max_age. */
+/*
+ * Proves: the events that end a backlog, too few for a full batch, wait for an idle lane's
+ * transaction (batch.adaptive), not for max_age.
+ */
 START_TEST(end_of_a_backlog)
 {
 	struct bed *bed = memory_bed("end_of_backlog", "newer");
@@ -164,15 +178,19 @@ START_TEST(end_of_a_backlog)
 }
 END_TEST
 
-/* Proves: writer schemas with a field more, a field less and another order, within one batch, land as schema resolution says. */
+/*
+ * Proves: writer schemas with a field more, a field less and another order, within one batch, land
+ * as schema resolution says.
+ */
 START_TEST(evolution_in_a_batch)
 {
 	struct bed *bed = memory_bed("evolution", "newer");
 	json_t *original = json_deep_copy(bed->streams[0].schema);
 	send_memory(bed, "k1", 1, "by the first schema");
 	json_t *more = json_deep_copy(original);
-	json_array_append_new(json_object_get(more, "fields"),
-			      json_pack("{s:s, s:s, s:s}", "name", "mood", "type", "string", "default", ""));
+	json_array_append_new(
+		json_object_get(more, "fields"),
+		json_pack("{s:s, s:s, s:s}", "name", "mood", "type", "string", "default", ""));
 	bed_writer_schema(bed, "memory", more);
 	json_t *event = memory("k2", 1, "by a schema with one field more");
 	json_object_set_new(event, "mood", json_string("fine"));
@@ -200,8 +218,10 @@ START_TEST(evolution_in_a_batch)
 }
 END_TEST
 
-/* Proves: a writer schema that does not resolve halts the partition with both fields named; nothing becomes a dead letter, and what
- * came before is written. */
+/*
+ * Proves: a writer schema that does not resolve halts the partition with both fields named; nothing
+ * becomes a dead letter, and what came before is written.
+ */
 START_TEST(incompatible_schema_halts)
 {
 	struct bed *bed = memory_bed("incompatible", "newer");
@@ -235,19 +255,27 @@ START_TEST(incompatible_schema_halts)
 }
 END_TEST
 
-/* Proves: single-object and raw messages, as "produce" writes them, land as rows; tombstones among them delete. */
+/*
+ * Proves: single-object and raw messages, as "produce" writes them, land as rows; tombstones among
+ * them delete.
+ */
 START_TEST(other_wire_formats)
 {
 	static const char *const formats[] = {"single-object", "raw"};
 	struct bed *bed = memory_bed("formats", "newer");
 	bed_set(bed, "stream.memory.format", "%s", formats[_i]);
-	const char *const plain[] = {"memory", "--count", "500", "--update-share", "0", "--seed", "1", NULL};
-	const char *const gone[] = {
-		"memory", "--count", "500", "--update-share", "0", "--seed", "1", "--tombstone-share", "1", NULL};
+	const char *const plain[] = {"memory", "--count", "500", "--update-share",
+				     "0",      "--seed",  "1",   NULL};
+	const char *const gone[] = {"memory", "--count", "500", "--update-share",
+				    "0",      "--seed",  "1",   "--tombstone-share",
+				    "1",      NULL};
 	ck_assert_int_eq(bed_command(bed, "produce", plain, NULL), 0);
 	struct worker *w = worker_start(bed, NULL);
 	bed_drain(bed, 30);
-	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM memory_entries WHERE vector_dims(embedding) = 384"), 500);
+	ck_assert_int_eq(
+		bed_int(bed,
+			"SELECT count(*) FROM memory_entries WHERE vector_dims(embedding) = 384"),
+		500);
 	ck_assert_int_eq(bed_command(bed, "produce", gone, NULL), 0);
 	bed_drain(bed, 30);
 	worker_stop(w);
@@ -276,7 +304,8 @@ START_TEST(bare_key)
 	snprintf(topic, sizeof(topic), "%s.bare", bed->name);
 	broker_create_topic(topic, 1, NULL, 0);
 	write_file(bed, "bare.avsc",
-		   "{\"type\": \"record\", \"name\": \"Bare\", \"pg\": {\"table\": \"bare\", \"key\": [\"id\"]}, "
+		   "{\"type\": \"record\", \"name\": \"Bare\", \"pg\": {\"table\": \"bare\", "
+		   "\"key\": [\"id\"]}, "
 		   "\"fields\": [{\"name\": \"id\", \"type\": \"long\"}]}");
 	write_file(bed, "bare_key.avsc", "\"long\"");
 	bed_set(bed, "stream.bare.topic", "%s", topic);

@@ -1,8 +1,10 @@
 /*
- * test_group.c - several workers of one group: joining, leaving, dying, and one that sleeps past its membership and wakes up.
+ * test_group.c - several workers of one group: joining, leaving, dying, and one that sleeps past
+ * its membership and wakes up.
  *
- * Kafka's word on who owns a partition is late by nature; what keeps a table right is the swap on the offsets row. A zombie here is a
- * worker stopped by SIGSTOP for longer than session.timeout.ms: when it goes on it still believes in its partitions.
+ * Kafka's word on who owns a partition is late by nature; what keeps a table right is the swap on
+ * the offsets row. A zombie here is a worker stopped by SIGSTOP for longer than session.timeout.ms:
+ * when it goes on it still believes in its partitions.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -41,8 +43,10 @@ static void goes_on(struct pace *pace, struct worker *w)
 	PACE_WAIT(pace, w->bed, 30, consumed(w) >= before + 200);
 }
 
-/* Proves: under load two workers share the partitions, a third that joins takes its part, one that leaves or dies hands its own
- * over, and through all of it every event counts once. */
+/*
+ * Proves: under load two workers share the partitions, a third that joins takes its part, one that
+ * leaves or dies hands its own over, and through all of it every event counts once.
+ */
 START_TEST(come_and_go)
 {
 	struct bed *bed = group_bed("come", 6);
@@ -73,12 +77,16 @@ START_TEST(come_and_go)
 }
 END_TEST
 
-/* Proves: joining and leaving without rest, faster than a rebalance is over, stalls nothing and repeats nothing. */
+/*
+ * Proves: joining and leaving without rest, faster than a rebalance is over, stalls nothing and
+ * repeats nothing.
+ */
 START_TEST(storm)
 {
 	struct bed *bed = group_bed("storm", 6);
 	struct pace *pace = pace_open(bed, "ledger", 1500);
-	struct worker *steady = worker_start(bed, NULL), *others[2] = {worker_start(bed, NULL), NULL};
+	struct worker *steady = worker_start(bed, NULL),
+		      *others[2] = {worker_start(bed, NULL), NULL};
 	pace_progress(pace, 500);
 	for (int i = 0; i < 8; i++) {
 		int n = i % 2;
@@ -102,7 +110,9 @@ END_TEST
 
 static int64_t epochs(struct bed *bed)
 {
-	return bed_int(bed, "SELECT sum(owner_epoch)::bigint FROM memingest.offsets WHERE pipeline = '%s'", bed->name);
+	return bed_int(
+		bed, "SELECT sum(owner_epoch)::bigint FROM memingest.offsets WHERE pipeline = '%s'",
+		bed->name);
 }
 
 /* Both workers live, each has its half, both go on. */
@@ -115,15 +125,19 @@ static void both_sane(struct pace *pace, struct worker *a, struct worker *b)
 	ck_assert_uint_eq(worker_http(b, "/readyz", NULL), 200);
 }
 
-/* What a worker that was disowned must have done with its batches: taken back while open, cut off, or fenced at the swap. */
+/*
+ * What a worker that was disowned must have done with its batches: taken back while open, cut off,
+ * or fenced at the swap.
+ */
 static bool let_go(struct worker *w)
 {
-	return worker_metric(w, "memingest_fenced_total", NULL) >= 1 || worker_logged(w, "partitions lost");
+	return worker_metric(w, "memingest_fenced_total", NULL) >= 1 ||
+	       worker_logged(w, "partitions lost");
 }
 
 /*
- * Proves: a worker that sleeps past its session while it has batches and fetched messages, and whose successor has gone on meanwhile,
- * writes nothing of them when it wakes up, and joins again.
+ * Proves: a worker that sleeps past its session while it has batches and fetched messages, and
+ * whose successor has gone on meanwhile, writes nothing of them when it wakes up, and joins again.
  */
 START_TEST(zombie_with_batches)
 {
@@ -151,19 +165,23 @@ START_TEST(zombie_with_batches)
 }
 END_TEST
 
-/* Somebody else locks the table: the worker's merge waits, in its transaction, with the offsets row locked. */
+/*
+ * Somebody else locks the table: the worker's merge waits, in its transaction, with the offsets row
+ * locked.
+ */
 static void lock_table(struct bed *bed, struct pace *pace)
 {
 	bed_sql(bed, "BEGIN; LOCK TABLE ledger IN SHARE MODE");
 	PACE_WAIT(pace, bed, 10,
-		  bed_int(bed, "SELECT count(*) FROM pg_locks WHERE relation = 'ledger'::regclass AND NOT granted") ==
-			  2);
+		  bed_int(bed, "SELECT count(*) FROM pg_locks WHERE relation = 'ledger'::regclass "
+			       "AND NOT granted") == 2);
 }
 
 /*
- * Proves: a worker stopped in the middle of a transaction, holding offsets rows, does not block its successor for ever; neither
- * when it wakes up after the successor has gone on (0) nor while the successor is waiting for the rows (1, when that transaction may
- * still commit) is anything lost or written twice.
+ * Proves: a worker stopped in the middle of a transaction, holding offsets rows, does not block its
+ * successor for ever; neither when it wakes up after the successor has gone on (0) nor while the
+ * successor is waiting for the rows (1, when that transaction may still commit) is anything lost or
+ * written twice.
  */
 START_TEST(zombie_in_transaction)
 {
@@ -182,7 +200,8 @@ START_TEST(zombie_in_transaction)
 	if (_i == 0)
 		goes_on(pace, heir);
 	else
-		PACE_WAIT(pace, bed, 10, bed_int(bed, "SELECT count(*) FROM pg_locks WHERE NOT granted") > 0);
+		PACE_WAIT(pace, bed, 10,
+			  bed_int(bed, "SELECT count(*) FROM pg_locks WHERE NOT granted") > 0);
 	worker_signal(zombie, SIGCONT);
 	both_sane(pace, zombie, heir);
 	ck_assert(let_go(zombie));
@@ -195,7 +214,9 @@ START_TEST(zombie_in_transaction)
 }
 END_TEST
 
-/* Rows of 32 KiB: what the sockets between hold is less than half of what the worker has to send. */
+/*
+ * Rows of 32 KiB: what the sockets between hold is less than half of what the worker has to send.
+ */
 static void send_large(struct bed *bed, int events)
 {
 	char *text = xmalloc(32 * 1024 + 1), account[32];
@@ -203,8 +224,8 @@ static void send_large(struct bed *bed, int events)
 	text[32 * 1024] = '\0';
 	for (int i = 0; i < events; i++) {
 		snprintf(account, sizeof(account), "large-%d", i);
-		json_t *event = json_pack("{s:i, s:s, s:i, s:s}", "event_time", i, "account", account, "total", 1,
-					  "last", text);
+		json_t *event = json_pack("{s:i, s:s, s:i, s:s}", "event_time", i, "account",
+					  account, "total", 1, "last", text);
 		bed_event(bed, "ledger", i % 2, event);
 		json_decref(event);
 	}
@@ -215,11 +236,12 @@ static void send_large(struct bed *bed, int events)
 /* Sessions in the middle of a COPY into the table, with rows behind them. */
 static int64_t copying(struct bed *bed, const char *more)
 {
-	return bed_int(bed,
-		       "SELECT count(*) FROM pg_stat_progress_copy c JOIN pg_stat_activity a USING (pid)"
-		       " WHERE c.datname = current_database() AND c.relid = 'ledger'::regclass"
-		       " AND c.tuples_processed > 0 %s",
-		       more);
+	return bed_int(
+		bed,
+		"SELECT count(*) FROM pg_stat_progress_copy c JOIN pg_stat_activity a USING (pid)"
+		" WHERE c.datname = current_database() AND c.relid = 'ledger'::regclass"
+		" AND c.tuples_processed > 0 %s",
+		more);
 }
 
 static void set_pace_of_rows(struct bed *bed, const char *seconds)
@@ -231,9 +253,10 @@ static void set_pace_of_rows(struct bed *bed, const char *seconds)
 }
 
 /*
- * Proves: a worker stopped while it sends the rows of a COPY leaves a session that holds the offsets rows, that waits for its client and
- * that no timeout ends; its successor ends it when its claim has waited in vain, whichever timeout says so, and goes on. When the
- * first wakes up it finds itself disowned and writes nothing.
+ * Proves: a worker stopped while it sends the rows of a COPY leaves a session that holds the
+ * offsets rows, that waits for its client and that no timeout ends; its successor ends it when its
+ * claim has waited in vain, whichever timeout says so, and goes on. When the first wakes up it
+ * finds itself disowned and writes nothing.
  */
 START_TEST(zombie_in_copy)
 {
@@ -247,7 +270,8 @@ START_TEST(zombie_in_copy)
 	bed_set(bed, "batch.max_age", "5s");
 	bed_set(bed, "batch.adaptive", "off");
 	set_pace_of_rows(bed, "0.01");
-	bed_sql(bed, "CREATE TRIGGER slow BEFORE INSERT ON ledger FOR EACH ROW EXECUTE FUNCTION slow()");
+	bed_sql(bed,
+		"CREATE TRIGGER slow BEFORE INSERT ON ledger FOR EACH ROW EXECUTE FUNCTION slow()");
 	send_large(bed, 800);
 	struct worker *zombie = worker_start(bed, NULL);
 	BED_WAIT(bed, 30, copying(bed, "") == 1);
@@ -273,9 +297,10 @@ START_TEST(zombie_in_copy)
 END_TEST
 
 /*
- * Proves: when somebody else has claimed the rows and Kafka says nothing of it, every batch under way is fenced at the swap: counted,
- * logged with what was expected and what was found, not written; the worker claims anew after a while and goes on. Batches go a row at
- * a time (0) or by COPY (1): each way looks at the swap by itself.
+ * Proves: when somebody else has claimed the rows and Kafka says nothing of it, every batch under
+ * way is fenced at the swap: counted, logged with what was expected and what was found, not
+ * written; the worker claims anew after a while and goes on. Batches go a row at a time (0) or by
+ * COPY (1): each way looks at the swap by itself.
  */
 START_TEST(claimed_by_another)
 {
@@ -289,14 +314,20 @@ START_TEST(claimed_by_another)
 		pace_progress(pace, 500);
 		/* A partition that is still to be claimed anew would not notice another change. */
 		PACE_WAIT(pace, bed, 20,
-			  bed_int(bed, "SELECT count(*) FROM memingest.offsets WHERE owner = 'somebody else'") == 0);
-		bed_sql(bed, "UPDATE memingest.offsets SET owner_epoch = owner_epoch + 1, owner = 'somebody else'");
-		PACE_WAIT(pace, bed, 20, worker_metric(w, "memingest_fenced_total", NULL) >= 4 * (i + 1));
+			  bed_int(bed, "SELECT count(*) FROM memingest.offsets WHERE owner = "
+				       "'somebody else'") == 0);
+		bed_sql(bed, "UPDATE memingest.offsets SET owner_epoch = owner_epoch + 1, owner = "
+			     "'somebody else'");
+		PACE_WAIT(pace, bed, 20,
+			  worker_metric(w, "memingest_fenced_total", NULL) >= 4 * (i + 1));
 		worker_wait_log(w, "expected next_offset", 5);
 		ck_assert(worker_logged(w, "owner somebody else"));
-		ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM memingest.batches b JOIN memingest.offsets o "
-					      "USING (pipeline, topic, partition) WHERE b.owner_epoch > o.owner_epoch"),
-				 0);
+		ck_assert_int_eq(
+			bed_int(bed,
+				"SELECT count(*) FROM memingest.batches b JOIN memingest.offsets o "
+				"USING (pipeline, topic, partition) WHERE b.owner_epoch > "
+				"o.owner_epoch"),
+			0);
 	}
 	pace_close(pace);
 	bed_drain(bed, 30);

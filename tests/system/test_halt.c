@@ -1,8 +1,9 @@
 /*
- * test_halt.c - what stops a stream on purpose, and that it goes on from the same place when the cause is gone: too many dead
- * letters, a registry that is away, a schema that nobody knows.
+ * test_halt.c - what stops a stream on purpose, and that it goes on from the same place when the
+ * cause is gone: too many dead letters, a registry that is away, a schema that nobody knows.
  *
- * Nothing may be skipped while something halts, and nothing that is not poison may become a dead letter.
+ * Nothing may be skipped while something halts, and nothing that is not poison may become a dead
+ * letter.
  */
 #include <stdio.h>
 #include <string.h>
@@ -13,12 +14,14 @@
 #include "model.h"
 #include "system.h"
 
-#define RETRY_S 25 /* a halted lane tries again every 10 s, a halted partition is looked at every 15 s */
+/* a halted lane tries again every 10 s, a halted partition is looked at every 15 s */
+#define RETRY_S 25
 
 static int64_t next_offset(struct bed *bed, int partition)
 {
 	return bed_int(bed,
-		       "SELECT coalesce(max(next_offset), -1) FROM memingest.offsets WHERE pipeline = '%s' AND "
+		       "SELECT coalesce(max(next_offset), -1) FROM memingest.offsets WHERE "
+		       "pipeline = '%s' AND "
 		       "partition = %d",
 		       bed->name, partition);
 }
@@ -43,13 +46,15 @@ static void send_garbage(struct bed *bed, int partition, int n)
 {
 	static const uint8_t garbage[] = {7, 7, 7};
 	for (int i = 0; i < n; i++)
-		bed_raw(bed, "ledger", partition, (struct slice){garbage, 3}, (struct slice){garbage, 3});
+		bed_raw(bed, "ledger", partition, (struct slice){garbage, 3},
+			(struct slice){garbage, 3});
 	bed_flush(bed);
 }
 
 /*
- * Proves: more than dlq.max_ratio of events that can not be decoded halt their partition after the last that was allowed; the good
- * partition goes on; with the limit raised (nothing else mends such events) all goes on and every event is accounted for.
+ * Proves: more than dlq.max_ratio of events that can not be decoded halt their partition after the
+ * last that was allowed; the good partition goes on; with the limit raised (nothing else mends such
+ * events) all goes on and every event is accounted for.
  */
 START_TEST(too_many_undecodable)
 {
@@ -79,8 +84,9 @@ START_TEST(too_many_undecodable)
 END_TEST
 
 /*
- * Proves: when PostgreSQL begins to refuse nearly every row (here by a new check constraint), the batch halts and none of its events
- * becomes a dead letter; once the constraint is dropped, the running worker goes on by itself and nothing is missing.
+ * Proves: when PostgreSQL begins to refuse nearly every row (here by a new check constraint), the
+ * batch halts and none of its events becomes a dead letter; once the constraint is dropped, the
+ * running worker goes on by itself and nothing is missing.
  */
 START_TEST(refused_by_a_constraint)
 {
@@ -112,15 +118,16 @@ START_TEST(refused_by_a_constraint)
 END_TEST
 
 /*
- * Proves: what an operator must mend in the database (a right taken away, the table renamed) halts the batch, costs no dead letter, and
- * is over by itself when it is mended.
+ * Proves: what an operator must mend in the database (a right taken away, the table renamed) halts
+ * the batch, costs no dead letter, and is over by itself when it is mended.
  */
 START_TEST(mended_database)
 {
 	static const char *const harm[][2] = {
 		{"REVOKE ALL ON ledger FROM memingest; ALTER TABLE ledger OWNER TO postgres",
 		 "ALTER TABLE ledger OWNER TO memingest; GRANT ALL ON ledger TO memingest"},
-		{"ALTER TABLE ledger RENAME TO elsewhere", "ALTER TABLE elsewhere RENAME TO ledger"},
+		{"ALTER TABLE ledger RENAME TO elsewhere",
+		 "ALTER TABLE elsewhere RENAME TO ledger"},
 	};
 	struct bed *bed = ledger_bed("mended", 2);
 	struct worker *w = worker_start(bed, NULL);
@@ -141,17 +148,18 @@ END_TEST
 
 static int64_t consumed(struct bed *bed, const char *stream)
 {
-	return bed_int(
-		bed,
-		"SELECT coalesce(sum(next_offset), 0)::bigint FROM memingest.offsets WHERE pipeline = '%s' AND topic "
-		"LIKE '%%%s%%' AND partition >= 0",
-		bed->name, stream);
+	return bed_int(bed,
+		       "SELECT coalesce(sum(next_offset), 0)::bigint FROM memingest.offsets WHERE "
+		       "pipeline = '%s' AND topic "
+		       "LIKE '%%%s%%' AND partition >= 0",
+		       bed->name, stream);
 }
 
 /*
- * Proves: a stream whose table is gone is halted and says so; its batches wait in order, and the other stream of the same lane goes on,
- * for longer than there are batches to spare. Once it is mended, nothing is missing; also when the worker was restarted before (1) or a
- * second one took over one of the partitions (2).
+ * Proves: a stream whose table is gone is halted and says so; its batches wait in order, and the
+ * other stream of the same lane goes on, for longer than there are batches to spare. Once it is
+ * mended, nothing is missing; also when the worker was restarted before (1) or a second one took
+ * over one of the partitions (2).
  */
 START_TEST(one_stream)
 {
@@ -173,8 +181,10 @@ START_TEST(one_stream)
 		BED_WAIT(bed, 20, consumed(bed, "memory") >= 1000 * i);
 	}
 	ck_assert_int_eq(consumed(bed, "pattern"), 0);
-	BED_WAIT(bed, 5, worker_metric(w, "memingest_halted_partitions", "stream=\"pattern\"") == 2);
-	ck_assert_double_eq(worker_metric(w, "memingest_halted_partitions", "stream=\"memory\""), 0);
+	BED_WAIT(bed, 5,
+		 worker_metric(w, "memingest_halted_partitions", "stream=\"pattern\"") == 2);
+	ck_assert_double_eq(worker_metric(w, "memingest_halted_partitions", "stream=\"memory\""),
+			    0);
 	if (_i == 1)
 		worker_stop(w);
 	if (_i > 0) {
@@ -183,7 +193,8 @@ START_TEST(one_stream)
 	}
 	bed_sql(bed, "ALTER TABLE elsewhere RENAME TO patterns");
 	bed_drain(bed, RETRY_S);
-	BED_WAIT(bed, 5, worker_metric(second ? second : w, "memingest_halted_partitions", NULL) == 0);
+	BED_WAIT(bed, 5,
+		 worker_metric(second ? second : w, "memingest_halted_partitions", NULL) == 0);
 	if (_i != 1)
 		worker_stop(w);
 	if (second)
@@ -222,16 +233,17 @@ static bool paused_for_schema(struct worker *w, int partition)
 static void new_writer_schema(struct bed *bed, const char *field)
 {
 	json_t *schema = json_deep_copy(bed->streams[0].schema);
-	json_array_append_new(json_object_get(schema, "fields"),
-			      json_pack("{s:s, s:s, s:s}", "name", field, "type", "string", "default", ""));
+	json_array_append_new(
+		json_object_get(schema, "fields"),
+		json_pack("{s:s, s:s, s:s}", "name", field, "type", "string", "default", ""));
 	bed_writer_schema(bed, "ledger", schema);
 	json_decref(schema);
 }
 
 /*
- * Proves: with the registry down (0: answers 503; 1: answers like a wrong proxy, 404 without an error code) the partition that meets an
- * unknown schema pauses, others go on with the schemas they know, no event becomes a dead letter, and work goes on by itself when the
- * registry is back.
+ * Proves: with the registry down (0: answers 503; 1: answers like a wrong proxy, 404 without an
+ * error code) the partition that meets an unknown schema pauses, others go on with the schemas they
+ * know, no event becomes a dead letter, and work goes on by itself when the registry is back.
  */
 START_TEST(registry_away)
 {

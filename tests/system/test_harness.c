@@ -1,8 +1,10 @@
 /*
- * test_harness.c - tests of the tests: the stack, the proxy, the event codec and the model, without a worker.
+ * test_harness.c - tests of the tests: the stack, the proxy, the event codec and the model, without
+ * a worker.
  *
- * A model that passes everything proves nothing, so here it is shown right tables and wrong ones; a proxy that loses a COMMIT which
- * the server got all the same would turn the tests of lost COMMITs upside down, so here it is checked what the server holds afterwards.
+ * A model that passes everything proves nothing, so here it is shown right tables and wrong ones; a
+ * proxy that loses a COMMIT which the server got all the same would turn the tests of lost COMMITs
+ * upside down, so here it is checked what the server holds afterwards.
  */
 #include <errno.h>
 #include <signal.h>
@@ -20,19 +22,23 @@
 
 static const char note_schema[] =
 	"{'type':'record','name':'Note','namespace':'test',"
-	"'pg':{'table':'notes','key':['id'],'version':'event_time','delete':{'field':'op','symbol':'DELETE'}},'fields':"
+	"'pg':{'table':'notes','key':['id'],'version':'event_time','delete':{'field':'op','symbol':"
+	"'DELETE'}},'fields':"
 	"["
-	"{'name':'op','type':{'type':'enum','name':'Op','symbols':['UPSERT','DELETE']},'default':'UPSERT','pg':{'"
+	"{'name':'op','type':{'type':'enum','name':'Op','symbols':['UPSERT','DELETE']},'default':'"
+	"UPSERT','pg':{'"
 	"column':false}},"
 	"{'name':'event_time','type':{'type':'long','logicalType':'timestamp-micros'}},"
 	"{'name':'id','type':'string'},"
 	"{'name':'text','type':['null','string'],'default':null},"
-	"{'name':'vector','type':['null',{'type':'array','items':'float'}],'default':null,'pg':{'type':'vector(3)'}},"
+	"{'name':'vector','type':['null',{'type':'array','items':'float'}],'default':null,'pg':{'"
+	"type':'vector(3)'}},"
 	"{'name':'count','type':'long','default':0,'pg':{'merge':'add'}},"
 	"{'name':'meta','type':['null','string'],'default':null,'pg':{'type':'jsonb'}},"
 	"{'name':'tags','type':{'type':'array','items':'string'},'default':[]}]}";
-static const char note_key_schema[] = "{'type':'record','name':'NoteKey','namespace':'test','fields':["
-				      "{'name':'id','type':'string'}]}";
+static const char note_key_schema[] =
+	"{'type':'record','name':'NoteKey','namespace':'test','fields':["
+	"{'name':'id','type':'string'}]}";
 
 /* Writes a schema (with ' for ") into the bed's folder; returns its path. */
 static const char *write_schema(struct bed *bed, const char *name, const char *text)
@@ -49,13 +55,17 @@ static const char *write_schema(struct bed *bed, const char *name, const char *t
 
 /* --- event.c --- */
 
-/* What is encoded decodes to itself, defaults filled in; bytes cut off or added at any place are refused. */
+/*
+ * What is encoded decodes to itself, defaults filled in; bytes cut off or added at any place are
+ * refused.
+ */
 START_TEST(event_codec)
 {
 	struct bed *bed = bed_new("codec");
 	json_t *schema = event_schema(write_schema(bed, "note", note_schema));
-	json_t *in = json_pack("{s:I, s:s, s:[f,f,f], s:s, s:[s,s]}", "event_time", (json_int_t)-7, "id", "\xc3\xa4",
-			       "vector", 1.5, -2.0, 0.25, "meta", "{}", "tags", "a", "");
+	json_t *in =
+		json_pack("{s:I, s:s, s:[f,f,f], s:s, s:[s,s]}", "event_time", (json_int_t)-7, "id",
+			  "\xc3\xa4", "vector", 1.5, -2.0, 0.25, "meta", "{}", "tags", "a", "");
 	struct buf bytes = {0};
 	bool bad_text;
 	ck_assert(event_encode(schema, in, &bytes));
@@ -84,7 +94,8 @@ static struct pg *through(struct bed *bed, struct proxy *p)
 {
 	char dsn[128];
 	struct err err = {0};
-	snprintf(dsn, sizeof(dsn), "postgresql://memingest@127.0.0.1:%u/%s", proxy_port(p), bed->name);
+	snprintf(dsn, sizeof(dsn), "postgresql://memingest@127.0.0.1:%u/%s", proxy_port(p),
+		 bed->name);
 	struct config config = {
 		.pg_dsn = dsn,
 		.pg_statement_timeout_us = 5 * US_PER_S,
@@ -127,7 +138,8 @@ START_TEST(proxy_faults)
 		pg_free(pg);
 		ck_assert_uint_eq(proxy_fired(p), (unsigned)i + 1);
 		ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM t WHERE n = %d", 10 * i), 1);
-		ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM t WHERE n = %d", 10 * i + 1), cases[i].applied);
+		ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM t WHERE n = %d", 10 * i + 1),
+				 cases[i].applied);
 		pg = through(bed, p);
 		ck_assert_ptr_nonnull(pg);
 		ck_assert(insert(pg, 10 * i + 2));
@@ -138,7 +150,10 @@ START_TEST(proxy_faults)
 }
 END_TEST
 
-/* COMMIT is recognised where it ends a statement of several, and "ON COMMIT" in a statement is not taken for one. */
+/*
+ * COMMIT is recognised where it ends a statement of several, and "ON COMMIT" in a statement is not
+ * taken for one.
+ */
 START_TEST(proxy_sees_commits)
 {
 	struct bed *bed = bed_new("commits");
@@ -156,7 +171,10 @@ START_TEST(proxy_sees_commits)
 }
 END_TEST
 
-/* Blackhole makes calls run into their deadline and loses nothing; reset cuts old connections and refuses new ones; delay adds up. */
+/*
+ * Blackhole makes calls run into their deadline and loses nothing; reset cuts old connections and
+ * refuses new ones; delay adds up.
+ */
 START_TEST(proxy_modes)
 {
 	struct bed *bed = bed_new("modes");
@@ -201,22 +219,26 @@ static void books(struct bed *bed, const char *topic)
 	fclose(in);
 	bed_sql(bed, "%s", buf_cstr(&sql));
 	buf_free(&sql);
-	bed_sql(bed, "INSERT INTO memingest.offsets VALUES ('%s', '%s', 0, NULL, 8)", bed->name, topic);
+	bed_sql(bed, "INSERT INTO memingest.offsets VALUES ('%s', '%s', 0, NULL, 8)", bed->name,
+		topic);
 	bed_sql(bed,
-		"INSERT INTO memingest.batches VALUES ('%s', '%s', 0, 0, 3, 3, 2, 1, 0, 1), ('%s', '%s', 0, 3, 8, 5, "
+		"INSERT INTO memingest.batches VALUES ('%s', '%s', 0, 0, 3, 3, 2, 1, 0, 1), ('%s', "
+		"'%s', 0, 3, 8, 5, "
 		"3, 1, 1, 1)",
 		bed->name, topic, bed->name, topic);
 	bed_sql(bed,
-		"INSERT INTO memingest.dead_letters (pipeline, topic, partition, \"offset\", stream, reason) "
+		"INSERT INTO memingest.dead_letters (pipeline, topic, partition, \"offset\", "
+		"stream, reason) "
 		"VALUES ('%s', '%s', 0, 5, 'note', 'invalid_embedding')",
 		bed->name, topic);
 }
 
 static void note(struct bed *bed, const char *id, int64_t version, const char *text, int count)
 {
-	json_t *event = json_pack("{s:s, s:I, s:s, s:i, s:[f,f,f], s:s, s:[s]}", "id", id, "event_time",
-				  (json_int_t)version, "text", text, "count", count, "vector", 1.0, 2.5, -3.0, "meta",
-				  "{\"b\": [1, null], \"a\": 2}", "tags", "x");
+	json_t *event =
+		json_pack("{s:s, s:I, s:s, s:i, s:[f,f,f], s:s, s:[s]}", "id", id, "event_time",
+			  (json_int_t)version, "text", text, "count", count, "vector", 1.0, 2.5,
+			  -3.0, "meta", "{\"b\": [1, null], \"a\": 2}", "tags", "x");
 	bed_event(bed, "note", 0, event);
 	json_decref(event);
 }
@@ -224,8 +246,10 @@ static void note(struct bed *bed, const char *id, int64_t version, const char *t
 /* Offsets 0 to 7: newer, older, deleted, deleted too late, poison, tombstone. */
 static void produce_notes(struct bed *bed)
 {
-	json_t *gone = json_pack("{s:s, s:I, s:s}", "id", "b", "event_time", (json_int_t)1, "op", "DELETE");
-	json_t *poison = json_pack("{s:s, s:I, s:[f]}", "id", "a", "event_time", (json_int_t)99, "vector", 1.0);
+	json_t *gone = json_pack("{s:s, s:I, s:s}", "id", "b", "event_time", (json_int_t)1, "op",
+				 "DELETE");
+	json_t *poison = json_pack("{s:s, s:I, s:[f]}", "id", "a", "event_time", (json_int_t)99,
+				   "vector", 1.0);
 	json_t *key = json_pack("{s:s}", "id", "c");
 	note(bed, "a", 20, "new", 1);
 	note(bed, "a", 10, "old", 2);
@@ -241,18 +265,22 @@ static void produce_notes(struct bed *bed)
 	json_decref(key);
 }
 
-/* The model passes the right table and books, and sees each single thing that is wrong with them. */
+/*
+ * The model passes the right table and books, and sees each single thing that is wrong with them.
+ */
 START_TEST(model_sees)
 {
 	static const char *const wrong[] = {
 		"DELETE FROM notes WHERE id = 'b'",
-		"INSERT INTO notes SELECT 'c', event_time, text, vector, count, meta, tags FROM notes WHERE id = 'a'",
+		"INSERT INTO notes SELECT 'c', event_time, text, vector, count, meta, tags FROM "
+		"notes WHERE id = 'a'",
 		"UPDATE notes SET text = 'old' WHERE id = 'a'",
 		"UPDATE notes SET count = 17 WHERE id = 'a'",
 		"UPDATE notes SET vector = '[1,2.5,-3.0001]' WHERE id = 'a'",
 		"UPDATE notes SET meta = NULL WHERE id = 'b'",
 		"UPDATE notes SET tags = '{}' WHERE id = 'b'",
-		"UPDATE notes SET event_time = event_time + interval '1 microsecond' WHERE id = 'b'",
+		"UPDATE notes SET event_time = event_time + interval '1 microsecond' WHERE id = "
+		"'b'",
 		"DELETE FROM memingest.dead_letters",
 		"UPDATE memingest.dead_letters SET reason = 'decode'",
 		"UPDATE memingest.dead_letters SET \"offset\" = 6",
@@ -264,15 +292,19 @@ START_TEST(model_sees)
 	struct bed *bed = bed_new("model");
 	char schema[192];
 	snprintf(schema, sizeof(schema), "%s", write_schema(bed, "note", note_schema));
-	struct bed_stream *s = bed_stream_files(bed, "note", 1, schema, write_schema(bed, "key", note_key_schema));
+	struct bed_stream *s =
+		bed_stream_files(bed, "note", 1, schema, write_schema(bed, "key", note_key_schema));
 	produce_notes(bed);
 	books(bed, s->topic);
-	bed_sql(bed, "CREATE TABLE notes (id text, event_time timestamptz, text text, vector vector(3), count bigint, "
+	bed_sql(bed, "CREATE TABLE notes (id text, event_time timestamptz, text text, vector "
+		     "vector(3), count bigint, "
 		     "meta jsonb, "
 		     "tags text[])");
-	bed_sql(bed, "INSERT INTO notes SELECT v.id, 'epoch'::timestamptz + interval '20 microseconds', v.text, "
+	bed_sql(bed, "INSERT INTO notes SELECT v.id, 'epoch'::timestamptz + interval '20 "
+		     "microseconds', v.text, "
 		     "'[1,2.5,-3]', v.count, "
-		     "'{\"a\": 2, \"b\": [1, null]}', '{x}' FROM (VALUES ('a', 'newest', 19), ('b', 'stays', 4)) AS "
+		     "'{\"a\": 2, \"b\": [1, null]}', '{x}' FROM (VALUES ('a', 'newest', 19), "
+		     "('b', 'stays', 4)) AS "
 		     "v(id, text, count)");
 	ck_assert(bed_drained(bed));
 	model_check(bed);
@@ -284,11 +316,14 @@ START_TEST(model_sees)
 			     "CREATE TABLE saved.d AS SELECT * FROM memingest.dead_letters");
 		bed_sql(bed, "%s", wrong[i]);
 		ck_assert_msg(model_differences(bed) > 0, "the model does not see: %s", wrong[i]);
-		bed_sql(bed, "TRUNCATE notes, memingest.offsets, memingest.batches, memingest.dead_letters; "
-			     "INSERT INTO notes SELECT * FROM saved.notes; INSERT INTO memingest.offsets SELECT * FROM "
+		bed_sql(bed, "TRUNCATE notes, memingest.offsets, memingest.batches, "
+			     "memingest.dead_letters; "
+			     "INSERT INTO notes SELECT * FROM saved.notes; INSERT INTO "
+			     "memingest.offsets SELECT * FROM "
 			     "saved.o; "
 			     "INSERT INTO memingest.batches SELECT * FROM saved.b; "
-			     "INSERT INTO memingest.dead_letters OVERRIDING SYSTEM VALUE SELECT * FROM saved.d; "
+			     "INSERT INTO memingest.dead_letters OVERRIDING SYSTEM VALUE SELECT * "
+			     "FROM saved.d; "
 			     "DROP TABLE saved.o, saved.b, saved.d");
 	}
 	model_check(bed);
@@ -298,7 +333,10 @@ END_TEST
 
 /* --- stack and broker --- */
 
-/* Transactions leave offsets without messages; what was rolled back is not read; deleted records move the start of the log. */
+/*
+ * Transactions leave offsets without messages; what was rolled back is not read; deleted records
+ * move the start of the log.
+ */
 START_TEST(broker_log)
 {
 	struct bed *bed = bed_new("log");
@@ -335,7 +373,8 @@ START_TEST(stack_restarts)
 	stack_do("pg", "start", NULL);
 	ck_assert_int_eq(bed_int(bed, "SELECT n FROM t"), 1);
 	broker_create_topic("restart.test", 1, NULL, 0);
-	broker_produce("restart.test", 0, (struct slice){0}, (struct slice){(const uint8_t *)"v", 1}, 0);
+	broker_produce("restart.test", 0, (struct slice){0},
+		       (struct slice){(const uint8_t *)"v", 1}, 0);
 	broker_flush();
 	stack_do("kafka", "kill", NULL);
 	stack_do("kafka", "start", NULL);

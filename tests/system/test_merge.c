@@ -1,11 +1,11 @@
 /*
- * test_merge.c - what the merge statements do on a real server, against a model of a few lines that applies one event
- * at a time.
+ * test_merge.c - what the merge statements do on a real server, against a model of a few lines that
+ * applies one event at a time.
  *
- * Every sequence of three events of one key is played, each sequence on a key of its own: upserts with version null, 1,
- * 2 or 3 and payload null, 5 or 7, and deletes with version null, 1, 2 or 3. That makes 16 events, 4,096 keys, three
- * batches; for each on_conflict, with and without columns that accumulate. The payload goes into every column, so all
- * merge rules are seen at once.
+ * Every sequence of three events of one key is played, each sequence on a key of its own: upserts
+ * with version null, 1, 2 or 3 and payload null, 5 or 7, and deletes with version null, 1, 2 or 3.
+ * That makes 16 events, 4,096 keys, three batches; for each on_conflict, with and without columns
+ * that accumulate. The payload goes into every column, so all merge rules are seen at once.
  */
 #include <inttypes.h>
 #include <pthread.h>
@@ -15,6 +15,7 @@
 
 #include "base/buf.h"
 #include "bed.h"
+#include "core/ddl.h"
 #include "core/mergesql.h"
 #include "system.h"
 
@@ -32,7 +33,11 @@ static struct column columns[COLUMNS] = {
 	[REPLACE] = {.name = "Replace", BIGINT},
 	[KEEP] = {.name = "keep", BIGINT, .merge = MERGE_KEEP},
 	[COALESCE] = {.name = "coalesce", BIGINT, .merge = MERGE_COALESCE},
-	[JSON] = {.name = "json", .type = "jsonb", .stage_type = "jsonb", .kind = PG_JSONB, .merge = MERGE_JSON},
+	[JSON] = {.name = "json",
+		  .type = "jsonb",
+		  .stage_type = "jsonb",
+		  .kind = PG_JSONB,
+		  .merge = MERGE_JSON},
 	[SUM] = {.name = "sum", BIGINT, .merge = MERGE_ADD},
 	[LOW] = {.name = "low", BIGINT, .merge = MERGE_MIN},
 	[HIGH] = {.name = "high", BIGINT, .merge = MERGE_MAX},
@@ -109,12 +114,13 @@ static void accumulate(struct row *r, int64_t n)
 }
 
 /* True if the row was written, or deleted. */
-static bool apply(struct row *r, size_t key, const struct event *e, enum on_conflict on_conflict, size_t ncolumns)
+static bool apply(struct row *r, size_t key, const struct event *e, enum on_conflict on_conflict,
+		  size_t ncolumns)
 {
 	struct row before = *r;
 	if (e->delete) {
-		bool stale = on_conflict == CONFLICT_NEWER && e->version != NONE && r->v[VERSION] != NONE &&
-			     r->v[VERSION] > e->version;
+		bool stale = on_conflict == CONFLICT_NEWER && e->version != NONE &&
+			     r->v[VERSION] != NONE && r->v[VERSION] > e->version;
 		r->exists = r->exists && stale;
 		return before.exists && !r->exists;
 	}
@@ -146,7 +152,8 @@ static void put_int8(struct buf *out, int64_t n)
 static void put_jsonb(struct buf *out, int64_t payload)
 {
 	char text[64];
-	snprintf(text, sizeof(text), "%c{\"p\": %" PRId64 ", \"k%" PRId64 "\": 1}", 1, payload, payload);
+	snprintf(text, sizeof(text), "%c{\"p\": %" PRId64 ", \"k%" PRId64 "\": 1}", 1, payload,
+		 payload);
 	buf_be32(out, payload == NONE ? UINT32_MAX : (uint32_t)strlen(text));
 	if (payload != NONE)
 		buf_puts(out, text);
@@ -179,9 +186,10 @@ static void copy(struct pg *pg, const struct mergesql *m, const struct buf *rows
 	static const char header[19] = "PGCOPY\n\377\r\n\0", trailer[2] = "\377\377";
 	struct err err = {0};
 	ck_assert_msg(pg_copy_begin(pg, m->copy_stage, NULL, 0, &err), "%s", err.text);
-	ck_assert_msg(pg_copy_data(pg, header, sizeof(header), &err) && pg_copy_data(pg, rows->data, rows->len, &err) &&
-			      pg_copy_data(pg, trailer, sizeof(trailer), &err) && pg_copy_end(pg, &err) &&
-			      pg_copy_results(pg, NULL, 0, &err),
+	ck_assert_msg(pg_copy_data(pg, header, sizeof(header), &err) &&
+			      pg_copy_data(pg, rows->data, rows->len, &err) &&
+			      pg_copy_data(pg, trailer, sizeof(trailer), &err) &&
+			      pg_copy_end(pg, &err) && pg_copy_results(pg, NULL, 0, &err),
 		      "%s", err.text);
 }
 
@@ -195,7 +203,8 @@ static int64_t upsert(struct pg *pg, const struct mergesql *m)
 {
 	struct err err = {0};
 	int64_t written = -1;
-	ck_assert_msg(pg_exec(pg, m->merge_upsert, &written, 1, &err), "%s: %s", m->merge_upsert, err.text);
+	ck_assert_msg(pg_exec(pg, m->merge_upsert, &written, 1, &err), "%s: %s", m->merge_upsert,
+		      err.text);
 	return written;
 }
 
@@ -225,7 +234,7 @@ struct play {
 static void create(struct bed *bed, const struct table *t)
 {
 	struct buf ddl = {0};
-	mergesql_ddl(t, &ddl);
+	ddl_table(t, &ddl);
 	bed_sql(bed, "%s", buf_cstr(&ddl));
 	buf_free(&ddl);
 }
@@ -260,7 +269,8 @@ static void play_step(struct play *p, int step)
 	buf_free(&rows);
 }
 
-static void assert_cell(const struct pg_rows *rows, size_t r, size_t column, int64_t key, int64_t expected)
+static void assert_cell(const struct pg_rows *rows, size_t r, size_t column, int64_t key,
+			int64_t expected)
 {
 	char text[64] = "";
 	const char *found = pg_value(rows, r, column);
@@ -270,8 +280,9 @@ static void assert_cell(const struct pg_rows *rows, size_t r, size_t column, int
 	else if (expected != NONE)
 		snprintf(text, sizeof(text), "%" PRId64, expected);
 	ck_assert_msg(expected == NONE ? found == NULL : found && strcmp(found, text) == 0,
-		      "key %03" PRIx64 " column %s: expected %s, found %s", (uint64_t)key, columns[column].name,
-		      expected == NONE ? "null" : text, found ? found : "null");
+		      "key %03" PRIx64 " column %s: expected %s, found %s", (uint64_t)key,
+		      columns[column].name, expected == NONE ? "null" : text,
+		      found ? found : "null");
 }
 
 static void assert_table(struct play *p)
@@ -291,8 +302,9 @@ static void assert_table(struct play *p)
 }
 
 /*
- * Table and row counts equal the model after every sequence: for newer, update, skip; with accumulating columns and
- * without (two forms of the statement); as three transactions and as three rounds of one.
+ * Table and row counts equal the model after every sequence: for newer, update, skip; with
+ * accumulating columns and without (two forms of the statement); as three transactions and as three
+ * rounds of one.
  */
 START_TEST(every_sequence)
 {
@@ -315,7 +327,10 @@ END_TEST
 
 /* --- updates that change nothing --- */
 
-/* One row of the table "typed", replayed. which: the column that differs from the first time, or -1. */
+/*
+ * One row of the table "typed", replayed. which: the column that differs from the first time, or
+ * -1.
+ */
 static void put_typed(struct buf *out, int which)
 {
 	static const char json[2][12] = {"{\"a\": 1}", "{\"a\":  1}"}, text[2][4] = {"abc", "ABC"};
@@ -328,7 +343,8 @@ static void put_typed(struct buf *out, int which)
 	buf_be64(out, which == 2 ? 0 : UINT64_C(0x3ff0000000000000));
 	buf_be32(out, 3);
 	buf_puts(out, text[which == 3]);
-	buf_be32(out, 20 + 3 * 8); /* real[]: one dimension, no nulls, oid 700, three elements from 1 on */
+	/* real[]: one dimension, no nulls, oid 700, three elements from 1 on */
+	buf_be32(out, 20 + 3 * 8);
 	buf_be32(out, 1);
 	buf_be32(out, 0);
 	buf_be32(out, 700);
@@ -341,22 +357,35 @@ static void put_typed(struct buf *out, int which)
 }
 
 /*
- * The same row again writes nothing, and a change in any one column writes it: also for types that have no equality
- * operator (json, point), for what a cast makes of the staged value (vector), and without a version column.
+ * The same row again writes nothing, and a change in any one column writes it: also for types that
+ * have no equality operator (json, point), for what a cast makes of the staged value (vector), and
+ * without a version column.
  */
 START_TEST(unchanged_rows)
 {
 	struct bed *bed = bed_new("unchanged");
-	bool vector = bed_int(bed, "SELECT count(*) FROM pg_extension WHERE extname = 'vector'") == 1;
+	bool vector =
+		bed_int(bed, "SELECT count(*) FROM pg_extension WHERE extname = 'vector'") == 1;
 	struct column typed[] = {
 		columns[ID],
 		{.name = "j", .type = "json", .stage_type = "json", .kind = PG_TEXT},
 		{.name = "p", .type = "point", .stage_type = "point", .kind = PG_TEXT},
-		{.name = "t", .type = "varchar(3)", .stage_type = "text", .cast = true, .kind = PG_TEXT},
-		{.name = "v", .type = vector ? "vector(3)" : "real[]", .stage_type = "real[]", .cast = vector},
+		{.name = "t",
+		 .type = "varchar(3)",
+		 .stage_type = "text",
+		 .cast = true,
+		 .kind = PG_TEXT},
+		{.name = "v",
+		 .type = vector ? "vector(3)" : "real[]",
+		 .stage_type = "real[]",
+		 .cast = vector},
 	};
-	struct table t = {
-		.name = "typed", .columns = typed, .ncolumns = 5, .nkeys = 1, .version = -1, .delete_field = -1};
+	struct table t = {.name = "typed",
+			  .columns = typed,
+			  .ncolumns = 5,
+			  .nkeys = 1,
+			  .version = -1,
+			  .delete_field = -1};
 	struct mergesql *m = mergesql_new("typed", &t, CONFLICT_NEWER);
 	create(bed, &t);
 	execute(bed->pg, m->create_stage);
@@ -376,13 +405,20 @@ START_TEST(unchanged_rows)
 }
 END_TEST
 
-/* A table that is all key has nothing to update: the statement is valid, and a row again is no error. */
+/*
+ * A table that is all key has nothing to update: the statement is valid, and a row again is no
+ * error.
+ */
 START_TEST(all_key)
 {
 	struct bed *bed = bed_new("allkey");
 	struct column both[] = {columns[ID], columns[VERSION]};
-	struct table t = {
-		.name = "pairs", .columns = both, .ncolumns = 2, .nkeys = 2, .version = -1, .delete_field = -1};
+	struct table t = {.name = "pairs",
+			  .columns = both,
+			  .ncolumns = 2,
+			  .nkeys = 2,
+			  .version = -1,
+			  .delete_field = -1};
 	struct mergesql *m = mergesql_new("pairs", &t, CONFLICT_NEWER);
 	create(bed, &t);
 	execute(bed->pg, m->create_stage);
@@ -404,8 +440,9 @@ END_TEST
 /* --- order --- */
 
 /*
- * Rows are merged in the order of the staging table, which is that of the keys: the plan neither sorts nor hashes, and
- * a new table holds them in that order. (Lanes that lock rows in different orders would deadlock.)
+ * Rows are merged in the order of the staging table, which is that of the keys: the plan neither
+ * sorts nor hashes, and a new table holds them in that order. (Lanes that lock rows in different
+ * orders would deadlock.)
  */
 START_TEST(key_order)
 {
@@ -426,13 +463,15 @@ START_TEST(key_order)
 		const char *last = pg_value(plan, pg_rows_count(plan) - 2, 0);
 		ck_assert_msg(strstr(last, "Seq Scan on memingest_stage_order"), "%s", last);
 		for (size_t i = 0; i < pg_rows_count(plan); i++)
-			ck_assert_msg(!strstr(pg_value(plan, i, 0), "Sort") && !strstr(pg_value(plan, i, 0), "Hash"),
+			ck_assert_msg(!strstr(pg_value(plan, i, 0), "Sort") &&
+					      !strstr(pg_value(plan, i, 0), "Hash"),
 				      "%s", pg_value(plan, i, 0));
 		pg_rows_free(plan);
 		ck_assert_int_eq(upsert(bed->pg, m), pass == 0 ? 20000 : 0);
 		execute(bed->pg, "COMMIT; ANALYZE merged");
 	}
-	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM (SELECT id, row_number() OVER (ORDER BY ctid) - 1 AS n"
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM (SELECT id, row_number() OVER (ORDER "
+				      "BY ctid) - 1 AS n"
 				      " FROM merged) x WHERE id = n * 7919 %% 20000"),
 			 20000);
 	buf_free(&rows);
@@ -492,14 +531,16 @@ static const struct {
 	{false, {false, 2, 5}, {false, 3, 7}, 3, 12}, /* both insert */
 	{false, {false, 3, 5}, {false, 2, 7}, 3, 12}, /* both insert, the second is stale */
 	{true, {false, 3, 5}, {false, 2, 7}, 3, 13},  /* both update */
-	{true, {true, 2, NONE}, {false, 3, 7}, 3, 7}, /* the row that the second means to update goes */
-	{true, {false, 3, 5}, {true, 2, NONE}, 3, 6}, /* the row that the second means to delete becomes too new */
+	/* the row that the second means to update goes */
+	{true, {true, 2, NONE}, {false, 3, 7}, 3, 7},
+	/* the row that the second means to delete becomes too new */
+	{true, {false, 3, 5}, {true, 2, NONE}, 3, 6},
 	{true, {false, 2, 5}, {true, 3, NONE}, NONE, 0},
 };
 
 /*
- * The second of two sessions waits for the first and then does what it would have done alone: no error, no lost
- * event.
+ * The second of two sessions waits for the first and then does what it would have done alone: no
+ * error, no lost event.
  */
 START_TEST(two_sessions)
 {
@@ -515,8 +556,9 @@ START_TEST(two_sessions)
 	merge_one(&first);
 	ck_assert_int_eq(pthread_create(&thread, NULL, merge_and_commit, &second), 0);
 	BED_WAIT(bed, 10,
-		 bed_int(bed, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-			      " AND wait_event_type = 'Lock'") == 1);
+		 bed_int(bed,
+			 "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+			 " AND wait_event_type = 'Lock'") == 1);
 	execute(first.pg, "COMMIT");
 	ck_assert_int_eq(pthread_join(thread, NULL), 0);
 	if (races[_i].version == NONE) {

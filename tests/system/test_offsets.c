@@ -1,9 +1,10 @@
 /*
- * test_offsets.c - positions and the things that happen to them: a restored database, retention, topics created anew, rewinds, new
- * partitions, transactions, a group that Kafka has forgotten.
+ * test_offsets.c - positions and the things that happen to them: a restored database, retention,
+ * topics created anew, rewinds, new partitions, transactions, a group that Kafka has forgotten.
  *
- * PostgreSQL's row is the truth: where Kafka says otherwise it is not believed, and where the log itself has changed below the row the
- * partition halts until an operator has chosen, with a verb that leaves a record. After the verb it goes on by itself.
+ * PostgreSQL's row is the truth: where Kafka says otherwise it is not believed, and where the log
+ * itself has changed below the row the partition halts until an operator has chosen, with a verb
+ * that leaves a record. After the verb it goes on by itself.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -45,12 +46,14 @@ static void send(struct bed *bed, int partition, int n)
 static int64_t next_offset(struct bed *bed, int partition)
 {
 	return bed_int(bed,
-		       "SELECT coalesce(max(next_offset), -1) FROM memingest.offsets WHERE pipeline = '%s' AND "
+		       "SELECT coalesce(max(next_offset), -1) FROM memingest.offsets WHERE "
+		       "pipeline = '%s' AND "
 		       "partition = %d",
 		       bed->name, partition);
 }
 
-static void operator_says(struct bed *bed, const char *verb, const char *topic, const char *partition, const char *to)
+static void operator_says(struct bed *bed, const char *verb, const char *topic,
+			  const char *partition, const char *to)
 {
 	struct buf out = {0};
 	const char *args[] = {verb, topic, partition, to ? "--to" : NULL, to, NULL};
@@ -89,10 +92,14 @@ static void copy_database(struct bed *bed, const char *from, const char *to)
 	bed->pg = NULL;
 	struct pg *pg = pg_connect(&config, "copy", -1, &err);
 	ck_assert_msg(pg != NULL, "%s", err.text);
-	/* Statement by statement: none of them may run in a transaction. Nobody else may be in the copied database. */
+	/*
+	 * Statement by statement: none of them may run in a transaction. Nobody else may be in the
+	 * copied database.
+	 */
 	const char *const steps[] = {
 		"ALTER DATABASE %1$s ALLOW_CONNECTIONS false",
-		"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname IN ('%1$s', '%2$s')",
+		"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname IN "
+		"('%1$s', '%2$s')",
 		"DROP DATABASE IF EXISTS %2$s WITH (FORCE)",
 		"CREATE DATABASE %2$s TEMPLATE %1$s OWNER memingest",
 		"ALTER DATABASE %1$s ALLOW_CONNECTIONS true",
@@ -116,8 +123,9 @@ static void copy_database(struct bed *bed, const char *from, const char *to)
 }
 
 /*
- * Proves: when the database is restored to an earlier state, offsets roll back together with the data, and the worker (0: stopped
- * meanwhile, 1: running, 2: running and without new events) writes again what was lost, once, although Kafka remembers later offsets.
+ * Proves: when the database is restored to an earlier state, offsets roll back together with the
+ * data, and the worker (0: stopped meanwhile, 1: running, 2: running and without new events) writes
+ * again what was lost, once, although Kafka remembers later offsets.
  */
 START_TEST(database_restored)
 {
@@ -159,8 +167,9 @@ END_TEST
 /* --- the log changes below the position --- */
 
 /*
- * Proves: when retention has passed the position, the partition halts (a fresh worker, or 1: one that is running and asleep), says
- * how much is gone and names accept-gap; after that verb it goes on by itself, the gap is on record, and other partitions never stopped.
+ * Proves: when retention has passed the position, the partition halts (a fresh worker, or 1: one
+ * that is running and asleep), says how much is gone and names accept-gap; after that verb it goes
+ * on by itself, the gap is on record, and other partitions never stopped.
  */
 START_TEST(retention_passes)
 {
@@ -185,7 +194,8 @@ START_TEST(retention_passes)
 	ck_assert_int_eq(next_offset(bed, 0), 0);
 	operator_says(bed, "accept-gap", topic_of(bed), "0", NULL);
 	bed_drain(bed, LOOK_AGAIN_S);
-	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM memingest.gaps WHERE from_offset = 0 AND to_offset = 200"),
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM memingest.gaps WHERE from_offset = 0 "
+				      "AND to_offset = 200"),
 			 1);
 	BED_WAIT(bed, 5, worker_metric(w, "memingest_halted_partitions", NULL) == 0);
 	worker_stop(w);
@@ -203,8 +213,9 @@ static void create_anew(struct bed *bed, int partitions)
 }
 
 /*
- * Proves: a topic that was deleted and created again halts, be it shorter than before (0) or, where librdkafka tells topic ids, longer
- * (1), and nothing of it is skipped or taken for the old one's; adopt-topic starts at its beginning.
+ * Proves: a topic that was deleted and created again halts, be it shorter than before (0) or, where
+ * librdkafka tells topic ids, longer (1), and nothing of it is skipped or taken for the old one's;
+ * adopt-topic starts at its beginning.
  */
 START_TEST(topic_created_anew)
 {
@@ -221,7 +232,8 @@ START_TEST(topic_created_anew)
 	w = worker_start(bed, NULL);
 	halted(bed, w, "adopt-topic");
 	ck_assert_int_eq(next_offset(bed, 0), 300);
-	bed_sql(bed, "TRUNCATE ledger"); /* of the old topic, which the model can not read any more */
+	/* of the old topic, which the model can not read any more */
+	bed_sql(bed, "TRUNCATE ledger");
 	operator_says(bed, "adopt-topic", topic_of(bed), NULL, NULL);
 	bed_drain(bed, LOOK_AGAIN_S);
 	worker_stop(w);
@@ -233,8 +245,9 @@ END_TEST
 /* --- an operator moves the position --- */
 
 /*
- * Proves: rewind to the beginning writes everything again, to the same table; with a worker stopped (0), running under load (1), running
- * on a silent topic (2). (No sums here: rewound events count twice in them, and the command says so.)
+ * Proves: rewind to the beginning writes everything again, to the same table; with a worker stopped
+ * (0), running under load (1), running on a silent topic (2). (No sums here: rewound events count
+ * twice in them, and the command says so.)
  */
 START_TEST(rewound)
 {
@@ -270,8 +283,8 @@ END_TEST
 /* --- where to begin --- */
 
 /*
- * Proves: start = latest skips what was there at the first start, and only that: partitions added later begin at their first event, though
- * it came before anybody knew of them.
+ * Proves: start = latest skips what was there at the first start, and only that: partitions added
+ * later begin at their first event, though it came before anybody knew of them.
  */
 START_TEST(new_partitions)
 {
@@ -299,7 +312,10 @@ START_TEST(new_partitions)
 }
 END_TEST
 
-/* Proves: what Kafka holds for the group counts for nothing: neither an offset beyond PostgreSQL's, nor one below, nor none. */
+/*
+ * Proves: what Kafka holds for the group counts for nothing: neither an offset beyond PostgreSQL's,
+ * nor one below, nor none.
+ */
 START_TEST(group_forgotten)
 {
 	struct bed *bed = offsets_bed("forgotten", 2);
@@ -332,19 +348,24 @@ static void send_in_transaction(struct bed *bed, const char *account, int64_t am
 {
 	struct bed_stream *s = &bed->streams[0];
 	struct buf key = {0}, value = {0};
-	json_t *event = json_pack("{s:I, s:s, s:I}", "event_time", INT64_C(1750000000000000) + amount, "account",
-				  account, "total", (json_int_t)amount);
+	json_t *event =
+		json_pack("{s:I, s:s, s:I}", "event_time", INT64_C(1750000000000000) + amount,
+			  "account", account, "total", (json_int_t)amount);
 	ck_assert(event_confluent(s->key_schema, s->key_id, event, &key));
 	ck_assert(event_confluent(s->schema, s->schema_id, event, &value));
 	broker_txn_begin();
-	broker_txn_produce(s->topic, 0, (struct slice){key.data, key.len}, (struct slice){value.data, value.len});
+	broker_txn_produce(s->topic, 0, (struct slice){key.data, key.len},
+			   (struct slice){value.data, value.len});
 	broker_txn_end(commit);
 	json_decref(event);
 	buf_free(&key);
 	buf_free(&value);
 }
 
-/* Proves: markers of transactions, at the end of the log too, leave no hole in the books and no lag; rolled back events are not read. */
+/*
+ * Proves: markers of transactions, at the end of the log too, leave no hole in the books and no
+ * lag; rolled back events are not read.
+ */
 START_TEST(transactions)
 {
 	struct bed *bed = offsets_bed("transactions", 1);
@@ -361,7 +382,10 @@ START_TEST(transactions)
 	bed_drain(bed, 20);
 	worker_stop(w);
 	model_check(bed);
-	ck_assert_int_eq(bed_int(bed, "SELECT sum(total)::bigint FROM ledger WHERE account IN ('kept', 'never')"), 11);
+	ck_assert_int_eq(
+		bed_int(bed,
+			"SELECT sum(total)::bigint FROM ledger WHERE account IN ('kept', 'never')"),
+		11);
 	bed_free(bed);
 }
 END_TEST

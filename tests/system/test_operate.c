@@ -1,5 +1,6 @@
 /*
- * test_operate.c - the commands that an operator runs: migrate, check and offsets, on a real broker and database.
+ * test_operate.c - the commands that an operator runs: migrate, check and offsets, on a real broker
+ * and database.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,8 +12,8 @@
 #include "system.h"
 
 /*
- * Runs a command line of up to eight words and compares its exit status. Returns what it printed (the caller frees
- * it).
+ * Runs a command line of up to eight words and compares its exit status. Returns what it printed
+ * (the caller frees it).
  */
 static char *command(struct bed *bed, int status, const char *line)
 {
@@ -21,7 +22,8 @@ static char *command(struct bed *bed, int status, const char *line)
 	size_t n = 0;
 	struct buf out = {0};
 	snprintf(words, sizeof(words), "%s", line);
-	for (char *word = strtok_r(words, " ", &rest); word && n < 8; word = strtok_r(NULL, " ", &rest))
+	for (char *word = strtok_r(words, " ", &rest); word && n < 8;
+	     word = strtok_r(NULL, " ", &rest))
 		argv[n++] = word;
 	int found = bed_command(bed, argv[0], argv + 1, &out);
 	char *text = xstrdup(buf_cstr(&out));
@@ -56,8 +58,8 @@ static void change_schema(struct bed *bed, void (*change)(json_t *fields))
 
 static void add_field(json_t *fields)
 {
-	json_array_append_new(fields,
-			      json_pack("{s:s, s:[s,s], s:n}", "name", "mood", "type", "null", "string", "default"));
+	json_array_append_new(fields, json_pack("{s:s, s:[s,s], s:n}", "name", "mood", "type",
+						"null", "string", "default"));
 }
 
 static void add_field_and_change_type(json_t *fields)
@@ -65,8 +67,8 @@ static void add_field_and_change_type(json_t *fields)
 	size_t i;
 	json_t *field;
 	add_field(fields);
-	json_array_append_new(fields,
-			      json_pack("{s:s, s:[s,s], s:n}", "name", "late", "type", "null", "string", "default"));
+	json_array_append_new(fields, json_pack("{s:s, s:[s,s], s:n}", "name", "late", "type",
+						"null", "string", "default"));
 	json_array_foreach(fields, i, field)
 	{
 		if (strcmp(json_string_value(json_object_get(field, "name")), "role") == 0)
@@ -76,31 +78,35 @@ static void add_field_and_change_type(json_t *fields)
 
 static void add_field_with_settings(json_t *fields)
 {
-	json_array_append_new(fields,
-			      json_pack("{s:s, s:[s,s], s:n, s:{s:s, s:s}}", "name", "mood", "type", "null", "string",
-					"default", "pg", "storage", "extended", "compression", "pglz"));
+	json_array_append_new(fields, json_pack("{s:s, s:[s,s], s:n, s:{s:s, s:s}}", "name", "mood",
+						"type", "null", "string", "default", "pg",
+						"storage", "extended", "compression", "pglz"));
 }
 
 static void compress_fixed_size(json_t *fields)
 {
-	json_array_append_new(fields, json_pack("{s:s, s:[s,s], s:n, s:{s:s}}", "name", "mass", "type", "null", "long",
-						"default", "pg", "compression", "pglz"));
+	json_array_append_new(fields,
+			      json_pack("{s:s, s:[s,s], s:n, s:{s:s}}", "name", "mass", "type",
+					"null", "long", "default", "pg", "compression", "pglz"));
 }
 
 /* --- migrate --- */
 
 /*
- * A dry run changes nothing; the first run creates all, the second finds nothing to do; a new nullable field adds a
- * column.
+ * A dry run changes nothing; the first run creates all, the second finds nothing to do; a new
+ * nullable field adds a column.
  */
 START_TEST(migrate_twice)
 {
 	struct bed *bed = bed_new("migrate");
 	bed_stream(bed, "memory", 1);
 	expect(bed, 0, "migrate --dry-run", "CREATE TABLE IF NOT EXISTS \"memory_entries\"");
-	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM pg_tables WHERE schemaname IN ('public', 'memingest')"), 0);
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM pg_tables WHERE schemaname IN "
+				      "('public', 'memingest')"),
+			 0);
 	expect(bed, 0, "migrate", "created table memory_entries");
-	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM pg_tables WHERE schemaname = 'memingest'"), 4);
+	ck_assert_int_eq(
+		bed_int(bed, "SELECT count(*) FROM pg_tables WHERE schemaname = 'memingest'"), 4);
 	expect(bed, 0, "migrate", "nothing to do");
 	change_schema(bed, add_field);
 	expect(bed, 0, "migrate", "added column memory_entries.mood");
@@ -109,7 +115,10 @@ START_TEST(migrate_twice)
 }
 END_TEST
 
-/* Storage and compression are set where they differ, and only there; what PostgreSQL refuses is said in its words. */
+/*
+ * Storage and compression are set where they differ, and only there; what PostgreSQL refuses is
+ * said in its words.
+ */
 START_TEST(migrate_settings)
 {
 	struct bed *bed = bed_new("settings");
@@ -117,11 +126,15 @@ START_TEST(migrate_settings)
 	change_schema(bed, add_field_with_settings);
 	expect(bed, 0, "migrate", "set COMPRESSION of column memory_entries.mood");
 	expect(bed, 0, "migrate", "nothing to do");
-	bed_sql(bed, "ALTER TABLE memory_entries ALTER mood SET STORAGE external, ALTER mood SET COMPRESSION default");
-	expect(bed, 0, "migrate", "set STORAGE of column memory_entries.mood\nset COMPRESSION of column");
-	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM pg_attribute WHERE attrelid = 'memory_entries'::regclass"
-				      " AND attname = 'mood' AND attstorage = 'x' AND attcompression = 'p'"),
-			 1);
+	bed_sql(bed, "ALTER TABLE memory_entries ALTER mood SET STORAGE external, ALTER mood SET "
+		     "COMPRESSION default");
+	expect(bed, 0, "migrate",
+	       "set STORAGE of column memory_entries.mood\nset COMPRESSION of column");
+	ck_assert_int_eq(
+		bed_int(bed, "SELECT count(*) FROM pg_attribute WHERE attrelid = "
+			     "'memory_entries'::regclass"
+			     " AND attname = 'mood' AND attstorage = 'x' AND attcompression = 'p'"),
+		1);
 	expect(bed, 0, "migrate", "nothing to do");
 	change_schema(bed, compress_fixed_size);
 	expect(bed, 78, "migrate", "column data type bigint does not support compression");
@@ -129,24 +142,29 @@ START_TEST(migrate_settings)
 }
 END_TEST
 
-/* What cannot be made up for by adding is reported, all of it, and then nothing at all is changed. */
+/*
+ * What cannot be made up for by adding is reported, all of it, and then nothing at all is changed.
+ */
 START_TEST(migrate_refuses)
 {
 	struct bed *bed = bed_new("refuses");
 	bed_stream(bed, "memory", 1);
 	expect(bed, 0, "migrate", "created");
 	change_schema(bed, add_field_and_change_type);
-	bed_sql(bed, "ALTER TABLE memory_entries DROP CONSTRAINT memory_entries_pkey, ADD mine int NOT NULL; DROP "
+	bed_sql(bed, "ALTER TABLE memory_entries DROP CONSTRAINT memory_entries_pkey, ADD mine int "
+		     "NOT NULL; DROP "
 		     "TABLE memingest.gaps");
 	char *text = command(bed, 78, "migrate");
 	assert_has(text, "column role is text, the schema wants bigint");
 	assert_has(text, "no primary key or unique index on exactly (namespace, key)");
 	assert_has(text, "no field fills mine");
 	free(text);
-	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM pg_attribute WHERE attrelid = 'memory_entries'::regclass"
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM pg_attribute WHERE attrelid = "
+				      "'memory_entries'::regclass"
 				      " AND attname IN ('mood', 'late')"),
 			 0);
-	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM pg_tables WHERE schemaname = 'memingest'"), 3);
+	ck_assert_int_eq(
+		bed_int(bed, "SELECT count(*) FROM pg_tables WHERE schemaname = 'memingest'"), 3);
 	bed_free(bed);
 }
 END_TEST
@@ -165,7 +183,9 @@ START_TEST(migrate_at_once)
 		pids[i] = spawn(argv, NULL, log);
 	for (size_t i = 0; i < ARRAY_LEN(pids); i++)
 		ck_assert_int_eq(wait_exit(pids[i]), 0);
-	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM pg_tables WHERE tablename = 'memory_entries'"), 1);
+	ck_assert_int_eq(
+		bed_int(bed, "SELECT count(*) FROM pg_tables WHERE tablename = 'memory_entries'"),
+		1);
 	bed_free(bed);
 }
 END_TEST
@@ -173,8 +193,8 @@ END_TEST
 /* --- check --- */
 
 /*
- * The rights that --grants prints are enough for check, and one less is a finding; a role without any gets them all
- * named. --grant-to gives back what is missing.
+ * The rights that --grants prints are enough for check, and one less is a finding; a role without
+ * any gets them all named. --grant-to gives back what is missing.
  */
 START_TEST(least_rights)
 {
@@ -183,10 +203,12 @@ START_TEST(least_rights)
 	bed_stream(bed, "memory", 1);
 	expect(bed, 0, "migrate", "created");
 	bed_sql(bed,
-		"DROP ROLE IF EXISTS %s; CREATE ROLE %s LOGIN; REVOKE ALL ON DATABASE %s FROM PUBLIC;"
+		"DROP ROLE IF EXISTS %s; CREATE ROLE %s LOGIN; REVOKE ALL ON DATABASE %s FROM "
+		"PUBLIC;"
 		"GRANT CONNECT ON DATABASE %s TO %s",
 		bed->name, bed->name, bed->name, bed->name, bed->name);
-	snprintf(line, sizeof(line), "check --online --set postgres.dsn=postgresql://%s@127.0.0.1:%u/%s", bed->name,
+	snprintf(line, sizeof(line),
+		 "check --online --set postgres.dsn=postgresql://%s@127.0.0.1:%u/%s", bed->name,
 		 stack.pg_port, bed->name);
 	char *text = command(bed, 78, line);
 	assert_has(text, "may not create temporary tables");
@@ -198,7 +220,9 @@ START_TEST(least_rights)
 	bed_sql(bed, "%s", text);
 	free(text);
 	expect(bed, 0, line, "table memory_entries fits the schema");
-	bed_sql(bed, "REVOKE DELETE ON memory_entries FROM %s; REVOKE UPDATE, INSERT ON memingest.offsets FROM %s",
+	bed_sql(bed,
+		"REVOKE DELETE ON memory_entries FROM %s; REVOKE UPDATE, INSERT ON "
+		"memingest.offsets FROM %s",
 		bed->name, bed->name);
 	text = command(bed, 78, line);
 	assert_has(text, "the role lacks DELETE");
@@ -213,8 +237,8 @@ START_TEST(least_rights)
 END_TEST
 
 /*
- * One report names what is wrong in Kafka, in the registry and in the database; servers that are away alone are exit
- * 69.
+ * One report names what is wrong in Kafka, in the registry and in the database; servers that are
+ * away alone are exit 69.
  */
 START_TEST(check_all_at_once)
 {
@@ -247,8 +271,8 @@ END_TEST
 /* --- offsets --- */
 
 /*
- * A partition as a worker would leave it: batches [0, 40) [40, 100), dead letters at 10, 50 and (replayed) 60, a gap
- * [100, 120), next_offset 120; its log has 150 messages.
+ * A partition as a worker would leave it: batches [0, 40) [40, 100), dead letters at 10, 50 and
+ * (replayed) 60, a gap [100, 120), next_offset 120; its log has 150 messages.
  */
 static void books(struct bed *bed)
 {
@@ -258,21 +282,27 @@ static void books(struct bed *bed)
 			(struct slice){(const uint8_t *)"v", 1});
 	bed_flush(bed);
 	bed_sql(bed,
-		"INSERT INTO memingest.offsets (pipeline, topic, partition, next_offset, owner_epoch, leader_epoch, "
+		"INSERT INTO memingest.offsets (pipeline, topic, partition, next_offset, "
+		"owner_epoch, leader_epoch, "
 		"owner)"
 		" VALUES ('%s', '%s', 0, 120, 7, 3, 'a worker');"
-		"INSERT INTO memingest.batches (pipeline, topic, partition, from_offset, to_offset, rows, merged, "
+		"INSERT INTO memingest.batches (pipeline, topic, partition, from_offset, "
+		"to_offset, rows, merged, "
 		"superseded,"
-		" dead, owner_epoch) VALUES ('%s', '%s', 0, 0, 40, 40, 39, 0, 1, 7), ('%s', '%s', 0, 40, 100, 60, 58, "
+		" dead, owner_epoch) VALUES ('%s', '%s', 0, 0, 40, 40, 39, 0, 1, 7), ('%s', '%s', "
+		"0, 40, 100, 60, 58, "
 		"0, 2, 7);"
-		"INSERT INTO memingest.dead_letters (pipeline, topic, partition, \"offset\", stream, reason, "
+		"INSERT INTO memingest.dead_letters (pipeline, topic, partition, \"offset\", "
+		"stream, reason, "
 		"replayed_at)"
-		" VALUES ('%s', '%s', 0, 10, 'memory', 'frame', NULL), ('%s', '%s', 0, 50, 'memory', 'frame', NULL),"
+		" VALUES ('%s', '%s', 0, 10, 'memory', 'frame', NULL), ('%s', '%s', 0, 50, "
+		"'memory', 'frame', NULL),"
 		" ('%s', '%s', 0, 60, 'memory', 'frame', now());"
-		"INSERT INTO memingest.gaps (pipeline, topic, partition, from_offset, to_offset, reason, declared_by)"
+		"INSERT INTO memingest.gaps (pipeline, topic, partition, from_offset, to_offset, "
+		"reason, declared_by)"
 		" VALUES ('%s', '%s', 0, 100, 120, 'x', 'y')",
-		bed->name, topic, bed->name, topic, bed->name, topic, bed->name, topic, bed->name, topic, bed->name,
-		topic, bed->name, topic);
+		bed->name, topic, bed->name, topic, bed->name, topic, bed->name, topic, bed->name,
+		topic, bed->name, topic, bed->name, topic);
 }
 
 static struct bed *bed_with_books(const char *name)
@@ -285,7 +315,8 @@ static struct bed *bed_with_books(const char *name)
 }
 
 /* "offsets VERB TOPIC REST" */
-static void offsets(struct bed *bed, int status, const char *verb, const char *rest, const char *part)
+static void offsets(struct bed *bed, int status, const char *verb, const char *rest,
+		    const char *part)
 {
 	char line[256];
 	snprintf(line, sizeof(line), "offsets %s %s %s", verb, bed->streams[0].topic, rest);
@@ -295,8 +326,8 @@ static void offsets(struct bed *bed, int status, const char *verb, const char *r
 #define AT(bed, expected, what) ck_assert_int_eq(bed_int(bed, "SELECT " what), expected)
 
 /*
- * Going back into the middle of a batch: that one is cut, later ones go, as do dead letters (but a replayed one) and
- * gaps.
+ * Going back into the middle of a batch: that one is cut, later ones go, as do dead letters (but a
+ * replayed one) and gaps.
  */
 START_TEST(rewind_into_a_batch)
 {
@@ -320,7 +351,10 @@ START_TEST(rewind_into_a_batch)
 }
 END_TEST
 
-/* By time, and what makes no sense: exit 64 for what cannot be read, 65 for what does not fit the log. */
+/*
+ * By time, and what makes no sense: exit 64 for what cannot be read, 65 for what does not fit the
+ * log.
+ */
 START_TEST(rewind_by_time)
 {
 	struct bed *bed = bed_with_books("time");
@@ -337,7 +371,10 @@ START_TEST(rewind_by_time)
 }
 END_TEST
 
-/* The lost range becomes a row with who and why, and next_offset moves behind it; batches and gaps together tile. */
+/*
+ * The lost range becomes a row with who and why, and next_offset moves behind it; batches and gaps
+ * together tile.
+ */
 START_TEST(accept_gap)
 {
 	struct bed *bed = bed_with_books("gap");
@@ -348,10 +385,13 @@ START_TEST(accept_gap)
 	AT(bed, 130, "next_offset FROM memingest.offsets");
 	AT(bed, 8, "owner_epoch FROM memingest.offsets");
 	AT(bed, 1,
-	   "count(*) FROM memingest.gaps WHERE from_offset = 120 AND to_offset = 130 AND declared_by LIKE '%%@%%'"
+	   "count(*) FROM memingest.gaps WHERE from_offset = 120 AND to_offset = 130 AND "
+	   "declared_by LIKE '%%@%%'"
 	   " AND reason LIKE '%%retention%%'");
 	offsets(bed, 0, "accept-gap", "0 --to 140 --reason poison", "130 -> 140");
-	AT(bed, 1, "count(*) FROM memingest.gaps WHERE from_offset = 130 AND to_offset = 140 AND reason = 'poison'");
+	AT(bed, 1,
+	   "count(*) FROM memingest.gaps WHERE from_offset = 130 AND to_offset = 140 AND reason = "
+	   "'poison'");
 	AT(bed, 140,
 	   "sum(n) FROM (SELECT to_offset - from_offset AS n FROM memingest.batches UNION ALL"
 	   " SELECT to_offset - from_offset FROM memingest.gaps) x");
@@ -361,8 +401,9 @@ START_TEST(accept_gap)
 END_TEST
 
 /*
- * After the topic was deleted and created anew: consumption begins at its low watermark, the old log's end is on
- * record, its batches are forgotten; a later rewind does not touch what belongs to the old log.
+ * After the topic was deleted and created anew: consumption begins at its low watermark, the old
+ * log's end is on record, its batches are forgotten; a later rewind does not touch what belongs to
+ * the old log.
  */
 START_TEST(adopt_topic)
 {
@@ -405,7 +446,8 @@ START_TEST(show)
 	       *list = json_object_get(all, "partitions");
 	ck_assert_uint_eq(json_array_size(list), 2);
 	ck_assert_int_eq(json_integer_value(json_object_get(json_array_get(list, 0), "lag")), 30);
-	ck_assert_int_eq(json_integer_value(json_object_get(json_array_get(list, 0), "next_offset")), 120);
+	ck_assert_int_eq(
+		json_integer_value(json_object_get(json_array_get(list, 0), "next_offset")), 120);
 	ck_assert(json_is_null(json_object_get(json_array_get(list, 1), "next_offset")));
 	json_decref(all);
 	free(text);
@@ -417,15 +459,15 @@ END_TEST
 
 static void send_memory(struct bed *bed, int i)
 {
-	json_t *event = json_pack("{s:s, s:I, s:s, s:o}", "op", "UPSERT", "event_time", (json_int_t)i, "namespace", "n",
-				  "key", json_sprintf("k%d", i));
+	json_t *event = json_pack("{s:s, s:I, s:s, s:o}", "op", "UPSERT", "event_time",
+				  (json_int_t)i, "namespace", "n", "key", json_sprintf("k%d", i));
 	bed_event(bed, "memory", 0, event);
 	json_decref(event);
 }
 
 /*
- * A running worker drops what it had in flight, claims the partition anew and reads it again; the table stays what it
- * was.
+ * A running worker drops what it had in flight, claims the partition anew and reads it again; the
+ * table stays what it was.
  */
 START_TEST(rewind_under_a_worker)
 {
@@ -436,13 +478,16 @@ START_TEST(rewind_under_a_worker)
 		send_memory(bed, i);
 	struct worker *w = worker_start(bed, NULL);
 	bed_drain(bed, 30);
-	int64_t epoch = bed_int(bed, "SELECT owner_epoch FROM memingest.offsets WHERE partition = 0");
+	int64_t epoch =
+		bed_int(bed, "SELECT owner_epoch FROM memingest.offsets WHERE partition = 0");
 	offsets(bed, 0, "rewind", "all --to earliest --yes", "-> 0");
 	send_memory(bed, 500);
 	bed_drain(bed, 30);
 	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM memory_entries"), 501);
 	ck_assert_int_eq(bed_int(bed, "SELECT sum(rows) FROM memingest.batches"), 501);
-	ck_assert_int_gt(bed_int(bed, "SELECT owner_epoch FROM memingest.offsets WHERE partition = 0"), epoch + 1);
+	ck_assert_int_gt(
+		bed_int(bed, "SELECT owner_epoch FROM memingest.offsets WHERE partition = 0"),
+		epoch + 1);
 	worker_stop(w);
 	bed_free(bed);
 }

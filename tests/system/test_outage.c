@@ -1,5 +1,6 @@
 /*
- * test_outage.c - servers that go away under load and come back: what the worker keeps meanwhile, and that it goes on by itself.
+ * test_outage.c - servers that go away under load and come back: what the worker keeps meanwhile,
+ * and that it goes on by itself.
  */
 #include <string.h>
 
@@ -22,9 +23,9 @@ static double rebalances(struct worker *w)
 }
 
 /*
- * Proves: a database that is away for 20 s under load costs no membership (a worker that does not poll for 10 s would lose it here),
- * no more memory than the limit (the backlog is several times batch.memory), liveness never fails while readiness says why, and
- * work goes on by itself.
+ * Proves: a database that is away for 20 s under load costs no membership (a worker that does not
+ * poll for 10 s would lose it here), no more memory than the limit (the backlog is several times
+ * batch.memory), liveness never fails while readiness says why, and work goes on by itself.
  */
 START_TEST(database_away)
 {
@@ -57,7 +58,8 @@ START_TEST(database_away)
 	pace_progress(pace, 1500);
 	pace_close(pace);
 	bed_drain(bed, 40);
-	ck_assert_msg(rebalances(w) == before, "the group was rebalanced: %g changes before, %g after", before,
+	ck_assert_msg(rebalances(w) == before,
+		      "the group was rebalanced: %g changes before, %g after", before,
 		      rebalances(w));
 	ck_assert_int_lt(worker_rss_kib(w), RSS_LIMIT_KIB);
 	worker_stop(w);
@@ -66,7 +68,10 @@ START_TEST(database_away)
 }
 END_TEST
 
-/* Proves: crash recovery of the whole server in the middle of transactions, several times, loses nothing and repeats nothing. */
+/*
+ * Proves: crash recovery of the whole server in the middle of transactions, several times, loses
+ * nothing and repeats nothing.
+ */
 START_TEST(database_crashes)
 {
 	struct bed *bed = ledger_bed("crashes", 4);
@@ -86,7 +91,10 @@ START_TEST(database_crashes)
 }
 END_TEST
 
-/* Proves: single sessions that an administrator ends at any moment are opened again, and each batch of them is written once. */
+/*
+ * Proves: single sessions that an administrator ends at any moment are opened again, and each batch
+ * of them is written once.
+ */
 START_TEST(sessions_terminated)
 {
 	struct bed *bed = ledger_bed("terminated", 4);
@@ -99,11 +107,11 @@ START_TEST(sessions_terminated)
 		/* preferably in a transaction: also while one is being rolled back */
 		for (int tries = 0; tries < 20 && ledger_open_transactions(bed) == 0; tries++)
 			pace_turn(pace);
-		ended += bed_int(
-			bed,
-			"SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = '%s' AND "
-			"application_name LIKE 'memingest/lane%%'",
-			bed->name);
+		ended += bed_int(bed,
+				 "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+				 "WHERE datname = '%s' AND "
+				 "application_name LIKE 'memingest/lane%%'",
+				 bed->name);
 	}
 	ck_assert_int_ge(ended, 15);
 	pace_progress(pace, 500);
@@ -116,17 +124,21 @@ START_TEST(sessions_terminated)
 END_TEST
 
 /*
- * Proves: a session that dies between an error and the rollback of its transaction is replaced, and the batch is written once. The
- * trigger ends its own session in the act of raising the error: the error still arrives, the answer to ROLLBACK does not.
+ * Proves: a session that dies between an error and the rollback of its transaction is replaced, and
+ * the batch is written once. The trigger ends its own session in the act of raising the error: the
+ * error still arrives, the answer to ROLLBACK does not.
  */
 START_TEST(session_dies_in_rollback)
 {
 	struct bed *bed = ledger_bed("rollback", 1);
-	bed_sql(bed, "CREATE SEQUENCE harm; GRANT USAGE ON SEQUENCE harm TO memingest;"
-		     "CREATE FUNCTION harm() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF nextval('harm') <= 2 THEN "
-		     "RAISE unique_violation USING MESSAGE = pg_terminate_backend(pg_backend_pid())::text; END IF; "
-		     "RETURN NEW; END $$;"
-		     "CREATE TRIGGER harm BEFORE INSERT ON ledger FOR EACH ROW EXECUTE FUNCTION harm()");
+	bed_sql(bed,
+		"CREATE SEQUENCE harm; GRANT USAGE ON SEQUENCE harm TO memingest;"
+		"CREATE FUNCTION harm() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF "
+		"nextval('harm') <= 2 THEN "
+		"RAISE unique_violation USING MESSAGE = "
+		"pg_terminate_backend(pg_backend_pid())::text; END IF; "
+		"RETURN NEW; END $$;"
+		"CREATE TRIGGER harm BEFORE INSERT ON ledger FOR EACH ROW EXECUTE FUNCTION harm()");
 	for (int i = 0; i < 50; i++)
 		ledger_send(bed, 0, i % 2 ? "odd" : "even", INT64_C(1750000000000000) + i, i);
 	struct worker *w = worker_start(bed, NULL);
@@ -138,7 +150,10 @@ START_TEST(session_dies_in_rollback)
 }
 END_TEST
 
-/* Proves: a broker that is killed and comes back is consumed again by itself, from the right places. */
+/*
+ * Proves: a broker that is killed and comes back is consumed again by itself, from the right
+ * places.
+ */
 START_TEST(broker_killed)
 {
 	struct bed *bed = ledger_bed("broker", 4);
@@ -161,8 +176,8 @@ START_TEST(broker_killed)
 END_TEST
 
 /*
- * Proves: with default settings a worker stays below 128 MiB, with 200 partitions, a backlog larger than that, and a database that goes
- * away when everything is full.
+ * Proves: with default settings a worker stays below 128 MiB, with 200 partitions, a backlog larger
+ * than that, and a database that goes away when everything is full.
  */
 START_TEST(memory_with_defaults)
 {

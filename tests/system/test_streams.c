@@ -1,5 +1,6 @@
 /*
- * test_streams.c - the three shipped streams, end to end: what is in the topics ends up in the tables, once.
+ * test_streams.c - the three shipped streams, end to end: what is in the topics ends up in the
+ * tables, once.
  */
 #include "bed.h"
 #include "load.h"
@@ -38,7 +39,10 @@ static void fill(struct bed *bed)
 	load_fill(bed, "trajectory", EVENTS, mixed);
 }
 
-/* One worker: new keys, updates, late events, deletes, tombstones and poison of all three streams, under each conflict rule. */
+/*
+ * One worker: new keys, updates, late events, deletes, tombstones and poison of all three streams,
+ * under each conflict rule.
+ */
 START_TEST(one_worker)
 {
 	struct bed *bed = all_streams("one");
@@ -52,29 +56,36 @@ START_TEST(one_worker)
 	ck_assert_uint_gt(model_rows("memory"), 300);
 	ck_assert_uint_gt(model_rows("pattern"), 300);
 	ck_assert_uint_gt(model_rows("trajectory"), 300);
-	ck_assert_int_gt(bed_int(bed, "SELECT count(DISTINCT reason) FROM memingest.dead_letters"), 2);
+	ck_assert_int_gt(bed_int(bed, "SELECT count(DISTINCT reason) FROM memingest.dead_letters"),
+			 2);
 	worker_stop(w);
 	model_check_books(bed);
 	bed_free(bed);
 }
 END_TEST
 
-/* The operator may partition a table: "migrate" extends it, and new keys, updates, deletes and poison go through it as through any other. */
+/*
+ * The operator may partition a table: "migrate" extends it, and new keys, updates, deletes and
+ * poison go through it as through any other.
+ */
 START_TEST(partitioned_table)
 {
 	struct bed *bed = bed_new("parts");
 	bed_stream(bed, "memory", 3);
 	bed_set(bed, "batch.max_rows", "%d", 500);
-	bed_sql(bed, "SET ROLE memingest; CREATE TABLE memory_entries (namespace text, key text, event_time "
+	bed_sql(bed, "SET ROLE memingest; CREATE TABLE memory_entries (namespace text, key text, "
+		     "event_time "
 		     "timestamptz NOT NULL, "
 		     "PRIMARY KEY (namespace, key)) PARTITION BY HASH (key)");
 	for (int i = 0; i < 4; i++)
 		bed_sql(bed,
-			"CREATE TABLE part_%d PARTITION OF memory_entries FOR VALUES WITH (MODULUS 4, REMAINDER %d)", i,
-			i);
+			"CREATE TABLE part_%d PARTITION OF memory_entries FOR VALUES WITH (MODULUS "
+			"4, REMAINDER %d)",
+			i, i);
 	bed_sql(bed, "RESET ROLE");
 	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
-	ck_assert_int_eq(bed_command(bed, "check", (const char *const[]){"--online", NULL}, NULL), 0);
+	ck_assert_int_eq(bed_command(bed, "check", (const char *const[]){"--online", NULL}, NULL),
+			 0);
 	load_fill(bed, "memory", EVENTS, mixed);
 	struct worker *w = worker_start(bed, NULL);
 	bed_drain(bed, 60);

@@ -1,5 +1,6 @@
 /*
- * test_telemetry.c - what the people who watch a worker see of it: every metric, /status by its commands, the service manager.
+ * test_telemetry.c - what the people who watch a worker see of it: every metric, /status by its
+ * commands, the service manager.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -22,7 +23,9 @@
 
 /* --- every metric --- */
 
-/* What this test brings about no occasion for; all else must have been other than 0 at some time. */
+/*
+ * What this test brings about no occasion for; all else must have been other than 0 at some time.
+ */
 static const char *const may_be_zero[] = {
 	"memingest_commit_ambiguous_total", /* test_commit.c */
 	"memingest_halted_partitions",      /* test_halt.c */
@@ -46,7 +49,8 @@ static size_t nseen;
 static void read_documentation(struct bed *bed)
 {
 	struct buf docs = {0};
-	ck_assert_int_eq(bed_command(bed, "config", (const char *const[]){"metrics", NULL}, &docs), 0);
+	ck_assert_int_eq(bed_command(bed, "config", (const char *const[]){"metrics", NULL}, &docs),
+			 0);
 	for (const char *line = buf_cstr(&docs); (line = strstr(line, "\n| `")); line++) {
 		struct metric_seen *m = &seen[nseen];
 		char type[16];
@@ -113,7 +117,8 @@ static void all_were_seen(void)
 			buf_printf(&missing, "  %s was always 0\n", seen[i].name);
 	}
 	ck_assert_msg(missing.len == 0, "of %zu metrics:\n%s", nseen, buf_cstr(&missing));
-	ck_assert_msg(excuses == ARRAY_LEN(may_be_zero), "an excuse for a metric that there is not");
+	ck_assert_msg(excuses == ARRAY_LEN(may_be_zero),
+		      "an excuse for a metric that there is not");
 }
 
 static double metric(struct worker *w, const char *name, const char *label)
@@ -161,7 +166,8 @@ static void database_stands_still(struct bed *bed, struct worker *w)
 static void dead_letters_fail(struct bed *bed, struct worker *w)
 {
 	bed_sql(bed, "ALTER TABLE memingest.dead_letters RENAME TO away");
-	bed_raw(bed, "ledger", 0, (struct slice){(const uint8_t *)"x", 1}, (struct slice){(const uint8_t *)"x", 1});
+	bed_raw(bed, "ledger", 0, (struct slice){(const uint8_t *)"x", 1},
+		(struct slice){(const uint8_t *)"x", 1});
 	bed_flush(bed);
 	BED_WAIT(bed, 20, metric(w, "dead_letter_failures_total", NULL) > 0);
 	BED_WAIT(bed, 20, metric(w, "lanes", "halted") > 0);
@@ -173,7 +179,8 @@ static void dead_letters_fail(struct bed *bed, struct worker *w)
 static void sessions_end(struct bed *bed, struct worker *w)
 {
 	bed_sql(bed,
-		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '%s' AND application_name "
+		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '%s' AND "
+		"application_name "
 		"LIKE 'memingest/lane%%'",
 		bed->name);
 	BED_WAIT(bed, 20, metric(w, "postgres_reconnects_total", NULL) > 0);
@@ -185,8 +192,9 @@ static void sessions_end(struct bed *bed, struct worker *w)
 static void registry_away(struct bed *bed, struct worker *w)
 {
 	json_t *schema = json_deep_copy(bed->streams[0].schema);
-	json_array_append_new(json_object_get(schema, "fields"),
-			      json_pack("{s:s, s:s, s:s}", "name", "fresh", "type", "string", "default", ""));
+	json_array_append_new(
+		json_object_get(schema, "fields"),
+		json_pack("{s:s, s:s, s:s}", "name", "fresh", "type", "string", "default", ""));
 	bed_writer_schema(bed, "ledger", schema);
 	json_decref(schema);
 	stack_do("registry", "stop", NULL);
@@ -207,8 +215,8 @@ static void others_interfere(struct bed *bed, struct worker *w)
 	worker_stop(second);
 	BED_WAIT(bed, 60, metric(w, "assigned_partitions", NULL) == 2);
 	ck_assert_int_eq(bed_command(bed, "offsets",
-				     (const char *const[]){"rewind", bed->streams[0].topic, "all", "--to", "earliest",
-							   "--yes", NULL},
+				     (const char *const[]){"rewind", bed->streams[0].topic, "all",
+							   "--to", "earliest", "--yes", NULL},
 				     NULL),
 			 0);
 	BED_WAIT(bed, 40, metric(w, "fenced_total", NULL) > 0);
@@ -216,8 +224,9 @@ static void others_interfere(struct bed *bed, struct worker *w)
 }
 
 /*
- * Proves: every metric of the documentation is exposed, and moves when what it measures happens: traffic of every kind, a database that
- * stands still, loses sessions or a table, a registry that is away, a rebalance, a rewind. A metric that nothing updates fails here.
+ * Proves: every metric of the documentation is exposed, and moves when what it measures happens:
+ * traffic of every kind, a database that stands still, loses sessions or a table, a registry that
+ * is away, a rebalance, a rewind. A metric that nothing updates fails here.
  */
 START_TEST(every_metric)
 {
@@ -255,15 +264,17 @@ static char *ask(struct bed *bed, const char *command, const char *const *args, 
 {
 	struct buf out = {0};
 	int got = bed_command(bed, command, args, &out);
-	ck_assert_msg(got == status, "%s: exit %d instead of %d: %s", command, got, status, buf_cstr(&out));
+	ck_assert_msg(got == status, "%s: exit %d instead of %d: %s", command, got, status,
+		      buf_cstr(&out));
 	char *text = xstrdup(buf_cstr(&out));
 	buf_free(&out);
 	return text;
 }
 
 /*
- * Proves: "status" tells what a worker does, by its exit code too: 0 ready, 75 without its database, 69 gone; --json is the worker's own
- * document; a failure is in the list of errors with its place; "top --once" has rates.
+ * Proves: "status" tells what a worker does, by its exit code too: 0 ready, 75 without its
+ * database, 69 gone; --json is the worker's own document; a failure is in the list of errors with
+ * its place; "top --once" has rates.
  */
 START_TEST(status_and_top)
 {
@@ -274,7 +285,8 @@ START_TEST(status_and_top)
 	snprintf(address, sizeof(address), "127.0.0.1:%u", w->http_port);
 	const char *const plain[] = {address, NULL}, *const json[] = {address, "--json", NULL},
 			  *const once[] = {address, "--once", "--interval", "0.3", NULL};
-	bed_raw(bed, "ledger", 1, (struct slice){(const uint8_t *)"x", 1}, (struct slice){(const uint8_t *)"x", 1});
+	bed_raw(bed, "ledger", 1, (struct slice){(const uint8_t *)"x", 1},
+		(struct slice){(const uint8_t *)"x", 1});
 	new_keys(bed, 20);
 	bed_drain(bed, 30);
 	char *text = ask(bed, "status", json, 0);
@@ -296,7 +308,8 @@ START_TEST(status_and_top)
 	free(text);
 	bed_sql(bed, "ALTER DATABASE %s CONNECTION LIMIT 0", bed->name);
 	bed_sql(bed,
-		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '%s' AND application_name "
+		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '%s' AND "
+		"application_name "
 		"LIKE 'memingest/lane%%'",
 		bed->name);
 	BED_WAIT(bed, 20, worker_http(w, "/readyz", NULL) == 503);
@@ -313,7 +326,10 @@ END_TEST
 
 /* --- a terminal --- */
 
-/* "memingest top ADDRESS" with a terminal of 24 lines of 100 characters. Keeps both ends; returns the pid. */
+/*
+ * "memingest top ADDRESS" with a terminal of 24 lines of 100 characters. Keeps both ends; returns
+ * the pid.
+ */
 static int top_on_terminal(const char *address, int *master, int *terminal, struct termios *before)
 {
 	struct winsize size = {.ws_row = 24, .ws_col = 100};
@@ -354,8 +370,8 @@ static bool same_settings(const struct termios *a, const struct termios *b)
 }
 
 /*
- * Proves: "top" draws frame after frame that fits the terminal, leaves by q, by Ctrl-C and by SIGTERM with exit code 0, and leaves the
- * terminal as it was: settings, cursor, screen.
+ * Proves: "top" draws frame after frame that fits the terminal, leaves by q, by Ctrl-C and by
+ * SIGTERM with exit code 0, and leaves the terminal as it was: settings, cursor, screen.
  */
 START_TEST(top_and_terminal)
 {
@@ -382,7 +398,8 @@ START_TEST(top_and_terminal)
 		ck_assert(drew(master, &all, "\033[?25h\033[?1049l"));
 		tcgetattr(terminal, &after);
 		ck_assert(same_settings(&before, &after));
-		for (const char *frame = buf_cstr(&all); (frame = strstr(frame, "\033[H")); frame++) {
+		for (const char *frame = buf_cstr(&all); (frame = strstr(frame, "\033[H"));
+		     frame++) {
 			const char *end = strstr(frame, "\033[J");
 			int lines = 1;
 			for (const char *c = frame; end && c < end; c++)
@@ -423,8 +440,9 @@ static bool heard(int fd, struct buf *all, const char *text)
 }
 
 /*
- * Proves: a service manager (Type=notify) hears that the worker is ready, what it does, that its threads go round, and that it stops; with
- * the database away it is told so, and still that the worker is alive.
+ * Proves: a service manager (Type=notify) hears that the worker is ready, what it does, that its
+ * threads go round, and that it stops; with the database away it is told so, and still that the
+ * worker is alive.
  */
 START_TEST(service_manager)
 {
@@ -441,7 +459,8 @@ START_TEST(service_manager)
 	ck_assert(!heard(fd, &all, "STOPPING=1"));
 	bed_sql(bed, "ALTER DATABASE %s CONNECTION LIMIT 0", bed->name);
 	bed_sql(bed,
-		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '%s' AND application_name "
+		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '%s' AND "
+		"application_name "
 		"LIKE 'memingest/lane%%'",
 		bed->name);
 	BED_WAIT(bed, 20, heard(fd, &all, "lanes without PostgreSQL\nWATCHDOG=1\n"));

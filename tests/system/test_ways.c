@@ -1,9 +1,11 @@
 /*
- * test_ways.c - the three ways of a batch into its table: a row at a time, COPY into the table itself, by the staging table. Each must
- * count what it did as the others do, and write what the others write.
+ * test_ways.c - the three ways of a batch into its table: a row at a time, COPY into the table
+ * itself, by the staging table. Each must count what it did as the others do, and write what the
+ * others write.
  *
- * A step is one batch. It holds, per unit, eight events for partition 0 (the acts of the step) and one new key for partition 1; it is sent when
- * the step before is durable, and sealed by batch.max_rows, which is just its number of events. So the number of units decides the way:
+ * A step is one batch. It holds, per unit, eight events for partition 0 (the acts of the step) and
+ * one new key for partition 1; it is sent when the step before is durable, and sealed by
+ * batch.max_rows, which is just its number of events. So the number of units decides the way:
  *
  *   units    rows that are new keys            other rows
  *   1        8, a row at a time                a row at a time
@@ -21,7 +23,10 @@
 #define ACTS 8
 #define STEPS 7
 
-/* One event of a unit. value NULL: a delete; GARBAGE: no Avro at all; REFUSED: by a constraint of the table. */
+/*
+ * One event of a unit. value NULL: a delete; GARBAGE: no Avro at all; REFUSED: by a constraint of
+ * the table.
+ */
 struct act {
 	char key;
 	int version;
@@ -47,7 +52,10 @@ static const struct step {
 	 7,
 	 1,
 	 0},
-	/* written; the same again; older; deletes of what is there, of nothing, of something newer; a key twice */
+	/*
+	 * written; the same again; older; deletes of what is there, of nothing, of something newer;
+	 * a key twice
+	 */
 	{{{'0', 20, "b"},
 	  {'1', 10, "a"},
 	  {'2', 5, "old"},
@@ -123,8 +131,9 @@ static const struct step {
 
 static void send(struct bed *bed, int partition, const char *key, int version, const char *value)
 {
-	json_t *event = json_pack("{s:s, s:I, s:s, s:s, s:s}", "op", value ? "UPSERT" : "DELETE", "event_time",
-				  (json_int_t)version, "namespace", "ways", "key", key, "value", value ? value : "");
+	json_t *event = json_pack("{s:s, s:I, s:s, s:s, s:s}", "op", value ? "UPSERT" : "DELETE",
+				  "event_time", (json_int_t)version, "namespace", "ways", "key",
+				  key, "value", value ? value : "");
 	bed_event(bed, "memory", partition, event);
 	json_decref(event);
 }
@@ -134,7 +143,8 @@ static void send_act(struct bed *bed, const struct act *act, int unit, int64_t o
 	char key[32];
 	snprintf(key, sizeof(key), "%d-%c", unit, act->key);
 	if (act->value && strcmp(act->value, GARBAGE) == 0) {
-		bed_raw(bed, "memory", 0, (struct slice){0}, (struct slice){(const uint8_t *)GARBAGE, 7});
+		bed_raw(bed, "memory", 0, (struct slice){0},
+			(struct slice){(const uint8_t *)GARBAGE, 7});
 		return;
 	}
 	if (act->value && strcmp(act->value, REFUSED) == 0)
@@ -147,27 +157,30 @@ static void send_step(struct bed *bed, int step, int units)
 	char key[32];
 	for (int unit = 0; unit < units; unit++) {
 		for (int i = 0; i < ACTS; i++)
-			send_act(bed, &steps[step].acts[i], unit, ((int64_t)step * units + unit) * ACTS + i);
+			send_act(bed, &steps[step].acts[i], unit,
+				 ((int64_t)step * units + unit) * ACTS + i);
 		snprintf(key, sizeof(key), "new-%d-%d", step, unit);
 		send(bed, 1, key, 1, "a");
 	}
 }
 
 /* The row of memingest.batches says what is true. */
-static void check_batch(struct bed *bed, int step, int partition, int events, int merged, int superseded, int dead)
+static void check_batch(struct bed *bed, int step, int partition, int events, int merged,
+			int superseded, int dead)
 {
-	struct pg_rows *rows =
-		bed_query(bed,
-			  "SELECT rows, merged, superseded, dead FROM memingest.batches WHERE partition = %d"
-			  " AND from_offset = %d AND to_offset = %d",
-			  partition, step * events, (step + 1) * events);
-	ck_assert_msg(pg_rows_count(rows) == 1, "step %d, partition %d: not one batch of %d events", step, partition,
-		      events);
+	struct pg_rows *rows = bed_query(
+		bed,
+		"SELECT rows, merged, superseded, dead FROM memingest.batches WHERE partition = %d"
+		" AND from_offset = %d AND to_offset = %d",
+		partition, step * events, (step + 1) * events);
+	ck_assert_msg(pg_rows_count(rows) == 1, "step %d, partition %d: not one batch of %d events",
+		      step, partition, events);
 	const int64_t want[] = {events, merged, superseded, dead};
 	static const char *const names[] = {"rows", "merged", "superseded", "dead"};
 	for (size_t i = 0; i < ARRAY_LEN(want); i++)
-		ck_assert_msg(pg_int(rows, 0, i) == want[i], "step %d, partition %d: %s should be %d, is %d", step,
-			      partition, names[i], (int)want[i], (int)pg_int(rows, 0, i));
+		ck_assert_msg(pg_int(rows, 0, i) == want[i],
+			      "step %d, partition %d: %s should be %d, is %d", step, partition,
+			      names[i], (int)want[i], (int)pg_int(rows, 0, i));
 	pg_rows_free(rows);
 }
 
@@ -176,7 +189,8 @@ static void play_step(struct bed *bed, int step, int units)
 	const struct step *s = &steps[step];
 	send_step(bed, step, units);
 	bed_drain(bed, 60);
-	check_batch(bed, step, 0, ACTS * units, s->merged * units, s->superseded * units, s->dead * units);
+	check_batch(bed, step, 0, ACTS * units, s->merged * units, s->superseded * units,
+		    s->dead * units);
 	check_batch(bed, step, 1, units, units, 0, 0);
 }
 
@@ -193,7 +207,10 @@ static struct bed *ways_bed(const char *name, int max_rows)
 	return bed;
 }
 
-/* Proves: memingest.batches tells what became of each event, by partition, whichever way the batch went; and each way was gone. */
+/*
+ * Proves: memingest.batches tells what became of each event, by partition, whichever way the batch
+ * went; and each way was gone.
+ */
 START_TEST(counts)
 {
 	static const struct {
@@ -206,10 +223,14 @@ START_TEST(counts)
 	struct worker *w = worker_start(bed, NULL);
 	for (int step = 0; step < STEPS - 1; step++)
 		play_step(bed, step, units);
-	ck_assert_int_eq((int)worker_metric(w, "memingest_rows_written_total", "op=\"insert\""), runs[_i].inserted);
-	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM pg_class WHERE relname = 'memingest_stage_memory'"),
-			 runs[_i].staged);
-	play_step(bed, STEPS - 1, units); /* the search for what the database refuses needs the staging table */
+	ck_assert_int_eq((int)worker_metric(w, "memingest_rows_written_total", "op=\"insert\""),
+			 runs[_i].inserted);
+	ck_assert_int_eq(
+		bed_int(bed,
+			"SELECT count(*) FROM pg_class WHERE relname = 'memingest_stage_memory'"),
+		runs[_i].staged);
+	/* the search for what the database refuses needs the staging table */
+	play_step(bed, STEPS - 1, units);
 	worker_stop(w);
 	model_check(bed);
 	bed_free(bed);
@@ -227,9 +248,9 @@ static void send_accounts(struct bed *bed, const char *prefix, int n)
 }
 
 /*
- * Proves: columns that an operator gives other types, or adds, under a running worker get the values that were sent, whichever way a
- * batch would have gone, on the connection that saw the old ones and on a new one. (Fields are sent in binary form: a bigint read
- * as a numeric is 0.)
+ * Proves: columns that an operator gives other types, or adds, under a running worker get the
+ * values that were sent, whichever way a batch would have gone, on the connection that saw the old
+ * ones and on a new one. (Fields are sent in binary form: a bigint read as a numeric is 0.)
  */
 START_TEST(altered)
 {
@@ -241,14 +262,19 @@ START_TEST(altered)
 	bed_set(bed, "batch.adaptive", "off");
 	struct worker *w = worker_start(bed, NULL);
 	send_accounts(bed, "before", n);
-	ck_assert_int_eq((int)worker_metric(w, "memingest_rows_written_total", "op=\"insert\""), _i == 0 ? 0 : n);
-	bed_sql(bed, "ALTER TABLE ledger ALTER total TYPE numeric, ALTER lowest TYPE numeric(20, 2),"
-		     " ALTER highest TYPE smallint, ALTER last TYPE varchar(20), ADD added text DEFAULT 'x'");
+	ck_assert_int_eq((int)worker_metric(w, "memingest_rows_written_total", "op=\"insert\""),
+			 _i == 0 ? 0 : n);
+	bed_sql(bed,
+		"ALTER TABLE ledger ALTER total TYPE numeric, ALTER lowest TYPE numeric(20, 2),"
+		" ALTER highest TYPE smallint, ALTER last TYPE varchar(20), ADD added text DEFAULT "
+		"'x'");
 	send_accounts(bed, "after", n);
-	bed_sql(bed, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+	bed_sql(bed, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = "
+		     "current_database()"
 		     " AND application_name LIKE 'memingest/lane%%'");
 	send_accounts(bed, "again", n);
-	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM ledger WHERE lowest = 5 AND total = 5"), 3 * n);
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM ledger WHERE lowest = 5 AND total = 5"),
+			 3 * n);
 	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM memingest.dead_letters"), 0);
 	worker_stop(w);
 	bed_sql(bed, "ALTER TABLE ledger ALTER lowest TYPE bigint"); /* as the model reads it */
@@ -257,8 +283,10 @@ START_TEST(altered)
 }
 END_TEST
 
-/* Proves: a small batch whose statements can not be prepared (a column is gone) halts like any other, without other complaints, and goes
- * through when the cause is gone. */
+/*
+ * Proves: a small batch whose statements can not be prepared (a column is gone) halts like any
+ * other, without other complaints, and goes through when the cause is gone.
+ */
 START_TEST(column_gone)
 {
 	struct bed *bed = ledger_bed("gone", 1);

@@ -1,11 +1,13 @@
 /*
- * worker.c - workers as child processes: started, watched, signalled, asked over HTTP and by their log.
+ * worker.c - workers as child processes: started, watched, signalled, asked over HTTP and by their
+ * log.
  *
  *   started --> in bed->workers --(signal, wait, stop, kill)--> reaped, pidfd -1
  *
- * A worker in bed->workers is expected to live: bed_tick() fails the test when its pidfd turns readable. worker_wait() and
- * worker_kill() take it off the list first. A worker dies with the test (PR_SET_PDEATHSIG), so nothing is left behind by a test
- * that fails. The struct lives until the process of the test ends.
+ * A worker in bed->workers is expected to live: bed_tick() fails the test when its pidfd turns
+ * readable. worker_wait() and worker_kill() take it off the list first. A worker dies with the test
+ * (PR_SET_PDEATHSIG), so nothing is left behind by a test that fails. The struct lives until the
+ * process of the test ends.
  */
 #include <check.h>
 #include <errno.h>
@@ -22,7 +24,8 @@
 #define TICK_MS 20
 
 /* NULL-terminated: program, command, -c, config, then the others. Returns new. */
-static const char **command_line(struct bed *bed, const char *command, const char *const *args, const char *const *more)
+static const char **command_line(struct bed *bed, const char *command, const char *const *args,
+				 const char *const *more)
 {
 	size_t n = 0;
 	const char **argv = xcalloc(64, sizeof(*argv));
@@ -124,7 +127,8 @@ int worker_wait(struct worker *w, int seconds)
 {
 	struct pollfd pfd = {.fd = w->pidfd, .events = POLLIN};
 	expect_end(w);
-	ck_assert_msg(poll(&pfd, 1, seconds * 1000) == 1, "the worker did not end within %d s: %s", seconds, w->log);
+	ck_assert_msg(poll(&pfd, 1, seconds * 1000) == 1, "the worker did not end within %d s: %s",
+		      seconds, w->log);
 	return reap(w);
 }
 
@@ -180,7 +184,8 @@ void worker_ready(struct worker *w)
 static double line_value(const char *line, size_t len, const char *metric, const char *label)
 {
 	size_t name = strlen(metric);
-	if (len <= name || strncmp(line, metric, name) != 0 || (line[name] != '{' && line[name] != ' '))
+	if (len <= name || strncmp(line, metric, name) != 0 ||
+	    (line[name] != '{' && line[name] != ' '))
 		return 0;
 	if (label && !memmem(line, len, label, strlen(label)))
 		return 0;
@@ -240,7 +245,8 @@ void worker_wait_log(struct worker *w, const char *text, int seconds)
 	int64_t deadline = clock_mono_us() + seconds * US_PER_S;
 	size_t end;
 	while ((end = find_in_log(w, text)) == 0)
-		ck_assert_msg(bed_tick(w->bed, deadline), "not within %d s in %s: %s", seconds, w->log, text);
+		ck_assert_msg(bed_tick(w->bed, deadline), "not within %d s in %s: %s", seconds,
+			      w->log, text);
 	w->log_seen = end;
 }
 

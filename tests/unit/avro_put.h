@@ -1,6 +1,7 @@
 /*
- * avro_put.h - Avro data by hand, for tests: nothing here knows a schema or checks anything, so it writes wrong data
- * as well. Not codec/encode.h: the decoder's tests should not lean on our own encoder.
+ * avro_put.h - Avro data by hand, for tests: nothing here knows a schema or checks anything, so it
+ * writes wrong data as well. Not schema/encode.h: the decoder's tests should not lean on our own
+ * encoder.
  */
 #ifndef MEMINGEST_TEST_AVRO_PUT_H
 #define MEMINGEST_TEST_AVRO_PUT_H

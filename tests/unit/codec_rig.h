@@ -1,7 +1,8 @@
 /*
  * codec_rig.h - schema, table, plan and decoder in one hand, for the tests of the codec.
  *
- * Schemas are written with ' for ". What goes wrong ends the test, unless a rig_try_ function says otherwise.
+ * Schemas are written with ' for ". What goes wrong ends the test, unless a rig_try_ function says
+ * otherwise.
  */
 #ifndef MEMINGEST_TEST_CODEC_RIG_H
 #define MEMINGEST_TEST_CODEC_RIG_H
@@ -14,8 +15,8 @@
 #include "base/buf.h"
 #include "codec/decode.h"
 #include "codec/plan.h"
-#include "codec/schema.h"
 #include "codec/table.h"
+#include "schema/schema.h"
 #include "unit.h"
 
 #define RIG_UNUSED __attribute__((unused))
@@ -72,10 +73,14 @@ struct rig {
 	struct err err;
 };
 
-/* A record R with table t, key k (a long, the first field) and the given further fields: "{'name':...},{...}". */
+/*
+ * A record R with table t, key k (a long, the first field) and the given further fields:
+ * "{'name':...},{...}".
+ */
 RIG_UNUSED static char *rig_record(const char *pg, const char *fields)
 {
-	return xasprintf("{'type':'record','name':'R','pg':{'table':'t','key':['k']%s},'fields':[{'name':'k','type':'"
+	return xasprintf("{'type':'record','name':'R','pg':{'table':'t','key':['k']%s},'fields':[{'"
+			 "name':'k','type':'"
 			 "long'}%s%s]}",
 			 pg, *fields ? "," : "", fields);
 }
@@ -100,7 +105,10 @@ RIG_UNUSED static void rig_free(struct rig *r)
 	buf_free(&r->out);
 }
 
-/* Takes both schemas; writer NULL: written with the reader's own. False, with err, if there is no plan. */
+/*
+ * Takes both schemas; writer NULL: written with the reader's own. False, with err, if there is no
+ * plan.
+ */
 RIG_UNUSED static bool rig_try_open(struct rig *r, struct schema *writer, struct schema *reader)
 {
 	*r = (struct rig){.reader = reader, .writer = writer ? writer : reader};
@@ -116,14 +124,16 @@ RIG_UNUSED static void rig_open(struct rig *r, struct schema *writer, struct sch
 	ck_assert_msg(rig_try_open(r, writer, reader), "%s", r->err.text);
 }
 
-RIG_UNUSED static void rig_open_fields(struct rig *r, const char *writer_fields, const char *reader_fields)
+RIG_UNUSED static void rig_open_fields(struct rig *r, const char *writer_fields,
+				       const char *reader_fields)
 {
-	rig_open(r, writer_fields ? rig_fields("", writer_fields) : NULL, rig_fields("", reader_fields));
+	rig_open(r, writer_fields ? rig_fields("", writer_fields) : NULL,
+		 rig_fields("", reader_fields));
 }
 
 /*
- * Decodes exactly the bytes of r->in, which end at the end of a heap block, so that a sanitizer sees one byte read too
- * many.
+ * Decodes exactly the bytes of r->in, which end at the end of a heap block, so that a sanitizer
+ * sees one byte read too many.
  */
 RIG_UNUSED static bool rig_try_decode(struct rig *r)
 {
@@ -132,7 +142,8 @@ RIG_UNUSED static bool rig_try_decode(struct rig *r)
 		memcpy(body, r->in.data, r->in.len);
 	r->out.len = 0;
 	buf_puts(&r->out, "before");
-	bool ok = decode_record(r->decoder, r->plan, (struct slice){body, r->in.len}, &r->out, &r->record, &r->err);
+	bool ok = decode_record(r->decoder, r->plan, (struct slice){body, r->in.len}, &r->out,
+				&r->record, &r->err);
 	free(body);
 	if (!ok) {
 		ck_assert_uint_eq(r->out.len, 6);
@@ -152,8 +163,8 @@ RIG_UNUSED static void rig_decode(struct rig *r)
 RIG_UNUSED static void rig_refused(struct rig *r, enum dead_reason reason, const char *words)
 {
 	ck_assert_msg(!rig_try_decode(r), "taken, but it should be refused: %s", words);
-	ck_assert_msg(r->record.reason == reason, "reason %s, text %s", dead_reason_name(r->record.reason),
-		      r->err.text);
+	ck_assert_msg(r->record.reason == reason, "reason %s, text %s",
+		      dead_reason_name(r->record.reason), r->err.text);
 	ck_assert_msg(strstr(r->err.text, words), "'%s' lacks '%s'", r->err.text, words);
 }
 
@@ -182,7 +193,8 @@ RIG_UNUSED static struct slice rig_field(const struct rig *r, size_t i)
 		uint32_t len = get_be32(r->out.data + at);
 		at += 4;
 		if (i == 0)
-			return (struct slice){len == UINT32_MAX ? NULL : r->out.data + at, len == UINT32_MAX ? 0 : len};
+			return (struct slice){len == UINT32_MAX ? NULL : r->out.data + at,
+					      len == UINT32_MAX ? 0 : len};
 		at += len == UINT32_MAX ? 0 : len;
 	}
 }
@@ -239,7 +251,8 @@ RIG_UNUSED static void rig_json(const struct rig *r, size_t i, const char *want)
 	ck_assert_ptr_nonnull(f.data);
 	ck_assert_int_eq(f.data[0], 1);
 	ck_assert_msg(f.len - 1 == strlen(text) && memcmp(f.data + 1, text, f.len - 1) == 0,
-		      "field %zu is %.*s, not %s", i, (int)f.len - 1, (const char *)f.data + 1, text);
+		      "field %zu is %.*s, not %s", i, (int)f.len - 1, (const char *)f.data + 1,
+		      text);
 	free(text);
 }
 

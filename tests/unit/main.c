@@ -1,5 +1,6 @@
 /*
- * main.c - runs every registered suite. With arguments, only the suites of those names. Exit status 1 on any failure.
+ * main.c - runs every registered suite. With arguments, only the suites of those names. Exit status
+ * 1 on any failure.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -1,15 +1,16 @@
 /*
  * oracle.c - the other way around: COPY fields back into values, and a comparison with Avro-C's.
  *
- * Independent of the code under test on purpose: nothing of pgbin, jsonout or text is used; numeric is compared as
- * decimal text, halfvec by distance to the neighbours, JSON by way of jansson, times by gmtime_r. Only the description
- * of the reader (struct schema_type, struct table) is shared.
+ * Independent of the code under test on purpose: nothing of pgbin, jsonout or text is used; numeric
+ * is compared as decimal text, halfvec by distance to the neighbours, JSON by way of jansson, times
+ * by gmtime_r. Only the description of the reader (struct schema_type, struct table) is shared.
  *
- * Avro-C's resolved writer selects no branch of the reader's union for an array or map without items (1.11.1: the
- * branch is set by the first append); such a value is taken to be one of these, empty.
+ * Avro-C's resolved writer selects no branch of the reader's union for an array or map without
+ * items (1.11.1: the branch is set by the first append); such a value is taken to be one of these,
+ * empty.
  *
- * Limits: decimals in JSON are compared as doubles, and not beyond 8 bytes; timestamps in JSON outside of the years 1
- * to 9999 are taken as they are.
+ * Limits: decimals in JSON are compared as doubles, and not beyond 8 bytes; timestamps in JSON
+ * outside of the years 1 to 9999 are taken as they are.
  */
 #include "oracle_parts.h"
 
@@ -120,9 +121,12 @@ bool oracle_get_blob(avro_value_t *v, const struct schema_type *t, struct slice 
 	} else if (kind == AVRO_FIXED && avro_value_get_fixed(v, &p, &n) == 0) {
 		*out = (struct slice){p, n};
 	} else if (kind == AVRO_STRING && avro_value_get_string(v, &s, &n) == 0 && n > 0) {
-		*out = (struct slice){(const uint8_t *)s, n - 1}; /* Avro-C counts a NUL behind it */
-	} else if (kind == AVRO_ENUM && avro_value_get_enum(v, &symbol) == 0 && (size_t)symbol < t->nsymbols) {
-		*out = (struct slice){(const uint8_t *)t->symbols[symbol], strlen(t->symbols[symbol])};
+		*out = (struct slice){(const uint8_t *)s,
+				      n - 1}; /* Avro-C counts a NUL behind it */
+	} else if (kind == AVRO_ENUM && avro_value_get_enum(v, &symbol) == 0 &&
+		   (size_t)symbol < t->nsymbols) {
+		*out = (struct slice){(const uint8_t *)t->symbols[symbol],
+				      strlen(t->symbols[symbol])};
 	} else {
 		return false;
 	}
@@ -130,14 +134,15 @@ bool oracle_get_blob(avro_value_t *v, const struct schema_type *t, struct slice 
 }
 
 /* The branch of a union that is there. index -1: none, an empty array or map. */
-bool oracle_get_branch(avro_value_t *v, const struct schema_type *t, avro_value_t *branch, int *index)
+bool oracle_get_branch(avro_value_t *v, const struct schema_type *t, avro_value_t *branch,
+		       int *index)
 {
 	if (avro_value_get_discriminant(v, index) != 0 || *index >= (int)t->nbranches)
 		return false;
 	return *index < 0 || avro_value_get_current_branch(v, branch) == 0;
 }
 
-/* ---- numbers ---------------------------------------------------------------------------------------------------- */
+/* --- numbers --- */
 
 static bool same_double(double a, double b)
 {
@@ -157,7 +162,8 @@ static bool check_integer(struct oracle *o, const struct want *w, struct field f
 		got = (int64_t)get_be64(f.data);
 	uint32_t len = w->kind == PG_INT2 ? 2 : w->kind == PG_INT4 ? 4 : 8;
 	if (f.len != len || got != want)
-		return oracle_differs(o, "%" PRId64 " in %u bytes, want %" PRId64 " in %u", got, f.len, want, len);
+		return oracle_differs(o, "%" PRId64 " in %u bytes, want %" PRId64 " in %u", got,
+				      f.len, want, len);
 	return true;
 }
 
@@ -193,8 +199,8 @@ void oracle_decimal_text(__int128 v, uint32_t scale, char *buf)
 	char digits[64];
 	size_t n = 0;
 	bool negative = v < 0;
-	for (unsigned __int128 u = negative ? -(unsigned __int128)v : (unsigned __int128)v; u > 0 || n <= scale;
-	     u /= 10)
+	for (unsigned __int128 u = negative ? -(unsigned __int128)v : (unsigned __int128)v;
+	     u > 0 || n <= scale; u /= 10)
 		digits[n++] = (char)('0' + (int)(u % 10));
 	char *p = buf;
 	if (negative)
@@ -208,8 +214,8 @@ void oracle_decimal_text(__int128 v, uint32_t scale, char *buf)
 }
 
 /*
- * A numeric as text, as PostgreSQL's numeric_out() would print it; false if it is malformed or longer than buf of
- * 80.
+ * A numeric as text, as PostgreSQL's numeric_out() would print it; false if it is malformed or
+ * longer than buf of 80.
  */
 static bool numeric_text(struct field f, char *buf)
 {
@@ -217,7 +223,8 @@ static bool numeric_text(struct field f, char *buf)
 		return false;
 	int n = (int16_t)get_be16(f.data), weight = (int16_t)get_be16(f.data + 2);
 	unsigned sign = get_be16(f.data + 4), scale = get_be16(f.data + 6);
-	if (f.len != 8 + 2 * (uint32_t)n || (sign != 0 && sign != 0x4000) || scale > 45 || weight > 12 || weight < -12)
+	if (f.len != 8 + 2 * (uint32_t)n || (sign != 0 && sign != 0x4000) || scale > 45 ||
+	    weight > 12 || weight < -12)
 		return false;
 	if (n > 0 && (get_be16(f.data + 8) == 0 || get_be16(f.data + 8 + 2 * (n - 1)) == 0))
 		return false; /* zeros at an end are not normal */
@@ -284,7 +291,7 @@ static bool check_numeric(struct oracle *o, const struct want *w, struct field f
 	return strcmp(got, want) == 0 || oracle_differs(o, "%s, want %s", got, want);
 }
 
-/* ---- times ------------------------------------------------------------------------------------------------------ */
+/* --- times --- */
 
 static bool check_time(struct oracle *o, const struct want *w, struct field f)
 {
@@ -319,7 +326,7 @@ static bool check_interval(struct oracle *o, const struct want *w, struct field 
 			     "interval");
 }
 
-/* ---- blobs ------------------------------------------------------------------------------------------------------ */
+/* --- blobs --- */
 
 static bool check_blob(struct oracle *o, const struct want *w, struct field f)
 {
@@ -348,7 +355,7 @@ static bool check_uuid(struct oracle *o, const struct want *w, struct field f)
 	return strcmp(got, hex) == 0 || oracle_differs(o, "%s, want %s", got, hex);
 }
 
-/* ---- vectors ---------------------------------------------------------------------------------------------------- */
+/* --- vectors --- */
 
 /* Element i of an array of numbers, or of packed floats. */
 static bool vector_element(const struct want *w, struct slice packed, size_t i, double *out)
@@ -361,7 +368,8 @@ static bool vector_element(const struct want *w, struct slice packed, size_t i, 
 		*out = (double)s;
 		return true;
 	}
-	return avro_value_get_by_index(w->value, i, &item, NULL) == 0 && oracle_get_real(&item, out);
+	return avro_value_get_by_index(w->value, i, &item, NULL) == 0 &&
+	       oracle_get_real(&item, out);
 }
 
 static bool vector_size(const struct want *w, struct slice *packed, size_t *n)
@@ -378,7 +386,8 @@ static bool vector_size(const struct want *w, struct slice *packed, size_t *n)
 static double half_value(unsigned h)
 {
 	unsigned exponent = h >> 10 & 31, mantissa = h & 1023;
-	double v = exponent == 0 ? ldexp(mantissa, -24) : ldexp(1024 + mantissa, (int)exponent - 25);
+	double v =
+		exponent == 0 ? ldexp(mantissa, -24) : ldexp(1024 + mantissa, (int)exponent - 25);
 	return h & 0x8000 ? -v : v;
 }
 
@@ -388,7 +397,8 @@ static bool is_nearest_half(unsigned h, double v)
 	double off = fabs(half_value(h) - v), up = fabs(half_value(h + 1) - v);
 	double down = h & 0x7fff ? fabs(half_value(h - 1) - v) : INFINITY;
 	bool tie = off == up || off == down;
-	return off <= up && off <= down && (!tie || (h & 1) == 0) && (v == 0 || (signbit(v) != 0) == (h >> 15 != 0));
+	return off <= up && off <= down && (!tie || (h & 1) == 0) &&
+	       (v == 0 || (signbit(v) != 0) == (h >> 15 != 0));
 }
 
 static bool check_vector(struct oracle *o, const struct want *w, struct field f)
@@ -404,8 +414,10 @@ static bool check_vector(struct oracle *o, const struct want *w, struct field f)
 		const uint8_t *p = f.data + 4 + i * width;
 		if (!vector_element(w, packed, i, &want))
 			return oracle_differs(o, "Avro-C has no element %zu", i);
-		bool same = w->kind == PG_VECTOR ? same_double(field_real((struct field){p, 4}), (double)(float)want)
-						 : is_nearest_half(get_be16(p), (double)(float)want);
+		bool same =
+			w->kind == PG_VECTOR
+				? same_double(field_real((struct field){p, 4}), (double)(float)want)
+				: is_nearest_half(get_be16(p), (double)(float)want);
 		if (!same)
 			return oracle_differs(o, "element %zu differs from %a", i, want);
 	}
@@ -423,9 +435,14 @@ static bool check_jsonb(struct oracle *o, const struct want *w, struct field f)
 				     oracle_get_blob(w->value, w->type, &s) && s.len == f.len - 1 &&
 					     memcmp(s.data, f.data + 1, s.len) == 0,
 				     "JSON text");
-	json_t *j = json_loadb((const char *)f.data + 1, f.len - 1, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &at);
+	json_t *j = json_loadb((const char *)f.data + 1, f.len - 1,
+			       JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &at);
 	if (!j && (strstr(at.text, "too") || strstr(at.text, "duplicate")))
-		return true; /* a number that jansson cannot hold; a key that Avro-C adds to where it should replace */
+		/*
+		 * a number that jansson cannot hold; a key that Avro-C adds to where it should
+		 * replace
+		 */
+		return true;
 	if (!j)
 		return oracle_differs(o, "jansson: %s in %.*s", at.text, (int)MIN(f.len - 1, 80u),
 				      (const char *)f.data + 1);
@@ -434,7 +451,7 @@ static bool check_jsonb(struct oracle *o, const struct want *w, struct field f)
 	return same;
 }
 
-/* ---- arrays and rows -------------------------------------------------------------------------------------------- */
+/* --- arrays and rows --- */
 
 static bool check_field(struct oracle *o, struct want w, struct field f);
 
@@ -465,13 +482,16 @@ static bool next_field(struct slice *s, struct field *f)
 	return true;
 }
 
-static bool array_header(struct oracle *o, struct field f, size_t n, size_t nulls, struct slice *rest)
+static bool array_header(struct oracle *o, struct field f, size_t n, size_t nulls,
+			 struct slice *rest)
 {
-	if (f.len < 12 || (n == 0) != (get_be32(f.data) == 0) || (n > 0 && (f.len < 20 || get_be32(f.data) != 1)))
+	if (f.len < 12 || (n == 0) != (get_be32(f.data) == 0) ||
+	    (n > 0 && (f.len < 20 || get_be32(f.data) != 1)))
 		return oracle_differs(o, "header of an array of %zu", n);
 	if (get_be32(f.data + 4) != (nulls > 0) ||
 	    (n > 0 && (get_be32(f.data + 12) != n || get_be32(f.data + 16) != 1)))
-		return oracle_differs(o, "dimension or flags of an array of %zu with %zu nulls", n, nulls);
+		return oracle_differs(o, "dimension or flags of an array of %zu with %zu nulls", n,
+				      nulls);
 	size_t header = n == 0 ? 12 : 20;
 	*rest = (struct slice){f.data + header, f.len - header};
 	return true;
@@ -483,7 +503,8 @@ static bool is_null_value(avro_value_t *v)
 	int index;
 	if (avro_value_get_type(v) == AVRO_UNION)
 		return avro_value_get_discriminant(v, &index) == 0 && index >= 0 &&
-		       avro_value_get_current_branch(v, &branch) == 0 && avro_value_get_type(&branch) == AVRO_NULL;
+		       avro_value_get_current_branch(v, &branch) == 0 &&
+		       avro_value_get_type(&branch) == AVRO_NULL;
 	return avro_value_get_type(v) == AVRO_NULL;
 }
 
@@ -511,16 +532,19 @@ static bool check_array(struct oracle *o, const struct want *w, struct field f)
 	if (packed.data)
 		return check_packed_array(o, packed, f);
 	for (size_t i = 0; i < n; i++)
-		nulls += avro_value_get_by_index(w->value, i, &item, NULL) == 0 && is_null_value(&item);
+		nulls += avro_value_get_by_index(w->value, i, &item, NULL) == 0 &&
+			 is_null_value(&item);
 	if (!array_header(o, f, n, nulls, &rest))
 		return false;
 	for (size_t i = 0; i < n; i++) {
 		struct field got;
-		if (!next_field(&rest, &got) || avro_value_get_by_index(w->value, i, &item, NULL) != 0)
+		if (!next_field(&rest, &got) ||
+		    avro_value_get_by_index(w->value, i, &item, NULL) != 0)
 			return oracle_differs(o, "no element %zu", i);
-		if (!check_field(
-			    o, (struct want){w->element, w->element, w->type->items, &item, is_string(w->type->items)},
-			    got))
+		if (!check_field(o,
+				 (struct want){w->element, w->element, w->type->items, &item,
+					       is_string(w->type->items)},
+				 got))
 			return false;
 	}
 	return oracle_expect(o, rest.len == 0, "length");
@@ -531,7 +555,9 @@ static bool check_value(struct oracle *o, const struct want *w, struct field f)
 	int b = -1;
 	switch (w->kind) {
 	case PG_BOOL:
-		return oracle_expect(o, f.len == 1 && avro_value_get_boolean(w->value, &b) == 0 && f.data[0] == b,
+		return oracle_expect(o,
+				     f.len == 1 && avro_value_get_boolean(w->value, &b) == 0 &&
+					     f.data[0] == b,
 				     "boolean");
 	case PG_INT2:
 	case PG_INT4:
@@ -579,16 +605,17 @@ static bool check_field(struct oracle *o, struct want w, struct field f)
 	if (index < 0 && w.kind == PG_ARRAY)
 		return oracle_expect(o, f.len == 12, "empty array");
 	if (index < 0)
-		return oracle_expect(
-			o, f.len == 3 && (memcmp(f.data + 1, "[]", 2) == 0 || memcmp(f.data + 1, "{}", 2) == 0),
-			"empty array or map");
+		return oracle_expect(o,
+				     f.len == 3 && (memcmp(f.data + 1, "[]", 2) == 0 ||
+						    memcmp(f.data + 1, "{}", 2) == 0),
+				     "empty array or map");
 	w.value = &branch;
 	w.type = w.type->branches[index];
 	return check_value(o, &w, f);
 }
 
-static bool check_column(struct oracle *o, const struct table *t, size_t i, avro_value_t *record, enum record_op op,
-			 struct field f)
+static bool check_column(struct oracle *o, const struct table *t, size_t i, avro_value_t *record,
+			 enum record_op op, struct field f)
 {
 	const struct column *c = &t->columns[i];
 	const struct schema_field *rf = &t->reader->root->fields[c->field];
@@ -601,12 +628,14 @@ static bool check_column(struct oracle *o, const struct table *t, size_t i, avro
 	return check_field(o, w, f);
 }
 
-bool oracle_row(struct oracle *o, const struct table *table, avro_value_t *value, enum record_op op, struct slice row)
+bool oracle_row(struct oracle *o, const struct table *table, avro_value_t *value, enum record_op op,
+		struct slice row)
 {
 	for (size_t i = 0; i < table->ncolumns; i++) {
 		struct field f;
 		if (!next_field(&row, &f)) {
-			snprintf(o->why, sizeof(o->why), "the row ends before column %s", table->columns[i].name);
+			snprintf(o->why, sizeof(o->why), "the row ends before column %s",
+				 table->columns[i].name);
 			return false;
 		}
 		if (!check_column(o, table, i, value, op, f))

@@ -1,9 +1,10 @@
 /*
- * oracle.h - is a row what Avro-C read from the same bytes? Used by test_oracle.c and by the fuzzer of the decoder.
+ * oracle.h - is a row what Avro-C read from the same bytes? Used by test_oracle.c and by the fuzzer
+ * of the decoder.
  *
- * Two readers of one datum: our plan, whose answer is a COPY row, and Avro-C, whose answer is an avro_value_t of the
- * reader's schema. The row is taken apart here with code of its own, and compared field by field; jsonb by the meaning
- * of its JSON.
+ * Two readers of one datum: our plan, whose answer is a COPY row, and Avro-C, whose answer is an
+ * avro_value_t of the reader's schema. The row is taken apart here with code of its own, and
+ * compared field by field; jsonb by the meaning of its JSON.
  */
 #ifndef MEMINGEST_TEST_ORACLE_H
 #define MEMINGEST_TEST_ORACLE_H
@@ -11,8 +12,8 @@
 #include <avro.h>
 
 #include "codec/decode.h"
-#include "codec/schema.h"
 #include "codec/table.h"
+#include "schema/schema.h"
 
 struct oracle {
 	char path[160]; /* where in the value */
@@ -20,9 +21,10 @@ struct oracle {
 };
 
 /*
- * Whether row holds, column by column, what value holds. Reader's fields that value lacks (Avro-C cannot add fields)
- * have to be null. Writer and reader must agree on logical types.
+ * Whether row holds, column by column, what value holds. Reader's fields that value lacks (Avro-C
+ * cannot add fields) have to be null. Writer and reader must agree on logical types.
  */
-bool oracle_row(struct oracle *o, const struct table *table, avro_value_t *value, enum record_op op, struct slice row);
+bool oracle_row(struct oracle *o, const struct table *table, avro_value_t *value, enum record_op op,
+		struct slice row);
 
 #endif

@@ -1,8 +1,9 @@
 /*
- * oracle_json.c - the part of oracle.c that compares JSON: jansson's reading of a jsonb with Avro-C's value.
+ * oracle_json.c - the part of oracle.c that compares JSON: jansson's reading of a jsonb with
+ * Avro-C's value.
  *
- * Maps by key, records by field, times by gmtime_r. A key that stands twice in a map's datum is one member here as
- * there.
+ * Maps by key, records by field, times by gmtime_r. A key that stands twice in a map's datum is one
+ * member here as there.
  */
 #include <inttypes.h>
 #include <math.h>
@@ -15,10 +16,11 @@
 
 static bool check_json_string(struct oracle *o, const json_t *j, const char *want, size_t len)
 {
-	if (!json_is_string(j) || json_string_length(j) != len || memcmp(json_string_value(j), want, len) != 0)
+	if (!json_is_string(j) || json_string_length(j) != len ||
+	    memcmp(json_string_value(j), want, len) != 0)
 		return oracle_differs(o, "JSON \"%.80s\", want \"%.*s\"",
-				      json_string_value(j) ? json_string_value(j) : "(none)", (int)MIN(len, (size_t)80),
-				      want);
+				      json_string_value(j) ? json_string_value(j) : "(none)",
+				      (int)MIN(len, (size_t)80), want);
 	return true;
 }
 
@@ -36,10 +38,12 @@ static bool check_json_bytes(struct oracle *o, const json_t *j, struct slice s)
 	return same;
 }
 
-static bool check_json_time(struct oracle *o, const struct schema_type *t, int64_t v, const json_t *j)
+static bool check_json_time(struct oracle *o, const struct schema_type *t, int64_t v,
+			    const json_t *j)
 {
 	char want[80], clock[40] = "";
-	int64_t units = oracle_per_second(t->logical), seconds = oracle_floor_div(v, units), rest = v - seconds * units;
+	int64_t units = oracle_per_second(t->logical), seconds = oracle_floor_div(v, units),
+		rest = v - seconds * units;
 	bool is_time = t->logical == LOGICAL_TIME_MILLIS || t->logical == LOGICAL_TIME_MICROS;
 	bool local = t->logical >= LOGICAL_LOCAL_MILLIS && t->logical <= LOGICAL_LOCAL_NANOS;
 	if (t->logical == LOGICAL_DATE)
@@ -57,14 +61,16 @@ static bool check_json_time(struct oracle *o, const struct schema_type *t, int64
 	struct tm tm;
 	if (!gmtime_r(&when, &tm) || tm.tm_year + 1900 < 1 || tm.tm_year + 1900 > 9999)
 		return true;
-	int n = snprintf(want, sizeof(want), "%04d-%02d-%02d", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday);
+	int n = snprintf(want, sizeof(want), "%04d-%02d-%02d", tm.tm_year + 1900, tm.tm_mon + 1,
+			 tm.tm_mday);
 	if (t->logical != LOGICAL_DATE)
-		snprintf(want + n, sizeof(want) - (size_t)n, "T%02d:%02d:%02d%s%s", tm.tm_hour, tm.tm_min, tm.tm_sec,
-			 strchr(clock, '.'), local ? "" : "Z");
+		snprintf(want + n, sizeof(want) - (size_t)n, "T%02d:%02d:%02d%s%s", tm.tm_hour,
+			 tm.tm_min, tm.tm_sec, strchr(clock, '.'), local ? "" : "Z");
 	return check_json_string(o, j, want, strlen(want));
 }
 
-static bool check_json_integer(struct oracle *o, const struct schema_type *t, avro_value_t *v, const json_t *j)
+static bool check_json_integer(struct oracle *o, const struct schema_type *t, avro_value_t *v,
+			       const json_t *j)
 {
 	int64_t want;
 	if (!oracle_get_integer(v, &want))
@@ -75,7 +81,8 @@ static bool check_json_integer(struct oracle *o, const struct schema_type *t, av
 	       oracle_differs(o, "no JSON number %" PRId64, want);
 }
 
-static bool check_json_real(struct oracle *o, const struct schema_type *t, avro_value_t *v, const json_t *j)
+static bool check_json_real(struct oracle *o, const struct schema_type *t, avro_value_t *v,
+			    const json_t *j)
 {
 	double want, got = json_number_value(j);
 	if (!json_is_number(j) || !oracle_get_real(v, &want))
@@ -84,7 +91,8 @@ static bool check_json_real(struct oracle *o, const struct schema_type *t, avro_
 	return same || oracle_differs(o, "JSON number %.17g, want %.17g", got, want);
 }
 
-static bool check_json_decimal(struct oracle *o, const struct schema_type *t, struct slice s, const json_t *j)
+static bool check_json_decimal(struct oracle *o, const struct schema_type *t, struct slice s,
+			       const json_t *j)
 {
 	__int128 v;
 	char text[200];
@@ -96,7 +104,8 @@ static bool check_json_decimal(struct oracle *o, const struct schema_type *t, st
 	       oracle_differs(o, "JSON number %.17g, want %s", got, text);
 }
 
-static bool check_json_blob(struct oracle *o, const struct schema_type *t, avro_value_t *v, const json_t *j)
+static bool check_json_blob(struct oracle *o, const struct schema_type *t, avro_value_t *v,
+			    const json_t *j)
 {
 	struct slice s;
 	char text[80];
@@ -107,8 +116,9 @@ static bool check_json_blob(struct oracle *o, const struct schema_type *t, avro_
 	if (t->logical == LOGICAL_DECIMAL)
 		return check_json_decimal(o, t, s, j);
 	if (t->logical == LOGICAL_DURATION) {
-		int n = snprintf(text, sizeof(text), "P%uM%uDT%u.%03uS", oracle_le32(s.data), oracle_le32(s.data + 4),
-				 oracle_le32(s.data + 8) / 1000, oracle_le32(s.data + 8) % 1000);
+		int n = snprintf(text, sizeof(text), "P%uM%uDT%u.%03uS", oracle_le32(s.data),
+				 oracle_le32(s.data + 4), oracle_le32(s.data + 8) / 1000,
+				 oracle_le32(s.data + 8) % 1000);
 		return check_json_string(o, j, text, (size_t)n);
 	}
 	if (t->logical != LOGICAL_UUID)
@@ -120,7 +130,8 @@ static bool check_json_blob(struct oracle *o, const struct schema_type *t, avro_
 	return check_json_string(o, j, text, n);
 }
 
-static bool check_json_items(struct oracle *o, const struct schema_type *t, avro_value_t *v, const json_t *j)
+static bool check_json_items(struct oracle *o, const struct schema_type *t, avro_value_t *v,
+			     const json_t *j)
 {
 	size_t n;
 	bool map = t->kind == SCHEMA_MAP;
@@ -131,7 +142,10 @@ static bool check_json_items(struct oracle *o, const struct schema_type *t, avro
 		const char *key = NULL;
 		if (avro_value_get_by_index(v, i, &item, map ? &key : NULL) != 0)
 			return oracle_differs(o, "Avro-C has no item %zu", i);
-		/* A key that stands twice: Avro-C has one of the values, and so has jansson, but jsonb has the last. */
+		/*
+		 * A key that stands twice: Avro-C has one of the values, and so has jansson, but
+		 * jsonb has the last.
+		 */
 		const json_t *got = map ? json_object_get(j, key) : json_array_get(j, i);
 		if (!got)
 			return oracle_differs(o, "item %zu is missing", i);
@@ -142,7 +156,8 @@ static bool check_json_items(struct oracle *o, const struct schema_type *t, avro
 	return got == n || oracle_differs(o, "%zu items, want %zu", got, n);
 }
 
-static bool check_json_record(struct oracle *o, const struct schema_type *t, avro_value_t *v, const json_t *j)
+static bool check_json_record(struct oracle *o, const struct schema_type *t, avro_value_t *v,
+			      const json_t *j)
 {
 	if (!json_is_object(j) || json_object_size(j) != t->nfields)
 		return oracle_differs(o, "%zu members, want %zu", json_object_size(j), t->nfields);
@@ -151,7 +166,8 @@ static bool check_json_record(struct oracle *o, const struct schema_type *t, avr
 		const json_t *got = json_object_get(j, t->fields[i].name);
 		if (avro_value_get_by_name(v, t->fields[i].name, &field, NULL) != 0) {
 			if (!json_is_null(got))
-				return oracle_differs(o, "member %s is not null", t->fields[i].name);
+				return oracle_differs(o, "member %s is not null",
+						      t->fields[i].name);
 			continue;
 		}
 		if (!got)
@@ -162,16 +178,19 @@ static bool check_json_record(struct oracle *o, const struct schema_type *t, avr
 	return true;
 }
 
-static bool check_json_union(struct oracle *o, const struct schema_type *t, avro_value_t *v, const json_t *j)
+static bool check_json_union(struct oracle *o, const struct schema_type *t, avro_value_t *v,
+			     const json_t *j)
 {
 	avro_value_t branch;
 	int index;
 	if (!oracle_get_branch(v, t, &branch, &index))
 		return oracle_differs(o, "Avro-C has no branch");
 	if (index < 0)
-		return oracle_expect(
-			o, json_is_array(j) ? json_array_size(j) == 0 : json_is_object(j) && json_object_size(j) == 0,
-			"empty array or map");
+		return oracle_expect(o,
+				     json_is_array(j)
+					     ? json_array_size(j) == 0
+					     : json_is_object(j) && json_object_size(j) == 0,
+				     "empty array or map");
 	return oracle_json(o, t->branches[index], &branch, j);
 }
 
@@ -182,8 +201,10 @@ bool oracle_json(struct oracle *o, const struct schema_type *t, avro_value_t *v,
 	case SCHEMA_NULL:
 		return oracle_expect(o, json_is_null(j), "null");
 	case SCHEMA_BOOLEAN:
-		return oracle_expect(
-			o, avro_value_get_boolean(v, &b) == 0 && json_is_boolean(j) && json_is_true(j) == b, "boolean");
+		return oracle_expect(o,
+				     avro_value_get_boolean(v, &b) == 0 && json_is_boolean(j) &&
+					     json_is_true(j) == b,
+				     "boolean");
 	case SCHEMA_INT:
 	case SCHEMA_LONG:
 		return check_json_integer(o, t, v, j);

@@ -19,10 +19,12 @@ bool oracle_get_real(avro_value_t *v, double *out); /* integers too */
 /* bytes, fixed, string or the symbol of an enum */
 bool oracle_get_blob(avro_value_t *v, const struct schema_type *t, struct slice *out);
 /* The branch of a union that is there. index -1: none, an empty array or map. */
-bool oracle_get_branch(avro_value_t *v, const struct schema_type *t, avro_value_t *branch, int *index);
+bool oracle_get_branch(avro_value_t *v, const struct schema_type *t, avro_value_t *branch,
+		       int *index);
 
 int64_t oracle_floor_div(int64_t v, int64_t by);
-int64_t oracle_per_second(enum schema_logical logical); /* units of a time or timestamp in a second */
+/* units of a time or timestamp in a second */
+int64_t oracle_per_second(enum schema_logical logical);
 uint32_t oracle_le32(const uint8_t *p);
 
 /* Two's complement, big-endian, of at most 16 bytes; false when it is longer. */

@@ -1,9 +1,9 @@
 /*
  * random_avro.c - random pairs of schemas. The data for them is random_data.c's.
  *
- * A type is written into three texts at once (writer, reader, Avro-C's reader); a mask says which of them a piece goes
- * to. What the data of a field has to look like beyond its type, its name says: "json_3", "uuid_7", "small_2",
- * "vec5_1" (5 elements).
+ * A type is written into three texts at once (writer, reader, Avro-C's reader); a mask says which
+ * of them a piece goes to. What the data of a field has to look like beyond its type, its name
+ * says: "json_3", "uuid_7", "small_2", "vec5_1" (5 elements).
  */
 #include "random_avro.h"
 
@@ -23,7 +23,7 @@ struct maker {
 	unsigned names;
 };
 
-/* ---- randomness ------------------------------------------------------------------------------------------------- */
+/* --- randomness --- */
 
 /* splitmix64 */
 uint64_t random_bits(struct random *r)
@@ -44,7 +44,7 @@ bool random_one_in(struct random *r, uint64_t n)
 	return random_below(r, n) == 0;
 }
 
-/* ---- texts ------------------------------------------------------------------------------------------------------ */
+/* --- texts --- */
 
 static void PRINTF_LIKE(3, 4) say(struct texts *t, unsigned mask, const char *fmt, ...)
 {
@@ -73,20 +73,22 @@ static void texts_free(struct texts *t)
 
 static void make_type(struct maker *m, struct texts *t, int depth);
 
-/* ---- types ------------------------------------------------------------------------------------------------------ */
+/* --- types --- */
 
 /* int, long, float or double, and for the readers it or one that it is promoted to. */
 static void make_number(struct maker *m, struct texts *t)
 {
 	static const char *const names[] = {"int", "long", "float", "double"};
-	uint64_t w = random_below(m->r, 4), r = random_one_in(m->r, 2) ? w : w + random_below(m->r, 4 - w);
+	uint64_t w = random_below(m->r, 4),
+		 r = random_one_in(m->r, 2) ? w : w + random_below(m->r, 4 - w);
 	say(t, W, "\"%s\"", names[w]);
 	say(t, READERS, "\"%s\"", names[r]);
 }
 
 static void make_fixed(struct maker *m, struct texts *t, uint64_t size, const char *logical)
 {
-	say(t, ALL, "{\"type\":\"fixed\",\"name\":\"F%u\",\"size\":%u%s}", m->names++, (unsigned)size, logical);
+	say(t, ALL, "{\"type\":\"fixed\",\"name\":\"F%u\",\"size\":%u%s}", m->names++,
+	    (unsigned)size, logical);
 }
 
 static void make_enum(struct maker *m, struct texts *t)
@@ -129,7 +131,8 @@ static void make_logical(struct maker *m, struct texts *t)
 		"local-timestamp-nanos"};
 	char decimal[80];
 	/* As a decimal in JSON is compared by way of int64 and double: at most 8 bytes. */
-	snprintf(decimal, sizeof(decimal), ",\"logicalType\":\"decimal\",\"precision\":18,\"scale\":%u",
+	snprintf(decimal, sizeof(decimal),
+		 ",\"logicalType\":\"decimal\",\"precision\":18,\"scale\":%u",
 		 (unsigned)random_below(m->r, 19));
 	switch (random_below(m->r, 7)) {
 	case 0:
@@ -196,9 +199,12 @@ static void make_union(struct maker *m, struct texts *t, int depth)
 /* A field of a nested record: kept, removed or added. */
 static unsigned make_field(struct maker *m, struct texts *t, unsigned index, int depth)
 {
-	unsigned mask = index == 0 || !random_one_in(m->r, 4) ? ALL : random_one_in(m->r, 2) ? W : R;
+	unsigned mask = index == 0 || !random_one_in(m->r, 4) ? ALL
+			: random_one_in(m->r, 2)              ? W
+							      : R;
 	if (mask == R) {
-		say(t, R, "{\"name\":\"f%u\",\"type\":[\"null\",\"string\"],\"default\":null}", index);
+		say(t, R, "{\"name\":\"f%u\",\"type\":[\"null\",\"string\"],\"default\":null}",
+		    index);
 		return mask;
 	}
 	struct texts type = {0};
@@ -222,7 +228,8 @@ static void shuffle(struct random *r, unsigned *order, unsigned n)
 }
 
 /* Fields into texts: the writer's in their order, the readers' in another one. */
-static void join_fields(struct maker *m, struct texts *t, const struct texts *fields, const unsigned *masks, unsigned n)
+static void join_fields(struct maker *m, struct texts *t, const struct texts *fields,
+			const unsigned *masks, unsigned n)
 {
 	unsigned order[MAX_FIELDS * 4], empty = ALL;
 	shuffle(m->r, order, n);
@@ -242,7 +249,8 @@ static void join_fields(struct maker *m, struct texts *t, const struct texts *fi
 static void make_record(struct maker *m, struct texts *t, int depth)
 {
 	struct texts fields[MAX_FIELDS + 1] = {0};
-	unsigned masks[MAX_FIELDS + 1], n = 1 + (unsigned)random_below(m->r, MAX_FIELDS), name = m->names++;
+	unsigned masks[MAX_FIELDS + 1], n = 1 + (unsigned)random_below(m->r, MAX_FIELDS),
+					name = m->names++;
 	for (unsigned i = 0; i < n; i++)
 		masks[i] = make_field(m, &fields[i], i, depth);
 	if (random_one_in(m->r, 4)) { /* a list */
@@ -295,7 +303,7 @@ static void make_type(struct maker *m, struct texts *t, int depth)
 	texts_free(&inner);
 }
 
-/* ---- columns ---------------------------------------------------------------------------------------------------- */
+/* --- columns --- */
 
 /* Which column a field becomes: the start of its name, its annotation, its type. */
 struct shape {
@@ -319,9 +327,11 @@ static void shape_vector(struct maker *m, struct shape *s)
 	snprintf(s->name, sizeof(s->name), "vec%u", dim);
 	static const struct {
 		const char *writer, *reader;
-	} items[] = {{"float", "float"}, {"int", "float"},    {"float", "float"}, {"double", "double"},
-		     {"int", "double"},  {"float", "double"}, {"long", "double"}};
-	size_t i = random_below(m->r, s->pg[0] == 'r' ? 3 : ARRAY_LEN(items)); /* no double into real */
+	} items[] = {{"float", "float"},   {"int", "float"},  {"float", "float"},
+		     {"double", "double"}, {"int", "double"}, {"float", "double"},
+		     {"long", "double"}};
+	/* no double into real */
+	size_t i = random_below(m->r, s->pg[0] == 'r' ? 3 : ARRAY_LEN(items));
 	uint64_t form = random_below(m->r, 4);
 	if (form == 0) {
 		say(&s->type, ALL, "\"bytes\"");
@@ -423,7 +433,8 @@ static unsigned make_column(struct maker *m, struct texts *t, unsigned index)
 	if (random_one_in(m->r, 12)) { /* one more, which the writer lacks */
 		if (mask & R)
 			say(t, R, ",");
-		say(t, R, "{\"name\":\"added_%u\",\"type\":[\"null\",\"long\"],\"default\":null}", index);
+		say(t, R, "{\"name\":\"added_%u\",\"type\":[\"null\",\"long\"],\"default\":null}",
+		    index);
 		mask |= R;
 	}
 	return mask;
@@ -432,15 +443,17 @@ static unsigned make_column(struct maker *m, struct texts *t, unsigned index)
 /* The key, and sometimes a version and the field that says DELETE. */
 static unsigned make_head(struct maker *m, struct texts *fields, unsigned *masks, struct texts *pg)
 {
-	static const char *const keys[] = {"\"long\"", "\"string\"",
-					   "{\"type\":\"long\",\"logicalType\":\"timestamp-millis\"}"};
+	static const char *const keys[] = {
+		"\"long\"", "\"string\"",
+		"{\"type\":\"long\",\"logicalType\":\"timestamp-millis\"}"};
 	unsigned n = 0;
 	say(&fields[n], ALL, "{\"name\":\"k\",\"type\":%s}", keys[random_below(m->r, 3)]);
 	masks[n++] = ALL;
 	say(pg, R, "\"pg\":{\"table\":\"t\",\"key\":[\"k\"]");
 	if (random_one_in(m->r, 2)) {
 		say(&fields[n], ALL,
-		    "{\"name\":\"ver\",\"type\":{\"type\":\"long\",\"logicalType\":\"timestamp-micros\"}}");
+		    "{\"name\":\"ver\",\"type\":{\"type\":\"long\",\"logicalType\":\"timestamp-"
+		    "micros\"}}");
 		masks[n++] = ALL;
 		say(pg, R, ",\"version\":\"ver\"");
 	}

@@ -1,10 +1,10 @@
 /*
  * random_avro.h - random schemas and random data for the tests that compare us with Avro-C.
  *
- * A pair is a writer's schema and a reader's that resolves from it: fields in another order, removed, added (null by
- * default), made nullable, numbers promoted. It keeps to the rules that Avro-C implements too: no aliases, no defaults
- * other than null, no change of enums, no promotion between string and bytes, one number at most in a union, equal
- * logical types.
+ * A pair is a writer's schema and a reader's that resolves from it: fields in another order,
+ * removed, added (null by default), made nullable, numbers promoted. It keeps to the rules that
+ * Avro-C implements too: no aliases, no defaults other than null, no change of enums, no promotion
+ * between string and bytes, one number at most in a union, equal logical types.
  */
 #ifndef MEMINGEST_TEST_RANDOM_AVRO_H
 #define MEMINGEST_TEST_RANDOM_AVRO_H
@@ -12,7 +12,7 @@
 #include <avro.h>
 
 #include "base/buf.h"
-#include "codec/schema.h"
+#include "schema/schema.h"
 
 struct random {
 	uint64_t state;
@@ -24,15 +24,16 @@ bool random_one_in(struct random *r, uint64_t n);
 
 struct random_pair {
 	struct buf writer, reader; /* JSON; the reader's with annotations "pg" */
-	struct buf avro_reader;    /* the reader's without the fields that it adds, which Avro-C cannot add */
+	/* the reader's without the fields that it adds, which Avro-C cannot add */
+	struct buf avro_reader;
 };
 
 void random_pair(struct random *r, struct random_pair *out); /* empties out first */
 void random_pair_free(struct random_pair *p);
 
 /*
- * A value that PostgreSQL can store in the column that the reader has for it. type: the writer's, v: of the same
- * schema.
+ * A value that PostgreSQL can store in the column that the reader has for it. type: the writer's,
+ * v: of the same schema.
  */
 void random_fill(struct random *r, const struct schema_type *type, avro_value_t *v);
 

@@ -1,8 +1,8 @@
 /*
  * random_data.c - random values for a random schema (random_avro.c), and their bytes.
  *
- * A value goes into an avro_value_t; what its column wants beyond its type, the name of the event's field says. Lists
- * end by choosing null below twelve levels.
+ * A value goes into an avro_value_t; what its column wants beyond its type, the name of the event's
+ * field says. Lists end by choosing null below twelve levels.
  */
 #include <math.h>
 #include <stdio.h>
@@ -52,7 +52,8 @@ static bool named(const struct filler *f, const char *start)
 
 static int64_t fill_integer(struct filler *f, const struct schema_type *t)
 {
-	static const int64_t low = -62135596800, high = 253402300799; /* seconds: the years 1 to 9999 */
+	/* seconds: the years 1 to 9999 */
+	static const int64_t low = -62135596800, high = 253402300799;
 	int64_t second = low + (int64_t)random_below(f->r, (uint64_t)(high - low));
 	switch (t->logical) {
 	case LOGICAL_DATE:
@@ -78,15 +79,16 @@ static int64_t fill_integer(struct filler *f, const struct schema_type *t)
 	}
 	if (named(f, "small") || named(f, "vec"))
 		return (int16_t)random_bits(f->r);
-	return t->kind == SCHEMA_INT ? (int32_t)random_bits(f->r) >> random_below(f->r, 32) : random_long(f->r);
+	return t->kind == SCHEMA_INT ? (int32_t)random_bits(f->r) >> random_below(f->r, 32)
+				     : random_long(f->r);
 }
 
 static void put_char(struct random *r, struct buf *b)
 {
 	static const uint32_t starts[] = {0x01,  0x20,   0x22,   0x5c,   0x7f,    0x80,    0x7ff,
 					  0x800, 0xd7ff, 0xe000, 0xffff, 0x10000, 0x10ffff};
-	uint32_t c =
-		random_one_in(r, 4) ? starts[random_below(r, ARRAY_LEN(starts))] : 'a' + (uint32_t)random_below(r, 26);
+	uint32_t c = random_one_in(r, 4) ? starts[random_below(r, ARRAY_LEN(starts))]
+					 : 'a' + (uint32_t)random_below(r, 26);
 	if (c < 0x80) {
 		buf_u8(b, (uint8_t)c);
 		return;
@@ -101,7 +103,8 @@ static void put_char(struct random *r, struct buf *b)
 static void fill_string(struct filler *f, avro_value_t *v)
 {
 	static const char *const json[] = {
-		"{}", "[1, 2.5e3, null]", "{\"a\": {\"b\": [\"\\u00e9\\n\"]}}", "\"x\"", "0", "true"};
+		"{}",  "[1, 2.5e3, null]", "{\"a\": {\"b\": [\"\\u00e9\\n\"]}}", "\"x\"", "0",
+		"true"};
 	static const char *const uuids[] = {"a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11",
 					    "{A0EEBC999C0B4EF8BB6D6BB9BD380A11}"};
 	struct buf b = {0};
@@ -110,7 +113,8 @@ static void fill_string(struct filler *f, avro_value_t *v)
 	else if (named(f, "uuid"))
 		buf_puts(&b, uuids[random_below(f->r, ARRAY_LEN(uuids))]);
 	else
-		for (uint64_t n = random_below(f->r, random_one_in(f->r, 10) ? 300 : 12); n > 0; n--)
+		for (uint64_t n = random_below(f->r, random_one_in(f->r, 10) ? 300 : 12); n > 0;
+		     n--)
 			put_char(f->r, &b);
 	avro_value_set_string_len(v, buf_cstr(&b), b.len + 1);
 	buf_free(&b);
@@ -135,14 +139,15 @@ static void fill_blob(struct filler *f, const struct schema_type *t, struct buf 
 	if (t->logical == LOGICAL_DECIMAL) {
 		int64_t v = random_long(f->r) % INT64_C(1000000000000000000);
 		size_t bytes = 8;
-		while (t->kind == SCHEMA_BYTES && bytes > 1 && v >> (8 * bytes - 9) == (v < 0 ? -1 : 0) &&
-		       !random_one_in(f->r, 4))
+		while (t->kind == SCHEMA_BYTES && bytes > 1 &&
+		       v >> (8 * bytes - 9) == (v < 0 ? -1 : 0) && !random_one_in(f->r, 4))
 			bytes--;
 		for (size_t i = bytes; i > 0; i--)
 			buf_u8(b, (uint8_t)(v >> (8 * (i - 1))));
 	} else if (t->logical == LOGICAL_DURATION) {
 		for (int i = 0; i < 12; i++)
-			buf_u8(b, (uint8_t)(i % 4 == 3 ? random_below(f->r, 128) : random_bits(f->r)));
+			buf_u8(b,
+			       (uint8_t)(i % 4 == 3 ? random_below(f->r, 128) : random_bits(f->r)));
 	} else if (vector) {
 		put_floats(f, b, n / 4);
 	} else {
@@ -218,10 +223,11 @@ static void fill(struct filler *f, const struct schema_type *t, avro_value_t *v)
 {
 	f->depth++;
 	if (t->kind == SCHEMA_FLOAT)
-		avro_value_set_float(v,
-				     named(f, "vec") ? (float)random_long(f->r) / (float)0x1p49 : random_float(f->r));
+		avro_value_set_float(v, named(f, "vec") ? (float)random_long(f->r) / (float)0x1p49
+							: random_float(f->r));
 	else if (t->kind == SCHEMA_DOUBLE)
-		avro_value_set_double(v, named(f, "vec") ? (double)random_long(f->r) / 0x1p49 : random_double(f->r));
+		avro_value_set_double(v, named(f, "vec") ? (double)random_long(f->r) / 0x1p49
+							 : random_double(f->r));
 	else if (t->kind == SCHEMA_ARRAY || t->kind == SCHEMA_MAP)
 		fill_items(f, t, v);
 	else if (t->kind == SCHEMA_RECORD)
@@ -240,7 +246,7 @@ void random_fill(struct random *r, const struct schema_type *type, avro_value_t 
 	fill(&f, type, v);
 }
 
-/* ---- encoding --------------------------------------------------------------------------------------------------- */
+/* --- encoding --- */
 
 static void put_long(struct buf *out, int64_t v)
 {

@@ -5,7 +5,10 @@
 #include "base/arena.h"
 #include "unit.h"
 
-/* Pieces of every size are aligned and do not overlap: each keeps what was written into it while others are made. */
+/*
+ * Pieces of every size are aligned and do not overlap: each keeps what was written into it while
+ * others are made.
+ */
 START_TEST(pieces_are_apart)
 {
 	struct arena *a = arena_new();

@@ -1,9 +1,10 @@
 /*
- * test_batch.c - folding and arranging: whatever batch_arrange() makes of a sequence of events, merging its rounds must leave the
- * table as applying the events one by one does, for every row that the table may hold beforehand.
+ * test_batch.c - folding and arranging: whatever batch_arrange() makes of a sequence of events,
+ * merging its rounds must leave the table as applying the events one by one does, for every row
+ * that the table may hold beforehand.
  *
- * The model here knows rows of plain numbers (and one JSON object) and the merge rules as design and mergesql state them; it knows nothing
- * of folding.
+ * The model here knows rows of plain numbers (and one JSON object) and the merge rules as design
+ * and mergesql state them; it knows nothing of folding.
  */
 #include <jansson.h>
 #include <stdio.h>
@@ -16,9 +17,10 @@
 
 enum { KEY, VERSION, REPLACED, KEPT, COALESCED, ADDED, LEAST, GREATEST, DOC, NCOLUMNS };
 
-#define INT8(n, rule)                                                                                                  \
-	{                                                                                                              \
-		.name = n, .type = "bigint", .stage_type = "bigint", .kind = PG_INT8, .merge = rule                    \
+#define INT8(n, rule)                                                                              \
+	{                                                                                          \
+		.name = n, .type = "bigint", .stage_type = "bigint", .kind = PG_INT8,              \
+		.merge = rule                                                                      \
 	}
 
 static struct column columns[NCOLUMNS] = {
@@ -30,13 +32,25 @@ static struct column columns[NCOLUMNS] = {
 	[ADDED] = INT8("added", MERGE_ADD),
 	[LEAST] = INT8("least", MERGE_MIN),
 	[GREATEST] = INT8("greatest", MERGE_MAX),
-	[DOC] = {.name = "doc", .type = "jsonb", .stage_type = "jsonb", .kind = PG_JSONB, .merge = MERGE_JSON},
+	[DOC] = {.name = "doc",
+		 .type = "jsonb",
+		 .stage_type = "jsonb",
+		 .kind = PG_JSONB,
+		 .merge = MERGE_JSON},
 };
-static const struct table full = {
-	.name = "t", .columns = columns, .ncolumns = NCOLUMNS, .nkeys = 1, .version = VERSION, .delete_field = -1};
+static const struct table full = {.name = "t",
+				  .columns = columns,
+				  .ncolumns = NCOLUMNS,
+				  .nkeys = 1,
+				  .version = VERSION,
+				  .delete_field = -1};
 /* Plain replacement only: the first columns. */
-static const struct table plain = {
-	.name = "t", .columns = columns, .ncolumns = KEPT, .nkeys = 1, .version = VERSION, .delete_field = -1};
+static const struct table plain = {.name = "t",
+				   .columns = columns,
+				   .ncolumns = KEPT,
+				   .nkeys = 1,
+				   .version = VERSION,
+				   .delete_field = -1};
 
 struct value {
 	bool null;
@@ -72,8 +86,8 @@ static void put_value(struct buf *out, int column, const struct value *v)
 	size_t len = 3;
 	for (int i = 0; i < 3; i++)
 		if (v->doc[i] >= 0)
-			len += (size_t)snprintf(text + len, sizeof(text) - len, "%s \"%d\": %d", len > 3 ? "," : "", i,
-						v->doc[i]);
+			len += (size_t)snprintf(text + len, sizeof(text) - len, "%s \"%d\": %d",
+						len > 3 ? "," : "", i, v->doc[i]);
 	len += (size_t)snprintf(text + len, sizeof(text) - len, " } ");
 	buf_be32(out, (uint32_t)len);
 	buf_put(out, text, len);
@@ -92,7 +106,8 @@ static void read_row(const struct table *t, struct slice row, struct value *v)
 			v[i].n = (int64_t)get_be64(p);
 		} else {
 			json_t *doc = json_loadb((const char *)p + 1, (size_t)len - 1, 0, NULL);
-			ck_assert_msg(doc != NULL, "folded JSON does not parse: %.*s", len - 1, (const char *)p + 1);
+			ck_assert_msg(doc != NULL, "folded JSON does not parse: %.*s", len - 1,
+				      (const char *)p + 1);
 			for (int k = 0; k < 3; k++) {
 				char name[2] = {(char)('0' + k), 0};
 				json_t *member = json_object_get(doc, name);
@@ -114,7 +129,8 @@ static bool fresh(const struct model_row *row, const struct value *version)
 	return !version->null && version->n >= row->v[VERSION].n;
 }
 
-static void merge_value(const struct column *c, struct value *t, const struct value *e, bool applies)
+static void merge_value(const struct column *c, struct value *t, const struct value *e,
+			bool applies)
 {
 	switch (c->merge) {
 	case MERGE_REPLACE:
@@ -152,8 +168,8 @@ static void merge_value(const struct column *c, struct value *t, const struct va
 	}
 }
 
-static void apply(const struct table *t, enum on_conflict mode, struct model_row *row, enum record_op op,
-		  bool has_version, const struct value *v)
+static void apply(const struct table *t, enum on_conflict mode, struct model_row *row,
+		  enum record_op op, bool has_version, const struct value *v)
 {
 	bool newer = mode == CONFLICT_NEWER;
 	if (op == RECORD_DELETE) {
@@ -199,7 +215,9 @@ static uint32_t pick(uint32_t n)
 
 static struct value random_value(int column, uint32_t key)
 {
-	struct value v = {.null = column > VERSION && pick(3) == 0, .n = (int64_t)pick(9) - 4, .doc = {-1, -1, -1}};
+	struct value v = {.null = column > VERSION && pick(3) == 0,
+			  .n = (int64_t)pick(9) - 4,
+			  .doc = {-1, -1, -1}};
 	if (column == KEY)
 		v.n = key;
 	if (column == VERSION)
@@ -220,7 +238,8 @@ static struct sample random_sample(uint32_t keys)
 	return s;
 }
 
-static void add_sample(struct batch *b, const struct table *t, uint32_t span, int64_t offset, const struct sample *s)
+static void add_sample(struct batch *b, const struct table *t, uint32_t span, int64_t offset,
+		       const struct sample *s)
 {
 	size_t start = b->rows.len;
 	for (size_t i = 0; i < t->ncolumns; i++)
@@ -236,14 +255,18 @@ static void add_sample(struct batch *b, const struct table *t, uint32_t span, in
 
 enum { KEYS = 3, MOST = 12 };
 
-static void run_rounds(const struct table *t, enum on_conflict mode, const struct batch *b, struct model_row *table)
+static void run_rounds(const struct table *t, enum on_conflict mode, const struct batch *b,
+		       struct model_row *table)
 {
 	for (size_t i = 0; i < b->narranged; i++) {
 		const struct batch_row *row = &b->arranged[i];
 		const struct event *e = &b->events[row->event];
 		struct value v[NCOLUMNS] = {0};
 		read_row(t, row->data, v);
-		/* The version of a folded row stands in the row; only a tombstone has none although the field may be set. */
+		/*
+		 * The version of a folded row stands in the row; only a tombstone has none although
+		 * the field may be set.
+		 */
 		bool has_version = row->op == RECORD_DELETE ? e->has_version : !v[VERSION].null;
 		apply(t, mode, &table[v[KEY].n], (enum record_op)row->op, has_version, v);
 	}
@@ -269,18 +292,23 @@ static void one_case(const struct table *t, enum on_conflict mode, uint64_t seed
 		samples[i] = random_sample(KEYS);
 		add_sample(b, t, span, (int64_t)i, &samples[i]);
 		bool has_version = !samples[i].v[VERSION].null && !samples[i].tombstone;
-		apply(t, mode, &one_by_one[samples[i].v[KEY].n], samples[i].op, has_version, samples[i].v);
+		apply(t, mode, &one_by_one[samples[i].v[KEY].n], samples[i].op, has_version,
+		      samples[i].v);
 	}
 	struct fold_rules rules = fold_rules(t, mode);
 	batch_arrange(b, &rules);
 	run_rounds(t, mode, b, merged);
 	for (uint32_t k = 0; k < KEYS; k++)
-		ck_assert_msg(same(t, &one_by_one[k], &merged[k]), "seed %llu, mode %d, key %u differs",
-			      (unsigned long long)seed, (int)mode, k);
+		ck_assert_msg(same(t, &one_by_one[k], &merged[k]),
+			      "seed %llu, mode %d, key %u differs", (unsigned long long)seed,
+			      (int)mode, k);
 	batch_free(b);
 }
 
-/* Proves: folding and rounds never change the outcome, for every conflict mode, with all merge rules and with none. */
+/*
+ * Proves: folding and rounds never change the outcome, for every conflict mode, with all merge
+ * rules and with none.
+ */
 START_TEST(arranging_changes_nothing)
 {
 	const struct table *tables[] = {&full, &plain};
@@ -300,7 +328,10 @@ static struct sample upsert(int64_t key, int64_t version)
 	return s;
 }
 
-/* Proves: plain upserts of a key become one row in one round, rows come sorted by key, and the counters of the span hold. */
+/*
+ * Proves: plain upserts of a key become one row in one round, rows come sorted by key, and the
+ * counters of the span hold.
+ */
 START_TEST(plain_upserts_take_one_round)
 {
 	struct batch *b = batch_new(16, 1 << 12);
@@ -346,12 +377,16 @@ static bool comes_again(const struct batch *b, size_t event)
 {
 	const struct event *e = &b->events[event];
 	for (const struct event *f = e + 1; f < b->events + b->nevents; f++)
-		if (f->key_len == e->key_len && memcmp(b->rows.data + f->row, b->rows.data + e->row, e->key_len) == 0)
+		if (f->key_len == e->key_len &&
+		    memcmp(b->rows.data + f->row, b->rows.data + e->row, e->key_len) == 0)
 			return true;
 	return false;
 }
 
-/* Proves: whatever keys begin with and however long they are, rows come in the order of their bytes, each key once, the newest. */
+/*
+ * Proves: whatever keys begin with and however long they are, rows come in the order of their
+ * bytes, each key once, the newest.
+ */
 START_TEST(rows_are_sorted_by_key)
 {
 	struct fold_rules rules = fold_rules(&plain, CONFLICT_UPDATE);
@@ -369,7 +404,8 @@ START_TEST(rows_are_sorted_by_key)
 		ck_assert_uint_eq(b->narranged, keys);
 		for (size_t i = 0; i < keys; i++) {
 			ck_assert(!comes_again(b, b->arranged[i].event));
-			ck_assert(i == 0 || compare_key_bytes(&b->arranged[i - 1], &b->arranged[i]) < 0);
+			ck_assert(i == 0 ||
+				  compare_key_bytes(&b->arranged[i - 1], &b->arranged[i]) < 0);
 		}
 		rng = seed;
 	}
@@ -397,7 +433,10 @@ START_TEST(killed_event_uncovers_the_one_before)
 }
 END_TEST
 
-/* Proves: events of a span that is decided are left out, and a new span of the same partition is a new one. */
+/*
+ * Proves: events of a span that is decided are left out, and a new span of the same partition is a
+ * new one.
+ */
 START_TEST(decided_spans_are_left_out)
 {
 	struct batch *b = batch_new(4, 1 << 12);
@@ -415,7 +454,10 @@ START_TEST(decided_spans_are_left_out)
 }
 END_TEST
 
-/* Proves: a sum that leaves the type's range is not folded, so that PostgreSQL refuses just the event that did it. */
+/*
+ * Proves: a sum that leaves the type's range is not folded, so that PostgreSQL refuses just the
+ * event that did it.
+ */
 START_TEST(overflowing_sum_is_apart)
 {
 	struct batch *b = batch_new(4, 1 << 12);

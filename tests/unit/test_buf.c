@@ -8,7 +8,8 @@
 /* Numbers are written with the high byte first, and read back the same. */
 START_TEST(big_endian)
 {
-	static const uint8_t want[] = {0x01, 0x12, 0x34, 0x12, 0x34, 0x56, 0x78, 1, 2, 3, 4, 5, 6, 7, 8};
+	static const uint8_t want[] = {0x01, 0x12, 0x34, 0x12, 0x34, 0x56, 0x78, 1,
+				       2,    3,    4,    5,    6,    7,    8};
 	struct buf b = {0};
 	buf_u8(&b, 1);
 	buf_be16(&b, 0x1234);
@@ -42,7 +43,10 @@ START_TEST(growth_keeps_content)
 }
 END_TEST
 
-/* Formatted text is whole at each length around the end of the capacity, where vsnprintf's NUL does not fit. */
+/*
+ * Formatted text is whole at each length around the end of the capacity, where vsnprintf's NUL does
+ * not fit.
+ */
 START_TEST(printf_at_the_edge)
 {
 	for (int len = 60; len <= 68; len++) {

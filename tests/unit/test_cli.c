@@ -1,4 +1,7 @@
-/* test_cli.c - what the command line means, and what it says about a command line that means nothing. */
+/*
+ * test_cli.c - what the command line means, and what it says about a command line that means
+ * nothing.
+ */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,7 +50,8 @@ static const struct command configured = {.name = "migrate",
 					  .run = run_fake};
 static const struct command version = {
 	.name = "version", .usage = "", .summary = "says who it is", .help = "", .run = run_fake};
-static const struct command *const commands[] = {&fake, &configured, &version, &command_config, NULL};
+static const struct command *const commands[] = {&fake, &configured, &version, &command_config,
+						 NULL};
 
 static char out[65536], errors[16384];
 static int code;
@@ -135,7 +139,8 @@ START_TEST(usage_errors)
 		{{"produce", "--cuont", "5"}, "unknown option --cuont; did you mean --count?"},
 		{{"produce", "--dryrun"}, "unknown option --dryrun; did you mean --dry-run?"},
 		{{"produce", "-count", "5"}, "unknown option -count; did you mean --count?"},
-		{{"produce", "--xyzzy=1"}, "unknown option --xyzzy; see \"memingest produce --help\""},
+		{{"produce", "--xyzzy=1"},
+		 "unknown option --xyzzy; see \"memingest produce --help\""},
 		{{"version", "--count", "5"}, "unknown option --count"}, /* another command's */
 		{{"produce", "--count"}, "option --count wants a value: --count N"},
 		{{"produce", "--dry-run=1"}, "option --dry-run takes no value"},
@@ -147,14 +152,19 @@ START_TEST(usage_errors)
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		cli_run(cases[i].args);
-		ck_assert_msg(code == EXIT_USAGE && seen.calls == 0, "case %zu: exit code %d", i, code);
+		ck_assert_msg(code == EXIT_USAGE && seen.calls == 0, "case %zu: exit code %d", i,
+			      code);
 		ck_assert_msg(strstr(errors, cases[i].want) != NULL, "case %zu: %s", i, errors);
-		ck_assert_msg(strncmp(errors, "memingest: ", 11) == 0, "no color where no terminal is: %s", errors);
+		ck_assert_msg(strncmp(errors, "memingest: ", 11) == 0,
+			      "no color where no terminal is: %s", errors);
 	}
 }
 END_TEST
 
-/* Help goes to stdout with 0, lists all commands, or one command's options; no command at all is a usage error. */
+/*
+ * Help goes to stdout with 0, lists all commands, or one command's options; no command at all is a
+ * usage error.
+ */
 START_TEST(help)
 {
 	RUN("--help");
@@ -190,11 +200,14 @@ static void write_config(const char *path, const char *text)
 	fclose(f);
 }
 
-#define CONFIG                                                                                                         \
-	"[kafka]\nbootstrap.servers=k\ngroup.id=g\n[postgres]\ndsn=d\n[batch]\nmax_rows=3\n"                           \
+#define CONFIG                                                                                     \
+	"[kafka]\nbootstrap.servers=k\ngroup.id=g\n[postgres]\ndsn=d\n[batch]\nmax_rows=3\n"       \
 	"[stream.m]\ntopic=t\nschema=s\nformat=raw\n"
 
-/* The config comes from -c, else from $MEMINGEST_CONFIG; --set is stronger wherever it stands, its last one most. */
+/*
+ * The config comes from -c, else from $MEMINGEST_CONFIG; --set is stronger wherever it stands, its
+ * last one most.
+ */
 START_TEST(config_file)
 {
 	char path[] = "/tmp/memingest-cli-XXXXXX";

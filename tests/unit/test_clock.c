@@ -25,7 +25,10 @@ START_TEST(rounds_up)
 		ck_assert_int_le(wait, ms);
 		ck_assert_int_ge(wait * US_PER_MS, left);
 	}
-	/* Far enough to be sure of the fraction: 10 s and 0.9 ms are 10,001 ms unless this takes that long. */
+	/*
+	 * Far enough to be sure of the fraction: 10 s and 0.9 ms are 10,001 ms unless this takes
+	 * that long.
+	 */
 	ck_assert_int_eq(clock_poll_ms(clock_mono_us() + 10 * US_PER_S + 900), 10001);
 }
 END_TEST

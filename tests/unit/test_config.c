@@ -1,4 +1,7 @@
-/* test_config.c - what a file, the environment and --set make of the settings, and what they say when it is wrong. */
+/*
+ * test_config.c - what a file, the environment and --set make of the settings, and what they say
+ * when it is wrong.
+ */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,10 +15,10 @@
 
 extern char **environ;
 
-#define BASE                                                                                                           \
-	"[kafka]\nbootstrap.servers = k:9092\ngroup.id = g\n"                                                          \
-	"[postgres]\ndsn = postgresql://u@h/d\n"                                                                       \
-	"[registry]\nurl = http://r:8081\n"                                                                            \
+#define BASE                                                                                       \
+	"[kafka]\nbootstrap.servers = k:9092\ngroup.id = g\n"                                      \
+	"[postgres]\ndsn = postgresql://u@h/d\n"                                                   \
+	"[registry]\nurl = http://r:8081\n"                                                        \
 	"[stream.memory]\ntopic = memory.events\nschema = schemas/memory_event.avsc\n"
 
 static char folder[] = "/tmp/memingest-config-XXXXXX";
@@ -87,7 +90,8 @@ static void refused(const char *text, int line, const char *want)
 		buf_printf(&full, "%s:%d: ", file, line);
 	buf_puts(&full, want);
 	const char *got = buf_cstr(&findings);
-	ck_assert_msg(strstr(got, buf_cstr(&full)) != NULL, "wanted: %s\ngot: %s", buf_cstr(&full), got);
+	ck_assert_msg(strstr(got, buf_cstr(&full)) != NULL, "wanted: %s\ngot: %s", buf_cstr(&full),
+		      got);
 	ck_assert_int_eq(err.class, ERR_CONFIG);
 	buf_free(&full);
 }
@@ -169,9 +173,12 @@ START_TEST(values)
 {
 	loads(BASE
 	      "key_schema = k.avsc\nformat = single-object\non_conflict = skip\nstart = latest\n"
-	      "[batch]\nmax_rows = 7\nmax_bytes = 1 MiB\nmax_age = 2m\nmemory = 4194304\nretention = 0\n"
-	      "[limits]\nmax_row = 1MiB\n[dlq]\nmax_ratio = 0.125\n[http]\npartition_metrics = off\nlisten = [::1]:0\n"
-	      "[log]\nformat = json\nlevel = debug\n[stream.other]\ntopic = a , ^b{1,3}(x,y)$,c\nschema = /o.avsc\n");
+	      "[batch]\nmax_rows = 7\nmax_bytes = 1 MiB\nmax_age = 2m\nmemory = 4194304\nretention "
+	      "= 0\n"
+	      "[limits]\nmax_row = 1MiB\n[dlq]\nmax_ratio = 0.125\n[http]\npartition_metrics = "
+	      "off\nlisten = [::1]:0\n"
+	      "[log]\nformat = json\nlevel = debug\n[stream.other]\ntopic = a , "
+	      "^b{1,3}(x,y)$,c\nschema = /o.avsc\n");
 	ck_assert_uint_eq(config->batch_max_rows, 7);
 	ck_assert_uint_eq(config->batch_max_bytes, 1 << 20);
 	ck_assert_int_eq(config->batch_max_age_us, 120000000);
@@ -193,15 +200,22 @@ START_TEST(values)
 }
 END_TEST
 
-/* The syntax of the file: comments, quotes, blanks, CRLF, a byte order mark, a value beyond any fixed length. */
+/*
+ * The syntax of the file: comments, quotes, blanks, CRLF, a byte order mark, a value beyond any
+ * fixed length.
+ */
 START_TEST(syntax)
 {
 	struct buf text = {0};
 	char name[601];
 	memset(name, 't', 600);
 	name[600] = '\0';
-	buf_printf(&text, "\xef\xbb\xbf; first\r\n# second\r\n" BASE "on_conflict=update ; why\r\n");
-	buf_printf(&text, "  [ stream.b ]  ; indented\r\n\ttopic\t=\t%s\r\nschema = \"x ; y.avsc\" ; quoted\r\n", name);
+	buf_printf(&text,
+		   "\xef\xbb\xbf; first\r\n# second\r\n" BASE "on_conflict=update ; why\r\n");
+	buf_printf(&text,
+		   "  [ stream.b ]  ; indented\r\n\ttopic\t=\t%s\r\nschema = \"x ; y.avsc\" ; "
+		   "quoted\r\n",
+		   name);
 	buf_printf(&text, "start = \"latest\"\r\n[http]\nlisten = host;x:1");
 	loads(buf_cstr(&text));
 	buf_free(&text);
@@ -220,14 +234,16 @@ START_TEST(syntax_errors)
 	refused("[batch]\nmax_rows 5\n" BASE, 2, "neither [section] nor key = value");
 	refused("[batch]\n= 5\n" BASE, 2, "neither [section] nor key = value");
 	refused("x = 5\n" BASE, 1, "x stands before the first [section]");
-	refused(BASE "start = \"latest\n", 11, "a value that begins with a quote has to end with one");
+	refused(BASE "start = \"latest\n", 11,
+		"a value that begins with a quote has to end with one");
 }
 END_TEST
 
 /* default < file < environment < --set, and show says which it was. */
 START_TEST(precedence)
 {
-	const struct config_override set[] = {{"batch.max_rows", "4"}, {"stream.memory.start", "committed"}};
+	const struct config_override set[] = {{"batch.max_rows", "4"},
+					      {"stream.memory.start", "committed"}};
 	loads(BASE);
 	shows("batch.max_rows", "batch.max_rows = 5000 ; default");
 	loads(BASE "[batch]\nmax_rows = 2\n");
@@ -246,7 +262,10 @@ START_TEST(precedence)
 }
 END_TEST
 
-/* The environment alone can say everything: dots become underscores, and the longest stream key wins. */
+/*
+ * The environment alone can say everything: dots become underscores, and the longest stream key
+ * wins.
+ */
 START_TEST(environment)
 {
 	setenv("MEMINGEST_KAFKA_BOOTSTRAP_SERVERS", "e:1", 1);
@@ -291,7 +310,10 @@ START_TEST(environment_finds_stream)
 }
 END_TEST
 
-/* What Kubernetes sets for a service called memingest is not ours; a typing mistake is an error with the right name. */
+/*
+ * What Kubernetes sets for a service called memingest is not ours; a typing mistake is an error
+ * with the right name.
+ */
 START_TEST(environment_unknown)
 {
 	setenv("MEMINGEST_CONFIG", "x", 1);
@@ -303,26 +325,34 @@ START_TEST(environment_unknown)
 	setenv("MEMINGEST_HTTP_PORT", "tcp://10.0.0.1:9464", 1);
 	loads(BASE);
 	setenv("MEMINGEST_BATCH_MAXROWS", "1", 1);
-	refused(BASE, 0, "env MEMINGEST_BATCH_MAXROWS: names no setting; did you mean MEMINGEST_BATCH_MAX_ROWS?");
+	refused(BASE, 0,
+		"env MEMINGEST_BATCH_MAXROWS: names no setting; did you mean "
+		"MEMINGEST_BATCH_MAX_ROWS?");
 	unsetenv("MEMINGEST_BATCH_MAXROWS");
 	setenv("MEMINGEST_STREAM_MEMORY_TOPICS", "1", 1);
-	refused(BASE, 0, "env MEMINGEST_STREAM_MEMORY_TOPICS: does not end with a key of [stream.NAME]");
+	refused(BASE, 0,
+		"env MEMINGEST_STREAM_MEMORY_TOPICS: does not end with a key of [stream.NAME]");
 }
 END_TEST
 
 /* Unknown names are errors with the nearest known one. */
 START_TEST(unknown_names)
 {
-	refused(BASE "[batch]\nmax_row = 1\n", 12, "batch.max_row: unknown key; did you mean max_rows?");
+	refused(BASE "[batch]\nmax_row = 1\n", 12,
+		"batch.max_row: unknown key; did you mean max_rows?");
 	refused(BASE "[batch]\nnonsense = 1\n", 12, "batch.nonsense: unknown key;");
-	refused(BASE "[postgress]\ndsn = x\n", 11, "unknown section [postgress]; did you mean [postgres]?");
-	refused(BASE "[stream]\ntopic = x\n", 11, "unknown section [stream]; did you mean [stream.NAME]?");
+	refused(BASE "[postgress]\ndsn = x\n", 11,
+		"unknown section [postgress]; did you mean [postgres]?");
+	refused(BASE "[stream]\ntopic = x\n", 11,
+		"unknown section [stream]; did you mean [stream.NAME]?");
 	refused(BASE "[stream.a b]\ntopic = x\n", 11, "[stream.a b]: a stream's name has");
-	refused(BASE "on_conflit = skip\n", 11, "stream.memory.on_conflit: unknown key; did you mean on_conflict?");
+	refused(BASE "on_conflit = skip\n", 11,
+		"stream.memory.on_conflit: unknown key; did you mean on_conflict?");
 	const struct config_override set[] = {{"batch.maxrows", "1"}, {"nodot", "1"}};
 	ck_assert(!load_set(BASE, set, 2));
 	ck_assert_ptr_nonnull(
-		strstr(buf_cstr(&findings), "--set: batch.maxrows: unknown key; did you mean max_rows?\n"));
+		strstr(buf_cstr(&findings),
+		       "--set: batch.maxrows: unknown key; did you mean max_rows?\n"));
 	ck_assert_ptr_nonnull(strstr(buf_cstr(&findings), "--set: nodot: write section.key=value"));
 }
 END_TEST
@@ -330,15 +360,17 @@ END_TEST
 /* All mistakes come in one report, each with its line; the error has the first and their number. */
 START_TEST(all_findings_at_once)
 {
-	ck_assert(!load("[batch]\nmax_rows = many\nmax_age = 5\n[log]\nlevel = loud\n[stream.x]\nschema = s\n"));
+	ck_assert(!load("[batch]\nmax_rows = many\nmax_age = 5\n[log]\nlevel = "
+			"loud\n[stream.x]\nschema = s\n"));
 	const char *all = buf_cstr(&findings);
-	static const char *const want[] = {":2: batch.max_rows: \"many\" is not a whole number",
-					   ":3: batch.max_age: \"5\" is not a duration; write a number with us, ms",
-					   ":5: log.level: \"loud\" is none of debug, info, warn, error",
-					   ":6: stream.x.topic: is missing",
-					   "kafka.bootstrap.servers: is missing",
-					   "kafka.group.id: is missing",
-					   "postgres.dsn: is missing"};
+	static const char *const want[] = {
+		":2: batch.max_rows: \"many\" is not a whole number",
+		":3: batch.max_age: \"5\" is not a duration; write a number with us, ms",
+		":5: log.level: \"loud\" is none of debug, info, warn, error",
+		":6: stream.x.topic: is missing",
+		"kafka.bootstrap.servers: is missing",
+		"kafka.group.id: is missing",
+		"postgres.dsn: is missing"};
 	size_t lines = 0;
 	for (const char *s = all; *s; s++)
 		lines += *s == '\n';
@@ -360,7 +392,8 @@ START_TEST(bad_values)
 		{"[batch]\nmax_rows = 5k", "\"5k\" is not a whole number"},
 		{"[batch]\nmax_rows =", "\"\" is not a whole number"},
 		{"[batch]\nmax_rows = 99999999999999999999", "is not a whole number"},
-		{"[batch]\nmax_bytes = 16MB", "\"16MB\" is not a size; write a number with KiB, MiB or GiB"},
+		{"[batch]\nmax_bytes = 16MB",
+		 "\"16MB\" is not a size; write a number with KiB, MiB or GiB"},
 		{"[batch]\nmax_bytes = 9223372036854775807GiB", "is not a size"},
 		{"[batch]\nmax_bytes = 2GiB", "2GiB is out of range; write 64KiB to 1GiB"},
 		{"[batch]\nmax_age = 0", "0 is out of range; write 1ms to 1h"},
@@ -411,19 +444,25 @@ START_TEST(start)
 		bool ok = config_start_parse(cases[i].text, &kind, &ms);
 		ck_assert_msg(ok == (cases[i].ms >= 0), "%s", cases[i].text);
 		if (ok)
-			ck_assert_msg(kind == START_TIMESTAMP && ms == cases[i].ms, "%s: %ld", cases[i].text, (long)ms);
+			ck_assert_msg(kind == START_TIMESTAMP && ms == cases[i].ms, "%s: %ld",
+				      cases[i].text, (long)ms);
 	}
 	loads(BASE "start = 2026-01-01\n");
 	ck_assert_int_eq(config->streams[0].start, START_TIMESTAMP);
 	ck_assert_int_eq(config->streams[0].start_ms, 1767225600000);
-	refused(BASE "start = soon\n", 11, "stream.memory.start: \"soon\" is none of earliest, latest, committed");
+	refused(BASE "start = soon\n", 11,
+		"stream.memory.start: \"soon\" is none of earliest, latest, committed");
 }
 END_TEST
 
-/* [kafka] is handed on as it stands; keys that would break an invariant are refused by name with the reason. */
+/*
+ * [kafka] is handed on as it stands; keys that would break an invariant are refused by name with
+ * the reason.
+ */
 START_TEST(kafka_keys)
 {
-	loads("[kafka]\nsecurity.protocol = ssl\nclient.rack = a\ngroup.protocol = consumer\nenable.auto.commit = "
+	loads("[kafka]\nsecurity.protocol = ssl\nclient.rack = a\ngroup.protocol = "
+	      "consumer\nenable.auto.commit = "
 	      "false\n" BASE);
 	ck_assert_uint_eq(config->nkafka, 6);
 	ck_assert_str_eq(config->kafka[0].key, "security.protocol");
@@ -449,7 +488,8 @@ START_TEST(kafka_keys)
 		buf_free(&text);
 		buf_free(&want);
 	}
-	refused("[kafka]\nclient.id_file = x\n" BASE, 2, "kafka.client.id_file: only passwords and keys can be read");
+	refused("[kafka]\nclient.id_file = x\n" BASE, 2,
+		"kafka.client.id_file: only passwords and keys can be read");
 }
 END_TEST
 
@@ -459,17 +499,22 @@ START_TEST(cross_checks)
 	refused(BASE "[stream.b]\ntopic = x,memory.events\nschema = s\n", 12,
 		"stream.b.topic: memory.events belongs to stream.memory already");
 	refused(BASE "[batch]\nmemory = 16MiB\n", 12, "batch.memory: has to hold two batches");
-	refused(BASE "[limits]\nmax_row = 17MiB\n", 12, "limits.max_row: a row of that size fits no batch");
+	refused(BASE "[limits]\nmax_row = 17MiB\n", 12,
+		"limits.max_row: a row of that size fits no batch");
 	refused("[registry]\ncert = c\n" BASE, 2, "registry.cert and registry.key");
 	refused("[registry]\npassword = hush\n" BASE, 2, "registry.password: has no registry.user");
 	refused("[registry]\ntoken = hush\nuser = u\n" BASE, 2, "registry.token: is set beside");
-	refused("[kafka]\nbootstrap.servers=k\ngroup.id=g\n[postgres]\ndsn=d\n[stream.m]\ntopic=t\nschema=s\n", 6,
-		"stream.m.format: confluent needs schemas by id");
-	loads("[kafka]\nbootstrap.servers=k\ngroup.id=g\n[postgres]\ndsn=d\n[stream.m]\ntopic=t\nschema=s\nformat="
+	refused("[kafka]\nbootstrap.servers=k\ngroup.id=g\n[postgres]\ndsn=d\n[stream.m]\ntopic="
+		"t\nschema=s\n",
+		6, "stream.m.format: confluent needs schemas by id");
+	loads("[kafka]\nbootstrap.servers=k\ngroup.id=g\n[postgres]\ndsn=d\n[stream.m]\ntopic="
+	      "t\nschema=s\nformat="
 	      "raw\n");
-	refused("[kafka]\nbootstrap.servers=k\ngroup.id=g\n[postgres]\ndsn=d\n", 0, "no stream: write a section");
+	refused("[kafka]\nbootstrap.servers=k\ngroup.id=g\n[postgres]\ndsn=d\n", 0,
+		"no stream: write a section");
 	refused(BASE "[stream.empty]\n", 11, "stream.empty.schema: is missing");
-	refused("[batch]\nmax_rows = 1\nmax_rows = 2\n" BASE, 3, "batch.max_rows: is set twice, first at");
+	refused("[batch]\nmax_rows = 1\nmax_rows = 2\n" BASE, 3,
+		"batch.max_rows: is set twice, first at");
 }
 END_TEST
 
@@ -500,7 +545,10 @@ START_TEST(paths)
 }
 END_TEST
 
-/* A secret in a file is read anew each time, without its last line break; a missing file is worth another try. */
+/*
+ * A secret in a file is read anew each time, without its last line break; a missing file is worth
+ * another try.
+ */
 START_TEST(secret_files)
 {
 	char path[128];
@@ -528,11 +576,12 @@ END_TEST
 /* No way of showing the config, and no finding, lets a secret out. */
 START_TEST(secrets_are_hidden)
 {
-	static const char secrets[] = "[kafka]\nsasl.password = hush1\nssl.key.password = hush2\nssl.key.pem = hush3\n"
-				      "sasl.oauthbearer.client.secret = hush4\nsasl.username = me\n"
-				      "sasl.jaas.config = hush5\n"
-				      "[postgres]\nlanes = 3\n"
-				      "[registry]\nuser = u\npassword = hush6\n";
+	static const char secrets[] =
+		"[kafka]\nsasl.password = hush1\nssl.key.password = hush2\nssl.key.pem = hush3\n"
+		"sasl.oauthbearer.client.secret = hush4\nsasl.username = me\n"
+		"sasl.jaas.config = hush5\n"
+		"[postgres]\nlanes = 3\n"
+		"[registry]\nuser = u\npassword = hush6\n";
 	struct buf text = {0}, json = {0}, plain = {0};
 	buf_printf(&text, "%s%s", secrets, BASE);
 	const struct config_override set[] = {
@@ -546,10 +595,11 @@ START_TEST(secrets_are_hidden)
 	char password[128];
 	snprintf(password, sizeof(password), "kafka.sasl.password = *** ; %s:2", file);
 	shows("kafka.sasl.password", password);
-	shows("postgres.dsn", "postgres.dsn = postgresql://u:***@h/d?password=***&sslpassword=***&x=y ; --set");
+	shows("postgres.dsn",
+	      "postgres.dsn = postgresql://u:***@h/d?password=***&sslpassword=***&x=y ; --set");
 	shows("registry.url", "registry.url = http://a:***@r1, https://b:***@r2 ; --set");
-	buf_puts(&text,
-		 "sasl.password = hush1\n[registry]\npassword = hush2\n[nope]\nx = hush\n[limits]\nmax_depth=x\n");
+	buf_puts(&text, "sasl.password = hush1\n[registry]\npassword = hush2\n[nope]\nx = "
+			"hush\n[limits]\nmax_depth=x\n");
 	ck_assert(!load(buf_cstr(&text)));
 	ck_assert_msg(!strstr(buf_cstr(&findings), "hush"), "%s", buf_cstr(&findings));
 	buf_free(&text);
@@ -558,7 +608,9 @@ START_TEST(secrets_are_hidden)
 }
 END_TEST
 
-/* Passwords are found in both forms of a DSN, quoted or not; what only looks similar is left alone. */
+/*
+ * Passwords are found in both forms of a DSN, quoted or not; what only looks similar is left alone.
+ */
 START_TEST(hide_password)
 {
 	static const struct {
@@ -567,9 +619,11 @@ START_TEST(hide_password)
 		{"host=h password=a user=u", "host=h password=*** user=u"},
 		{"password='a b\\' c' host=h", "password=*** host=h"},
 		{"host=h password = a sslPassword='b'", "host=h password = *** sslPassword=***"},
-		{"host=h passfile=/x application_name=password", "host=h passfile=/x application_name=password"},
+		{"host=h passfile=/x application_name=password",
+		 "host=h passfile=/x application_name=password"},
 		{"postgresql://u@h:5432/d", "postgresql://u@h:5432/d"},
-		{"postgresql://u:p@h1:1,h2:2/d?sslmode=require", "postgresql://u:***@h1:1,h2:2/d?sslmode=require"},
+		{"postgresql://u:p@h1:1,h2:2/d?sslmode=require",
+		 "postgresql://u:***@h1:1,h2:2/d?sslmode=require"},
 		{"postgresql://u:p@ss@h/d", "postgresql://u:***@h/d"},
 		{"postgresql:///d?password=x", "postgresql:///d?password=***"},
 		{"password='never closed", "password=***"},
@@ -595,11 +649,13 @@ START_TEST(show_json)
 	ck_assert_ptr_nonnull(all);
 	for (const struct config_key *k = config_keys; k->section; k++) {
 		char name[80];
-		snprintf(name, sizeof(name), "%s.%s", strcmp(k->section, "stream") ? k->section : "stream.memory",
-			 k->name);
-		ck_assert_msg(json_object_get(json_object_get(all, name), "origin") != NULL, "%s", name);
+		snprintf(name, sizeof(name), "%s.%s",
+			 strcmp(k->section, "stream") ? k->section : "stream.memory", k->name);
+		ck_assert_msg(json_object_get(json_object_get(all, name), "origin") != NULL, "%s",
+			      name);
 	}
-	json_t *rows = json_object_get(all, "batch.max_rows"), *user = json_object_get(all, "registry.user");
+	json_t *rows = json_object_get(all, "batch.max_rows"),
+	       *user = json_object_get(all, "registry.user");
 	ck_assert_str_eq(json_string_value(json_object_get(rows, "value")), "5000");
 	ck_assert_str_eq(json_string_value(json_object_get(rows, "origin")), "default");
 	ck_assert(json_is_null(json_object_get(user, "value")));
@@ -608,7 +664,10 @@ START_TEST(show_json)
 }
 END_TEST
 
-/* The table is sound: defaults parse and lie in their range, and documentation and help name every key. */
+/*
+ * The table is sound: defaults parse and lie in their range, and documentation and help name every
+ * key.
+ */
 START_TEST(table_is_sound)
 {
 	struct buf docs = {0}, help = {0}, why = {0};
@@ -619,7 +678,8 @@ START_TEST(table_is_sound)
 		bool number = k->type >= KEY_COUNT && k->type <= KEY_CHOICE;
 		char row[64];
 		ck_assert_msg(!number || k->fallback, "%s.%s has no default", k->section, k->name);
-		ck_assert_msg(!number || config_key_parse(k, k->fallback, &n, &why), "%s.%s", k->section, k->name);
+		ck_assert_msg(!number || config_key_parse(k, k->fallback, &n, &why), "%s.%s",
+			      k->section, k->name);
 		ck_assert_ptr_eq(config_key_find(k->section, k->name), k);
 		snprintf(row, sizeof(row), "| `%s` |", k->name);
 		ck_assert_msg(strstr(buf_cstr(&docs), row) != NULL, "%s", row);

@@ -5,7 +5,9 @@
 
 #include "codec_rig.h"
 
-/* Numbers and booleans, at the ends of their ranges, in columns of their own and of other widths. */
+/*
+ * Numbers and booleans, at the ends of their ranges, in columns of their own and of other widths.
+ */
 START_TEST(numbers)
 {
 	static const struct {
@@ -169,11 +171,12 @@ END_TEST
 START_TEST(nulls)
 {
 	struct rig r;
-	rig_open_fields(
-		&r,
-		"{'name':'f','type':{'type':'array','items':['null','int']}},{'name':'g','type':{'type':'map','values':"
-		"['null','int']}}",
-		"{'name':'f','type':{'type':'array','items':'int'}},{'name':'g','type':{'type':'map','values':'int'}}");
+	rig_open_fields(&r,
+			"{'name':'f','type':{'type':'array','items':['null','int']}},{'name':'g','"
+			"type':{'type':'map','values':"
+			"['null','int']}}",
+			"{'name':'f','type':{'type':'array','items':'int'}},{'name':'g','type':{'"
+			"type':'map','values':'int'}}");
 	avro_long(&r.in, 1);
 	avro_long(&r.in, 1);
 	avro_long(&r.in, 0);
@@ -191,7 +194,10 @@ START_TEST(nulls)
 }
 END_TEST
 
-/* Arrays of text with nulls, of timestamps, of decimals; empty; with the element's id that array_recv wants. */
+/*
+ * Arrays of text with nulls, of timestamps, of decimals; empty; with the element's id that
+ * array_recv wants.
+ */
 START_TEST(arrays)
 {
 	struct rig r;
@@ -204,7 +210,8 @@ START_TEST(arrays)
 	avro_string(&r.in, "");
 	avro_long(&r.in, 0);
 	rig_decode(&r);
-	static const char want[] = "\0\0\0\1\0\0\0\1\0\0\0\x19\0\0\0\3\0\0\0\1\0\0\0\2ab\xff\xff\xff\xff\0\0\0";
+	static const char want[] =
+		"\0\0\0\1\0\0\0\1\0\0\0\x19\0\0\0\3\0\0\0\1\0\0\0\2ab\xff\xff\xff\xff\0\0\0";
 	ck_assert_uint_eq(rig_field(&r, 1).len, sizeof(want));
 	ck_assert(memcmp(rig_field(&r, 1).data, want, sizeof(want)) == 0);
 	rig_start(&r);
@@ -212,7 +219,10 @@ START_TEST(arrays)
 	rig_decode(&r);
 	ck_assert_uint_eq(rig_field(&r, 1).len, 12);
 	rig_free(&r);
-	rig_open_one(&r, "{'type':'array','items':{'type':'long','logicalType':'local-timestamp-millis'}}", "");
+	rig_open_one(
+		&r,
+		"{'type':'array','items':{'type':'long','logicalType':'local-timestamp-millis'}}",
+		"");
 	avro_long(&r.in, 1);
 	avro_long(&r.in, 946684800001);
 	avro_long(&r.in, 0);
@@ -238,7 +248,8 @@ START_TEST(json_strings)
 	avro_string(&r.in, " {\"a\": [1, 2]} ");
 	rig_decode(&r);
 	rig_json(&r, 1, " {'a': [1, 2]} ");
-	static const char *const bad[] = {"", "{", "{\"a\":1,}", "\"\\u0000\"", "'a'", "nul", "1 2"};
+	static const char *const bad[] = {"",    "{",   "{\"a\":1,}", "\"\\u0000\"",
+					  "'a'", "nul", "1 2"};
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		rig_start(&r);
 		avro_long(&r.in, 1);
@@ -253,12 +264,15 @@ START_TEST(json_strings)
 }
 END_TEST
 
-#define EVENT                                                                                                          \
-	"{'type':'record','name':'R','pg':{'table':'t','key':['k'],'version':'v','delete':{'field':'op','symbol':'"    \
-	"DEL'}},'fields':["                                                                                            \
-	"{'name':'op','type':['null',{'type':'enum','name':'O','symbols':['PUT','DEL']}],'default':null,'pg':{'"       \
-	"column':false}},"                                                                                             \
-	"{'name':'e','type':{'type':'array','items':'float'},'pg':{'type':'vector(2)'}},{'name':'k','type':'string'}," \
+#define EVENT                                                                                      \
+	"{'type':'record','name':'R','pg':{'table':'t','key':['k'],'version':'v','delete':{'"      \
+	"field':'op','symbol':'"                                                                   \
+	"DEL'}},'fields':["                                                                        \
+	"{'name':'op','type':['null',{'type':'enum','name':'O','symbols':['PUT','DEL']}],'"        \
+	"default':null,'pg':{'"                                                                    \
+	"column':false}},"                                                                         \
+	"{'name':'e','type':{'type':'array','items':'float'},'pg':{'type':'vector(2)'}},{'name':'" \
+	"k','type':'string'},"                                                                     \
 	"{'name':'v','type':['null',%s]},{'name':'j','type':'string','pg':{'type':'jsonb'}}]}"
 
 static void open_event(struct rig *r, const char *version_type)
@@ -291,9 +305,11 @@ START_TEST(key_and_version)
 		{"'long'", -5, -5},
 		{"'int'", INT32_MAX, INT32_MAX},
 		{"{'type':'int','logicalType':'date'}", 19782, 19782},
-		{"{'type':'long','logicalType':'timestamp-millis'}", 1700000000123, 1700000000123000},
+		{"{'type':'long','logicalType':'timestamp-millis'}", 1700000000123,
+		 1700000000123000},
 		{"{'type':'long','logicalType':'timestamp-micros'}", -1, -1},
-		{"{'type':'long','logicalType':'timestamp-nanos'}", 1700000000123456789, 1700000000123456},
+		{"{'type':'long','logicalType':'timestamp-nanos'}", 1700000000123456789,
+		 1700000000123456},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct rig r;
@@ -319,7 +335,10 @@ START_TEST(key_and_version)
 }
 END_TEST
 
-/* A delete writes key and version; what else it carries may be as wrong as it likes, within the wire. */
+/*
+ * A delete writes key and version; what else it carries may be as wrong as it likes, within the
+ * wire.
+ */
 START_TEST(deletes)
 {
 	struct rig r;
@@ -352,12 +371,13 @@ START_TEST(default_op)
 	static const char *const defaults[] = {"'PUT'", "'DEL'"};
 	for (int i = 0; i < 2; i++) {
 		struct rig r;
-		char *reader =
-			xasprintf("{'type':'record','name':'R','pg':{'table':'t','key':['k'],'delete':{'field':'op','"
-				  "symbol':'DEL'}},"
-				  "'fields':[{'name':'k','type':'long'},{'name':'op','type':{'type':'enum','name':'O',"
-				  "'symbols':['PUT','DEL']},'default':%s}]}",
-				  defaults[i]);
+		char *reader = xasprintf("{'type':'record','name':'R','pg':{'table':'t','key':['k']"
+					 ",'delete':{'field':'op','"
+					 "symbol':'DEL'}},"
+					 "'fields':[{'name':'k','type':'long'},{'name':'op','type':"
+					 "{'type':'enum','name':'O',"
+					 "'symbols':['PUT','DEL']},'default':%s}]}",
+					 defaults[i]);
 		rig_open(&r, rig_fields("", ""), rig_schema(reader));
 		avro_long(&r.in, 1);
 		rig_decode(&r);
@@ -375,7 +395,8 @@ START_TEST(row_limits)
 	struct buf text = {0};
 	memset(buf_take(&text, 100000), 'x', 100000);
 	rig_open(&r, NULL,
-		 rig_schema("{'type':'record','name':'R','pg':{'table':'t','key':['k']},'fields':[{'name':'k','type':'"
+		 rig_schema("{'type':'record','name':'R','pg':{'table':'t','key':['k']},'fields':[{"
+			    "'name':'k','type':'"
 			    "string'},"
 			    "{'name':'a','type':'string'},{'name':'b','type':'string'}]}"));
 	avro_bytes(&r.in, text.data, 2600);

@@ -1,11 +1,14 @@
 /*
- * test_embedding.c - vectors in each form that they come in and go into, and what is wrong with them.
+ * test_embedding.c - vectors in each form that they come in and go into, and what is wrong with
+ * them.
  */
 #include <math.h>
 
 #include "codec_rig.h"
 
-/* An array of float in one block, in several, with sizes, and of double and int: the same vector. */
+/*
+ * An array of float in one block, in several, with sizes, and of double and int: the same vector.
+ */
 START_TEST(vector_arrays)
 {
 	struct rig r;
@@ -39,8 +42,9 @@ START_TEST(vector_arrays)
 	rig_decode(&r);
 	rig_is_null(&r, 1);
 	rig_free(&r);
-	rig_open_fields(&r, "{'name':'f','type':{'type':'array','items':'int'}}",
-			"{'name':'f','type':{'type':'array','items':'float'},'pg':{'type':'vector(1)'}}");
+	rig_open_fields(
+		&r, "{'name':'f','type':{'type':'array','items':'int'}}",
+		"{'name':'f','type':{'type':'array','items':'float'},'pg':{'type':'vector(1)'}}");
 	avro_long(&r.in, 1);
 	avro_long(&r.in, 1);
 	avro_long(&r.in, 0);
@@ -126,7 +130,8 @@ static void put_vector(struct rig *r, size_t kind, const float *f, size_t n, siz
 START_TEST(vector_faults)
 {
 	static const float good[] = {1, 2, 3, 4};
-	static const float bad[][3] = {{NAN, 0, 0}, {0, 0, NAN}, {0, INFINITY, 0}, {0, 0, -INFINITY}};
+	static const float bad[][3] = {
+		{NAN, 0, 0}, {0, 0, NAN}, {0, INFINITY, 0}, {0, 0, -INFINITY}};
 	for (size_t kind = 0; kind < ARRAY_LEN(vector_kinds); kind++) {
 		struct rig r;
 		rig_open_one(&r, vector_kinds[kind].type, vector_kinds[kind].pg);

@@ -4,7 +4,7 @@
 #include <avro.h>
 #include <math.h>
 
-#include "codec/encode.h"
+#include "schema/encode.h"
 #include "unit.h"
 
 static struct schema *parse(const char *text)
@@ -51,11 +51,13 @@ END_TEST
 /* Avro-C reads back what was written, field by field. */
 START_TEST(test_against_avro_c)
 {
-	static const char text[] =
-		"{\"type\":\"record\",\"name\":\"R\",\"fields\":[{\"name\":\"l\",\"type\":\"long\"},"
-		"{\"name\":\"f\",\"type\":{\"type\":\"array\",\"items\":\"float\"}},{\"name\":\"s\",\"type\":"
-		"\"string\"},"
-		"{\"name\":\"u\",\"type\":[\"null\",\"double\"]},{\"name\":\"b\",\"type\":\"boolean\"}]}";
+	static const char text[] = "{\"type\":\"record\",\"name\":\"R\",\"fields\":[{\"name\":"
+				   "\"l\",\"type\":\"long\"},"
+				   "{\"name\":\"f\",\"type\":{\"type\":\"array\",\"items\":"
+				   "\"float\"}},{\"name\":\"s\",\"type\":"
+				   "\"string\"},"
+				   "{\"name\":\"u\",\"type\":[\"null\",\"double\"]},{\"name\":"
+				   "\"b\",\"type\":\"boolean\"}]}";
 	float floats[] = {0.5f, -1.25f, INFINITY};
 	struct buf b = {0};
 	struct schema *schema = parse(text);
@@ -113,9 +115,10 @@ END_TEST
 /* Decimals are the shortest two's complement, or fill a fixed. */
 START_TEST(test_decimals)
 {
-	struct schema *bytes = parse("{\"type\":\"bytes\",\"logicalType\":\"decimal\",\"precision\":18,\"scale\":2}");
-	struct schema *fixed =
-		parse("{\"type\":\"fixed\",\"name\":\"D\",\"size\":10,\"logicalType\":\"decimal\",\"precision\":20}");
+	struct schema *bytes = parse(
+		"{\"type\":\"bytes\",\"logicalType\":\"decimal\",\"precision\":18,\"scale\":2}");
+	struct schema *fixed = parse("{\"type\":\"fixed\",\"name\":\"D\",\"size\":10,"
+				     "\"logicalType\":\"decimal\",\"precision\":20}");
 	struct buf b = {0};
 	encode_decimal(&b, bytes->root, 0);
 	expect(&b, "\x02\x00", 2);
@@ -140,7 +143,8 @@ END_TEST
 /* What encode_frame() puts in front, frame_split() takes off again. */
 START_TEST(test_frames)
 {
-	static const enum frame_format formats[] = {FRAME_CONFLUENT, FRAME_SINGLE_OBJECT, FRAME_RAW};
+	static const enum frame_format formats[] = {FRAME_CONFLUENT, FRAME_SINGLE_OBJECT,
+						    FRAME_RAW};
 	static const uint64_t keys[] = {0x01020304, UINT64_C(0x1122334455667788), 0};
 	for (size_t i = 0; i < ARRAY_LEN(formats); i++) {
 		struct buf b = {0};

@@ -41,7 +41,10 @@ START_TEST(text_is_one_line)
 }
 END_TEST
 
-/* What is too long ends with "..." inside the buffer, never within a character, whatever the alignment. */
+/*
+ * What is too long ends with "..." inside the buffer, never within a character, whatever the
+ * alignment.
+ */
 START_TEST(long_text_is_cut_between_characters)
 {
 	char text[2000];
@@ -60,7 +63,10 @@ START_TEST(long_text_is_cut_between_characters)
 }
 END_TEST
 
-/* Wrapping a full text keeps the context in front and cuts the tail; a context that fills all of it does no harm. */
+/*
+ * Wrapping a full text keeps the context in front and cuts the tail; a context that fills all of it
+ * does no harm.
+ */
 START_TEST(wrap_cuts_the_tail)
 {
 	char text[2000];

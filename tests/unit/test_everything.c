@@ -1,5 +1,6 @@
 /*
- * test_everything.c - the made-up stream that uses every type and annotation, whole, cut and mutated.
+ * test_everything.c - the made-up stream that uses every type and annotation, whole, cut and
+ * mutated.
  */
 #include "codec_rig.h"
 
@@ -181,11 +182,13 @@ START_TEST(everything)
 	rig_text(&r, column(&r, "s_cast"), "127.0.0.1");
 	rig_text(&r, column(&r, "colour"), "GREEN");
 	ck_assert_int_eq(rig_int(&r, column(&r, "t_time_ms")), INT64_C(45296789000));
-	ck_assert_int_eq(rig_int(&r, column(&r, "t_ns")), INT64_C(1700000000123456) - INT64_C(946684800000000));
+	ck_assert_int_eq(rig_int(&r, column(&r, "t_ns")),
+			 INT64_C(1700000000123456) - INT64_C(946684800000000));
 	rig_json(&r, column(&r, "m_map"), "{'pi':3.5}");
 	rig_json(&r, column(&r, "u_any"), "'any'");
-#define NODE                                                                                                           \
-	"{'label':'label','colour':'BLUE','seen':'2023-11-14T22:13:20.123Z','price':-12.34,'raw':'raw',"               \
+#define NODE                                                                                       \
+	"{'label':'label','colour':'BLUE','seen':'2023-11-14T22:13:20.123Z','price':-12.34,'raw':" \
+	"'raw',"                                                                                   \
 	"'weights':{'a':null,'b':0.5,'c':'text'},'next':"
 	rig_json(&r, column(&r, "r_record"), NODE NODE "null}}");
 	rig_json(&r, column(&r, "a_record"), "[" NODE "null}]");
@@ -194,7 +197,8 @@ START_TEST(everything)
 		rig_vector(&r, column(&r, vectors[i]), 3);
 	ck_assert_uint_eq(rig_field(&r, column(&r, "v_via")).len, 44);
 	for (size_t i = 0; i < r.table->ncolumns; i++)
-		ck_assert_msg(rig_field(&r, i).data || strcmp(r.table->columns[i].name, "attributes") == 0,
+		ck_assert_msg(rig_field(&r, i).data ||
+				      strcmp(r.table->columns[i].name, "attributes") == 0,
 			      "%s is null", r.table->columns[i].name);
 	r.in.len = 0;
 	put_everything(&r.in, 1);
@@ -220,8 +224,8 @@ START_TEST(truncated_at_every_byte)
 END_TEST
 
 /*
- * Every byte of it changed, to some values that matter and to random ones: any answer, but no crash and no byte read
- * outside.
+ * Every byte of it changed, to some values that matter and to random ones: any answer, but no crash
+ * and no byte read outside.
  */
 START_TEST(mutated)
 {

@@ -1,6 +1,6 @@
 /*
- * test_floats.c - the vectorised swap of floats, compared with one float at a time, at every place and length around the
- * sizes in which it works. Inputs end at the end of a heap block.
+ * test_floats.c - the vectorised swap of floats, compared with one float at a time, at every place
+ * and length around the sizes in which it works. Inputs end at the end of a heap block.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -9,16 +9,20 @@
 #include "codec/floats.h"
 #include "unit.h"
 
-/* Proves that exactly NaN and infinity are seen, wherever they stand, and that every float is swapped. */
+/*
+ * Proves that exactly NaN and infinity are seen, wherever they stand, and that every float is
+ * swapped.
+ */
 START_TEST(every_place)
 {
 	static const struct {
 		uint32_t bits;
 		bool finite;
 	} cases[] = {
-		{0, true},           {0x80000000, true},  {1, true},           {0x807fffff, true},  {0x3f800000, true},
-		{0x7f7fffff, true},  {0xff7fffff, true},  {0x7f800000, false}, {0xff800000, false}, {0x7f800001, false},
-		{0xff800001, false}, {0x7fc00000, false}, {0xffffffff, false}, {0x7fffffff, false}, {0x007f8000, true},
+		{0, true},           {0x80000000, true},  {1, true},           {0x807fffff, true},
+		{0x3f800000, true},  {0x7f7fffff, true},  {0xff7fffff, true},  {0x7f800000, false},
+		{0xff800000, false}, {0x7f800001, false}, {0xff800001, false}, {0x7fc00000, false},
+		{0xffffffff, false}, {0x7fffffff, false}, {0x007f8000, true},
 	};
 	for (size_t n = 1; n <= 70; n++) {
 		uint8_t *le = xmalloc(4 * n), *be = xmalloc(4 * n);

@@ -1,14 +1,16 @@
 /* test_frame.c - the three envelopes, whole and broken, and the names of the reasons. */
 #include <string.h>
 
-#include "codec/frame.h"
 #include "codec/reason.h"
+#include "schema/frame.h"
 #include "unit.h"
 
-#define SPLIT(format, bytes, frame, err)                                                                               \
+#define SPLIT(format, bytes, frame, err)                                                           \
 	frame_split(format, (struct slice){(const uint8_t *)(bytes), sizeof(bytes) - 1}, frame, err)
 
-/* Proves that the id is read big-endian, and that the body is what follows, an empty one included. */
+/*
+ * Proves that the id is read big-endian, and that the body is what follows, an empty one included.
+ */
 START_TEST(test_confluent)
 {
 	struct frame f;
@@ -27,8 +29,8 @@ START_TEST(test_confluent)
 END_TEST
 
 /*
- * Proves that a short message and a wrong first byte are poison, and that the error names the format that it looks
- * like.
+ * Proves that a short message and a wrong first byte are poison, and that the error names the
+ * format that it looks like.
  */
 START_TEST(test_confluent_broken)
 {
@@ -58,7 +60,8 @@ START_TEST(test_single_object)
 	ck_assert_uint_eq(f.body.len, 1);
 	ck_assert(!SPLIT(FRAME_SINGLE_OBJECT, "\xc3\x01\x01\x02\x03\x04\x05\x06\x07", &f, &err));
 	ck_assert_int_eq(err.class, ERR_POISON);
-	ck_assert(!SPLIT(FRAME_SINGLE_OBJECT, "\xc3\x02\x01\x02\x03\x04\x05\x06\x07\x08", &f, &err));
+	ck_assert(
+		!SPLIT(FRAME_SINGLE_OBJECT, "\xc3\x02\x01\x02\x03\x04\x05\x06\x07\x08", &f, &err));
 	ck_assert(!SPLIT(FRAME_SINGLE_OBJECT, "\0\x00\x01\x02\x03\x04\x05\x06\x07\x08", &f, &err));
 	ck_assert_ptr_nonnull(strstr(err.text, "looks like format confluent"));
 }
@@ -77,13 +80,17 @@ START_TEST(test_raw)
 }
 END_TEST
 
-/* Proves that every reason has a name of its own, and the ends of the list the names of the contract. */
+/*
+ * Proves that every reason has a name of its own, and the ends of the list the names of the
+ * contract.
+ */
 START_TEST(test_reason_names)
 {
 	for (int i = 0; i < REASON_COUNT; i++) {
 		ck_assert_ptr_nonnull(dead_reason_name((enum dead_reason)i));
 		for (int j = 0; j < i; j++)
-			ck_assert_str_ne(dead_reason_name((enum dead_reason)i), dead_reason_name((enum dead_reason)j));
+			ck_assert_str_ne(dead_reason_name((enum dead_reason)i),
+					 dead_reason_name((enum dead_reason)j));
 	}
 	ck_assert_str_eq(dead_reason_name(REASON_FRAME), "frame");
 	ck_assert_str_eq(dead_reason_name(REASON_INVALID_EMBEDDING), "invalid_embedding");
@@ -91,7 +98,10 @@ START_TEST(test_reason_names)
 }
 END_TEST
 
-/* Proves that a refusal is filled, that a long text is cut to the room there is, and that it returns false. */
+/*
+ * Proves that a refusal is filled, that a long text is cut to the room there is, and that it
+ * returns false.
+ */
 START_TEST(test_refuse)
 {
 	struct refusal why;

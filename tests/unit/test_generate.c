@@ -1,47 +1,56 @@
 /*
- * test_generate.c - generated events are what they say they are: the worker's own decoder takes the good ones and refuses the poison
- * for the reason given.
+ * test_generate.c - generated events are what they say they are: the worker's own decoder takes the
+ * good ones and refuses the poison for the reason given.
  */
 #include <math.h>
 #include <stdlib.h>
 
 #include "codec/decode.h"
-#include "codec/encode.h"
-#include "codec/fake.h"
-#include "codec/generate.h"
 #include "codec/plan.h"
+#include "gen/fake.h"
+#include "gen/generate.h"
+#include "schema/encode.h"
 #include "unit.h"
 
 /* Every type, so that no kind of value is left out; nothing of the shipped streams. */
 static const char everything[] =
-	"{\"type\":\"record\",\"name\":\"Everything\",\"pg\":{\"table\":\"everything\",\"key\":[\"tenant\",\"part\"],"
+	"{\"type\":\"record\",\"name\":\"Everything\",\"pg\":{\"table\":\"everything\",\"key\":["
+	"\"tenant\",\"part\"],"
 	"\"version\":\"at\",\"delete\":{\"field\":\"what\",\"symbol\":\"GONE\"}},\"fields\":["
-	"{\"name\":\"what\",\"type\":{\"type\":\"enum\",\"name\":\"What\",\"symbols\":[\"GONE\",\"HERE\"]},\"pg\":{"
+	"{\"name\":\"what\",\"type\":{\"type\":\"enum\",\"name\":\"What\",\"symbols\":[\"GONE\","
+	"\"HERE\"]},\"pg\":{"
 	"\"column\":false}},"
 	"{\"name\":\"at\",\"type\":{\"type\":\"long\",\"logicalType\":\"timestamp-millis\"}},"
 	"{\"name\":\"tenant\",\"type\":{\"type\":\"string\",\"logicalType\":\"uuid\"}},"
 	"{\"name\":\"part\",\"type\":\"int\"},"
-	"{\"name\":\"a\",\"type\":\"boolean\"},{\"name\":\"b\",\"type\":[\"null\",\"long\"]},{\"name\":\"c\",\"type\":"
+	"{\"name\":\"a\",\"type\":\"boolean\"},{\"name\":\"b\",\"type\":[\"null\",\"long\"]},{"
+	"\"name\":\"c\",\"type\":"
 	"\"float\"},"
-	"{\"name\":\"d\",\"type\":[\"null\",\"double\"],\"default\":null},{\"name\":\"e\",\"type\":\"bytes\"},"
+	"{\"name\":\"d\",\"type\":[\"null\",\"double\"],\"default\":null},{\"name\":\"e\",\"type\":"
+	"\"bytes\"},"
 	"{\"name\":\"f\",\"type\":{\"type\":\"fixed\",\"name\":\"F\",\"size\":5}},"
-	"{\"name\":\"g\",\"type\":{\"type\":\"map\",\"values\":\"long\"},\"pg\":{\"type\":\"jsonb\"}},"
-	"{\"name\":\"h\",\"type\":{\"type\":\"record\",\"name\":\"H\",\"fields\":[{\"name\":\"x\",\"type\":\"int\"},"
+	"{\"name\":\"g\",\"type\":{\"type\":\"map\",\"values\":\"long\"},\"pg\":{\"type\":"
+	"\"jsonb\"}},"
+	"{\"name\":\"h\",\"type\":{\"type\":\"record\",\"name\":\"H\",\"fields\":[{\"name\":\"x\","
+	"\"type\":\"int\"},"
 	"{\"name\":\"next\",\"type\":[\"null\",\"H\"]}]},\"pg\":{\"type\":\"jsonb\"}},"
 	"{\"name\":\"i\",\"type\":{\"type\":\"int\",\"logicalType\":\"date\"}},"
-	"{\"name\":\"j\",\"type\":{\"type\":\"bytes\",\"logicalType\":\"decimal\",\"precision\":9,\"scale\":2}},"
+	"{\"name\":\"j\",\"type\":{\"type\":\"bytes\",\"logicalType\":\"decimal\",\"precision\":9,"
+	"\"scale\":2}},"
 	"{\"name\":\"k\",\"type\":{\"type\":\"long\",\"logicalType\":\"timestamp-nanos\"}},"
-	"{\"name\":\"l\",\"type\":{\"type\":\"array\",\"items\":\"double\"},\"pg\":{\"type\":\"vector(5)\"}},"
+	"{\"name\":\"l\",\"type\":{\"type\":\"array\",\"items\":\"double\"},\"pg\":{\"type\":"
+	"\"vector(5)\"}},"
 	"{\"name\":\"m\",\"type\":\"bytes\",\"pg\":{\"type\":\"halfvec(7)\"}},"
 	"{\"name\":\"n\",\"type\":[\"null\",\"string\"],\"pg\":{\"type\":\"jsonb\"}},"
 	"{\"name\":\"o\",\"type\":{\"type\":\"int\",\"logicalType\":\"time-millis\"}},"
 	"{\"name\":\"p\",\"type\":[\"null\",\"string\"],\"pg\":{\"type\":\"varchar(12)\"}},"
-	"{\"name\":\"q\",\"type\":{\"type\":\"fixed\",\"name\":\"Q\",\"size\":12,\"logicalType\":\"duration\"}},"
+	"{\"name\":\"q\",\"type\":{\"type\":\"fixed\",\"name\":\"Q\",\"size\":12,\"logicalType\":"
+	"\"duration\"}},"
 	"{\"name\":\"r\",\"type\":{\"type\":\"array\",\"items\":\"string\"}}]}";
 
-static const char everything_key[] =
-	"{\"type\":\"record\",\"name\":\"Key\",\"fields\":[{\"name\":\"tenant\",\"type\":\"string\"},"
-	"{\"name\":\"part\",\"type\":\"int\"}]}";
+static const char everything_key[] = "{\"type\":\"record\",\"name\":\"Key\",\"fields\":[{\"name\":"
+				     "\"tenant\",\"type\":\"string\"},"
+				     "{\"name\":\"part\",\"type\":\"int\"}]}";
 
 struct world {
 	struct schema *schema, *key;
@@ -115,8 +124,8 @@ static void expect_poison(const struct generated *e, const struct generator_opti
 	buf_free(&row);
 }
 
-static void expect_good(const struct generated *e, const struct generator_options *o, struct buf *row,
-			struct record *record)
+static void expect_good(const struct generated *e, const struct generator_options *o,
+			struct buf *row, struct record *record)
 {
 	struct frame frame;
 	struct err err = {0};
@@ -124,17 +133,20 @@ static void expect_good(const struct generated *e, const struct generator_option
 	row->len = 0;
 	ck_assert(frame_split(o->format, e->value.data ? e->value : e->key, &frame, &err));
 	ck_assert(frame.schema == (e->value.data ? o->schema_id : o->key_schema_id));
-	ck_assert_msg(decode_record(w.decoder, plan, frame.body, row, record, &err), "%s", err.text);
+	ck_assert_msg(decode_record(w.decoder, plan, frame.body, row, record, &err), "%s",
+		      err.text);
 	if (e->value.data) {
-		ck_assert_int_eq(record->op, e->op == GENERATED_DELETE ? RECORD_DELETE : RECORD_UPSERT);
+		ck_assert_int_eq(record->op,
+				 e->op == GENERATED_DELETE ? RECORD_DELETE : RECORD_UPSERT);
 		ck_assert(record->has_version);
 	}
 }
 
 /*
- * Everything that the decoder should take it takes, with the operation and the key that the event announces; everything else it
- * refuses for the reason announced; and all kinds of both occur. The key columns are the same for the same key index, in values and
- * in message keys, and differ otherwise.
+ * Everything that the decoder should take it takes, with the operation and the key that the event
+ * announces; everything else it refuses for the reason announced; and all kinds of both occur. The
+ * key columns are the same for the same key index, in values and in message keys, and differ
+ * otherwise.
  */
 START_TEST(test_decoder_agrees)
 {
@@ -181,7 +193,8 @@ START_TEST(test_decoder_agrees)
 	ck_assert_uint_gt(poisons[REASON_INVALID_TEXT], 0);
 	for (size_t i = 0; i < KEYS; i++) {
 		for (size_t j = 0; j < i; j++)
-			ck_assert(keys[i].len != keys[j].len || memcmp(keys[i].data, keys[j].data, keys[i].len) != 0);
+			ck_assert(keys[i].len != keys[j].len ||
+				  memcmp(keys[i].data, keys[j].data, keys[i].len) != 0);
 		buf_free(&keys[i]);
 	}
 	buf_free(&row);
@@ -191,8 +204,11 @@ END_TEST
 
 static uint64_t run(uint64_t seed, int64_t start_us, int events)
 {
-	struct generator_options o = {
-		.seed = seed, .start_time_us = start_us, .update_share = 0.5, .poison_share = 0.1, .format = FRAME_RAW};
+	struct generator_options o = {.seed = seed,
+				      .start_time_us = start_us,
+				      .update_share = 0.5,
+				      .poison_share = 0.1,
+				      .format = FRAME_RAW};
 	struct generator *g = make(&o);
 	uint64_t sum = 0;
 	for (int i = 0; i < events; i++) {
@@ -215,7 +231,10 @@ START_TEST(test_reproducible)
 }
 END_TEST
 
-/* Times rise strictly, but for the late ones; keys are new until they run out or an update is drawn. */
+/*
+ * Times rise strictly, but for the late ones; keys are new until they run out or an update is
+ * drawn.
+ */
 START_TEST(test_times_and_keys)
 {
 	struct generator_options o = {.seed = 3, .keys = 50};
@@ -256,8 +275,9 @@ END_TEST
 /* A key that no number fits into is refused at the start. */
 START_TEST(test_key_must_count)
 {
-	static const char text[] = "{\"type\":\"record\",\"name\":\"R\",\"pg\":{\"table\":\"t\",\"key\":[\"b\"]},"
-				   "\"fields\":[{\"name\":\"b\",\"type\":\"boolean\"}]}";
+	static const char text[] =
+		"{\"type\":\"record\",\"name\":\"R\",\"pg\":{\"table\":\"t\",\"key\":[\"b\"]},"
+		"\"fields\":[{\"name\":\"b\",\"type\":\"boolean\"}]}";
 	struct err err = {0};
 	struct generator_options o = {.seed = 1};
 	struct schema *schema = schema_parse(text, strlen(text), &err);

@@ -1,6 +1,7 @@
 /*
- * test_golden.c - the rules of schema resolution that Avro-C does not have, against rows of another implementation:
- * data that fastavro wrote and read, with what it read as COPY fields (tests/golden/make.py, tests/golden/cases.json).
+ * test_golden.c - the rules of schema resolution that Avro-C does not have, against rows of another
+ * implementation: data that fastavro wrote and read, with what it read as COPY fields
+ * (tests/golden/make.py, tests/golden/cases.json).
  *
  * A file can also be named by MEMINGEST_GOLDEN.
  */
@@ -34,7 +35,10 @@ static void put_hex(struct buf *out, const char *hex)
 	}
 }
 
-/* As json_equal(), but 1 is 1.0, and reals may differ in the last place (a decimal became a double in the file). */
+/*
+ * As json_equal(), but 1 is 1.0, and reals may differ in the last place (a decimal became a double
+ * in the file).
+ */
 static bool same_json(const json_t *a, const json_t *b)
 {
 	if (json_is_number(a) && json_is_number(b)) {
@@ -86,7 +90,8 @@ static void check_column(const struct rig *r, const json_t *test, size_t i, stru
 		put_hex(want, text_of(c, "hex"));
 		ck_assert_msg(got.data && got.len == want->len &&
 				      (got.len == 0 || memcmp(got.data, want->data, got.len) == 0),
-			      "%s: %s: %zu bytes differ from %s", name, column, got.len, text_of(c, "hex"));
+			      "%s: %s: %zu bytes differ from %s", name, column, got.len,
+			      text_of(c, "hex"));
 	}
 }
 
@@ -94,12 +99,13 @@ static void check_case(const json_t *test)
 {
 	struct rig r;
 	struct buf want = {0};
-	ck_assert_msg(rig_try_open(&r, schema_of(test, "writer"), schema_of(test, "reader")), "%s: %s",
-		      text_of(test, "name"), r.err.text);
+	ck_assert_msg(rig_try_open(&r, schema_of(test, "writer"), schema_of(test, "reader")),
+		      "%s: %s", text_of(test, "name"), r.err.text);
 	ck_assert_uint_eq(json_array_size(json_object_get(test, "columns")), r.table->ncolumns);
 	put_hex(&r.in, text_of(test, "datum"));
 	ck_assert_msg(rig_try_decode(&r), "%s: %s", text_of(test, "name"), r.err.text);
-	ck_assert_msg((r.record.op == RECORD_DELETE) == json_is_true(json_object_get(test, "delete")),
+	ck_assert_msg((r.record.op == RECORD_DELETE) ==
+			      json_is_true(json_object_get(test, "delete")),
 		      "%s: the operation", text_of(test, "name"));
 	for (size_t i = 0; i < r.table->ncolumns; i++)
 		check_column(&r, test, i, &want);
@@ -108,16 +114,17 @@ static void check_case(const json_t *test)
 }
 
 /*
- * Proves, case by case, that a row is what fastavro read with the same two schemas. The cases' names are in the
- * file.
+ * Proves, case by case, that a row is what fastavro read with the same two schemas. The cases'
+ * names are in the file.
  */
 START_TEST(test_cases)
 {
 	const char *path = getenv("MEMINGEST_GOLDEN");
 	json_error_t at;
-	json_t *cases = json_load_file(path ? path : "tests/golden/cases.json", JSON_ALLOW_NUL, &at);
-	ck_assert_msg(json_is_array(cases), "%s:%d: %s (tests run from the top of the tree)", at.source, at.line,
-		      at.text);
+	json_t *cases =
+		json_load_file(path ? path : "tests/golden/cases.json", JSON_ALLOW_NUL, &at);
+	ck_assert_msg(json_is_array(cases), "%s:%d: %s (tests run from the top of the tree)",
+		      at.source, at.line, at.text);
 	ck_assert_uint_gt(json_array_size(cases), 90);
 	for (size_t i = 0; i < json_array_size(cases); i++)
 		check_case(json_array_get(cases, i));

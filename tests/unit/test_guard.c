@@ -8,7 +8,10 @@
 
 static const struct config config = {.dlq_max_ratio = 0.05, .dlq_window = 1000};
 
-/* Proves: a window admits max_ratio of its events and not one more; what is refused is not counted, so it may come again. */
+/*
+ * Proves: a window admits max_ratio of its events and not one more; what is refused is not counted,
+ * so it may come again.
+ */
 START_TEST(a_window_admits_its_share)
 {
 	struct guard g = {0};

@@ -1,7 +1,7 @@
 /*
- * test_hostile.c - messages made to kill or stall a decoder. Each defect of Avro-C 1.11 that is known to take a
- * process down, or to take wrong data for good, has a test here that ours answers with an error, quickly, and takes
- * the next message.
+ * test_hostile.c - messages made to kill or stall a decoder. Each defect of Avro-C 1.11 that is
+ * known to take a process down, or to take wrong data for good, has a test here that ours answers
+ * with an error, quickly, and takes the next message.
  *
  * Each datum stands once in a field that the table has, and once in one that is skipped.
  */
@@ -25,7 +25,9 @@
 
 enum { SECOND = 1000000 };
 
-/* A stream whose field x has that type in the writer's schema, and is a column of the table or not. */
+/*
+ * A stream whose field x has that type in the writer's schema, and is a column of the table or not.
+ */
 static void open_with(struct rig *r, const char *type, bool column)
 {
 	char *writer = xasprintf("{'name':'x','type':%s}", type);
@@ -35,8 +37,12 @@ static void open_with(struct rig *r, const char *type, bool column)
 	free(reader);
 }
 
-/* What r->in holds is refused within a second, and a good datum is taken afterwards by the same decoder. */
-static void refused_in_time(struct rig *r, enum dead_reason reason, const char *words, const struct buf *good)
+/*
+ * What r->in holds is refused within a second, and a good datum is taken afterwards by the same
+ * decoder.
+ */
+static void refused_in_time(struct rig *r, enum dead_reason reason, const char *words,
+			    const struct buf *good)
 {
 	int64_t start = clock_mono_us();
 	rig_refused(r, reason, words);
@@ -57,13 +63,13 @@ static void put_event(struct buf *b, const void *bytes, size_t n)
 #define PUT_EVENT(b, bytes) put_event(b, bytes, sizeof(bytes) - 1)
 
 /*
- * Proves that a list of 100,000 records in each other, a valid datum of 100 kB, is refused; Avro-C overflows its
- * stack.
+ * Proves that a list of 100,000 records in each other, a valid datum of 100 kB, is refused; Avro-C
+ * overflows its stack.
  */
 START_TEST(test_deep_recursion)
 {
-	static const char type[] =
-		"['null',{'type':'record','name':'Node','fields':[{'name':'next','type':['null','Node']}]}]";
+	static const char type[] = "['null',{'type':'record','name':'Node','fields':[{'name':'next'"
+				   ",'type':['null','Node']}]}]";
 	struct buf good = {0};
 	PUT_EVENT(&good, "\2\2\2\0");
 	for (int column = 0; column < 2; column++) {
@@ -80,8 +86,8 @@ START_TEST(test_deep_recursion)
 END_TEST
 
 /*
- * Proves that items without bytes are charged: 20 million nulls in 5 bytes, which Avro-C makes 80 MB of; also in
- * sized blocks and as records.
+ * Proves that items without bytes are charged: 20 million nulls in 5 bytes, which Avro-C makes 80
+ * MB of; also in sized blocks and as records.
  */
 START_TEST(test_items_without_bytes)
 {
@@ -90,10 +96,14 @@ START_TEST(test_items_without_bytes)
 		size_t len;
 	} rows[] = {
 		{"{'type':'array','items':'null'}", "\x80\xb4\x89\x13\0", 5},
-		{"{'type':'array','items':'null'}", "\xff\xb3\x89\x13\0\0", 6}, /* -20 million, 0 bytes */
-		{"{'type':'array','items':{'type':'record','name':'E','fields':[]}}", "\x80\xb4\x89\x13\0", 5},
-		{"{'type':'array','items':{'type':'fixed','name':'F','size':0}}", "\x80\xb4\x89\x13\0", 5},
-		{"{'type':'array','items':'null'}", "\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01\0", 11},
+		/* -20 million, 0 bytes */
+		{"{'type':'array','items':'null'}", "\xff\xb3\x89\x13\0\0", 6},
+		{"{'type':'array','items':{'type':'record','name':'E','fields':[]}}",
+		 "\x80\xb4\x89\x13\0", 5},
+		{"{'type':'array','items':{'type':'fixed','name':'F','size':0}}",
+		 "\x80\xb4\x89\x13\0", 5},
+		{"{'type':'array','items':'null'}", "\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01\0",
+		 11},
 		{"{'type':'map','values':'null'}", "\x80\xb4\x89\x13\0", 5},
 	};
 	struct buf good = {0};
@@ -110,8 +120,9 @@ START_TEST(test_items_without_bytes)
 END_TEST
 
 /*
- * Proves that records without bytes are charged, too: 24 types of record, each with two fields of the one before, are
- * no bytes and 16 million values. The schema of a message is whatever a registry says.
+ * Proves that records without bytes are charged, too: 24 types of record, each with two fields of
+ * the one before, are no bytes and 16 million values. The schema of a message is whatever a
+ * registry says.
  */
 START_TEST(test_values_without_bytes)
 {
@@ -133,7 +144,10 @@ START_TEST(test_values_without_bytes)
 }
 END_TEST
 
-/* Proves that indices of enums and unions are compared with how many there are; Avro-C takes symbol 99 of 2. */
+/*
+ * Proves that indices of enums and unions are compared with how many there are; Avro-C takes symbol
+ * 99 of 2.
+ */
 START_TEST(test_index_out_of_range)
 {
 	static const struct {
@@ -146,7 +160,8 @@ START_TEST(test_index_out_of_range)
 		{"{'type':'enum','name':'E','symbols':['A','B']}", "\1", 1, "of 2"},     /* -1 */
 		{"['boolean','string']", "\4", 1, "of 2"},
 		{"['boolean','string']", "\1", 1, "of 2"},
-		{"['boolean','string']", "\x80\x80\x80\x80\x20", 5, "more bits"}, /* 2^32: 0 if cut to 32 bits */
+		/* 2^32: 0 if cut to 32 bits */
+		{"['boolean','string']", "\x80\x80\x80\x80\x20", 5, "more bits"},
 	};
 	struct buf good = {0};
 	PUT_EVENT(&good, "\0\0"); /* symbol A needs one byte, the union's false two */
@@ -175,17 +190,17 @@ static int decode_in_little_space(struct rig *r)
 	if (setrlimit(RLIMIT_AS, &limit) != 0)
 		return 2;
 	for (int i = 0; i < 1000; i++) /* what leaks a little each time adds up */
-		if (decode_record(r->decoder, r->plan, (struct slice){r->in.data, r->in.len}, &r->out, &r->record,
-				  &r->err) ||
+		if (decode_record(r->decoder, r->plan, (struct slice){r->in.data, r->in.len},
+				  &r->out, &r->record, &r->err) ||
 		    r->record.reason != REASON_DECODE)
 			return 1;
 	return 0;
 }
 
 /*
- * Proves that a length is compared with what is left before anything is taken for it: strings, bytes, map keys and
- * arrays that claim 1 GiB in a few bytes are refused a thousand times with 64 MiB to spare (where no sanitizer needs
- * the address space).
+ * Proves that a length is compared with what is left before anything is taken for it: strings,
+ * bytes, map keys and arrays that claim 1 GiB in a few bytes are refused a thousand times with 64
+ * MiB to spare (where no sanitizer needs the address space).
  */
 START_TEST(test_length_without_data)
 {
@@ -221,8 +236,8 @@ START_TEST(test_length_without_data)
 END_TEST
 
 /*
- * Proves that negative lengths, sizes and impossible counts are errors of the datum; Avro-C reports them as "out
- * of memory".
+ * Proves that negative lengths, sizes and impossible counts are errors of the datum; Avro-C reports
+ * them as "out of memory".
  */
 START_TEST(test_negative_lengths)
 {
@@ -233,11 +248,14 @@ START_TEST(test_negative_lengths)
 	} rows[] = {
 		{"'string'", "\1", 1, "negative"},
 		{"'bytes'", "\x9d\x01", 2, "negative"},
-		{"'string'", "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 10, "negative"}, /* INT64_MIN */
+		/* INT64_MIN */
+		{"'string'", "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 10, "negative"},
 		{"{'type':'map','values':'int'}", "\2\1\2\0", 4, "negative"},
-		{"{'type':'array','items':'int'}", "\1\1\2\0", 4, "size"},       /* a block of -1 bytes */
+		/* a block of -1 bytes */
+		{"{'type':'array','items':'int'}", "\1\1\2\0", 4, "size"},
 		{"{'type':'array','items':'int'}", "\1\x80\x10\2\0", 5, "size"}, /* of 1024 */
-		{"{'type':'array','items':'int'}", "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\2\2\0", 13, "count"},
+		{"{'type':'array','items':'int'}", "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\2\2\0",
+		 13, "count"},
 		{"'long'", "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 11, "more bits"},
 		{"'int'", "\xff\xff\xff\xff\x7f", 5, "more bits"},
 		{"'boolean'", "\2", 1, "boolean"},
@@ -253,19 +271,22 @@ START_TEST(test_negative_lengths)
 END_TEST
 
 /*
- * Proves that a small message cannot become a large row: defaults that repeat with each item, and bytes that
- * become escapes.
+ * Proves that a small message cannot become a large row: defaults that repeat with each item, and
+ * bytes that become escapes.
  */
 START_TEST(test_growth)
 {
 	char filler[2001];
 	memset(filler, 'x', sizeof(filler) - 1);
 	filler[sizeof(filler) - 1] = '\0';
-	char *reader = xasprintf("{'name':'x','type':{'type':'array','items':{'type':'record','name':'I','fields':["
-				 "{'name':'d','type':'string','default':'%s'}]}},'pg':{'type':'jsonb'}}",
-				 filler);
+	char *reader = xasprintf(
+		"{'name':'x','type':{'type':'array','items':{'type':'record','name':'I','fields':["
+		"{'name':'d','type':'string','default':'%s'}]}},'pg':{'type':'jsonb'}}",
+		filler);
 	struct rig r;
-	rig_open_fields(&r, "{'name':'x','type':{'type':'array','items':{'type':'record','name':'I','fields':[]}}}",
+	rig_open_fields(&r,
+			"{'name':'x','type':{'type':'array','items':{'type':'record','name':'I','"
+			"fields':[]}}}",
 			reader);
 	free(reader);
 	avro_long(&r.in, 1);

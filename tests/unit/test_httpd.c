@@ -1,5 +1,6 @@
 /*
- * test_httpd.c - the HTTP endpoint, spoken to over plain sockets so that every byte of the answer is seen.
+ * test_httpd.c - the HTTP endpoint, spoken to over plain sockets so that every byte of the answer
+ * is seen.
  */
 #include <arpa/inet.h>
 #include <netdb.h>
@@ -62,7 +63,8 @@ static char *talk(const char *host, unsigned port, const char *request)
 	int fd = socket(info->ai_family, SOCK_STREAM, 0);
 	ck_assert_int_eq(connect(fd, info->ai_addr, info->ai_addrlen), 0);
 	freeaddrinfo(info);
-	ck_assert_int_eq(send(fd, request, strlen(request), MSG_NOSIGNAL), (ssize_t)strlen(request));
+	ck_assert_int_eq(send(fd, request, strlen(request), MSG_NOSIGNAL),
+			 (ssize_t)strlen(request));
 	char *answer = calloc(1, 65536);
 	for (ssize_t n, len = 0; (n = recv(fd, answer + len, (size_t)(65535 - len), 0)) > 0;)
 		len += n;
@@ -73,7 +75,8 @@ static char *talk(const char *host, unsigned port, const char *request)
 static void expect(struct httpd *h, const char *request, const char *status, const char *part)
 {
 	char full[512];
-	snprintf(full, sizeof(full), "%s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", request);
+	snprintf(full, sizeof(full), "%s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+		 request);
 	char *answer = talk("127.0.0.1", httpd_port(h), full);
 	ck_assert_msg(strncmp(answer, status, strlen(status)) == 0, "%s: %s", request, answer);
 	ck_assert_msg(strstr(answer, part) != NULL, "%s: no \"%s\" in %s", request, part, answer);
@@ -86,7 +89,8 @@ START_TEST(all_routes)
 	struct httpd *h = start("127.0.0.1:0");
 	ck_assert_uint_gt(httpd_port(h), 0);
 	expect(h, "GET /metrics", "HTTP/1.1 200", "\r\n\r\nhello\n");
-	expect(h, "GET /metrics", "HTTP/1.1 200", "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n");
+	expect(h, "GET /metrics", "HTTP/1.1 200",
+	       "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n");
 	expect(h, "GET /metrics?x=1", "HTTP/1.1 200", "\r\n\r\nhello\n");
 	expect(h, "GET /readyz", "HTTP/1.1 503", "\r\n\r\nnot yet\n");
 	expect(h, "GET /empty", "HTTP/1.1 200", "Content-Length: 0\r\n");
@@ -98,8 +102,8 @@ END_TEST
 START_TEST(head_has_no_body)
 {
 	struct httpd *h = start("127.0.0.1:0");
-	char *answer =
-		talk("127.0.0.1", httpd_port(h), "HEAD /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+	char *answer = talk("127.0.0.1", httpd_port(h),
+			    "HEAD /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
 	ck_assert_ptr_nonnull(strstr(answer, "Content-Length: 6\r\n"));
 	ck_assert_ptr_null(strstr(answer, "hello"));
 	free(answer);
@@ -114,8 +118,8 @@ START_TEST(other_methods)
 	int before = atomic_load(&served);
 	expect(h, "DELETE /metrics", "HTTP/1.1 405", "Allow: GET, HEAD\r\n");
 	expect(h, "PUT /nowhere", "HTTP/1.1 405", "Allow: GET, HEAD\r\n");
-	char *answer =
-		talk("127.0.0.1", httpd_port(h), "POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 999999\r\n\r\n");
+	char *answer = talk("127.0.0.1", httpd_port(h),
+			    "POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 999999\r\n\r\n");
 	ck_assert_int_eq(strncmp(answer, "HTTP/1.1 405", 12), 0);
 	free(answer);
 	ck_assert_int_eq(atomic_load(&served), before);
@@ -142,7 +146,8 @@ START_TEST(get_with_body)
 {
 	struct httpd *h = start("127.0.0.1:0");
 	char *answer = talk("127.0.0.1", httpd_port(h),
-			    "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 4\r\n\r\nabcd");
+			    "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: "
+			    "close\r\nContent-Length: 4\r\n\r\nabcd");
 	ck_assert_ptr_nonnull(strstr(answer, "\r\n\r\nhello\n"));
 	free(answer);
 	httpd_stop(h);
@@ -174,12 +179,19 @@ END_TEST
 /* What cannot be listened on is a mistake of the config and the message has the address. */
 START_TEST(bad_addresses)
 {
-	static const char *const bad[] = {
-		"",         "localhost",     "127.0.0.1:",   "127.0.0.1:x", "127.0.0.1:70000", "127.0.0.1:-1",
-		"::1:9464", "127.0.0.1:80x", "203.0.113.7:0"};
+	static const char *const bad[] = {"",
+					  "localhost",
+					  "127.0.0.1:",
+					  "127.0.0.1:x",
+					  "127.0.0.1:70000",
+					  "127.0.0.1:-1",
+					  "::1:9464",
+					  "127.0.0.1:80x",
+					  "203.0.113.7:0"};
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		struct err err;
-		ck_assert_msg(httpd_start(bad[i], routes, ARRAY_LEN(routes), hello, &err) == NULL, "%s", bad[i]);
+		ck_assert_msg(httpd_start(bad[i], routes, ARRAY_LEN(routes), hello, &err) == NULL,
+			      "%s", bad[i]);
 		ck_assert_int_eq(err.class, ERR_CONFIG);
 		ck_assert_msg(strstr(err.text, bad[i]) != NULL, "%s", err.text);
 	}
@@ -230,8 +242,9 @@ END_TEST
 
 static Suite *httpd_suite(void)
 {
-	const TTest *const tests[] = {all_routes,   head_has_no_body, other_methods,  unknown_path,   get_with_body,
-				      listen_forms, bad_addresses,    address_in_use, concurrent_gets};
+	const TTest *const tests[] = {all_routes,    head_has_no_body, other_methods,
+				      unknown_path,  get_with_body,    listen_forms,
+				      bad_addresses, address_in_use,   concurrent_gets};
 	Suite *s = suite_create("httpd");
 	TCase *t = tcase_create("httpd");
 	tcase_set_timeout(t, 30);

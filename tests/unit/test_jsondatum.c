@@ -1,5 +1,6 @@
 /*
- * test_jsondatum.c - events written as JSON become the Avro bytes that they mean, or an error that leads to the mistake.
+ * test_jsondatum.c - events written as JSON become the Avro bytes that they mean, or an error that
+ * leads to the mistake.
  */
 #include <avro.h>
 #include <stdio.h>
@@ -7,8 +8,8 @@
 #include <unistd.h>
 
 #include "cli/jsondatum.h"
-#include "codec/encode.h"
 #include "io/avrofile.h"
+#include "schema/encode.h"
 #include "unit.h"
 
 static struct schema *parse(const char *text)
@@ -20,7 +21,8 @@ static struct schema *parse(const char *text)
 }
 
 /* Encodes value by type; error: what the error text must hold, or NULL. */
-static void check(const char *type, const char *value, const void *bytes, size_t n, const char *error)
+static void check(const char *type, const char *value, const void *bytes, size_t n,
+		  const char *error)
 {
 	struct buf out = {0};
 	struct err err = {0};
@@ -69,20 +71,26 @@ START_TEST(test_plain)
 	GOOD("\"bytes\"", "[1]", "\x08\0\0\x80\x3f");
 	BAD("{\"type\":\"fixed\",\"name\":\"F\",\"size\":3}", "\"ab\"", "wants 3 bytes, found 2");
 	GOOD("{\"type\":\"enum\",\"name\":\"E\",\"symbols\":[\"A\",\"B\"]}", "\"B\"", "\x02");
-	BAD("{\"type\":\"enum\",\"name\":\"E\",\"symbols\":[\"A\",\"B\"]}", "\"C\"", "\"C\" is no symbol of enum E");
-	GOOD("{\"type\":\"bytes\",\"logicalType\":\"decimal\",\"precision\":9,\"scale\":2}", "-1.29", "\x04\xff\x7f");
+	BAD("{\"type\":\"enum\",\"name\":\"E\",\"symbols\":[\"A\",\"B\"]}", "\"C\"",
+	    "\"C\" is no symbol of enum E");
+	GOOD("{\"type\":\"bytes\",\"logicalType\":\"decimal\",\"precision\":9,\"scale\":2}",
+	     "-1.29", "\x04\xff\x7f");
 }
 END_TEST
 
 /* Times as people write them, with zones and fractions, in each unit. */
 START_TEST(test_times)
 {
-	GOOD("{\"type\":\"long\",\"logicalType\":\"timestamp-millis\"}", "\"1970-01-01T00:00:01.5Z\"", "\xb8\x17");
-	GOOD("{\"type\":\"long\",\"logicalType\":\"timestamp-micros\"}", "\"1970-01-01T01:00:00.00006+01:00\"", "\x78");
-	GOOD("{\"type\":\"long\",\"logicalType\":\"timestamp-nanos\"}", "\"1969-12-31 23:59:59.999999999\"", "\x01");
+	GOOD("{\"type\":\"long\",\"logicalType\":\"timestamp-millis\"}",
+	     "\"1970-01-01T00:00:01.5Z\"", "\xb8\x17");
+	GOOD("{\"type\":\"long\",\"logicalType\":\"timestamp-micros\"}",
+	     "\"1970-01-01T01:00:00.00006+01:00\"", "\x78");
+	GOOD("{\"type\":\"long\",\"logicalType\":\"timestamp-nanos\"}",
+	     "\"1969-12-31 23:59:59.999999999\"", "\x01");
 	GOOD("{\"type\":\"int\",\"logicalType\":\"date\"}", "\"1970-02-01\"", "\x3e");
 	BAD("{\"type\":\"int\",\"logicalType\":\"date\"}", "\"1970-02-01x\"", "found a string");
-	BAD("{\"type\":\"long\",\"logicalType\":\"timestamp-millis\"}", "\"yesterday\"", "found a string");
+	BAD("{\"type\":\"long\",\"logicalType\":\"timestamp-millis\"}", "\"yesterday\"",
+	    "found a string");
 	BAD("\"long\"", "\"1970-02-01\"", "wants long");
 }
 END_TEST
@@ -90,10 +98,11 @@ END_TEST
 /* Unions are plain or named; records have defaults; an error tells the way to the value. */
 START_TEST(test_nested)
 {
-	static const char record[] =
-		"{\"type\":\"record\",\"name\":\"R\",\"fields\":[{\"name\":\"a\",\"type\":\"int\",\"default\":5},"
-		"{\"name\":\"b\",\"type\":[\"null\",{\"type\":\"array\",\"items\":\"float\"}],\"default\":null},"
-		"{\"name\":\"c\",\"type\":[\"null\",\"string\"]}]}";
+	static const char record[] = "{\"type\":\"record\",\"name\":\"R\",\"fields\":[{\"name\":"
+				     "\"a\",\"type\":\"int\",\"default\":5},"
+				     "{\"name\":\"b\",\"type\":[\"null\",{\"type\":\"array\","
+				     "\"items\":\"float\"}],\"default\":null},"
+				     "{\"name\":\"c\",\"type\":[\"null\",\"string\"]}]}";
 	GOOD("[\"null\",\"long\",\"string\"]", "null", "\0");
 	GOOD("[\"null\",\"long\",\"string\"]", "3", "\x02\x06");
 	GOOD("[\"null\",\"long\",\"string\"]", "\"x\"", "\x04\x02x");
@@ -101,20 +110,23 @@ START_TEST(test_nested)
 	BAD("[\"null\",\"long\"]", "\"x\"", "wants long, found a string");
 	GOOD(record, "{\"c\":null}", "\x0a\0\0");
 	GOOD(record, "{\"a\":1,\"b\":[0.5],\"c\":\"z\"}", "\x02\x02\x02\0\0\0\x3f\0\x02\x02z");
-	GOOD(record, "{\"a\":1,\"b\":{\"array\":[]},\"c\":{\"string\":\"z\"}}", "\x02\x02\0\x02\x02z");
+	GOOD(record, "{\"a\":1,\"b\":{\"array\":[]},\"c\":{\"string\":\"z\"}}",
+	     "\x02\x02\0\x02\x02z");
 	BAD(record, "{\"a\":1}", "field 'c': is missing and has no default");
 	BAD(record, "{\"a\":1,\"c\":null,\"d\":2}", "record R has no field 'd'");
-	BAD(record, "{\"b\":[1,\"two\"],\"c\":null}", "field 'b': item 2: wants float, found a string");
+	BAD(record, "{\"b\":[1,\"two\"],\"c\":null}",
+	    "field 'b': item 2: wants float, found a string");
 	GOOD("{\"type\":\"map\",\"values\":\"int\"}", "{\"k\":1}", "\x02\x02k\x02\0");
-	BAD("{\"type\":\"map\",\"values\":\"int\"}", "{\"k\":true}", "key \"k\": wants int, found a boolean");
+	BAD("{\"type\":\"map\",\"values\":\"int\"}", "{\"k\":true}",
+	    "key \"k\": wants int, found a boolean");
 }
 END_TEST
 
 /* A message key is taken out of an event that has more fields. */
 START_TEST(test_some)
 {
-	struct schema *schema =
-		parse("{\"type\":\"record\",\"name\":\"K\",\"fields\":[{\"name\":\"k\",\"type\":\"string\"}]}");
+	struct schema *schema = parse("{\"type\":\"record\",\"name\":\"K\",\"fields\":[{\"name\":"
+				      "\"k\",\"type\":\"string\"}]}");
 	struct buf out = {0};
 	struct err err = {0};
 	json_t *json = json_loads("{\"x\":1,\"k\":\"v\"}", 0, NULL);
@@ -133,7 +145,8 @@ static void write_container(const char *path, const char *schema_json)
 	avro_schema_t schema;
 	avro_file_writer_t writer;
 	avro_value_t value, field, branch;
-	ck_assert_int_eq(avro_schema_from_json_length(schema_json, strlen(schema_json), &schema), 0);
+	ck_assert_int_eq(avro_schema_from_json_length(schema_json, strlen(schema_json), &schema),
+			 0);
 	ck_assert_int_eq(avro_file_writer_create(path, schema, &writer), 0);
 	avro_value_iface_t *iface = avro_generic_class_from_schema(schema);
 	avro_generic_value_new(iface, &value);
@@ -154,8 +167,9 @@ static void write_container(const char *path, const char *schema_json)
 /* The records of a container file come out as JSON that encodes into the same bytes. */
 START_TEST(test_container)
 {
-	static const char text[] = "{\"type\":\"record\",\"name\":\"R\",\"fields\":[{\"name\":\"a\",\"type\":\"int\"},"
-				   "{\"name\":\"b\",\"type\":[\"null\",\"string\"]}]}";
+	static const char text[] =
+		"{\"type\":\"record\",\"name\":\"R\",\"fields\":[{\"name\":\"a\",\"type\":\"int\"},"
+		"{\"name\":\"b\",\"type\":[\"null\",\"string\"]}]}";
 	char path[] = "/tmp/memingest-unit-XXXXXX", *record;
 	struct err err = {0};
 	struct buf out = {0};

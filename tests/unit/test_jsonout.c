@@ -9,7 +9,8 @@
 static void json_case(const char *type, const void *datum, size_t len, const char *want)
 {
 	struct rig r;
-	char *map = xasprintf("{'type':'map','values':%s}", type); /* a map, so that no column type is looked for */
+	/* a map, so that no column type is looked for */
+	char *map = xasprintf("{'type':'map','values':%s}", type);
 	rig_open_one(&r, map, "");
 	avro_long(&r.in, 1);
 	avro_string(&r.in, "x");
@@ -70,7 +71,8 @@ START_TEST(json_scalars)
 	json_float(FLT_MAX, "3.4028235e+38");
 	json_float(16777216, "16777216");
 	json_float(-INFINITY, NULL);
-	json_bytes("'string'", "\"\\\n\x01\x7f\xc3\xa4/", 8, "'\\u0022\\u005c\\u000a\\u0001\x7f\xc3\xa4/'");
+	json_bytes("'string'", "\"\\\n\x01\x7f\xc3\xa4/", 8,
+		   "'\\u0022\\u005c\\u000a\\u0001\x7f\xc3\xa4/'");
 	json_bytes("'string'", "\xff", 1, NULL);
 	json_bytes("'string'", "\0", 1, NULL);
 	json_bytes("'bytes'", "a\xff\x01\"", 4, "'a\\u00ff\\u0001\\u0022'");
@@ -111,12 +113,14 @@ START_TEST(json_logical)
 	json_bytes(DECIMAL(5, 2), "\0\0\0\0", 4, "0.00");
 	json_bytes(DECIMAL(3, 0), "\x80", 1, "-128");
 	json_bytes(DECIMAL(2, 0), "\x80", 1, NULL);
-	json_bytes(DECIMAL(39, 0), "\x7f\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 16,
+	json_bytes(DECIMAL(39, 0),
+		   "\x7f\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 16,
 		   "170141183460469231731687303715884105727");
 	json_case("{'type':'fixed','name':'F','size':16,'logicalType':'uuid'}",
-		  "\0\1\2\3\4\5\6\7\x8\x9\xa\xb\xc\xd\xe\xf", 16, "'00010203-0405-0607-0809-0a0b0c0d0e0f'");
-	json_case("{'type':'fixed','name':'F','size':12,'logicalType':'duration'}", "\1\0\0\0\2\0\0\0\xbc\xb\0\0", 12,
-		  "'P1M2DT3.004S'");
+		  "\0\1\2\3\4\5\6\7\x8\x9\xa\xb\xc\xd\xe\xf", 16,
+		  "'00010203-0405-0607-0809-0a0b0c0d0e0f'");
+	json_case("{'type':'fixed','name':'F','size':12,'logicalType':'duration'}",
+		  "\1\0\0\0\2\0\0\0\xbc\xb\0\0", 12, "'P1M2DT3.004S'");
 }
 END_TEST
 
@@ -127,10 +131,13 @@ START_TEST(json_growth)
 	struct buf text = {0};
 	for (int i = 0; i < 1000; i++)
 		buf_puts(&text, "x");
-	char *fields = xasprintf("{'name':'f','type':{'type':'array','items':{'type':'record','name':'S','fields':["
-				 "{'name':'pad','type':'string','default':'%s'}]}}}",
-				 buf_cstr(&text));
-	rig_open_fields(&r, "{'name':'f','type':{'type':'array','items':{'type':'record','name':'S','fields':[]}}}",
+	char *fields = xasprintf(
+		"{'name':'f','type':{'type':'array','items':{'type':'record','name':'S','fields':["
+		"{'name':'pad','type':'string','default':'%s'}]}}}",
+		buf_cstr(&text));
+	rig_open_fields(&r,
+			"{'name':'f','type':{'type':'array','items':{'type':'record','name':'S','"
+			"fields':[]}}}",
 			fields);
 	avro_long(&r.in, 1);
 	avro_long(&r.in, 5000);

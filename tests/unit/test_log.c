@@ -11,7 +11,10 @@
 #include "base/log.h"
 #include "unit.h"
 
-/* While a test logs, stderr is a socket that keeps the bounds of each write: one packet, one write(2). */
+/*
+ * While a test logs, stderr is a socket that keeps the bounds of each write: one packet, one
+ * write(2).
+ */
 static int saved_stderr, packets;
 static char packet[8192];
 
@@ -60,12 +63,15 @@ START_TEST(logfmt_line)
 {
 	regex_t re;
 	capture(LOG_LOGFMT, LOG_INFO);
-	log_warn("partition halted", F_STR("topic", "memory.events"), F_INT("partition", -3), F_REAL("share", 0.25));
+	log_warn("partition halted", F_STR("topic", "memory.events"), F_INT("partition", -3),
+		 F_REAL("share", 0.25));
 	const char *line = next_line();
 	release();
 	ck_assert_int_eq(regcomp(&re,
-				 "^time=20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9]\\.[0-9]{6}Z "
-				 "level=warn msg=\"partition halted\" topic=memory.events partition=-3 share=0.25$",
+				 "^time=20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6]"
+				 "[0-9]\\.[0-9]{6}Z "
+				 "level=warn msg=\"partition halted\" topic=memory.events "
+				 "partition=-3 share=0.25$",
 				 REG_EXTENDED | REG_NOSUB),
 			 0);
 	ck_assert_msg(regexec(&re, line, 0, NULL, 0) == 0, "%s", line);
@@ -105,7 +111,10 @@ START_TEST(logfmt_quotes)
 }
 END_TEST
 
-/* Every line in JSON is JSON, with the very values, for any bytes that are valid UTF-8; others become U+FFFD. */
+/*
+ * Every line in JSON is JSON, with the very values, for any bytes that are valid UTF-8; others
+ * become U+FFFD.
+ */
 START_TEST(json_line)
 {
 	char text[256];
@@ -145,7 +154,10 @@ START_TEST(level)
 }
 END_TEST
 
-/* Ten lines of one place pass in ten seconds; another place is not held back; the next window says how many were. */
+/*
+ * Ten lines of one place pass in ten seconds; another place is not held back; the next window says
+ * how many were.
+ */
 START_TEST(rate_limit)
 {
 	struct log_site busy = {0}, other = {0};

@@ -6,13 +6,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/ddl.h"
 #include "core/mergesql.h"
 #include "unit.h"
 
 static struct column facts_columns[] = {
 	{.name = "id", .type = "bigint", .stage_type = "bigint", .kind = PG_INT8, .not_null = true},
 	{.name = "at", .type = "timestamptz", .stage_type = "timestamptz", .kind = PG_TIMESTAMP},
-	{.name = "we\"ird", .type = "text", .stage_type = "text", .kind = PG_TEXT, .default_sql = "''"},
+	{.name = "we\"ird",
+	 .type = "text",
+	 .stage_type = "text",
+	 .kind = PG_TEXT,
+	 .default_sql = "''"},
 };
 
 static struct table facts(void)
@@ -36,7 +41,9 @@ static void assert_has_not(const char *text, const char *part)
 	ck_assert_msg(strstr(text, part) == NULL, "did not expect \"%s\" in: %s", part, text);
 }
 
-/* What is sent a row at a time has the type that the schema says, without limits that would cut it. */
+/*
+ * What is sent a row at a time has the type that the schema says, without limits that would cut it.
+ */
 START_TEST(bare_types)
 {
 	static const char *const types[][2] = {{"varchar(3)", "$1::varchar, "},
@@ -63,55 +70,70 @@ START_TEST(bare_types)
 END_TEST
 
 /*
- * A table whose columns are all replaced: the whole statement, every name quoted, and staleness decided once in
- * WHERE.
+ * A table whose columns are all replaced: the whole statement, every name quoted, and staleness
+ * decided once in WHERE.
  */
 START_TEST(newer_plain)
 {
 	struct table t = facts();
 	struct mergesql *m = mergesql_new("facts", &t, CONFLICT_NEWER);
-	ck_assert_str_eq(m->merge_upsert,
-			 "INSERT INTO \"my db\".\"facts\" AS t (\"id\", \"at\", \"we\"\"ird\")"
-			 " SELECT s.\"id\", s.\"at\", s.\"we\"\"ird\" FROM pg_temp.\"memingest_stage_facts\" s"
-			 " WHERE s._op = 'U' ON CONFLICT (\"id\") DO UPDATE SET \"at\" = excluded.\"at\","
-			 " \"we\"\"ird\" = excluded.\"we\"\"ird\", \"updated_at\" = now()"
-			 " WHERE (t.\"at\" IS NULL OR excluded.\"at\" >= t.\"at\") AND"
-			 " (t.\"at\" IS DISTINCT FROM excluded.\"at\" OR"
-			 " ROW(t.\"we\"\"ird\")::record OPERATOR(pg_catalog.*<>) ROW(excluded.\"we\"\"ird\")::record)");
+	ck_assert_str_eq(
+		m->merge_upsert,
+		"INSERT INTO \"my db\".\"facts\" AS t (\"id\", \"at\", \"we\"\"ird\")"
+		" SELECT s.\"id\", s.\"at\", s.\"we\"\"ird\" FROM "
+		"pg_temp.\"memingest_stage_facts\" s"
+		" WHERE s._op = 'U' ON CONFLICT (\"id\") DO UPDATE SET \"at\" = excluded.\"at\","
+		" \"we\"\"ird\" = excluded.\"we\"\"ird\", \"updated_at\" = now()"
+		" WHERE (t.\"at\" IS NULL OR excluded.\"at\" >= t.\"at\") AND"
+		" (t.\"at\" IS DISTINCT FROM excluded.\"at\" OR"
+		" ROW(t.\"we\"\"ird\")::record OPERATOR(pg_catalog.*<>) "
+		"ROW(excluded.\"we\"\"ird\")::record)");
 	/* a row at a time does the same with it */
 	const char *conflict = strstr(m->merge_upsert, " ON CONFLICT");
-	char *row = xasprintf("INSERT INTO \"my db\".\"facts\" AS t (\"id\", \"at\", \"we\"\"ird\") VALUES "
-			      "($1::bigint, $2::timestamptz,"
-			      " $3::text)%s",
-			      conflict);
+	char *row = xasprintf(
+		"INSERT INTO \"my db\".\"facts\" AS t (\"id\", \"at\", \"we\"\"ird\") VALUES "
+		"($1::bigint, $2::timestamptz,"
+		" $3::text)%s",
+		conflict);
 	ck_assert_str_eq(m->upsert_row, row);
 	free(row);
-	ck_assert_str_eq(m->delete_row, "DELETE FROM \"my db\".\"facts\" AS t WHERE t.\"id\" = $1::bigint AND"
-					" ($2::timestamptz IS NULL OR t.\"at\" IS NULL OR t.\"at\" <= $2)");
-	ck_assert_str_eq(
-		m->check_types,
-		"SELECT CASE WHEN count(*) = 3 THEN '' ELSE current_setting('memingest.types_of_columns_changed') END"
-		" FROM pg_catalog.pg_attribute WHERE attrelid = '\"my db\".\"facts\"'::regclass AND NOT attisdropped"
-		" AND (attname, atttypid) IN (('id', 'bigint'::regtype), ('at', 'timestamptz'::regtype),"
-		" ('we\"ird', 'text'::regtype))");
+	ck_assert_str_eq(m->delete_row,
+			 "DELETE FROM \"my db\".\"facts\" AS t WHERE t.\"id\" = $1::bigint AND"
+			 " ($2::timestamptz IS NULL OR t.\"at\" IS NULL OR t.\"at\" <= $2)");
+	ck_assert_str_eq(m->check_types, "SELECT CASE WHEN count(*) = 3 THEN '' ELSE "
+					 "current_setting('memingest.types_of_columns_changed') END"
+					 " FROM pg_catalog.pg_attribute WHERE attrelid = '\"my "
+					 "db\".\"facts\"'::regclass AND NOT attisdropped"
+					 " AND (attname, atttypid) IN (('id', 'bigint'::regtype), "
+					 "('at', 'timestamptz'::regtype),"
+					 " ('we\"ird', 'text'::regtype))");
 	ck_assert_uint_eq(m->delete_version, 1);
-	ck_assert_str_eq(m->merge_delete,
-			 "WITH gone AS (DELETE FROM \"my db\".\"facts\" AS t USING pg_temp.\"memingest_stage_facts\" s"
-			 " WHERE s._op = 'D' AND t.\"id\" = s.\"id\" AND (s.\"at\" IS NULL OR t.\"at\" IS NULL OR"
-			 " t.\"at\" <= s.\"at\") RETURNING s._part) SELECT _part, count(*) FROM gone GROUP BY _part");
+	ck_assert_str_eq(m->merge_delete, "WITH gone AS (DELETE FROM \"my db\".\"facts\" AS t "
+					  "USING pg_temp.\"memingest_stage_facts\" s"
+					  " WHERE s._op = 'D' AND t.\"id\" = s.\"id\" AND "
+					  "(s.\"at\" IS NULL OR t.\"at\" IS NULL OR"
+					  " t.\"at\" <= s.\"at\") RETURNING s._part) SELECT _part, "
+					  "count(*) FROM gone GROUP BY _part");
 	ck_assert_str_eq(m->create_stage,
-			 "CREATE TEMP TABLE IF NOT EXISTS pg_temp.\"memingest_stage_facts\" (_part int2, _op \"char\","
-			 " \"id\" bigint, \"at\" timestamptz, \"we\"\"ird\" text) WITH (toast_tuple_target = 8160)"
+			 "CREATE TEMP TABLE IF NOT EXISTS pg_temp.\"memingest_stage_facts\" (_part "
+			 "int2, _op \"char\","
+			 " \"id\" bigint, \"at\" timestamptz, \"we\"\"ird\" text) WITH "
+			 "(toast_tuple_target = 8160)"
 			 " ON COMMIT DELETE ROWS;\n");
-	ck_assert_str_eq(m->copy_stage, "COPY pg_temp.\"memingest_stage_facts\" FROM STDIN (FORMAT binary)");
+	ck_assert_str_eq(m->copy_stage,
+			 "COPY pg_temp.\"memingest_stage_facts\" FROM STDIN (FORMAT binary)");
 	mergesql_free(m);
 }
 END_TEST
 
-/* With a column that counts stale events, too, staleness moves from WHERE into each column that follows the version. */
+/*
+ * With a column that counts stale events, too, staleness moves from WHERE into each column that
+ * follows the version.
+ */
 START_TEST(newer_accumulating)
 {
-	struct column columns[] = {facts_columns[0], facts_columns[1], facts_columns[2], facts_columns[0]};
+	struct column columns[] = {facts_columns[0], facts_columns[1], facts_columns[2],
+				   facts_columns[0]};
 	columns[3].name = "n";
 	columns[3].merge = MERGE_ADD;
 	struct table t = facts();
@@ -119,10 +141,13 @@ START_TEST(newer_accumulating)
 	t.ncolumns = 4;
 	struct mergesql *m = mergesql_new("facts", &t, CONFLICT_NEWER);
 	assert_has(m->merge_upsert, "\"at\" = greatest(t.\"at\", excluded.\"at\")");
-	assert_has(m->merge_upsert, "\"n\" = coalesce(t.\"n\" + excluded.\"n\", t.\"n\", excluded.\"n\")");
-	assert_has(m->merge_upsert, "\"we\"\"ird\" = CASE WHEN (t.\"at\" IS NULL OR excluded.\"at\" >= t.\"at\")"
-				    " THEN excluded.\"we\"\"ird\" ELSE t.\"we\"\"ird\" END");
-	assert_has_not(m->merge_upsert, "WHERE (t.\"at\" IS NULL OR excluded.\"at\" >= t.\"at\") AND");
+	assert_has(m->merge_upsert,
+		   "\"n\" = coalesce(t.\"n\" + excluded.\"n\", t.\"n\", excluded.\"n\")");
+	assert_has(m->merge_upsert,
+		   "\"we\"\"ird\" = CASE WHEN (t.\"at\" IS NULL OR excluded.\"at\" >= t.\"at\")"
+		   " THEN excluded.\"we\"\"ird\" ELSE t.\"we\"\"ird\" END");
+	assert_has_not(m->merge_upsert,
+		       "WHERE (t.\"at\" IS NULL OR excluded.\"at\" >= t.\"at\") AND");
 	mergesql_free(m);
 }
 END_TEST
@@ -145,12 +170,14 @@ START_TEST(rules)
 	t.version = -1;
 	struct mergesql *m = mergesql_new("facts", &t, CONFLICT_UPDATE);
 	assert_has_not(m->merge_upsert, "\"keep\" =");
-	assert_has(m->merge_upsert, "\"coalesce\" = coalesce(excluded.\"coalesce\", t.\"coalesce\")");
+	assert_has(m->merge_upsert,
+		   "\"coalesce\" = coalesce(excluded.\"coalesce\", t.\"coalesce\")");
 	assert_has(m->merge_upsert, "\"min\" = least(t.\"min\", excluded.\"min\")");
 	assert_has(m->merge_upsert, "\"max\" = greatest(t.\"max\", excluded.\"max\")");
+	assert_has(m->merge_upsert, "\"json\" = coalesce(t.\"json\" || excluded.\"json\", "
+				    "excluded.\"json\", t.\"json\")");
 	assert_has(m->merge_upsert,
-		   "\"json\" = coalesce(t.\"json\" || excluded.\"json\", excluded.\"json\", t.\"json\")");
-	assert_has(m->merge_upsert, "WHERE ROW(t.\"coalesce\", t.\"min\", t.\"max\", t.\"json\")::record");
+		   "WHERE ROW(t.\"coalesce\", t.\"min\", t.\"max\", t.\"json\")::record");
 	mergesql_free(m);
 }
 END_TEST
@@ -180,13 +207,17 @@ START_TEST(do_nothing)
 	t.nkeys = 3;
 	for (int c = CONFLICT_NEWER; c <= CONFLICT_UPDATE; c++) {
 		m = mergesql_new("facts", &t, (enum on_conflict)c);
-		assert_has(m->merge_upsert, "ON CONFLICT (\"id\", \"at\", \"we\"\"ird\") DO NOTHING");
+		assert_has(m->merge_upsert,
+			   "ON CONFLICT (\"id\", \"at\", \"we\"\"ird\") DO NOTHING");
 		mergesql_free(m);
 	}
 }
 END_TEST
 
-/* A staged type that is not the table's is cast where it is read: in the SELECT and in key comparisons. */
+/*
+ * A staged type that is not the table's is cast where it is read: in the SELECT and in key
+ * comparisons.
+ */
 START_TEST(casts)
 {
 	struct column columns[] = {facts_columns[0], facts_columns[2]};
@@ -210,7 +241,10 @@ START_TEST(casts)
 }
 END_TEST
 
-/* Names longer than PostgreSQL keeps are cut by us, and two that differ only at the end stay different. */
+/*
+ * Names longer than PostgreSQL keeps are cut by us, and two that differ only at the end stay
+ * different.
+ */
 START_TEST(long_names)
 {
 	struct table t = facts();
@@ -220,7 +254,8 @@ START_TEST(long_names)
 	a[118] = '1';
 	b[118] = '2';
 	a[119] = b[119] = '\0';
-	struct mergesql *one = mergesql_new(a, &t, CONFLICT_SKIP), *two = mergesql_new(b, &t, CONFLICT_SKIP);
+	struct mergesql *one = mergesql_new(a, &t, CONFLICT_SKIP),
+			*two = mergesql_new(b, &t, CONFLICT_SKIP);
 	ck_assert_uint_eq(strlen(one->stage_name), strlen("pg_temp.\"\"") + 63);
 	ck_assert_str_ne(one->stage_name, two->stage_name);
 	mergesql_free(one);
@@ -228,7 +263,10 @@ START_TEST(long_names)
 }
 END_TEST
 
-/* The DDL as a person reads it; an own column "updated_at" is neither declared twice nor set by the merge. */
+/*
+ * The DDL as a person reads it; an own column "updated_at" is neither declared twice nor set by the
+ * merge.
+ */
 START_TEST(ddl)
 {
 	struct table_index indexes[] = {
@@ -245,7 +283,7 @@ START_TEST(ddl)
 	t.nindexes = 2;
 	t.storage = "fillfactor = 90";
 	struct buf out = {0};
-	mergesql_ddl(&t, &out);
+	ddl_table(&t, &out);
 	ck_assert_str_eq(
 		buf_cstr(&out),
 		"CREATE TABLE IF NOT EXISTS \"my db\".\"facts\" (\n"
@@ -257,25 +295,29 @@ START_TEST(ddl)
 		") WITH (fillfactor = 90);\n"
 		"ALTER TABLE \"my db\".\"facts\" ALTER COLUMN \"we\"\"ird\" SET STORAGE external;\n"
 		"ALTER TABLE \"my db\".\"facts\" ALTER COLUMN \"we\"\"ird\" SET COMPRESSION pglz;\n"
-		"CREATE INDEX IF NOT EXISTS \"facts_gin_we_ird_idx\" ON \"my db\".\"facts\" USING gin (we_ird);\n"
+		"CREATE INDEX IF NOT EXISTS \"facts_gin_we_ird_idx\" ON \"my db\".\"facts\" USING "
+		"gin (we_ird);\n"
 		"CREATE UNIQUE INDEX IF NOT EXISTS \"mine\" ON \"my db\".\"facts\" (at);\n");
 	out.len = 0;
-	mergesql_add_column(&t, 2, &out);
-	mergesql_grants(&t, "worker", &out);
-	ck_assert_str_eq(buf_cstr(&out),
-			 "ALTER TABLE \"my db\".\"facts\" ADD COLUMN IF NOT EXISTS \"we\"\"ird\" text DEFAULT '';\n"
-			 "GRANT USAGE ON SCHEMA \"my db\" TO \"worker\";\n"
-			 "GRANT SELECT, INSERT, UPDATE, DELETE ON \"my db\".\"facts\" TO \"worker\";\n");
+	ddl_add_column(&t, 2, &out);
+	ddl_grants(&t, "worker", &out);
+	ck_assert_str_eq(
+		buf_cstr(&out),
+		"ALTER TABLE \"my db\".\"facts\" ADD COLUMN IF NOT EXISTS \"we\"\"ird\" text "
+		"DEFAULT '';\n"
+		"GRANT USAGE ON SCHEMA \"my db\" TO \"worker\";\n"
+		"GRANT SELECT, INSERT, UPDATE, DELETE ON \"my db\".\"facts\" TO \"worker\";\n");
 	buf_free(&out);
 	struct mergesql *m = mergesql_new("facts", &t, CONFLICT_NEWER);
 	assert_has_not(m->merge_upsert, "now()");
 	/* what the stage has compressed or not comes into the table as it is */
 	const char *stage_end = strstr(m->create_stage, ";\n");
-	ck_assert_str_eq(stage_end, ";\n"
-				    "ALTER TABLE pg_temp.\"memingest_stage_facts\" ALTER COLUMN \"we\"\"ird\""
-				    " SET STORAGE external;\n"
-				    "ALTER TABLE pg_temp.\"memingest_stage_facts\" ALTER COLUMN \"we\"\"ird\""
-				    " SET COMPRESSION pglz;\n");
+	ck_assert_str_eq(stage_end,
+			 ";\n"
+			 "ALTER TABLE pg_temp.\"memingest_stage_facts\" ALTER COLUMN \"we\"\"ird\""
+			 " SET STORAGE external;\n"
+			 "ALTER TABLE pg_temp.\"memingest_stage_facts\" ALTER COLUMN \"we\"\"ird\""
+			 " SET COMPRESSION pglz;\n");
 	mergesql_free(m);
 	columns[2].cast = true; /* its staged type may be none that can be compressed */
 	m = mergesql_new("facts", &t, CONFLICT_NEWER);
@@ -288,8 +330,10 @@ END_TEST
 START_TEST(index_names)
 {
 	struct table_index indexes[] = {
-		{.sql = "USING hnsw (embedding vector_cosine_ops) WITH (m = 16, ef_construction = 64)"},
-		{.sql = "USING hnsw (embedding vector_cosine_ops) WITH (m = 16, ef_construction = 96)"},
+		{.sql = "USING hnsw (embedding vector_cosine_ops) WITH (m = 16, ef_construction = "
+			"64)"},
+		{.sql = "USING hnsw (embedding vector_cosine_ops) WITH (m = 16, ef_construction = "
+			"96)"},
 		{.sql = "(user_id, agent_id)"},
 	};
 	static const char *const expected[] = {
@@ -302,7 +346,7 @@ START_TEST(index_names)
 	t.nindexes = ARRAY_LEN(indexes);
 	struct buf names[3] = {{0}, {0}, {0}};
 	for (size_t i = 0; i < ARRAY_LEN(indexes); i++) {
-		mergesql_index_name(&t, i, &names[i]);
+		ddl_index_name(&t, i, &names[i]);
 		ck_assert_uint_le(names[i].len, 63);
 		ck_assert_int_eq(strncmp(buf_cstr(&names[i]), expected[i], strlen(expected[i])), 0);
 	}
@@ -312,13 +356,17 @@ START_TEST(index_names)
 }
 END_TEST
 
-/* The bookkeeping file is in the program, with all four tables, and each statement can be run again. */
+/*
+ * The bookkeeping file is in the program, with all four tables, and each statement can be run
+ * again.
+ */
 START_TEST(bookkeeping)
 {
 	static const char *const tables[] = {"offsets", "batches", "dead_letters", "gaps"};
 	char head[80];
 	for (size_t i = 0; i < ARRAY_LEN(tables); i++) {
-		snprintf(head, sizeof(head), "CREATE TABLE IF NOT EXISTS memingest.%s (", tables[i]);
+		snprintf(head, sizeof(head), "CREATE TABLE IF NOT EXISTS memingest.%s (",
+			 tables[i]);
 		assert_has(sql_bookkeeping, head);
 	}
 	size_t creates = 0, guarded = 0;

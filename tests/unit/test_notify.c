@@ -24,9 +24,9 @@ static void listen_at(const char *name)
 	if (name[0] == '@')
 		address.sun_path[0] = '\0';
 	manager = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
-	ck_assert_int_eq(
-		bind(manager, (struct sockaddr *)&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)),
-		0);
+	ck_assert_int_eq(bind(manager, (struct sockaddr *)&address,
+			      (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)),
+			 0);
 	setenv("NOTIFY_SOCKET", name, 1);
 }
 
@@ -74,7 +74,9 @@ START_TEST(messages)
 }
 END_TEST
 
-/* Without a manager, or with one that has gone or does not read, nothing happens and nothing waits. */
+/*
+ * Without a manager, or with one that has gone or does not read, nothing happens and nothing waits.
+ */
 START_TEST(nobody_listens)
 {
 	ck_assert_ptr_null(notify_open());
@@ -102,8 +104,9 @@ START_TEST(watchdog)
 	static const struct {
 		const char *usec, *pid;
 		bool wanted;
-	} cases[] = {{NULL, NULL, false},         {"0", NULL, false},        {"120000000", NULL, true},
-		     {"120000000", "self", true}, {"120000000", "1", false}, {"x", NULL, false},
+	} cases[] = {{NULL, NULL, false},       {"0", NULL, false},
+		     {"120000000", NULL, true}, {"120000000", "self", true},
+		     {"120000000", "1", false}, {"x", NULL, false},
 		     {"1000000", NULL, true}};
 	char self[16];
 	snprintf(self, sizeof(self), "%ld", (long)getpid());
@@ -114,7 +117,8 @@ START_TEST(watchdog)
 		if (cases[i].usec)
 			setenv("WATCHDOG_USEC", cases[i].usec, 1);
 		if (cases[i].pid)
-			setenv("WATCHDOG_PID", strcmp(cases[i].pid, "self") == 0 ? self : cases[i].pid, 1);
+			setenv("WATCHDOG_PID",
+			       strcmp(cases[i].pid, "self") == 0 ? self : cases[i].pid, 1);
 		struct notify *n = notify_open();
 		ck_assert_msg(notify_watchdog(n) == cases[i].wanted, "case %zu", i);
 		notify_close(n);

@@ -1,16 +1,17 @@
 /*
  * test_oracle.c - our decoder against Avro-C, over random schemas and random data.
  *
- *   random_pair --> writer: schema_parse --> plan --decode_record--> row ------------------+
- *              |                              ^                                             |  oracle_row
- *              |    random value --> Avro-C's bytes, and the same cut into blocks           |  field by field
- *              |                              v                                             |
- *              +-> reader: Avro-C --> resolved writer --avro_value_read--> value of the reader's schema
+ *   random_pair --> writer: schema_parse --> plan --decode_record--> row ------+
+ *              |                              ^                                 |  oracle_row:
+ *              |    random value --> Avro-C's bytes, also cut into blocks       |  field by field
+ *              |                              v                                 |
+ *              +-> reader: Avro-C --> resolved writer --avro_value_read--> reader's value
  *
- * By way of the resolved writer, because Avro-C's resolved reader crashes on arrays in maps (1.11.1: the children of a
- * resolved map are never initialised).
+ * By way of the resolved writer, because Avro-C's resolved reader crashes on arrays in maps
+ * (1.11.1: the children of a resolved map are never initialised).
  *
- * MEMINGEST_SEED=n runs another sequence, MEMINGEST_ROUNDS=n more of it. A failure names the seed and the round.
+ * MEMINGEST_SEED=n runs another sequence, MEMINGEST_ROUNDS=n more of it. A failure names the seed
+ * and the round.
  */
 #include "oracle.h"
 
@@ -53,9 +54,10 @@ static uint64_t from_env(const char *name, uint64_t otherwise)
 
 static void give_up(const struct setup *s, const char *what, const char *why)
 {
-	ck_abort_msg("MEMINGEST_SEED=%llu, round %llu: %s: %s\nwriter: %.*s\nreader: %.*s", (unsigned long long)s->seed,
-		     (unsigned long long)s->round, what, why, (int)s->pair.writer.len, (char *)s->pair.writer.data,
-		     (int)s->pair.reader.len, (char *)s->pair.reader.data);
+	ck_abort_msg("MEMINGEST_SEED=%llu, round %llu: %s: %s\nwriter: %.*s\nreader: %.*s",
+		     (unsigned long long)s->seed, (unsigned long long)s->round, what, why,
+		     (int)s->pair.writer.len, (char *)s->pair.writer.data, (int)s->pair.reader.len,
+		     (char *)s->pair.reader.data);
 }
 
 static struct schema *parse(struct setup *s, const struct buf *text)
@@ -83,9 +85,10 @@ static void setup_ours(struct setup *s)
 
 static void setup_avro(struct setup *s)
 {
-	if (avro_schema_from_json_length((char *)s->pair.writer.data, s->pair.writer.len, &s->avro_writer) != 0 ||
-	    avro_schema_from_json_length((char *)s->pair.avro_reader.data, s->pair.avro_reader.len, &s->avro_reader) !=
-		    0)
+	if (avro_schema_from_json_length((char *)s->pair.writer.data, s->pair.writer.len,
+					 &s->avro_writer) != 0 ||
+	    avro_schema_from_json_length((char *)s->pair.avro_reader.data, s->pair.avro_reader.len,
+					 &s->avro_reader) != 0)
 		give_up(s, "avro_schema_from_json", avro_strerror());
 	s->class = avro_generic_class_from_schema(s->avro_writer);
 	s->view_class = avro_generic_class_from_schema(s->avro_reader);
@@ -127,13 +130,17 @@ static enum record_op wanted_op(const struct setup *s)
 	return symbol == 1 ? RECORD_DELETE : RECORD_UPSERT;
 }
 
-/* From a copy that ends where the datum ends, so that AddressSanitizer sees a byte read behind it. */
-static bool decode(struct setup *s, struct slice body, struct buf *row, struct record *record, struct err *err)
+/*
+ * From a copy that ends where the datum ends, so that AddressSanitizer sees a byte read behind it.
+ */
+static bool decode(struct setup *s, struct slice body, struct buf *row, struct record *record,
+		   struct err *err)
 {
 	uint8_t *copy = xmalloc(body.len);
 	if (body.len > 0)
 		memcpy(copy, body.data, body.len);
-	bool good = decode_record(s->decoder, s->plan, (struct slice){copy, body.len}, row, record, err);
+	bool good = decode_record(s->decoder, s->plan, (struct slice){copy, body.len}, row, record,
+				  err);
 	free(copy);
 	return good;
 }
@@ -145,7 +152,8 @@ static void check_row(struct setup *s, struct slice body)
 	struct err err = {0};
 	struct oracle oracle = {0};
 	avro_reader_t in = avro_reader_memory((const char *)body.data, (int64_t)body.len);
-	avro_value_decref(&s->view); /* a new one: avro_value_reset() leaves unions with the branch they had */
+	/* a new one: avro_value_reset() leaves unions with the branch they had */
+	avro_value_decref(&s->view);
 	avro_generic_value_new(s->view_class, &s->view);
 	avro_resolved_writer_set_dest(&s->into, &s->view);
 	if (avro_value_read(in, &s->into) != 0)
@@ -162,8 +170,8 @@ static void check_row(struct setup *s, struct slice body)
 }
 
 /*
- * A datum cut short, or with a byte behind it, is an error and leaves nothing; one with a wrong byte leaves
- * nothing or a row.
+ * A datum cut short, or with a byte behind it, is an error and leaves nothing; one with a wrong
+ * byte leaves nothing or a row.
  */
 static void check_damage(struct setup *s, struct buf *datum)
 {
@@ -204,14 +212,16 @@ static void check_datum(struct setup *s)
 }
 
 /*
- * Proves, for each of the schema pairs, that every row equals what Avro-C's resolved reader gives, whichever way the
- * datum's arrays and maps are cut into blocks; and that damaged data leaves the buffer as it was.
+ * Proves, for each of the schema pairs, that every row equals what Avro-C's resolved reader gives,
+ * whichever way the datum's arrays and maps are cut into blocks; and that damaged data leaves the
+ * buffer as it was.
  */
 START_TEST(test_random_schemas)
 {
-	uint64_t seed = from_env("MEMINGEST_SEED", 20261121), rounds = from_env("MEMINGEST_ROUNDS", ROUNDS);
-	fprintf(stderr, "oracle: MEMINGEST_SEED=%llu, %llu schema pairs\n", (unsigned long long)seed,
-		(unsigned long long)rounds);
+	uint64_t seed = from_env("MEMINGEST_SEED", 20261121),
+		 rounds = from_env("MEMINGEST_ROUNDS", ROUNDS);
+	fprintf(stderr, "oracle: MEMINGEST_SEED=%llu, %llu schema pairs\n",
+		(unsigned long long)seed, (unsigned long long)rounds);
 	for (uint64_t round = 0; round < rounds; round++) {
 		struct random random = {.state = seed * 1000003 + round};
 		struct setup s = {.random = &random, .seed = seed, .round = round};

@@ -1,5 +1,6 @@
 /*
- * test_panel.c - what "top" and "status" show of documents that a worker could send, and of what is no worker; over real HTTP.
+ * test_panel.c - what "top" and "status" show of documents that a worker could send, and of what is
+ * no worker; over real HTTP.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -82,27 +83,35 @@ static void has(const char *drawing, const char *const *words, size_t n)
 	ck_abort_msg("no line with \"%s\" ... in\n%s", words[0], drawing);
 }
 
-#define HAS(drawing, ...)                                                                                              \
-	has(drawing, (const char *const[]){__VA_ARGS__}, ARRAY_LEN(((const char *const[]){__VA_ARGS__})))
+#define HAS(drawing, ...)                                                                          \
+	has(drawing, (const char *const[]){__VA_ARGS__},                                           \
+	    ARRAY_LEN(((const char *const[]){__VA_ARGS__})))
 
-#define DOCUMENT(time, started, consumed, merged, copy, next)                                                          \
-	"{\"state\":\"running\",\"ready\":true,\"time\":" time ",\"started\":" started                                 \
-	",\"memory\":{\"batch_bytes\":50,\"limit_bytes\":200},\"busy_seconds\":{\"poll\":1,\"lane_copy\":" copy        \
-	"},\"streams\":[{\"stream\":\"memory\",\"partitions\":3,\"lag_records\":1234567,\"lag_seconds\":75.5,"         \
-	"\"in_flight_records\":7,\"consumed\":" consumed ",\"merged\":" merged                                         \
-	",\"superseded\":5,\"dead_letters\":2,\"batches\":1}],"                                                        \
-	"\"lanes\":[{\"lane\":0,\"state\":\"writing\",\"connected\":true,\"phase\":\"merge\",\"stream\":\"memory\","   \
-	"\"events\":4321,\"seconds\":0.25,\"attempts\":0,\"jobs\":2,\"batches\":17,\"error\":null},"                   \
-	"{\"lane\":1,\"state\":\"halted\",\"connected\":false,\"error\":\"permission denied\"}],"                      \
-	"\"partitions\":["                                                                                             \
-	"{\"topic\":\"t\",\"partition\":0,\"state\":\"active\",\"lane\":0,\"next_offset\":" next                       \
-	",\"high_watermark\":900,\"lag_records\":0,\"lag_seconds\":0},"                                                \
-	"{\"topic\":\"t\",\"partition\":1,\"state\":\"active\",\"lane\":1,\"next_offset\":5,\"high_watermark\":9,"     \
-	"\"lag_records\":4,\"lag_seconds\":90},"                                                                       \
-	"{\"topic\":\"t\",\"partition\":2,\"state\":\"halted\",\"lane\":0,\"next_offset\":5,\"high_watermark\":5,"     \
-	"\"lag_records\":0,\"lag_seconds\":0,\"error\":\"begins at \\u001b[31m7\"}],"                                  \
-	"\"errors\":[{\"level\":\"warn\",\"time\":1750000000,\"times\":1,\"topic\":null,\"message\":\"old\"},"         \
-	"{\"level\":\"error\",\"time\":1750000009,\"times\":3,\"topic\":\"t\",\"partition\":2,\"offset\":7,"           \
+#define DOCUMENT(time, started, consumed, merged, copy, next)                                      \
+	"{\"state\":\"running\",\"ready\":true,\"time\":" time ",\"started\":" started             \
+	",\"memory\":{\"batch_bytes\":50,\"limit_bytes\":200},\"busy_seconds\":{\"poll\":1,"       \
+	"\"lane_copy\":" copy "},\"streams\":[{\"stream\":\"memory\",\"partitions\":3,\"lag_"      \
+	"records\":1234567,\"lag_seconds\":75.5,"                                                  \
+	"\"in_flight_records\":7,\"consumed\":" consumed ",\"merged\":" merged                     \
+	",\"superseded\":5,\"dead_letters\":2,\"batches\":1}],"                                    \
+	"\"lanes\":[{\"lane\":0,\"state\":\"writing\",\"connected\":true,\"phase\":\"merge\","     \
+	"\"stream\":\"memory\","                                                                   \
+	"\"events\":4321,\"seconds\":0.25,\"attempts\":0,\"jobs\":2,\"batches\":17,\"error\":"     \
+	"null},"                                                                                   \
+	"{\"lane\":1,\"state\":\"halted\",\"connected\":false,\"error\":\"permission denied\"}],"  \
+	"\"partitions\":["                                                                         \
+	"{\"topic\":\"t\",\"partition\":0,\"state\":\"active\",\"lane\":0,\"next_offset\":" next   \
+	",\"high_watermark\":900,\"lag_records\":0,\"lag_seconds\":0},"                            \
+	"{\"topic\":\"t\",\"partition\":1,\"state\":\"active\",\"lane\":1,\"next_offset\":5,"      \
+	"\"high_watermark\":9,"                                                                    \
+	"\"lag_records\":4,\"lag_seconds\":90},"                                                   \
+	"{\"topic\":\"t\",\"partition\":2,\"state\":\"halted\",\"lane\":0,\"next_offset\":5,"      \
+	"\"high_watermark\":5,"                                                                    \
+	"\"lag_records\":0,\"lag_seconds\":0,\"error\":\"begins at \\u001b[31m7\"}],"              \
+	"\"errors\":[{\"level\":\"warn\",\"time\":1750000000,\"times\":1,\"topic\":null,"          \
+	"\"message\":\"old\"},"                                                                    \
+	"{\"level\":\"error\",\"time\":1750000009,\"times\":3,\"topic\":\"t\",\"partition\":2,"    \
+	"\"offset\":7,"                                                                            \
 	"\"message\":\"partition halted\",\"error\":\"why\"}]}"
 
 static const char first[] = DOCUMENT("1000.0", "10", "100", "90", "4", "500");
@@ -129,7 +138,10 @@ START_TEST(one_look)
 }
 END_TEST
 
-/* Two looks: rates over the worker's own time, the share of two lanes' time; after a restart there are none. */
+/*
+ * Two looks: rates over the worker's own time, the share of two lanes' time; after a restart there
+ * are none.
+ */
 START_TEST(rates)
 {
 	open_one();
@@ -147,13 +159,17 @@ START_TEST(rates)
 }
 END_TEST
 
-/* Halted first, then by age; what the rest is, is said; the newest error first; nothing of it steers the terminal. */
+/*
+ * Halted first, then by age; what the rest is, is said; the newest error first; nothing of it
+ * steers the terminal.
+ */
 START_TEST(order_and_room)
 {
 	open_one();
 	look(second);
 	const char *text = draw(0, 0);
-	const char *halted = strstr(text, "halted     "), *late = strstr(text, "90s"), *fine = strstr(text, "700");
+	const char *halted = strstr(text, "halted     "), *late = strstr(text, "90s"),
+		   *fine = strstr(text, "700");
 	ck_assert(halted && late && fine && strstr(text, "begins at ?[31m7") > text);
 	ck_assert(strstr(text, "begins at") < late && late < fine);
 	ck_assert_ptr_null(strchr(text, '\033'));
@@ -169,7 +185,8 @@ END_TEST
 START_TEST(width)
 {
 	open_one();
-	look("{\"state\":\"\xc3\xa4\xc3\xb6\xc3\xbc\",\"partitions\":[],\"streams\":[],\"lanes\":[]}");
+	look("{\"state\":\"\xc3\xa4\xc3\xb6\xc3\xbc\",\"partitions\":[],\"streams\":[],\"lanes\":[]"
+	     "}");
 	const char *text = draw(23, 0);
 	for (const char *line = text, *end; (end = strchr(line, '\n')); line = end + 1) {
 		int characters = 0;
@@ -183,7 +200,10 @@ START_TEST(width)
 }
 END_TEST
 
-/* Who does not answer, or is no worker, has a line that says so; the others are shown; the exit code is the worst. */
+/*
+ * Who does not answer, or is no worker, has a line that says so; the others are shown; the exit
+ * code is the worst.
+ */
 START_TEST(away)
 {
 	open_fleet((const char *const[]){address, "127.0.0.1:1"}, 2);
@@ -220,7 +240,8 @@ START_TEST(addresses)
 	open_fleet((const char *const[]){url[0], url[1], url[2], url[3]}, 4);
 	look(first);
 	for (size_t i = 0; i < 4; i++) {
-		ck_assert_msg(fleet.workers[i].now != NULL, "%s: %s", url[i], fleet.workers[i].error);
+		ck_assert_msg(fleet.workers[i].now != NULL, "%s: %s", url[i],
+			      fleet.workers[i].error);
 		ck_assert_str_eq(fleet.workers[i].name, address);
 	}
 }
@@ -253,16 +274,20 @@ START_TEST(own_address)
 }
 END_TEST
 
-/* Requests run side by side, a bound on size holds, and a connection that hangs costs its own time limit, not more. */
+/*
+ * Requests run side by side, a bound on size holds, and a connection that hangs costs its own time
+ * limit, not more.
+ */
 START_TEST(client)
 {
 	struct http_client *c = http_client_new();
 	char url[96], shown[96];
 	snprintf(url, sizeof(url), "http://%s/status", address);
 	document = "12345678";
-	struct http_request r[3] = {{.url = url, .timeout_us = US_PER_S, .max_bytes = 8},
-				    {.url = url, .timeout_us = US_PER_S, .max_bytes = 7},
-				    {.url = "http://127.0.0.1:1/", .timeout_us = US_PER_S, .max_bytes = 7}};
+	struct http_request r[3] = {
+		{.url = url, .timeout_us = US_PER_S, .max_bytes = 8},
+		{.url = url, .timeout_us = US_PER_S, .max_bytes = 7},
+		{.url = "http://127.0.0.1:1/", .timeout_us = US_PER_S, .max_bytes = 7}};
 	http_client_run(c, r, 3);
 	ck_assert(r[0].answered && !r[0].too_large && r[0].status == 200 && r[0].body.len == 8);
 	ck_assert(r[1].answered && r[1].too_large);
@@ -281,7 +306,8 @@ END_TEST
 
 static Suite *panel_suite(void)
 {
-	const TTest *const tests[] = {one_look, rates, order_and_room, width, away, addresses, own_address, client};
+	const TTest *const tests[] = {one_look, rates,     order_and_room, width,
+				      away,     addresses, own_address,    client};
 	Suite *s = suite_create("panel");
 	TCase *t = tcase_create("panel");
 	tcase_set_timeout(t, 30);

@@ -1,6 +1,6 @@
 /*
- * test_pgbin.c - the bytes of COPY BINARY values, against bytes that a PostgreSQL 16 with pgvector 0.8 was seen to
- * read as the value in the comment (COPY ... FORMAT binary, then SELECT).
+ * test_pgbin.c - the bytes of COPY BINARY values, against bytes that a PostgreSQL 16 with pgvector
+ * 0.8 was seen to read as the value in the comment (COPY ... FORMAT binary, then SELECT).
  */
 #include <math.h>
 #include <stdio.h>
@@ -28,8 +28,8 @@ static struct slice text_slice(const char *s)
 }
 
 /*
- * Proves the layout of the plain values: length, then big-endian bytes; null is the length -1; jsonb has its
- * version byte.
+ * Proves the layout of the plain values: length, then big-endian bytes; null is the length -1;
+ * jsonb has its version byte.
  */
 START_TEST(test_plain)
 {
@@ -61,8 +61,8 @@ START_TEST(test_plain)
 END_TEST
 
 /*
- * Proves that narrowing takes the whole range of the type, refuses the next value on both sides, and then writes
- * nothing.
+ * Proves that narrowing takes the whole range of the type, refuses the next value on both sides,
+ * and then writes nothing.
  */
 START_TEST(test_narrow)
 {
@@ -93,7 +93,9 @@ START_TEST(test_narrow)
 }
 END_TEST
 
-/* Proves that each form of a UUID that PostgreSQL reads is read, and that near misses are refused. */
+/*
+ * Proves that each form of a UUID that PostgreSQL reads is read, and that near misses are refused.
+ */
 START_TEST(test_uuid)
 {
 	static const char *const good[] = {
@@ -163,8 +165,8 @@ START_TEST(test_date_time)
 END_TEST
 
 /*
- * Proves the epoch of timestamp in all three units, that nanoseconds are cut towards the past, and the exact ends of
- * the range, where milliseconds reach years that microseconds since 1970 do not.
+ * Proves the epoch of timestamp in all three units, that nanoseconds are cut towards the past, and
+ * the exact ends of the range, where milliseconds reach years that microseconds since 1970 do not.
  */
 START_TEST(test_timestamp)
 {
@@ -184,11 +186,13 @@ START_TEST(test_timestamp)
 		{INT64_MAX, UNIT_NANOS, INT64_C(8276687236854775)},
 		{INT64_MIN, UNIT_NANOS, INT64_C(-10170056836854776)},
 		{INT64_MAX, UNIT_MICROS, INT64_C(9222425352054775807)},
-		{INT64_C(-210866803200000000), UNIT_MICROS, INT64_C(-211813488000000000)}, /* 4714-11-24 BC */
+		/* 4714-11-24 BC */
+		{INT64_C(-210866803200000000), UNIT_MICROS, INT64_C(-211813488000000000)},
 		{INT64_C(-210866803200000001), UNIT_MICROS, INT64_MIN},
 		{INT64_C(-210866803200000), UNIT_MILLIS, INT64_C(-211813488000000000)},
 		{INT64_C(-210866803200001), UNIT_MILLIS, INT64_MIN},
-		{INT64_C(9224318015999999), UNIT_MILLIS, INT64_C(9223371331199999000)}, /* 294276-12-31 */
+		/* 294276-12-31 */
+		{INT64_C(9224318015999999), UNIT_MILLIS, INT64_C(9223371331199999000)},
 		{INT64_C(9224318016000000), UNIT_MILLIS, INT64_MIN},
 		{INT64_MAX, UNIT_MILLIS, INT64_MIN},
 		{INT64_MIN, UNIT_MILLIS, INT64_MIN},
@@ -199,8 +203,10 @@ START_TEST(test_timestamp)
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		int64_t us = 1;
 		bool fits = rows[i].us != INT64_MIN;
-		ck_assert_msg(pgbin_timestamp_us(rows[i].in, rows[i].unit, &us, &why) == fits, "row %zu", i);
-		ck_assert_msg(pgbin_timestamp(&b, rows[i].in, rows[i].unit, &why) == fits, "row %zu", i);
+		ck_assert_msg(pgbin_timestamp_us(rows[i].in, rows[i].unit, &us, &why) == fits,
+			      "row %zu", i);
+		ck_assert_msg(pgbin_timestamp(&b, rows[i].in, rows[i].unit, &why) == fits,
+			      "row %zu", i);
 		ck_assert_uint_eq(b.len, fits ? 12 : 0);
 		if (fits) {
 			ck_assert_msg(us == rows[i].us, "row %zu: %lld", i, (long long)us);
@@ -234,8 +240,8 @@ START_TEST(test_interval)
 END_TEST
 
 /*
- * Proves digits, weight, sign and scale of numeric for every alignment of the point to base 10000, and needless
- * sign bytes.
+ * Proves digits, weight, sign and scale of numeric for every alignment of the point to base 10000,
+ * and needless sign bytes.
  */
 START_TEST(test_numeric)
 {
@@ -245,25 +251,28 @@ START_TEST(test_numeric)
 		uint32_t scale;
 		const char *want; /* without the length */
 	} rows[] = {
-		{"", 0, 3, "0000000000000003"},                                       /* 0.000 */
-		{"\0", 1, 0, "0000000000000000"},                                     /* 0 */
-		{"\1", 1, 0, "00010000000000000001"},                                 /* 1 */
-		{"\xff", 1, 0, "00010000400000000001"},                               /* -1 */
-		{"\x80", 1, 0, "00010000400000000080"},                               /* -128 */
-		{"\xff\x80", 2, 0, "00010000400000000080"},                           /* -128, longer than needed */
-		{"\0\xff", 2, 0, "000100000000000000ff"},                             /* 255 */
-		{"\0\0\0\0\0\0\0\0\0\xff", 10, 0, "000100000000000000ff"},            /* 255 */
-		{"\x27\x10", 2, 0, "00010001000000000001"},                           /* 10000 */
-		{"\x27\x11", 2, 0, "000200010000000000010001"},                       /* 10001 */
-		{"\x27\x10", 2, 4, "00010000000000040001"},                           /* 1.0000 */
-		{"\x30\x39", 2, 1, "000200000000000104d21388"},                       /* 1234.5 */
-		{"\x30\x39", 2, 2, "0002000000000002007b1194"},                       /* 123.45 */
-		{"\x30\x39", 2, 3, "0002000000000003000c0d7a"},                       /* 12.345 */
-		{"\x30\x39", 2, 4, "000200000000000400010929"},                       /* 1.2345 */
-		{"\x30\x39", 2, 5, "0002ffff0000000504d21388"},                       /* 0.12345 */
-		{"\x30\x39", 2, 9, "0002fffe0000000904d21388"},                       /* 0.000012345 */
-		{"\xcf\xc7", 2, 2, "0002000040000002007b1194"},                       /* -123.45 */
-		{"\x80\0\0\0\0\0\0\0", 8, 0, "0005000440000000039a0d2c0170156516b0"}, /* -9223372036854775808 */
+		{"", 0, 3, "0000000000000003"},         /* 0.000 */
+		{"\0", 1, 0, "0000000000000000"},       /* 0 */
+		{"\1", 1, 0, "00010000000000000001"},   /* 1 */
+		{"\xff", 1, 0, "00010000400000000001"}, /* -1 */
+		{"\x80", 1, 0, "00010000400000000080"}, /* -128 */
+		/* -128, longer than needed */
+		{"\xff\x80", 2, 0, "00010000400000000080"},
+		{"\0\xff", 2, 0, "000100000000000000ff"},                  /* 255 */
+		{"\0\0\0\0\0\0\0\0\0\xff", 10, 0, "000100000000000000ff"}, /* 255 */
+		{"\x27\x10", 2, 0, "00010001000000000001"},                /* 10000 */
+		{"\x27\x11", 2, 0, "000200010000000000010001"},            /* 10001 */
+		{"\x27\x10", 2, 4, "00010000000000040001"},                /* 1.0000 */
+		{"\x30\x39", 2, 1, "000200000000000104d21388"},            /* 1234.5 */
+		{"\x30\x39", 2, 2, "0002000000000002007b1194"},            /* 123.45 */
+		{"\x30\x39", 2, 3, "0002000000000003000c0d7a"},            /* 12.345 */
+		{"\x30\x39", 2, 4, "000200000000000400010929"},            /* 1.2345 */
+		{"\x30\x39", 2, 5, "0002ffff0000000504d21388"},            /* 0.12345 */
+		/* 0.000012345 */
+		{"\x30\x39", 2, 9, "0002fffe0000000904d21388"},
+		{"\xcf\xc7", 2, 2, "0002000040000002007b1194"}, /* -123.45 */
+		/* -9223372036854775808 */
+		{"\x80\0\0\0\0\0\0\0", 8, 0, "0005000440000000039a0d2c0170156516b0"},
 	};
 	struct buf b = {0};
 	struct refusal why;
@@ -278,8 +287,8 @@ START_TEST(test_numeric)
 END_TEST
 
 /*
- * Proves that precision counts digits of the unscaled number, for each pad, and that a long value is refused
- * before any work.
+ * Proves that precision counts digits of the unscaled number, for each pad, and that a long value
+ * is refused before any work.
  */
 START_TEST(test_numeric_limits)
 {
@@ -302,7 +311,8 @@ START_TEST(test_numeric_limits)
 	ck_assert(!pgbin_numeric(&b, (struct slice){zeros, huge}, 0, 2, &why));
 	zeros[0] = 0;
 	b.len = 0;
-	ck_assert(pgbin_numeric(&b, (struct slice){zeros, huge}, 38, 2, &why)); /* only sign bytes: 0 */
+	/* only sign bytes: 0 */
+	ck_assert(pgbin_numeric(&b, (struct slice){zeros, huge}, 38, 2, &why));
 	ck_assert_str_eq(hex(&b), "000000080000000000000002");
 	zeros[0] = 1; /* 256^99: more than the stack's share, 239 digits */
 	ck_assert(pgbin_numeric(&b, (struct slice){zeros, 100}, 239, 0, &why));
@@ -320,8 +330,8 @@ START_TEST(test_numeric_limits)
 END_TEST
 
 /*
- * Proves the header of an array with and without null, that an empty one has no dimension, and that floats at once
- * are the same.
+ * Proves the header of an array with and without null, that an empty one has no dimension, and that
+ * floats at once are the same.
  */
 START_TEST(test_array)
 {
@@ -372,8 +382,8 @@ START_TEST(test_vector)
 END_TEST
 
 /* Tries one vector; the refusal's text, or "". The buffer must be as before when refused. */
-static const char *try_vector(enum pgbin_vector_kind kind, uint32_t dim, const float *f, size_t nf, const double *d,
-			      size_t nd)
+static const char *try_vector(enum pgbin_vector_kind kind, uint32_t dim, const float *f, size_t nf,
+			      const double *d, size_t nd)
 {
 	static struct refusal why;
 	struct buf b = {0};
@@ -381,29 +391,38 @@ static const char *try_vector(enum pgbin_vector_kind kind, uint32_t dim, const f
 	pgbin_bool(&b, true);
 	struct pgbin_vector v = pgbin_vector_begin(&b, kind, dim);
 	bool fits = pgbin_vector_floats(&b, &v, (const uint8_t *)f, nf, &why) &&
-		    pgbin_vector_doubles(&b, &v, (const uint8_t *)d, nd, &why) && pgbin_vector_end(&b, &v, &why);
+		    pgbin_vector_doubles(&b, &v, (const uint8_t *)d, nd, &why) &&
+		    pgbin_vector_end(&b, &v, &why);
 	ck_assert(fits || (b.len == 5 && why.reason == REASON_INVALID_EMBEDDING));
 	buf_free(&b);
 	return why.text;
 }
 
-/* Proves that each kind of bad vector is refused with what was found and wanted, whatever piece it is in. */
+/*
+ * Proves that each kind of bad vector is refused with what was found and wanted, whatever piece it
+ * is in.
+ */
 START_TEST(test_vector_refused)
 {
 	const float f[] = {1, 2, NAN, INFINITY}, big[] = {65519.996f, 65520};
 	const double d[] = {1, NAN, -INFINITY, 1e39};
 	ck_assert_str_eq(try_vector(VECTOR_FLOAT4, 2, f, 2, NULL, 0), "");
-	ck_assert_str_eq(try_vector(VECTOR_FLOAT4, 3, f, 2, NULL, 0), "has 2 dimensions, the column wants 3");
-	ck_assert_str_eq(try_vector(VECTOR_FLOAT4, 3, f, 2, d, 2), "has 4 dimensions, the column wants 3");
-	ck_assert_str_eq(try_vector(VECTOR_HALF, 0, NULL, 0, NULL, 0), "has 0 dimensions, 1 to 16000 are possible");
+	ck_assert_str_eq(try_vector(VECTOR_FLOAT4, 3, f, 2, NULL, 0),
+			 "has 2 dimensions, the column wants 3");
+	ck_assert_str_eq(try_vector(VECTOR_FLOAT4, 3, f, 2, d, 2),
+			 "has 4 dimensions, the column wants 3");
+	ck_assert_str_eq(try_vector(VECTOR_HALF, 0, NULL, 0, NULL, 0),
+			 "has 0 dimensions, 1 to 16000 are possible");
 	ck_assert_str_eq(try_vector(VECTOR_FLOAT4, 0, f, 3, NULL, 0), "element 2 is NaN");
 	ck_assert_str_eq(try_vector(VECTOR_HALF, 0, f, 3, NULL, 0), "element 2 is NaN");
 	ck_assert_str_eq(try_vector(VECTOR_FLOAT4, 0, f + 3, 1, NULL, 0), "element 0 is infinite");
 	ck_assert_str_eq(try_vector(VECTOR_FLOAT4, 0, f, 2, d, 2), "element 3 is NaN");
 	ck_assert_str_eq(try_vector(VECTOR_FLOAT4, 0, NULL, 0, d + 2, 1), "element 0 is infinite");
-	ck_assert_str_eq(try_vector(VECTOR_FLOAT4, 0, NULL, 0, d + 3, 1), "element 0, 1e+39, does not fit a float");
+	ck_assert_str_eq(try_vector(VECTOR_FLOAT4, 0, NULL, 0, d + 3, 1),
+			 "element 0, 1e+39, does not fit a float");
 	ck_assert_str_eq(try_vector(VECTOR_HALF, 1, big, 1, NULL, 0), "");
-	ck_assert_str_eq(try_vector(VECTOR_HALF, 1, big + 1, 1, NULL, 0), "element 0, 65520, does not fit halfvec");
+	ck_assert_str_eq(try_vector(VECTOR_HALF, 1, big + 1, 1, NULL, 0),
+			 "element 0, 65520, does not fit halfvec");
 	static float many[PGBIN_VECTOR_MAX_DIM + 1];
 	ck_assert_str_eq(try_vector(VECTOR_FLOAT4, 0, many, PGBIN_VECTOR_MAX_DIM, NULL, 0), "");
 	ck_assert_str_eq(try_vector(VECTOR_FLOAT4, 0, many, PGBIN_VECTOR_MAX_DIM + 1, NULL, 0),
@@ -419,13 +438,14 @@ static double half_value(unsigned h)
 }
 
 /*
- * Proves round to nearest, ties to even, for every finite half: the value itself, the point between it and the next,
- * and the floats beside that point; with both signs.
+ * Proves round to nearest, ties to even, for every finite half: the value itself, the point between
+ * it and the next, and the floats beside that point; with both signs.
  */
 START_TEST(test_half)
 {
 	for (unsigned h = 0; h < 0x7c00; h++) {
-		float here = (float)half_value(h), middle = (float)((half_value(h) + half_value(h + 1)) / 2);
+		float here = (float)half_value(h),
+		      middle = (float)((half_value(h) + half_value(h + 1)) / 2);
 		const struct {
 			float v;
 			unsigned want;
@@ -441,8 +461,9 @@ START_TEST(test_half)
 			ck_assert(pgbin_half(rows[i].v, &got) == fits);
 			ck_assert(pgbin_half(-rows[i].v, &negative) == fits);
 			if (fits)
-				ck_assert_msg(got == rows[i].want && negative == (got | 0x8000), "%a: %x, want %x",
-					      (double)rows[i].v, got, rows[i].want);
+				ck_assert_msg(got == rows[i].want && negative == (got | 0x8000),
+					      "%a: %x, want %x", (double)rows[i].v, got,
+					      rows[i].want);
 		}
 	}
 	uint16_t h;

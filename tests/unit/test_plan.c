@@ -1,6 +1,7 @@
 /*
- * test_plan.c - Avro's schema resolution, rule by rule: what a writer's datum becomes under another reader's schema,
- * and which writers are refused. Each datum is written by hand; the row tells what the plan made of it.
+ * test_plan.c - Avro's schema resolution, rule by rule: what a writer's datum becomes under another
+ * reader's schema, and which writers are refused. Each datum is written by hand; the row tells what
+ * the plan made of it.
  */
 #include <math.h>
 
@@ -9,7 +10,8 @@
 /* One field f, written as one type and read as another. The datum begins with the key. */
 static void open_one(struct rig *r, const char *written, const char *read)
 {
-	char *w = xasprintf("{'name':'f','type':%s}", written), *d = xasprintf("{'name':'f','type':%s}", read);
+	char *w = xasprintf("{'name':'f','type':%s}", written),
+	     *d = xasprintf("{'name':'f','type':%s}", read);
 	rig_open_fields(r, w, d);
 	free(w);
 	free(d);
@@ -19,8 +21,9 @@ static void open_one(struct rig *r, const char *written, const char *read)
 static void refused(const char *writer_fields, const char *reader_fields, const char *words)
 {
 	struct rig r;
-	ck_assert_msg(!rig_try_open(&r, rig_fields("", writer_fields), rig_fields("", reader_fields)), "taken, but: %s",
-		      words);
+	ck_assert_msg(
+		!rig_try_open(&r, rig_fields("", writer_fields), rig_fields("", reader_fields)),
+		"taken, but: %s", words);
 	ck_assert_int_eq(r.err.class, ERR_CONFIG);
 	ck_assert_msg(strstr(r.err.text, words), "'%s' lacks '%s'", r.err.text, words);
 	rig_free(&r);
@@ -36,21 +39,25 @@ static void refused_types(const char *written, const char *read, const char *wor
 }
 
 /*
- * Fields in another order, fields that the reader does not know (of every kind of type), and a new field with its
- * default.
+ * Fields in another order, fields that the reader does not know (of every kind of type), and a new
+ * field with its default.
  */
 START_TEST(reordered_added_removed)
 {
 	struct rig r;
 	rig_open_fields(
 		&r,
-		"{'name':'gone1','type':{'type':'map','values':['null','string']}},{'name':'b','type':'string'},"
-		"{'name':'gone2','type':{'type':'record','name':'G','fields':[{'name':'x','type':'double'},"
+		"{'name':'gone1','type':{'type':'map','values':['null','string']}},{'name':'b','"
+		"type':'string'},"
+		"{'name':'gone2','type':{'type':'record','name':'G','fields':[{'name':'x','type':'"
+		"double'},"
 		"{'name':'y','type':{'type':'array','items':'G'}}]}},"
-		"{'name':'gone3','type':{'type':'fixed','name':'F','size':2}},{'name':'a','type':'int'},"
+		"{'name':'gone3','type':{'type':'fixed','name':'F','size':2}},{'name':'a','type':'"
+		"int'},"
 		"{'name':'gone4','type':'G'}",
 		"{'name':'a','type':'int'},{'name':'new','type':['null','string'],'default':null},"
-		"{'name':'new2','type':{'type':'array','items':'string'},'default':['x','y']},{'name':'b','type':'"
+		"{'name':'new2','type':{'type':'array','items':'string'},'default':['x','y']},{'"
+		"name':'b','type':'"
 		"string'},"
 		"{'name':'new3','type':'string','default':'it'}");
 	avro_long(&r.in, 9);
@@ -86,14 +93,17 @@ START_TEST(reordered_added_removed)
 END_TEST
 
 /*
- * A reader's field takes the writer's field of its name, else of its first alias that is there and that nobody takes
- * by name.
+ * A reader's field takes the writer's field of its name, else of its first alias that is there and
+ * that nobody takes by name.
  */
 START_TEST(aliases)
 {
 	struct rig r;
-	rig_open_fields(&r, "{'name':'old','type':'int'},{'name':'b','type':'int'},{'name':'older','type':'int'}",
-			"{'name':'new','type':'int','aliases':['b','old','older']},{'name':'b','type':'int'},"
+	rig_open_fields(&r,
+			"{'name':'old','type':'int'},{'name':'b','type':'int'},{'name':'older','"
+			"type':'int'}",
+			"{'name':'new','type':'int','aliases':['b','old','older']},{'name':'b','"
+			"type':'int'},"
 			"{'name':'c','type':'int','aliases':['nope','older']}");
 	avro_long(&r.in, 0);
 	avro_long(&r.in, 1);
@@ -107,7 +117,10 @@ START_TEST(aliases)
 }
 END_TEST
 
-/* int -> long, float, double; long -> float, double; float -> double; string <-> bytes. And not the other way. */
+/*
+ * int -> long, float, double; long -> float, double; float -> double; string <-> bytes. And not the
+ * other way.
+ */
 START_TEST(promotions)
 {
 	static const char *const to[] = {"'long'", "'float'", "'double'"};
@@ -148,7 +161,8 @@ START_TEST(promotions)
 	refused_types("'double'", "'float'", "the writer has double, the stream's schema float");
 	refused_types("'boolean'", "'int'", "the writer has boolean, the stream's schema int");
 	refused_types("'string'", "'int'",
-		      "writer's field 'f', stream's field 'f': the writer has string, the stream's schema int");
+		      "writer's field 'f', stream's field 'f': the writer has string, the stream's "
+		      "schema int");
 	refused_types("'int'", "{'type':'array','items':'int'}", "the writer has int");
 }
 END_TEST
@@ -184,9 +198,11 @@ START_TEST(enums)
 	avro_long(&r.in, 3);
 	rig_refused(&r, REASON_DECODE, "enum index 3 of 3");
 	rig_free(&r);
-	refused_types("{'type':'enum','name':'E','symbols':['A','B']}", "{'type':'enum','name':'E','symbols':['A']}",
+	refused_types("{'type':'enum','name':'E','symbols':['A','B']}",
+		      "{'type':'enum','name':'E','symbols':['A']}",
 		      "symbol 'B' of the writer's enum E");
-	refused_types("{'type':'enum','name':'E','symbols':['A']}", "{'type':'enum','name':'D','symbols':['A']}",
+	refused_types("{'type':'enum','name':'E','symbols':['A']}",
+		      "{'type':'enum','name':'D','symbols':['A']}",
 		      "names and sizes have to agree");
 	open_one(&r, "{'type':'enum','name':'a.E','symbols':['A']}",
 		 "{'type':'enum','name':'D','aliases':['a.E'],'symbols':['A']}");
@@ -201,19 +217,23 @@ END_TEST
 START_TEST(fixeds)
 {
 	struct rig r;
-	open_one(&r, "{'type':'fixed','name':'F','size':2}", "{'type':'fixed','name':'x.F','size':2}");
+	open_one(&r, "{'type':'fixed','name':'F','size':2}",
+		 "{'type':'fixed','name':'x.F','size':2}");
 	buf_puts(&r.in, "ab");
 	rig_decode(&r);
 	rig_text(&r, 1, "ab");
 	rig_free(&r);
-	refused_types("{'type':'fixed','name':'F','size':2}", "{'type':'fixed','name':'F','size':3}",
-		      "fixed F of 2 bytes");
-	refused_types("{'type':'fixed','name':'F','size':2}", "{'type':'fixed','name':'G','size':2}",
-		      "fixed F of 2 bytes");
+	refused_types("{'type':'fixed','name':'F','size':2}",
+		      "{'type':'fixed','name':'F','size':3}", "fixed F of 2 bytes");
+	refused_types("{'type':'fixed','name':'F','size':2}",
+		      "{'type':'fixed','name':'G','size':2}", "fixed F of 2 bytes");
 }
 END_TEST
 
-/* A union on either side, or both; the branch that is there decides; null where there is none fails alone. */
+/*
+ * A union on either side, or both; the branch that is there decides; null where there is none fails
+ * alone.
+ */
 START_TEST(unions)
 {
 	struct rig r;
@@ -258,20 +278,27 @@ START_TEST(unions)
 	refused_types("['null','int','string']", "['null','int']",
 		      "the writer has string, the stream's schema union [null, int]");
 	refused_types("'null'", "'int'", "the writer has null");
-	refused_types("'string'", "['null','int']", "the writer has string, the stream's schema union [null, int]");
+	refused_types("'string'", "['null','int']",
+		      "the writer has string, the stream's schema union [null, int]");
 }
 END_TEST
 
-/* Of a reader's union the branch of the same type is taken, not the first that the value could be promoted to. */
+/*
+ * Of a reader's union the branch of the same type is taken, not the first that the value could be
+ * promoted to.
+ */
 START_TEST(best_branch)
 {
 	struct rig r;
 	rig_open_fields(&r,
-			"{'name':'f','type':'int'},{'name':'g','type':'string'},{'name':'h','type':{'type':'fixed','"
+			"{'name':'f','type':'int'},{'name':'g','type':'string'},{'name':'h','type':"
+			"{'type':'fixed','"
 			"name':'b.F','size':1}}",
-			"{'name':'f','type':['double','int'],'pg':{'type':'jsonb'}},{'name':'g','type':['bytes','"
+			"{'name':'f','type':['double','int'],'pg':{'type':'jsonb'}},{'name':'g','"
+			"type':['bytes','"
 			"string'],'pg':{'type':'jsonb'}},"
-			"{'name':'h','type':[{'type':'fixed','name':'a.F','size':1},{'type':'fixed','name':'b.F','size'"
+			"{'name':'h','type':[{'type':'fixed','name':'a.F','size':1},{'type':'fixed'"
+			",'name':'b.F','size'"
 			":1}],'pg':{'type':'jsonb'}}");
 	avro_long(&r.in, 1);
 	avro_long(&r.in, 16777217);
@@ -294,16 +321,17 @@ START_TEST(units_of_time)
 		const char *written, *read;
 		int64_t value, want; /* want: microseconds since 1970, or of the day */
 	} cases[] = {
-		{LOGICAL("long", "timestamp-millis"), LOGICAL("long", "timestamp-micros"), 1700000000123,
-		 1700000000123000},
-		{LOGICAL("long", "timestamp-micros"), LOGICAL("long", "timestamp-millis"), 1700000000123456,
-		 1700000000123456},
-		{LOGICAL("long", "timestamp-nanos"), LOGICAL("long", "timestamp-millis"), 1700000000123456789,
-		 1700000000123456},
+		{LOGICAL("long", "timestamp-millis"), LOGICAL("long", "timestamp-micros"),
+		 1700000000123, 1700000000123000},
+		{LOGICAL("long", "timestamp-micros"), LOGICAL("long", "timestamp-millis"),
+		 1700000000123456, 1700000000123456},
+		{LOGICAL("long", "timestamp-nanos"), LOGICAL("long", "timestamp-millis"),
+		 1700000000123456789, 1700000000123456},
 		{LOGICAL("long", "timestamp-nanos"), LOGICAL("long", "timestamp-micros"), -1, -1},
 		{"'long'", LOGICAL("long", "timestamp-millis"), 1700000000123, 1700000000123000},
 		{"'int'", LOGICAL("long", "timestamp-millis"), 1000, 1000000},
-		{LOGICAL("long", "local-timestamp-millis"), LOGICAL("long", "local-timestamp-nanos"), 5, 5000},
+		{LOGICAL("long", "local-timestamp-millis"),
+		 LOGICAL("long", "local-timestamp-nanos"), 5, 5000},
 		{LOGICAL("int", "time-millis"), LOGICAL("long", "time-micros"), 1500, 1500000},
 		{LOGICAL("long", "time-micros"), LOGICAL("long", "time-micros"), 1500, 1500},
 	};
@@ -320,12 +348,14 @@ START_TEST(units_of_time)
 	static const struct {
 		const char *written;
 		int64_t value, want;
-	} plain[] = {{LOGICAL("long", "timestamp-millis"), 7, 7000}, {LOGICAL("long", "timestamp-nanos"), -1, -1}};
+	} plain[] = {{LOGICAL("long", "timestamp-millis"), 7, 7000},
+		     {LOGICAL("long", "timestamp-nanos"), -1, -1}};
 	for (size_t i = 0; i < ARRAY_LEN(plain); i++) {
 		struct rig r;
 		char *writer = xasprintf("{'name':'f','type':%s}", plain[i].written);
 		rig_open_fields(&r, writer,
-				"{'name':'f','type':" LOGICAL("long", "timestamp-micros") ",'pg':{'type':'bigint'}}");
+				"{'name':'f','type':" LOGICAL(
+					"long", "timestamp-micros") ",'pg':{'type':'bigint'}}");
 		avro_long(&r.in, 1);
 		avro_long(&r.in, plain[i].value);
 		rig_decode(&r);
@@ -339,14 +369,18 @@ END_TEST
 /* Logical types of different families do not meet, nor decimals of different scales. */
 START_TEST(logical_families)
 {
-	refused_types(LOGICAL("int", "date"), LOGICAL("long", "timestamp-millis"), "the logical types differ");
-	refused_types(LOGICAL("long", "local-timestamp-millis"), LOGICAL("long", "timestamp-millis"),
+	refused_types(LOGICAL("int", "date"), LOGICAL("long", "timestamp-millis"),
 		      "the logical types differ");
-	refused_types(LOGICAL("int", "time-millis"), LOGICAL("int", "date"), "the logical types differ");
+	refused_types(LOGICAL("long", "local-timestamp-millis"),
+		      LOGICAL("long", "timestamp-millis"), "the logical types differ");
+	refused_types(LOGICAL("int", "time-millis"), LOGICAL("int", "date"),
+		      "the logical types differ");
 	refused_types("{'type':'bytes','logicalType':'decimal','precision':9,'scale':2}",
-		      "{'type':'bytes','logicalType':'decimal','precision':9,'scale':3}", "decimal 9,2");
+		      "{'type':'bytes','logicalType':'decimal','precision':9,'scale':3}",
+		      "decimal 9,2");
 	refused_types("{'type':'bytes','logicalType':'decimal','precision':10,'scale':2}",
-		      "{'type':'bytes','logicalType':'decimal','precision':9,'scale':2}", "decimal 10,2");
+		      "{'type':'bytes','logicalType':'decimal','precision':9,'scale':2}",
+		      "decimal 10,2");
 	struct rig r;
 	open_one(&r, "{'type':'bytes','logicalType':'decimal','precision':4,'scale':2}",
 		 "{'type':'bytes','logicalType':'decimal','precision':9,'scale':2}");
@@ -356,19 +390,26 @@ START_TEST(logical_families)
 }
 END_TEST
 
-/* Nested: arrays, maps and records resolve inside, with aliases, defaults and promotions there, too. */
+/*
+ * Nested: arrays, maps and records resolve inside, with aliases, defaults and promotions there,
+ * too.
+ */
 START_TEST(nested)
 {
 	struct rig r;
-	rig_open_fields(&r,
-			"{'name':'f','type':{'type':'array','items':{'type':'record','name':'S','fields':["
-			"{'name':'drop','type':'string'},{'name':'old','type':'int'},{'name':'m','type':{'type':'map','"
-			"values':'int'}}]}}}",
-			"{'name':'f','type':{'type':'array','items':{'type':'record','name':'S','fields':["
-			"{'name':'m','type':{'type':'map','values':'double'}},{'name':'added','type':['null','string'],"
-			"'default':null},"
-			"{'name':'new','type':'long','aliases':['old']},{'name':'l','type':{'type':'array','items':'"
-			"int'},'default':[1,2]}]}}}");
+	rig_open_fields(
+		&r,
+		"{'name':'f','type':{'type':'array','items':{'type':'record','name':'S','fields':["
+		"{'name':'drop','type':'string'},{'name':'old','type':'int'},{'name':'m','type':{'"
+		"type':'map','"
+		"values':'int'}}]}}}",
+		"{'name':'f','type':{'type':'array','items':{'type':'record','name':'S','fields':["
+		"{'name':'m','type':{'type':'map','values':'double'}},{'name':'added','type':['"
+		"null','string'],"
+		"'default':null},"
+		"{'name':'new','type':'long','aliases':['old']},{'name':'l','type':{'type':'array',"
+		"'items':'"
+		"int'},'default':[1,2]}]}}}");
 	avro_long(&r.in, 1);
 	avro_long(&r.in, 1);
 	avro_string(&r.in, "dropped");
@@ -382,11 +423,13 @@ START_TEST(nested)
 	rig_json(&r, 1, "[{'new':4,'m':{'a':3},'added':null,'l':[1,2]}]");
 	rig_free(&r);
 	refused("{'name':'f','type':{'type':'record','name':'S','fields':[]}}",
-		"{'name':'f','type':{'type':'record','name':'S','fields':[{'name':'x','type':'int'}]}}",
+		"{'name':'f','type':{'type':'record','name':'S','fields':[{'name':'x','type':'int'}"
+		"]}}",
 		"the writer lacks field 'x' (int), which has no default");
 	refused("{'name':'f','type':{'type':'map','values':'string'}}",
 		"{'name':'f','type':{'type':'map','values':'int'}}",
-		"writer's field 'f', stream's field 'f': the writer has string, the stream's schema int");
+		"writer's field 'f', stream's field 'f': the writer has string, the stream's "
+		"schema int");
 }
 END_TEST
 
@@ -395,9 +438,11 @@ START_TEST(recursive)
 {
 	struct rig r;
 	rig_open_fields(&r,
-			"{'name':'f','type':{'type':'record','name':'N','fields':[{'name':'v','type':'int'},{'name':'"
+			"{'name':'f','type':{'type':'record','name':'N','fields':[{'name':'v','"
+			"type':'int'},{'name':'"
 			"next','type':['null','N']}]}}",
-			"{'name':'f','type':{'type':'record','name':'N','fields':[{'name':'next','type':['null','N']},{"
+			"{'name':'f','type':{'type':'record','name':'N','fields':[{'name':'next','"
+			"type':['null','N']},{"
 			"'name':'v','type':'long'},"
 			"{'name':'other','type':['null','N'],'default':null}]}}");
 	avro_long(&r.in, 1);
@@ -417,20 +462,26 @@ START_TEST(incompatible)
 	struct rig r;
 	refused("", "{'name':'f','type':'string'}", "the writer has no field 'f' (string)");
 	refused("{'name':'old','type':'string'}", "{'name':'f','type':'int','aliases':['old']}",
-		"writer's field 'old', stream's field 'f': the writer has string, the stream's schema int");
+		"writer's field 'old', stream's field 'f': the writer has string, the stream's "
+		"schema int");
 	ck_assert(!rig_try_open(&r, rig_schema("'long'"), rig_fields("", "")));
-	ck_assert_msg(strstr(r.err.text, "the writer has long, the stream's schema record R"), "%s", r.err.text);
+	ck_assert_msg(strstr(r.err.text, "the writer has long, the stream's schema record R"), "%s",
+		      r.err.text);
 	ck_assert_msg(strstr(r.err.text, "table t"), "%s", r.err.text);
 	rig_free(&r);
-	ck_assert(!rig_try_open(&r,
-				rig_schema("{'type':'record','name':'Other','fields':[{'name':'k','type':'long'}]}"),
-				rig_fields("", "")));
+	ck_assert(!rig_try_open(
+		&r,
+		rig_schema(
+			"{'type':'record','name':'Other','fields':[{'name':'k','type':'long'}]}"),
+		rig_fields("", "")));
 	ck_assert_msg(strstr(r.err.text, "record Other is neither R"), "%s", r.err.text);
 	rig_free(&r);
 	refused("",
-		"{'name':'f','type':['null','string'],'default':null,'pg':{'type':'jsonb'}},{'name':'g','type':'int'}",
+		"{'name':'f','type':['null','string'],'default':null,'pg':{'type':'jsonb'}},{'name'"
+		":'g','type':'int'}",
 		"no field 'g'");
-	refused("", "{'name':'f','type':'string','default':'{','pg':{'type':'jsonb'}}", "the default of field 'f'");
+	refused("", "{'name':'f','type':'string','default':'{','pg':{'type':'jsonb'}}",
+		"the default of field 'f'");
 }
 END_TEST
 
@@ -448,14 +499,15 @@ START_TEST(unused_field_of_another_type)
 }
 END_TEST
 
-/* ---- keys ------------------------------------------------------------------------------------ */
+/* --- keys --- */
 
-#define KEYED                                                                                                          \
-	"{'type':'record','name':'R','pg':{'table':'t','key':['b','a'],'version':'v'},'fields':[{'name':'a','type':'"  \
-	"long'},"                                                                                                      \
-	"{'name':'b','type':'string','aliases':['bee'],'pg':{'column':'bb'}},{'name':'v','type':" LOGICAL(             \
-		"long", "timestamp-micros") "},"                                                                       \
-					    "{'name':'x','type':'string'}]}"
+#define KEYED                                                                                      \
+	"{'type':'record','name':'R','pg':{'table':'t','key':['b','a'],'version':'v'},'fields':[{" \
+	"'name':'a','type':'"                                                                      \
+	"long'},"                                                                                  \
+	"{'name':'b','type':'string','aliases':['bee'],'pg':{'column':'bb'}},{'name':'v','type'"   \
+	":" LOGICAL("long", "timestamp-micros") "},"                                               \
+						"{'name':'x','type':'string'}]}"
 
 static bool open_key(struct rig *r, const char *key, const char *reader)
 {
@@ -467,16 +519,19 @@ static bool open_key(struct rig *r, const char *key, const char *reader)
 	return r->plan != NULL;
 }
 
-/* A key's fields go by the name of the stream's field, its alias, or its column; the rest of the row is null. */
+/*
+ * A key's fields go by the name of the stream's field, its alias, or its column; the rest of the
+ * row is null.
+ */
 START_TEST(key_records)
 {
 	static const char *const names[] = {"b", "bee", "bb"};
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		struct rig r;
-		char *key = xasprintf(
-			"{'type':'record','name':'K','fields':[{'name':'junk','type':'int'},{'name':'a','type':'int'},"
-			"{'name':'%s','type':'string'}]}",
-			names[i]);
+		char *key = xasprintf("{'type':'record','name':'K','fields':[{'name':'junk','type':"
+				      "'int'},{'name':'a','type':'int'},"
+				      "{'name':'%s','type':'string'}]}",
+				      names[i]);
 		ck_assert_msg(open_key(&r, key, KEYED), "%s", r.err.text);
 		avro_long(&r.in, 99);
 		avro_long(&r.in, -3);
@@ -499,14 +554,16 @@ END_TEST
 START_TEST(key_with_version)
 {
 	struct rig r;
-	ck_assert(open_key(
-		&r, "{'type':'record','name':'K','fields':[{'name':'a','type':'int'},{'name':'b','type':'string'}]}",
-		KEYED));
+	ck_assert(open_key(&r,
+			   "{'type':'record','name':'K','fields':[{'name':'a','type':'int'},{'name'"
+			   ":'b','type':'string'}]}",
+			   KEYED));
 	avro_long(&r.in, 4);
 	avro_string(&r.in, "key");
 	struct slice body = {r.in.data, r.in.len};
 	buf_puts(&r.out, "before");
-	ck_assert(decode_key(r.decoder, r.plan, body, INT64_C(1700000000000999), &r.out, &r.record, &r.err));
+	ck_assert(decode_key(r.decoder, r.plan, body, INT64_C(1700000000000999), &r.out, &r.record,
+			     &r.err));
 	ck_assert_uint_eq(r.record.row_len, r.out.len - 6);
 	rig_text(&r, 0, "key");
 	ck_assert_int_eq(rig_int(&r, 2), INT64_C(1700000000000999) - INT64_C(946684800000000));
@@ -514,7 +571,8 @@ START_TEST(key_with_version)
 	ck_assert(r.record.has_version);
 	ck_assert_int_eq(r.record.version, INT64_C(1700000000000999));
 	r.out.len = 6;
-	ck_assert(decode_key(r.decoder, r.plan, body, DECODE_NO_VERSION, &r.out, &r.record, &r.err));
+	ck_assert(
+		decode_key(r.decoder, r.plan, body, DECODE_NO_VERSION, &r.out, &r.record, &r.err));
 	rig_is_null(&r, 2);
 	ck_assert(!r.record.has_version);
 	rig_free(&r);
@@ -526,7 +584,8 @@ START_TEST(bare_keys)
 {
 	struct rig r;
 	ck_assert_msg(open_key(&r, "'int'",
-			       "{'type':'record','name':'R','pg':{'table':'t','key':['k']},'fields':[{'name':'k','type'"
+			       "{'type':'record','name':'R','pg':{'table':'t','key':['k']},'fields'"
+			       ":[{'name':'k','type'"
 			       ":'long'}]}"),
 		      "%s", r.err.text);
 	avro_long(&r.in, 12);
@@ -538,12 +597,14 @@ START_TEST(bare_keys)
 	ck_assert(!open_key(&r, "'int'", KEYED));
 	ck_assert_msg(strstr(r.err.text, "2 key columns"), "%s", r.err.text);
 	rig_free(&r);
-	ck_assert(!open_key(&r, "{'type':'record','name':'K','fields':[{'name':'a','type':'int'}]}", KEYED));
+	ck_assert(!open_key(&r, "{'type':'record','name':'K','fields':[{'name':'a','type':'int'}]}",
+			    KEYED));
 	ck_assert_msg(strstr(r.err.text, "the key has no field 'b'"), "%s", r.err.text);
 	rig_free(&r);
-	ck_assert(!open_key(
-		&r, "{'type':'record','name':'K','fields':[{'name':'a','type':'string'},{'name':'b','type':'string'}]}",
-		KEYED));
+	ck_assert(!open_key(&r,
+			    "{'type':'record','name':'K','fields':[{'name':'a','type':'string'},{'"
+			    "name':'b','type':'string'}]}",
+			    KEYED));
 	ck_assert_msg(strstr(r.err.text, "'a'"), "%s", r.err.text);
 	rig_free(&r);
 }
@@ -552,8 +613,8 @@ END_TEST
 /* The shipped key schemas fit the shipped streams. */
 START_TEST(shipped_keys)
 {
-	static const char *const streams[] = {"schemas/memory", "schemas/pattern", "schemas/trajectory",
-					      "tests/schemas/everything"};
+	static const char *const streams[] = {"schemas/memory", "schemas/pattern",
+					      "schemas/trajectory", "tests/schemas/everything"};
 	for (size_t i = 0; i < ARRAY_LEN(streams); i++) {
 		struct err err = {0};
 		char *path = xasprintf("%s%s", streams[i], i < 3 ? "_event.avsc" : ".avsc"),
@@ -561,7 +622,8 @@ START_TEST(shipped_keys)
 		struct schema *reader = rig_schema_file(path), *writer = rig_schema_file(key);
 		struct table *t = table_new(reader, &err);
 		ck_assert_msg(t, "%s", err.text);
-		struct plan *plan = plan_new(reader, t, &err), *key_plan = plan_new_key(writer, t, &err);
+		struct plan *plan = plan_new(reader, t, &err),
+			    *key_plan = plan_new_key(writer, t, &err);
 		ck_assert_msg(plan && key_plan, "%s: %s", path, err.text);
 		plan_free(plan);
 		plan_free(key_plan);

@@ -1,4 +1,6 @@
-/* test_queue.c - order, bound, and a descriptor that is readable exactly while something is there. */
+/*
+ * test_queue.c - order, bound, and a descriptor that is readable exactly while something is there.
+ */
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -12,7 +14,10 @@ static bool readable(struct queue *q)
 	return poll(&p, 1, 0) == 1;
 }
 
-/* First in, first out, also when the ring wraps; a full queue takes nothing, an empty one gives NULL. */
+/*
+ * First in, first out, also when the ring wraps; a full queue takes nothing, an empty one gives
+ * NULL.
+ */
 START_TEST(order_and_bound)
 {
 	int items[3];
@@ -72,7 +77,10 @@ static void *produce(void *arg)
 	return NULL;
 }
 
-/* Two producers, and a consumer that waits on the descriptor: every item arrives once, each producer's in its order. */
+/*
+ * Two producers, and a consumer that waits on the descriptor: every item arrives once, each
+ * producer's in its order.
+ */
 START_TEST(nothing_lost_between_threads)
 {
 	struct queue *q = queue_new(16);

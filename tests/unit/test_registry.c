@@ -1,5 +1,6 @@
 /*
- * test_registry.c - the schema cache against a registry that runs in this process and can be told to misbehave.
+ * test_registry.c - the schema cache against a registry that runs in this process and can be told
+ * to misbehave.
  */
 #include <arpa/inet.h>
 #include <microhttpd.h>
@@ -14,9 +15,9 @@
 
 #include "base/clock.h"
 #include "base/stats.h"
-#include "codec/schema.h"
 #include "io/registry.h"
 #include "io/schemaref.h"
+#include "schema/schema.h"
 #include "unit.h"
 
 /* --- a registry to order --- */
@@ -41,10 +42,11 @@ struct stub {
 	char *posted; /* the last body */
 };
 
-static enum MHD_Result stub_reply(struct MHD_Connection *conn, unsigned status, const char *body, const char *location)
+static enum MHD_Result stub_reply(struct MHD_Connection *conn, unsigned status, const char *body,
+				  const char *location)
 {
-	struct MHD_Response *r =
-		MHD_create_response_from_buffer(strlen(body), (void *)(uintptr_t)body, MHD_RESPMEM_MUST_COPY);
+	struct MHD_Response *r = MHD_create_response_from_buffer(
+		strlen(body), (void *)(uintptr_t)body, MHD_RESPMEM_MUST_COPY);
 	if (location != NULL)
 		MHD_add_response_header(r, "Location", location);
 	enum MHD_Result rc = MHD_queue_response(conn, status, r);
@@ -52,8 +54,9 @@ static enum MHD_Result stub_reply(struct MHD_Connection *conn, unsigned status, 
 	return rc;
 }
 
-static enum MHD_Result stub_answer(void *ctx, struct MHD_Connection *conn, const char *url, const char *method,
-				   const char *version, const char *upload, size_t *upload_len, void **state)
+static enum MHD_Result stub_answer(void *ctx, struct MHD_Connection *conn, const char *url,
+				   const char *method, const char *version, const char *upload,
+				   size_t *upload_len, void **state)
 {
 	struct stub *s = ctx;
 	(void)method;
@@ -74,19 +77,23 @@ static enum MHD_Result stub_answer(void *ctx, struct MHD_Connection *conn, const
 		return stub_reply(conn, (unsigned)atomic_load(&s->status), "out of order", NULL);
 	const char *auth = MHD_lookup_connection_value(conn, MHD_HEADER_KIND, "Authorization");
 	if (s->authorization != NULL && (auth == NULL || strcmp(auth, s->authorization) != 0))
-		return stub_reply(conn, 401, "{\"error_code\":40101,\"message\":\"Unauthorized\"}", NULL);
+		return stub_reply(conn, 401, "{\"error_code\":40101,\"message\":\"Unauthorized\"}",
+				  NULL);
 	for (size_t i = 0; i < s->npages; i++)
 		if (strcmp(url, s->pages[i].path) == 0)
-			return stub_reply(conn, s->pages[i].status, s->pages[i].body, s->pages[i].location);
-	return stub_reply(conn, 404, "{\"error_code\":40403,\"message\":\"Schema not found\"}", NULL);
+			return stub_reply(conn, s->pages[i].status, s->pages[i].body,
+					  s->pages[i].location);
+	return stub_reply(conn, 404, "{\"error_code\":40403,\"message\":\"Schema not found\"}",
+			  NULL);
 }
 
 static struct stub *stub_new(void)
 {
 	struct stub *s = calloc(1, sizeof(*s));
-	struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	s->daemon = MHD_start_daemon(MHD_USE_AUTO_INTERNAL_THREAD, 0, NULL, NULL, stub_answer, s, MHD_OPTION_SOCK_ADDR,
-				     &addr, MHD_OPTION_END);
+	struct sockaddr_in addr = {.sin_family = AF_INET,
+				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	s->daemon = MHD_start_daemon(MHD_USE_AUTO_INTERNAL_THREAD, 0, NULL, NULL, stub_answer, s,
+				     MHD_OPTION_SOCK_ADDR, &addr, MHD_OPTION_END);
 	ck_assert_ptr_nonnull(s->daemon);
 	s->port = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_BIND_PORT)->port;
 	snprintf(s->url, sizeof(s->url), "http://127.0.0.1:%u", s->port);
@@ -130,7 +137,8 @@ static void setup(void)
 	second = stub_new();
 	urls[0] = stub->url;
 	urls[1] = second->url;
-	config = (struct config){.registry_urls = urls, .nregistry_urls = 1, .registry_timeout_us = 5 * US_PER_S};
+	config = (struct config){
+		.registry_urls = urls, .nregistry_urls = 1, .registry_timeout_us = 5 * US_PER_S};
 	snprintf(folder, sizeof(folder), "/tmp/test_registry.XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(folder));
 }
@@ -162,7 +170,8 @@ static struct registry *start(void)
 }
 
 /* Asks as the poll thread does, until there is an answer or the time is over. */
-static enum registry_answer get(struct registry *r, uint64_t id, const struct schema **schema, struct err *err, int ms)
+static enum registry_answer get(struct registry *r, uint64_t id, const struct schema **schema,
+				struct err *err, int ms)
 {
 	int64_t deadline = clock_mono_us() + ms * US_PER_MS;
 	for (;;) {
@@ -182,7 +191,10 @@ static void wait_requests(struct stub *s, int n)
 	ck_assert_int_ge(atomic_load(&s->requests), n);
 }
 
-/* The first call never waits; the descriptor tells when to come back; the second answer costs no request. */
+/*
+ * The first call never waits; the descriptor tells when to come back; the second answer costs no
+ * request.
+ */
 START_TEST(pending_then_found)
 {
 	const struct schema *schema = NULL, *again = NULL;
@@ -219,15 +231,16 @@ START_TEST(unknown_is_remembered)
 END_TEST
 
 /*
- * A 404 that does not come from a registry, or says something else than "no such schema", must never make dead
- * letters: it is asked again, and found when the registry is back.
+ * A 404 that does not come from a registry, or says something else than "no such schema", must
+ * never make dead letters: it is asked again, and found when the registry is back.
  */
 START_TEST(foreign_404_is_no_answer)
 {
 	const struct schema *schema;
 	struct err err;
 	stub_page(stub, "/schemas/ids/1", 200, STRING_SCHEMA);
-	stub_page(stub, "/schemas/ids/2", 404, "{\"error_code\":40401,\"message\":\"Subject not found\"}");
+	stub_page(stub, "/schemas/ids/2", 404,
+		  "{\"error_code\":40401,\"message\":\"Subject not found\"}");
 	atomic_store(&stub->status, 404);
 	struct registry *r = start();
 	ck_assert_int_eq(get(r, 1, &schema, &err, 300), REGISTRY_PENDING);
@@ -240,8 +253,8 @@ START_TEST(foreign_404_is_no_answer)
 END_TEST
 
 /*
- * While the registry is down what is known is served, what is not stays pending; the first answer frees all that
- * wait.
+ * While the registry is down what is known is served, what is not stays pending; the first answer
+ * frees all that wait.
  */
 START_TEST(down_then_up)
 {
@@ -268,8 +281,8 @@ START_TEST(down_then_up)
 END_TEST
 
 /*
- * The second URL serves when the first is refused or broken, and stays in use: the first is not asked for the next
- * id.
+ * The second URL serves when the first is refused or broken, and stays in use: the first is not
+ * asked for the next id.
  */
 START_TEST(failover_is_sticky)
 {
@@ -400,8 +413,8 @@ START_TEST(oversized_is_invalid)
 END_TEST
 
 /*
- * What the registry has, but not as an Avro schema, is invalid and says why; what is no answer of a registry stays
- * pending.
+ * What the registry has, but not as an Avro schema, is invalid and says why; what is no answer of a
+ * registry stays pending.
  */
 START_TEST(invalid_schemas)
 {
@@ -409,7 +422,8 @@ START_TEST(invalid_schemas)
 	struct err err;
 	stub_page(stub, "/schemas/ids/1", 200, "{\"schema\":\"{\\\"type\\\":\\\"strin\\\"}\"}");
 	stub_page(stub, "/schemas/ids/2", 200, "{\"schema\":\"{nonsense\"}");
-	stub_page(stub, "/schemas/ids/3", 200, "{\"schemaType\":\"PROTOBUF\",\"schema\":\"syntax\"}");
+	stub_page(stub, "/schemas/ids/3", 200,
+		  "{\"schemaType\":\"PROTOBUF\",\"schema\":\"syntax\"}");
 	stub_page(stub, "/schemas/ids/4", 200, "<html>welcome</html>");
 	stub_page(stub, "/schemas/ids/5", 200, "{\"hello\":1}");
 	struct registry *r = start();
@@ -426,34 +440,41 @@ START_TEST(invalid_schemas)
 END_TEST
 
 /*
- * Two references that share a third: each is fetched once, and the whole parses. A reference that is missing is
- * named.
+ * Two references that share a third: each is fetched once, and the whole parses. A reference that
+ * is missing is named.
  */
 START_TEST(references)
 {
 	const struct schema *schema;
 	struct err err;
 	stub_page(stub, "/schemas/ids/1", 200,
-		  "{\"schema\":\"{\\\"type\\\":\\\"record\\\",\\\"name\\\":\\\"R\\\",\\\"namespace\\\":\\\"a\\\","
+		  "{\"schema\":\"{\\\"type\\\":\\\"record\\\",\\\"name\\\":\\\"R\\\","
+		  "\\\"namespace\\\":\\\"a\\\","
 		  "\\\"fields\\\":["
-		  "{\\\"name\\\":\\\"x\\\",\\\"type\\\":\\\"B\\\"},{\\\"name\\\":\\\"y\\\",\\\"type\\\":[\\\"null\\\","
+		  "{\\\"name\\\":\\\"x\\\",\\\"type\\\":\\\"B\\\"},{\\\"name\\\":\\\"y\\\","
+		  "\\\"type\\\":[\\\"null\\\","
 		  "\\\"c.C\\\"]}]}\","
 		  "\"references\":[{\"name\":\"a.B\",\"subject\":\"b/s\",\"version\":2},"
 		  "{\"name\":\"c.C\",\"subject\":\"c\",\"version\":1}]}");
 	stub_page(stub, "/subjects/b/s/versions/2", 200,
-		  "{\"schema\":\"{\\\"type\\\":\\\"record\\\",\\\"name\\\":\\\"a.B\\\",\\\"fields\\\":["
+		  "{\"schema\":\"{\\\"type\\\":\\\"record\\\",\\\"name\\\":\\\"a.B\\\","
+		  "\\\"fields\\\":["
 		  "{\\\"name\\\":\\\"c\\\",\\\"type\\\":\\\"c.C\\\"}]}\","
 		  "\"references\":[{\"name\":\"c.C\",\"subject\":\"c\",\"version\":1}]}");
 	stub_page(stub, "/subjects/c/versions/1", 200,
-		  "{\"schema\":\"{\\\"type\\\":\\\"enum\\\",\\\"name\\\":\\\"c.C\\\",\\\"symbols\\\":[\\\"P\\\"]}\"}");
+		  "{\"schema\":\"{\\\"type\\\":\\\"enum\\\",\\\"name\\\":\\\"c.C\\\","
+		  "\\\"symbols\\\":[\\\"P\\\"]}\"}");
 	stub_page(stub, "/schemas/ids/2", 200,
-		  "{\"schema\":\"\\\"z.Z\\\"\",\"references\":[{\"name\":\"z.Z\",\"subject\":\"z\",\"version\":1}]}");
-	stub_page(stub, "/subjects/z/versions/1", 404, "{\"error_code\":40401,\"message\":\"Subject not found\"}");
+		  "{\"schema\":\"\\\"z.Z\\\"\",\"references\":[{\"name\":\"z.Z\",\"subject\":\"z\","
+		  "\"version\":1}]}");
+	stub_page(stub, "/subjects/z/versions/1", 404,
+		  "{\"error_code\":40401,\"message\":\"Subject not found\"}");
 	struct registry *r = start();
 	ck_assert_int_eq(get(r, 1, &schema, &err, 5000), REGISTRY_FOUND);
 	ck_assert_int_eq(schema->root->fields[0].type->kind, SCHEMA_RECORD);
 	ck_assert_str_eq(schema->root->fields[0].type->fields[0].type->full_name, "c.C");
-	ck_assert_ptr_eq(schema->root->fields[1].type->branches[1], schema->root->fields[0].type->fields[0].type);
+	ck_assert_ptr_eq(schema->root->fields[1].type->branches[1],
+			 schema->root->fields[0].type->fields[0].type);
 	ck_assert_int_eq(atomic_load(&stub->requests), 3);
 	ck_assert_int_eq(get(r, 2, &schema, &err, 5000), REGISTRY_INVALID);
 	ck_assert_ptr_nonnull(strstr(err.text, "subject \"z\""));
@@ -461,27 +482,33 @@ START_TEST(references)
 }
 END_TEST
 
-/* A definition without namespace keeps having none, wherever it is put; every later mention stays a name. */
+/*
+ * A definition without namespace keeps having none, wherever it is put; every later mention stays a
+ * name.
+ */
 START_TEST(inlining)
 {
-	json_t *schema = json_loads("{\"type\":\"record\",\"name\":\"a.R\",\"fields\":["
-				    "{\"name\":\"m\",\"type\":{\"type\":\"map\",\"values\":\"N\"}},"
-				    "{\"name\":\"l\",\"type\":{\"type\":\"array\",\"items\":{\"type\":\"a.S\"}}},"
-				    "{\"name\":\"s\",\"type\":\"S\"}]}",
-				    0, NULL);
-	json_t *defs =
-		json_loads("{\"a.N\":{\"type\":\"fixed\",\"name\":\"N\",\"namespace\":\"a\",\"size\":2},"
-			   "\"a.S\":{\"type\":\"record\",\"name\":\"a.S\",\"fields\":["
-			   "{\"name\":\"next\",\"type\":[\"null\",\"S\"]}]},\"U\":{\"type\":\"enum\",\"name\":\"U\"}}",
-			   0, NULL);
-	json_t *want = json_loads("{\"type\":\"record\",\"name\":\"a.R\",\"fields\":["
-				  "{\"name\":\"m\",\"type\":{\"type\":\"map\",\"values\":"
-				  "{\"type\":\"fixed\",\"name\":\"N\",\"namespace\":\"a\",\"size\":2}}},"
-				  "{\"name\":\"l\",\"type\":{\"type\":\"array\",\"items\":{\"type\":{\"type\":"
-				  "\"record\",\"name\":\"a.S\","
-				  "\"fields\":[{\"name\":\"next\",\"type\":[\"null\",\"S\"]}]}}}},"
-				  "{\"name\":\"s\",\"type\":\"S\"}]}",
-				  0, NULL);
+	json_t *schema = json_loads(
+		"{\"type\":\"record\",\"name\":\"a.R\",\"fields\":["
+		"{\"name\":\"m\",\"type\":{\"type\":\"map\",\"values\":\"N\"}},"
+		"{\"name\":\"l\",\"type\":{\"type\":\"array\",\"items\":{\"type\":\"a.S\"}}},"
+		"{\"name\":\"s\",\"type\":\"S\"}]}",
+		0, NULL);
+	json_t *defs = json_loads(
+		"{\"a.N\":{\"type\":\"fixed\",\"name\":\"N\",\"namespace\":\"a\",\"size\":2},"
+		"\"a.S\":{\"type\":\"record\",\"name\":\"a.S\",\"fields\":["
+		"{\"name\":\"next\",\"type\":[\"null\",\"S\"]}]},\"U\":{\"type\":\"enum\",\"name\":"
+		"\"U\"}}",
+		0, NULL);
+	json_t *want = json_loads(
+		"{\"type\":\"record\",\"name\":\"a.R\",\"fields\":["
+		"{\"name\":\"m\",\"type\":{\"type\":\"map\",\"values\":"
+		"{\"type\":\"fixed\",\"name\":\"N\",\"namespace\":\"a\",\"size\":2}}},"
+		"{\"name\":\"l\",\"type\":{\"type\":\"array\",\"items\":{\"type\":{\"type\":"
+		"\"record\",\"name\":\"a.S\","
+		"\"fields\":[{\"name\":\"next\",\"type\":[\"null\",\"S\"]}]}}}},"
+		"{\"name\":\"s\",\"type\":\"S\"}]}",
+		0, NULL);
 	ck_assert_ptr_nonnull(want);
 	schema = schemaref_inline(schema, defs);
 	ck_assert_int_eq(json_equal(schema, want), 1);
@@ -505,11 +532,15 @@ START_TEST(redirects)
 	ck_assert_msg(registry_ping(&config, &err), "not followed");
 	stub->pages[0].location = "file:///etc/hostname";
 	ck_assert(!registry_ping(&config, &err));
-	ck_assert_msg(strstr(err.text, "rotocol") != NULL, "%s", err.text); /* curl: Protocol "file" not supported .. */
+	/* curl: Protocol "file" not supported .. */
+	ck_assert_msg(strstr(err.text, "rotocol") != NULL, "%s", err.text);
 }
 END_TEST
 
-/* The folder serves ids and fingerprints without asking anybody; without a URL the rest is unknown at once. */
+/*
+ * The folder serves ids and fingerprints without asking anybody; without a URL the rest is unknown
+ * at once.
+ */
 START_TEST(folder_first)
 {
 	const struct schema *schema;
@@ -521,8 +552,10 @@ START_TEST(folder_first)
 	ck_assert_int_eq(registry_get(r, FRAME_CONFLUENT, 12, &schema, &err), REGISTRY_FOUND);
 	ck_assert_int_eq(schema->root->kind, SCHEMA_LONG);
 	uint64_t fingerprint = schema_fingerprint(schema);
-	ck_assert_int_eq(registry_get(r, FRAME_SINGLE_OBJECT, fingerprint, &schema, &err), REGISTRY_FOUND);
-	ck_assert_int_eq(registry_get(r, FRAME_SINGLE_OBJECT, fingerprint + 1, &schema, &err), REGISTRY_UNKNOWN);
+	ck_assert_int_eq(registry_get(r, FRAME_SINGLE_OBJECT, fingerprint, &schema, &err),
+			 REGISTRY_FOUND);
+	ck_assert_int_eq(registry_get(r, FRAME_SINGLE_OBJECT, fingerprint + 1, &schema, &err),
+			 REGISTRY_UNKNOWN);
 	ck_assert_int_eq(atomic_load(&stub->requests), 0);
 	registry_free(r);
 
@@ -534,20 +567,25 @@ START_TEST(folder_first)
 }
 END_TEST
 
-/* The schema files of the streams are known by fingerprint; a broken file ends the start and is named. */
+/*
+ * The schema files of the streams are known by fingerprint; a broken file ends the start and is
+ * named.
+ */
 START_TEST(stream_files)
 {
 	const struct schema *schema;
 	struct err err;
 	char path[128], key_path[128];
-	struct stream_config s = {.schema = write_file(path, sizeof(path), "v.avsc", "\"int\""),
-				  .key_schema = write_file(key_path, sizeof(key_path), "k.avsc", "\"bytes\"")};
+	struct stream_config s = {
+		.schema = write_file(path, sizeof(path), "v.avsc", "\"int\""),
+		.key_schema = write_file(key_path, sizeof(key_path), "k.avsc", "\"bytes\"")};
 	config.streams = &s;
 	config.nstreams = 1;
 	struct schema *bytes = schema_parse("\"bytes\"", 7, &err);
 	struct registry *r = start();
-	ck_assert_int_eq(registry_get(r, FRAME_SINGLE_OBJECT, schema_fingerprint(bytes), &schema, &err),
-			 REGISTRY_FOUND);
+	ck_assert_int_eq(
+		registry_get(r, FRAME_SINGLE_OBJECT, schema_fingerprint(bytes), &schema, &err),
+		REGISTRY_FOUND);
 	registry_free(r);
 	schema_free(bytes);
 	write_file(key_path, sizeof(key_path), "k.avsc", "\"byte\"");
@@ -558,16 +596,18 @@ START_TEST(stream_files)
 END_TEST
 
 /*
- * Registering escapes the subject, sends the schema as a string, and gives the id; a refusal is the operator's to
- * solve.
+ * Registering escapes the subject, sends the schema as a string, and gives the id; a refusal is the
+ * operator's to solve.
  */
 START_TEST(registering)
 {
 	struct err err;
 	uint32_t id = 0;
 	stub_page(stub, "/subjects/my topic-value/versions", 200, "{\"id\":42}");
-	stub_page(stub, "/subjects/other/versions", 409, "{\"error_code\":409,\"message\":\"incompatible\"}");
-	ck_assert_msg(registry_register(&config, "my topic-value", "\"string\"", &id, &err), "%s", err.text);
+	stub_page(stub, "/subjects/other/versions", 409,
+		  "{\"error_code\":409,\"message\":\"incompatible\"}");
+	ck_assert_msg(registry_register(&config, "my topic-value", "\"string\"", &id, &err), "%s",
+		      err.text);
 	ck_assert_uint_eq(id, 42);
 	ck_assert_str_eq(stub->posted, "{\"schema\":\"\\\"string\\\"\"}");
 	ck_assert(!registry_register(&config, "other", "\"string\"", &id, &err));

@@ -23,9 +23,12 @@ START_TEST(primitives)
 		struct schema *s = rig_schema(text);
 		ck_assert_int_eq(s->root->kind, k);
 		ck_assert_str_eq(schema_canonical(s),
-				 (snprintf(text, sizeof(text), "\"%s\"", schema_kind_name((enum schema_kind)k)), text));
+				 (snprintf(text, sizeof(text), "\"%s\"",
+					   schema_kind_name((enum schema_kind)k)),
+				  text));
 		schema_free(s);
-		snprintf(text, sizeof(text), "{'type':{'type':'%s'}}", schema_kind_name((enum schema_kind)k));
+		snprintf(text, sizeof(text), "{'type':{'type':'%s'}}",
+			 schema_kind_name((enum schema_kind)k));
 		s = rig_schema(text);
 		ck_assert_int_eq(s->root->kind, k);
 		schema_free(s);
@@ -34,19 +37,23 @@ START_TEST(primitives)
 END_TEST
 
 /*
- * Names resolve in the namespace of the innermost named type; a dotted name is full; aliases are qualified by the
- * type's own namespace; a record may hold itself. Order and aliases of fields are kept.
+ * Names resolve in the namespace of the innermost named type; a dotted name is full; aliases are
+ * qualified by the type's own namespace; a record may hold itself. Order and aliases of fields are
+ * kept.
  */
 START_TEST(names)
 {
-	struct schema *s = rig_schema(
-		"{'type':'record','name':'R','namespace':'a.b','aliases':['Old','c.Older'],'fields':["
-		"{'name':'e','type':{'type':'enum','name':'x.E','symbols':['A','B'],'default':'B'},'aliases':['f','g']}"
-		","
-		"{'name':'n','type':{'type':'record','name':'N','fields':[{'name':'up','type':['null','R','x.E']}]},'"
-		"order':'ignore'},"
-		"{'name':'m','type':'a.b.N'},{'name':'o','type':{'type':'fixed','name':'F','namespace':'','size':3}},"
-		"{'name':'q','type':'F'}]}");
+	struct schema *s = rig_schema("{'type':'record','name':'R','namespace':'a.b','aliases':['"
+				      "Old','c.Older'],'fields':["
+				      "{'name':'e','type':{'type':'enum','name':'x.E','symbols':['"
+				      "A','B'],'default':'B'},'aliases':['f','g']}"
+				      ","
+				      "{'name':'n','type':{'type':'record','name':'N','fields':[{'"
+				      "name':'up','type':['null','R','x.E']}]},'"
+				      "order':'ignore'},"
+				      "{'name':'m','type':'a.b.N'},{'name':'o','type':{'type':'"
+				      "fixed','name':'F','namespace':'','size':3}},"
+				      "{'name':'q','type':'F'}]}");
 	const struct schema_type *r = s->root;
 	ck_assert_str_eq(r->full_name, "a.b.R");
 	ck_assert_str_eq(r->name, "R");
@@ -67,26 +74,38 @@ START_TEST(names)
 }
 END_TEST
 
-/* The canonical form drops what the specification drops, writes names in full, and each definition once. */
+/*
+ * The canonical form drops what the specification drops, writes names in full, and each definition
+ * once.
+ */
 START_TEST(canonical)
 {
 	struct schema *s = rig_schema(
 		"{ 'type' : 'record', 'doc':'x', 'name':'R', 'namespace':'a', 'fields': ["
-		"{'default':1, 'type':{'type':'int','logicalType':'date'},'name':'i','aliases':['j']},"
+		"{'default':1, "
+		"'type':{'type':'int','logicalType':'date'},'name':'i','aliases':['j']},"
 		"{'name':'f','type':{'name':'F','type':'fixed','size':12,'aliases':['G']}},"
 		"{'name':'l','type':{'type':'array','items':['null','F','R']}},"
-		"{'name':'m','type':{'type':'map','values':{'type':'enum','symbols':['A','B'],'name':'E'}}}]}");
-	ck_assert_str_eq(schema_canonical(s),
-			 "{\"name\":\"a.R\",\"type\":\"record\",\"fields\":[{\"name\":\"i\",\"type\":\"int\"},"
-			 "{\"name\":\"f\",\"type\":{\"name\":\"a.F\",\"type\":\"fixed\",\"size\":12}},"
-			 "{\"name\":\"l\",\"type\":{\"type\":\"array\",\"items\":[\"null\",\"a.F\",\"a.R\"]}},"
-			 "{\"name\":\"m\",\"type\":{\"type\":\"map\",\"values\":{\"name\":\"a.E\",\"type\":\"enum\","
-			 "\"symbols\":[\"A\",\"B\"]}}}]}");
+		"{'name':'m','type':{'type':'map','values':{'type':'enum','symbols':['A','B'],'"
+		"name':'E'}}}]}");
+	ck_assert_str_eq(
+		schema_canonical(s),
+		"{\"name\":\"a.R\",\"type\":\"record\",\"fields\":[{\"name\":\"i\",\"type\":"
+		"\"int\"},"
+		"{\"name\":\"f\",\"type\":{\"name\":\"a.F\",\"type\":\"fixed\",\"size\":12}},"
+		"{\"name\":\"l\",\"type\":{\"type\":\"array\",\"items\":[\"null\",\"a.F\",\"a.R\"]}"
+		"},"
+		"{\"name\":\"m\",\"type\":{\"type\":\"map\",\"values\":{\"name\":\"a.E\",\"type\":"
+		"\"enum\","
+		"\"symbols\":[\"A\",\"B\"]}}}]}");
 	schema_free(s);
 }
 END_TEST
 
-/* CRC-64-AVRO against the values of the Avro project's own test data (share/test/data/schema-tests.txt). */
+/*
+ * CRC-64-AVRO against the values of the Avro project's own test data
+ * (share/test/data/schema-tests.txt).
+ */
 START_TEST(fingerprints)
 {
 	static const struct {
@@ -104,20 +123,23 @@ START_TEST(fingerprints)
 		{"['int']", INT64_C(-5232228896498058493)},
 		{"['int','boolean']", INT64_C(5392556393470105090)},
 		{"{'fields':[],'type':'record','name':'foo'}", INT64_C(-4824392279771201922)},
-		{"{'fields':[],'type':'record','name':'foo','namespace':'x.y'}", INT64_C(5916914534497305771)},
-		{"{'fields':[],'type':'record','name':'a.b.foo','namespace':'x.y'}", INT64_C(-4616218487480524110)},
+		{"{'fields':[],'type':'record','name':'foo','namespace':'x.y'}",
+		 INT64_C(5916914534497305771)},
+		{"{'fields':[],'type':'record','name':'a.b.foo','namespace':'x.y'}",
+		 INT64_C(-4616218487480524110)},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
 		struct schema *s = rig_schema(known[i].text);
-		ck_assert_msg((int64_t)schema_fingerprint(s) == known[i].fingerprint, "%s: %" PRId64, known[i].text,
-			      (int64_t)schema_fingerprint(s));
+		ck_assert_msg((int64_t)schema_fingerprint(s) == known[i].fingerprint,
+			      "%s: %" PRId64, known[i].text, (int64_t)schema_fingerprint(s));
 		schema_free(s);
 	}
 }
 END_TEST
 
 /*
- * A logical type counts where it fits its type; elsewhere it is ignored, as the specification says, but stays visible.
+ * A logical type counts where it fits its type; elsewhere it is ignored, as the specification says,
+ * but stays visible.
  */
 START_TEST(logical_types)
 {
@@ -138,14 +160,18 @@ START_TEST(logical_types)
 		{"{'type':'string','logicalType':'uuid'}", LOGICAL_UUID},
 		{"{'type':'fixed','name':'F','size':16,'logicalType':'uuid'}", LOGICAL_UUID},
 		{"{'type':'fixed','name':'F','size':15,'logicalType':'uuid'}", LOGICAL_NONE},
-		{"{'type':'fixed','name':'F','size':12,'logicalType':'duration'}", LOGICAL_DURATION},
+		{"{'type':'fixed','name':'F','size':12,'logicalType':'duration'}",
+		 LOGICAL_DURATION},
 		{"{'type':'fixed','name':'F','size':11,'logicalType':'duration'}", LOGICAL_NONE},
-		{"{'type':'bytes','logicalType':'decimal','precision':9,'scale':2}", LOGICAL_DECIMAL},
+		{"{'type':'bytes','logicalType':'decimal','precision':9,'scale':2}",
+		 LOGICAL_DECIMAL},
 		{"{'type':'bytes','logicalType':'decimal','precision':9}", LOGICAL_DECIMAL},
 		{"{'type':'bytes','logicalType':'decimal','precision':2,'scale':3}", LOGICAL_NONE},
 		{"{'type':'bytes','logicalType':'decimal'}", LOGICAL_NONE},
-		{"{'type':'fixed','name':'F','size':2,'logicalType':'decimal','precision':4}", LOGICAL_DECIMAL},
-		{"{'type':'fixed','name':'F','size':2,'logicalType':'decimal','precision':5}", LOGICAL_NONE},
+		{"{'type':'fixed','name':'F','size':2,'logicalType':'decimal','precision':4}",
+		 LOGICAL_DECIMAL},
+		{"{'type':'fixed','name':'F','size':2,'logicalType':'decimal','precision':5}",
+		 LOGICAL_NONE},
 		{"{'type':'string','logicalType':'made-up'}", LOGICAL_NONE},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -154,14 +180,18 @@ START_TEST(logical_types)
 		ck_assert_ptr_nonnull(s->root->logical_text);
 		schema_free(s);
 	}
-	struct schema *s = rig_schema("{'type':'bytes','logicalType':'decimal','precision':9,'scale':2}");
+	struct schema *s =
+		rig_schema("{'type':'bytes','logicalType':'decimal','precision':9,'scale':2}");
 	ck_assert_uint_eq(s->root->precision, 9);
 	ck_assert_uint_eq(s->root->scale, 2);
 	schema_free(s);
 }
 END_TEST
 
-/* Defaults become Avro bytes of the field's type; what does not fit is remembered, and the schema still stands. */
+/*
+ * Defaults become Avro bytes of the field's type; what does not fit is remembered, and the schema
+ * still stands.
+ */
 START_TEST(defaults)
 {
 	static const struct {
@@ -198,22 +228,26 @@ START_TEST(defaults)
 		{"['null','int']", "5", "\x02\x0a", 2},
 		{"['int','null']", "null", "\x02", 1},
 		{"['int','null']", "'x'", NULL, 0},
-		{"{'type':'record','name':'S','fields':[{'name':'a','type':'int'},{'name':'b','type':'int','default':3}"
+		{"{'type':'record','name':'S','fields':[{'name':'a','type':'int'},{'name':'b','"
+		 "type':'int','default':3}"
 		 "]}",
 		 "{'a':1}", "\x02\x06", 2},
-		{"{'type':'record','name':'S','fields':[{'name':'a','type':'int'}]}", "{}", NULL, 0},
+		{"{'type':'record','name':'S','fields':[{'name':'a','type':'int'}]}", "{}", NULL,
+		 0},
 		{"['null','R']", "null", "\0", 1},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		char *text = xasprintf("{'type':'record','name':'R','fields':[{'name':'f','type':%s,'default':%s}]}",
+		char *text = xasprintf("{'type':'record','name':'R','fields':[{'name':'f','type':%"
+				       "s,'default':%s}]}",
 				       cases[i].type, cases[i].json);
 		struct schema *s = rig_schema(text);
 		const struct schema_field *f = &s->root->fields[0];
-		ck_assert_msg((f->default_error == NULL) == (cases[i].bytes != NULL), "%s: %s", text,
-			      f->default_error ? f->default_error : "fits");
+		ck_assert_msg((f->default_error == NULL) == (cases[i].bytes != NULL), "%s: %s",
+			      text, f->default_error ? f->default_error : "fits");
 		if (cases[i].bytes)
 			ck_assert_msg(f->default_datum.len == cases[i].len &&
-					      memcmp(f->default_datum.data, cases[i].bytes, cases[i].len) == 0,
+					      memcmp(f->default_datum.data, cases[i].bytes,
+						     cases[i].len) == 0,
 				      "%s", text);
 		schema_free(s);
 		free(text);
@@ -221,19 +255,24 @@ START_TEST(defaults)
 }
 END_TEST
 
-/* A default that leans on defaults without end, and one that doubles at each level, are refused in bounded time. */
+/*
+ * A default that leans on defaults without end, and one that doubles at each level, are refused in
+ * bounded time.
+ */
 START_TEST(endless_defaults)
 {
-	struct schema *s = rig_schema("{'type':'record','name':'R','fields':[{'name':'r','type':'R','default':{}}]}");
+	struct schema *s = rig_schema(
+		"{'type':'record','name':'R','fields':[{'name':'r','type':'R','default':{}}]}");
 	ck_assert_ptr_nonnull(s->root->fields[0].default_error);
 	schema_free(s);
 
 	struct buf text = {0};
-	buf_puts(&text,
-		 "{'type':'record','name':'R','fields':[{'name':'a','type':{'type':'record','name':'T0','fields':[]}}");
+	buf_puts(&text, "{'type':'record','name':'R','fields':[{'name':'a','type':{'type':'record',"
+			"'name':'T0','fields':[]}}");
 	for (int i = 1; i < 60; i++)
 		buf_printf(&text,
-			   ",{'name':'a%d','type':{'type':'record','name':'T%d','fields':[{'name':'x','type':'T%d','"
+			   ",{'name':'a%d','type':{'type':'record','name':'T%d','fields':[{'name':'"
+			   "x','type':'T%d','"
 			   "default':{}},"
 			   "{'name':'y','type':'T%d','default':{}}]},'default':{}}",
 			   i, i, i - 1, i - 1);
@@ -250,16 +289,20 @@ START_TEST(errors)
 {
 	refused("{'type':'record','name':'R','fields':[{'name':'tags','type':'strin'}]}",
 		"record 'R': field 'tags': unknown type 'strin'");
-	refused("{'type':'record','name':'a.R','fields':[{'name':'t','type':{'type':'array','items':['null','x']}}]}",
+	refused("{'type':'record','name':'a.R','fields':[{'name':'t','type':{'type':'array','items'"
+		":['null','x']}}]}",
 		"record 'a.R': field 't': \"items\": unknown type 'x'");
-	refused("{'type':'record','name':'R','fields':[{'name':'a','type':'int'},{'name':'a','type':'int'}]}",
+	refused("{'type':'record','name':'R','fields':[{'name':'a','type':'int'},{'name':'a','type'"
+		":'int'}]}",
 		"field 'a'");
 	refused("{'type':'record','name':'R','fields':[{'name':'a-b','type':'int'}]}", "'a-b'");
-	refused("{'type':'record','name':'R','fields':[{'name':'a'}]}", "field 'a': it has no type");
+	refused("{'type':'record','name':'R','fields':[{'name':'a'}]}",
+		"field 'a': it has no type");
 	refused("{'type':'record','name':'R','fields':{}}", "no list");
 	refused("{'type':'record','fields':[]}", "no valid name");
 	refused("{'type':'record','name':'1R','fields':[]}", "no valid name");
-	refused("{'type':'record','name':'R','fields':[{'name':'a','type':'int','order':'up'}]}", "order");
+	refused("{'type':'record','name':'R','fields':[{'name':'a','type':'int','order':'up'}]}",
+		"order");
 	refused("{'type':'enum','name':'E','symbols':[]}", "symbols");
 	refused("{'type':'enum','name':'E','symbols':['A','A']}", "twice");
 	refused("{'type':'enum','name':'E','symbols':['A'],'default':'B'}", "default");
@@ -271,7 +314,8 @@ START_TEST(errors)
 	refused("['int','int']", "twice");
 	refused("['int',['null']]", "another union");
 	refused("[]", "union");
-	refused("[{'type':'enum','name':'E','symbols':['A']},{'type':'enum','name':'E','symbols':['A']}]",
+	refused("[{'type':'enum','name':'E','symbols':['A']},{'type':'enum','name':'E','symbols':['"
+		"A']}]",
 		"defined twice");
 	refused("{}", "no \"type\"");
 	refused("7", "neither a name nor");
@@ -311,14 +355,15 @@ END_TEST
 /* The shipped schemas and the made-up one are schemas, with annotations. */
 START_TEST(shipped)
 {
-	static const char *const paths[] = {"schemas/memory_event.avsc", "schemas/pattern_event.avsc",
-					    "schemas/trajectory_event.avsc", "tests/schemas/everything.avsc"};
+	static const char *const paths[] = {
+		"schemas/memory_event.avsc", "schemas/pattern_event.avsc",
+		"schemas/trajectory_event.avsc", "tests/schemas/everything.avsc"};
 	for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
 		struct schema *s = rig_schema_file(paths[i]);
 		ck_assert_ptr_nonnull(s->root->pg);
 		for (size_t f = 0; f < s->root->nfields; f++)
-			ck_assert_msg(!s->root->fields[f].default_error, "%s: %s", s->root->fields[f].name,
-				      s->root->fields[f].default_error);
+			ck_assert_msg(!s->root->fields[f].default_error, "%s: %s",
+				      s->root->fields[f].name, s->root->fields[f].default_error);
 		schema_free(s);
 	}
 }

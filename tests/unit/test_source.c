@@ -1,8 +1,9 @@
 /*
- * test_source.c - the consumer against librdkafka's mock cluster: who is handed what, when, and from where.
+ * test_source.c - the consumer against librdkafka's mock cluster: who is handed what, when, and
+ * from where.
  *
- * The mock holds a new group back for three seconds, so each test that joins one takes that long. Its brokers come and go
- * with each test: the log level is set so that this is not told.
+ * The mock holds a new group back for three seconds, so each test that joins one takes that long.
+ * Its brokers come and go with each test: the log level is set so that this is not told.
  */
 #include <librdkafka/rdkafka.h>
 #include <librdkafka/rdkafka_mock.h>
@@ -61,11 +62,13 @@ static void world_open(void)
 	rd_kafka_brokers_add(w.rk, rd_kafka_mock_cluster_bootstraps(w.cluster));
 	w.topics[0] = "alpha";
 	w.stream = (struct stream_config){.name = "alpha", .topics = w.topics, .ntopics = 1};
-	w.config = (struct config){.kafka = w.pairs, .group_id = "unit", .streams = &w.stream, .nstreams = 1};
+	w.config = (struct config){
+		.kafka = w.pairs, .group_id = "unit", .streams = &w.stream, .nstreams = 1};
 	set_pair("bootstrap.servers", rd_kafka_mock_cluster_bootstraps(w.cluster));
 	set_pair("group.id", "unit");
 	set_pair("statistics.interval.ms", "200");
-	set_pair("session.timeout.ms", "3000"); /* the mock waits nearly as long in each further rebalance */
+	/* the mock waits nearly as long in each further rebalance */
+	set_pair("session.timeout.ms", "3000");
 	set_pair("heartbeat.interval.ms", "200");
 }
 
@@ -79,10 +82,11 @@ static void produce(int32_t partition, int n)
 {
 	for (int i = 0; i < n; i++) {
 		rd_kafka_resp_err_t code = rd_kafka_producev(
-			w.rk, RD_KAFKA_V_TOPIC("alpha"), RD_KAFKA_V_PARTITION(partition), RD_KAFKA_V_KEY("key", 3),
-			RD_KAFKA_V_VALUE("value", 5), RD_KAFKA_V_HEADER("trace", "abc", 3),
-			RD_KAFKA_V_HEADER("trace", "\xff\x01", 2), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-			RD_KAFKA_V_END);
+			w.rk, RD_KAFKA_V_TOPIC("alpha"), RD_KAFKA_V_PARTITION(partition),
+			RD_KAFKA_V_KEY("key", 3), RD_KAFKA_V_VALUE("value", 5),
+			RD_KAFKA_V_HEADER("trace", "abc", 3),
+			RD_KAFKA_V_HEADER("trace", "\xff\x01", 2),
+			RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
 		ck_assert_int_eq(code, 0);
 	}
 	ck_assert_int_eq(rd_kafka_flush(w.rk, 10000), 0);
@@ -137,7 +141,8 @@ static void on_eof(void *ctx, struct source_partition *sp, int64_t offset)
 	seen->eof_offset = offset;
 }
 
-static void on_fault(void *ctx, struct source_partition *sp, enum source_fault fault, const char *text)
+static void on_fault(void *ctx, struct source_partition *sp, enum source_fault fault,
+		     const char *text)
 {
 	struct seen *seen = ctx;
 	ck_assert_ptr_eq(seen->sps[sp->partition], sp);
@@ -199,13 +204,13 @@ static void pump_for(struct seen *seen, int64_t us)
 		pump_once(seen);
 }
 
-#define PUMP_UNTIL(seen, condition)                                                                                    \
-	do {                                                                                                           \
-		int64_t end_ = clock_mono_us() + PATIENCE_US;                                                          \
-		while (!(condition)) {                                                                                 \
-			ck_assert_msg(clock_mono_us() < end_, "never came: %s", #condition);                           \
-			pump_once(seen);                                                                               \
-		}                                                                                                      \
+#define PUMP_UNTIL(seen, condition)                                                                \
+	do {                                                                                       \
+		int64_t end_ = clock_mono_us() + PATIENCE_US;                                      \
+		while (!(condition)) {                                                             \
+			ck_assert_msg(clock_mono_us() < end_, "never came: %s", #condition);       \
+			pump_once(seen);                                                           \
+		}                                                                                  \
 	} while (0)
 
 static void start_at(struct seen *seen, int32_t partition, int64_t offset)
@@ -221,8 +226,9 @@ static void start_at(struct seen *seen, int32_t partition, int64_t offset)
 }
 
 /*
- * A partition delivers nothing before source_start(), then exactly from the offset given, in order, to the end; nothing while it
- * is paused, though more is there; and goes on where it is told, also backwards.
+ * A partition delivers nothing before source_start(), then exactly from the offset given, in order,
+ * to the end; nothing while it is paused, though more is there; and goes on where it is told, also
+ * backwards.
  */
 static void check_start_and_pause(struct seen *one)
 {
@@ -263,7 +269,9 @@ static void check_start_and_pause(struct seen *one)
 	one->assigned = PARTITIONS;
 }
 
-/* The mock has no controller, which tells topic ids: newer libraries give up after a few attempts. */
+/*
+ * The mock has no controller, which tells topic ids: newer libraries give up after a few attempts.
+ */
 static void query_logs(struct seen *one, struct source_log *logs, size_t n)
 {
 	struct err err = {0};
@@ -307,7 +315,8 @@ static void check_logs_and_commits(struct seen *one)
 	PUMP_UNTIL(one, stats_get(METRIC_OFFSET_COMMITS, RESULT_OK, 0) == 1);
 	query_logs(one, logs, 2);
 	ck_assert_int_eq(logs[0].start, 4);
-	source_commit_now(one->source, (struct source_partition *[]){one->sps[0]}, (int64_t[]){6}, 1, 5000);
+	source_commit_now(one->source, (struct source_partition *[]){one->sps[0]}, (int64_t[]){6},
+			  1, 5000);
 	ck_assert_int_eq(stats_get(METRIC_OFFSET_COMMITS, RESULT_OK, 0), 2);
 	query_logs(one, logs, 2);
 	ck_assert_int_eq(logs[0].start, 6);
@@ -320,7 +329,10 @@ static void check_logs_and_commits(struct seen *one)
 	ck_assert_int_eq(one->fatals + one->faults, 0);
 }
 
-/* An offset outside of the log is a fault, nothing is delivered, and the partition can be started again elsewhere. */
+/*
+ * An offset outside of the log is a fault, nothing is delivered, and the partition can be started
+ * again elsewhere.
+ */
 static void check_offset_fault(struct seen *one)
 {
 	produce(3, 10);
@@ -349,7 +361,10 @@ static void *produce_slowly(void *arg)
 	return NULL;
 }
 
-/* Each message wakes a thread that waits on the descriptor alone, without a timeout that would help it out. */
+/*
+ * Each message wakes a thread that waits on the descriptor alone, without a timeout that would help
+ * it out.
+ */
 static void check_wakeup(struct seen *one)
 {
 	int rounds = 30;
@@ -362,7 +377,8 @@ static void check_wakeup(struct seen *one)
 		if (source_poll(one->source, 1) > 0)
 			continue;
 		struct pollfd fd = {.fd = source_fd(one->source), .events = POLLIN};
-		ck_assert_msg(poll(&fd, 1, 10000) == 1, "no wake-up after %d messages", one->messages);
+		ck_assert_msg(poll(&fd, 1, 10000) == 1, "no wake-up after %d messages",
+			      one->messages);
 	}
 	pthread_join(producer, NULL);
 	ck_assert_int_eq(one->messages, 3 * rounds);
@@ -383,8 +399,9 @@ START_TEST(test_one_member)
 END_TEST
 
 /*
- * Started at once after the assignment, while the broker takes its time: nothing that librdkafka had asked for before the seek moves
- * the partition afterwards. (Assigned at OFFSET_BEGINNING, its late answer would, and all would come once more from 0.)
+ * Started at once after the assignment, while the broker takes its time: nothing that librdkafka
+ * had asked for before the seek moves the partition afterwards. (Assigned at OFFSET_BEGINNING, its
+ * late answer would, and all would come once more from 0.)
  */
 START_TEST(test_slow_broker)
 {
@@ -402,7 +419,10 @@ START_TEST(test_slow_broker)
 }
 END_TEST
 
-/* A second member takes its share, no partition has two owners at a time, and what comes back begins paused again. */
+/*
+ * A second member takes its share, no partition has two owners at a time, and what comes back
+ * begins paused again.
+ */
 START_TEST(test_two_members)
 {
 	struct seen a, b;
@@ -415,7 +435,8 @@ START_TEST(test_two_members)
 	open_source(&b);
 	int64_t end = clock_mono_us() + PATIENCE_US;
 	while (a.assigned != 2 || b.assigned != 2) {
-		ck_assert_msg(clock_mono_us() < end, "no fair share: %d and %d", a.assigned, b.assigned);
+		ck_assert_msg(clock_mono_us() < end, "no fair share: %d and %d", a.assigned,
+			      b.assigned);
 		pump_once(&a);
 		pump_once(&b);
 		for (int32_t p = 0; p < PARTITIONS; p++)
@@ -429,7 +450,8 @@ START_TEST(test_two_members)
 	for (int32_t p = 0; p < PARTITIONS; p++)
 		produce(p, 5);
 	pump_for(&a, 300 * US_PER_MS);
-	ck_assert_int_le(a.messages, 10); /* cooperative: two partitions kept running; eager: none did */
+	/* cooperative: two partitions kept running; eager: none did */
+	ck_assert_int_le(a.messages, 10);
 	for (int32_t p = 0; p < PARTITIONS; p++)
 		start_at(&a, p, 0);
 	a.messages = 0;
@@ -473,7 +495,10 @@ static void expect_refusal(const char *key, const char *value, const char *text)
 	w.config.nkafka = before;
 }
 
-/* Settings that would break an invariant, or that this librdkafka does not know, are refused by name and with the reason. */
+/*
+ * Settings that would break an invariant, or that this librdkafka does not know, are refused by
+ * name and with the reason.
+ */
 START_TEST(test_refused_settings)
 {
 	expect_refusal("enable.auto.commit", "true", "after PostgreSQL has them");
@@ -496,7 +521,8 @@ START_TEST(test_check)
 	struct buf findings = {0}, facts = {0};
 	const char *topics[] = {"alpha", "^nothing-like-it"};
 	produce(0, 1);
-	ck_assert_msg(kafka_check_topics(&w.config, &findings, &facts, 10000), "%s", buf_cstr(&findings));
+	ck_assert_msg(kafka_check_topics(&w.config, &findings, &facts, 10000), "%s",
+		      buf_cstr(&findings));
 	ck_assert_ptr_nonnull(strstr(buf_cstr(&facts), "topic alpha has 4 partitions"));
 	w.stream.topics = topics;
 	w.stream.ntopics = 2;
@@ -523,7 +549,10 @@ static Suite *source_suite(void)
 	return suite;
 }
 
-/* ThreadSanitizer does not know C11 threads, with which Debian's librdkafka makes its own, and dies in them. */
+/*
+ * ThreadSanitizer does not know C11 threads, with which Debian's librdkafka makes its own, and dies
+ * in them.
+ */
 #ifdef __SANITIZE_THREAD__
 __attribute__((unused)) static Suite *(*const left_out)(void) = source_suite;
 #else

@@ -11,7 +11,8 @@ static struct buf out;
 
 static void begin(void)
 {
-	static const char *const streams[] = {"memory", "we\"ird\\"}, *const reasons[] = {"frame", "decode"};
+	static const char *const streams[] = {"memory", "we\"ird\\"}, *const reasons[] = {"frame",
+											  "decode"};
 	stats_init(streams, 2, reasons, 2);
 	out.len = 0;
 }
@@ -71,7 +72,8 @@ START_TEST(series_are_apart)
 			stats_add(METRIC_BATCHES_SEALED, a, b, (int64_t)(100 * a + b));
 	for (size_t a = 0; a < 2; a++)
 		for (size_t b = 0; b < SEAL_COUNT; b++)
-			ck_assert_int_eq(stats_get(METRIC_BATCHES_SEALED, a, b), (int64_t)(100 * a + b));
+			ck_assert_int_eq(stats_get(METRIC_BATCHES_SEALED, a, b),
+					 (int64_t)(100 * a + b));
 	has_line(expose(), "memingest_batches_sealed_total{stream=\"memory\",reason=\"revoke\"} 3");
 }
 END_TEST
@@ -92,7 +94,10 @@ START_TEST(gauges_and_seconds)
 }
 END_TEST
 
-/* Histograms: bounds are inclusive, buckets cumulative, +Inf is the count; a negative duration counts as none. */
+/*
+ * Histograms: bounds are inclusive, buckets cumulative, +Inf is the count; a negative duration
+ * counts as none.
+ */
 START_TEST(histograms)
 {
 	stats_observe(METRIC_COMMIT_SECONDS, 0, 1000);
@@ -111,24 +116,31 @@ START_TEST(histograms)
 	has_line(text, "memingest_batch_rows_bucket{stream=\"we\\\"ird\\\\\",le=\"16384\"} 1");
 	has_line(text, "memingest_batch_rows_sum{stream=\"we\\\"ird\\\\\"} 5000");
 	has_line(text, "memingest_batch_bytes_bucket{stream=\"memory\",le=\"67108864\"} 0");
-	has_line(text, "memingest_end_to_end_latency_seconds_bucket{stream=\"memory\",le=\"3600\"} 0");
+	has_line(text,
+		 "memingest_end_to_end_latency_seconds_bucket{stream=\"memory\",le=\"3600\"} 0");
 	ck_assert_int_eq(stats_get(METRIC_COMMIT_SECONDS, 0, 0), 4);
 }
 END_TEST
 
-/* The text format: HELP and TYPE once per metric and in front of it, every line ended, the process metrics there. */
+/*
+ * The text format: HELP and TYPE once per metric and in front of it, every line ended, the process
+ * metrics there.
+ */
 START_TEST(format)
 {
 	const char *text = expose();
-	ck_assert_uint_eq(count_of(text, "# TYPE memingest_postgres_copy_duration_seconds histogram\n"), 1);
+	ck_assert_uint_eq(
+		count_of(text, "# TYPE memingest_postgres_copy_duration_seconds histogram\n"), 1);
 	ck_assert_uint_eq(count_of(text, "# HELP memingest_postgres_copy_duration_seconds "), 1);
 	ck_assert_uint_eq(count_of(text, "# TYPE "), count_of(text, "# HELP "));
-	ck_assert_uint_eq(count_of(text, "# TYPE memingest_"), (size_t)METRIC_COUNT + 1); /* build_info */
+	/* build_info */
+	ck_assert_uint_eq(count_of(text, "# TYPE memingest_"), (size_t)METRIC_COUNT + 1);
 	has_line(text, "# TYPE process_cpu_seconds_total counter");
 	has_line(text, "# TYPE process_resident_memory_bytes gauge");
 	has_line(text, "memingest_build_info{version=\"" MEMINGEST_VERSION "\"} 1");
 	ck_assert_int_eq(text[out.len - 1], '\n');
-	const char *rss = strstr(text, "\nprocess_resident_memory_bytes "), *fds = strstr(text, "\nprocess_open_fds ");
+	const char *rss = strstr(text, "\nprocess_resident_memory_bytes "),
+		   *fds = strstr(text, "\nprocess_open_fds ");
 	ck_assert_double_gt(strtod(strchr(rss + 1, ' '), NULL), 100000);
 	ck_assert_double_gt(strtod(strchr(fds + 1, ' '), NULL), 1);
 	const char *start = strstr(text, "\nprocess_start_time_seconds ");

@@ -8,12 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/beat.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/stats.h"
-#include "flow/status.h"
-#include "flow/status_parts.h"
 #include "io/kafka_stats.h"
+#include "show/status.h"
+#include "show/status_parts.h"
 #include "unit.h"
 
 static struct stream_config stream = {.name = "memory"};
@@ -24,8 +25,10 @@ static void setup(void)
 {
 	static const char *const streams[] = {"memory"}, *const reasons[] = {"decode"};
 	stats_init(streams, 1, reasons, 1);
-	config = (struct config){
-		.http_partition_metrics = true, .streams = &stream, .nstreams = 1, .group_id = "agents"};
+	config = (struct config){.http_partition_metrics = true,
+				 .streams = &stream,
+				 .nstreams = 1,
+				 .group_id = "agents"};
 	status = status_new(&config, "2.0.2", "15.18");
 }
 
@@ -80,7 +83,8 @@ static struct status_partition partition(const char *topic, int32_t number)
 					 .pending_ts_ms = -1};
 }
 
-static void publish(const struct status_partition *p, size_t n, enum worker_state state, bool connected)
+static void publish(const struct status_partition *p, size_t n, enum worker_state state,
+		    bool connected)
 {
 	struct status_lane lane = {.state = "idle",
 				   .connected = connected,
@@ -110,7 +114,10 @@ START_TEST(before_the_first)
 }
 END_TEST
 
-/* Ready: group joined (with nothing assigned is fine) and each lane has its session; else each reason has a line. */
+/*
+ * Ready: group joined (with nothing assigned is fine) and each lane has its session; else each
+ * reason has a line.
+ */
 START_TEST(readiness)
 {
 	publish(NULL, 0, WORKER_RUNNING, true);
@@ -125,45 +132,53 @@ START_TEST(readiness)
 END_TEST
 
 /*
- * A thread that went silent is named; one that ended, or never was, is not missed. A database that is away changes
- * nothing.
+ * A thread that went silent is named; one that ended, or never was, is not missed. A database that
+ * is away changes nothing.
  */
 START_TEST(liveness)
 {
 	publish(NULL, 0, WORKER_RUNNING, false);
-	status_beat(STATUS_POLL);
-	status_beat(STATUS_LANE(2));
+	size_t poll = beat_join("poll"), lane = beat_join("lane 2");
 	expect("/livez", 200, "ok\n");
-	status_beat_at(STATUS_LANE(2), clock_mono_us() - 59 * US_PER_S);
+	beat_at(lane, clock_mono_us() - 59 * US_PER_S);
 	expect("/livez", 200, "ok\n");
-	status_beat_at(STATUS_LANE(2), clock_mono_us() - 61 * US_PER_S);
-	expect("/livez", 503, "lane 2: no sign of life for 61 s\n");
+	beat_at(lane, clock_mono_us() - 61 * US_PER_S);
+	expect("/livez", 503, "lane 2 thread: no sign of life for 61 s\n");
 	expect_not("/livez", 503, "poll");
-	status_rest(STATUS_LANE(2));
+	beat_rest(lane);
 	expect("/livez", 200, "ok\n");
-	status_rest(STATUS_POLL);
+	beat(lane);
+	beat_leave(lane);
+	beat_leave(poll);
 }
 END_TEST
 
-/* Each series with its labels and value, none for what is unknown, none at all when switched off. */
+/*
+ * Each series with its labels and value, none for what is unknown, none at all when switched off.
+ */
 START_TEST(partition_series)
 {
-	struct status_partition p[2] = {partition("memory.events", 0), partition("memory.events", 1)};
+	struct status_partition p[2] = {partition("memory.events", 0),
+					partition("memory.events", 1)};
 	p[0].durable_ts_ms = 1700000000123;
 	p[1].high = p[1].next_offset = -1;
 	publish(p, 2, WORKER_RUNNING, true);
 	expect("/metrics", 200,
-	       "memingest_consumer_lag_records{stream=\"memory\",topic=\"memory.events\",partition=\"0\"} 10\n");
+	       "memingest_consumer_lag_records{stream=\"memory\",topic=\"memory.events\",partition="
+	       "\"0\"} 10\n");
 	expect("/metrics", 200,
-	       "memingest_committed_offset{stream=\"memory\",topic=\"memory.events\",partition=\"0\"} 90\n");
+	       "memingest_committed_offset{stream=\"memory\",topic=\"memory.events\",partition="
+	       "\"0\"} 90\n");
 	expect("/metrics", 200,
-	       "memingest_last_committed_record_timestamp_seconds{stream=\"memory\",topic=\"memory.events\",partition="
+	       "memingest_last_committed_record_timestamp_seconds{stream=\"memory\",topic=\"memory."
+	       "events\",partition="
 	       "\"0\"} "
 	       "1700000000.123\n");
 	expect_not("/metrics", 200, "partition=\"1\"");
 	expect("/metrics", 200, "memingest_state_info{state=\"running\"} 1\n");
 	expect("/metrics", 200, "memingest_state_info{state=\"draining\"} 0\n");
-	expect("/metrics", 200, "memingest_libraries_info{librdkafka=\"2.0.2\",libpq=\"15.18\"} 1\n");
+	expect("/metrics", 200,
+	       "memingest_libraries_info{librdkafka=\"2.0.2\",libpq=\"15.18\"} 1\n");
 	config.http_partition_metrics = false;
 	expect_not("/metrics", 200, "partition=");
 	expect_not("/metrics", 200, "# TYPE memingest_consumer_lag_records");
@@ -171,8 +186,9 @@ START_TEST(partition_series)
 END_TEST
 
 /*
- * By stream: lag in records is the sum, in seconds the maximum, in flight what was taken and is not durable; also without series per
- * partition. Unknown partitions are left out of the sum; with none known there is no lag, with no partition it is 0.
+ * By stream: lag in records is the sum, in seconds the maximum, in flight what was taken and is not
+ * durable; also without series per partition. Unknown partitions are left out of the sum; with none
+ * known there is no lag, with no partition it is 0.
  */
 START_TEST(stream_series)
 {
@@ -192,10 +208,14 @@ START_TEST(stream_series)
 }
 END_TEST
 
-/* Partitions of a topic as its best informed partition knows them, wherever in the list they stand; none for an unknown number. */
+/*
+ * Partitions of a topic as its best informed partition knows them, wherever in the list they stand;
+ * none for an unknown number.
+ */
 START_TEST(topic_series)
 {
-	struct status_partition p[4] = {partition("t", 0), partition("u", 0), partition("t", 1), partition("v", 0)};
+	struct status_partition p[4] = {partition("t", 0), partition("u", 0), partition("t", 1),
+					partition("v", 0)};
 	p[0].of = 6;
 	p[1].of = 3;
 	p[2].of = 8;
@@ -228,14 +248,12 @@ START_TEST(one_line)
 	p[0].durable_ts_ms = clock_wall_us() / US_PER_MS - 500000;
 	publish(p, 2, WORKER_RUNNING, false);
 	status_line(status, &line);
-	ck_assert_msg(strncmp(buf_cstr(&line), "running, 2 partitions, 20 records behind, 500.", 46) == 0, "%s",
-		      buf_cstr(&line));
-	ck_assert_ptr_nonnull(strstr(buf_cstr(&line), " s; 1 halted; 1 of 1 lanes without PostgreSQL"));
+	ck_assert_msg(
+		strncmp(buf_cstr(&line), "running, 2 partitions, 20 records behind, 500.", 46) == 0,
+		"%s", buf_cstr(&line));
+	ck_assert_ptr_nonnull(
+		strstr(buf_cstr(&line), " s; 1 halted; 1 of 1 lanes without PostgreSQL"));
 	buf_free(&line);
-	ck_assert(status_alive());
-	status_beat_at(STATUS_LANE(1), clock_mono_us() - 61 * US_PER_S);
-	ck_assert(!status_alive());
-	status_rest(STATUS_LANE(1));
 }
 END_TEST
 
@@ -244,7 +262,8 @@ static double lag_of(void)
 {
 	char *text = serve("/status", 200);
 	json_t *json = json_loads(text, 0, NULL);
-	json_t *lag = json_object_get(json_array_get(json_object_get(json, "partitions"), 0), "lag_seconds");
+	json_t *lag = json_object_get(json_array_get(json_object_get(json, "partitions"), 0),
+				      "lag_seconds");
 	double value = json_is_null(lag) ? -1 : json_number_value(lag);
 	json_decref(json);
 	free(text);
@@ -252,8 +271,9 @@ static double lag_of(void)
 }
 
 /*
- * Lag in seconds: 0 when caught up, however old the last record is; the age of the oldest record taken and not
- * durable; else of the last durable one, or since when we saw it fall behind; unknown without a high watermark.
+ * Lag in seconds: 0 when caught up, however old the last record is; the age of the oldest record
+ * taken and not durable; else of the last durable one, or since when we saw it fall behind; unknown
+ * without a high watermark.
  */
 START_TEST(lag_in_seconds)
 {
@@ -286,7 +306,10 @@ START_TEST(lag_in_seconds)
 }
 END_TEST
 
-/* The JSON parses and has what was published, whatever the texts hold; the snapshot has its own copy of them. */
+/*
+ * The JSON parses and has what was published, whatever the texts hold; the snapshot has its own
+ * copy of them.
+ */
 START_TEST(status_json)
 {
 	char error[] = "say \"no\"\n\xc3";
@@ -316,15 +339,19 @@ START_TEST(status_json)
 	ck_assert_double_eq(json_number_value(json_object_get(lane, "seconds")), 0.25);
 	ck_assert_int_eq(json_integer_value(json_object_get(lane, "attempts")), 2);
 	ck_assert(json_is_false(json_object_get(json, "ready")));
-	ck_assert_str_eq(json_string_value(json_object_get(json, "unready")),
-			 "the worker is draining; lane 0 has no database session: connection refused");
+	ck_assert_str_eq(
+		json_string_value(json_object_get(json, "unready")),
+		"the worker is draining; lane 0 has no database session: connection refused");
 	ck_assert_str_eq(json_string_value(json_object_get(json, "group")), "agents");
 	json_decref(json);
 	free(text);
 }
 END_TEST
 
-/* Totals since the start by stream, and the last errors with place and time: what "top" makes rates and lists of. */
+/*
+ * Totals since the start by stream, and the last errors with place and time: what "top" makes rates
+ * and lists of.
+ */
 START_TEST(status_totals)
 {
 	struct status_partition p = partition("t", 0);
@@ -332,7 +359,8 @@ START_TEST(status_totals)
 	stats_add(METRIC_DEAD_LETTERS, 0, 0, 3);
 	stats_add(METRIC_BUSY_SECONDS, STAGE_MERGE, 0, 1500000);
 	publish(&p, 1, WORKER_RUNNING, true);
-	log_error("went wrong", F_STR("topic", "t"), F_INT("partition", 4), F_STR("error", "a \"b\""));
+	log_error("went wrong", F_STR("topic", "t"), F_INT("partition", 4),
+		  F_STR("error", "a \"b\""));
 	char *text = serve("/status", 200);
 	json_t *json = json_loads(text, 0, NULL);
 	ck_assert_msg(json != NULL, "%s", text);
@@ -358,7 +386,9 @@ END_TEST
 static const char statistics[] =
 	"{\"replyq\":3,\"brokers\":{"
 	"\"127.0.0.1:9092/bootstrap\":{\"source\":\"configured\",\"nodeid\":-1,\"state\":\"DOWN\"},"
-	"\"127.0.0.1:9092/1\":{\"source\":\"learned\",\"nodeid\":1,\"state\":\"UP\",\"connects\":2,\"disconnects\":1,"
+	"\"127.0.0.1:9092/"
+	"1\":{\"source\":\"learned\",\"nodeid\":1,\"state\":\"UP\",\"connects\":2,\"disconnects\":"
+	"1,"
 	"\"req_timeouts\":4,\"txerrs\":5,\"rxerrs\":6,\"txbytes\":100,\"rxbytes\":200,"
 	"\"rtt\":{\"avg\":1500,\"p99\":48639,\"cnt\":10}},"
 	"\"127.0.0.1:9093/2\":{\"source\":\"learned\",\"nodeid\":2,\"state\":\"INIT\"},"
@@ -368,20 +398,31 @@ static const char statistics[] =
 	"\"1\":{\"partition\":1,\"desired\":false,\"fetchq_cnt\":0,\"fetchq_size\":0},"
 	"\"-1\":{\"partition\":-1,\"desired\":false}}}}}";
 
-/* Of librdkafka's statistics: real brokers, those in use, and the queues of our partitions. The newest text counts. */
+/*
+ * Of librdkafka's statistics: real brokers, those in use, and the queues of our partitions. The
+ * newest text counts.
+ */
 START_TEST(bridge)
 {
 	status_statistics(status, "{\"replyq\":9}", 12);
 	status_statistics(status, statistics, sizeof(statistics) - 1);
 	expect("/metrics", 200, "memingest_rdkafka_broker_up{broker=\"127.0.0.1:9092/1\"} 1\n");
-	expect("/metrics", 200, "memingest_rdkafka_broker_errors_total{broker=\"127.0.0.1:9092/1\"} 11\n");
-	expect("/metrics", 200, "memingest_rdkafka_broker_request_timeouts_total{broker=\"127.0.0.1:9092/1\"} 4\n");
 	expect("/metrics", 200,
-	       "memingest_rdkafka_broker_rtt_seconds{broker=\"127.0.0.1:9092/1\",stat=\"avg\"} 0.001500\n");
+	       "memingest_rdkafka_broker_errors_total{broker=\"127.0.0.1:9092/1\"} 11\n");
 	expect("/metrics", 200,
-	       "memingest_rdkafka_broker_rtt_seconds{broker=\"127.0.0.1:9092/1\",stat=\"p99\"} 0.048639\n");
-	expect("/metrics", 200, "memingest_rdkafka_fetch_queue_records{topic=\"memory.events\",partition=\"0\"} 12\n");
-	expect("/metrics", 200, "memingest_rdkafka_fetch_queue_bytes{topic=\"memory.events\",partition=\"0\"} 3456\n");
+	       "memingest_rdkafka_broker_request_timeouts_total{broker=\"127.0.0.1:9092/1\"} 4\n");
+	expect("/metrics", 200,
+	       "memingest_rdkafka_broker_rtt_seconds{broker=\"127.0.0.1:9092/1\",stat=\"avg\"} "
+	       "0.001500\n");
+	expect("/metrics", 200,
+	       "memingest_rdkafka_broker_rtt_seconds{broker=\"127.0.0.1:9092/1\",stat=\"p99\"} "
+	       "0.048639\n");
+	expect("/metrics", 200,
+	       "memingest_rdkafka_fetch_queue_records{topic=\"memory.events\",partition=\"0\"} "
+	       "12\n");
+	expect("/metrics", 200,
+	       "memingest_rdkafka_fetch_queue_bytes{topic=\"memory.events\",partition=\"0\"} "
+	       "3456\n");
 	expect("/metrics", 200, "memingest_rdkafka_reply_queue_ops 3\n");
 	expect_not("/metrics", 200, "bootstrap");
 	expect_not("/metrics", 200, "GroupCoordinator");
@@ -392,11 +433,14 @@ START_TEST(bridge)
 }
 END_TEST
 
-/* As long as the cluster was never reached, the configured addresses are the brokers, and they are down. */
+/*
+ * As long as the cluster was never reached, the configured addresses are the brokers, and they are
+ * down.
+ */
 START_TEST(bootstrap_down)
 {
-	static const char json[] =
-		"{\"brokers\":{\"b:9092/bootstrap\":{\"source\":\"configured\",\"state\":\"DOWN\"}}}";
+	static const char json[] = "{\"brokers\":{\"b:9092/"
+				   "bootstrap\":{\"source\":\"configured\",\"state\":\"DOWN\"}}}";
 	status_statistics(status, json, sizeof(json) - 1);
 	expect("/metrics", 200, "memingest_rdkafka_broker_up{broker=\"b:9092/bootstrap\"} 0\n");
 	expect_not("/metrics", 200, "rdkafka_broker_rtt_seconds{");
@@ -416,7 +460,10 @@ static size_t identity(const char *line)
 	return 7 + strcspn(line + 7, " "); /* "# HELP " */
 }
 
-/* No family is announced twice and no series is there twice, whatever stats_expose() and the snapshot each bring. */
+/*
+ * No family is announced twice and no series is there twice, whatever stats_expose() and the
+ * snapshot each bring.
+ */
 START_TEST(no_duplicates)
 {
 	struct status_partition p[2] = {partition("t", 0), partition("t", 1)};
@@ -452,7 +499,8 @@ START_TEST(documented)
 	stats_write_docs(&docs);
 	status_write_docs(&docs);
 	char *text = serve("/metrics", 200);
-	for (char *line = strstr(text, "# TYPE "); line != NULL; line = strstr(line + 1, "# TYPE ")) {
+	for (char *line = strstr(text, "# TYPE "); line != NULL;
+	     line = strstr(line + 1, "# TYPE ")) {
 		char want[128];
 		snprintf(want, sizeof(want), "| `%.*s` |", (int)strcspn(line + 7, " "), line + 7);
 		ck_assert_msg(strstr(buf_cstr(&docs), want) != NULL, "not documented: %s", want);
@@ -473,7 +521,9 @@ static void *reader(void *arg)
 	return NULL;
 }
 
-/* Publishing and reading at the same time: for the sanitizers to object to, if anything is wrong. */
+/*
+ * Publishing and reading at the same time: for the sanitizers to object to, if anything is wrong.
+ */
 START_TEST(publish_under_readers)
 {
 	static char path[] = "/metrics";
@@ -482,7 +532,8 @@ START_TEST(publish_under_readers)
 	for (size_t i = 0; i < ARRAY_LEN(threads); i++)
 		ck_assert_int_eq(pthread_create(&threads[i], NULL, reader, path), 0);
 	for (int i = 0; i < 300; i++) {
-		struct status_partition p[3] = {partition("t", i), partition("t", i + 1), partition("u", 0)};
+		struct status_partition p[3] = {partition("t", i), partition("t", i + 1),
+						partition("u", 0)};
 		publish(p, (size_t)(i % 4), WORKER_RUNNING, true);
 		status_statistics(status, statistics, sizeof(statistics) - 1);
 	}
@@ -494,10 +545,22 @@ END_TEST
 
 static Suite *status_suite(void)
 {
-	const TTest *const tests[] = {
-		before_the_first, readiness,      liveness,      partition_series, lag_in_seconds,        status_json,
-		bridge,           bootstrap_down, no_duplicates, documented,       publish_under_readers, stream_series,
-		topic_series,     lane_series,    one_line,      status_totals};
+	const TTest *const tests[] = {before_the_first,
+				      readiness,
+				      liveness,
+				      partition_series,
+				      lag_in_seconds,
+				      status_json,
+				      bridge,
+				      bootstrap_down,
+				      no_duplicates,
+				      documented,
+				      publish_under_readers,
+				      stream_series,
+				      topic_series,
+				      lane_series,
+				      one_line,
+				      status_totals};
 	Suite *s = suite_create("status");
 	TCase *t = tcase_create("status");
 	tcase_set_timeout(t, 30);

@@ -1,5 +1,6 @@
 /*
- * test_stream.c - a stream loaded from schema files, its cache of plans, and which stream a topic belongs to.
+ * test_stream.c - a stream loaded from schema files, its cache of plans, and which stream a topic
+ * belongs to.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,13 +10,17 @@
 #include "core/stream.h"
 #include "unit.h"
 
-#define FIELDS                                                                                                         \
-	"{\"name\": \"id\", \"type\": \"long\"}, {\"name\": \"note\", \"type\": [\"null\", \"string\"], \"default\": " \
+#define FIELDS                                                                                     \
+	"{\"name\": \"id\", \"type\": \"long\"}, {\"name\": \"note\", \"type\": [\"null\", "       \
+	"\"string\"], \"default\": "                                                               \
 	"null}"
-#define SCHEMA                                                                                                         \
-	"{\"type\": \"record\", \"name\": \"Fact\", \"pg\": {\"table\": \"facts\", \"key\": [\"id\"]}, \"fields\": "   \
+#define SCHEMA                                                                                     \
+	"{\"type\": \"record\", \"name\": \"Fact\", \"pg\": {\"table\": \"facts\", \"key\": "      \
+	"[\"id\"]}, \"fields\": "                                                                  \
 	"[" FIELDS "]}"
-#define KEY "{\"type\": \"record\", \"name\": \"FactKey\", \"fields\": [{\"name\": \"id\", \"type\": \"long\"}]}"
+#define KEY                                                                                        \
+	"{\"type\": \"record\", \"name\": \"FactKey\", \"fields\": [{\"name\": \"id\", \"type\": " \
+	"\"long\"}]}"
 
 static char dir[64];
 
@@ -53,8 +58,11 @@ static struct stream *load(const char *schema, const char *key, struct err *err)
 {
 	static struct stream_config sc;
 	static struct config config;
-	sc = (struct stream_config){
-		.name = "facts", .topics = fact_topics, .ntopics = 1, .schema = schema, .key_schema = key};
+	sc = (struct stream_config){.name = "facts",
+				    .topics = fact_topics,
+				    .ntopics = 1,
+				    .schema = schema,
+				    .key_schema = key};
 	config = (struct config){.streams = &sc, .nstreams = 1};
 	return stream_new(&config, 0, err);
 }
@@ -86,8 +94,8 @@ START_TEST(loads)
 END_TEST
 
 /*
- * Each mistake is a CONFIG error that names stream and file: no file, no JSON, no table, a key schema without the
- * key.
+ * Each mistake is a CONFIG error that names stream and file: no file, no JSON, no table, a key
+ * schema without the key.
  */
 START_TEST(mistakes)
 {
@@ -96,18 +104,20 @@ START_TEST(mistakes)
 	} cases[] = {
 		{NULL, NULL, "absent.avsc"},
 		{"{\"type\": ", NULL, "fact.avsc"},
-		{"{\"type\": \"record\", \"name\": \"Fact\", \"fields\": [" FIELDS "]}", NULL, "fact.avsc"},
+		{"{\"type\": \"record\", \"name\": \"Fact\", \"fields\": [" FIELDS "]}", NULL,
+		 "fact.avsc"},
 		{SCHEMA, "{\"type\": \"record\", \"name\": \"K\", \"fields\": []}", "key.avsc"},
 	};
 	make_dir();
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct err err = {0};
-		char *schema =
-			cases[i].schema ? put_file("fact.avsc", cases[i].schema) : xasprintf("%s/absent.avsc", dir);
+		char *schema = cases[i].schema ? put_file("fact.avsc", cases[i].schema)
+					       : xasprintf("%s/absent.avsc", dir);
 		char *key = cases[i].key ? put_file("key.avsc", cases[i].key) : NULL;
 		ck_assert_ptr_null(load(schema, key, &err));
 		ck_assert_int_eq(err.class, ERR_CONFIG);
-		ck_assert_msg(strstr(err.text, "stream.facts") && strstr(err.text, cases[i].file), "%s", err.text);
+		ck_assert_msg(strstr(err.text, "stream.facts") && strstr(err.text, cases[i].file),
+			      "%s", err.text);
 		if (cases[i].schema)
 			remove_file(schema);
 		else
@@ -154,8 +164,9 @@ START_TEST(misfits_are_cached)
 	make_dir();
 	char *path = put_file("fact.avsc", SCHEMA);
 	struct stream *s = load(path, NULL, &err);
-	struct schema *writer = parse("{\"type\": \"record\", \"name\": \"Fact\", \"fields\": [{\"name\": \"id\","
-				      " \"type\": {\"type\": \"map\", \"values\": \"long\"}}]}");
+	struct schema *writer =
+		parse("{\"type\": \"record\", \"name\": \"Fact\", \"fields\": [{\"name\": \"id\","
+		      " \"type\": {\"type\": \"map\", \"values\": \"long\"}}]}");
 	ck_assert_ptr_null(stream_plan(s, 9, false, writer, &err));
 	ck_assert_int_eq(err.class, ERR_CONFIG);
 	ck_assert_ptr_nonnull(strstr(err.text, "schema 9"));
@@ -171,11 +182,15 @@ START_TEST(misfits_are_cached)
 }
 END_TEST
 
-/* A name comes before a pattern, whatever the order of the streams; a pattern is anchored at the beginning only. */
+/*
+ * A name comes before a pattern, whatever the order of the streams; a pattern is anchored at the
+ * beginning only.
+ */
 START_TEST(topics)
 {
 	const char *pattern[] = {"^mem(ory)?\\.ev"}, *name[] = {"other", "memory.events"};
-	struct stream_config a = {.topics = pattern, .ntopics = 1}, b = {.topics = name, .ntopics = 2};
+	struct stream_config a = {.topics = pattern, .ntopics = 1},
+			     b = {.topics = name, .ntopics = 2};
 	struct stream one = {.config = &a}, two = {.config = &b};
 	struct stream *streams[] = {&one, &two};
 	ck_assert_ptr_eq(stream_for_topic(streams, 2, "memory.events"), &two);

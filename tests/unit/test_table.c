@@ -49,15 +49,19 @@ START_TEST(derived_types)
 		{"{'type':'long','logicalType':'timestamp-millis'}", "timestamptz", PG_TIMESTAMP},
 		{"{'type':'long','logicalType':'timestamp-micros'}", "timestamptz", PG_TIMESTAMP},
 		{"{'type':'long','logicalType':'timestamp-nanos'}", "timestamptz", PG_TIMESTAMP},
-		{"{'type':'long','logicalType':'local-timestamp-millis'}", "timestamp", PG_TIMESTAMP},
+		{"{'type':'long','logicalType':'local-timestamp-millis'}", "timestamp",
+		 PG_TIMESTAMP},
 		{"{'type':'string','logicalType':'uuid'}", "uuid", PG_UUID},
 		{"{'type':'fixed','name':'F','size':16,'logicalType':'uuid'}", "uuid", PG_UUID},
-		{"{'type':'bytes','logicalType':'decimal','precision':9,'scale':2}", "numeric(9,2)", PG_NUMERIC},
-		{"{'type':'fixed','name':'F','size':12,'logicalType':'duration'}", "interval", PG_INTERVAL},
+		{"{'type':'bytes','logicalType':'decimal','precision':9,'scale':2}", "numeric(9,2)",
+		 PG_NUMERIC},
+		{"{'type':'fixed','name':'F','size':12,'logicalType':'duration'}", "interval",
+		 PG_INTERVAL},
 		{"{'type':'array','items':'string'}", "text[]", PG_ARRAY},
 		{"{'type':'array','items':['null','long']}", "bigint[]", PG_ARRAY},
 		{"{'type':'array','items':'float'}", "real[]", PG_ARRAY},
-		{"{'type':'array','items':{'type':'bytes','logicalType':'decimal','precision':9,'scale':2}}",
+		{"{'type':'array','items':{'type':'bytes','logicalType':'decimal','precision':9,'"
+		 "scale':2}}",
 		 "numeric(9,2)[]", PG_ARRAY},
 		{"{'type':'array','items':{'type':'map','values':'int'}}", "jsonb", PG_JSONB},
 		{"{'type':'map','values':'int'}", "jsonb", PG_JSONB},
@@ -65,8 +69,9 @@ START_TEST(derived_types)
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		for (int nullable = 0; nullable < 2; nullable++) {
-			char *fields = xasprintf("{'name':'f','type':%s%s%s}", nullable ? "['null'," : "",
-						 cases[i].avro, nullable ? "]" : "");
+			char *fields =
+				xasprintf("{'name':'f','type':%s%s%s}", nullable ? "['null'," : "",
+					  cases[i].avro, nullable ? "]" : "");
 			struct schema *s;
 			struct table *t = open_table(&s, "", fields);
 			ck_assert_str_eq(t->columns[1].type, cases[i].sql);
@@ -86,23 +91,37 @@ END_TEST
 START_TEST(no_column_type)
 {
 	refused("", "{'name':'f','type':'null'}", "field 'f': type null has no column type");
-	refused("", "{'name':'f','type':['null','int','string']}", "field 'f': type union [null, int, string]");
+	refused("", "{'name':'f','type':['null','int','string']}",
+		"field 'f': type union [null, int, string]");
 	refused("", "{'name':'f','type':{'type':'array','items':{'type':'array','items':'int'}}}",
 		"field 'f': type array");
-	refused("", "{'name':'f','type':{'type':'array','items':['int','string']}}", "field 'f': type array");
-	refused("", "{'name':'f','type':{'type':'bytes','logicalType':'decimal'}}", "logical type 'decimal'");
-	refused("", "{'name':'f','type':'long','pg':{'type':'uuid'}}", "field 'f': type long cannot be stored as uuid");
-	refused("", "{'name':'f','type':'string','pg':{'type':'numeric'}}", "type string cannot be stored as numeric");
-	refused("", "{'name':'f','type':'string','pg':{'type':'geometry'}}", "geometry is not known; set pg.via");
-	refused("", "{'name':'f','type':'string','pg':{'type':'inet','via':'cidr'}}", "cidr is not known");
-	refused("", "{'name':'f','type':{'type':'array','items':'string'},'pg':{'type':'vector(3)'}}",
+	refused("", "{'name':'f','type':{'type':'array','items':['int','string']}}",
+		"field 'f': type array");
+	refused("", "{'name':'f','type':{'type':'bytes','logicalType':'decimal'}}",
+		"logical type 'decimal'");
+	refused("", "{'name':'f','type':'long','pg':{'type':'uuid'}}",
+		"field 'f': type long cannot be stored as uuid");
+	refused("", "{'name':'f','type':'string','pg':{'type':'numeric'}}",
+		"type string cannot be stored as numeric");
+	refused("", "{'name':'f','type':'string','pg':{'type':'geometry'}}",
+		"geometry is not known; set pg.via");
+	refused("", "{'name':'f','type':'string','pg':{'type':'inet','via':'cidr'}}",
+		"cidr is not known");
+	refused("",
+		"{'name':'f','type':{'type':'array','items':'string'},'pg':{'type':'vector(3)'}}",
 		"cannot be stored as vector(3)");
-	refused("", "{'name':'f','type':{'type':'fixed','name':'F','size':13},'pg':{'type':'vector(3)'}}",
+	refused("",
+		"{'name':'f','type':{'type':'fixed','name':'F','size':13},'pg':{'type':'vector(3)'}"
+		"}",
 		"cannot be stored as vector(3)");
 	refused("", "{'name':'f','type':'string','pg':{'type':'text; drop'}}", "no SQL type");
-	refused("", "{'name':'f','type':{'type':'array','items':'float'},'pg':{'type':'vector(20000)'}}",
+	refused("",
+		"{'name':'f','type':{'type':'array','items':'float'},'pg':{'type':'vector(20000)'}"
+		"}",
 		"vector(20000)");
-	refused("", "{'name':'f','type':{'type':'array','items':'string'},'pg':{'type':'citext[]'}}", "citext[]");
+	refused("",
+		"{'name':'f','type':{'type':'array','items':'string'},'pg':{'type':'citext[]'}}",
+		"citext[]");
 }
 END_TEST
 
@@ -110,20 +129,27 @@ END_TEST
 START_TEST(annotated_types)
 {
 	struct schema *s;
-	struct table *t = open_table(
-		&s, "",
-		"{'name':'v','type':{'type':'array','items':'float'},'pg':{'type':'vector(384)','storage':'plain'}},"
-		"{'name':'h','type':['null','bytes'],'pg':{'type':'halfvec(7)','compression':'lz4'}},"
-		"{'name':'c','type':'string','pg':{'type':'varchar(12)'}},"
-		"{'name':'ca','type':{'type':'array','items':'string'},'pg':{'type':'character varying(5)[]'}},"
-		"{'name':'ip','type':'string','pg':{'type':'inet','via':'text'}},"
-		"{'name':'vv','type':{'type':'array','items':'float'},'pg':{'type':'vector(3)','via':'real[]'}},"
-		"{'name':'small','type':'int','pg':{'type':'smallint'}},{'name':'u','type':'string','pg':{'type':'uuid'"
-		"}},"
-		"{'name':'any','type':['int','string'],'pg':{'type':'jsonb'}},{'name':'ci','type':'string','pg':{'type'"
-		":'citext'}},"
-		"{'name':'w','type':{'type':'long','logicalType':'timestamp-millis'},'pg':{'type':'timestamp with time "
-		"zone'}}");
+	struct table *t =
+		open_table(&s, "",
+			   "{'name':'v','type':{'type':'array','items':'float'},'pg':{'type':'"
+			   "vector(384)','storage':'plain'}},"
+			   "{'name':'h','type':['null','bytes'],'pg':{'type':'halfvec(7)','"
+			   "compression':'lz4'}},"
+			   "{'name':'c','type':'string','pg':{'type':'varchar(12)'}},"
+			   "{'name':'ca','type':{'type':'array','items':'string'},'pg':{'type':'"
+			   "character varying(5)[]'}},"
+			   "{'name':'ip','type':'string','pg':{'type':'inet','via':'text'}},"
+			   "{'name':'vv','type':{'type':'array','items':'float'},'pg':{'type':'"
+			   "vector(3)','via':'real[]'}},"
+			   "{'name':'small','type':'int','pg':{'type':'smallint'}},{'name':'u','"
+			   "type':'string','pg':{'type':'uuid'"
+			   "}},"
+			   "{'name':'any','type':['int','string'],'pg':{'type':'jsonb'}},{'name':'"
+			   "ci','type':'string','pg':{'type'"
+			   ":'citext'}},"
+			   "{'name':'w','type':{'type':'long','logicalType':'timestamp-millis'},'"
+			   "pg':{'type':'timestamp with time "
+			   "zone'}}");
 	const struct column *c = t->columns + 1;
 	ck_assert_int_eq(c[0].kind, PG_VECTOR);
 	ck_assert_uint_eq(c[0].dim, 384);
@@ -153,8 +179,8 @@ START_TEST(annotated_types)
 END_TEST
 
 /*
- * Key columns come first, in the order of the annotation; the others follow as declared; version and delete find their
- * place.
+ * Key columns come first, in the order of the annotation; the others follow as declared; version
+ * and delete find their place.
  */
 START_TEST(order_of_columns)
 {
@@ -162,8 +188,10 @@ START_TEST(order_of_columns)
 	struct schema *s = rig_schema(
 		"{'type':'record','name':'R','pg':{'table':'s.t','key':['b','a'],'version':'v',"
 		"'delete':{'field':'op','symbol':'DEL'}},'fields':["
-		"{'name':'x','type':'int'},{'name':'op','type':{'type':'enum','name':'E','symbols':['PUT','DEL']},"
-		"'pg':{'column':false}},{'name':'a','type':'int'},{'name':'y','type':'int','pg':{'column':'yy'}},"
+		"{'name':'x','type':'int'},{'name':'op','type':{'type':'enum','name':'E','symbols':"
+		"['PUT','DEL']},"
+		"'pg':{'column':false}},{'name':'a','type':'int'},{'name':'y','type':'int','pg':{'"
+		"column':'yy'}},"
 		"{'name':'b','type':'string'},{'name':'v','type':'long'}]}");
 	struct table *t = table_new(s, &err);
 	ck_assert_msg(t, "%s", err.text);
@@ -192,20 +220,25 @@ START_TEST(merge_rules)
 	struct schema *s;
 	struct table *t = open_table(
 		&s, "",
-		"{'name':'a','type':'long','pg':{'merge':'add'}},{'name':'b','type':'double','pg':{'merge':'min'}},"
+		"{'name':'a','type':'long','pg':{'merge':'add'}},{'name':'b','type':'double','pg':{"
+		"'merge':'min'}},"
 		"{'name':'c','type':{'type':'int','logicalType':'date'},'pg':{'merge':'max'}},"
 		"{'name':'d','type':'string','pg':{'type':'jsonb','merge':'json'}},"
-		"{'name':'e','type':'string','pg':{'merge':'keep'}},{'name':'f','type':'string','pg':{'merge':'"
+		"{'name':'e','type':'string','pg':{'merge':'keep'}},{'name':'f','type':'string','"
+		"pg':{'merge':'"
 		"coalesce'}},"
 		"{'name':'g','type':'string'}");
-	static const enum merge_rule rules[] = {MERGE_ADD,  MERGE_MIN,      MERGE_MAX,    MERGE_JSON,
-						MERGE_KEEP, MERGE_COALESCE, MERGE_REPLACE};
+	static const enum merge_rule rules[] = {MERGE_ADD,    MERGE_MIN,  MERGE_MAX,
+						MERGE_JSON,   MERGE_KEEP, MERGE_COALESCE,
+						MERGE_REPLACE};
 	for (size_t i = 0; i < ARRAY_LEN(rules); i++)
 		ck_assert_int_eq(t->columns[i + 1].merge, rules[i]);
 	table_free(t);
 	schema_free(s);
 	refused("", "{'name':'f','type':'string','pg':{'merge':'add'}}", "cannot be merged so");
-	refused("", "{'name':'f','type':{'type':'long','logicalType':'timestamp-micros'},'pg':{'merge':'add'}}",
+	refused("",
+		"{'name':'f','type':{'type':'long','logicalType':'timestamp-micros'},'pg':{'merge':"
+		"'add'}}",
 		"cannot be merged so");
 	refused("", "{'name':'f','type':'string','pg':{'merge':'min'}}", "cannot be merged so");
 	refused("", "{'name':'f','type':'string','pg':{'merge':'json'}}", "cannot be merged so");
@@ -228,25 +261,29 @@ START_TEST(keys)
 		{"'string'", ",'pg':{'type':'citext'}", "cannot be a key"},
 		{"'string'", ",'pg':{'type':'char(3)'}", "cannot be a key"},
 		{"'string'", ",'pg':{'type':'inet','via':'text'}", "cannot be a key"},
-		{"{'type':'array','items':'float'}", ",'pg':{'type':'vector(3)'}", "cannot be a key"},
+		{"{'type':'array','items':'float'}", ",'pg':{'type':'vector(3)'}",
+		 "cannot be a key"},
 		{"{'type':'array','items':'string'}", "", "cannot be a key"},
 		{"'int'", ",'pg':{'merge':'max'}", "merge rule"},
 		{"'int'", ",'pg':{'column':false}", "'f' is no column"},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		char *text = xasprintf("{'type':'record','name':'R','pg':{'table':'t','key':['f']},'fields':["
-				       "{'name':'x','type':'int'},{'name':'f','type':%s%s}]}",
-				       cases[i].type, cases[i].pg);
+		char *text = xasprintf(
+			"{'type':'record','name':'R','pg':{'table':'t','key':['f']},'fields':["
+			"{'name':'x','type':'int'},{'name':'f','type':%s%s}]}",
+			cases[i].type, cases[i].pg);
 		refused_schema(rig_schema(text), cases[i].words);
 		free(text);
 	}
-	refused_schema(rig_schema("{'type':'record','name':'R','pg':{'table':'t','key':[]},'fields':[{'name':'x','type'"
+	refused_schema(rig_schema("{'type':'record','name':'R','pg':{'table':'t','key':[]},'fields'"
+				  ":[{'name':'x','type'"
 				  ":'int'}]}"),
 		       "pg.key");
-	refused_schema(
-		rig_schema("{'type':'record','name':'R','pg':{'table':'t'},'fields':[{'name':'x','type':'int'}]}"),
-		"pg.key");
-	refused_schema(rig_schema("{'type':'record','name':'R','pg':{'table':'t','key':['x','x']},'fields':[{'name':'x'"
+	refused_schema(rig_schema("{'type':'record','name':'R','pg':{'table':'t'},'fields':[{'name'"
+				  ":'x','type':'int'}]}"),
+		       "pg.key");
+	refused_schema(rig_schema("{'type':'record','name':'R','pg':{'table':'t','key':['x','x']},'"
+				  "fields':[{'name':'x'"
 				  ",'type':'int'}]}"),
 		       "stands twice");
 }
@@ -255,8 +292,8 @@ END_TEST
 /* Annotations of the record that do not fit it. */
 START_TEST(record_annotations)
 {
-	static const char op[] =
-		"{'name':'op','type':{'type':'enum','name':'E','symbols':['A']},'pg':{'column':false}}";
+	static const char op[] = "{'name':'op','type':{'type':'enum','name':'E','symbols':['A']},'"
+				 "pg':{'column':false}}";
 	refused(",'version':'nope'", "", "pg.version");
 	refused(",'version':'k'", "", "pg.version");
 	refused(",'version':'f'", "{'name':'f','type':'double'}", "pg.version");
@@ -276,13 +313,15 @@ START_TEST(record_annotations)
 	refused("", "{'name':'f','type':'string','pg':{'storage':'outside'}}", "pg.storage");
 	refused("", "{'name':'f','type':'string','pg':{'compression':'zstd'}}", "pg.compression");
 	refused("", "{'name':'f','type':'string','pg':{'compression':1}}", "pg.compression");
-	refused_schema(rig_schema("{'type':'record','name':'R','fields':[{'name':'x','type':'int'}]}"),
-		       "no annotation \"pg\"");
-	refused_schema(rig_schema("'int'"), "is a record");
 	refused_schema(
-		rig_schema("{'type':'record','name':'R','pg':{'key':['x']},'fields':[{'name':'x','type':'int'}]}"),
-		"pg.table");
-	refused_schema(rig_schema("{'type':'record','name':'R','pg':{'table':'a.','key':['x']},'fields':[{'name':'x','"
+		rig_schema("{'type':'record','name':'R','fields':[{'name':'x','type':'int'}]}"),
+		"no annotation \"pg\"");
+	refused_schema(rig_schema("'int'"), "is a record");
+	refused_schema(rig_schema("{'type':'record','name':'R','pg':{'key':['x']},'fields':[{'name'"
+				  ":'x','type':'int'}]}"),
+		       "pg.table");
+	refused_schema(rig_schema("{'type':'record','name':'R','pg':{'table':'a.','key':['x']},'"
+				  "fields':[{'name':'x','"
 				  "type':'int'}]}"),
 		       "pg.table");
 }
@@ -326,20 +365,25 @@ END_TEST
 START_TEST(sql_texts)
 {
 	struct schema *s;
-	struct table *t = open_table(
-		&s,
-		",'indexes':[{'columns':['a','k'],'unique':true,'name':'x'},{'using':'gin','columns':['l']},{'sql':'("
-		"lower(s))'}],"
-		"'storage':{'fillfactor':90,'autovacuum_enabled':false,'autovacuum_vacuum_scale_factor':0.5}",
-		"{'name':'a','type':'int','default':-3},{'name':'b','type':'boolean','default':true},"
-		"{'name':'c','type':'string','default':'it\\u0027s \\\\ "
-		"here'},{'name':'d','type':'double','default':0.5},"
-		"{'name':'l','type':{'type':'array','items':'string'},'default':[]},{'name':'n','type':['null','string'"
-		"],'default':null},"
-		"{'name':'s','type':'string','pg':{'default':'current_user'}},{'name':'m','type':{'type':'map','values'"
-		":'int'},'default':{}},"
-		"{'name':'t','type':{'type':'long','logicalType':'timestamp-micros'},'default':0},{'name':'w','type':'"
-		"string'}");
+	struct table *t = open_table(&s,
+				     ",'indexes':[{'columns':['a','k'],'unique':true,'name':'x'},{'"
+				     "using':'gin','columns':['l']},{'sql':'("
+				     "lower(s))'}],"
+				     "'storage':{'fillfactor':90,'autovacuum_enabled':false,'"
+				     "autovacuum_vacuum_scale_factor':0.5}",
+				     "{'name':'a','type':'int','default':-3},{'name':'b','type':'"
+				     "boolean','default':true},"
+				     "{'name':'c','type':'string','default':'it\\u0027s \\\\ "
+				     "here'},{'name':'d','type':'double','default':0.5},"
+				     "{'name':'l','type':{'type':'array','items':'string'},'"
+				     "default':[]},{'name':'n','type':['null','string'"
+				     "],'default':null},"
+				     "{'name':'s','type':'string','pg':{'default':'current_user'}},"
+				     "{'name':'m','type':{'type':'map','values'"
+				     ":'int'},'default':{}},"
+				     "{'name':'t','type':{'type':'long','logicalType':'timestamp-"
+				     "micros'},'default':0},{'name':'w','type':'"
+				     "string'}");
 	ck_assert_uint_eq(t->nindexes, 3);
 	ck_assert_str_eq(t->indexes[0].sql, "(\"a\", \"k\")");
 	ck_assert_str_eq(t->indexes[0].name, "x");
@@ -347,14 +391,16 @@ START_TEST(sql_texts)
 	ck_assert_str_eq(t->indexes[1].sql, "USING \"gin\" (\"l\")");
 	ck_assert_ptr_null(t->indexes[1].name);
 	ck_assert_str_eq(t->indexes[2].sql, "(lower(s))");
-	ck_assert_str_eq(t->storage,
-			 "fillfactor = 90, autovacuum_enabled = false, autovacuum_vacuum_scale_factor = 0.5");
-	static const char *const defaults[] = {
-		"-3", "true", "E'it''s \\\\ here'", "0.5", "'{}'", NULL, "current_user", "'{}'", NULL, NULL};
+	ck_assert_str_eq(t->storage, "fillfactor = 90, autovacuum_enabled = false, "
+				     "autovacuum_vacuum_scale_factor = 0.5");
+	static const char *const defaults[] = {"-3",   "true", "E'it''s \\\\ here'", "0.5",
+					       "'{}'", NULL,   "current_user",       "'{}'",
+					       NULL,   NULL};
 	for (size_t i = 0; i < ARRAY_LEN(defaults); i++) {
 		const char *got = t->columns[i + 1].default_sql;
-		ck_assert_msg((got && defaults[i] && strcmp(got, defaults[i]) == 0) || (!got && !defaults[i]), "%s: %s",
-			      t->columns[i + 1].name, got ? got : "none");
+		ck_assert_msg((got && defaults[i] && strcmp(got, defaults[i]) == 0) ||
+				      (!got && !defaults[i]),
+			      "%s: %s", t->columns[i + 1].name, got ? got : "none");
 	}
 	table_free(t);
 	schema_free(s);
@@ -370,7 +416,8 @@ START_TEST(shipped)
 	} streams[] = {
 		{"schemas/memory_event.avsc", "memory_entries", "namespace", "key", 13},
 		{"schemas/pattern_event.avsc", "patterns", "name", "pattern_type", 9},
-		{"schemas/trajectory_event.avsc", "trajectories", "trajectory_id", "step_number", 8},
+		{"schemas/trajectory_event.avsc", "trajectories", "trajectory_id", "step_number",
+		 8},
 		{"tests/schemas/everything.avsc", "all_of_it", "tenant", "part", 53},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(streams); i++) {

@@ -1,7 +1,8 @@
 /*
- * test_text.c - UTF-8 and JSON as PostgreSQL takes them. What is good and bad here was compared with convert_from()
- * and pg_input_is_valid(..., 'jsonb') of a PostgreSQL 16. Inputs (JSON with its zeros) end at the end of a heap block, so
- * that AddressSanitizer sees one byte read too many. The fast paths are compared with text_reference.c, byte for byte.
+ * test_text.c - UTF-8 and JSON as PostgreSQL takes them. What is good and bad here was compared
+ * with convert_from() and pg_input_is_valid(..., 'jsonb') of a PostgreSQL 16. Inputs (JSON with its
+ * zeros) end at the end of a heap block, so that AddressSanitizer sees one byte read too many. The
+ * fast paths are compared with text_reference.c, byte for byte.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,31 +40,36 @@ static bool json(const char *s, struct refusal *why)
 }
 
 /*
- * Proves agreement with the reference on every sequence of up to two bytes and on four bytes from all their classes;
- * alone, and behind 15 bytes of ASCII and before 20, so that the fast path begins and ends at them.
+ * Proves agreement with the reference on every sequence of up to two bytes and on four bytes from
+ * all their classes; alone, and behind 15 bytes of ASCII and before 20, so that the fast path
+ * begins and ends at them.
  */
 START_TEST(test_utf8_every_sequence)
 {
-	static const uint8_t tails[] = {0x00, 0x41, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xc2, 0xf0, 0xff};
+	static const uint8_t tails[] = {0x00, 0x41, 0x7f, 0x80, 0x8f, 0x90, 0x9f,
+					0xa0, 0xbf, 0xc0, 0xc2, 0xf0, 0xff};
 	struct refusal why;
 	for (unsigned a = 0; a < 256; a++) {
 		for (size_t b = 0; b < ARRAY_LEN(tails); b++) {
-			for (unsigned rest = 0; rest < ARRAY_LEN(tails) * ARRAY_LEN(tails); rest++) {
-				uint8_t s[4] = {(uint8_t)a, tails[b], tails[rest % ARRAY_LEN(tails)],
+			for (unsigned rest = 0; rest < ARRAY_LEN(tails) * ARRAY_LEN(tails);
+			     rest++) {
+				uint8_t s[4] = {(uint8_t)a, tails[b],
+						tails[rest % ARRAY_LEN(tails)],
 						tails[rest / ARRAY_LEN(tails)]};
 				for (size_t n = 1; n <= 4; n++) {
 					bool want = reference_utf8(s, n);
 					if (text_check_utf8((struct slice){s, n}, &why) !=
 					    want) /* ck_assert is too slow here */
-						ck_abort_msg("%02x %02x %02x %02x, %zu bytes", s[0], s[1], s[2], s[3],
-							     n);
+						ck_abort_msg("%02x %02x %02x %02x, %zu bytes", s[0],
+							     s[1], s[2], s[3], n);
 				}
 				uint8_t padded[40];
 				memset(padded, 'x', sizeof(padded));
 				memcpy(padded + 15, s, sizeof(s));
 				if (text_check_utf8((struct slice){padded, sizeof(padded)}, &why) !=
 				    reference_utf8(s, 4))
-					ck_abort_msg("%02x %02x %02x %02x, padded", s[0], s[1], s[2], s[3]);
+					ck_abort_msg("%02x %02x %02x %02x, padded", s[0], s[1],
+						     s[2], s[3]);
 			}
 		}
 	}
@@ -96,8 +102,8 @@ START_TEST(test_utf8_position)
 END_TEST
 
 /*
- * Proves that text_copy() copies exactly n bytes, and takes a text if and only if each of its bytes is 1 .. 127: for every
- * byte at every place of every length around the sizes in which it works.
+ * Proves that text_copy() copies exactly n bytes, and takes a text if and only if each of its bytes
+ * is 1 .. 127: for every byte at every place of every length around the sizes in which it works.
  */
 START_TEST(test_copy)
 {
@@ -114,8 +120,8 @@ START_TEST(test_copy)
 				from[at] = (uint8_t)c;
 				memset(to, 0xee, sizeof(to));
 				bool plain = text_copy(to + 1, (struct slice){from, n});
-				if (plain != (c > 0 && c < 128) || memcmp(to + 1, from, n) != 0 || to[0] != 0xee ||
-				    to[n + 1] != 0xee)
+				if (plain != (c > 0 && c < 128) || memcmp(to + 1, from, n) != 0 ||
+				    to[0] != 0xee || to[n + 1] != 0xee)
 					ck_abort_msg("byte %u at %zu of %zu", c, at, n);
 			}
 			from[at] = old;
@@ -125,7 +131,9 @@ START_TEST(test_copy)
 }
 END_TEST
 
-/* ours must be the reference's answer. The text lies in a block with room for TEXT_PAD behind it. */
+/*
+ * ours must be the reference's answer. The text lies in a block with room for TEXT_PAD behind it.
+ */
 static void compare_json(uint8_t *text, size_t n)
 {
 	struct refusal why;
@@ -138,7 +146,9 @@ static void compare_json(uint8_t *text, size_t n)
 		ck_abort_msg("%s: %.*s", want ? why.text : "taken", (int)n, (const char *)text);
 }
 
-/* Proves agreement with the reference on every text of up to five of the bytes that mean something. */
+/*
+ * Proves agreement with the reference on every text of up to five of the bytes that mean something.
+ */
 START_TEST(test_json_every_short_text)
 {
 	static const uint8_t bytes[] = "{}[]\",:10.e-\\un \xc3\xa4";
@@ -154,11 +164,14 @@ START_TEST(test_json_every_short_text)
 }
 END_TEST
 
-/* Proves agreement with the reference for every byte at every place of a text, the text shifted over 16 places. */
+/*
+ * Proves agreement with the reference for every byte at every place of a text, the text shifted
+ * over 16 places.
+ */
 START_TEST(test_json_every_byte)
 {
-	static const char whole[] =
-		"{\"key\":[-1.5e-3,\"\\ud83d\\ude00 \xc3\xa4\xf0\x9f\x98\x80\",true,{\"x\":[]}],\"b\":\"\"}";
+	static const char whole[] = "{\"key\":[-1.5e-3,\"\\ud83d\\ude00 "
+				    "\xc3\xa4\xf0\x9f\x98\x80\",true,{\"x\":[]}],\"b\":\"\"}";
 	enum { LEN = sizeof(whole) - 1 };
 	uint8_t text[16 + LEN + TEXT_PAD];
 	for (size_t shift = 0; shift < 16; shift++) {
@@ -216,7 +229,8 @@ static void random_container(struct random *r, struct buf *out, unsigned depth, 
 
 static void random_json(struct random *r, struct buf *out, unsigned depth)
 {
-	static const char *const scalars[] = {"0", "-12.5", "1e5", "true", "false", "null", "3.25E-2", "123456789"};
+	static const char *const scalars[] = {"0",     "-12.5", "1e5",     "true",
+					      "false", "null",  "3.25E-2", "123456789"};
 	uint64_t kind = random_below(r, depth > 0 ? 4 : 2);
 	if (kind == 0)
 		buf_puts(out, scalars[random_below(r, ARRAY_LEN(scalars))]);
@@ -226,7 +240,10 @@ static void random_json(struct random *r, struct buf *out, unsigned depth)
 		random_container(r, out, depth, kind == 2);
 }
 
-/* Proves agreement with the reference on random values, whole, cut, and with one or two bytes of them changed. */
+/*
+ * Proves agreement with the reference on random values, whole, cut, and with one or two bytes of
+ * them changed.
+ */
 START_TEST(test_json_random)
 {
 	static const uint8_t bytes[] = "{}[]\",:10.e-\\un \xc3\xa4\x9f\x01";
@@ -238,9 +255,9 @@ START_TEST(test_json_random)
 		buf_grow(&b, TEXT_PAD);
 		compare_json(b.data, b.len);
 		for (int k = 0; k < 4; k++) {
-			b.data[random_below(&r, b.len)] = random_one_in(&r, 3)
-								  ? (uint8_t)random_bits(&r)
-								  : bytes[random_below(&r, sizeof(bytes) - 1)];
+			b.data[random_below(&r, b.len)] =
+				random_one_in(&r, 3) ? (uint8_t)random_bits(&r)
+						     : bytes[random_below(&r, sizeof(bytes) - 1)];
 			compare_json(b.data, b.len);
 		}
 		compare_json(b.data, random_below(&r, b.len + 1));
@@ -282,27 +299,31 @@ START_TEST(test_json_good)
 }
 END_TEST
 
-/* Proves that each rule of the grammar is enforced, and that every beginning of a good text is bad. */
+/*
+ * Proves that each rule of the grammar is enforced, and that every beginning of a good text is bad.
+ */
 START_TEST(test_json_bad)
 {
 	static const char *const bad[] = {
-		"",           " ",           "nul",         "nulll",    "True",     "tru e",      "NaN",
-		"Infinity",   "-",           "+1",          "01",       "-01",      "1.",         ".5",
-		"1.e5",       "1e",          "1e+",         "0x1",      "1 2",      "1,",         "[",
-		"]",          "[1",          "[1,",         "[1,]",     "[,1]",     "[1 2]",      "[1}",
-		"{",          "}",           "{\"a\"",      "{\"a\"}",  "{\"a\":",  "{\"a\":1",   "{\"a\":1,",
-		"{\"a\":1,}", "{,}",         "{a:1}",       "{'a':1}",  "{1:1}",    "{\"a\":1]",  "{\"a\" 1}",
-		"[{]}",       "\"",          "\"a",         "\"\\\"",   "\"\\",     "\"\\x\"",    "\"\\u\"",
-		"\"\\u12\"",  "\"\\u12g4\"", "\"\\U0041\"", "\"a\nb\"", "\"a\tb\"", "\"\x1f\"",   "'a'",
-		"\"a\"\"b\"", "//c\n1",      "\f1",         "1\v",      "[1]]",     "{\"a\":1}}", "[\"a\":1]",
-		"{\"a\",1}",
+		"",         " ",          "nul",         "nulll",       "True",      "tru e",
+		"NaN",      "Infinity",   "-",           "+1",          "01",        "-01",
+		"1.",       ".5",         "1.e5",        "1e",          "1e+",       "0x1",
+		"1 2",      "1,",         "[",           "]",           "[1",        "[1,",
+		"[1,]",     "[,1]",       "[1 2]",       "[1}",         "{",         "}",
+		"{\"a\"",   "{\"a\"}",    "{\"a\":",     "{\"a\":1",    "{\"a\":1,", "{\"a\":1,}",
+		"{,}",      "{a:1}",      "{'a':1}",     "{1:1}",       "{\"a\":1]", "{\"a\" 1}",
+		"[{]}",     "\"",         "\"a",         "\"\\\"",      "\"\\",      "\"\\x\"",
+		"\"\\u\"",  "\"\\u12\"",  "\"\\u12g4\"", "\"\\U0041\"", "\"a\nb\"",  "\"a\tb\"",
+		"\"\x1f\"", "'a'",        "\"a\"\"b\"",  "//c\n1",      "\f1",       "1\v",
+		"[1]]",     "{\"a\":1}}", "[\"a\":1]",   "{\"a\",1}",
 	};
 	struct refusal why;
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		ck_assert_msg(!json(bad[i], &why), "%s", bad[i]);
 		ck_assert_int_eq(why.reason, REASON_INVALID_JSON);
 	}
-	const char *whole = "{\"key\":[1.5e-3,\"\\ud83d\\ude00 and some more text\",true,null,{\"x\":[]}]}";
+	const char *whole =
+		"{\"key\":[1.5e-3,\"\\ud83d\\ude00 and some more text\",true,null,{\"x\":[]}]}";
 	for (size_t n = 0; n < strlen(whole); n++)
 		ck_assert_msg(!json_depth(whole, n, 64, &why), "%.*s", (int)n, whole);
 	ck_assert(json(whole, &why));
@@ -310,8 +331,8 @@ START_TEST(test_json_bad)
 END_TEST
 
 /*
- * Proves that a quote, a backslash and a control character are seen at every place of the 16 bytes that are looked at
- * at once.
+ * Proves that a quote, a backslash and a control character are seen at every place of the 16 bytes
+ * that are looked at at once.
  */
 START_TEST(test_json_string_scan)
 {
@@ -339,8 +360,8 @@ START_TEST(test_json_string_scan)
 END_TEST
 
 /*
- * Proves what jsonb refuses and RFC 8259 does not: \u0000 and surrogates that are no pair; and that bad UTF-8 is
- * bad text.
+ * Proves what jsonb refuses and RFC 8259 does not: \u0000 and surrogates that are no pair; and that
+ * bad UTF-8 is bad text.
  */
 START_TEST(test_json_unicode)
 {
@@ -377,7 +398,10 @@ static bool number(const char *before, char d, size_t n, const char *after, stru
 	return good;
 }
 
-/* Proves the exact limits of numeric: 131072 digits before the point, 16383 after, however the number is written. */
+/*
+ * Proves the exact limits of numeric: 131072 digits before the point, 16383 after, however the
+ * number is written.
+ */
 START_TEST(test_json_numbers)
 {
 	static const char *const good[] = {"1e131071",    "0.1e131072",
@@ -418,8 +442,8 @@ START_TEST(test_json_numbers)
 }
 END_TEST
 
-static bool nested(const char *open, const char *inner, const char *close, size_t depth, uint32_t max,
-		   struct refusal *why)
+static bool nested(const char *open, const char *inner, const char *close, size_t depth,
+		   uint32_t max, struct refusal *why)
 {
 	struct buf b = {0};
 	for (size_t i = 0; i < depth; i++)
@@ -433,8 +457,8 @@ static bool nested(const char *open, const char *inner, const char *close, size_
 }
 
 /*
- * Proves that nesting is counted exactly, closed containers do not count, a million levels need no stack, and that
- * each level remembers whether it is an object.
+ * Proves that nesting is counted exactly, closed containers do not count, a million levels need no
+ * stack, and that each level remembers whether it is an object.
  */
 START_TEST(test_json_depth)
 {
@@ -446,7 +470,8 @@ START_TEST(test_json_depth)
 	ck_assert(json_depth("1", 1, 0, &why));
 	ck_assert(!json_depth("[]", 2, 0, &why));
 	ck_assert(json_depth("[[],[],[],{}]", 13, 2, &why));
-	ck_assert(nested("[{\"a\":", "1", "}]", TEXT_JSON_MAX_DEPTH / 2, TEXT_JSON_MAX_DEPTH, &why));
+	ck_assert(
+		nested("[{\"a\":", "1", "}]", TEXT_JSON_MAX_DEPTH / 2, TEXT_JSON_MAX_DEPTH, &why));
 	ck_assert(!nested("[", "", "]", 1000000, UINT32_MAX, &why));
 	ck_assert_int_eq(why.reason, REASON_TOO_LARGE);
 	ck_assert(!json("[{\"a\":[1}]]", &why));

@@ -1,12 +1,13 @@
 /*
- * test_troubles.c - what was logged last as a warning or an error is kept, newest first, and repeats take one place.
+ * test_troubles.c - what was logged last as a warning or an error is kept, newest first, and
+ * repeats take one place.
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "base/stats.h"
-#include "flow/troubles.h"
+#include "show/troubles.h"
 #include "unit.h"
 
 static struct trouble kept[TROUBLES_MAX];
@@ -42,7 +43,8 @@ START_TEST(fields)
 	struct log_site site = {0};
 	report(LOG_INFO, "nothing", 1, "x");
 	report(LOG_WARN, "halted", 3, "why");
-	log_write(&site, LOG_ERROR, "bare", (struct log_field[]){F_INT("lane", 2), {.kind = LOG_KIND_END}});
+	log_write(&site, LOG_ERROR, "bare",
+		  (struct log_field[]){F_INT("lane", 2), {.kind = LOG_KIND_END}});
 	ck_assert_uint_eq(troubles_copy(kept), 2);
 	ck_assert_str_eq(kept[0].msg, "bare");
 	ck_assert(kept[0].error && !kept[1].error);

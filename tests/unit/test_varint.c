@@ -1,6 +1,6 @@
 /*
- * test_varint.c - numbers of variable length, several bytes at once, compared with one byte at a time. Inputs end at the end
- * of a heap block.
+ * test_varint.c - numbers of variable length, several bytes at once, compared with one byte at a
+ * time. Inputs end at the end of a heap block.
  */
 #include <stdlib.h>
 
@@ -15,14 +15,15 @@ static size_t plain_varint(const uint8_t *p, size_t left, unsigned max_bytes, ui
 	for (size_t i = 0; i < left && i < max_bytes; i++) {
 		*z |= (uint64_t)(p[i] & 0x7f) << (7 * i);
 		if (p[i] < 0x80)
-			return i + 1 == max_bytes && p[i] > (max_bytes == 5 ? 0x0f : 0x01) ? 0 : i + 1;
+			return i + 1 == max_bytes && p[i] > (max_bytes == 5 ? 0x0f : 0x01) ? 0
+											   : i + 1;
 	}
 	return 0;
 }
 
 /*
- * Varints of every length, with every number of bytes behind them, are read as byte by byte: the number, how far, and
- * what is refused.
+ * Varints of every length, with every number of bytes behind them, are read as byte by byte: the
+ * number, how far, and what is refused.
  */
 START_TEST(varints_as_plain)
 {
@@ -30,7 +31,8 @@ START_TEST(varints_as_plain)
 	struct refusal why;
 	for (int round = 0; round < 200000; round++) {
 		unsigned max_bytes = round % 2 ? 5 : 10;
-		size_t left = (size_t)random_below(&r, 20), length = 1 + (size_t)random_below(&r, 12), behind = 0;
+		size_t left = (size_t)random_below(&r, 20),
+		       length = 1 + (size_t)random_below(&r, 12), behind = 0;
 		uint8_t *in = xmalloc(left);
 		for (size_t i = 0; i < left; i++)
 			in[i] = (uint8_t)((random_bits(&r) & (random_one_in(&r, 4) ? 0x03 : 0x7f)) |

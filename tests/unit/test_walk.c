@@ -1,6 +1,6 @@
 /*
- * test_walk.c - hostile data: numbers, lengths, counts, sizes and nesting that lie. Each input ends at the end of a
- * heap block (codec_rig.h), so that a sanitizer sees one byte read too many.
+ * test_walk.c - hostile data: numbers, lengths, counts, sizes and nesting that lie. Each input ends
+ * at the end of a heap block (codec_rig.h), so that a sanitizer sees one byte read too many.
  */
 #include "codec_rig.h"
 
@@ -54,7 +54,8 @@ END_TEST
 /* Blocks: counts and sizes that lie, where the items are read and where they are skipped. */
 START_TEST(lying_blocks)
 {
-	static const char *const readers[] = {"{'type':'vector(1)'}", "", "{'type':'jsonb'}", "{'column':false}"};
+	static const char *const readers[] = {"{'type':'vector(1)'}", "", "{'type':'jsonb'}",
+					      "{'column':false}"};
 	for (size_t i = 0; i < ARRAY_LEN(readers); i++) {
 		struct rig r;
 		bool read = i < 3;
@@ -96,7 +97,8 @@ START_TEST(lying_blocks)
 			rig_decode(&r); /* nobody looks inside */
 		rig_start(&r);
 		avro_long(&r.in, -2);
-		avro_long(&r.in, 4); /* too little: the second item would be the end and what follows */
+		/* too little: the second item would be the end and what follows */
+		avro_long(&r.in, 4);
 		avro_float(&r.in, 1);
 		avro_long(&r.in, 0);
 		if (read)
@@ -129,12 +131,16 @@ START_TEST(long_strings)
 }
 END_TEST
 
-/* Items without bytes are bounded by count, in one block and in many, in arrays in arrays, and in an instant. */
+/*
+ * Items without bytes are bounded by count, in one block and in many, in arrays in arrays, and in
+ * an instant.
+ */
 START_TEST(items_without_bytes)
 {
-	static const char *const types[] = {"{'type':'array','items':'null'}",
-					    "{'type':'array','items':{'type':'record','name':'S','fields':[]}}",
-					    "{'type':'array','items':{'type':'fixed','name':'Z','size':0}}"};
+	static const char *const types[] = {
+		"{'type':'array','items':'null'}",
+		"{'type':'array','items':{'type':'record','name':'S','fields':[]}}",
+		"{'type':'array','items':{'type':'fixed','name':'Z','size':0}}"};
 	static const char *const pgs[] = {"{'type':'jsonb'}", "{'column':false}"};
 	for (size_t i = 0; i < ARRAY_LEN(types); i++) {
 		for (size_t k = 0; k < ARRAY_LEN(pgs); k++) {
@@ -148,7 +154,8 @@ START_TEST(items_without_bytes)
 				avro_long(&r.in, 100);
 			avro_long(&r.in, 0);
 			rig_refused(&r, REASON_TOO_LARGE, "limits.max_items");
-			for (int more = 0; more < 2; more++) { /* in blocks with a head of one byte */
+			/* in blocks with a head of one byte */
+			for (int more = 0; more < 2; more++) {
 				rig_start(&r);
 				for (int block = 0; block < 200; block++)
 					avro_long(&r.in, 50);
@@ -171,8 +178,8 @@ START_TEST(items_without_bytes)
 END_TEST
 
 /*
- * Nesting to 100,000 levels: by a record that holds itself, an array and a map of it; read and skipped. Avro-C crashes
- * here.
+ * Nesting to 100,000 levels: by a record that holds itself, an array and a map of it; read and
+ * skipped. Avro-C crashes here.
  */
 START_TEST(deep_nesting)
 {
@@ -180,8 +187,12 @@ START_TEST(deep_nesting)
 		const char *type, *level;
 	} cases[] = {
 		{"{'type':'record','name':'N','fields':[{'name':'n','type':['null','N']}]}", "\2"},
-		{"{'type':'record','name':'N','fields':[{'name':'n','type':{'type':'array','items':'N'}}]}", "\2"},
-		{"{'type':'record','name':'N','fields':[{'name':'n','type':{'type':'map','values':'N'}}]}", "\2\2a"},
+		{"{'type':'record','name':'N','fields':[{'name':'n','type':{'type':'array','items':"
+		 "'N'}}]}",
+		 "\2"},
+		{"{'type':'record','name':'N','fields':[{'name':'n','type':{'type':'map','values':'"
+		 "N'}}]}",
+		 "\2\2a"},
 	};
 	static const char *const pgs[] = {"", "{'column':false}"};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {

@@ -1,8 +1,9 @@
 /*
- * text_reference.c - the checks of codec/text.c once more, as plain as can be: for comparison, not for speed.
+ * text_reference.c - the checks of codec/text.c once more, as plain as can be: for comparison, not
+ * for speed.
  *
- * Recursive descent over the bytes, every read behind a comparison with the end. UTF-8 is decoded and compared with the
- * shortest form. Shared by the unit tests and the fuzzer of text. No state.
+ * Recursive descent over the bytes, every read behind a comparison with the end. UTF-8 is decoded
+ * and compared with the shortest form. Shared by the unit tests and the fuzzer of text. No state.
  */
 #include "text_reference.h"
 
@@ -13,7 +14,12 @@ bool reference_utf8(const uint8_t *p, size_t n)
 	for (size_t i = 0; i < n;) {
 		static const uint32_t least[] = {1, 1, 0x80, 0x800, 0x10000};
 		uint8_t c = p[i++];
-		size_t len = c < 0x80 ? 1 : c < 0xc0 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf8 ? 4 : 0;
+		size_t len = c < 0x80   ? 1
+			     : c < 0xc0 ? 0
+			     : c < 0xe0 ? 2
+			     : c < 0xf0 ? 3
+			     : c < 0xf8 ? 4
+					: 0;
 		if (len == 0)
 			return false;
 		uint32_t v = len == 1 ? c : c & (0x7fu >> len);

@@ -13,10 +13,10 @@
 
 void unit_register(Suite *(*make)(void));
 
-#define UNIT_SUITE(make)                                                                                               \
-	__attribute__((constructor)) static void register_##make(void)                                                 \
-	{                                                                                                              \
-		unit_register(make);                                                                                   \
+#define UNIT_SUITE(make)                                                                           \
+	__attribute__((constructor)) static void register_##make(void)                             \
+	{                                                                                          \
+		unit_register(make);                                                               \
 	}
 
 #endif

@@ -1,13 +1,15 @@
 /*
  * arena.c - a list of blocks, the newest in front, of which only the front one has room.
  *
- *   arena -> [ 64 KiB  used....free ] -> [ 32 KiB  full ] -> ... -> [ 4 KiB  full ]  the first block, kept by reset
+ *   arena -> [ 64 KiB  used....free ] -> [ 32 KiB  full ] -> ... -> [ 4 KiB  full ]
+ *                                                                   the first, kept by reset
  *
- * Blocks double up to 1 MiB. A piece larger than that gets a block of its own size. What is left in a block when the
- * next begins is given up, so at most half of the memory is slack.
+ * Blocks double up to 1 MiB. A piece larger than that gets a block of its own size. What is left in
+ * a block when the next begins is given up, so at most half of the memory is slack.
  *
- * Invariants: used <= size; used is a multiple of 16; every piece begins on a multiple of 16 (the struct's size is
- * one, too, and malloc's result as well). One owner, no lock. Out of memory ends the process (mem.c).
+ * Invariants: used <= size; used is a multiple of 16; every piece begins on a multiple of 16 (the
+ * struct's size is one, too, and malloc's result as well). One owner, no lock. Out of memory ends
+ * the process (mem.c).
  */
 #include <stdlib.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /*
  * arena.h - memory with one lifetime: taken piece by piece, given back all at once.
  *
- * For what lives as long as a schema, a plan or a batch. Pieces are aligned to 16 bytes. Not thread-safe: an arena has one
- * owner.
+ * For what lives as long as a schema, a plan or a batch. Pieces are aligned to 16 bytes. Not
+ * thread-safe: an arena has one owner.
  */
 #ifndef MEMINGEST_ARENA_H
 #define MEMINGEST_ARENA_H

@@ -20,8 +20,9 @@ struct slice {
 };
 
 /*
- * malloc, calloc, realloc and strdup that never return NULL: out of memory ends the process with a message, because no
- * caller could do better (nothing is lost: what is not committed is read again).
+ * malloc, calloc, realloc and strdup that never return NULL: out of memory ends the process with a
+ * message, because no caller could do better (nothing is lost: what is not committed is read
+ * again).
  */
 void *xmalloc(size_t size);
 void *xcalloc(size_t count, size_t size);

@@ -1,8 +1,9 @@
 /*
  * buf.c - the slow half of buf.h: growing, formatted text, freeing.
  *
- * Capacity doubles from 256 bytes, so appending n bytes costs O(n). realloc may move the bytes: a pointer from
- * buf_take() is good until the next call that may grow. One owner, no lock. Out of memory ends the process (mem.c).
+ * Capacity doubles from 256 bytes, so appending n bytes costs O(n). realloc may move the bytes: a
+ * pointer from buf_take() is good until the next call that may grow. One owner, no lock. Out of
+ * memory ends the process (mem.c).
  */
 #include <stdarg.h>
 #include <stdio.h>

@@ -3,7 +3,8 @@
  *
  *   data ... len ... cap          0 <= len <= cap
  *
- * The struct is public because callers embed it. Zero-initialised is empty and valid. Out of memory ends the process.
+ * The struct is public because callers embed it. Zero-initialised is empty and valid. Out of memory
+ * ends the process.
  */
 #ifndef MEMINGEST_BUF_H
 #define MEMINGEST_BUF_H
@@ -19,10 +20,12 @@ struct buf {
 
 void buf_grow(struct buf *b, size_t more); /* makes room for that many bytes past len; len stays */
 void buf_free(struct buf *b);
-void buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3); /* without the closing NUL */
+/* without the closing NUL */
+void buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void buf_puts(struct buf *b, const char *s);
 void buf_quoted(struct buf *b, const char *s, char mark); /* SQL: 'it''s' or "na""me" */
-const char *buf_cstr(struct buf *b);                      /* puts a NUL behind len (len stays) and returns data */
+/* puts a NUL behind len (len stays) and returns data */
+const char *buf_cstr(struct buf *b);
 
 /* Room for n bytes, len moved past them: the caller fills all n. */
 static inline uint8_t *buf_take(struct buf *b, size_t n)

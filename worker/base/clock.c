@@ -1,9 +1,10 @@
 /*
  * clock.c - reads the kernel's two clocks.
  *
- * Deadlines and durations use the monotonic clock, so that a stepped wall clock neither seals a batch early nor keeps
- * one open for ever. The wall clock is for people, for PostgreSQL's timestamps and for the lag against Kafka's record
- * timestamps. Both calls go through the vDSO: a few tens of nanoseconds, no system call. Any thread, no state.
+ * Deadlines and durations use the monotonic clock, so that a stepped wall clock neither seals a
+ * batch early nor keeps one open for ever. The wall clock is for people, for PostgreSQL's
+ * timestamps and for the lag against Kafka's record timestamps. Both calls go through the vDSO: a
+ * few tens of nanoseconds, no system call. Any thread, no state.
  */
 #include <limits.h>
 #include <time.h>

@@ -11,7 +11,10 @@
 int64_t clock_mono_us(void); /* monotonic microseconds: deadlines and durations */
 int64_t clock_wall_us(void); /* microseconds since 1970 UTC: what people and PostgreSQL see */
 
-/* Milliseconds from now to a monotonic deadline, rounded up, for poll(2): 0 if past, -1 for CLOCK_NEVER. */
+/*
+ * Milliseconds from now to a monotonic deadline, rounded up, for poll(2): 0 if past, -1 for
+ * CLOCK_NEVER.
+ */
 int clock_poll_ms(int64_t deadline_us);
 
 #endif

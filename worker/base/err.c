@@ -4,12 +4,13 @@
  *   read topic memory.events[3]@17: decode: string of 9 bytes, 4 left
  *   ^ added last                    ^ added  ^ set where it happened
  *
- * The text is one line: line breaks and other control characters (libpq's messages have them) become spaces, so that
- * a log line and a finding of "check" stay one line each. What does not fit is cut at the end, between two
- * characters, and marked "...": the context in front matters more than the tail.
+ * The text is one line: line breaks and other control characters (libpq's messages have them)
+ * become spaces, so that a log line and a finding of "check" stay one line each. What does not fit
+ * is cut at the end, between two characters, and marked "...": the context in front matters more
+ * than the tail.
  *
- * A NULL err is fine: the caller wanted the yes or no only. Arguments may point into the error's own text. No thread
- * of its own.
+ * A NULL err is fine: the caller wanted the yes or no only. Arguments may point into the error's
+ * own text. No thread of its own.
  */
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,17 +1,19 @@
 /*
  * log.c - makes one line of a message and its fields and hands it to stderr in one write(2).
  *
- *   time=2026-11-21T12:30:36.123456Z level=warn msg="partition halted" topic=m partition=3
- *   {"time":"2026-11-21T12:30:36.123456Z","level":"warn","msg":"partition halted","topic":"m","partition":3}
+ *   time=2026-11-21T12:30:36.123456Z level=warn msg="partition halted" partition=3
+ *   {"time":"2026-11-21T12:30:36.123456Z","level":"warn","msg":"partition halted","partition":3}
  *
- * One write per line: lines of several threads, and of several processes on one pipe (up to PIPE_BUF), do not mix. A
- * line is always valid UTF-8 and one line: control characters are escaped, bytes that are no UTF-8 become U+FFFD.
- * Escapes are those of JSON in both formats; a logfmt value is quoted only where a reader could not tell its end.
+ * One write per line: lines of several threads, and of several processes on one pipe (up to
+ * PIPE_BUF), do not mix. A line is always valid UTF-8 and one line: control characters are escaped,
+ * bytes that are no UTF-8 become U+FFFD. Escapes are those of JSON in both formats; a logfmt value
+ * is quoted only where a reader could not tell its end.
  *
- * Rate limit, per call site: ten lines pass in a window of ten seconds that begins with the first; the rest is
- * counted, and the first line of a later window carries the count as "suppressed". The limit is taken under a mutex,
- * so that a site used by several threads counts right. Format and level are set once, before threads start. When
- * stderr is closed or full, lines are lost: a worker that can not log must not stop working.
+ * Rate limit, per call site: ten lines pass in a window of ten seconds that begins with the first;
+ * the rest is counted, and the first line of a later window carries the count as "suppressed". The
+ * limit is taken under a mutex, so that a site used by several threads counts right. Format and
+ * level are set once, before threads start. When stderr is closed or full, lines are lost: a worker
+ * that can not log must not stop working.
  */
 #include <errno.h>
 #include <math.h>
@@ -71,7 +73,10 @@ static bool limit_pass(struct log_site *site, int64_t now_us, uint32_t *suppress
 	return pass;
 }
 
-/* Length of the valid UTF-8 sequence at s, 0 if there is none (overlong, surrogate, above U+10FFFF: RFC 3629). */
+/*
+ * Length of the valid UTF-8 sequence at s, 0 if there is none (overlong, surrogate, above U+10FFFF:
+ * RFC 3629).
+ */
 static size_t utf8_sequence(const unsigned char *s)
 {
 	if (s[0] < 0x80)
@@ -114,7 +119,8 @@ static bool bare_logfmt(const char *text)
 	if (!*text)
 		return false;
 	for (const char *s = text; *s; s++)
-		if ((unsigned char)*s <= ' ' || (unsigned char)*s >= 0x7f || *s == '"' || *s == '=' || *s == '\\')
+		if ((unsigned char)*s <= ' ' || (unsigned char)*s >= 0x7f || *s == '"' ||
+		    *s == '=' || *s == '\\')
 			return false;
 	return true;
 }
@@ -185,7 +191,8 @@ static void write_line(const struct buf *line)
 	}
 }
 
-static void write_fields(enum log_level level, const char *msg, const struct log_field *fields, uint32_t suppressed)
+static void write_fields(enum log_level level, const char *msg, const struct log_field *fields,
+			 uint32_t suppressed)
 {
 	struct buf line = {0};
 	put_time(&line, clock_wall_us());
@@ -200,7 +207,8 @@ static void write_fields(enum log_level level, const char *msg, const struct log
 	buf_free(&line);
 }
 
-void log_write(struct log_site *site, enum log_level level, const char *msg, const struct log_field *fields)
+void log_write(struct log_site *site, enum log_level level, const char *msg,
+	       const struct log_field *fields)
 {
 	uint32_t suppressed = 0;
 	watcher *watch = level >= LOG_WARN ? watching : NULL;

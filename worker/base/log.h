@@ -1,11 +1,12 @@
 /*
  * log.h - one line per event on stderr, logfmt or JSON, with named fields.
  *
- *   log_warn("partition halted", F_STR("topic", topic), F_INT("partition", p), F_STR("error", err.text));
+ *   log_warn("partition halted", F_STR("topic", topic), F_INT("partition", p));
  *
- * Any thread. The message is a fixed text that people grep for; what varies stands in fields. Never row data, never a
- * secret. A message from one place that repeats more than ten times in ten seconds is held back, and the next line from
- * that place that passes says how many were ("suppressed").
+ * Any thread. The message is a fixed text that people grep for; what varies stands in fields. Never
+ * row data, never a secret. A message from one place that repeats more than ten times in ten
+ * seconds is held back, and the next line from that place that passes says how many were
+ * ("suppressed").
  */
 #ifndef MEMINGEST_LOG_H
 #define MEMINGEST_LOG_H
@@ -32,24 +33,24 @@ struct log_site {
 	uint32_t passed, held;
 };
 
-#define F_STR(k, v)                                                                                                    \
-	{                                                                                                              \
-		.kind = LOG_KIND_STR, .key = (k), .str = (v)                                                           \
+#define F_STR(k, v)                                                                                \
+	{                                                                                          \
+		.kind = LOG_KIND_STR, .key = (k), .str = (v)                                       \
 	}
-#define F_INT(k, v)                                                                                                    \
-	{                                                                                                              \
-		.kind = LOG_KIND_INT, .key = (k), .num = (int64_t)(v)                                                  \
+#define F_INT(k, v)                                                                                \
+	{                                                                                          \
+		.kind = LOG_KIND_INT, .key = (k), .num = (int64_t)(v)                              \
 	}
-#define F_REAL(k, v)                                                                                                   \
-	{                                                                                                              \
-		.kind = LOG_KIND_REAL, .key = (k), .real = (v)                                                         \
+#define F_REAL(k, v)                                                                               \
+	{                                                                                          \
+		.kind = LOG_KIND_REAL, .key = (k), .real = (v)                                     \
 	}
 
-#define LOG_AT(level, msg, ...)                                                                                        \
-	do {                                                                                                           \
-		static struct log_site log_site_;                                                                      \
-		log_write(&log_site_, level, msg,                                                                      \
-			  (struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){.kind = LOG_KIND_END}});                     \
+#define LOG_AT(level, msg, ...)                                                                    \
+	do {                                                                                       \
+		static struct log_site log_site_;                                                  \
+		log_write(&log_site_, level, msg,                                                  \
+			  (struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){.kind = LOG_KIND_END}}); \
 	} while (0)
 #define log_debug(...) LOG_AT(LOG_DEBUG, __VA_ARGS__)
 #define log_info(...) LOG_AT(LOG_INFO, __VA_ARGS__)
@@ -59,11 +60,13 @@ struct log_site {
 void log_init(enum log_format format, enum log_level level);
 
 /*
- * From now on every warning and error that passes its site's limit also goes to watch, whatever the level. Any thread calls it. NULL
- * ends it.
+ * From now on every warning and error that passes its site's limit also goes to watch, whatever the
+ * level. Any thread calls it. NULL ends it.
  */
-void log_watch(void (*watch)(enum log_level level, const char *msg, const struct log_field *fields));
+void log_watch(void (*watch)(enum log_level level, const char *msg,
+			     const struct log_field *fields));
 
-void log_write(struct log_site *site, enum log_level level, const char *msg, const struct log_field *fields);
+void log_write(struct log_site *site, enum log_level level, const char *msg,
+	       const struct log_field *fields);
 
 #endif

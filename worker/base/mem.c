@@ -1,10 +1,11 @@
 /*
  * mem.c - the allocations that cannot fail.
  *
- * Not an allocator: malloc with a decision. Out of memory ends the process, with one line on stderr and exit code 70
- * (internal). No caller could do better: what is not committed in PostgreSQL is read from Kafka again by the next
- * process, so nothing is lost, while error paths that nobody ever runs would only hide defects. Memory is bounded
- * elsewhere (batch.memory, limits.*); this is what happens when the machine has less than the configuration promised.
+ * Not an allocator: malloc with a decision. Out of memory ends the process, with one line on stderr
+ * and exit code 70 (internal). No caller could do better: what is not committed in PostgreSQL is
+ * read from Kafka again by the next process, so nothing is lost, while error paths that nobody ever
+ * runs would only hide defects. Memory is bounded elsewhere (batch.memory, limits.*); this is what
+ * happens when the machine has less than the configuration promised.
  *
  * A size of 0 is served as 1, so that NULL never means "empty". Any thread.
  */
@@ -18,8 +19,8 @@
 
 static _Noreturn void out_of_memory(void)
 {
-	static const char text[] =
-		"memingest: out of memory; lower batch.memory or limits.*, or give the process more\n";
+	static const char text[] = "memingest: out of memory; lower batch.memory or limits.*, or "
+				   "give the process more\n";
 	if (write(STDERR_FILENO, text, sizeof(text) - 1) < 0)
 		_exit(70);
 	_exit(70);

@@ -4,12 +4,13 @@
  *        head          head + len
  *   [ . . x x x x x x x . . . . ]     0 <= len <= cap
  *
- * The eventfd is written when the ring goes from empty to one, and read when it goes from one to empty, both under
- * the mutex. So its counter is 1 while the queue holds anything and 0 otherwise: a waiter that finds it readable and
- * pops until NULL has missed nothing, whatever pushes in between.
+ * The eventfd is written when the ring goes from empty to one, and read when it goes from one to
+ * empty, both under the mutex. So its counter is 1 while the queue holds anything and 0 otherwise:
+ * a waiter that finds it readable and pops until NULL has missed nothing, whatever pushes in
+ * between.
  *
- * A mutex, not a lock-free ring: a batch of thousands of events passes per operation, so the lock is taken some
- * hundred times a second. Any number of threads may push and pop.
+ * A mutex, not a lock-free ring: a batch of thousands of events passes per operation, so the lock
+ * is taken some hundred times a second. Any number of threads may push and pop.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -35,7 +36,8 @@ struct queue *queue_new(size_t capacity)
 	pthread_mutex_init(&q->lock, NULL);
 	q->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (q->fd < 0) {
-		fprintf(stderr, "memingest: no eventfd: %s; raise the limit of open files (ulimit -n)\n",
+		fprintf(stderr,
+			"memingest: no eventfd: %s; raise the limit of open files (ulimit -n)\n",
 			strerror(errno));
 		_exit(70);
 	}

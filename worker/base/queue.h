@@ -1,9 +1,9 @@
 /*
  * queue.h - a bounded queue of pointers between threads, with a file descriptor to wait on.
  *
- * The only way by which a batch, a claim or an answer changes its owner: whoever pushed a pointer has let go of it. The
- * descriptor (an eventfd) is readable while the queue holds anything, so a thread waits on it beside its sockets in one
- * poll(2).
+ * The only way by which a batch, a claim or an answer changes its owner: whoever pushed a pointer
+ * has let go of it. The descriptor (an eventfd) is readable while the queue holds anything, so a
+ * thread waits on it beside its sockets in one poll(2).
  */
 #ifndef MEMINGEST_QUEUE_H
 #define MEMINGEST_QUEUE_H
@@ -12,8 +12,10 @@
 
 struct queue;
 
-struct queue *queue_new(size_t capacity);                /* ends the process if no eventfd can be had */
-void queue_free(struct queue *q);                        /* NULL is fine; what it still holds is the caller's */
+/* ends the process if no eventfd can be had */
+struct queue *queue_new(size_t capacity);
+/* NULL is fine; what it still holds is the caller's */
+void queue_free(struct queue *q);
 MUST_CHECK bool queue_push(struct queue *q, void *item); /* false when full; never waits */
 void *queue_pop(struct queue *q);                        /* NULL when empty; never waits */
 int queue_fd(const struct queue *q);

@@ -1,19 +1,20 @@
 /*
  * stats.c - storage and exposition of the METRICS table.
  *
- * A metric has a rectangle of series (first label x second label), a series one cell; a histogram's series has one
- * cell per bucket, one for "above all bounds" and one for the sum. All cells lie in one array, made once by
- * stats_init():
+ * A metric has a rectangle of series (first label x second label), a series one cell; a histogram's
+ * series has one cell per bucket, one for "above all bounds" and one for the sum. All cells lie in
+ * one array, made once by stats_init():
  *
- *   cells:  [ metric 0: a0b0 a0b1 a1b0 a1b1 ][ metric 1: ... ][ histogram: a0: b0 b1 .. bn inf sum  a1: ... ]
+ *   cells:  [ metric 0: a0b0 a0b1 a1b0 a1b1 ][ metric 1: ... ]
+ *           [ histogram: a0: b0 b1 .. bn inf sum  a1: ... ]
  *
- * Histogram cells hold single buckets, not running totals: an observation touches two cells, and a scrape adds them
- * up, so that "+Inf" and "_count" always agree, even while threads add.
+ * Histogram cells hold single buckets, not running totals: an observation touches two cells, and a
+ * scrape adds them up, so that "+Inf" and "_count" always agree, even while threads add.
  *
- * Durations and timestamps are stored in microseconds and shown in seconds: a metric is one of time if its name has
- * "_seconds". Relaxed atomics: a scrape may see one cell of a batch and not yet the next, which no rate() can notice.
- * Every series is exposed from the start, with 0: a counter that appears with its first error hides that error from
- * increase().
+ * Durations and timestamps are stored in microseconds and shown in seconds: a metric is one of time
+ * if its name has "_seconds". Relaxed atomics: a scrape may see one cell of a batch and not yet the
+ * next, which no rate() can notice. Every series is exposed from the start, with 0: a counter that
+ * appears with its first error hides that error from increase().
  */
 #include <assert.h>
 #include <dirent.h>
@@ -36,7 +37,7 @@ struct metric_def {
 };
 
 static const struct metric_def defs[METRIC_COUNT] = {
-#define METRIC_DEF(id, kind, metric_name, l1, l2, text)                                                                \
+#define METRIC_DEF(id, kind, metric_name, l1, l2, text)                                            \
 	[METRIC_##id] = {metric_name, text, METRIC_##kind, {LABEL_##l1, LABEL_##l2}},
 	METRICS(METRIC_DEF)
 #undef METRIC_DEF
@@ -89,11 +90,13 @@ struct bounds {
 
 #define MS(n) ((n)*US_PER_MS)
 #define S(n) ((n)*US_PER_S)
-static const struct bounds duration_bounds = {
-	12, {MS(1), 2500, MS(6), MS(15), MS(40), MS(100), MS(250), MS(600), MS(1500), S(4), S(10), S(30)}};
+static const struct bounds duration_bounds = {12,
+					      {MS(1), 2500, MS(6), MS(15), MS(40), MS(100), MS(250),
+					       MS(600), MS(1500), S(4), S(10), S(30)}};
 static const struct bounds latency_bounds = {14,
-					     {MS(10), MS(25), MS(60), MS(150), MS(400), S(1), MS(2500), S(6), S(15),
-					      S(60), S(100), S(300), S(900), S(3600)}};
+					     {MS(10), MS(25), MS(60), MS(150), MS(400), S(1),
+					      MS(2500), S(6), S(15), S(60), S(100), S(300), S(900),
+					      S(3600)}};
 static const struct bounds rows_bounds = {9, {1, 4, 16, 64, 256, 1024, 4096, 16384, 65536}};
 static const struct bounds bytes_bounds = {
 	9, {1 << 10, 1 << 12, 1 << 14, 1 << 16, 1 << 18, 1 << 20, 1 << 22, 1 << 24, 1 << 26}};
@@ -136,7 +139,8 @@ static void copy_names(enum label_set set, const char *const *names, size_t n)
 		stats.names[set][i] = xstrdup(names[i]);
 }
 
-void stats_init(const char *const *streams, size_t nstreams, const char *const *reasons, size_t nreasons)
+void stats_init(const char *const *streams, size_t nstreams, const char *const *reasons,
+		size_t nreasons)
 {
 	copy_names(LABEL_STREAM, streams, nstreams);
 	copy_names(LABEL_REASON, reasons, nreasons);
@@ -146,7 +150,8 @@ void stats_init(const char *const *streams, size_t nstreams, const char *const *
 	size_t total = 0;
 	for (size_t m = 0; m < METRIC_COUNT; m++) {
 		stats.first[m] = total;
-		total += stats.counts[defs[m].labels[0]] * stats.counts[defs[m].labels[1]] * series_size(m);
+		total += stats.counts[defs[m].labels[0]] * stats.counts[defs[m].labels[1]] *
+			 series_size(m);
 	}
 	free(stats.cells);
 	stats.cells = xcalloc(total, sizeof(*stats.cells));
@@ -296,7 +301,8 @@ static void put_label(struct buf *out, enum label_set set, size_t i, char *separ
 }
 
 /* One line: name, labels, value. upper: the bound of a bucket, or NULL. */
-static void put_sample(struct buf *out, enum metric m, const char *suffix, size_t a, size_t b, const char *upper)
+static void put_sample(struct buf *out, enum metric m, const char *suffix, size_t a, size_t b,
+		       const char *upper)
 {
 	char separator = '{';
 	buf_printf(out, PREFIX "%s%s", defs[m].name, suffix);
@@ -337,8 +343,8 @@ static const char *const type_names[] = {
 static void put_metric(struct buf *out, enum metric m)
 {
 	const struct metric_def *def = &defs[m];
-	buf_printf(out, "# HELP " PREFIX "%s %s\n# TYPE " PREFIX "%s %s\n", def->name, def->help, def->name,
-		   type_names[def->type]);
+	buf_printf(out, "# HELP " PREFIX "%s %s\n# TYPE " PREFIX "%s %s\n", def->name, def->help,
+		   def->name, type_names[def->type]);
 	for (size_t a = 0; a < stats.counts[def->labels[0]]; a++) {
 		for (size_t b = 0; b < stats.counts[def->labels[1]]; b++) {
 			if (def->type == METRIC_HISTOGRAM) {
@@ -353,8 +359,9 @@ static void put_metric(struct buf *out, enum metric m)
 }
 
 /*
- * What Prometheus' client libraries call the standard process metrics ("Writing client libraries", "Standard and
- * runtime metrics"), and the version. Read at scrape time; what /proc does not give is 0.
+ * What Prometheus' client libraries call the standard process metrics ("Writing client libraries",
+ * "Standard and runtime metrics"), and the version. Read at scrape time; what /proc does not give
+ * is 0.
  */
 static double cpu_seconds(void)
 {
@@ -417,7 +424,8 @@ static const struct {
 	const char *name, *type, *help;
 	double (*read)(void);
 } process_defs[] = {
-	{PREFIX "build_info{version=\"" MEMINGEST_VERSION "\"}", "gauge", "Which program this is.", one},
+	{PREFIX "build_info{version=\"" MEMINGEST_VERSION "\"}", "gauge", "Which program this is.",
+	 one},
 	{"process_cpu_seconds_total", "counter", "User and system time spent.", cpu_seconds},
 	{"process_resident_memory_bytes", "gauge", "Resident memory.", resident_bytes},
 	{"process_virtual_memory_bytes", "gauge", "Virtual memory.", virtual_bytes},
@@ -433,8 +441,8 @@ void stats_expose(struct buf *out)
 	for (size_t i = 0; i < ARRAY_LEN(process_defs); i++) {
 		const char *name = process_defs[i].name;
 		int len = (int)strcspn(name, "{");
-		buf_printf(out, "# HELP %.*s %s\n# TYPE %.*s %s\n", len, name, process_defs[i].help, len, name,
-			   process_defs[i].type);
+		buf_printf(out, "# HELP %.*s %s\n# TYPE %.*s %s\n", len, name, process_defs[i].help,
+			   len, name, process_defs[i].type);
 		buf_printf(out, "%s %.15g\n", name, process_defs[i].read());
 	}
 }
@@ -473,12 +481,13 @@ static void doc_labels(struct buf *out)
 
 void stats_write_docs(struct buf *out)
 {
-	buf_puts(out,
-		 "# Metrics\n\n"
-		 "Generated by `memingest config metrics` from the table in `worker/base/stats.h`; do not edit.\n\n"
-		 "`/metrics` answers in Prometheus text format 0.0.4. Labels never carry message content. Series per\n"
-		 "partition are added when `http.partition_metrics` is on.\n\n"
-		 "| metric | type | labels | meaning |\n|---|---|---|---|\n");
+	buf_puts(out, "# Metrics\n\n"
+		      "Generated by `memingest config metrics` from the table in "
+		      "`worker/base/stats.h`; do not edit.\n\n"
+		      "`/metrics` answers in Prometheus text format 0.0.4. Labels never carry "
+		      "message content. Series per\n"
+		      "partition are added when `http.partition_metrics` is on.\n\n"
+		      "| metric | type | labels | meaning |\n|---|---|---|---|\n");
 	for (size_t m = 0; m < METRIC_COUNT; m++) {
 		const struct metric_def *def = &defs[m];
 		buf_printf(out, "| `" PREFIX "%s` | %s |", def->name, type_names[def->type]);
@@ -488,8 +497,9 @@ void stats_write_docs(struct buf *out)
 	}
 	for (size_t i = 0; i < ARRAY_LEN(process_defs); i++) {
 		const char *name = process_defs[i].name;
-		buf_printf(out, "| `%.*s` | %s |%s | %s |\n", (int)strcspn(name, "{"), name, process_defs[i].type,
-			   strchr(name, '{') ? " `version`" : "", process_defs[i].help);
+		buf_printf(out, "| `%.*s` | %s |%s | %s |\n", (int)strcspn(name, "{"), name,
+			   process_defs[i].type, strchr(name, '{') ? " `version`" : "",
+			   process_defs[i].help);
 	}
 	doc_labels(out);
 	buf_puts(out, "\n## Buckets\n\n");

@@ -1,11 +1,13 @@
 /*
  * stats.h - the numbers that /metrics and /status show, and the one table that names them.
  *
- * METRICS below is the table: enum, storage, exposition and docs/METRICS.md derive from it. A metric has up to two labels whose
- * values come from closed lists (streams are registered at start), so the number of series is known before the first event.
- * Cells are relaxed atomics: any thread adds, the HTTP thread reads. Threads add per batch, not per event.
+ * METRICS below is the table: enum, storage, exposition and docs/METRICS.md derive from it. A
+ * metric has up to two labels whose values come from closed lists (streams are registered at
+ * start), so the number of series is known before the first event. Cells are relaxed atomics: any
+ * thread adds, the HTTP thread reads. Threads add per batch, not per event.
  *
- * What is known per partition or per broker only is not here: the poll thread publishes it as a snapshot (see flow/status).
+ * What is known per partition or per broker only is not here: the poll thread publishes it as a
+ * snapshot (see show/status).
  */
 #ifndef MEMINGEST_STATS_H
 #define MEMINGEST_STATS_H
@@ -25,9 +27,10 @@ enum label_set {
 	LABEL_RESULT,    /* ok error */
 	LABEL_REBALANCE, /* assign revoke lost */
 	LABEL_CAUSE,     /* backpressure: batches memory */
-	LABEL_STAGE,     /* busy time: poll lane_fold lane_copy lane_merge lane_commit lane_wait lane_idle */
-	LABEL_OP,        /* rows: insert upsert delete */
-	LABEL_LEVEL,     /* log: warn error */
+	/* busy time: poll lane_fold lane_copy lane_merge lane_commit lane_wait lane_idle */
+	LABEL_STAGE,
+	LABEL_OP,    /* rows: insert upsert delete */
+	LABEL_LEVEL, /* log: warn error */
 	LABEL_SET_COUNT,
 };
 
@@ -35,61 +38,123 @@ enum { SEAL_ROWS, SEAL_BYTES, SEAL_AGE, SEAL_REVOKE, SEAL_DRAIN, SEAL_MEMORY, SE
 enum { RESULT_OK, RESULT_ERROR, RESULT_COUNT };
 enum { REBALANCE_ASSIGN, REBALANCE_REVOKE, REBALANCE_LOST, REBALANCE_COUNT };
 enum { CAUSE_BATCHES, CAUSE_MEMORY, CAUSE_COUNT };
-enum { STAGE_POLL, STAGE_FOLD, STAGE_COPY, STAGE_MERGE, STAGE_COMMIT, STAGE_WAIT, STAGE_IDLE, STAGE_COUNT };
+enum {
+	STAGE_POLL,
+	STAGE_FOLD,
+	STAGE_COPY,
+	STAGE_MERGE,
+	STAGE_COMMIT,
+	STAGE_WAIT,
+	STAGE_IDLE,
+	STAGE_COUNT
+};
 enum { OP_INSERT, OP_UPSERT, OP_DELETE, OP_COUNT };
 enum { LEVEL_WARN, LEVEL_ERROR, LEVEL_COUNT };
 
 /* clang-format off */
-/* X(ID, type, name without prefix, first label, second label, help). Durations are stored in microseconds, shown in seconds. */
-#define METRICS(X)                                                                                                     \
-	X(RECORDS_CONSUMED, COUNTER, "records_consumed_total", STREAM, NONE, "Messages taken from Kafka.")              \
-	X(CONSUMED_BYTES, COUNTER, "consumed_bytes_total", STREAM, NONE, "Bytes of keys and values taken from Kafka.")  \
-	X(RECORDS_DECODED, COUNTER, "records_decoded_total", STREAM, NONE, "Messages decoded into a row or a delete.")  \
-	X(DECODE_SECONDS, HISTOGRAM, "decode_duration_seconds", NONE, NONE, "Taking and decoding one portion of messages, at most 1,000.") \
-	X(RECORDS_MERGED, COUNTER, "records_merged_total", STREAM, NONE, "Events whose row was written: inserted, updated or deleted.") \
-	X(RECORDS_SUPERSEDED, COUNTER, "records_superseded_total", STREAM, NONE, "Events that a newer event of their key made void, or that changed nothing.") \
-	X(DEAD_LETTERS, COUNTER, "dead_letters_total", STREAM, REASON, "Events written to memingest.dead_letters.")     \
-	X(DEAD_LETTER_FAILURES, COUNTER, "dead_letter_failures_total", STREAM, NONE, "Attempts to write dead letters that failed; the batch is tried again.") \
-	X(BATCHES_SEALED, COUNTER, "batches_sealed_total", STREAM, SEAL, "Batches closed, by what closed them.")        \
-	X(BATCHES_COMMITTED, COUNTER, "batches_committed_total", STREAM, NONE, "Transactions committed.")               \
-	X(BATCH_ROWS, HISTOGRAM, "batch_rows", STREAM, NONE, "Events in a committed batch.")                            \
-	X(BATCH_BYTES, HISTOGRAM, "batch_bytes", STREAM, NONE, "COPY bytes in a committed batch.")                      \
-	X(BATCHES_IN_FLIGHT, GAUGE, "batches_in_flight", NONE, NONE, "Batches sealed and not yet decided.")             \
-	X(BATCHES_LIMIT, GAUGE, "batches_limit", NONE, NONE, "Batches there are: open, in flight and free.")            \
-	X(BATCH_FILL_SECONDS, HISTOGRAM, "batch_fill_duration_seconds", STREAM, NONE, "From the first event of a batch to its being sealed.") \
-	X(BATCH_QUEUE_SECONDS, HISTOGRAM, "batch_queue_duration_seconds", STREAM, NONE, "What a sealed batch waited for its lane.") \
-	X(ROWS_WRITTEN, COUNTER, "rows_written_total", STREAM, OP, "Rows committed: by COPY into the table itself, by merging, by deleting.") \
-	X(TRANSACTION_SECONDS, HISTOGRAM, "postgres_transaction_duration_seconds", STREAM, NONE, "Of a batch, with arranging it if that was not done ahead, to the answer of COMMIT.") \
-	X(COPY_SECONDS, HISTOGRAM, "postgres_copy_duration_seconds", STREAM, NONE, "COPY until the last byte is sent.")   \
-	X(MERGE_SECONDS, HISTOGRAM, "postgres_merge_duration_seconds", STREAM, NONE, "From there until staged rows are in the table.") \
-	X(COMMIT_SECONDS, HISTOGRAM, "postgres_commit_duration_seconds", NONE, NONE, "COMMIT until its answer; of new keys straight into the table, from the last byte on.") \
-	X(END_TO_END_SECONDS, HISTOGRAM, "end_to_end_latency_seconds", STREAM, NONE, "From the oldest record timestamp of a batch to its commit.") \
-	X(POSTGRES_ERRORS, COUNTER, "postgres_errors_total", SQLCLASS, NONE, "Errors of PostgreSQL by SQLSTATE class.") \
-	X(POSTGRES_RETRIES, COUNTER, "postgres_retries_total", SQLCLASS, NONE, "Batches tried again by SQLSTATE class.") \
-	X(POSTGRES_RECONNECTS, COUNTER, "postgres_reconnects_total", NONE, NONE, "Connections opened after the first.") \
-	X(POSTGRES_CONNECTIONS, GAUGE, "postgres_connections", NONE, NONE, "Open connections of the lanes.")            \
-	X(COMMIT_AMBIGUOUS, COUNTER, "commit_ambiguous_total", NONE, NONE, "COMMITs whose answer was lost and that the offsets row resolved.") \
-	X(FENCED, COUNTER, "fenced_total", NONE, NONE, "Batches dropped because another worker owns the partition.")    \
-	X(REBALANCES, COUNTER, "rebalances_total", REBALANCE, NONE, "Assignments, revocations and losses.")             \
-	X(REBALANCE_SECONDS, HISTOGRAM, "rebalance_duration_seconds", NONE, NONE, "Time spent in a revocation.")        \
-	X(ASSIGNED_PARTITIONS, GAUGE, "assigned_partitions", STREAM, NONE, "Partitions this worker has.")               \
-	X(PAUSED_PARTITIONS, GAUGE, "paused_partitions", STREAM, NONE, "Of these, paused for any reason.")              \
-	X(HALTED_PARTITIONS, GAUGE, "halted_partitions", STREAM, NONE, "Of these, halted until an operator acts.")      \
-	X(SCHEMA_WAITING, GAUGE, "schema_waiting_partitions", STREAM, NONE, "Of these, waiting for a schema of the registry.") \
-	X(BACKPRESSURE_SECONDS, COUNTER, "backpressure_seconds_total", CAUSE, NONE, "Time during which intake stood still.") \
-	X(BUSY_SECONDS, COUNTER, "stage_busy_seconds_total", STAGE, NONE, "Time that threads spent by stage.")          \
-	X(BATCH_MEMORY, GAUGE, "batch_memory_bytes", NONE, NONE, "Bytes in batches, open and sealed.")                  \
-	X(BATCH_MEMORY_LIMIT, GAUGE, "batch_memory_limit_bytes", NONE, NONE, "batch.memory of the config.")             \
-	X(OFFSET_COMMITS, COUNTER, "offset_commits_total", RESULT, NONE, "Offset commits to Kafka.")                    \
-	X(OFFSET_COMMIT_SECONDS, HISTOGRAM, "offset_commit_duration_seconds", NONE, NONE, "Offset commit to Kafka until its answer.") \
-	X(SCHEMA_REQUESTS, COUNTER, "schema_requests_total", RESULT, NONE, "Requests to the schema registry.")          \
-	X(SCHEMA_REQUEST_SECONDS, HISTOGRAM, "schema_request_duration_seconds", NONE, NONE, "One request to the schema registry.") \
-	X(SCHEMA_CACHE_ENTRIES, GAUGE, "schema_cache_entries", NONE, NONE, "Writer schemas in memory, unknown and awaited ones included.") \
-	X(SCHEMA_CACHE_MISSES, COUNTER, "schema_cache_misses_total", NONE, NONE, "Look-ups of a schema that was not in memory.") \
-	X(OFFSET_REGRESSIONS, COUNTER, "offset_regressions_total", STREAM, NONE, "Messages below the expected offset, dropped.") \
-	X(LAST_PROGRESS, GAUGE, "last_progress_timestamp_seconds", NONE, NONE, "When the last transaction was committed.") \
-	X(LOG_MESSAGES, COUNTER, "log_messages_total", LEVEL, NONE, "Warnings and errors logged.")                     \
-	X(LAST_ERROR, GAUGE, "last_error_timestamp_seconds", NONE, NONE, "When the last error was logged; 0: none was.")
+/*
+ * X(ID, type, name without prefix, first label, second label, help). Durations are stored in
+ * microseconds, shown in seconds.
+ */
+#define METRICS(X)                                                                                \
+	X(RECORDS_CONSUMED, COUNTER, "records_consumed_total", STREAM, NONE,                      \
+	  "Messages taken from Kafka.")                                                           \
+	X(CONSUMED_BYTES, COUNTER, "consumed_bytes_total", STREAM, NONE,                          \
+	  "Bytes of keys and values taken from Kafka.")                                           \
+	X(RECORDS_DECODED, COUNTER, "records_decoded_total", STREAM, NONE,                        \
+	  "Messages decoded into a row or a delete.")                                             \
+	X(DECODE_SECONDS, HISTOGRAM, "decode_duration_seconds", NONE, NONE,                       \
+	  "Taking and decoding one portion of messages, at most 1,000.")                          \
+	X(RECORDS_MERGED, COUNTER, "records_merged_total", STREAM, NONE,                          \
+	  "Events whose row was written: inserted, updated or deleted.")                          \
+	X(RECORDS_SUPERSEDED, COUNTER, "records_superseded_total", STREAM, NONE,                  \
+	  "Events that a newer event of their key made void, or that changed nothing.")           \
+	X(DEAD_LETTERS, COUNTER, "dead_letters_total", STREAM, REASON,                            \
+	  "Events written to memingest.dead_letters.")                                            \
+	X(DEAD_LETTER_FAILURES, COUNTER, "dead_letter_failures_total", STREAM, NONE,              \
+	  "Attempts to write dead letters that failed; the batch is tried again.")                \
+	X(BATCHES_SEALED, COUNTER, "batches_sealed_total", STREAM, SEAL,                          \
+	  "Batches closed, by what closed them.")                                                 \
+	X(BATCHES_COMMITTED, COUNTER, "batches_committed_total", STREAM, NONE,                    \
+	  "Transactions committed.")                                                              \
+	X(BATCH_ROWS, HISTOGRAM, "batch_rows", STREAM, NONE,                                      \
+	  "Events in a committed batch.")                                                         \
+	X(BATCH_BYTES, HISTOGRAM, "batch_bytes", STREAM, NONE,                                    \
+	  "COPY bytes in a committed batch.")                                                     \
+	X(BATCHES_IN_FLIGHT, GAUGE, "batches_in_flight", NONE, NONE,                              \
+	  "Batches sealed and not yet decided.")                                                  \
+	X(BATCHES_LIMIT, GAUGE, "batches_limit", NONE, NONE,                                      \
+	  "Batches there are: open, in flight and free.")                                         \
+	X(BATCH_FILL_SECONDS, HISTOGRAM, "batch_fill_duration_seconds", STREAM, NONE,             \
+	  "From the first event of a batch to its being sealed.")                                 \
+	X(BATCH_QUEUE_SECONDS, HISTOGRAM, "batch_queue_duration_seconds", STREAM, NONE,           \
+	  "What a sealed batch waited for its lane.")                                             \
+	X(ROWS_WRITTEN, COUNTER, "rows_written_total", STREAM, OP,                                \
+	  "Rows committed: by COPY into the table itself, by merging, by deleting.")              \
+	X(TRANSACTION_SECONDS, HISTOGRAM, "postgres_transaction_duration_seconds", STREAM, NONE,  \
+	  "Of a batch, with arranging it if that was not done ahead, to the answer of "           \
+	  "COMMIT.")                                                                              \
+	X(COPY_SECONDS, HISTOGRAM, "postgres_copy_duration_seconds", STREAM, NONE,                \
+	  "COPY until the last byte is sent.")                                                    \
+	X(MERGE_SECONDS, HISTOGRAM, "postgres_merge_duration_seconds", STREAM, NONE,              \
+	  "From there until staged rows are in the table.")                                       \
+	X(COMMIT_SECONDS, HISTOGRAM, "postgres_commit_duration_seconds", NONE, NONE,              \
+	  "COMMIT until its answer; of new keys straight into the table, from the last "          \
+	  "byte on.")                                                                             \
+	X(END_TO_END_SECONDS, HISTOGRAM, "end_to_end_latency_seconds", STREAM, NONE,              \
+	  "From the oldest record timestamp of a batch to its commit.")                           \
+	X(POSTGRES_ERRORS, COUNTER, "postgres_errors_total", SQLCLASS, NONE,                      \
+	  "Errors of PostgreSQL by SQLSTATE class.")                                              \
+	X(POSTGRES_RETRIES, COUNTER, "postgres_retries_total", SQLCLASS, NONE,                    \
+	  "Batches tried again by SQLSTATE class.")                                               \
+	X(POSTGRES_RECONNECTS, COUNTER, "postgres_reconnects_total", NONE, NONE,                  \
+	  "Connections opened after the first.")                                                  \
+	X(POSTGRES_CONNECTIONS, GAUGE, "postgres_connections", NONE, NONE,                        \
+	  "Open connections of the lanes.")                                                       \
+	X(COMMIT_AMBIGUOUS, COUNTER, "commit_ambiguous_total", NONE, NONE,                        \
+	  "COMMITs whose answer was lost and that the offsets row resolved.")                     \
+	X(FENCED, COUNTER, "fenced_total", NONE, NONE,                                            \
+	  "Batches dropped because another worker owns the partition.")                           \
+	X(REBALANCES, COUNTER, "rebalances_total", REBALANCE, NONE,                               \
+	  "Assignments, revocations and losses.")                                                 \
+	X(REBALANCE_SECONDS, HISTOGRAM, "rebalance_duration_seconds", NONE, NONE,                 \
+	  "Time spent in a revocation.")                                                          \
+	X(ASSIGNED_PARTITIONS, GAUGE, "assigned_partitions", STREAM, NONE,                        \
+	  "Partitions this worker has.")                                                          \
+	X(PAUSED_PARTITIONS, GAUGE, "paused_partitions", STREAM, NONE,                            \
+	  "Of these, paused for any reason.")                                                     \
+	X(HALTED_PARTITIONS, GAUGE, "halted_partitions", STREAM, NONE,                            \
+	  "Of these, halted until an operator acts.")                                             \
+	X(SCHEMA_WAITING, GAUGE, "schema_waiting_partitions", STREAM, NONE,                       \
+	  "Of these, waiting for a schema of the registry.")                                      \
+	X(BACKPRESSURE_SECONDS, COUNTER, "backpressure_seconds_total", CAUSE, NONE,               \
+	  "Time during which intake stood still.")                                                \
+	X(BUSY_SECONDS, COUNTER, "stage_busy_seconds_total", STAGE, NONE,                         \
+	  "Time that threads spent by stage.")                                                    \
+	X(BATCH_MEMORY, GAUGE, "batch_memory_bytes", NONE, NONE,                                  \
+	  "Bytes in batches, open and sealed.")                                                   \
+	X(BATCH_MEMORY_LIMIT, GAUGE, "batch_memory_limit_bytes", NONE, NONE,                      \
+	  "batch.memory of the config.")                                                          \
+	X(OFFSET_COMMITS, COUNTER, "offset_commits_total", RESULT, NONE,                          \
+	  "Offset commits to Kafka.")                                                             \
+	X(OFFSET_COMMIT_SECONDS, HISTOGRAM, "offset_commit_duration_seconds", NONE, NONE,         \
+	  "Offset commit to Kafka until its answer.")                                             \
+	X(SCHEMA_REQUESTS, COUNTER, "schema_requests_total", RESULT, NONE,                        \
+	  "Requests to the schema registry.")                                                     \
+	X(SCHEMA_REQUEST_SECONDS, HISTOGRAM, "schema_request_duration_seconds", NONE, NONE,       \
+	  "One request to the schema registry.")                                                  \
+	X(SCHEMA_CACHE_ENTRIES, GAUGE, "schema_cache_entries", NONE, NONE,                        \
+	  "Writer schemas in memory, unknown and awaited ones included.")                         \
+	X(SCHEMA_CACHE_MISSES, COUNTER, "schema_cache_misses_total", NONE, NONE,                  \
+	  "Look-ups of a schema that was not in memory.")                                         \
+	X(OFFSET_REGRESSIONS, COUNTER, "offset_regressions_total", STREAM, NONE,                  \
+	  "Messages below the expected offset, dropped.")                                         \
+	X(LAST_PROGRESS, GAUGE, "last_progress_timestamp_seconds", NONE, NONE,                    \
+	  "When the last transaction was committed.")                                             \
+	X(LOG_MESSAGES, COUNTER, "log_messages_total", LEVEL, NONE,                               \
+	  "Warnings and errors logged.")                                                          \
+	X(LAST_ERROR, GAUGE, "last_error_timestamp_seconds", NONE, NONE,                          \
+	  "When the last error was logged; 0: none was.")
 /* clang-format on */
 
 enum metric {
@@ -99,14 +164,21 @@ enum metric {
 		METRIC_COUNT,
 };
 
-/* Once, before threads start (a second call begins anew). Copies the names. Before it, adding does nothing and reading gives 0. */
-void stats_init(const char *const *streams, size_t nstreams, const char *const *reasons, size_t nreasons);
+/*
+ * Once, before threads start (a second call begins anew). Copies the names. Before it, adding does
+ * nothing and reading gives 0.
+ */
+void stats_init(const char *const *streams, size_t nstreams, const char *const *reasons,
+		size_t nreasons);
 
 /* a and b are indices into the label sets of the metric, 0 where it has none. */
-void stats_add(enum metric m, size_t a, size_t b, int64_t n); /* counter; durations in microseconds */
-void stats_set(enum metric m, size_t a, size_t b, int64_t n); /* gauge; timestamps in microseconds */
+/* counter; durations in microseconds */
+void stats_add(enum metric m, size_t a, size_t b, int64_t n);
+/* gauge; timestamps in microseconds */
+void stats_set(enum metric m, size_t a, size_t b, int64_t n);
 void stats_gauge_add(enum metric m, size_t a, size_t b, int64_t n);
-void stats_observe(enum metric m, size_t a, int64_t value); /* histogram; durations in microseconds */
+/* histogram; durations in microseconds */
+void stats_observe(enum metric m, size_t a, int64_t value);
 int64_t stats_get(enum metric m, size_t a, size_t b);
 int64_t stats_sum(enum metric m);              /* over all labels */
 int64_t stats_sum_of(enum metric m, size_t a); /* over the second label */

@@ -1,10 +1,10 @@
 /*
  * suggest.c - edit distance between what was written and what could have been.
  *
- * Optimal string alignment: insert, delete, replace, and swap of two neighbours, each at a cost of 1, case ignored.
- * '-', '_' and '.' are one character, because people mix them up. A name is near if at most a third of what was
- * written changes, and at least one change is always allowed. Of equally near names the first offered wins. Names
- * beyond 63 bytes are not compared.
+ * Optimal string alignment: insert, delete, replace, and swap of two neighbours, each at a cost of
+ * 1, case ignored. '-', '_' and '.' are one character, because people mix them up. A name is near
+ * if at most a third of what was written changes, and at least one change is always allowed. Of
+ * equally near names the first offered wins. Names beyond 63 bytes are not compared.
  *
  * Pure functions; used when something is wrong, so speed is no matter.
  */
@@ -47,7 +47,8 @@ static unsigned distance(const char *a, size_t n, const char *b, size_t m)
 
 struct suggest suggest_for(const char *wrong)
 {
-	return (struct suggest){.wrong = wrong, .distance = (unsigned)MAX(strlen(wrong) / 3, (size_t)1) + 1};
+	return (struct suggest){.wrong = wrong,
+				.distance = (unsigned)MAX(strlen(wrong) / 3, (size_t)1) + 1};
 }
 
 void suggest_offer(struct suggest *s, const char *candidate)

@@ -1,10 +1,11 @@
 /*
- * catalog.c - reads PostgreSQL's catalogs for one table and says how it differs from what its schema wants.
+ * catalog.c - reads PostgreSQL's catalogs for one table and says how it differs from what its
+ * schema wants.
  *
- * Types are compared by PostgreSQL itself: a temporary table is declared with the wanted types, and pg_attribute of
- * both is joined. So "int8" and "bigint", or "timestamp with time zone" and "timestamptz" are the same, and vector(384)
- * is not vector(512), without this file knowing any type. The temporary table lives for the caller's transaction at
- * most.
+ * Types are compared by PostgreSQL itself: a temporary table is declared with the wanted types, and
+ * pg_attribute of both is joined. So "int8" and "bigint", or "timestamp with time zone" and
+ * "timestamptz" are the same, and vector(384) is not vector(512), without this file knowing any
+ * type. The temporary table lives for the caller's transaction at most.
  *
  * Reads only; what to do about a difference is decided by the command.
  */
@@ -16,6 +17,7 @@
 #include <string.h>
 
 #include "core/mergesql.h"
+#include "core/sqlname.h"
 
 const struct catalog_rights catalog_bookkeeping[4] = {
 	{"memingest.offsets", {"SELECT", "INSERT", "UPDATE", NULL}},
@@ -28,7 +30,8 @@ const char *const catalog_table_rights[5] = {"SELECT", "INSERT", "UPDATE", "DELE
 
 static const char *const timestamps[] = {"created_at", "updated_at"};
 
-bool catalog_ask_text(struct pg *pg, const char *sql, const char *param, char **answer, struct err *err)
+bool catalog_ask_text(struct pg *pg, const char *sql, const char *param, char **answer,
+		      struct err *err)
 {
 	struct pg_rows *rows = pg_query(pg, sql, &param, param ? 1 : 0, err);
 	if (!rows)
@@ -61,13 +64,16 @@ bool catalog_is_vector(const char *type)
 	return false;
 }
 
-bool catalog_unknown_type(struct pg *pg, const struct table *t, const struct column **column, struct err *err)
+bool catalog_unknown_type(struct pg *pg, const struct table *t, const struct column **column,
+			  struct err *err)
 {
 	*column = NULL;
 	for (size_t i = 0; i < t->ncolumns; i++) {
 		bool known;
-		if (!catalog_ask(pg, "SELECT to_regtype($1) IS NOT NULL", t->columns[i].type, &known, err))
-			return err_wrap(err, "column %s: type %s", t->columns[i].name, t->columns[i].type);
+		if (!catalog_ask(pg, "SELECT to_regtype($1) IS NOT NULL", t->columns[i].type,
+				 &known, err))
+			return err_wrap(err, "column %s: type %s", t->columns[i].name,
+					t->columns[i].type);
 		if (known)
 			continue;
 		*column = &t->columns[i];
@@ -97,7 +103,8 @@ static bool declared(const struct table *t, size_t timestamp)
 static bool read_relation(struct pg *pg, const char *name, struct catalog *c, struct err *err)
 {
 	char *kind = NULL;
-	if (!catalog_ask_text(pg, "SELECT relkind FROM pg_class WHERE oid = to_regclass($1)", name, &kind, err))
+	if (!catalog_ask_text(pg, "SELECT relkind FROM pg_class WHERE oid = to_regclass($1)", name,
+			      &kind, err))
 		return false;
 	c->exists = kind != NULL;
 	c->kind = kind ? kind[0] : '\0';
@@ -107,15 +114,19 @@ static bool read_relation(struct pg *pg, const char *name, struct catalog *c, st
 
 static void wanted_sql(const struct table *t, struct buf *out)
 {
-	buf_puts(out, "DROP TABLE IF EXISTS pg_temp.memingest_wanted; CREATE TEMP TABLE memingest_wanted (");
+	buf_puts(out, "DROP TABLE IF EXISTS pg_temp.memingest_wanted; CREATE TEMP TABLE "
+		      "memingest_wanted (");
 	for (size_t i = 0; i < t->ncolumns; i++) {
 		pg_quote_ident(out, t->columns[i].name);
 		buf_printf(out, " %s, ", t->columns[i].type);
 	}
-	/* A name that no column of a schema has by accident stands in where the schema declares its own. */
+	/*
+	 * A name that no column of a schema has by accident stands in where the schema declares its
+	 * own.
+	 */
 	for (size_t i = 0; i < ARRAY_LEN(timestamps); i++)
-		buf_printf(out, "%s%s%s timestamptz", i ? ", " : "", declared(t, i) ? "memingest_declared_" : "",
-			   timestamps[i]);
+		buf_printf(out, "%s%s%s timestamptz", i ? ", " : "",
+			   declared(t, i) ? "memingest_declared_" : "", timestamps[i]);
 	buf_puts(out, ") ON COMMIT DROP");
 }
 
@@ -131,7 +142,8 @@ static void take_column(struct catalog_column *c, const struct pg_rows *rows, si
 	snprintf(c->found, sizeof(c->found), "%s", c->exists ? pg_value(rows, row, 7) : "");
 }
 
-static bool read_columns(struct pg *pg, const struct table *t, const char *name, struct catalog *c, struct err *err)
+static bool read_columns(struct pg *pg, const struct table *t, const char *name, struct catalog *c,
+			 struct err *err)
 {
 	struct buf sql = {0};
 	wanted_sql(t, &sql);
@@ -141,14 +153,17 @@ static bool read_columns(struct pg *pg, const struct table *t, const char *name,
 		return err_wrap(err, "declaring the wanted columns in a temporary table");
 	struct pg_rows *rows =
 		pg_query(pg,
-			 "SELECT t.attnum IS NOT NULL, w.atttypid = t.atttypid AND w.atttypmod = t.atttypmod, "
+			 "SELECT t.attnum IS NOT NULL, w.atttypid = t.atttypid AND w.atttypmod = "
+			 "t.atttypmod, "
 			 "t.attnotnull, t.atthasdef,"
 			 " t.attstorage, t.attcompression, format_type(w.atttypid, w.atttypmod), "
 			 "format_type(t.atttypid, t.atttypmod)"
-			 " FROM pg_attribute w LEFT JOIN pg_attribute t ON t.attrelid = to_regclass($1) AND t.attname "
+			 " FROM pg_attribute w LEFT JOIN pg_attribute t ON t.attrelid = "
+			 "to_regclass($1) AND t.attname "
 			 "= w.attname"
 			 " AND t.attnum > 0 AND NOT t.attisdropped"
-			 " WHERE w.attrelid = 'pg_temp.memingest_wanted'::regclass AND w.attnum > 0 ORDER BY w.attnum",
+			 " WHERE w.attrelid = 'pg_temp.memingest_wanted'::regclass AND w.attnum > "
+			 "0 ORDER BY w.attnum",
 			 &name, 1, err);
 	if (!rows)
 		return false;
@@ -157,7 +172,8 @@ static bool read_columns(struct pg *pg, const struct table *t, const char *name,
 	for (size_t i = 0; i < c->ncolumns; i++) {
 		take_column(&c->columns[i], rows, i);
 		if (i >= t->ncolumns && declared(t, i - t->ncolumns))
-			c->columns[i] = (struct catalog_column){.exists = true, .same_type = true, .has_default = true};
+			c->columns[i] = (struct catalog_column){
+				.exists = true, .same_type = true, .has_default = true};
 	}
 	pg_rows_free(rows);
 	return true;
@@ -171,14 +187,20 @@ static void put_literals(struct buf *out, const struct table *t, size_t n)
 	}
 }
 
-/* ON CONFLICT (key) finds a unique index with these columns in any order, whole, valid and not deferrable. */
-static bool read_key_index(struct pg *pg, const struct table *t, const char *name, struct catalog *c, struct err *err)
+/*
+ * ON CONFLICT (key) finds a unique index with these columns in any order, whole, valid and not
+ * deferrable.
+ */
+static bool read_key_index(struct pg *pg, const struct table *t, const char *name,
+			   struct catalog *c, struct err *err)
 {
 	struct buf sql = {0};
 	buf_printf(&sql,
-		   "SELECT EXISTS (SELECT FROM pg_index i WHERE indrelid = to_regclass($1) AND indisunique AND "
+		   "SELECT EXISTS (SELECT FROM pg_index i WHERE indrelid = to_regclass($1) AND "
+		   "indisunique AND "
 		   "indimmediate"
-		   " AND indisvalid AND indpred IS NULL AND indexprs IS NULL AND indnkeyatts = %zu AND %zu = (SELECT "
+		   " AND indisvalid AND indpred IS NULL AND indexprs IS NULL AND indnkeyatts = %zu "
+		   "AND %zu = (SELECT "
 		   "count(*)"
 		   " FROM pg_attribute a WHERE a.attrelid = i.indrelid"
 		   " AND a.attnum = ANY ((i.indkey::int2[])[0:indnkeyatts - 1]) AND a.attname IN (",
@@ -190,15 +212,16 @@ static bool read_key_index(struct pg *pg, const struct table *t, const char *nam
 	return ok;
 }
 
-static bool read_foreign_columns(struct pg *pg, const struct table *t, const char *name, struct catalog *c,
-				 struct err *err)
+static bool read_foreign_columns(struct pg *pg, const struct table *t, const char *name,
+				 struct catalog *c, struct err *err)
 {
 	struct buf sql = {0};
 	char *names = NULL;
-	buf_puts(&sql,
-		 "SELECT string_agg(attname, ', ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = to_regclass($1)"
-		 " AND attnum > 0 AND NOT attisdropped AND attnotnull AND NOT atthasdef AND attidentity = ''"
-		 " AND attname NOT IN (");
+	buf_puts(&sql, "SELECT string_agg(attname, ', ' ORDER BY attnum) FROM pg_attribute WHERE "
+		       "attrelid = to_regclass($1)"
+		       " AND attnum > 0 AND NOT attisdropped AND attnotnull AND NOT atthasdef AND "
+		       "attidentity = ''"
+		       " AND attname NOT IN (");
 	put_literals(&sql, t, t->ncolumns);
 	buf_puts(&sql, ", 'created_at', 'updated_at')"); /* looked at by compare_present() */
 	bool ok = catalog_ask_text(pg, buf_cstr(&sql), name, &names, err);
@@ -213,10 +236,12 @@ bool catalog_read(struct pg *pg, const struct table *t, struct catalog *out, str
 {
 	struct buf name = {0};
 	*out = (struct catalog){0};
-	mergesql_table_name(t, &name);
+	sqlname_table(t, &name);
 	const char *regclass = buf_cstr(&name);
-	bool ok = read_relation(pg, regclass, out, err) && read_columns(pg, t, regclass, out, err) &&
-		  read_key_index(pg, t, regclass, out, err) && read_foreign_columns(pg, t, regclass, out, err);
+	bool ok = read_relation(pg, regclass, out, err) &&
+		  read_columns(pg, t, regclass, out, err) &&
+		  read_key_index(pg, t, regclass, out, err) &&
+		  read_foreign_columns(pg, t, regclass, out, err);
 	if (!ok) {
 		err_wrap(err, "table %s", table_full_name(t));
 		catalog_free(out);
@@ -233,54 +258,61 @@ void catalog_free(struct catalog *c)
 
 /* --- comparing --- */
 
-static void compare_present(const struct table *t, const struct catalog *c, size_t i, const char *area,
-			    struct report *r)
+static void compare_present(const struct table *t, const struct catalog *c, size_t i,
+			    const char *area, struct report *r)
 {
 	const struct catalog_column *found = &c->columns[i];
 	const char *name = catalog_column_name(t, i), *table = table_full_name(t);
 	bool fills = i < t->ncolumns && (i < t->nkeys || t->columns[i].not_null);
 	if (!found->same_type)
-		report_add(
-			r, REPORT_ERROR, area,
-			"table %s: column %s is %s, the schema wants %s: change the schema's \"type\", or ALTER TABLE "
-			"by hand",
-			table, name, found->found, found->wanted);
+		report_add(r, REPORT_ERROR, area,
+			   "table %s: column %s is %s, the schema wants %s: change the schema's "
+			   "\"type\", or ALTER TABLE "
+			   "by hand",
+			   table, name, found->found, found->wanted);
 	else if (i < t->ncolumns && found->not_null && !fills)
 		report_add(r, REPORT_ERROR, area,
-			   "table %s: column %s is NOT NULL, but the schema's field may be null: ALTER TABLE ... ALTER "
+			   "table %s: column %s is NOT NULL, but the schema's field may be null: "
+			   "ALTER TABLE ... ALTER "
 			   "COLUMN ... DROP NOT NULL, or make the field required",
 			   table, name);
 	else if (i >= t->ncolumns && found->not_null && !found->has_default)
 		report_add(r, REPORT_ERROR, area,
-			   "table %s: column %s needs a default: ALTER TABLE ... SET DEFAULT now()", table, name);
+			   "table %s: column %s needs a default: ALTER TABLE ... SET DEFAULT now()",
+			   table, name);
 }
 
-static void compare_absent(const struct table *t, const struct catalog *c, size_t i, const char *area, bool missing,
-			   struct report *r)
+static void compare_absent(const struct table *t, const struct catalog *c, size_t i,
+			   const char *area, bool missing, struct report *r)
 {
 	const char *name = catalog_column_name(t, i), *table = table_full_name(t);
 	if (i < t->nkeys)
 		report_add(r, REPORT_ERROR, area,
-			   "table %s: key column %s is missing: it cannot be added to a table that exists", table,
-			   name);
+			   "table %s: key column %s is missing: it cannot be added to a table that "
+			   "exists",
+			   table, name);
 	else if (i < t->ncolumns && t->columns[i].not_null && !t->columns[i].default_sql)
 		report_add(r, REPORT_ERROR, area,
-			   "table %s: column %s is missing, and without a default it cannot be added: give the field a "
+			   "table %s: column %s is missing, and without a default it cannot be "
+			   "added: give the field a "
 			   "default "
 			   "or let it be null",
 			   table, name);
 	else if (missing)
-		report_add(r, REPORT_ERROR, area, "table %s: column %s %s is missing: run \"memingest migrate\"", table,
+		report_add(r, REPORT_ERROR, area,
+			   "table %s: column %s %s is missing: run \"memingest migrate\"", table,
 			   name, c->columns[i].wanted);
 }
 
-size_t catalog_compare(const struct table *t, const struct catalog *c, const char *area, bool missing, struct report *r)
+size_t catalog_compare(const struct table *t, const struct catalog *c, const char *area,
+		       bool missing, struct report *r)
 {
 	const char *table = table_full_name(t);
 	size_t before = r->counts[REPORT_ERROR];
 	if (!c->exists) {
 		if (missing)
-			report_add(r, REPORT_ERROR, area, "table %s does not exist: run \"memingest migrate\"", table);
+			report_add(r, REPORT_ERROR, area,
+				   "table %s does not exist: run \"memingest migrate\"", table);
 		return r->counts[REPORT_ERROR] - before;
 	}
 	if (c->kind != 'r' && c->kind != 'p') {
@@ -295,14 +327,16 @@ size_t catalog_compare(const struct table *t, const struct catalog *c, const cha
 	}
 	if (c->foreign_not_null[0])
 		report_add(r, REPORT_ERROR, area,
-			   "table %s: no field fills %s, which is NOT NULL without default: inserts would fail", table,
-			   c->foreign_not_null);
+			   "table %s: no field fills %s, which is NOT NULL without default: "
+			   "inserts would fail",
+			   table, c->foreign_not_null);
 	if (!c->key_index) {
 		struct buf keys = {0};
 		for (size_t i = 0; i < t->nkeys; i++)
 			buf_printf(&keys, "%s%s", i ? ", " : "", t->columns[i].name);
 		report_add(r, REPORT_ERROR, area,
-			   "table %s: no primary key or unique index on exactly (%s): events could not be merged",
+			   "table %s: no primary key or unique index on exactly (%s): events could "
+			   "not be merged",
 			   table, buf_cstr(&keys));
 		buf_free(&keys);
 	}

@@ -1,6 +1,6 @@
 /*
- * catalog.h - what PostgreSQL has, beside what the streams want: for migrate, which makes up the difference, and check,
- * which reports it.
+ * catalog.h - what PostgreSQL has, beside what the streams want: for migrate, which makes up the
+ * difference, and check, which reports it.
  */
 #ifndef MEMINGEST_CATALOG_H
 #define MEMINGEST_CATALOG_H
@@ -14,15 +14,17 @@
 
 struct catalog_column {
 	bool exists, same_type, not_null, has_default;
-	char storage, compression;  /* pg_attribute.attstorage and attcompression, which is 0 for the default */
+	/* pg_attribute.attstorage and attcompression, which is 0 for the default */
+	char storage, compression;
 	char wanted[80], found[80]; /* types as PostgreSQL writes them */
 };
 
 struct catalog {
 	bool exists;
-	char kind;                      /* pg_class.relkind */
-	bool key_index;                 /* a unique index on exactly the key columns */
-	char foreign_not_null[256];     /* columns that we do not fill, NOT NULL without default; or empty */
+	char kind;      /* pg_class.relkind */
+	bool key_index; /* a unique index on exactly the key columns */
+	/* columns that we do not fill, NOT NULL without default; or empty */
+	char foreign_not_null[256];
 	struct catalog_column *columns; /* the table's, then created_at and updated_at */
 	size_t ncolumns;
 };
@@ -36,27 +38,30 @@ extern const struct catalog_rights catalog_bookkeeping[4];
 extern const char *const catalog_table_rights[5]; /* on a stream's table */
 
 /* The first column whose type PostgreSQL does not know (or NULL). False on failure. */
-MUST_CHECK bool catalog_unknown_type(struct pg *pg, const struct table *t, const struct column **column,
-				     struct err *err);
+MUST_CHECK bool catalog_unknown_type(struct pg *pg, const struct table *t,
+				     const struct column **column, struct err *err);
 /* True for a type of the extension pgvector. */
 bool catalog_is_vector(const char *type);
 
 /* Needs an open transaction and types that are known. The caller frees what out holds. */
-MUST_CHECK bool catalog_read(struct pg *pg, const struct table *t, struct catalog *out, struct err *err);
+MUST_CHECK bool catalog_read(struct pg *pg, const struct table *t, struct catalog *out,
+			     struct err *err);
 void catalog_free(struct catalog *c);
 
 /* Name and declaration of column i: one of the table's, or created_at, updated_at. */
 const char *catalog_column_name(const struct table *t, size_t i);
 
 /*
- * What keeps the table from being used and cannot be made up for by adding things: one error each. Returns their
- * number. missing: also what migrate would add.
+ * What keeps the table from being used and cannot be made up for by adding things: one error each.
+ * Returns their number. missing: also what migrate would add.
  */
-size_t catalog_compare(const struct table *t, const struct catalog *c, const char *area, bool missing,
-		       struct report *r);
+size_t catalog_compare(const struct table *t, const struct catalog *c, const char *area,
+		       bool missing, struct report *r);
 
 /* One row, one column: a boolean, or text (the caller frees it; NULL for null). */
-MUST_CHECK bool catalog_ask(struct pg *pg, const char *sql, const char *param, bool *answer, struct err *err);
-MUST_CHECK bool catalog_ask_text(struct pg *pg, const char *sql, const char *param, char **answer, struct err *err);
+MUST_CHECK bool catalog_ask(struct pg *pg, const char *sql, const char *param, bool *answer,
+			    struct err *err);
+MUST_CHECK bool catalog_ask_text(struct pg *pg, const char *sql, const char *param, char **answer,
+				 struct err *err);
 
 #endif

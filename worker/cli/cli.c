@@ -2,14 +2,15 @@
  * cli.c - from argv to the call of a command: options, help, config, exit code.
  *
  *   memingest [global options] COMMAND [options and arguments in any order]
- *             -c FILE  --set SECTION.KEY=VALUE  --json  --help  --version     (behind the command as well)
+ *             -c FILE  --set SECTION.KEY=VALUE  --json  --help  --version
+ *             (behind the command as well)
  *
- * A command's options are rows of its table; "--name value" and "--name=value" mean the same, "--" ends the options,
- * the last of several equal ones counts. Anything that is not in a table is a usage error (64) with the nearest name,
- * never a guess. Help texts are made from the same tables.
+ * A command's options are rows of its table; "--name value" and "--name=value" mean the same, "--"
+ * ends the options, the last of several equal ones counts. Anything that is not in a table is a
+ * usage error (64) with the nearest name, never a guess. Help texts are made from the same tables.
  *
- * What was parsed lives in struct parsed until the command returns, the config with it. One thread: commands that
- * start others end them before they return.
+ * What was parsed lives in struct parsed until the command returns, the config with it. One thread:
+ * commands that start others end them before they return.
  */
 #include <assert.h>
 #include <stdarg.h>
@@ -22,8 +23,10 @@
 #include "cli/cli.h"
 
 static const struct cli_option global_options[] = {
-	{"config", "FILE", "config file; else $MEMINGEST_CONFIG, else ./memingest.ini if there is one"},
-	{"set", "SECTION.KEY=VALUE", "one setting, stronger than file and environment; may be repeated"},
+	{"config", "FILE",
+	 "config file; else $MEMINGEST_CONFIG, else ./memingest.ini if there is one"},
+	{"set", "SECTION.KEY=VALUE",
+	 "one setting, stronger than file and environment; may be repeated"},
 	{"json", NULL, "output for programs"},
 	{"help", NULL, "what the command does"},
 	{"version", NULL, "versions of the program and its libraries"},
@@ -51,7 +54,8 @@ struct parsed {
 
 static bool color_on(int fd)
 {
-	const char *no = getenv("NO_COLOR"), *term = getenv("TERM"); /* no-color.org: set and not empty */
+	/* no-color.org: set and not empty */
+	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
 	return !(no && *no) && !(term && strcmp(term, "dumb") == 0) && isatty(fd);
 }
 
@@ -79,9 +83,11 @@ int cli_unknown(const char *command, const char *action, const char *const *choi
 	if (!action)
 		cli_fail(EXIT_USAGE, "%s: what? one of %s", command, buf_cstr(&list));
 	else if (s.best)
-		cli_fail(EXIT_USAGE, "%s: unknown action \"%s\"; did you mean %s?", command, action, s.best);
+		cli_fail(EXIT_USAGE, "%s: unknown action \"%s\"; did you mean %s?", command, action,
+			 s.best);
 	else
-		cli_fail(EXIT_USAGE, "%s: unknown action \"%s\"; there are %s", command, action, buf_cstr(&list));
+		cli_fail(EXIT_USAGE, "%s: unknown action \"%s\"; there are %s", command, action,
+			 buf_cstr(&list));
 	buf_free(&list);
 	return EXIT_USAGE;
 }
@@ -97,28 +103,31 @@ static void help_options(const struct cli_option *options)
 {
 	for (const struct cli_option *o = options; o && o->name; o++) {
 		char left[64];
-		snprintf(left, sizeof(left), "%s--%s%s%s", cli_option_letter(o), o->name, o->value ? " " : "",
-			 o->value ? o->value : "");
+		snprintf(left, sizeof(left), "%s--%s%s%s", cli_option_letter(o), o->name,
+			 o->value ? " " : "", o->value ? o->value : "");
 		printf("  %-28s %s\n", left, o->help);
 	}
 }
 
 static int help_all(const struct command *const *commands)
 {
-	printf("memingest %s: moves events from Kafka into PostgreSQL, each one's effect exactly once\n\n"
+	printf("memingest %s: moves events from Kafka into PostgreSQL, each one's effect exactly "
+	       "once\n\n"
 	       "Usage: memingest [OPTIONS] COMMAND [OPTIONS]\n\nCommands:\n",
 	       MEMINGEST_VERSION);
 	for (size_t i = 0; commands[i]; i++)
 		printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
 	printf("\nOptions of every command:\n");
 	help_options(global_options);
-	printf("\n\"memingest COMMAND --help\" tells more of a command, \"memingest config keys\" of the settings.\n");
+	printf("\n\"memingest COMMAND --help\" tells more of a command, \"memingest config keys\" "
+	       "of the settings.\n");
 	return EXIT_OK;
 }
 
 static int help_command(const struct command *c)
 {
-	printf("Usage: memingest %s%s%s\n\n%s\n", c->name, *c->usage ? " " : "", c->usage, c->summary);
+	printf("Usage: memingest %s%s%s\n\n%s\n", c->name, *c->usage ? " " : "", c->usage,
+	       c->summary);
 	if (c->help && *c->help)
 		printf("\n%s%s", c->help, c->help[strlen(c->help) - 1] == '\n' ? "" : "\n");
 	if (c->options && c->options[0].name) {
@@ -147,11 +156,14 @@ static int unknown_command(const struct command *const *commands, const char *na
 		suggest_offer(&s, commands[i]->name);
 	suggest_offer(&s, "help");
 	if (s.best)
-		return cli_fail(EXIT_USAGE, "unknown command \"%s\"; did you mean %s?", name, s.best);
-	return cli_fail(EXIT_USAGE, "unknown command \"%s\"; \"memingest --help\" lists them", name);
+		return cli_fail(EXIT_USAGE, "unknown command \"%s\"; did you mean %s?", name,
+				s.best);
+	return cli_fail(EXIT_USAGE, "unknown command \"%s\"; \"memingest --help\" lists them",
+			name);
 }
 
-static const struct cli_option *match(const struct cli_option *options, const char *name, size_t len)
+static const struct cli_option *match(const struct cli_option *options, const char *name,
+				      size_t len)
 {
 	for (const struct cli_option *o = options; o && o->name; o++)
 		if (strlen(o->name) == len && strncmp(o->name, name, len) == 0)
@@ -164,21 +176,25 @@ static int unknown_option(const struct parsed *p, const char *arg)
 	char name[80];
 	snprintf(name, sizeof(name), "%.*s", (int)strcspn(arg, "="), arg);
 	struct suggest s = suggest_for(name + strspn(name, "-"));
-	for (const struct cli_option *o = p->command ? p->command->options : NULL; o && o->name; o++)
+	for (const struct cli_option *o = p->command ? p->command->options : NULL; o && o->name;
+	     o++)
 		suggest_offer(&s, o->name);
 	for (const struct cli_option *o = global_options; o->name; o++)
 		suggest_offer(&s, o->name);
 	const char *command = p->command ? p->command->name : "", *blank = p->command ? " " : "";
 	if (s.best)
 		return cli_fail(EXIT_USAGE, "unknown option %s; did you mean --%s?", name, s.best);
-	return cli_fail(EXIT_USAGE, "unknown option %s; see \"memingest %s%s--help\"", name, command, blank);
+	return cli_fail(EXIT_USAGE, "unknown option %s; see \"memingest %s%s--help\"", name,
+			command, blank);
 }
 
 static int take_override(struct parsed *p, const char *text)
 {
 	const char *equals = strchr(text, '=');
 	if (!equals || equals == text)
-		return cli_fail(EXIT_USAGE, "--set %s: write SECTION.KEY=VALUE, as in batch.max_rows=1000", text);
+		return cli_fail(EXIT_USAGE,
+				"--set %s: write SECTION.KEY=VALUE, as in batch.max_rows=1000",
+				text);
 	char *key = xasprintf("%.*s", (int)(equals - text), text);
 	p->overrides[p->noverrides++] = (struct config_override){.key = key, .value = equals + 1};
 	return EXIT_OK;
@@ -208,7 +224,8 @@ static int take_option(struct parsed *p, int argc, char **argv, int *i)
 	if (!o->value && value)
 		return cli_fail(EXIT_USAGE, "option --%s takes no value", o->name);
 	if (o->value && !value && ++*i == argc)
-		return cli_fail(EXIT_USAGE, "option --%s wants a value: --%s %s", o->name, o->name, o->value);
+		return cli_fail(EXIT_USAGE, "option --%s wants a value: --%s %s", o->name, o->name,
+				o->value);
 	if (!value)
 		value = o->value ? argv[*i] : "";
 	p->given[p->ngiven++] = (struct given){.option = o, .value = value};
@@ -298,8 +315,8 @@ bool cli_need_config(struct cli *cli)
 	struct err err = {0};
 	bool ok = cli_load_config(cli, &findings, &err);
 	if (!ok && !config_path(cli->parsed))
-		cli_fail(EXIT_CONFIG,
-			 "no config file: name one with -c FILE or $MEMINGEST_CONFIG, or put it at ./memingest.ini");
+		cli_fail(EXIT_CONFIG, "no config file: name one with -c FILE or $MEMINGEST_CONFIG, "
+				      "or put it at ./memingest.ini");
 	if (!ok) {
 		cli_fail(EXIT_CONFIG, "the configuration has mistakes:");
 		fputs(buf_cstr(&findings), stderr);
@@ -314,8 +331,10 @@ static int run_command(struct parsed *p)
 {
 	struct cli cli = {.argc = p->nargs, .argv = p->args, .parsed = p};
 	if (p->command->no_arguments && p->nargs > 0)
-		return cli_fail(EXIT_USAGE, "%s: what is \"%s\"? it takes only options; see \"memingest %s --help\"",
-				p->command->name, p->args[0], p->command->name);
+		return cli_fail(
+			EXIT_USAGE,
+			"%s: what is \"%s\"? it takes only options; see \"memingest %s --help\"",
+			p->command->name, p->args[0], p->command->name);
 	cli.json = given_value(p, "json") != NULL;
 	cli.terminal = isatty(STDOUT_FILENO);
 	cli.color = color_on(STDOUT_FILENO);

@@ -1,8 +1,8 @@
 /*
  * cli.h - the command table: one entry per command, one file per command.
  *
- * main() reads the global options, finds the command, loads the config if the command wants one, and calls it. Help texts derive from
- * the table. Exit codes follow sysexits.h where it has one.
+ * main() reads the global options, finds the command, loads the config if the command wants one,
+ * and calls it. Help texts derive from the table. Exit codes follow sysexits.h where it has one.
  */
 #ifndef MEMINGEST_CLI_H
 #define MEMINGEST_CLI_H
@@ -35,7 +35,8 @@ struct cli {
 	void *parsed; /* of cli.c */
 };
 
-const char *cli_option(const struct cli *cli, const char *name, const char *fallback); /* value of --name */
+/* value of --name */
+const char *cli_option(const struct cli *cli, const char *name, const char *fallback);
 bool cli_flag(const struct cli *cli, const char *name);
 
 struct command {
@@ -49,8 +50,9 @@ struct command {
 	int (*run)(struct cli *cli);
 };
 
-extern const struct command command_run, command_check, command_migrate, command_produce, command_offsets, command_dlq,
-	command_top, command_status, command_config, command_manual, command_version;
+extern const struct command command_run, command_check, command_migrate, command_produce,
+	command_offsets, command_dlq, command_top, command_status, command_config, command_manual,
+	command_version;
 
 /* The tables themselves, for the manual. The letter is "-c, " or "-h, " or nothing. */
 const struct command *const *cli_commands(const struct cli *cli);
@@ -61,15 +63,16 @@ const char *cli_option_letter(const struct cli_option *o);
 int cli_fail(enum exit_code code, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /*
- * For a command with actions, as in "offsets show": complains about the action (NULL: none was given), names the nearest of
- * choices (ends with NULL) and returns EXIT_USAGE.
+ * For a command with actions, as in "offsets show": complains about the action (NULL: none was
+ * given), names the nearest of choices (ends with NULL) and returns EXIT_USAGE.
  */
 int cli_unknown(const char *command, const char *action, const char *const *choices);
 
 /*
- * For commands that do not always want a config, or want to report its mistakes in their own way. Both read the file that -c,
- * $MEMINGEST_CONFIG or ./memingest.ini names, with --set applied, and keep the result in cli->config, freed at the end.
- * cli_load_config() hands the findings over; cli_need_config() prints them, and the command returns EXIT_CONFIG.
+ * For commands that do not always want a config, or want to report its mistakes in their own way.
+ * Both read the file that -c, $MEMINGEST_CONFIG or ./memingest.ini names, with --set applied, and
+ * keep the result in cli->config, freed at the end. cli_load_config() hands the findings over;
+ * cli_need_config() prints them, and the command returns EXIT_CONFIG.
  */
 MUST_CHECK bool cli_load_config(struct cli *cli, struct buf *findings, struct err *err);
 MUST_CHECK bool cli_need_config(struct cli *cli);

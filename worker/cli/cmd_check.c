@@ -1,18 +1,20 @@
 /*
- * cmd_check.c - "memingest check": is everything there that "run" will need? Every finding in one report.
+ * cmd_check.c - "memingest check": is everything there that "run" will need? Every finding in one
+ * report.
  *
  *   offline    config (all its mistakes), schema files, tables that follow from them
  *   --online   brokers, topics, group    kafka_check_topics()
  *              registry                  registry_ping()
- *              database                  below: reachable, version, pooler, bookkeeping, rights, each stream's table
+ *              database                  below: version, pooler, bookkeeping, rights, tables
  *
- * A server that is out of reach ends its own section alone. Changes nothing: what is declared to compare types is
- * rolled back.
+ * A server that is out of reach ends its own section alone. Changes nothing: what is declared to
+ * compare types is rolled back.
  *
- * Pooler: under pgbouncer in transaction mode two sessions of ours may get the same backend, one after the other. So
- * one session asks for its backend's pid, a second one holds a transaction open meanwhile, and the first asks again:
- * with a session per connection, its pid stays, and the other's differs. Staging tables, settings and timeouts belong
- * to a session, so that mode is refused.
+ * Pooler: under pgbouncer in transaction mode two sessions of ours may get the same backend, one
+ * after the other. So one session asks for its backend's pid, a second one holds a transaction open
+ * meanwhile, and the first asks again: with a session per connection, its pid stays, and the
+ * other's differs. Staging tables, settings and timeouts belong to a session, so that mode is
+ * refused.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +24,7 @@
 #include "cli/cli.h"
 #include "cli/report.h"
 #include "core/mergesql.h"
+#include "core/sqlname.h"
 #include "core/stream.h"
 #include "io/kafka_client.h"
 #include "io/pg.h"
@@ -50,19 +53,23 @@ static void describe_stream(struct check *k, const struct stream *s, const char 
 	struct buf keys = {0};
 	for (size_t i = 0; i < t->nkeys; i++)
 		buf_printf(&keys, "%s%s", i ? ", " : "", t->columns[i].name);
-	report_add(&k->report, REPORT_OK, area, "%s: table %s, %zu columns, key (%s)", s->config->schema,
-		   table_full_name(t), t->ncolumns, buf_cstr(&keys));
+	report_add(&k->report, REPORT_OK, area, "%s: table %s, %zu columns, key (%s)",
+		   s->config->schema, table_full_name(t), t->ncolumns, buf_cstr(&keys));
 	buf_free(&keys);
 	if (s->config->on_conflict == CONFLICT_NEWER && t->version < 0)
 		report_add(&k->report, REPORT_WARN, area,
-			   "on_conflict = newer, but the schema names no \"version\": the last event by offset wins");
+			   "on_conflict = newer, but the schema names no \"version\": the last "
+			   "event by offset wins");
 	if (!s->config->key_schema)
-		report_add(&k->report, REPORT_WARN, area,
-			   "no key_schema: messages without value (tombstones) become dead letters");
+		report_add(
+			&k->report, REPORT_WARN, area,
+			"no key_schema: messages without value (tombstones) become dead letters");
 	for (size_t i = 0; i < t->ncolumns; i++)
-		if (strcmp(t->columns[i].name, "_part") == 0 || strcmp(t->columns[i].name, "_op") == 0)
+		if (strcmp(t->columns[i].name, "_part") == 0 ||
+		    strcmp(t->columns[i].name, "_op") == 0)
 			report_add(&k->report, REPORT_ERROR, area,
-				   "column %s: the staging table needs that name: set \"column\"", t->columns[i].name);
+				   "column %s: the staging table needs that name: set \"column\"",
+				   t->columns[i].name);
 }
 
 /* Each topic must lead to one stream. */
@@ -75,8 +82,8 @@ static void check_topics_once(struct check *k, size_t index, const char *area)
 			for (size_t b = 0; b < mine->ntopics; b++)
 				if (strcmp(config->streams[i].topics[a], mine->topics[b]) == 0)
 					report_add(&k->report, REPORT_ERROR, area,
-						   "topic %s belongs to stream.%s already", mine->topics[b],
-						   config->streams[i].name);
+						   "topic %s belongs to stream.%s already",
+						   mine->topics[b], config->streams[i].name);
 }
 
 static void check_streams(struct check *k)
@@ -118,7 +125,8 @@ static void check_registry(struct check *k)
 	if (k->cli->config->nregistry_urls == 0)
 		return;
 	if (registry_ping(k->cli->config, &err))
-		report_add(&k->report, REPORT_OK, "registry", "%s answers", k->cli->config->registry_urls[0]);
+		report_add(&k->report, REPORT_OK, "registry", "%s answers",
+			   k->cli->config->registry_urls[0]);
 	else
 		report_err(&k->report, "registry", &err);
 }
@@ -138,32 +146,35 @@ static bool ask(struct check *k, const char *sql, const char *param, bool *answe
 static void check_session(struct check *k)
 {
 	struct err err = {0};
-	struct pg_rows *rows =
-		pg_query(k->pg,
-			 "SELECT current_setting('server_version'), current_setting('synchronous_commit'),"
-			 " current_user, current_database(), coalesce((SELECT extversion FROM pg_extension"
-			 " WHERE extname = 'vector'), 'not installed'), pg_is_in_recovery()",
-			 NULL, 0, &err);
+	struct pg_rows *rows = pg_query(
+		k->pg,
+		"SELECT current_setting('server_version'), current_setting('synchronous_commit'),"
+		" current_user, current_database(), coalesce((SELECT extversion FROM pg_extension"
+		" WHERE extname = 'vector'), 'not installed'), pg_is_in_recovery()",
+		NULL, 0, &err);
 	if (!rows) {
 		report_err(&k->report, "postgres", &err);
 		return;
 	}
 	const char *sync = pg_value(rows, 0, 1);
-	report_add(&k->report, REPORT_OK, "postgres", "PostgreSQL %s, role %s, database %s, pgvector %s",
-		   pg_value(rows, 0, 0), pg_value(rows, 0, 2), pg_value(rows, 0, 3), pg_value(rows, 0, 4));
+	report_add(&k->report, REPORT_OK, "postgres",
+		   "PostgreSQL %s, role %s, database %s, pgvector %s", pg_value(rows, 0, 0),
+		   pg_value(rows, 0, 2), pg_value(rows, 0, 3), pg_value(rows, 0, 4));
 	if (strcmp(sync, "off") == 0)
 		report_add(&k->report, REPORT_WARN, "postgres",
-			   "synchronous_commit = off: after a crash of the server the last rows vanish and are read "
+			   "synchronous_commit = off: after a crash of the server the last rows "
+			   "vanish and are read "
 			   "again from "
 			   "Kafka");
 	else
 		report_add(&k->report, REPORT_OK, "postgres", "synchronous_commit = %s", sync);
 	if (pg_server_version(k->pg) < OLDEST_SERVER)
-		report_add(&k->report, REPORT_ERROR, "postgres", "PostgreSQL %s is too old: 14 or later is needed",
-			   pg_value(rows, 0, 0));
+		report_add(&k->report, REPORT_ERROR, "postgres",
+			   "PostgreSQL %s is too old: 14 or later is needed", pg_value(rows, 0, 0));
 	if (pg_bool(rows, 0, 5))
 		report_add(&k->report, REPORT_ERROR, "postgres",
-			   "the server is a standby: give the primary, or all hosts (target_session_attrs=read-write)");
+			   "the server is a standby: give the primary, or all hosts "
+			   "(target_session_attrs=read-write)");
 	pg_rows_free(rows);
 }
 
@@ -182,30 +193,34 @@ static void check_pooler(struct check *k)
 	struct err err = {0};
 	int64_t before, other, after;
 	struct pg *second = NULL;
-	bool ok = backend_pid(k->pg, &before, &err) && (second = pg_connect(k->cli->config, "check", -1, &err)) &&
+	bool ok = backend_pid(k->pg, &before, &err) &&
+		  (second = pg_connect(k->cli->config, "check", -1, &err)) &&
 		  pg_exec(second, "BEGIN", NULL, 0, &err) && backend_pid(second, &other, &err) &&
 		  backend_pid(k->pg, &after, &err) && pg_exec(second, "ROLLBACK", NULL, 0, &err);
 	if (!ok)
 		report_err(&k->report, "postgres", &err);
 	else if (before != after || before == other)
 		report_add(&k->report, REPORT_ERROR, "postgres",
-			   "a pooler shares server sessions between transactions (pgbouncer's pool_mode = "
+			   "a pooler shares server sessions between transactions (pgbouncer's "
+			   "pool_mode = "
 			   "transaction): connect "
 			   "directly, or with pool_mode = session");
 	pg_free(second);
 }
 
 /*
- * One finding that names all rights that are missing; to_regclass() gives null, and so no finding, where there is no
- * table.
+ * One finding that names all rights that are missing; to_regclass() gives null, and so no finding,
+ * where there is no table.
  */
-static void check_rights(struct check *k, const char *area, const char *table, const char *const *rights)
+static void check_rights(struct check *k, const char *area, const char *table,
+			 const char *const *rights)
 {
 	struct buf lacking = {0};
 	for (size_t i = 0; rights[i]; i++) {
 		char sql[160];
 		bool lacks;
-		snprintf(sql, sizeof(sql), "SELECT NOT has_table_privilege(to_regclass($1), '%s')", rights[i]);
+		snprintf(sql, sizeof(sql), "SELECT NOT has_table_privilege(to_regclass($1), '%s')",
+			 rights[i]);
 		if (!ask(k, sql, table, &lacks))
 			break;
 		if (lacks)
@@ -213,22 +228,27 @@ static void check_rights(struct check *k, const char *area, const char *table, c
 	}
 	if (lacking.len)
 		report_add(&k->report, REPORT_ERROR, area,
-			   "table %s: the role lacks %s: see \"memingest migrate --grants ROLE\"", table,
-			   buf_cstr(&lacking));
+			   "table %s: the role lacks %s: see \"memingest migrate --grants ROLE\"",
+			   table, buf_cstr(&lacking));
 	buf_free(&lacking);
 }
 
 static void check_bookkeeping(struct check *k)
 {
 	bool temp, usage;
-	if (ask(k, "SELECT has_database_privilege(current_database(), 'TEMPORARY')", NULL, &temp) && !temp)
+	if (ask(k, "SELECT has_database_privilege(current_database(), 'TEMPORARY')", NULL, &temp) &&
+	    !temp)
 		report_add(&k->report, REPORT_ERROR, "postgres",
 			   "the role may not create temporary tables: GRANT TEMPORARY ON DATABASE");
-	if (!ask(k, "SELECT coalesce(has_schema_privilege(to_regnamespace('memingest'), 'USAGE'), true)", NULL, &usage))
+	if (!ask(k,
+		 "SELECT coalesce(has_schema_privilege(to_regnamespace('memingest'), 'USAGE'), "
+		 "true)",
+		 NULL, &usage))
 		return;
 	if (!usage) {
 		report_add(&k->report, REPORT_ERROR, "postgres",
-			   "the role lacks USAGE on schema memingest: see \"memingest migrate --grants ROLE\"");
+			   "the role lacks USAGE on schema memingest: see \"memingest migrate "
+			   "--grants ROLE\"");
 		return;
 	}
 	for (size_t i = 0; i < ARRAY_LEN(catalog_bookkeeping); i++) {
@@ -254,11 +274,12 @@ static bool check_types(struct check *k, const struct stream *s, const char *are
 	}
 	if (!column)
 		return true;
-	report_add(&k->report, REPORT_ERROR, area, "column %s: PostgreSQL knows no type %s%s", column->name,
-		   column->type,
-		   catalog_is_vector(column->type)
-			   ? ": run \"memingest migrate\", or as a superuser CREATE EXTENSION vector;"
-			   : "");
+	report_add(
+		&k->report, REPORT_ERROR, area, "column %s: PostgreSQL knows no type %s%s",
+		column->name, column->type,
+		catalog_is_vector(column->type)
+			? ": run \"memingest migrate\", or as a superuser CREATE EXTENSION vector;"
+			: "");
 	return false;
 }
 
@@ -277,9 +298,10 @@ static void check_table(struct check *k, const struct stream *s, const char *are
 	if (!ok)
 		return;
 	if (catalog_compare(s->table, &c, area, true, &k->report) == 0)
-		report_add(&k->report, REPORT_OK, area, "table %s fits the schema", table_full_name(s->table));
+		report_add(&k->report, REPORT_OK, area, "table %s fits the schema",
+			   table_full_name(s->table));
 	catalog_free(&c);
-	mergesql_table_name(s->table, &name);
+	sqlname_table(s->table, &name);
 	check_rights(k, area, buf_cstr(&name), catalog_table_rights);
 	buf_free(&name);
 }
@@ -314,7 +336,8 @@ static int run(struct cli *cli)
 	bool loaded = cli_load_config(cli, &findings, &err);
 	(void)buf_cstr(&findings);
 	if (loaded) {
-		report_add(&k.report, REPORT_OK, "config", "%s", cli->config->path ? cli->config->path : "no file");
+		report_add(&k.report, REPORT_OK, "config", "%s",
+			   cli->config->path ? cli->config->path : "no file");
 		check_streams(&k);
 		if (cli_flag(cli, "online")) {
 			check_kafka(&k);
@@ -348,11 +371,14 @@ const struct command command_check = {
 	.name = "check",
 	.usage = "[--online]",
 	.summary = "check config and schemas; --online also brokers, topics, registry and database",
-	.help = "Reports every finding at once, as lines or (--json) as one object. Offline it reads the config and "
+	.help = "Reports every finding at once, as lines or (--json) as one object. Offline it "
+		"reads the config and "
 		"the schema files.\n"
-		"Online it also asks the brokers for the topics, the registry for an answer, and the database for the "
+		"Online it also asks the brokers for the topics, the registry for an answer, and "
+		"the database for the "
 		"bookkeeping,\n"
-		"the role's rights and each stream's table, column by column. Changes nothing. Exit 78 when something "
+		"the role's rights and each stream's table, column by column. Changes nothing. "
+		"Exit 78 when something "
 		"has to be\n"
 		"changed, 69 when all that is wrong is a server out of reach.",
 	.wants_config = false,

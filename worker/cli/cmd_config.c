@@ -1,15 +1,16 @@
 /*
  * cmd_config.c - "memingest config": the settings as they are, and as they could be.
  *
- * show wants a config that loads; keys, docs and metrics need none and print what the tables in the program say. docs
- * and metrics are the sources of docs/CONFIG.md and docs/METRICS.md; the build compares.
+ * show wants a config that loads; keys, docs and metrics need none and print what the tables in the
+ * program say. docs and metrics are the sources of docs/CONFIG.md and docs/METRICS.md; the build
+ * compares.
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/stats.h"
 #include "cli/cli.h"
-#include "flow/status.h"
+#include "show/status.h"
 
 static int print(struct buf *out)
 {

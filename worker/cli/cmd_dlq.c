@@ -1,16 +1,20 @@
 /*
- * cmd_dlq.c - "memingest dlq": looks at the events that could not be stored, sends them again, forgets them.
+ * cmd_dlq.c - "memingest dlq": looks at the events that could not be stored, sends them again,
+ * forgets them.
  *
  *   list     newest first, without content
  *   show     one, with its headers, key and value in hex
- *   replay   key, value, headers and time as they were, to the topic and partition where they came from
+ *   replay   key, value, headers and time as they were, to the topic and partition where they came
+ *            from
  *   purge    deletes
  *
- * All of them see the pipeline of the config alone (its group id), and share one selection: ids, --stream, --reason.
+ * All of them see the pipeline of the config alone (its group id), and share one selection: ids,
+ * --stream, --reason.
  *
  * Replay is in dlq_replay.c.
  *
- * Content is shown only when asked for by id, cut, and with nothing in it that a terminal would obey.
+ * Content is shown only when asked for by id, cut, and with nothing in it that a terminal would
+ * obey.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,7 +36,8 @@ static void where_add(struct dlq_where *w, const char *before, const char *param
 	buf_printf(&w->sql, "%s%s$%zu%s", w->n > 1 ? " AND " : " WHERE ", before, w->n, after);
 }
 
-struct pg_rows *dlq_query(struct pg *pg, const char *head, struct dlq_where *w, const char *tail, struct err *err)
+struct pg_rows *dlq_query(struct pg *pg, const char *head, struct dlq_where *w, const char *tail,
+			  struct err *err)
 {
 	char *sql = xasprintf("%s%s%s", head, buf_cstr(&w->sql), tail);
 	struct pg_rows *rows = pg_query(pg, sql, w->params, w->n, err);
@@ -71,8 +76,8 @@ static int take_ids(const struct cli *cli, char **ids)
 	for (int i = 1; i < cli->argc; i++) {
 		if (!is_number(cli->argv[i])) {
 			buf_free(&list);
-			return cli_fail(EXIT_USAGE, "dlq %s: \"%s\" is not the id of a dead letter", cli->argv[0],
-					cli->argv[i]);
+			return cli_fail(EXIT_USAGE, "dlq %s: \"%s\" is not the id of a dead letter",
+					cli->argv[0], cli->argv[i]);
 		}
 		buf_printf(&list, "%c%s", i == 1 ? '{' : ',', cli->argv[i]);
 	}
@@ -95,13 +100,16 @@ static int check_reason(const char *reason)
 	if (reason == NULL)
 		return EXIT_OK;
 	if (s.best != NULL)
-		return cli_fail(EXIT_USAGE, "--reason %s: there is no such reason; did you mean %s?", reason, s.best);
+		return cli_fail(EXIT_USAGE,
+				"--reason %s: there is no such reason; did you mean %s?", reason,
+				s.best);
 	return cli_fail(EXIT_USAGE, "--reason %s: there is no such reason", reason);
 }
 
 static void select_by_options(const struct cli *cli, const char *ids, struct dlq_where *w)
 {
-	const char *stream = cli_option(cli, "stream", NULL), *reason = cli_option(cli, "reason", NULL);
+	const char *stream = cli_option(cli, "stream", NULL),
+		   *reason = cli_option(cli, "reason", NULL);
 	where_add(w, "pipeline = ", cli->config->group_id, "");
 	if (stream != NULL)
 		where_add(w, "stream = ", stream, "");
@@ -113,16 +121,21 @@ static void select_by_options(const struct cli *cli, const char *ids, struct dlq
 
 /* --- output --- */
 
-/* Text of others on a terminal: no control characters, be they ASCII or (C2 80 .. C2 9F) Latin-1. At most max bytes. */
+/*
+ * Text of others on a terminal: no control characters, be they ASCII or (C2 80 .. C2 9F) Latin-1.
+ * At most max bytes.
+ */
 static void print_safe(const char *text, size_t max)
 {
 	size_t len = strlen(text), end = len;
 	if (len > max)
-		for (end = max > 3 ? max - 3 : 0; end > 0 && ((unsigned char)text[end] & 0xC0) == 0x80;)
+		for (end = max > 3 ? max - 3 : 0;
+		     end > 0 && ((unsigned char)text[end] & 0xC0) == 0x80;)
 			end--;
 	for (size_t i = 0; i < end; i++) {
 		unsigned char c = (unsigned char)text[i];
-		bool latin = c == 0xC2 && (unsigned char)text[i + 1] < 0xA0 && (unsigned char)text[i + 1] >= 0x80;
+		bool latin = c == 0xC2 && (unsigned char)text[i + 1] < 0xA0 &&
+			     (unsigned char)text[i + 1] >= 0x80;
 		if (latin)
 			i++;
 		putchar(c < 0x20 || c == 0x7F || latin ? '?' : c);
@@ -160,7 +173,8 @@ static void print_table(const struct cli *cli, const struct pg_rows *rows)
 		left = left == SIZE_MAX ? left : left - MIN(left, width[c] + 2);
 	}
 	for (size_t c = 0; c < columns; c++)
-		printf("%-*s%s", (int)width[c], pg_rows_name(rows, c), c + 1 < columns ? "  " : "\n");
+		printf("%-*s%s", (int)width[c], pg_rows_name(rows, c),
+		       c + 1 < columns ? "  " : "\n");
 	for (size_t i = 0; i < pg_rows_count(rows); i++) {
 		for (size_t c = 0; c + 1 < columns; c++) {
 			print_safe(pg_value(rows, i, c), SIZE_MAX);
@@ -173,15 +187,18 @@ static void print_table(const struct cli *cli, const struct pg_rows *rows)
 
 /* --- list --- */
 
-#define LIST_TEXT                                                                                                      \
-	"SELECT id::text AS \"ID\", to_char(created_at, 'YYYY-MM-DD HH24:MI:SS') AS \"CREATED\", stream AS "           \
-	"\"STREAM\","                                                                                                  \
-	" reason AS \"REASON\", topic || '/' || partition || '@' || \"offset\" AS \"POSITION\","                       \
-	" CASE WHEN replayed_at IS NULL THEN '' ELSE 'replayed' END AS \"STATE\", coalesce(detail, '') AS \"DETAIL\""  \
+#define LIST_TEXT                                                                                  \
+	"SELECT id::text AS \"ID\", to_char(created_at, 'YYYY-MM-DD HH24:MI:SS') AS \"CREATED\", " \
+	"stream AS "                                                                               \
+	"\"STREAM\","                                                                              \
+	" reason AS \"REASON\", topic || '/' || partition || '@' || \"offset\" AS \"POSITION\","   \
+	" CASE WHEN replayed_at IS NULL THEN '' ELSE 'replayed' END AS \"STATE\", "                \
+	"coalesce(detail, '') AS \"DETAIL\""                                                       \
 	" FROM memingest.dead_letters"
 
-#define JSON_FIELDS                                                                                                    \
-	"id, pipeline, topic, partition, \"offset\", stream, reason, detail, event_time, created_at, replayed_at,"     \
+#define JSON_FIELDS                                                                                \
+	"id, pipeline, topic, partition, \"offset\", stream, reason, detail, event_time, "         \
+	"created_at, replayed_at,"                                                                 \
 	" octet_length(key) AS key_bytes, octet_length(value) AS value_bytes"
 
 static int list_rows(struct cli *cli, struct pg *pg, struct dlq_where *w)
@@ -190,22 +207,26 @@ static int list_rows(struct cli *cli, struct pg *pg, struct dlq_where *w)
 	char tail[64];
 	snprintf(tail, sizeof(tail), " ORDER BY id DESC LIMIT %s", cli_option(cli, "limit", "50"));
 	char *json_tail = xasprintf("%s) t", tail);
-	struct pg_rows *rows = cli->json ? dlq_query(pg,
-						     "SELECT to_jsonb(t)::text FROM (SELECT " JSON_FIELDS
-						     " FROM memingest.dead_letters",
-						     w, json_tail, &err)
-					 : dlq_query(pg, LIST_TEXT, w, tail, &err);
+	struct pg_rows *rows =
+		cli->json ? dlq_query(pg,
+				      "SELECT to_jsonb(t)::text FROM (SELECT " JSON_FIELDS
+				      " FROM memingest.dead_letters",
+				      w, json_tail, &err)
+			  : dlq_query(pg, LIST_TEXT, w, tail, &err);
 	free(json_tail);
 	if (rows == NULL)
 		return dlq_fail(&err);
-	struct pg_rows *total = dlq_query(pg, "SELECT count(*) FROM memingest.dead_letters", w, "", &err);
+	struct pg_rows *total =
+		dlq_query(pg, "SELECT count(*) FROM memingest.dead_letters", w, "", &err);
 	if (cli->json)
 		print_json_rows(rows);
 	else if (pg_rows_count(rows) > 0)
 		print_table(cli, rows);
 	if (!cli->json && total != NULL)
-		printf("%zu of %lld dead letters%s\n", pg_rows_count(rows), (long long)pg_int(total, 0, 0),
-		       (int64_t)pg_rows_count(rows) < pg_int(total, 0, 0) ? "; --limit N shows more" : "");
+		printf("%zu of %lld dead letters%s\n", pg_rows_count(rows),
+		       (long long)pg_int(total, 0, 0),
+		       (int64_t)pg_rows_count(rows) < pg_int(total, 0, 0) ? "; --limit N shows more"
+									  : "");
 	pg_rows_free(rows);
 	pg_rows_free(total);
 	return total != NULL ? EXIT_OK : dlq_fail(&err);
@@ -215,9 +236,11 @@ static int list(struct cli *cli, struct pg *pg)
 {
 	struct dlq_where w = {0};
 	if (cli->argc > 1)
-		return cli_fail(EXIT_USAGE, "dlq list takes no arguments; \"dlq show ID\" shows one");
+		return cli_fail(EXIT_USAGE,
+				"dlq list takes no arguments; \"dlq show ID\" shows one");
 	if (!is_number(cli_option(cli, "limit", "50")))
-		return cli_fail(EXIT_USAGE, "--limit %s: write a number", cli_option(cli, "limit", ""));
+		return cli_fail(EXIT_USAGE, "--limit %s: write a number",
+				cli_option(cli, "limit", ""));
 	select_by_options(cli, NULL, &w);
 	int code = list_rows(cli, pg, &w);
 	buf_free(&w.sql);
@@ -276,17 +299,21 @@ static int show_row(struct cli *cli, struct pg *pg, struct dlq_where *w)
 {
 	struct err err;
 	char *text = xasprintf(
-		"SELECT id, pipeline, stream, reason, detail, topic || '/' || partition || '@' || \"offset\" AS"
-		" position, event_time AS \"event time\", created_at AS created, replayed_at AS replayed, headers,"
+		"SELECT id, pipeline, stream, reason, detail, topic || '/' || partition || '@' || "
+		"\"offset\" AS"
+		" position, event_time AS \"event time\", created_at AS created, replayed_at AS "
+		"replayed, headers,"
 		" octet_length(key), encode(substring(key FOR %d), 'hex'), octet_length(value),"
 		" encode(substring(value FOR %d), 'hex') FROM memingest.dead_letters",
 		SHOWN_BYTES, SHOWN_BYTES);
-	char *json = xasprintf("SELECT jsonb_pretty(to_jsonb(t)) FROM (SELECT " JSON_FIELDS ", headers,"
-			       " translate(encode(substring(key FOR %d), 'base64'), E'\\n', '') AS key,"
-			       " translate(encode(substring(value FOR %d), 'base64'), E'\\n', '') AS value"
-			       " FROM memingest.dead_letters",
-			       SHOWN_BYTES_JSON, SHOWN_BYTES_JSON);
-	struct pg_rows *rows = cli->json ? dlq_query(pg, json, w, ") t", &err) : dlq_query(pg, text, w, "", &err);
+	char *json = xasprintf(
+		"SELECT jsonb_pretty(to_jsonb(t)) FROM (SELECT " JSON_FIELDS ", headers,"
+		" translate(encode(substring(key FOR %d), 'base64'), E'\\n', '') AS key,"
+		" translate(encode(substring(value FOR %d), 'base64'), E'\\n', '') AS value"
+		" FROM memingest.dead_letters",
+		SHOWN_BYTES_JSON, SHOWN_BYTES_JSON);
+	struct pg_rows *rows =
+		cli->json ? dlq_query(pg, json, w, ") t", &err) : dlq_query(pg, text, w, "", &err);
 	free(text);
 	free(json);
 	if (rows == NULL)
@@ -298,8 +325,8 @@ static int show_row(struct cli *cli, struct pg *pg, struct dlq_where *w)
 		print_letter(rows);
 	pg_rows_free(rows);
 	return found ? EXIT_OK
-		     : cli_fail(EXIT_DATA, "pipeline \"%s\" has no dead letter %s", cli->config->group_id,
-				cli->argv[1]);
+		     : cli_fail(EXIT_DATA, "pipeline \"%s\" has no dead letter %s",
+				cli->config->group_id, cli->argv[1]);
 }
 
 static int show(struct cli *cli, struct pg *pg)
@@ -317,14 +344,15 @@ static int show(struct cli *cli, struct pg *pg)
 /* --- replay: what is selected --- */
 
 /*
- * --dry-run, and ids that there are not. What is refused again becomes a new dead letter while we still replay, so
- * the selection ends with the newest that there is now.
+ * --dry-run, and ids that there are not. What is refused again becomes a new dead letter while we
+ * still replay, so the selection ends with the newest that there is now.
  */
 static int replay_count(struct cli *cli, struct pg *pg, struct dlq_where *w)
 {
 	struct err err;
 	struct pg_rows *rows =
-		dlq_query(pg, "SELECT count(*), coalesce(max(id), 0) FROM memingest.dead_letters", w, "", &err);
+		dlq_query(pg, "SELECT count(*), coalesce(max(id), 0) FROM memingest.dead_letters",
+			  w, "", &err);
 	if (rows == NULL)
 		return dlq_fail(&err);
 	int64_t n = pg_int(rows, 0, 0);
@@ -332,11 +360,17 @@ static int replay_count(struct cli *cli, struct pg *pg, struct dlq_where *w)
 	pg_rows_free(rows);
 	if (n < cli->argc - 1)
 		return cli_fail(
-			EXIT_DATA, "of these ids, %lld can be replayed: the others do not exist in pipeline \"%s\"%s",
+			EXIT_DATA,
+			"of these ids, %lld can be replayed: the others do not exist in pipeline "
+			"\"%s\"%s",
 			(long long)n, cli->config->group_id,
-			cli_flag(cli, "again") ? "" : ", or were replayed before (--again sends them once more)");
+			cli_flag(cli, "again")
+				? ""
+				: ", or were replayed before (--again sends them once more)");
 	if (cli_flag(cli, "dry-run"))
-		printf(cli->json ? "{\"would_replay\": %lld}\n" : "would replay %lld dead letters\n", (long long)n);
+		printf(cli->json ? "{\"would_replay\": %lld}\n"
+				 : "would replay %lld dead letters\n",
+		       (long long)n);
 	return EXIT_OK;
 }
 
@@ -347,8 +381,10 @@ static int replay(struct cli *cli, struct pg *pg)
 	int code = take_ids(cli, &ids);
 	if (code != EXIT_OK)
 		return code;
-	if (ids == NULL && cli_option(cli, "stream", NULL) == NULL && cli_option(cli, "reason", NULL) == NULL)
-		return cli_fail(EXIT_USAGE, "dlq replay: which? ids, --stream NAME or --reason REASON");
+	if (ids == NULL && cli_option(cli, "stream", NULL) == NULL &&
+	    cli_option(cli, "reason", NULL) == NULL)
+		return cli_fail(EXIT_USAGE,
+				"dlq replay: which? ids, --stream NAME or --reason REASON");
 	select_by_options(cli, ids, &w);
 	if (!cli_flag(cli, "again"))
 		buf_puts(&w.sql, " AND replayed_at IS NULL");
@@ -386,20 +422,23 @@ static bool confirmed(const struct cli *cli, int64_t count)
 	if (cli_flag(cli, "yes"))
 		return true;
 	if (!isatty(STDIN_FILENO)) {
-		cli_fail(EXIT_USAGE, "dlq purge would delete %lld dead letters; say --yes if that is meant",
+		cli_fail(EXIT_USAGE,
+			 "dlq purge would delete %lld dead letters; say --yes if that is meant",
 			 (long long)count);
 		return false;
 	}
 	char answer[16] = "";
 	printf("Delete %lld dead letters? [y/N] ", (long long)count);
 	fflush(stdout);
-	return fgets(answer, sizeof(answer), stdin) != NULL && (answer[0] == 'y' || answer[0] == 'Y');
+	return fgets(answer, sizeof(answer), stdin) != NULL &&
+	       (answer[0] == 'y' || answer[0] == 'Y');
 }
 
 static int purge_rows(struct cli *cli, struct pg *pg, struct dlq_where *w)
 {
 	struct err err;
-	struct pg_rows *count = dlq_query(pg, "SELECT count(*) FROM memingest.dead_letters", w, "", &err);
+	struct pg_rows *count =
+		dlq_query(pg, "SELECT count(*) FROM memingest.dead_letters", w, "", &err);
 	if (count == NULL)
 		return dlq_fail(&err);
 	int64_t n = pg_int(count, 0, 0);
@@ -410,7 +449,8 @@ static int purge_rows(struct cli *cli, struct pg *pg, struct dlq_where *w)
 					 " RETURNING 1) SELECT count(*) FROM gone", &err);
 	if (rows == NULL)
 		return dlq_fail(&err);
-	printf(cli->json ? "{\"purged\": %lld}\n" : "purged %lld dead letters\n", (long long)pg_int(rows, 0, 0));
+	printf(cli->json ? "{\"purged\": %lld}\n" : "purged %lld dead letters\n",
+	       (long long)pg_int(rows, 0, 0));
 	pg_rows_free(rows);
 	return EXIT_OK;
 }
@@ -421,14 +461,18 @@ static int purge(struct cli *cli, struct pg *pg)
 	struct dlq_where w = {0};
 	char seconds[32];
 	if (cli->argc > 1)
-		return cli_fail(EXIT_USAGE, "dlq purge takes no ids: say --before AGE, --replayed, or both");
+		return cli_fail(EXIT_USAGE,
+				"dlq purge takes no ids: say --before AGE, --replayed, or both");
 	if (before == NULL && !cli_flag(cli, "replayed"))
 		return cli_fail(EXIT_USAGE, "dlq purge: which? --before AGE, --replayed, or both");
 	if (before != NULL && !age_seconds(before, seconds, sizeof(seconds)))
-		return cli_fail(EXIT_USAGE, "--before %s: write a number and s, m, h, d or w, as in 30d", before);
+		return cli_fail(EXIT_USAGE,
+				"--before %s: write a number and s, m, h, d or w, as in 30d",
+				before);
 	select_by_options(cli, NULL, &w);
 	if (before != NULL)
-		where_add(&w, "created_at < now() - make_interval(secs => ", seconds, "::double precision)");
+		where_add(&w, "created_at < now() - make_interval(secs => ", seconds,
+			  "::double precision)");
 	if (cli_flag(cli, "replayed"))
 		buf_puts(&w.sql, " AND replayed_at IS NOT NULL");
 	int code = purge_rows(cli, pg, &w);
@@ -445,7 +489,8 @@ static const struct {
 
 static int run(struct cli *cli)
 {
-	const char *names[ARRAY_LEN(actions) + 1] = {0}, *action = cli->argc > 0 ? cli->argv[0] : NULL;
+	const char *names[ARRAY_LEN(actions) + 1] = {0},
+					       *action = cli->argc > 0 ? cli->argv[0] : NULL;
 	size_t i = 0;
 	for (size_t j = 0; j < ARRAY_LEN(actions); j++)
 		names[j] = actions[j].name;
@@ -470,12 +515,16 @@ const struct command command_dlq = {
 	.summary = "dead letters: events that could not be stored",
 	.help = "list     newest first, without their content\n"
 		"show     one of them, with headers, key and value\n"
-		"replay   sends them again, as they were, to where they came from: those whose ids are given, or all "
+		"replay   sends them again, as they were, to where they came from: those whose ids "
+		"are given, or all "
 		"of\n"
-		"         a stream or reason. Those replayed before are left out, unless --again is given\n"
-		"purge    deletes those older than --before, those that were --replayed, or what is both\n"
+		"         a stream or reason. Those replayed before are left out, unless --again "
+		"is given\n"
+		"purge    deletes those older than --before, those that were --replayed, or what "
+		"is both\n"
 		"\n"
-		"All within the pipeline of the config. --stream and --reason narrow list, replay and purge.",
+		"All within the pipeline of the config. --stream and --reason narrow list, replay "
+		"and purge.",
 	.wants_config = true,
 	.options =
 		(const struct cli_option[]){

@@ -1,22 +1,23 @@
 /*
- * cmd_migrate.c - "memingest migrate": brings the database to what the schemas want, by adding and never by changing.
+ * cmd_migrate.c - "memingest migrate": brings the database to what the schemas want, by adding and
+ * never by changing.
  *
  *   BEGIN; advisory lock        a second migration waits here and then finds nothing to do
- *   look                        each difference becomes a step (SQL and a word about it) or a finding
+ *   look                        each difference becomes a step (SQL and a word) or a finding
  *   any finding: ROLLBACK       the report says all of them; exit 78, nothing is changed
  *   --dry-run: print, ROLLBACK
  *   else run the steps, COMMIT
  *
- * One transaction, so a migration that fails in the middle leaves nothing behind. That is also why indexes are not
- * built CONCURRENTLY: a new index on a table that is in use keeps writers out while it is built, and is better made by
- * hand first, under the name that --dry-run shows.
+ * One transaction, so a migration that fails in the middle leaves nothing behind. That is also why
+ * indexes are not built CONCURRENTLY: a new index on a table that is in use keeps writers out while
+ * it is built, and is better made by hand first, under the name that --dry-run shows.
  *
- * Steps: extension vector (if a column needs it), schema memingest and its tables, then per stream its schema, table,
- * missing columns, their storage and compression, indexes. Findings: whatever would change or drop something, see
- * catalog_compare().
+ * Steps: extension vector (if a column needs it), schema memingest and its tables, then per stream
+ * its schema, table, missing columns, their storage and compression, indexes. Findings: whatever
+ * would change or drop something, see catalog_compare().
  *
- * The extension is created while looking, also in a dry run (which rolls it back): the types of the columns cannot be
- * compared without.
+ * The extension is created while looking, also in a dry run (which rolls it back): the types of the
+ * columns cannot be compared without.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,7 +27,9 @@
 #include "cli/catalog.h"
 #include "cli/cli.h"
 #include "cli/report.h"
+#include "core/ddl.h"
 #include "core/mergesql.h"
+#include "core/sqlname.h"
 #include "core/stream.h"
 #include "io/pg.h"
 
@@ -55,7 +58,8 @@ static void add_step(struct migration *m, struct buf *sql, const char *what, con
 		}
 	}
 	m->steps = xrealloc(m->steps, (m->nsteps + 1) * sizeof(*m->steps));
-	m->steps[m->nsteps++] = (struct step){xstrdup(buf_cstr(sql)), xasprintf("%s %s", what, name)};
+	m->steps[m->nsteps++] =
+		(struct step){xstrdup(buf_cstr(sql)), xasprintf("%s %s", what, name)};
 	buf_free(sql);
 }
 
@@ -64,17 +68,21 @@ static void add_step(struct migration *m, struct buf *sql, const char *what, con
 static bool create_vector(struct migration *m, const struct column *column, struct err *err)
 {
 	bool available;
-	if (!catalog_ask(m->pg, "SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'vector')", NULL,
-			 &available, err))
+	if (!catalog_ask(
+		    m->pg,
+		    "SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'vector')",
+		    NULL, &available, err))
 		return false;
 	if (!available)
 		return err_set(err, ERR_CONFIG,
-			       "column %s wants %s, but the server has no extension vector: install pgvector there",
+			       "column %s wants %s, but the server has no extension vector: "
+			       "install pgvector there",
 			       column->name, column->type);
 	if (!pg_exec(m->pg, "CREATE EXTENSION vector", NULL, 0, err)) {
 		if (strcmp(err->code, "42501") == 0)
 			err_set(err, ERR_CONFIG,
-				"column %s wants %s, but this role may not create the extension: run as a superuser: "
+				"column %s wants %s, but this role may not create the extension: "
+				"run as a superuser: "
 				"CREATE EXTENSION "
 				"vector;",
 				column->name, column->type);
@@ -95,19 +103,20 @@ static bool look_at_types(struct migration *m, const struct stream *s, struct er
 		return true;
 	if (catalog_is_vector(column->type))
 		return create_vector(m, column, err) && look_at_types(m, s, err);
-	return err_set(err, ERR_CONFIG, "table %s: column %s: PostgreSQL knows no type %s", table_full_name(s->table),
-		       column->name, column->type);
+	return err_set(err, ERR_CONFIG, "table %s: column %s: PostgreSQL knows no type %s",
+		       table_full_name(s->table), column->name, column->type);
 }
 
 /* --- bookkeeping --- */
 
 /*
- * "CREATE TABLE IF NOT EXISTS memingest.offsets (": kind and name. An index gets the schema in front, as its table
- * has it.
+ * "CREATE TABLE IF NOT EXISTS memingest.offsets (": kind and name. An index gets the schema in
+ * front, as its table has it.
  */
 static void created_object(const char *sql, size_t len, char *kind, char *name, size_t size)
 {
-	const char *create = memmem(sql, len, "CREATE ", 7), *guard = memmem(sql, len, " IF NOT EXISTS ", 15);
+	const char *create = memmem(sql, len, "CREATE ", 7),
+		   *guard = memmem(sql, len, " IF NOT EXISTS ", 15);
 	snprintf(kind, size, "%.*s", (int)(guard - create - 7), create + 7);
 	const char *from = guard + 15;
 	bool bare = strcmp(kind, "INDEX") == 0;
@@ -123,8 +132,9 @@ static bool look_at_bookkeeping(struct migration *m, struct err *err)
 		char kind[64], name[64], what[80];
 		bool there;
 		created_object(p, (size_t)(end - p), kind, name, sizeof(name));
-		const char *ask = strcmp(kind, "schema") == 0 ? "SELECT to_regnamespace($1) IS NOT NULL"
-							      : "SELECT to_regclass($1) IS NOT NULL";
+		const char *ask = strcmp(kind, "schema") == 0
+					  ? "SELECT to_regnamespace($1) IS NOT NULL"
+					  : "SELECT to_regclass($1) IS NOT NULL";
 		if (!catalog_ask(m->pg, ask, name, &there, err))
 			return false;
 		if (there)
@@ -146,7 +156,8 @@ static bool look_at_schema(struct migration *m, const struct table *t, struct er
 	if (!t->schema)
 		return true;
 	pg_quote_ident(&name, t->schema);
-	bool ok = catalog_ask(m->pg, "SELECT to_regnamespace($1) IS NOT NULL", buf_cstr(&name), &there, err);
+	bool ok = catalog_ask(m->pg, "SELECT to_regnamespace($1) IS NOT NULL", buf_cstr(&name),
+			      &there, err);
 	if (ok && !there) {
 		buf_printf(&sql, "CREATE SCHEMA IF NOT EXISTS %s;\n", buf_cstr(&name));
 		add_step(m, &sql, "created schema", t->schema);
@@ -155,9 +166,12 @@ static bool look_at_schema(struct migration *m, const struct table *t, struct er
 	return ok;
 }
 
-/* found is pg_attribute's letter for the setting's value: the first one, but x for extended, as e is external. */
-static void set_column(struct migration *m, const struct table *t, size_t i, const char *setting, const char *wanted,
-		       char found)
+/*
+ * found is pg_attribute's letter for the setting's value: the first one, but x for extended, as e
+ * is external.
+ */
+static void set_column(struct migration *m, const struct table *t, size_t i, const char *setting,
+		       const char *wanted, char found)
 {
 	struct buf sql = {0};
 	char what[32], name[256];
@@ -165,7 +179,7 @@ static void set_column(struct migration *m, const struct table *t, size_t i, con
 		return;
 	snprintf(what, sizeof(what), "set %s of column", setting);
 	snprintf(name, sizeof(name), "%s.%s", table_full_name(t), t->columns[i].name);
-	mergesql_set_column(t, i, setting, wanted, &sql);
+	ddl_set_column(t, i, setting, wanted, &sql);
 	add_step(m, &sql, what, name);
 }
 
@@ -174,24 +188,29 @@ static void add_columns(struct migration *m, const struct table *t, const struct
 	for (size_t i = 0; i < c->ncolumns; i++) {
 		char name[256];
 		struct buf sql = {0};
-		snprintf(name, sizeof(name), "%s.%s", table_full_name(t), catalog_column_name(t, i));
+		snprintf(name, sizeof(name), "%s.%s", table_full_name(t),
+			 catalog_column_name(t, i));
 		if (c->exists && !c->columns[i].exists) {
-			mergesql_add_column(t, i, &sql);
+			ddl_add_column(t, i, &sql);
 			add_step(m, &sql, "added column", name);
 		}
 		if (i < t->ncolumns) {
-			set_column(m, t, i, "STORAGE", t->columns[i].storage, c->columns[i].storage);
-			set_column(m, t, i, "COMPRESSION", t->columns[i].compression, c->columns[i].compression);
+			set_column(m, t, i, "STORAGE", t->columns[i].storage,
+				   c->columns[i].storage);
+			set_column(m, t, i, "COMPRESSION", t->columns[i].compression,
+				   c->columns[i].compression);
 		}
 	}
 }
 
-static bool index_exists(struct migration *m, const struct table *t, const char *name, bool *there, struct err *err)
+static bool index_exists(struct migration *m, const struct table *t, const char *name, bool *there,
+			 struct err *err)
 {
 	struct buf sql = {0}, table = {0};
-	mergesql_table_name(t, &table);
-	buf_puts(&sql, "SELECT EXISTS (SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
-		       " WHERE c.relname = $1 AND i.indrelid = to_regclass(");
+	sqlname_table(t, &table);
+	buf_puts(&sql,
+		 "SELECT EXISTS (SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
+		 " WHERE c.relname = $1 AND i.indrelid = to_regclass(");
 	pg_quote_literal(&sql, buf_cstr(&table));
 	buf_puts(&sql, "))");
 	bool ok = catalog_ask(m->pg, buf_cstr(&sql), name, there, err);
@@ -206,10 +225,10 @@ static bool look_at_indexes(struct migration *m, const struct table *t, struct e
 	for (size_t i = 0; ok && i < t->nindexes; i++) {
 		struct buf name = {0}, sql = {0};
 		bool there;
-		mergesql_index_name(t, i, &name);
+		ddl_index_name(t, i, &name);
 		ok = index_exists(m, t, buf_cstr(&name), &there, err);
 		if (ok && !there) {
-			mergesql_create_index(t, i, &sql);
+			ddl_create_index(t, i, &sql);
 			add_step(m, &sql, "created index", buf_cstr(&name));
 		}
 		buf_free(&name);
@@ -222,11 +241,12 @@ static bool look_at_stream(struct migration *m, const struct stream *s, struct e
 	struct catalog c;
 	char area[128];
 	snprintf(area, sizeof(area), "stream.%s", s->config->name);
-	if (!look_at_types(m, s, err) || !look_at_schema(m, s->table, err) || !catalog_read(m->pg, s->table, &c, err))
+	if (!look_at_types(m, s, err) || !look_at_schema(m, s->table, err) ||
+	    !catalog_read(m->pg, s->table, &c, err))
 		return false;
 	if (!c.exists) {
 		struct buf sql = {0};
-		mergesql_create_table(s->table, &sql);
+		ddl_create_table(s->table, &sql);
 		add_step(m, &sql, "created table", table_full_name(s->table));
 	}
 	if (catalog_compare(s->table, &c, area, false, &m->report) == 0)
@@ -242,8 +262,8 @@ static void write_grants(const struct migration *m, const char *role, struct buf
 	struct buf name = {0};
 	pg_quote_ident(&name, role);
 	const char *quoted = buf_cstr(&name);
-	buf_puts(out,
-		 "DO $$BEGIN EXECUTE format('GRANT CONNECT, TEMPORARY ON DATABASE %I TO %I', current_database(), ");
+	buf_puts(out, "DO $$BEGIN EXECUTE format('GRANT CONNECT, TEMPORARY ON DATABASE %I TO %I', "
+		      "current_database(), ");
 	pg_quote_literal(out, role);
 	buf_printf(out, "); END$$;\nGRANT USAGE ON SCHEMA memingest TO %s;\n", quoted);
 	for (size_t i = 0; i < ARRAY_LEN(catalog_bookkeeping); i++) {
@@ -254,7 +274,7 @@ static void write_grants(const struct migration *m, const char *role, struct buf
 		buf_printf(out, " ON %s TO %s;\n", c->table, quoted);
 	}
 	for (size_t i = 0; i < m->cli->config->nstreams; i++)
-		mergesql_grants(m->streams[i]->table, role, out);
+		ddl_grants(m->streams[i]->table, role, out);
 	buf_free(&name);
 }
 
@@ -305,8 +325,8 @@ static int migrate(struct migration *m, struct err *err)
 		return report_err_exit_code(err);
 	if (m->report.counts[REPORT_ERROR] > 0) {
 		report_print(&m->report, m->cli);
-		return cli_fail(EXIT_CONFIG,
-				"nothing was changed: migrate only adds, the rest is for a person to decide");
+		return cli_fail(EXIT_CONFIG, "nothing was changed: migrate only adds, the rest is "
+					     "for a person to decide");
 	}
 	const char *grantee = cli_option(m->cli, "grant-to", NULL);
 	if (grantee) {
@@ -379,7 +399,8 @@ out:
 
 static const struct cli_option options[] = {
 	{"dry-run", NULL, "print the SQL that would be run, and change nothing"},
-	{"grants", "ROLE", "print the least rights that a worker's role needs, and do nothing else"},
+	{"grants", "ROLE",
+	 "print the least rights that a worker's role needs, and do nothing else"},
 	{"grant-to", "ROLE", "grant these rights as well, in the same transaction"},
 	{NULL, NULL, NULL},
 };
@@ -388,15 +409,20 @@ const struct command command_migrate = {
 	.name = "migrate",
 	.usage = "[--dry-run] [--grants ROLE | --grant-to ROLE]",
 	.summary = "create or extend tables, indexes and bookkeeping",
-	.help = "Creates what the schemas want and the database lacks: the extension vector, the schema memingest with "
+	.help = "Creates what the schemas want and the database lacks: the extension vector, the "
+		"schema memingest with "
 		"the\n"
-		"worker's own tables, and for each stream its table, columns and indexes. All in one transaction; run "
+		"worker's own tables, and for each stream its table, columns and indexes. All in "
+		"one transaction; run "
 		"it as often as\n"
-		"you like. It only adds: a column of another type, a missing key and the like are reported, and "
+		"you like. It only adds: a column of another type, a missing key and the like are "
+		"reported, and "
 		"nothing is\n"
-		"changed (exit 78). An index on a table that is in use keeps writers out while it is built: on a big "
+		"changed (exit 78). An index on a table that is in use keeps writers out while it "
+		"is built: on a big "
 		"table make it\n"
-		"by hand first with CREATE INDEX CONCURRENTLY, under the name that --dry-run shows.",
+		"by hand first with CREATE INDEX CONCURRENTLY, under the name that --dry-run "
+		"shows.",
 	.wants_config = true,
 	.no_arguments = true,
 	.options = options,

@@ -1,9 +1,11 @@
 /*
- * cmd_offsets.c - "memingest offsets": where each partition stands, and an operator's words about it.
+ * cmd_offsets.c - "memingest offsets": where each partition stands, and an operator's words about
+ * it.
  *
  *   show         reads; Kafka may be away
  *   rewind, accept-gap, adopt-topic
- *                read both, print the plan, ask (on a terminal), apply in one transaction; see offsets_change.c
+ *                read both, print the plan, ask (on a terminal), apply in one transaction:
+ *                see offsets_change.c
  *
  * These are the verbs that a halted partition names in its message.
  */
@@ -50,15 +52,19 @@ static int64_t lag(const struct position *p)
 
 static json_t *position_json(const struct position *p)
 {
-	return json_pack("{s:s, s:i, s:o, s:o, s:o, s:o, s:s, s:o, s:s, s:s, s:s, s:s}", "topic", p->topic, "partition",
-			 (int)p->partition, "next_offset", number_or_null(p->known, p->next_offset), "low",
-			 number_or_null(p->answered, p->low), "high", number_or_null(p->answered, p->high), "lag",
-			 number_or_null(p->answered, MAX(lag(p), 0)), "owner", p->owner, "owner_epoch",
-			 number_or_null(p->known, p->owner_epoch), "updated_at", p->updated_at, "topic_id", p->topic_id,
-			 "kafka_topic_id", p->kafka_topic_id, "trouble", trouble(p));
+	return json_pack("{s:s, s:i, s:o, s:o, s:o, s:o, s:s, s:o, s:s, s:s, s:s, s:s}", "topic",
+			 p->topic, "partition", (int)p->partition, "next_offset",
+			 number_or_null(p->known, p->next_offset), "low",
+			 number_or_null(p->answered, p->low), "high",
+			 number_or_null(p->answered, p->high), "lag",
+			 number_or_null(p->answered, MAX(lag(p), 0)), "owner", p->owner,
+			 "owner_epoch", number_or_null(p->known, p->owner_epoch), "updated_at",
+			 p->updated_at, "topic_id", p->topic_id, "kafka_topic_id",
+			 p->kafka_topic_id, "trouble", trouble(p));
 }
 
-static void show_json(const struct config *config, const struct positions *p, const struct err *kafka)
+static void show_json(const struct config *config, const struct positions *p,
+		      const struct err *kafka)
 {
 	json_t *list = json_array();
 	for (size_t i = 0; i < p->n; i++)
@@ -83,8 +89,8 @@ static void show_lines(const struct positions *p)
 	int width = 5;
 	for (size_t i = 0; i < p->n; i++)
 		width = MAX(width, (int)strlen(p->all[i].topic));
-	printf("%-*s  %9s  %12s  %12s  %12s  %12s  %6s  %-20s  %s\n", width, "TOPIC", "PARTITION", "NEXT", "LOW",
-	       "HIGH", "LAG", "EPOCH", "UPDATED", "OWNER");
+	printf("%-*s  %9s  %12s  %12s  %12s  %12s  %6s  %-20s  %s\n", width, "TOPIC", "PARTITION",
+	       "NEXT", "LOW", "HIGH", "LAG", "EPOCH", "UPDATED", "OWNER");
 	for (size_t i = 0; i < p->n; i++) {
 		const struct position *pos = &p->all[i];
 		printf("%-*s  %9d", width, pos->topic, pos->partition);
@@ -92,8 +98,8 @@ static void show_lines(const struct positions *p)
 		put_number(pos->answered, pos->low);
 		put_number(pos->answered, pos->high);
 		put_number(pos->answered, MAX(lag(pos), 0));
-		printf("  %6" PRId64 "  %-20s  %s%s%s\n", pos->owner_epoch, pos->updated_at, pos->owner,
-		       trouble(pos)[0] ? "  ! " : "", trouble(pos));
+		printf("  %6" PRId64 "  %-20s  %s%s%s\n", pos->owner_epoch, pos->updated_at,
+		       pos->owner, trouble(pos)[0] ? "  ! " : "", trouble(pos));
 	}
 }
 
@@ -153,13 +159,17 @@ static int parse_request(struct cli *cli, const char *action, struct offsets_req
 				adopt ? "" : " and PARTITION or \"all\"");
 	r->topic = cli->argv[1];
 	r->reason = cli_option(cli, "reason", NULL);
-	if (!adopt && strcmp(cli->argv[2], "all") != 0 && !parse_digits(cli->argv[2], INT32_MAX, &partition))
-		return cli_fail(EXIT_USAGE, "offsets %s: \"%s\" is no partition", action, cli->argv[2]);
+	if (!adopt && strcmp(cli->argv[2], "all") != 0 &&
+	    !parse_digits(cli->argv[2], INT32_MAX, &partition))
+		return cli_fail(EXIT_USAGE, "offsets %s: \"%s\" is no partition", action,
+				cli->argv[2]);
 	r->partition = (int32_t)partition;
 	if (!parse_to(cli_option(cli, "to", NULL), r))
-		return cli_fail(EXIT_USAGE, "offsets %s: --to wants %s", action,
-				r->verb == OFFSETS_REWIND ? "an offset, \"earliest\" or a time as 2026-01-31T12:00:00Z"
-							  : "an offset");
+		return cli_fail(
+			EXIT_USAGE, "offsets %s: --to wants %s", action,
+			r->verb == OFFSETS_REWIND
+				? "an offset, \"earliest\" or a time as 2026-01-31T12:00:00Z"
+				: "an offset");
 	return EXIT_OK;
 }
 
@@ -199,7 +209,8 @@ static int carry_out(struct cli *cli, struct pg *pg, struct offsets_plan *plan, 
 	declarer(who, sizeof(who));
 	if (!offsets_apply(pg, cli->config, plan, who, err)) {
 		err_wrap(err, "nothing was changed");
-		return err->class == ERR_RETRY && pg_ok(pg) ? EXIT_AGAIN : report_err_exit_code(err);
+		return err->class == ERR_RETRY && pg_ok(pg) ? EXIT_AGAIN
+							    : report_err_exit_code(err);
 	}
 	offsets_plan_print(plan, true);
 	return EXIT_OK;
@@ -241,7 +252,9 @@ static int run(struct cli *cli)
 	if (!cli_need_config(cli))
 		return EXIT_CONFIG;
 	struct pg *pg = pg_connect(cli->config, "offsets", -1, &err);
-	int code = !pg ? report_err_exit_code(&err) : shows ? show(cli, pg, &err) : change(cli, pg, &request, &err);
+	int code = !pg     ? report_err_exit_code(&err)
+		   : shows ? show(cli, pg, &err)
+			   : change(cli, pg, &request, &err);
 	if (err.class != ERR_NONE)
 		cli_fail((enum exit_code)code, "%s", err.text);
 	pg_free(pg);
@@ -250,7 +263,8 @@ static int run(struct cli *cli)
 
 static const struct cli_option options[] = {
 	{"to", "WHERE",
-	 "rewind: an offset, \"earliest\" or a time; accept-gap: an offset (default: where the log begins)"},
+	 "rewind: an offset, \"earliest\" or a time; accept-gap: an offset (default: where the log "
+	 "begins)"},
 	{"reason", "TEXT", "goes into memingest.gaps"},
 	{"yes", NULL, "do not ask"},
 	{"dry-run", NULL, "print what would be done, and change nothing"},
@@ -259,17 +273,21 @@ static const struct cli_option options[] = {
 
 const struct command command_offsets = {
 	.name = "offsets",
-	.usage = "show | rewind TOPIC PARTITION|all --to WHERE | accept-gap TOPIC PARTITION|all [--to OFFSET] | "
+	.usage = "show | rewind TOPIC PARTITION|all --to WHERE | accept-gap TOPIC PARTITION|all "
+		 "[--to OFFSET] | "
 		 "adopt-topic "
 		 "TOPIC",
 	.summary = "show where each partition stands, and move it",
 	.help = "show         next offset, Kafka's log, lag and owner of each partition\n"
-		"rewind       consume again from WHERE on. Columns with the merge rule add will count those events "
+		"rewind       consume again from WHERE on. Columns with the merge rule add will "
+		"count those events "
 		"twice\n"
-		"accept-gap   declare the offsets from the next one up to OFFSET as lost, and go on behind them\n"
+		"accept-gap   declare the offsets from the next one up to OFFSET as lost, and go "
+		"on behind them\n"
 		"adopt-topic  the topic was deleted and created anew: start at its beginning\n"
 		"\n"
-		"The last three change memingest.offsets in one transaction, print before and after, and ask first on "
+		"The last three change memingest.offsets in one transaction, print before and "
+		"after, and ask first on "
 		"a terminal.\n"
 		"A running worker drops its batch in flight and claims the partition anew.",
 	.options = options,

@@ -1,11 +1,13 @@
 /*
- * cmd_produce.c - "memingest produce": events of a stream to its topic, for trying things out, demonstrations, benchmarks and loading
- * files.
+ * cmd_produce.c - "memingest produce": events of a stream to its topic, for trying things out,
+ * demonstrations, benchmarks and loading files.
  *
- * Options here, the work in cli/produce.c. While it runs, a bar on a terminal tells how far it is; at the end, one line (or with --json
- * one object) says what was done. Ctrl-C ends it early: what was sent is waited for, and told.
+ * Options here, the work in cli/produce.c. While it runs, a bar on a terminal tells how far it is;
+ * at the end, one line (or with --json one object) says what was done. Ctrl-C ends it early: what
+ * was sent is waited for, and told.
  *
- * Exit code: 65 when a line of the file was bad, 69 when the broker did not take everything, 75 when a signal ended it early, else 0.
+ * Exit code: 65 when a line of the file was bad, 69 when the broker did not take everything, 75
+ * when a signal ended it early, else 0.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -33,7 +35,8 @@ static void on_signal(int number)
 
 static void catch_signals(void)
 {
-	struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND}; /* the second one ends it */
+	/* the second one ends it */
+	struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
 }
@@ -101,10 +104,13 @@ static bool read_wishes(const struct cli *cli, struct wishes *w)
 	struct generator_options *g = &w->generator;
 	uint64_t start_s;
 	w->file = cli_option(cli, "file", NULL);
-	if (!whole(cli, "count", 1000, &w->count) || !rate(cli, &w->rate) || !whole(cli, "keys", 0, &g->keys) ||
-	    !whole(cli, "seed", 1, &g->seed) || !whole(cli, "start-time", 0, &start_s) ||
-	    !share(cli, "update-share", 0.1, &g->update_share) || !share(cli, "delete-share", 0, &g->delete_share) ||
-	    !share(cli, "tombstone-share", 0, &g->tombstone_share) || !share(cli, "late-share", 0, &g->late_share) ||
+	if (!whole(cli, "count", 1000, &w->count) || !rate(cli, &w->rate) ||
+	    !whole(cli, "keys", 0, &g->keys) || !whole(cli, "seed", 1, &g->seed) ||
+	    !whole(cli, "start-time", 0, &start_s) ||
+	    !share(cli, "update-share", 0.1, &g->update_share) ||
+	    !share(cli, "delete-share", 0, &g->delete_share) ||
+	    !share(cli, "tombstone-share", 0, &g->tombstone_share) ||
+	    !share(cli, "late-share", 0, &g->late_share) ||
 	    !share(cli, "poison", 0, &g->poison_share))
 		return false;
 	if (start_s > INT64_MAX / 2 / US_PER_S) {
@@ -131,9 +137,10 @@ static void draw_bar(const struct produce *p)
 		return;
 	}
 	int filled = (int)(done * BAR_WIDTH / p->total);
-	fprintf(stderr, "\r%s  [%.*s%.*s] %3d%%  %" PRIu64 "/%" PRIu64 "  %.0f/s   ", p->topic, filled,
-		"##############################", BAR_WIDTH - filled, "..............................",
-		(int)(done * 100 / p->total), done, p->total, speed);
+	fprintf(stderr, "\r%s  [%.*s%.*s] %3d%%  %" PRIu64 "/%" PRIu64 "  %.0f/s   ", p->topic,
+		filled, "##############################", BAR_WIDTH - filled,
+		"..............................", (int)(done * 100 / p->total), done, p->total,
+		speed);
 }
 
 static bool going_quietly(struct produce *p)
@@ -154,13 +161,16 @@ static bool going_with_bar(struct produce *p)
 
 static void tell_json(const struct produce *p, double seconds)
 {
-	json_t *all = json_pack(
-		"{s:s, s:s, s:I, s:I, s:I, s:f, s:f, s:I, s:I, s:I, s:I}", "stream", p->stream->config->name, "topic",
-		p->topic, "produced", (json_int_t)producer_delivered(p->producer), "failed",
-		(json_int_t)producer_failed(p->producer), "bad_lines", (json_int_t)p->bad, "seconds", seconds,
-		"per_second", (double)producer_delivered(p->producer) / fmax(seconds, 0.001), "upserts",
-		(json_int_t)p->ops[GENERATED_UPSERT], "deletes", (json_int_t)p->ops[GENERATED_DELETE], "tombstones",
-		(json_int_t)p->ops[GENERATED_TOMBSTONE], "poison", (json_int_t)p->ops[GENERATED_POISON]);
+	json_t *all = json_pack("{s:s, s:s, s:I, s:I, s:I, s:f, s:f, s:I, s:I, s:I, s:I}", "stream",
+				p->stream->config->name, "topic", p->topic, "produced",
+				(json_int_t)producer_delivered(p->producer), "failed",
+				(json_int_t)producer_failed(p->producer), "bad_lines",
+				(json_int_t)p->bad, "seconds", seconds, "per_second",
+				(double)producer_delivered(p->producer) / fmax(seconds, 0.001),
+				"upserts", (json_int_t)p->ops[GENERATED_UPSERT], "deletes",
+				(json_int_t)p->ops[GENERATED_DELETE], "tombstones",
+				(json_int_t)p->ops[GENERATED_TOMBSTONE], "poison",
+				(json_int_t)p->ops[GENERATED_POISON]);
 	char *text = json_dumps(all, JSON_COMPACT | JSON_REAL_PRECISION(6));
 	puts(text);
 	free(text);
@@ -170,12 +180,13 @@ static void tell_json(const struct produce *p, double seconds)
 static void tell(const struct produce *p, double seconds)
 {
 	uint64_t done = producer_delivered(p->producer);
-	printf("produced %" PRIu64 " events of %s to %s in %.1f s (%.0f/s)", done, p->stream->config->name, p->topic,
-	       seconds, (double)done / fmax(seconds, 0.001));
+	printf("produced %" PRIu64 " events of %s to %s in %.1f s (%.0f/s)", done,
+	       p->stream->config->name, p->topic, seconds, (double)done / fmax(seconds, 0.001));
 	if (p->ops[GENERATED_UPSERT] > 0)
-		printf(": %" PRIu64 " upserts, %" PRIu64 " deletes, %" PRIu64 " tombstones, %" PRIu64 " poison",
-		       p->ops[GENERATED_UPSERT], p->ops[GENERATED_DELETE], p->ops[GENERATED_TOMBSTONE],
-		       p->ops[GENERATED_POISON]);
+		printf(": %" PRIu64 " upserts, %" PRIu64 " deletes, %" PRIu64
+		       " tombstones, %" PRIu64 " poison",
+		       p->ops[GENERATED_UPSERT], p->ops[GENERATED_DELETE],
+		       p->ops[GENERATED_TOMBSTONE], p->ops[GENERATED_POISON]);
 	if (producer_failed(p->producer) > 0)
 		printf("; %" PRIu64 " failed", producer_failed(p->producer));
 	if (p->bad > 0)
@@ -192,8 +203,9 @@ static int verdict(const struct produce *p, bool ok, const struct err *err)
 	if (producer_failed(p->producer) > 0)
 		return cli_fail(EXIT_UNAVAILABLE, "%s", producer_first_error(p->producer));
 	if (stop_signal && p->sent < p->total)
-		return cli_fail(EXIT_AGAIN, "stopped by a signal after %" PRIu64 " of %" PRIu64 " events", p->sent,
-				p->total);
+		return cli_fail(EXIT_AGAIN,
+				"stopped by a signal after %" PRIu64 " of %" PRIu64 " events",
+				p->sent, p->total);
 	return p->bad > 0 ? EXIT_DATA : EXIT_OK;
 }
 
@@ -205,8 +217,8 @@ static int produce(struct cli *cli, struct produce *p, struct wishes *w)
 	if (!produce_open(p, cli->config, cli->argv[0], cli_option(cli, "topic", NULL), &err))
 		return cli_fail(report_err_exit_code(&err), "%s", err.text);
 	catch_signals();
-	bool ok =
-		w->file ? produce_file(p, w->file, &err) : produce_generated(p, &w->generator, w->count, w->rate, &err);
+	bool ok = w->file ? produce_file(p, w->file, &err)
+			  : produce_generated(p, &w->generator, w->count, w->rate, &err);
 	if (!produce_finish(p, &unfinished) && ok) {
 		ok = false;
 		err = unfinished;
@@ -226,9 +238,8 @@ static int run(struct cli *cli)
 	struct produce p = {0};
 	struct wishes w = {0};
 	if (cli->argc != 1)
-		return cli_fail(
-			EXIT_USAGE,
-			"which stream? memingest produce STREAM, as in \"memingest produce memory --count 1000\"");
+		return cli_fail(EXIT_USAGE, "which stream? memingest produce STREAM, as in "
+					    "\"memingest produce memory --count 1000\"");
 	if (!read_wishes(cli, &w))
 		return EXIT_USAGE;
 	int code = produce(cli, &p, &w);
@@ -240,16 +251,20 @@ static const struct cli_option options[] = {
 	{"count", "N", "how many events (1000)"},
 	{"rate", "R", "events a second; else as fast as the broker takes them"},
 	{"keys", "K", "distinct keys; else a new one for each event that is no update"},
-	{"update-share", "SHARE", "of the events go to a key used before (0.1); when all keys are used, all do"},
+	{"update-share", "SHARE",
+	 "of the events go to a key used before (0.1); when all keys are used, all do"},
 	{"delete-share", "SHARE", "of the events are deletes"},
 	{"tombstone-share", "SHARE", "of the events have a key and no value"},
 	{"late-share", "SHARE", "of the events are older than the one before"},
-	{"poison", "SHARE", "of the events can never be stored, as 1/1000; what is wrong with them takes turns"},
+	{"poison", "SHARE",
+	 "of the events can never be stored, as 1/1000; what is wrong with them takes turns"},
 	{"seed", "S", "the same seed gives the same events, but for their times (1)"},
 	{"start-time", "SECONDS",
-	 "event time of the first, since 1970, one millisecond apart: with it the times repeat as well"},
+	 "event time of the first, since 1970, one millisecond apart: with it the times repeat as "
+	 "well"},
 	{"topic", "TOPIC", "another topic than the stream's first"},
-	{"file", "FILE", "events from JSON lines (\"-\": standard input) or an Avro container file"},
+	{"file", "FILE",
+	 "events from JSON lines (\"-\": standard input) or an Avro container file"},
 	{NULL, NULL, NULL},
 };
 
@@ -257,9 +272,11 @@ const struct command command_produce = {
 	.name = "produce",
 	.usage = "STREAM [options]",
 	.summary = "events of a stream to its topic, generated or from a file",
-	.help = "Sends events of one stream of the config to its topic: real-looking ones made from the schema alone, "
+	.help = "Sends events of one stream of the config to its topic: real-looking ones made "
+		"from the schema alone, "
 		"or those of\n"
-		"a file. A share is written as 0.01, 1% or 1/100. In a file, a bad line is named and the rest goes on; "
+		"a file. A share is written as 0.01, 1% or 1/100. In a file, a bad line is named "
+		"and the rest goes on; "
 		"the exit\n"
 		"code is then 65.",
 	.wants_config = true,

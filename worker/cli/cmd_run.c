@@ -13,9 +13,11 @@ const struct command command_run = {
 	.name = "run",
 	.usage = "",
 	.summary = "consume until SIGTERM",
-	.help = "Consumes the topics of all streams and writes them to PostgreSQL until SIGTERM or SIGINT, then drains "
+	.help = "Consumes the topics of all streams and writes them to PostgreSQL until SIGTERM or "
+		"SIGINT, then drains "
 		"(for up to\n"
-		"shutdown.timeout), leaves the group and exits 0. A second signal ends it at once; nothing is lost "
+		"shutdown.timeout), leaves the group and exits 0. A second signal ends it at once; "
+		"nothing is lost "
 		"either way.",
 	.wants_config = true,
 	.no_arguments = true,

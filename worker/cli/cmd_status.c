@@ -1,5 +1,6 @@
 /*
- * cmd_status.c - "memingest status": one look at one worker, for people as a table, for programs as the worker's own document.
+ * cmd_status.c - "memingest status": one look at one worker, for people as a table, for programs as
+ * the worker's own document.
  */
 #include <stdio.h>
 
@@ -24,7 +25,8 @@ static int run(struct cli *cli)
 	struct fleet f;
 	int code = EXIT_OK;
 	if (cli->argc > 1)
-		return cli_fail(EXIT_USAGE, "status: one worker at a time; \"memingest top\" shows several");
+		return cli_fail(EXIT_USAGE,
+				"status: one worker at a time; \"memingest top\" shows several");
 	if (fleet_open(&f, cli, &code)) {
 		const struct fleet_worker *w = &f.workers[0];
 		fleet_look(&f, TIMEOUT_US);
@@ -44,11 +46,13 @@ const struct command command_status = {
 	.name = "status",
 	.usage = "[HOST:PORT | URL] [--json]",
 	.summary = "what a running worker does: streams, lanes, partitions, last errors",
-	.help = "Asks the worker at that address, or the one of the config's http.listen. --json prints the document "
+	.help = "Asks the worker at that address, or the one of the config's http.listen. --json "
+		"prints the document "
 		"as "
 		"the worker\n"
 		"gave it.\n"
 		"\n"
-		"Exit code: 0 when it is ready, 75 when it answers but is not ready, 69 when it does not answer.",
+		"Exit code: 0 when it is ready, 75 when it answers but is not ready, 69 when it "
+		"does not answer.",
 	.run = run,
 };

@@ -3,12 +3,15 @@
  *
  *   look --> draw --> wait for the next turn, a key, a signal or a new size --+
  *    ^                                                                       |
- *    +-----------------------------------------------------------------------+   q, Ctrl-C, Ctrl-D, SIGTERM: leave
+ *    +-----------------------------------------------------------------------+
+ *   q, Ctrl-C, Ctrl-D, SIGTERM: leave
  *
- * On a terminal: the alternate screen, without cursor, keys unbuffered and not echoed. Signals come by a descriptor, so that there is one
- * wait and one way out, which puts the terminal back as it was. Ctrl-C is a key here; Ctrl-Z is nothing.
+ * On a terminal: the alternate screen, without cursor, keys unbuffered and not echoed. Signals come
+ * by a descriptor, so that there is one wait and one way out, which puts the terminal back as it
+ * was. Ctrl-C is a key here; Ctrl-Z is nothing.
  *
- * Not on a terminal, or with --once: one frame. It needs two looks, one interval apart, for its rates.
+ * Not on a terminal, or with --once: one frame. It needs two looks, one interval apart, for its
+ * rates.
  */
 #include <poll.h>
 #include <signal.h>
@@ -76,7 +79,8 @@ static void take_keys(struct screen *s)
 	s->keys = s->keys && n > 0;
 	s->leaving = s->leaving || n <= 0;
 	for (ssize_t i = 0; i < n; i++)
-		s->leaving = s->leaving || keys[i] == 'q' || keys[i] == 'Q' || keys[i] == 3 || keys[i] == 4;
+		s->leaving = s->leaving || keys[i] == 'q' || keys[i] == 'Q' || keys[i] == 3 ||
+			     keys[i] == 4;
 }
 
 static void take_signals(struct screen *s)
@@ -167,7 +171,8 @@ static bool parse_interval(const char *text, int64_t *us)
 {
 	char *end;
 	double seconds = strtod(text, &end);
-	bool valid = end > text && (*end == '\0' || strcmp(end, "s") == 0) && seconds >= 0.1 && seconds <= 3600;
+	bool valid = end > text && (*end == '\0' || strcmp(end, "s") == 0) && seconds >= 0.1 &&
+		     seconds <= 3600;
 	*us = valid ? (int64_t)(seconds * (double)US_PER_S) : 0;
 	return valid;
 }
@@ -180,7 +185,8 @@ static int run(struct cli *cli)
 	if (!parse_interval(cli_option(cli, "interval", "1"), &interval_us))
 		return cli_fail(EXIT_USAGE, "top: --interval wants seconds from 0.1 to 3600");
 	if (cli->json)
-		return cli_fail(EXIT_USAGE, "top: is for people; \"memingest status --json\" is for programs");
+		return cli_fail(EXIT_USAGE,
+				"top: is for people; \"memingest status --json\" is for programs");
 	if (fleet_open(&f, cli, &code)) {
 		if (cli->terminal && !cli_flag(cli, "once"))
 			run_live(&f, cli, interval_us);
@@ -201,16 +207,20 @@ const struct command command_top = {
 	.name = "top",
 	.usage = "[HOST:PORT | URL]... [--interval SECONDS] [--once]",
 	.summary = "watch workers live: lag, rates, phases, lanes, partitions, last errors",
-	.help = "Several addresses show a fleet; without one, the worker of the config's http.listen. q or Ctrl-C "
+	.help = "Several addresses show a fleet; without one, the worker of the config's "
+		"http.listen. q or Ctrl-C "
 		"leaves.\n"
 		"\n"
-		"BEHIND and AGE are records that are not durable yet and the age of the oldest. OUT counts merged and "
+		"BEHIND and AGE are records that are not durable yet and the age of the oldest. "
+		"OUT counts merged and "
 		"superseded\n"
-		"events. MEM is batch memory against its limit, POLL what the poll thread is busy, FOLD to WAIT what "
+		"events. MEM is batch memory against its limit, POLL what the poll thread is busy, "
+		"FOLD to WAIT what "
 		"the lanes'\n"
 		"time goes into; the rest of it they are idle.\n"
 		"\n"
-		"Exit code of --once: 0 when all are ready, 75 when one is not, 69 when one does not answer.",
+		"Exit code of --once: 0 when all are ready, 75 when one is not, 69 when one does "
+		"not answer.",
 	.options = options,
 	.run = run,
 };

@@ -1,8 +1,8 @@
 /*
  * cmd_version.c - "memingest version": the program, and the libraries that it found at run time.
  *
- * Run time, not build time: the system's librdkafka may be newer than the headers, and that is what matters when
- * something is odd.
+ * Run time, not build time: the system's librdkafka may be newer than the headers, and that is what
+ * matters when something is odd.
  */
 #include <jansson.h>
 #include <stdio.h>

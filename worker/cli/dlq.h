@@ -17,7 +17,8 @@ struct dlq_where {
 };
 
 /* Runs head, the condition and tail as one statement. New rows, or NULL. */
-struct pg_rows *dlq_query(struct pg *pg, const char *head, struct dlq_where *w, const char *tail, struct err *err);
+struct pg_rows *dlq_query(struct pg *pg, const char *head, struct dlq_where *w, const char *tail,
+			  struct err *err);
 
 /* Prints the error, returns its exit code. */
 int dlq_fail(const struct err *err);

@@ -1,6 +1,6 @@
 /*
- * dlq_replay.c - dead letters back into Kafka: key, value, headers and time as they were, to the topic and
- * partition they came from.
+ * dlq_replay.c - dead letters back into Kafka: key, value, headers and time as they were, to the
+ * topic and partition they came from.
  *
  * By pages, each one transaction:
  *
@@ -9,12 +9,12 @@
  *   UPDATE .. SET replayed_at = now()    of those acknowledged
  *   COMMIT
  *
- * So nothing is marked that the broker does not have. If we die between acknowledgement and COMMIT a page is sent
- * again by the next replay; a stream with "merge": "add" then counts these events twice. Events that are refused
- * again become new dead letters.
+ * So nothing is marked that the broker does not have. If we die between acknowledgement and COMMIT
+ * a page is sent again by the next replay; a stream with "merge": "add" then counts these events
+ * twice. Events that are refused again become new dead letters.
  *
- * The partition and not the key decides where an event goes, because the partition is what kept events of one key
- * in order. The time is kept because it is the version of an event without value.
+ * The partition and not the key decides where an event goes, because the partition is what kept
+ * events of one key in order. The time is kept because it is the version of an event without value.
  *
  * One thread; reports run inside the producer's calls.
  */
@@ -34,7 +34,8 @@ static struct slice bytes_of(const char *hex)
 	if (hex == NULL)
 		return (struct slice){0};
 	size_t len = strlen(hex) / 2;
-	uint8_t *data = xmalloc(len + 1); /* not NULL when empty: that would be a null key or value */
+	/* not NULL when empty: that would be a null key or value */
+	uint8_t *data = xmalloc(len + 1);
 	for (size_t i = 0; i < len; i++)
 		data[i] = dlq_hex_byte(hex + 2 * i);
 	return (struct slice){data, len};
@@ -42,7 +43,8 @@ static struct slice bytes_of(const char *hex)
 
 static uint8_t base64_digit(char c)
 {
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	const char *at = c != '\0' ? strchr(digits, c) : NULL;
 	return at != NULL ? (uint8_t)(at - digits) : 0;
 }
@@ -77,7 +79,8 @@ static void take_headers(struct producer_message *m, json_t *json)
 	const char *name;
 	json_t *value;
 	size_t n = 0;
-	json_object_foreach(json, name, value) n += json_is_array(value) ? json_array_size(value) : 1;
+	json_object_foreach(json, name, value) n +=
+		json_is_array(value) ? json_array_size(value) : 1;
 	struct producer_header *headers = xcalloc(n + 1, sizeof(*headers));
 	m->headers = headers;
 	json_object_foreach(json, name, value)
@@ -113,7 +116,8 @@ static void on_report(void *ctx, uint64_t tag, int32_t partition, int64_t offset
 	(void)partition;
 	(void)offset;
 	if (error == NULL) {
-		buf_printf(&r->delivered, "%c%llu", r->delivered.len == 0 ? '{' : ',', (unsigned long long)tag);
+		buf_printf(&r->delivered, "%c%llu", r->delivered.len == 0 ? '{' : ',',
+			   (unsigned long long)tag);
 		r->replayed++;
 	} else if (r->failed++ == 0) {
 		snprintf(r->error, sizeof(r->error), "%s", error);
@@ -166,7 +170,9 @@ static bool mark(struct replay *r, struct err *err)
 	if (r->delivered.len == 0)
 		return pg_exec(r->pg, "COMMIT", NULL, 0, err);
 	struct buf sql = {0};
-	buf_printf(&sql, "UPDATE memingest.dead_letters SET replayed_at = now() WHERE id = ANY ('%s}'); COMMIT",
+	buf_printf(&sql,
+		   "UPDATE memingest.dead_letters SET replayed_at = now() WHERE id = ANY ('%s}'); "
+		   "COMMIT",
 		   buf_cstr(&r->delivered));
 	bool ok = pg_exec(r->pg, buf_cstr(&sql), NULL, 0, err);
 	buf_free(&sql);
@@ -181,11 +187,12 @@ static bool replay_page(struct replay *r, struct dlq_where *w, bool *more, struc
 		 (long long)r->last_id, REPLAY_PAGE);
 	if (!pg_exec(r->pg, "BEGIN", NULL, 0, err))
 		return false;
-	struct pg_rows *rows =
-		dlq_query(r->pg,
-			  "SELECT id, topic, partition, (extract(epoch FROM event_time) * 1000)::bigint,"
-			  " encode(key, 'hex'), encode(value, 'hex'), headers::text FROM memingest.dead_letters",
-			  w, tail, err);
+	struct pg_rows *rows = dlq_query(
+		r->pg,
+		"SELECT id, topic, partition, (extract(epoch FROM event_time) * 1000)::bigint,"
+		" encode(key, 'hex'), encode(value, 'hex'), headers::text FROM "
+		"memingest.dead_letters",
+		w, tail, err);
 	if (rows == NULL)
 		return false;
 	*more = pg_rows_count(rows) > 0;
@@ -213,11 +220,13 @@ int dlq_replay(struct cli *cli, struct pg *pg, struct dlq_where *w)
 		ok = replay_page(r, w, &more, &err);
 	producer_free(r->producer);
 	buf_free(&r->delivered);
-	printf(cli->json ? "{\"replayed\": %llu}\n" : "replayed %llu dead letters\n", (unsigned long long)r->replayed);
+	printf(cli->json ? "{\"replayed\": %llu}\n" : "replayed %llu dead letters\n",
+	       (unsigned long long)r->replayed);
 	if (!ok)
 		return dlq_fail(&err);
 	if (r->failed > 0)
-		return cli_fail(EXIT_UNAVAILABLE, "%llu were not taken by Kafka, the first because of: %s",
+		return cli_fail(EXIT_UNAVAILABLE,
+				"%llu were not taken by Kafka, the first because of: %s",
 				(unsigned long long)r->failed, r->error);
 	return EXIT_OK;
 }

@@ -4,8 +4,8 @@
  *   "10.0.0.7:9464"  "http://10.0.0.7:9464/"  "https://gateway/w/3"     --> ".../status"
  *   no argument: the worker of this machine's config, by http.listen
  *
- * A worker that does not answer, or answers something else than its status, is shown as such; the others go on. Two looks are
- * kept, because rates are differences.
+ * A worker that does not answer, or answers something else than its status, is shown as such; the
+ * others go on. Two looks are kept, because rates are differences.
  */
 #include "cli/fleet.h"
 
@@ -62,7 +62,8 @@ bool fleet_open(struct fleet *f, struct cli *cli, int *code)
 		if (!cli_need_config(cli))
 			return false;
 		if (!httpd_own_address(cli->config->http_listen, own, sizeof(own), &err)) {
-			cli_fail(EXIT_CONFIG, "%s; name the worker: memingest COMMAND HOST:PORT", err.text);
+			cli_fail(EXIT_CONFIG, "%s; name the worker: memingest COMMAND HOST:PORT",
+				 err.text);
 			return false;
 		}
 		add_worker(f, own);
@@ -93,8 +94,8 @@ static json_t *read_answer(const struct http_request *r, char *error, size_t siz
 	if (!r->answered)
 		snprintf(error, size, "no answer: %s", r->err.text);
 	else if (r->too_large || r->status != 200)
-		snprintf(error, size, "%s (HTTP %ld)", r->too_large ? "answers too much" : "is no memingest worker",
-			 r->status);
+		snprintf(error, size, "%s (HTTP %ld)",
+			 r->too_large ? "answers too much" : "is no memingest worker", r->status);
 	else if (!(json = json_loadb((const char *)r->body.data, r->body.len, 0, NULL)) ||
 		 !json_is_array(json_object_get(json, "partitions"))) {
 		snprintf(error, size, "is no memingest worker: the answer is not its status");

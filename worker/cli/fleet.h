@@ -1,6 +1,6 @@
 /*
- * fleet.h - the workers that "memingest top" and "memingest status" look at: their /status documents, the newest and the one
- * before.
+ * fleet.h - the workers that "memingest top" and "memingest status" look at: their /status
+ * documents, the newest and the one before.
  */
 #ifndef MEMINGEST_FLEET_H
 #define MEMINGEST_FLEET_H
@@ -26,8 +26,8 @@ struct fleet {
 };
 
 /*
- * From the command's arguments ("host:port" or a URL), or else from the config's http.listen. False after a complaint: code is what
- * the command returns.
+ * From the command's arguments ("host:port" or a URL), or else from the config's http.listen. False
+ * after a complaint: code is what the command returns.
  */
 MUST_CHECK bool fleet_open(struct fleet *f, struct cli *cli, int *code);
 void fleet_close(struct fleet *f);

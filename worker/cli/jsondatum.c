@@ -1,8 +1,8 @@
 /*
  * jsondatum.c - a JSON value as Avro bytes, by a schema: for "produce --file".
  *
- * People write JSON lines by hand, other programs write Avro's JSON encoding (which is also what io/avrofile.c hands out), so both
- * are taken:
+ * People write JSON lines by hand, other programs write Avro's JSON encoding (which is also what
+ * io/avrofile.c hands out), so both are taken:
  *
  *   union             the plain value, or {"string": "x"} as in Avro's encoding; null for null
  *   field left out    its default; an error where there is none
@@ -10,7 +10,8 @@
  *   timestamp, date   a number in the type's unit, or "2026-01-31T12:30:00.125Z", "2026-01-31"
  *   decimal           a number
  *   float, double     a number, or "NaN", "Infinity", "-Infinity"
- *   bytes, fixed      a string of code points 0 to 255 (Avro's encoding), or an array of numbers: packed little-endian floats
+ *   bytes, fixed      a string of code points 0 to 255 (Avro's encoding), or an array of numbers:
+ *                     packed little-endian floats
  *
  * A field that the schema does not know is an error: it is a typing mistake more often than not.
  *
@@ -25,7 +26,7 @@
 #include <time.h>
 
 #include "base/clock.h"
-#include "codec/encode.h"
+#include "schema/encode.h"
 
 enum { MAX_DEPTH = 64 };
 
@@ -62,7 +63,8 @@ static const char *json_kind(const json_t *v)
 static bool wants(struct encoder *e, const struct schema_type *t, const json_t *v)
 {
 	char type[160];
-	return err_set(e->err, ERR_POISON, "wants %s, found %s", schema_describe(t, type, sizeof(type)), json_kind(v));
+	return err_set(e->err, ERR_POISON, "wants %s, found %s",
+		       schema_describe(t, type, sizeof(type)), json_kind(v));
 }
 
 /* ---- numbers ---- */
@@ -112,7 +114,8 @@ static bool zone(const char *p, int64_t *seconds)
 	*seconds = 0;
 	if (*p == '\0' || strcmp(p, "Z") == 0)
 		return true;
-	if (sscanf(p, "%c%2d:%2d%n", &sign, &hours, &minutes, &used) != 3 || p[used] || (sign != '+' && sign != '-'))
+	if (sscanf(p, "%c%2d:%2d%n", &sign, &hours, &minutes, &used) != 3 || p[used] ||
+	    (sign != '+' && sign != '-'))
 		return false;
 	*seconds = (int64_t)(hours * 60 + minutes) * (sign == '+' ? 60 : -60);
 	return true;
@@ -149,7 +152,8 @@ static bool put_integer(struct encoder *e, const struct schema_type *t, const js
 	else if (!json_is_string(v) || !parse_time(json_string_value(v), t->logical, &value))
 		return wants(e, t, v);
 	if (t->kind == SCHEMA_INT && (value < INT32_MIN || value > INT32_MAX))
-		return err_set(e->err, ERR_POISON, "%lld is out of range for an int", (long long)value);
+		return err_set(e->err, ERR_POISON, "%lld is out of range for an int",
+			       (long long)value);
 	encode_long(e->out, value);
 	return true;
 }
@@ -179,7 +183,8 @@ static bool put_decimal(struct encoder *e, const struct schema_type *t, const js
 	/* Beyond this a double is not exact, and a fixed of this size cannot hold it. */
 	double limit = t->kind == SCHEMA_FIXED && t->size < 7 ? pow(2, 8.0 * t->size - 1) : 0x1p53;
 	if (fabs(value) >= limit)
-		return err_set(e->err, ERR_POISON, "this decimal has too many digits; write it as bytes");
+		return err_set(e->err, ERR_POISON,
+			       "this decimal has too many digits; write it as bytes");
 	encode_decimal(e->out, t, llround(value));
 	return true;
 }
@@ -257,7 +262,8 @@ static bool put_symbol(struct encoder *e, const struct schema_type *t, const jso
 			return true;
 		}
 	}
-	return err_set(e->err, ERR_POISON, "\"%.80s\" is no symbol of enum %s", json_string_value(v), t->name);
+	return err_set(e->err, ERR_POISON, "\"%.80s\" is no symbol of enum %s",
+		       json_string_value(v), t->name);
 }
 
 /* ---- nesting ---- */
@@ -281,7 +287,8 @@ static bool put_map(struct encoder *e, const struct schema_type *t, const json_t
 		return wants(e, t, v);
 	if (json_object_size(v) > 0)
 		encode_long(e->out, (int64_t)json_object_size(v));
-	for (void *it = json_object_iter((json_t *)v); it; it = json_object_iter_next((json_t *)v, it)) {
+	for (void *it = json_object_iter((json_t *)v); it;
+	     it = json_object_iter_next((json_t *)v, it)) {
 		const char *key = json_object_iter_key(it);
 		encode_bytes(e->out, key, strlen(key));
 		if (!put(e, t->items, json_object_iter_value(it)))
@@ -293,13 +300,14 @@ static bool put_map(struct encoder *e, const struct schema_type *t, const json_t
 
 static bool known_fields(struct encoder *e, const struct schema_type *t, const json_t *v)
 {
-	for (void *it = json_object_iter((json_t *)v); it; it = json_object_iter_next((json_t *)v, it)) {
+	for (void *it = json_object_iter((json_t *)v); it;
+	     it = json_object_iter_next((json_t *)v, it)) {
 		size_t i = 0;
 		while (i < t->nfields && strcmp(t->fields[i].name, json_object_iter_key(it)) != 0)
 			i++;
 		if (i == t->nfields)
-			return err_set(e->err, ERR_POISON, "record %s has no field '%.80s'", t->name,
-				       json_object_iter_key(it));
+			return err_set(e->err, ERR_POISON, "record %s has no field '%.80s'",
+				       t->name, json_object_iter_key(it));
 	}
 	return true;
 }
@@ -311,7 +319,8 @@ static bool put_field(struct encoder *e, const struct schema_field *f, const jso
 	if (!f->default_json)
 		return err_set(e->err, ERR_POISON, "is missing and has no default");
 	if (f->default_error)
-		return err_set(e->err, ERR_POISON, "is missing, and its default is wrong: %s", f->default_error);
+		return err_set(e->err, ERR_POISON, "is missing, and its default is wrong: %s",
+			       f->default_error);
 	buf_put(e->out, f->default_datum.data, f->default_datum.len);
 	return true;
 }
@@ -332,7 +341,8 @@ static bool put_record(struct encoder *e, const struct schema_type *t, const jso
 
 static bool is_named(const struct schema_type *t, const char *name)
 {
-	return strcmp(schema_kind_name(t->kind), name) == 0 || (t->name && strcmp(t->name, name) == 0) ||
+	return strcmp(schema_kind_name(t->kind), name) == 0 ||
+	       (t->name && strcmp(t->name, name) == 0) ||
 	       (t->full_name && strcmp(t->full_name, name) == 0);
 }
 
@@ -340,10 +350,12 @@ static bool is_named(const struct schema_type *t, const char *name)
 static bool put_union(struct encoder *e, const struct schema_type *t, const json_t *v)
 {
 	size_t begin = e->out->len;
-	void *it = json_is_object(v) && json_object_size(v) == 1 ? json_object_iter((json_t *)v) : NULL;
+	void *it = json_is_object(v) && json_object_size(v) == 1 ? json_object_iter((json_t *)v)
+								 : NULL;
 	for (size_t i = 0; i < t->nbranches; i++) {
-		const json_t *inner =
-			it && is_named(t->branches[i], json_object_iter_key(it)) ? json_object_iter_value(it) : NULL;
+		const json_t *inner = it && is_named(t->branches[i], json_object_iter_key(it))
+					      ? json_object_iter_value(it)
+					      : NULL;
 		encode_long(e->out, (int64_t)i);
 		if (inner && put(e, t->branches[i], inner))
 			return true;
@@ -411,7 +423,8 @@ static bool put(struct encoder *e, const struct schema_type *t, const json_t *v)
 	return false;
 }
 
-static bool encode(const struct schema_type *t, const json_t *value, struct buf *out, bool some, struct err *err)
+static bool encode(const struct schema_type *t, const json_t *value, struct buf *out, bool some,
+		   struct err *err)
 {
 	struct encoder e = {.out = out, .err = err, .some = some};
 	size_t begin = out->len;
@@ -424,12 +437,14 @@ static bool encode(const struct schema_type *t, const json_t *value, struct buf 
 	return false;
 }
 
-bool jsondatum_encode(const struct schema_type *t, const json_t *value, struct buf *out, struct err *err)
+bool jsondatum_encode(const struct schema_type *t, const json_t *value, struct buf *out,
+		      struct err *err)
 {
 	return encode(t, value, out, false, err);
 }
 
-bool jsondatum_encode_some(const struct schema_type *t, const json_t *value, struct buf *out, struct err *err)
+bool jsondatum_encode_some(const struct schema_type *t, const json_t *value, struct buf *out,
+			   struct err *err)
 {
 	return encode(t, value, out, true, err);
 }

@@ -1,23 +1,25 @@
 /*
  * offsets_change.c - moves partitions on an operator's word, so that the books stay true.
  *
- *   rewind       next_offset goes back to N. Rows of memingest.batches from N on are deleted, since those events will
- *                be counted again, and one that reaches over N ends there, so that the ranges still tile (its
- *                counters stay those of its transaction). Dead letters from N on that were not replayed are withdrawn:
- *                the events come again, and an event ends in one place. Gaps from N on are withdrawn or cut likewise.
+ *   rewind       next_offset goes back to N. Rows of memingest.batches from N on are deleted, since
+ *                those events will be counted again, and one that reaches over N ends there, so
+ *                that the ranges still tile (its counters stay those of its transaction). Dead
+ *                letters from N on that were not replayed are withdrawn: the events come again, and
+ *                an event ends in one place. Gaps from N on are withdrawn or cut likewise.
  *   accept-gap   [next_offset, N) becomes a row of memingest.gaps and next_offset moves to N.
- *   adopt-topic  per partition: a gap of unknown length at the old next_offset; the old log's batches are forgotten,
- *                since the new log counts from zero; topic_id and next_offset (the low watermark) become those of the
- *                new log, and what lies below that is a gap, too. Dead letters of the old topic stay. A partition that
- *                the new topic lacks loses its row.
+ *   adopt-topic  per partition: a gap of unknown length at the old next_offset; the old log's
+ *                batches are forgotten, since the new log counts from zero; topic_id and
+ *                next_offset (the low watermark) become those of the new log, and what lies below
+ *                that is a gap, too. Dead letters of the old topic stay. A partition that the new
+ *                topic lacks loses its row.
  *
- * A row "from = to" in memingest.gaps marks where the log was exchanged; older gaps belong to the old log and are never
- * touched.
+ * A row "from = to" in memingest.gaps marks where the log was exchanged; older gaps belong to the
+ * old log and are never touched.
  *
- * Transaction: offsets rows are locked first, in the order in which workers lock them; locking waits for a batch in
- * flight. Only then is anything else read, by statements of their own: they see what that batch has committed. What the
- * plan was made for must still hold (for rewind: the target lies behind; else: next_offset has not moved). No lock is
- * held while a person thinks.
+ * Transaction: offsets rows are locked first, in the order in which workers lock them; locking
+ * waits for a batch in flight. Only then is anything else read, by statements of their own: they
+ * see what that batch has committed. What the plan was made for must still hold (for rewind: the
+ * target lies behind; else: next_offset has not moved). No lock is held while a person thinks.
  */
 #include "cli/offsets_change.h"
 
@@ -36,13 +38,17 @@ static bool nonsense(struct err *err, const struct position *p, const char *what
 static void add_change(struct offsets_plan *plan, const struct position *p, int64_t to, bool gone)
 {
 	plan->changes = xrealloc(plan->changes, (plan->n + 1) * sizeof(*plan->changes));
-	plan->changes[plan->n++] = (struct offsets_change){
-		.position = p, .to = to, .gone = gone, .before = p->next_offset, .epoch = p->owner_epoch};
+	plan->changes[plan->n++] = (struct offsets_change){.position = p,
+							   .to = to,
+							   .gone = gone,
+							   .before = p->next_offset,
+							   .epoch = p->owner_epoch};
 }
 
 static bool recreated(const struct position *p)
 {
-	return p->topic_id[0] && p->kafka_topic_id[0] && strcmp(p->topic_id, p->kafka_topic_id) != 0;
+	return p->topic_id[0] && p->kafka_topic_id[0] &&
+	       strcmp(p->topic_id, p->kafka_topic_id) != 0;
 }
 
 static bool plan_rewind(struct offsets_plan *plan, const struct position *p, struct err *err)
@@ -55,12 +61,15 @@ static bool plan_rewind(struct offsets_plan *plan, const struct position *p, str
 	if (recreated(p))
 		return nonsense(err, p, "the topic was created anew: use adopt-topic");
 	if (to < p->low)
-		return err_set(err, ERR_POISON, "%s [%d]: offset %" PRId64 " is gone: Kafka's log begins at %" PRId64,
+		return err_set(err, ERR_POISON,
+			       "%s [%d]: offset %" PRId64
+			       " is gone: Kafka's log begins at %" PRId64,
 			       p->topic, p->partition, to, p->low);
 	if (to > p->high)
 		return err_set(err, ERR_POISON,
-			       "%s [%d]: offset %" PRId64 " does not exist: Kafka's log ends at %" PRId64, p->topic,
-			       p->partition, to, p->high);
+			       "%s [%d]: offset %" PRId64
+			       " does not exist: Kafka's log ends at %" PRId64,
+			       p->topic, p->partition, to, p->high);
 	if (to > p->next_offset && plan->request.to == TO_OFFSET)
 		return err_set(err, ERR_POISON,
 			       "%s [%d]: next_offset is %" PRId64
@@ -78,38 +87,44 @@ static bool plan_gap(struct offsets_plan *plan, const struct position *p, struct
 		return nonsense(err, p, "the topic was created anew: use adopt-topic");
 	if (to > p->high)
 		return err_set(err, ERR_POISON,
-			       "%s [%d]: offset %" PRId64 " does not exist: Kafka's log ends at %" PRId64, p->topic,
-			       p->partition, to, p->high);
+			       "%s [%d]: offset %" PRId64
+			       " does not exist: Kafka's log ends at %" PRId64,
+			       p->topic, p->partition, to, p->high);
 	if (to > p->next_offset)
 		add_change(plan, p, to, false);
 	else if (plan->request.partition >= 0)
 		return err_set(err, ERR_POISON,
-			       "%s [%d]: no gap: next_offset is %" PRId64 ", and Kafka's log begins at %" PRId64,
+			       "%s [%d]: no gap: next_offset is %" PRId64
+			       ", and Kafka's log begins at %" PRId64,
 			       p->topic, p->partition, p->next_offset, p->low);
 	return true;
 }
 
-static bool plan_adopt(struct offsets_plan *plan, const struct position *p, bool exists, struct err *err)
+static bool plan_adopt(struct offsets_plan *plan, const struct position *p, bool exists,
+		       struct err *err)
 {
 	if (!exists)
 		return nonsense(err, p, "Kafka knows no such topic");
 	if (p->topic_id[0] && strcmp(p->topic_id, p->kafka_topic_id) == 0)
-		return nonsense(err, p, "this is the topic that was consumed, it was not created anew");
+		return nonsense(err, p,
+				"this is the topic that was consumed, it was not created anew");
 	add_change(plan, p, p->answered ? p->low : 0, !p->answered);
 	return true;
 }
 
-static bool plan_one(struct offsets_plan *plan, const struct position *p, bool exists, struct err *err)
+static bool plan_one(struct offsets_plan *plan, const struct position *p, bool exists,
+		     struct err *err)
 {
 	if (plan->request.verb == OFFSETS_ADOPT)
 		return plan_adopt(plan, p, exists, err);
 	if (!p->answered)
 		return nonsense(err, p, "Kafka knows no such partition");
-	return plan->request.verb == OFFSETS_REWIND ? plan_rewind(plan, p, err) : plan_gap(plan, p, err);
+	return plan->request.verb == OFFSETS_REWIND ? plan_rewind(plan, p, err)
+						    : plan_gap(plan, p, err);
 }
 
-bool offsets_plan(const struct offsets_request *request, const struct positions *positions, struct offsets_plan *plan,
-		  struct err *err)
+bool offsets_plan(const struct offsets_request *request, const struct positions *positions,
+		  struct offsets_plan *plan, struct err *err)
 {
 	bool known = false, exists = false;
 	*plan = (struct offsets_plan){.request = *request};
@@ -124,8 +139,9 @@ bool offsets_plan(const struct offsets_request *request, const struct positions 
 			return false;
 	}
 	if (!known)
-		return err_set(err, ERR_POISON,
-			       "memingest.offsets has no row for that: nothing of it was ever consumed");
+		return err_set(
+			err, ERR_POISON,
+			"memingest.offsets has no row for that: nothing of it was ever consumed");
 	return true;
 }
 
@@ -144,8 +160,8 @@ void offsets_plan_print(const struct offsets_plan *plan, bool done)
 		if (done && !c->gone)
 			printf(", owner_epoch %" PRId64 " -> %" PRId64, c->epoch - 1, c->epoch);
 		if (done && plan->request.verb != OFFSETS_ACCEPT_GAP)
-			printf("; batches forgotten %" PRId64 ", cut %" PRId64 ", dead letters withdrawn %" PRId64
-			       ", gaps withdrawn %" PRId64,
+			printf("; batches forgotten %" PRId64 ", cut %" PRId64
+			       ", dead letters withdrawn %" PRId64 ", gaps withdrawn %" PRId64,
 			       c->batches, c->cut, c->dead, c->gaps);
 		puts("");
 	}
@@ -169,15 +185,16 @@ struct applying {
 
 #define HERE " WHERE pipeline = $1 AND topic = $2 AND partition = $3::int"
 /* Of the log that is there now, see above. */
-#define THIS_LOG                                                                                                       \
-	" AND created_at > coalesce((SELECT max(created_at) FROM memingest.gaps" HERE                                  \
+#define THIS_LOG                                                                                   \
+	" AND created_at > coalesce((SELECT max(created_at) FROM memingest.gaps" HERE              \
 	" AND from_offset = to_offset), '-infinity')"
 
 /*
- * Runs a statement with the key, one number ($4, if the statement has it) and one text ($5). Returns its row count,
- * or -1.
+ * Runs a statement with the key, one number ($4, if the statement has it) and one text ($5).
+ * Returns its row count, or -1.
  */
-static int64_t run(const struct applying *a, const char *sql, const int64_t *number, const char *text, struct err *err)
+static int64_t run(const struct applying *a, const char *sql, const int64_t *number,
+		   const char *text, struct err *err)
 {
 	char digits[24] = "";
 	if (number)
@@ -191,19 +208,21 @@ static int64_t run(const struct applying *a, const char *sql, const int64_t *num
 	return n;
 }
 
-static bool run_counted(const struct applying *a, const char *sql, const int64_t *number, int64_t *count,
-			struct err *err)
+static bool run_counted(const struct applying *a, const char *sql, const int64_t *number,
+			int64_t *count, struct err *err)
 {
 	*count = run(a, sql, number, NULL, err);
 	return *count >= 0;
 }
 
 /* Waits for a batch in flight; then the row must still be what the plan was made for. */
-static bool lock_row(const struct applying *a, enum offsets_verb verb, struct offsets_change *c, struct err *err)
+static bool lock_row(const struct applying *a, enum offsets_verb verb, struct offsets_change *c,
+		     struct err *err)
 {
 	const char *params[] = {a->pipeline, a->topic, a->partition};
 	struct pg_rows *rows = pg_query(
-		a->pg, "SELECT next_offset, owner_epoch FROM memingest.offsets" HERE " FOR UPDATE", params, 3, err);
+		a->pg, "SELECT next_offset, owner_epoch FROM memingest.offsets" HERE " FOR UPDATE",
+		params, 3, err);
 	if (!rows)
 		return err_wrap(err, "waiting for the partition's batch in flight");
 	bool there = pg_rows_count(rows) == 1;
@@ -212,33 +231,38 @@ static bool lock_row(const struct applying *a, enum offsets_verb verb, struct of
 		c->epoch = pg_int(rows, 0, 1) + 1;
 	}
 	pg_rows_free(rows);
-	bool holds = verb == OFFSETS_REWIND ? c->to < c->before : c->before == c->position->next_offset;
+	bool holds =
+		verb == OFFSETS_REWIND ? c->to < c->before : c->before == c->position->next_offset;
 	if (there && holds)
 		return true;
-	return err_set(err, ERR_RETRY, "%s [%s]: the partition moved meanwhile: look again and try again", a->topic,
+	return err_set(err, ERR_RETRY,
+		       "%s [%s]: the partition moved meanwhile: look again and try again", a->topic,
 		       a->partition);
 }
 
 static bool move_row(const struct applying *a, int64_t to, struct err *err)
 {
 	return run(a,
-		   "UPDATE memingest.offsets SET next_offset = $4::bigint, owner_epoch = owner_epoch + 1, owner = $5,"
+		   "UPDATE memingest.offsets SET next_offset = $4::bigint, owner_epoch = "
+		   "owner_epoch + 1, owner = $5,"
 		   " leader_epoch = NULL, updated_at = now()" HERE,
 		   &to, a->who, err) >= 0;
 }
 
-static bool insert_gap(const struct applying *a, int64_t from, int64_t to, const char *reason, struct err *err)
+static bool insert_gap(const struct applying *a, int64_t from, int64_t to, const char *reason,
+		       struct err *err)
 {
 	char first[24], last[24];
 	snprintf(first, sizeof(first), "%" PRId64, from);
 	snprintf(last, sizeof(last), "%" PRId64, to);
-	const char *params[] = {a->pipeline, a->topic, a->partition, first, last, a->reason ? a->reason : reason,
+	const char *params[] = {a->pipeline, a->topic, a->partition,
+				first,       last,     a->reason ? a->reason : reason,
 				a->who};
-	struct pg_rows *rows = pg_query(
-		a->pg,
-		"INSERT INTO memingest.gaps (pipeline, topic, partition, from_offset, to_offset, reason, declared_by)"
-		" VALUES ($1, $2, $3::int, $4::bigint, $5::bigint, $6, $7)",
-		params, 7, err);
+	struct pg_rows *rows = pg_query(a->pg,
+					"INSERT INTO memingest.gaps (pipeline, topic, partition, "
+					"from_offset, to_offset, reason, declared_by)"
+					" VALUES ($1, $2, $3::int, $4::bigint, $5::bigint, $6, $7)",
+					params, 7, err);
 	pg_rows_free(rows);
 	return rows != NULL;
 }
@@ -246,29 +270,35 @@ static bool insert_gap(const struct applying *a, int64_t from, int64_t to, const
 static bool apply_rewind(const struct applying *a, struct offsets_change *c, struct err *err)
 {
 	int64_t cut_gaps;
-	bool ok =
-		move_row(a, c->to, err) &&
-		run_counted(a, "DELETE FROM memingest.batches" HERE " AND from_offset >= $4::bigint", &c->to,
-			    &c->batches, err) &&
-		run_counted(a, "UPDATE memingest.batches SET to_offset = $4::bigint" HERE " AND to_offset > $4::bigint",
-			    &c->to, &c->cut, err) &&
-		run_counted(a,
-			    "DELETE FROM memingest.dead_letters" HERE
-			    " AND \"offset\" >= $4::bigint AND replayed_at IS NULL" THIS_LOG,
-			    &c->to, &c->dead, err) &&
-		run_counted(a, "DELETE FROM memingest.gaps" HERE " AND from_offset >= $4::bigint" THIS_LOG, &c->to,
-			    &c->gaps, err) &&
-		run_counted(a,
-			    "UPDATE memingest.gaps SET to_offset = $4::bigint" HERE
-			    " AND to_offset > $4::bigint" THIS_LOG,
-			    &c->to, &cut_gaps, err);
+	bool ok = move_row(a, c->to, err) &&
+		  run_counted(a,
+			      "DELETE FROM memingest.batches" HERE " AND from_offset >= $4::bigint",
+			      &c->to, &c->batches, err) &&
+		  run_counted(a,
+			      "UPDATE memingest.batches SET to_offset = $4::bigint" HERE
+			      " AND to_offset > $4::bigint",
+			      &c->to, &c->cut, err) &&
+		  run_counted(a,
+			      "DELETE FROM memingest.dead_letters" HERE
+			      " AND \"offset\" >= $4::bigint AND replayed_at IS NULL" THIS_LOG,
+			      &c->to, &c->dead, err) &&
+		  run_counted(a,
+			      "DELETE FROM memingest.gaps" HERE
+			      " AND from_offset >= $4::bigint" THIS_LOG,
+			      &c->to, &c->gaps, err) &&
+		  run_counted(a,
+			      "UPDATE memingest.gaps SET to_offset = $4::bigint" HERE
+			      " AND to_offset > $4::bigint" THIS_LOG,
+			      &c->to, &cut_gaps, err);
 	c->gaps += ok ? cut_gaps : 0;
 	return ok;
 }
 
 static bool apply_gap(const struct applying *a, const struct offsets_change *c, struct err *err)
 {
-	const char *reason = c->to <= c->position->low ? "deleted by retention before it was consumed" : "given up";
+	const char *reason = c->to <= c->position->low
+				     ? "deleted by retention before it was consumed"
+				     : "given up";
 	return insert_gap(a, c->before, c->to, reason, err) && move_row(a, c->to, err);
 }
 
@@ -277,22 +307,26 @@ static bool apply_adopt(const struct applying *a, struct offsets_change *c, stru
 	const struct position *p = c->position;
 	const char *id = p->kafka_topic_id[0] ? p->kafka_topic_id : NULL;
 	char reason[160];
-	snprintf(reason, sizeof(reason), "topic created anew; what followed in the old one (id %s) is unknown",
+	snprintf(reason, sizeof(reason),
+		 "topic created anew; what followed in the old one (id %s) is unknown",
 		 p->topic_id[0] ? p->topic_id : "unknown");
 	if (!insert_gap(a, c->before, c->before, reason, err) ||
 	    !run_counted(a, "DELETE FROM memingest.batches" HERE, NULL, &c->batches, err))
 		return false;
 	if (c->gone)
 		return run(a, "DELETE FROM memingest.offsets" HERE, NULL, NULL, err) >= 0;
-	if (c->to > 0 && !insert_gap(a, 0, c->to, "deleted by retention before the topic was adopted", err))
+	if (c->to > 0 &&
+	    !insert_gap(a, 0, c->to, "deleted by retention before the topic was adopted", err))
 		return false;
 	const char *params[] = {a->pipeline, a->topic, a->partition, id};
-	struct pg_rows *rows = pg_query(a->pg, "UPDATE memingest.offsets SET topic_id = $4::uuid" HERE, params, 4, err);
+	struct pg_rows *rows = pg_query(
+		a->pg, "UPDATE memingest.offsets SET topic_id = $4::uuid" HERE, params, 4, err);
 	pg_rows_free(rows);
 	return rows && move_row(a, c->to, err);
 }
 
-static bool apply_one(const struct applying *a, enum offsets_verb verb, struct offsets_change *c, struct err *err)
+static bool apply_one(const struct applying *a, enum offsets_verb verb, struct offsets_change *c,
+		      struct err *err)
 {
 	if (!lock_row(a, verb, c, err))
 		return false;
@@ -307,8 +341,8 @@ static bool apply_one(const struct applying *a, enum offsets_verb verb, struct o
 	return false;
 }
 
-bool offsets_apply(struct pg *pg, const struct config *config, struct offsets_plan *plan, const char *who,
-		   struct err *err)
+bool offsets_apply(struct pg *pg, const struct config *config, struct offsets_plan *plan,
+		   const char *who, struct err *err)
 {
 	bool ok = pg_exec(pg, "BEGIN", NULL, 0, err);
 	for (size_t i = 0; ok && i < plan->n; i++) {

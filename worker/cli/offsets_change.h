@@ -1,10 +1,10 @@
 /*
- * offsets_change.h - what an operator may do to a partition's offset: go back, give up a range, adopt a topic that was
- * created anew.
+ * offsets_change.h - what an operator may do to a partition's offset: go back, give up a range,
+ * adopt a topic that was created anew.
  *
- * First a plan is made from positions (PostgreSQL and Kafka), which can be shown; then it is applied in one transaction
- * that looks again. Every change raises owner_epoch, so a running worker's batch in flight is fenced, and it claims the
- * partition anew.
+ * First a plan is made from positions (PostgreSQL and Kafka), which can be shown; then it is
+ * applied in one transaction that looks again. Every change raises owner_epoch, so a running
+ * worker's batch in flight is fenced, and it claims the partition anew.
  */
 #ifndef MEMINGEST_OFFSETS_CHANGE_H
 #define MEMINGEST_OFFSETS_CHANGE_H
@@ -40,18 +40,20 @@ struct offsets_change {
 
 struct offsets_plan {
 	struct offsets_request request;
-	struct offsets_change *changes; /* by topic and partition: the order in which rows are locked everywhere */
+	/* by topic and partition: the order in which rows are locked everywhere */
+	struct offsets_change *changes;
 	size_t n;
 };
 
 /* False with class POISON when the request makes no sense as things stand; borrows positions. */
-MUST_CHECK bool offsets_plan(const struct offsets_request *request, const struct positions *positions,
-			     struct offsets_plan *plan, struct err *err);
+MUST_CHECK bool offsets_plan(const struct offsets_request *request,
+			     const struct positions *positions, struct offsets_plan *plan,
+			     struct err *err);
 /* One line per change, as it is meant (done: as it was done). */
 void offsets_plan_print(const struct offsets_plan *plan, bool done);
 /* All or nothing. who: for the rows' owner and the gaps' declared_by. */
-MUST_CHECK bool offsets_apply(struct pg *pg, const struct config *config, struct offsets_plan *plan, const char *who,
-			      struct err *err);
+MUST_CHECK bool offsets_apply(struct pg *pg, const struct config *config, struct offsets_plan *plan,
+			      const char *who, struct err *err);
 void offsets_plan_free(struct offsets_plan *plan);
 
 #endif

@@ -5,11 +5,13 @@
  *   WORKER       one line each; the share of time that its threads spend in each phase
  *   STREAM       summed over the workers
  *   LANE         what each is at
- *   PARTITION    those in trouble first, then the ones furthest behind: as many as there is room for
+ *   PARTITION    those in trouble first, then the ones furthest behind: as many as there is room
+ *                for
  *   ERRORS       newest first, over all workers
  *
- * A rate needs two looks at the same process: after a restart, or a first look, it is "-". All texts come from a server:
- * what could steer a terminal is replaced, and lines are cut at the width, counted in characters.
+ * A rate needs two looks at the same process: after a restart, or a first look, it is "-". All
+ * texts come from a server: what could steer a terminal is replaced, and lines are cut at the
+ * width, counted in characters.
  *
  * A function of its arguments; no state, no input, no output.
  */
@@ -36,13 +38,17 @@ struct panel {
 
 /* --- lines --- */
 
-/* The next character of a line, made harmless: control characters (C0, C1, DEL) become a question mark. */
+/*
+ * The next character of a line, made harmless: control characters (C0, C1, DEL) become a question
+ * mark.
+ */
 static size_t put_character(struct buf *out, const unsigned char *s)
 {
 	size_t n = 1;
 	while (*s >= 0xc0 && (s[n] & 0xc0) == 0x80)
 		n++;
-	bool control = *s < 0x20 || *s == 0x7f || (*s == 0xc2 && s[1] < 0xa0) || (*s >= 0x80 && *s < 0xc0);
+	bool control =
+		*s < 0x20 || *s == 0x7f || (*s == 0xc2 && s[1] < 0xa0) || (*s >= 0x80 && *s < 0xc0);
 	if (control)
 		buf_u8(out, '?');
 	else
@@ -52,15 +58,19 @@ static size_t put_character(struct buf *out, const unsigned char *s)
 
 static void end_line(struct panel *f, enum tone tone)
 {
-	static const char *const codes[] = {
-		[PLAIN] = NULL, [HEAD] = "\033[1m", [GOOD] = "\033[32m", [WARN] = "\033[33m", [BAD] = "\033[31m"};
+	static const char *const codes[] = {[PLAIN] = NULL,
+					    [HEAD] = "\033[1m",
+					    [GOOD] = "\033[32m",
+					    [WARN] = "\033[33m",
+					    [BAD] = "\033[31m"};
 	const char *code = f->style->color ? codes[tone] : NULL;
 	const unsigned char *s = (const unsigned char *)buf_cstr(&f->line);
 	size_t len = f->line.len;
 	while (len > 0 && s[len - 1] == ' ')
 		len--;
 	buf_puts(f->out, code ? code : "");
-	for (int width = 0; (size_t)(s - f->line.data) < len && (f->style->width == 0 || width < f->style->width);
+	for (int width = 0;
+	     (size_t)(s - f->line.data) < len && (f->style->width == 0 || width < f->style->width);
 	     width++)
 		s += put_character(f->out, s);
 	buf_puts(f->out, code ? "\033[0m\n" : "\n");
@@ -89,7 +99,8 @@ static struct cell count_cell(double n)
 	if (n < 0)
 		return (struct cell){"-"};
 	if (n < 100000) {
-		snprintf(c.text, sizeof(c.text), n < 10 && n != (double)(int)n ? "%.1f" : "%.0f", n);
+		snprintf(c.text, sizeof(c.text), n < 10 && n != (double)(int)n ? "%.1f" : "%.0f",
+			 n);
 		return c;
 	}
 	while (n >= 1000 && unit + 2 < sizeof(units)) {
@@ -154,7 +165,8 @@ static double elapsed(const struct fleet_worker *w)
 }
 
 /* How fast the member of an object grows; -1 unknown. */
-static double rate(const struct fleet_worker *w, const json_t *now, const json_t *before, const char *member)
+static double rate(const struct fleet_worker *w, const json_t *now, const json_t *before,
+		   const char *member)
 {
 	double seconds = elapsed(w);
 	if (seconds <= 0 || !now || !before)
@@ -233,19 +245,20 @@ static void draw_title(struct panel *f)
 	}
 	if (localtime_r(&now, &tm))
 		strftime(clock, sizeof(clock), "%H:%M:%S", &tm);
-	buf_printf(&f->line, "%s  %s  %zu of %zu ready  behind %s records, %s  dead letters %s", f->style->title, clock,
-		   nready, f->fleet->n, count_cell(all.lag).text, time_cell(all.age).text,
-		   count_cell(all.dead_total).text);
+	buf_printf(&f->line, "%s  %s  %zu of %zu ready  behind %s records, %s  dead letters %s",
+		   f->style->title, clock, nready, f->fleet->n, count_cell(all.lag).text,
+		   time_cell(all.age).text, count_cell(all.dead_total).text);
 	if (all.in >= 0)
-		buf_printf(&f->line, "  in %s/s  out %s/s", count_cell(all.in).text, count_cell(all.out).text);
+		buf_printf(&f->line, "  in %s/s  out %s/s", count_cell(all.in).text,
+			   count_cell(all.out).text);
 	end_line(f, HEAD);
 }
 
 /* Share of the time of all threads of a kind that went into a stage. */
 static double stage_share(const struct fleet_worker *w, const char *stage, size_t threads)
 {
-	double per_second =
-		rate(w, json_object_get(w->now, "busy_seconds"), json_object_get(w->before, "busy_seconds"), stage);
+	double per_second = rate(w, json_object_get(w->now, "busy_seconds"),
+				 json_object_get(w->before, "busy_seconds"), stage);
 	return per_second < 0 || threads == 0 ? -1 : MIN(per_second / (double)threads, 1);
 }
 
@@ -262,7 +275,8 @@ static size_t connected_lanes(const json_t *lanes)
 
 static void draw_worker(struct panel *f, const struct fleet_worker *w, int width)
 {
-	static const char *const stages[] = {"lane_fold", "lane_copy", "lane_merge", "lane_commit", "lane_wait"};
+	static const char *const stages[] = {"lane_fold", "lane_copy", "lane_merge", "lane_commit",
+					     "lane_wait"};
 	const json_t *lanes = list(w->now, "lanes"), *memory = json_object_get(w->now, "memory");
 	struct sums s = no_sums;
 	char on[24];
@@ -274,14 +288,17 @@ static void draw_worker(struct panel *f, const struct fleet_worker *w, int width
 	}
 	add_streams(&s, w, NULL);
 	snprintf(on, sizeof(on), "%zu/%zu", connected_lanes(lanes), json_array_size(lanes));
-	buf_printf(&f->line, "  %-8s  %6s  %6s  %5s  %8s  %6s  %8s  %8s  %4s  %5s", text(w->now, "state"),
+	buf_printf(&f->line, "  %-8s  %6s  %6s  %5s  %8s  %6s  %8s  %8s  %4s  %5s",
+		   text(w->now, "state"),
 		   time_cell(number(w->now, "time") - number(w->now, "started")).text, on,
-		   count_cell(s.partitions).text, count_cell(s.lag).text, time_cell(s.age).text, count_cell(s.in).text,
-		   count_cell(s.out).text,
-		   share_cell(number(memory, "batch_bytes") / MAX(number(memory, "limit_bytes"), 1)).text,
+		   count_cell(s.partitions).text, count_cell(s.lag).text, time_cell(s.age).text,
+		   count_cell(s.in).text, count_cell(s.out).text,
+		   share_cell(number(memory, "batch_bytes") / MAX(number(memory, "limit_bytes"), 1))
+			   .text,
 		   share_cell(stage_share(w, "poll", 1)).text);
 	for (size_t i = 0; i < ARRAY_LEN(stages); i++)
-		buf_printf(&f->line, "  %6s", share_cell(stage_share(w, stages[i], json_array_size(lanes))).text);
+		buf_printf(&f->line, "  %6s",
+			   share_cell(stage_share(w, stages[i], json_array_size(lanes))).text);
 	end_line(f, ready(w) ? PLAIN : WARN);
 	if (ready(w))
 		return;
@@ -301,9 +318,10 @@ static void draw_workers(struct panel *f)
 {
 	char head[256];
 	int width = name_width(f);
-	snprintf(head, sizeof(head), "%-*s  %-8s  %6s  %6s  %5s  %8s  %6s  %8s  %8s  %4s  %5s  %6s  %6s  %6s  %6s  %6s",
-		 width, "WORKER", "STATE", "UP", "LANES", "PARTS", "BEHIND", "AGE", "IN/S", "OUT/S", "MEM", "POLL",
-		 "FOLD", "COPY", "MERGE", "COMMIT", "WAIT");
+	snprintf(head, sizeof(head),
+		 "%-*s  %-8s  %6s  %6s  %5s  %8s  %6s  %8s  %8s  %4s  %5s  %6s  %6s  %6s  %6s  %6s",
+		 width, "WORKER", "STATE", "UP", "LANES", "PARTS", "BEHIND", "AGE", "IN/S", "OUT/S",
+		 "MEM", "POLL", "FOLD", "COPY", "MERGE", "COMMIT", "WAIT");
 	heading(f, head);
 	for (size_t i = 0; i < f->fleet->n; i++)
 		draw_worker(f, &f->fleet->workers[i], width);
@@ -327,16 +345,17 @@ static void draw_stream(struct panel *f, const char *name)
 	buf_printf(&f->line, "%-20s  %5s  %8s  %6s  %9s  %8s  %8s  %12s  %6s  %7s  %8s", name,
 		   count_cell(s.partitions).text, count_cell(s.lag).text, time_cell(s.age).text,
 		   count_cell(s.in_flight).text, count_cell(s.in).text, count_cell(s.out).text,
-		   count_cell(s.superseded).text, count_cell(s.dead).text, count_cell(s.batches).text,
+		   count_cell(s.superseded).text, count_cell(s.dead).text,
+		   count_cell(s.batches).text,
 		   s.batches > 0 ? count_cell(s.out / s.batches).text : "-");
 	end_line(f, s.dead > 0 ? WARN : PLAIN);
 }
 
 static void draw_streams(struct panel *f)
 {
-	heading(f,
-		"STREAM                PARTS    BEHIND     AGE  IN FLIGHT      IN/S     OUT/S  SUPERSEDED/S  DEAD/S  "
-		"BATCH/S  ROWS/BAT");
+	heading(f, "STREAM                PARTS    BEHIND     AGE  IN FLIGHT      IN/S     OUT/S  "
+		   "SUPERSEDED/S  DEAD/S  "
+		   "BATCH/S  ROWS/BAT");
 	for (size_t i = 0; i < f->fleet->n; i++) {
 		size_t k;
 		json_t *stream;
@@ -352,10 +371,11 @@ static void draw_lane(struct panel *f, const struct fleet_worker *w, const json_
 {
 	const char *error = text(lane, "error");
 	bool halted = strcmp(text(lane, "state"), "halted") == 0;
-	buf_printf(&f->line, "%-*s  %4.0f  %-10s  %-12s  %-20s  %7s  %6s  %4.0f  %9s  %5.0f  %s", width, w->name,
-		   number(lane, "lane"), text(lane, "state"), text(lane, "phase"), text(lane, "stream"),
-		   count_cell(number(lane, "events")).text, time_cell(number(lane, "seconds")).text,
-		   number(lane, "jobs"), count_cell(number(lane, "batches")).text, number(lane, "attempts"), error);
+	buf_printf(&f->line, "%-*s  %4.0f  %-10s  %-12s  %-20s  %7s  %6s  %4.0f  %9s  %5.0f  %s",
+		   width, w->name, number(lane, "lane"), text(lane, "state"), text(lane, "phase"),
+		   text(lane, "stream"), count_cell(number(lane, "events")).text,
+		   time_cell(number(lane, "seconds")).text, number(lane, "jobs"),
+		   count_cell(number(lane, "batches")).text, number(lane, "attempts"), error);
 	end_line(f, halted ? BAD : *error ? WARN : PLAIN);
 }
 
@@ -363,8 +383,9 @@ static void draw_lanes(struct panel *f)
 {
 	char head[256];
 	int width = name_width(f);
-	snprintf(head, sizeof(head), "%-*s  LANE  %-10s  %-12s  %-20s  %7s  %6s  %4s  %9s  %5s  %s", width, "WORKER",
-		 "STATE", "PHASE", "STREAM", "EVENTS", "FOR", "JOBS", "BATCHES", "TRIES", "LAST ERROR");
+	snprintf(head, sizeof(head), "%-*s  LANE  %-10s  %-12s  %-20s  %7s  %6s  %4s  %9s  %5s  %s",
+		 width, "WORKER", "STATE", "PHASE", "STREAM", "EVENTS", "FOR", "JOBS", "BATCHES",
+		 "TRIES", "LAST ERROR");
 	heading(f, head);
 	for (size_t i = 0; i < f->fleet->n; i++) {
 		size_t k;
@@ -434,15 +455,19 @@ static size_t gather_rows(const struct fleet *f, struct row **rows)
 	return n;
 }
 
-/* The same partition in the look before: at the same place, or it moved and has no rate for once. */
+/*
+ * The same partition in the look before: at the same place, or it moved and has no rate for once.
+ */
 static const json_t *partition_before(const struct row *row)
 {
-	const json_t *now = list(row->worker->now, "partitions"), *before = list(row->worker->before, "partitions");
+	const json_t *now = list(row->worker->now, "partitions"),
+		     *before = list(row->worker->before, "partitions");
 	for (size_t i = 0; i < json_array_size(now); i++) {
 		const json_t *old = json_array_get(before, i);
 		if (json_array_get(now, i) == row->partition)
 			return number(old, "partition") == number(row->partition, "partition") &&
-					       strcmp(text(old, "topic"), text(row->partition, "topic")) == 0
+					       strcmp(text(old, "topic"),
+						      text(row->partition, "topic")) == 0
 				       ? old
 				       : NULL;
 	}
@@ -453,12 +478,13 @@ static void draw_partition(struct panel *f, const struct row *row, int width)
 {
 	const json_t *p = row->partition;
 	const char *paused = text(p, "paused");
-	buf_printf(&f->line, "%-28s  %4.0f  %-*s  %-9s  %4.0f  %12.0f  %12.0f  %8s  %6s  %8s  %s%s%s", text(p, "topic"),
-		   number(p, "partition"), width, row->worker->name, text(p, "state"), number(p, "lane"),
-		   number(p, "next_offset"), number(p, "high_watermark"), count_cell(row->lag).text,
-		   time_cell(row->age).text,
-		   count_cell(rate(row->worker, p, partition_before(row), "next_offset")).text, paused,
-		   *paused && *text(p, "error") ? ": " : "", text(p, "error"));
+	buf_printf(&f->line,
+		   "%-28s  %4.0f  %-*s  %-9s  %4.0f  %12.0f  %12.0f  %8s  %6s  %8s  %s%s%s",
+		   text(p, "topic"), number(p, "partition"), width, row->worker->name,
+		   text(p, "state"), number(p, "lane"), number(p, "next_offset"),
+		   number(p, "high_watermark"), count_cell(row->lag).text, time_cell(row->age).text,
+		   count_cell(rate(row->worker, p, partition_before(row), "next_offset")).text,
+		   paused, *paused && *text(p, "error") ? ": " : "", text(p, "error"));
 	end_line(f, row->trouble > 1 ? BAD : row->trouble > 0 ? WARN : PLAIN);
 }
 
@@ -470,8 +496,9 @@ static void draw_partitions(struct panel *f, int room)
 	size_t n = gather_rows(f->fleet, &rows), shown = n;
 	if (n > (size_t)MAX(room, 1))
 		shown = (size_t)MAX(room - 1, 1);
-	snprintf(head, sizeof(head), "%-28s  PART  %-*s  %-9s  LANE  %12s  %12s  %8s  %6s  %8s  %s", "TOPIC", width,
-		 "WORKER", "STATE", "NEXT", "HIGH", "BEHIND", "AGE", "OFFSET/S", "WHY");
+	snprintf(head, sizeof(head), "%-28s  PART  %-*s  %-9s  LANE  %12s  %12s  %8s  %6s  %8s  %s",
+		 "TOPIC", width, "WORKER", "STATE", "NEXT", "HIGH", "BEHIND", "AGE", "OFFSET/S",
+		 "WHY");
 	heading(f, head);
 	for (size_t i = 0; i < shown; i++)
 		draw_partition(f, &rows[i], width);
@@ -520,8 +547,8 @@ static void draw_trouble(struct panel *f, const struct trouble_row *row, int wid
 	struct tm tm;
 	if (localtime_r(&seconds, &tm))
 		strftime(when, sizeof(when), "%m-%d %H:%M:%S", &tm);
-	buf_printf(&f->line, "%s  %-*s  %-5s  %4.0fx  ", when, width, row->worker->name, text(t, "level"),
-		   number(t, "times"));
+	buf_printf(&f->line, "%s  %-*s  %-5s  %4.0fx  ", when, width, row->worker->name,
+		   text(t, "level"), number(t, "times"));
 	if (*text(t, "topic"))
 		buf_printf(&f->line, "%s [%.0f]", text(t, "topic"), number(t, "partition"));
 	if (*text(t, "topic") && number(t, "offset") >= 0)
@@ -550,7 +577,8 @@ void panel_draw(const struct fleet *fleet, const struct panel_style *style, stru
 	draw_streams(&f);
 	draw_lanes(&f);
 	int below = n > 0 ? (int)n + 2 : 0;
-	draw_partitions(&f, style->height > 0 ? style->height - f.lines - 2 - below : SHORT_PARTITIONS);
+	draw_partitions(&f,
+			style->height > 0 ? style->height - f.lines - 2 - below : SHORT_PARTITIONS);
 	draw_troubles(&f, troubles, n);
 	free(troubles);
 	buf_free(&f.line);

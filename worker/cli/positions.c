@@ -1,6 +1,6 @@
 /*
- * positions.c - gathers, per partition, what PostgreSQL holds (the truth about what is durable) and what Kafka's log
- * holds.
+ * positions.c - gathers, per partition, what PostgreSQL holds (the truth about what is durable) and
+ * what Kafka's log holds.
  *
  *   memingest.offsets      +  metadata: partitions that have no row yet
  *   (negative partitions      +  ids, low, high
@@ -22,7 +22,8 @@ static struct position *add(struct positions *p, const char *topic, int32_t part
 {
 	p->all = xrealloc(p->all, (p->n + 1) * sizeof(*p->all));
 	struct position *new = &p->all[p->n++];
-	*new = (struct position){.partition = partition, .low = -1, .high = -1, .at = -1, .next_offset = -1};
+	*new = (struct position){
+		.partition = partition, .low = -1, .high = -1, .at = -1, .next_offset = -1};
 	snprintf(new->topic, sizeof(new->topic), "%s", topic);
 	return new;
 }
@@ -33,15 +34,18 @@ static char *text_or_empty(const struct pg_rows *rows, size_t row, size_t column
 	return xstrdup(text ? text : "");
 }
 
-bool positions_read(struct pg *pg, const struct config *config, const char *topic, struct positions *p, struct err *err)
+bool positions_read(struct pg *pg, const struct config *config, const char *topic,
+		    struct positions *p, struct err *err)
 {
 	const char *params[] = {config->group_id, topic};
-	struct pg_rows *rows = pg_query(
-		pg,
-		"SELECT topic, partition, next_offset, owner_epoch, topic_id, owner,"
-		" to_char(updated_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') FROM memingest.offsets"
-		" WHERE pipeline = $1 AND ($2::text IS NULL OR topic = $2) AND partition >= 0 ORDER BY 1, 2",
-		params, 2, err);
+	struct pg_rows *rows =
+		pg_query(pg,
+			 "SELECT topic, partition, next_offset, owner_epoch, topic_id, owner,"
+			 " to_char(updated_at AT TIME ZONE 'UTC', "
+			 "'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') FROM memingest.offsets"
+			 " WHERE pipeline = $1 AND ($2::text IS NULL OR topic = $2) AND partition "
+			 ">= 0 ORDER BY 1, 2",
+			 params, 2, err);
 	if (!rows)
 		return err_wrap(err, "reading memingest.offsets");
 	for (size_t i = 0; i < pg_rows_count(rows); i++) {
@@ -68,8 +72,8 @@ static struct position *find(struct positions *p, const char *topic, int32_t par
 	return NULL;
 }
 
-static bool ask_logs(struct rd_kafka_s *rk, struct positions *p, const char *topic, int32_t partitions, int64_t at_ms,
-		     struct err *err)
+static bool ask_logs(struct rd_kafka_s *rk, struct positions *p, const char *topic,
+		     int32_t partitions, int64_t at_ms, struct err *err)
 {
 	char id[1][37] = {""};
 	kafka_topic_ids(rk, &topic, 1, id, KAFKA_TIMEOUT_MS);
@@ -77,7 +81,8 @@ static bool ask_logs(struct rd_kafka_s *rk, struct positions *p, const char *top
 	for (int32_t i = 0; i < partitions; i++)
 		logs[i] = (struct kafka_log){.topic = topic,
 					     .partition = i,
-					     .start_kind = at_ms < 0 ? START_EARLIEST : START_TIMESTAMP,
+					     .start_kind =
+						     at_ms < 0 ? START_EARLIEST : START_TIMESTAMP,
 					     .start_ms = at_ms};
 	bool ok = kafka_query_logs(rk, logs, (size_t)partitions, KAFKA_TIMEOUT_MS, err);
 	for (int32_t i = 0; i < partitions; i++) {
@@ -97,7 +102,8 @@ static bool ask_logs(struct rd_kafka_s *rk, struct positions *p, const char *top
 	return ok;
 }
 
-static bool ask_topic(struct rd_kafka_s *rk, struct positions *p, const char *name, int64_t at_ms, struct err *err)
+static bool ask_topic(struct rd_kafka_s *rk, struct positions *p, const char *name, int64_t at_ms,
+		      struct err *err)
 {
 	/* A name of its own: p->all moves. */
 	char topic[sizeof(p->all->topic)];
@@ -120,7 +126,8 @@ static int compare(const void *x, const void *y)
 	return order ? order : (a->partition > b->partition) - (a->partition < b->partition);
 }
 
-bool positions_ask(const struct config *config, const char *topic, int64_t at_ms, struct positions *p, struct err *err)
+bool positions_ask(const struct config *config, const char *topic, int64_t at_ms,
+		   struct positions *p, struct err *err)
 {
 	struct rd_kafka_s *rk = kafka_inspect_open(config, err);
 	if (!rk)

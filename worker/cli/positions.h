@@ -1,6 +1,6 @@
 /*
- * positions.h - where each partition stands: the offsets rows of PostgreSQL beside what Kafka's log holds. For
- * "offsets".
+ * positions.h - where each partition stands: the offsets rows of PostgreSQL beside what Kafka's log
+ * holds. For "offsets".
  */
 #ifndef MEMINGEST_POSITIONS_H
 #define MEMINGEST_POSITIONS_H
@@ -21,7 +21,8 @@ struct position {
 
 	bool answered; /* Kafka named the log's ends */
 	int64_t low, high;
-	int64_t at;              /* the offset that positions_ask()'s time means, within [low, high] */
+	/* the offset that positions_ask()'s time means, within [low, high] */
+	int64_t at;
 	char kafka_topic_id[37]; /* or empty: it cannot tell */
 };
 
@@ -31,16 +32,16 @@ struct positions {
 };
 
 /* The rows of this pipeline: of one topic, or (NULL) of all. */
-MUST_CHECK bool positions_read(struct pg *pg, const struct config *config, const char *topic, struct positions *p,
-			       struct err *err);
+MUST_CHECK bool positions_read(struct pg *pg, const struct config *config, const char *topic,
+			       struct positions *p, struct err *err);
 
 /*
- * Asks Kafka about the topics of the positions (and about topic, or, if that is NULL, those that the config names) and
- * adds the partitions that have no row. at_ms: a time to look up, or -1. False if something stayed without answer; the
- * rest is filled.
+ * Asks Kafka about the topics of the positions (and about topic, or, if that is NULL, those that
+ * the config names) and adds the partitions that have no row. at_ms: a time to look up, or -1.
+ * False if something stayed without answer; the rest is filled.
  */
-MUST_CHECK bool positions_ask(const struct config *config, const char *topic, int64_t at_ms, struct positions *p,
-			      struct err *err);
+MUST_CHECK bool positions_ask(const struct config *config, const char *topic, int64_t at_ms,
+			      struct positions *p, struct err *err);
 void positions_free(struct positions *p);
 
 #endif

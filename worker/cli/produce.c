@@ -1,16 +1,20 @@
 /*
- * produce.c - events of one stream into its topic, from the generator or from a file; for "memingest produce".
+ * produce.c - events of one stream into its topic, from the generator or from a file; for
+ * "memingest produce".
  *
- *   codec/generate ---------------------> message --> io/producer --> topic
+ *   gen/generate ---------------------> message --> io/producer --> topic
  *   JSON lines, container --> jsondatum --> message
  *
- * The stream of the config says everything: topic, schema, key schema, wire format. In the Confluent format both schemas are registered under
- * "TOPIC-value" and "TOPIC-key" first, as other producers do. Each message has its key (the key columns by the key schema), so
- * that a message without value can delete, and its event time as its timestamp.
+ * The stream of the config says everything: topic, schema, key schema, wire format. In the
+ * Confluent format both schemas are registered under "TOPIC-value" and "TOPIC-key" first, as other
+ * producers do. Each message has its key (the key columns by the key schema), so that a message
+ * without value can delete, and its event time as its timestamp.
  *
- * A file is read line by line; what is wrong with a line is said with file and line, and the next line is taken.
+ * A file is read line by line; what is wrong with a line is said with file and line, and the next
+ * line is taken.
  *
- * Thread: the command's. Failure: of a line: counted. Of the broker: class RETRY after a minute without progress.
+ * Thread: the command's. Failure: of a line: counted. Of the broker: class RETRY after a minute
+ * without progress.
  */
 #include "cli/produce.h"
 
@@ -22,9 +26,9 @@
 
 #include "base/clock.h"
 #include "cli/jsondatum.h"
-#include "codec/encode.h"
 #include "io/avrofile.h"
 #include "io/registry.h"
+#include "schema/encode.h"
 
 enum { SEND_TIMEOUT_MS = 60000, LOOK_EVERY = 64 };
 
@@ -41,7 +45,8 @@ static bool find_stream(struct produce *p, const char *name, struct err *err)
 		}
 		buf_printf(&names, "%s%s", i ? ", " : "", p->config->streams[i].name);
 	}
-	err_set(err, ERR_CONFIG, "there is no stream \"%s\" in the config; there are: %s", name, buf_cstr(&names));
+	err_set(err, ERR_CONFIG, "there is no stream \"%s\" in the config; there are: %s", name,
+		buf_cstr(&names));
 	buf_free(&names);
 	return false;
 }
@@ -54,15 +59,18 @@ static bool choose_topic(struct produce *p, const char *topic, struct err *err)
 		if (c->topics[i][0] != '^')
 			p->topic = c->topics[i];
 	return p->topic ||
-	       err_set(err, ERR_CONFIG, "stream.%s names its topics by pattern only: say which with --topic", c->name);
+	       err_set(err, ERR_CONFIG,
+		       "stream.%s names its topics by pattern only: say which with --topic",
+		       c->name);
 }
 
-static bool register_schema(struct produce *p, const struct schema *schema, const char *what, uint64_t *id,
-			    struct err *err)
+static bool register_schema(struct produce *p, const struct schema *schema, const char *what,
+			    uint64_t *id, struct err *err)
 {
 	uint32_t registered = 0;
 	if (p->config->nregistry_urls == 0)
-		return err_set(err, ERR_CONFIG, "format confluent needs a schema registry: set registry.url");
+		return err_set(err, ERR_CONFIG,
+			       "format confluent needs a schema registry: set registry.url");
 	char *subject = xasprintf("%s-%s", p->topic, what);
 	char *text = json_dumps(schema->json, JSON_COMPACT | JSON_ENCODE_ANY);
 	bool ok = registry_register(p->config, subject, text, &registered, err);
@@ -78,7 +86,8 @@ static bool name_schemas(struct produce *p, struct err *err)
 	switch (s->config->format) {
 	case FRAME_CONFLUENT:
 		return register_schema(p, s->reader, "value", &p->schema_id, err) &&
-		       (!s->key_reader || register_schema(p, s->key_reader, "key", &p->key_schema_id, err));
+		       (!s->key_reader ||
+			register_schema(p, s->key_reader, "key", &p->key_schema_id, err));
 	case FRAME_SINGLE_OBJECT:
 		p->schema_id = schema_fingerprint(s->reader);
 		p->key_schema_id = s->key_reader ? schema_fingerprint(s->key_reader) : 0;
@@ -89,8 +98,8 @@ static bool name_schemas(struct produce *p, struct err *err)
 	return true;
 }
 
-bool produce_open(struct produce *p, const struct config *config, const char *stream, const char *topic,
-		  struct err *err)
+bool produce_open(struct produce *p, const struct config *config, const char *stream,
+		  const char *topic, struct err *err)
 {
 	p->config = config;
 	if (!find_stream(p, stream, err) || !choose_topic(p, topic, err) || !name_schemas(p, err))
@@ -106,7 +115,8 @@ void produce_close(struct produce *p)
 	stream_free(p->stream);
 }
 
-static bool send_message(struct produce *p, struct slice key, struct slice value, int64_t timestamp_ms, struct err *err)
+static bool send_message(struct produce *p, struct slice key, struct slice value,
+			 int64_t timestamp_ms, struct err *err)
 {
 	struct producer_message m = {
 		.topic = p->topic,
@@ -131,8 +141,8 @@ static void keep_pace(struct produce *p, double rate)
 		producer_poll(p->producer, MIN(clock_poll_ms(due_us), 100));
 }
 
-bool produce_generated(struct produce *p, struct generator_options *options, uint64_t count, double rate,
-		       struct err *err)
+bool produce_generated(struct produce *p, struct generator_options *options, uint64_t count,
+		       double rate, struct err *err)
 {
 	bool ok = true;
 	options->format = p->stream->config->format;
@@ -168,7 +178,8 @@ static void name_bad(struct produce *p, const struct line *line, const char *tex
 }
 
 /* The key columns of an event as the key schema has them. */
-static bool encode_key(const struct produce *p, const json_t *event, struct buf *out, struct err *err)
+static bool encode_key(const struct produce *p, const json_t *event, struct buf *out,
+		       struct err *err)
 {
 	const struct stream *s = p->stream;
 	if (!s->key_reader)
@@ -184,8 +195,8 @@ static bool encode_key(const struct produce *p, const json_t *event, struct buf 
 }
 
 /* False only when no more can be sent; a bad event is counted. */
-static bool send_event(struct produce *p, const char *text, size_t len, const struct line *line, struct buf scratch[2],
-		       struct err *err)
+static bool send_event(struct produce *p, const char *text, size_t len, const struct line *line,
+		       struct buf scratch[2], struct err *err)
 {
 	json_error_t where;
 	struct err bad = {0};
@@ -198,7 +209,8 @@ static bool send_event(struct produce *p, const char *text, size_t len, const st
 	}
 	key->len = value->len = 0;
 	encode_frame(value, p->stream->config->format, p->schema_id);
-	bool ok = jsondatum_encode(p->stream->reader->root, event, value, &bad) && encode_key(p, event, key, &bad);
+	bool ok = jsondatum_encode(p->stream->reader->root, event, value, &bad) &&
+		  encode_key(p, event, key, &bad);
 	json_decref(event);
 	if (!ok) {
 		name_bad(p, line, bad.text);
@@ -213,7 +225,8 @@ static bool is_blank(const char *text, size_t len)
 	return strspn(text, " \t\r\n") >= len;
 }
 
-static bool produce_lines(struct produce *p, const char *path, struct buf scratch[2], struct err *err)
+static bool produce_lines(struct produce *p, const char *path, struct buf scratch[2],
+			  struct err *err)
 {
 	struct line line = {.path = path};
 	char *text = NULL;
@@ -223,7 +236,8 @@ static bool produce_lines(struct produce *p, const char *path, struct buf scratc
 	FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "r");
 	if (!file)
 		return err_set(err, ERR_CONFIG, "%s: %s", path, strerror(errno));
-	while (ok && (len = getline(&text, &room, file)) >= 0 && (line.number % LOOK_EVERY != 0 || p->going(p))) {
+	while (ok && (len = getline(&text, &room, file)) >= 0 &&
+	       (line.number % LOOK_EVERY != 0 || p->going(p))) {
 		line.number++;
 		if (!is_blank(text, (size_t)len))
 			ok = send_event(p, text, (size_t)len, &line, scratch, err);
@@ -236,7 +250,8 @@ static bool produce_lines(struct produce *p, const char *path, struct buf scratc
 	return ok;
 }
 
-static bool produce_container(struct produce *p, const char *path, struct buf scratch[2], struct err *err)
+static bool produce_container(struct produce *p, const char *path, struct buf scratch[2],
+			      struct err *err)
 {
 	struct line line = {.path = path};
 	struct err bad = {0};
@@ -246,12 +261,14 @@ static bool produce_container(struct produce *p, const char *path, struct buf sc
 	struct avrofile *file = avrofile_open(path, err);
 	if (!file)
 		return false;
-	while (ok && p->going(p) && (result = avrofile_next(file, &text, &bad)) == AVROFILE_RECORD) {
+	while (ok && p->going(p) &&
+	       (result = avrofile_next(file, &text, &bad)) == AVROFILE_RECORD) {
 		line.number++;
 		if (text)
 			ok = send_event(p, text, strlen(text), &line, scratch, err);
 		else
-			name_bad(p, &line, "holds a value that JSON does not have (NaN or infinity)");
+			name_bad(p, &line,
+				 "holds a value that JSON does not have (NaN or infinity)");
 		free(text);
 	}
 	if (result == AVROFILE_BAD) {
@@ -266,7 +283,8 @@ bool produce_file(struct produce *p, const char *path, struct err *err)
 {
 	struct buf scratch[2] = {{0}, {0}};
 	p->start_us = clock_mono_us();
-	bool ok = avrofile_is(path) ? produce_container(p, path, scratch, err) : produce_lines(p, path, scratch, err);
+	bool ok = avrofile_is(path) ? produce_container(p, path, scratch, err)
+				    : produce_lines(p, path, scratch, err);
 	buf_free(&scratch[0]);
 	buf_free(&scratch[1]);
 	return ok;

@@ -1,14 +1,15 @@
 /*
- * produce.h - events of one stream into its topic, from the generator or from a file; for "memingest produce".
+ * produce.h - events of one stream into its topic, from the generator or from a file; for
+ * "memingest produce".
  */
 #ifndef MEMINGEST_PRODUCE_H
 #define MEMINGEST_PRODUCE_H
 
 #include "base/base.h"
 #include "base/err.h"
-#include "codec/generate.h"
 #include "core/config.h"
 #include "core/stream.h"
+#include "gen/generate.h"
 #include "io/producer.h"
 
 struct produce {
@@ -26,18 +27,21 @@ struct produce {
 };
 
 /*
- * Finds the stream, registers its schemas where the format wants ids, opens the producer. topic: NULL for the stream's first
- * one. False with class CONFIG or RETRY.
+ * Finds the stream, registers its schemas where the format wants ids, opens the producer. topic:
+ * NULL for the stream's first one. False with class CONFIG or RETRY.
  */
-MUST_CHECK bool produce_open(struct produce *p, const struct config *config, const char *stream, const char *topic,
-			     struct err *err);
+MUST_CHECK bool produce_open(struct produce *p, const struct config *config, const char *stream,
+			     const char *topic, struct err *err);
 void produce_close(struct produce *p);
 
 /* count events; rate: events a second, 0 for as many as go. Fills the options' format and ids. */
-MUST_CHECK bool produce_generated(struct produce *p, struct generator_options *options, uint64_t count, double rate,
-				  struct err *err);
+MUST_CHECK bool produce_generated(struct produce *p, struct generator_options *options,
+				  uint64_t count, double rate, struct err *err);
 
-/* JSON lines ("-": standard input) or an Avro container file. A bad line is named on standard error and counted. */
+/*
+ * JSON lines ("-": standard input) or an Avro container file. A bad line is named on standard error
+ * and counted.
+ */
 MUST_CHECK bool produce_file(struct produce *p, const char *path, struct err *err);
 
 /* Waits until all are confirmed. */

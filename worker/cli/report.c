@@ -1,12 +1,13 @@
 /*
- * report.c - collects what a command found out, so that a person sees every finding at once and not the first alone.
+ * report.c - collects what a command found out, so that a person sees every finding at once and not
+ * the first alone.
  *
  *   ok     postgres       PostgreSQL 16.14, synchronous_commit = on
  *   warn   stream.memory  no key schema: messages without value become dead letters
  *   error  stream.memory  column embedding is vector(512) in the table, vector(384) in the schema
  *
- * The JSON form: {"ok": false, "errors": 1, "warnings": 1, "findings": [{"level": ..., "area": ..., "text": ...},
- * ...]}.
+ * The JSON form: {"ok": false, "errors": 1, "warnings": 1, "findings": [{"level": ..., "area": ...,
+ * "text": ...}, ...]}.
  */
 #include "cli/report.h"
 
@@ -18,12 +19,14 @@
 
 #include "base/buf.h"
 
-static const char *const level_names[] = {[REPORT_OK] = "ok", [REPORT_WARN] = "warn", [REPORT_ERROR] = "error"};
+static const char *const level_names[] = {
+	[REPORT_OK] = "ok", [REPORT_WARN] = "warn", [REPORT_ERROR] = "error"};
 
 static void add(struct report *r, enum report_level level, const char *area, char *text)
 {
 	r->lines = xrealloc(r->lines, (r->n + 1) * sizeof(*r->lines));
-	r->lines[r->n++] = (struct report_line){.level = level, .area = xstrdup(area), .text = text};
+	r->lines[r->n++] =
+		(struct report_line){.level = level, .area = xstrdup(area), .text = text};
 	r->counts[level]++;
 }
 
@@ -64,11 +67,13 @@ static void print_json(const struct report *r)
 {
 	json_t *findings = json_array();
 	for (size_t i = 0; i < r->n; i++)
-		json_array_append_new(findings, json_pack("{s:s, s:s, s:s}", "level", level_names[r->lines[i].level],
-							  "area", r->lines[i].area, "text", r->lines[i].text));
-	json_t *all = json_pack("{s:b, s:I, s:I, s:o}", "ok", r->counts[REPORT_ERROR] == 0, "errors",
-				(json_int_t)r->counts[REPORT_ERROR], "warnings", (json_int_t)r->counts[REPORT_WARN],
-				"findings", findings);
+		json_array_append_new(findings,
+				      json_pack("{s:s, s:s, s:s}", "level",
+						level_names[r->lines[i].level], "area",
+						r->lines[i].area, "text", r->lines[i].text));
+	json_t *all = json_pack("{s:b, s:I, s:I, s:o}", "ok", r->counts[REPORT_ERROR] == 0,
+				"errors", (json_int_t)r->counts[REPORT_ERROR], "warnings",
+				(json_int_t)r->counts[REPORT_WARN], "findings", findings);
 	json_dumpf(all, stdout, JSON_INDENT(2));
 	puts("");
 	json_decref(all);
@@ -96,8 +101,9 @@ void report_print(const struct report *r, const struct cli *cli)
 	if (r->counts[REPORT_ERROR] + r->counts[REPORT_WARN] == 0)
 		puts("nothing to complain about");
 	else
-		printf("%zu error%s, %zu warning%s\n", r->counts[REPORT_ERROR], r->counts[REPORT_ERROR] == 1 ? "" : "s",
-		       r->counts[REPORT_WARN], r->counts[REPORT_WARN] == 1 ? "" : "s");
+		printf("%zu error%s, %zu warning%s\n", r->counts[REPORT_ERROR],
+		       r->counts[REPORT_ERROR] == 1 ? "" : "s", r->counts[REPORT_WARN],
+		       r->counts[REPORT_WARN] == 1 ? "" : "s");
 }
 
 int report_exit_code(const struct report *r)

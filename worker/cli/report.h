@@ -1,5 +1,6 @@
 /*
- * report.h - findings of a command: collected first, then shown all at once, as lines for people or as one JSON object.
+ * report.h - findings of a command: collected first, then shown all at once, as lines for people or
+ * as one JSON object.
  */
 #ifndef MEMINGEST_REPORT_H
 #define MEMINGEST_REPORT_H
@@ -18,10 +19,12 @@ struct report {
 	} * lines;
 	size_t n;
 	size_t counts[REPORT_ERROR + 1]; /* by level */
-	size_t unavailable;              /* of the errors, those that say that a server is out of reach */
+	/* of the errors, those that say that a server is out of reach */
+	size_t unavailable;
 };
 
-void report_add(struct report *r, enum report_level level, const char *area, const char *fmt, ...) PRINTF_LIKE(4, 5);
+void report_add(struct report *r, enum report_level level, const char *area, const char *fmt, ...)
+	PRINTF_LIKE(4, 5);
 /* An error value: class RETRY counts as "out of reach". */
 void report_err(struct report *r, const char *area, const struct err *err);
 /* Text of several lines, one finding each: "area: text". */
@@ -29,7 +32,10 @@ void report_lines(struct report *r, enum report_level level, const char *text);
 
 /* To standard output: as cli says, JSON or lines, with color on a terminal. */
 void report_print(const struct report *r, const struct cli *cli);
-/* 78 if anything is wrong that an operator must change, 69 if servers were only out of reach, else 0. */
+/*
+ * 78 if anything is wrong that an operator must change, 69 if servers were only out of reach, else
+ * 0.
+ */
 int report_exit_code(const struct report *r);
 void report_free(struct report *r);
 

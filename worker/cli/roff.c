@@ -3,12 +3,15 @@
  *
  *   "show   each setting"       .TP, show in bold, each setting
  *   "## [kafka]"                .SH [kafka]
- *   "| key | default | why |"   .TP, the first cell in bold; "default: 5" of the middle ones; the last on a line of its own
+ *   "| key | default | why |"   .TP, the first cell in bold; "default: 5" of the middle
+ *                                 ones; the last on a line of its own
  *
- * It reads what this program prints, not Markdown at large: no nesting, no links, a table's first two lines are its head. So
- * man pages say what --help and docs/CONFIG.md say, and nobody has to write a setting down twice.
+ * It reads what this program prints, not Markdown at large: no nesting, no links, a table's first
+ * two lines are its head. So man pages say what --help and docs/CONFIG.md say, and nobody has to
+ * write a setting down twice.
  *
- * Pure functions from text to text. Nothing can fail: what is not understood comes out as a paragraph.
+ * Pure functions from text to text. Nothing can fail: what is not understood comes out as a
+ * paragraph.
  */
 #include <stdbool.h>
 #include <string.h>
@@ -26,7 +29,8 @@ struct span {
 static void put_char(struct buf *out, char c)
 {
 	static const char *const special[256] = {
-		['\\'] = "\\e", ['-'] = "\\-", ['~'] = "\\(ti", ['^'] = "\\(ha", ['\''] = "\\(aq", ['"'] = "\\(dq",
+		['\\'] = "\\e",  ['-'] = "\\-",    ['~'] = "\\(ti",
+		['^'] = "\\(ha", ['\''] = "\\(aq", ['"'] = "\\(dq",
 	};
 	const char *escaped = special[(unsigned char)c];
 	if (escaped)

@@ -1,8 +1,9 @@
 /*
  * decode.h - from the bytes of one datum to the bytes of one row, by a plan.
  *
- * A row is the columns of the table in their order, each as COPY BINARY has it: int32 length (-1 for null), then the
- * value. The tuple header (the number of fields) is the writer's business: the sink puts staging columns in front.
+ * A row is the columns of the table in their order, each as COPY BINARY has it: int32 length (-1
+ * for null), then the value. The tuple header (the number of fields) is the writer's business: the
+ * sink puts staging columns in front.
  */
 #ifndef MEMINGEST_DECODE_H
 #define MEMINGEST_DECODE_H
@@ -29,30 +30,36 @@ enum record_op { RECORD_UPSERT, RECORD_DELETE };
 struct record {
 	enum record_op op;
 	bool has_version; /* the table has a version column and it is not null */
-	int64_t version;  /* comparable among the table's versions: microseconds since 1970 for timestamps, days since
-			  * 1970 for dates, the number for integers */
-	size_t row_len;   /* bytes appended to out */
-	size_t key_len;   /* of these, the key columns */
+	/*
+	 * comparable among the table's versions: microseconds since 1970 for timestamps, days since
+	 * 1970 for dates, the number for integers
+	 */
+	int64_t version;
+	size_t row_len;          /* bytes appended to out */
+	size_t key_len;          /* of these, the key columns */
 	enum dead_reason reason; /* when decoding failed */
 };
 
-struct decoder *decoder_new(const struct decode_limits *limits); /* one per thread; keeps scratch memory */
+/* one per thread; keeps scratch memory */
+struct decoder *decoder_new(const struct decode_limits *limits);
 void decoder_free(struct decoder *d);
 
 /*
- * Appends one row to out. On failure out is as it was, err has class POISON and a text that names field and position,
- * and record->reason says why. Reads nothing outside body.
+ * Appends one row to out. On failure out is as it was, err has class POISON and a text that names
+ * field and position, and record->reason says why. Reads nothing outside body.
  */
-MUST_CHECK bool decode_record(struct decoder *d, const struct plan *plan, struct slice body, struct buf *out,
-			      struct record *record, struct err *err);
+MUST_CHECK bool decode_record(struct decoder *d, const struct plan *plan, struct slice body,
+			      struct buf *out, struct record *record, struct err *err);
 
 #define DECODE_NO_VERSION INT64_MIN
 
 /*
- * The same for a message's key, with a plan of plan_new_key(): the row of a delete, with its key columns and nulls. If
- * the table's version is a timestamp, version_us (since 1970) stands in its column, unless it is DECODE_NO_VERSION.
+ * The same for a message's key, with a plan of plan_new_key(): the row of a delete, with its key
+ * columns and nulls. If the table's version is a timestamp, version_us (since 1970) stands in its
+ * column, unless it is DECODE_NO_VERSION.
  */
-MUST_CHECK bool decode_key(struct decoder *d, const struct plan *plan, struct slice body, int64_t version_us,
-			   struct buf *out, struct record *record, struct err *err);
+MUST_CHECK bool decode_key(struct decoder *d, const struct plan *plan, struct slice body,
+			   int64_t version_us, struct buf *out, struct record *record,
+			   struct err *err);
 
 #endif

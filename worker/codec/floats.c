@@ -1,11 +1,11 @@
 /*
  * floats.c - the one loop of the decoder that runs per float: 384 times for a usual embedding.
  *
- * Written so that the compiler vectorises it (no branch, no early exit: without its sign, a float is not finite where
- * its bits as a number reach those of an exponent of all ones; so the greatest tells),
- * and compiled twice: for any x86-64, and for AVX2, which swaps eight floats with one shuffle. The choice is made by
- * asking the CPU, not by the loader (target_clones): a resolver that runs before main() does not get along with
- * ThreadSanitizer.
+ * Written so that the compiler vectorises it (no branch, no early exit: without its sign, a float
+ * is not finite where its bits as a number reach those of an exponent of all ones; so the greatest
+ * tells), and compiled twice: for any x86-64, and for AVX2, which swaps eight floats with one
+ * shuffle. The choice is made by asking the CPU, not by the loader (target_clones): a resolver that
+ * runs before main() does not get along with ThreadSanitizer.
  */
 #include "codec/floats.h"
 
@@ -18,7 +18,8 @@
 #define VECTORISE __attribute__((optimize("O3")))
 #endif
 
-static inline __attribute__((always_inline)) bool swap(uint8_t *restrict be, const uint8_t *restrict le, size_t n)
+static inline __attribute__((always_inline)) bool swap(uint8_t *restrict be,
+						       const uint8_t *restrict le, size_t n)
 {
 	uint32_t most = 0;
 #pragma GCC unroll 4
@@ -54,7 +55,8 @@ static VECTORISE bool finite_any(const uint8_t *le, size_t n)
 }
 
 #if defined(__x86_64__)
-static VECTORISE __attribute__((target("avx2"))) bool swap_avx2(uint8_t *be, const uint8_t *le, size_t n)
+static VECTORISE __attribute__((target("avx2"))) bool swap_avx2(uint8_t *be, const uint8_t *le,
+								size_t n)
 {
 	return swap(be, le, n);
 }

@@ -1,21 +1,22 @@
 /*
  * jsonout.c - an Avro value as JSON text for jsonb, straight from the wire.
  *
- *   boolean, int, long            as they are             date                 "2026-01-31"
- *   float, double                 shortest that reads     time-*               "12:30:00.125"
- *                                 back as the same        timestamp-*          "2026-01-31T12:30:00.125Z"
- *   string, uuid, enum            string                  local-timestamp-*    "2026-01-31T12:30:00.125"
- *   bytes, fixed                  string, one code point  decimal              number
- *                                 per byte (Avro's JSON   duration             "P1M2DT3.004S"
- *                                 encoding)               fixed uuid           "01020304-..."
- *   array, map, record            array, object, object   union                the value alone
+ *   boolean, int, long        as they are             date               "2026-01-31"
+ *   float, double             shortest that reads     time-*             "12:30:00.125"
+ *                             back as the same        timestamp-*        "2026-01-31T12:30:00.125Z"
+ *   string, uuid, enum        string                  local-timestamp-*  "2026-01-31T12:30:00.125"
+ *   bytes, fixed              string, one code point  decimal            number
+ *                             per byte (Avro's JSON   duration           "P1M2DT3.004S"
+ *                             encoding)               fixed uuid         "01020304-..."
+ *   array, map, record        array, object, object   union              the value alone
  *
- * Fractions of a second have the digits of the writer's unit: 3, 6 or 9. Years past 9999 or before 0 have a sign, as
- * ISO 8601 asks.
+ * Fractions of a second have the digits of the writer's unit: 3, 6 or 9. Years past 9999 or before
+ * 0 have a sign, as ISO 8601 asks.
  *
- * What jsonb cannot hold is refused: NaN and infinity, a byte 0 in bytes or text, text that is no UTF-8. The text is
- * valid JSON by construction, so nobody checks it again. Small input can make long text (escapes, defaults that repeat
- * with each item of an array), so its length is compared with the limit after every value.
+ * What jsonb cannot hold is refused: NaN and infinity, a byte 0 in bytes or text, text that is no
+ * UTF-8. The text is valid JSON by construction, so nobody checks it again. Small input can make
+ * long text (escapes, defaults that repeat with each item of an array), so its length is compared
+ * with the limit after every value.
  *
  * Pure; appends to the caller's buffer, who cuts it back on failure.
  */
@@ -33,7 +34,7 @@ enum {
 	MAX_DECIMAL_SCALE = 16383, /* of a numeric, hence of a number in jsonb */
 };
 
-/* ---- strings --------------------------------------------------------------------------------- */
+/* --- strings --- */
 
 static void put_escape(struct buf *out, uint8_t c)
 {
@@ -51,8 +52,8 @@ static bool is_plain(uint8_t c)
 static bool put_string(struct jsonout *j, struct cursor *c, struct slice s)
 {
 	if (s.len > j->max)
-		return refuse(c->why, REASON_TOO_LARGE, "a string of %zu bytes is over the limit of %zu", s.len,
-			      j->max);
+		return refuse(c->why, REASON_TOO_LARGE,
+			      "a string of %zu bytes is over the limit of %zu", s.len, j->max);
 	if (!text_check_utf8(s, c->why))
 		return false;
 	buf_u8(j->out, '"');
@@ -72,9 +73,11 @@ static bool put_string(struct jsonout *j, struct cursor *c, struct slice s)
 static bool put_bytes(struct jsonout *j, struct cursor *c, struct slice s)
 {
 	if (s.len > j->max)
-		return refuse(c->why, REASON_TOO_LARGE, "%zu bytes are over the limit of %zu", s.len, j->max);
+		return refuse(c->why, REASON_TOO_LARGE, "%zu bytes are over the limit of %zu",
+			      s.len, j->max);
 	if (s.len > 0 && memchr(s.data, 0, s.len))
-		return refuse(c->why, REASON_INVALID_JSON, "bytes that hold a zero cannot stand in jsonb");
+		return refuse(c->why, REASON_INVALID_JSON,
+			      "bytes that hold a zero cannot stand in jsonb");
 	buf_u8(j->out, '"');
 	for (size_t i = 0; i < s.len; i++) {
 		if (is_plain(s.data[i]) && s.data[i] < 0x7f)
@@ -88,16 +91,21 @@ static bool put_bytes(struct jsonout *j, struct cursor *c, struct slice s)
 
 static void put_uuid(struct buf *out, const uint8_t *u)
 {
-	buf_printf(out, "\"%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x\"", u[0], u[1], u[2],
-		   u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12], u[13], u[14], u[15]);
+	buf_printf(out, "\"%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x\"",
+		   u[0], u[1], u[2], u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12],
+		   u[13], u[14], u[15]);
 }
 
-/* ---- time ------------------------------------------------------------------------------------ */
+/* --- time --- */
 
-static const int64_t per_second[] = {[UNIT_MILLIS] = 1000, [UNIT_MICROS] = 1000000, [UNIT_NANOS] = 1000000000};
+static const int64_t per_second[] = {
+	[UNIT_MILLIS] = 1000, [UNIT_MICROS] = 1000000, [UNIT_NANOS] = 1000000000};
 static const int fraction_digits[] = {[UNIT_MILLIS] = 3, [UNIT_MICROS] = 6, [UNIT_NANOS] = 9};
 
-/* Proleptic Gregorian date of a day since 1970-01-01 (H. Hinnant, "chrono-compatible low-level date algorithms"). */
+/*
+ * Proleptic Gregorian date of a day since 1970-01-01 (H. Hinnant, "chrono-compatible low-level date
+ * algorithms").
+ */
 static void put_date(struct buf *out, int64_t days)
 {
 	int64_t z = days + 719468;
@@ -109,16 +117,17 @@ static void put_date(struct buf *out, int64_t days)
 	int64_t month = mp < 10 ? mp + 3 : mp - 9;
 	int64_t year = yoe + era * 400 + (month <= 2);
 	const char *sign = year < 0 ? "-" : year > 9999 ? "+" : "";
-	buf_printf(out, "%s%04" PRId64 "-%02" PRId64 "-%02" PRId64, sign, year < 0 ? -year : year, month,
-		   doy - (153 * mp + 2) / 5 + 1);
+	buf_printf(out, "%s%04" PRId64 "-%02" PRId64 "-%02" PRId64, sign, year < 0 ? -year : year,
+		   month, doy - (153 * mp + 2) / 5 + 1);
 }
 
 /* within: of a day, in that unit. */
 static void put_clock(struct buf *out, int64_t within, enum pgbin_unit unit)
 {
 	int64_t seconds = within / per_second[unit];
-	buf_printf(out, "%02" PRId64 ":%02" PRId64 ":%02" PRId64 ".%0*" PRId64, seconds / 3600, seconds / 60 % 60,
-		   seconds % 60, fraction_digits[unit], within % per_second[unit]);
+	buf_printf(out, "%02" PRId64 ":%02" PRId64 ":%02" PRId64 ".%0*" PRId64, seconds / 3600,
+		   seconds / 60 % 60, seconds % 60, fraction_digits[unit],
+		   within % per_second[unit]);
 }
 
 static bool put_time(struct buf *out, struct cursor *c, int64_t v, enum pgbin_unit unit)
@@ -150,17 +159,18 @@ static uint32_t get_le32(const uint8_t *p)
 static void put_duration(struct buf *out, const uint8_t *p)
 {
 	uint32_t millis = get_le32(p + 8);
-	buf_printf(out, "\"P%" PRIu32 "M%" PRIu32 "DT%" PRIu32 ".%03" PRIu32 "S\"", get_le32(p), get_le32(p + 4),
-		   millis / 1000, millis % 1000);
+	buf_printf(out, "\"P%" PRIu32 "M%" PRIu32 "DT%" PRIu32 ".%03" PRIu32 "S\"", get_le32(p),
+		   get_le32(p + 4), millis / 1000, millis % 1000);
 }
 
-/* ---- numbers --------------------------------------------------------------------------------- */
+/* --- numbers --- */
 
 static bool put_real(struct buf *out, struct cursor *c, double d, bool single)
 {
 	char text[40];
 	if (!isfinite(d))
-		return refuse(c->why, REASON_OUT_OF_RANGE, "NaN and infinity cannot stand in jsonb");
+		return refuse(c->why, REASON_OUT_OF_RANGE,
+			      "NaN and infinity cannot stand in jsonb");
 	for (int digits = single ? 6 : 15; digits <= (single ? 9 : 17); digits++) {
 		snprintf(text, sizeof(text), "%.*g", digits, d);
 		if (single ? strtof(text, NULL) == (float)d : strtod(text, NULL) == d)
@@ -170,7 +180,10 @@ static bool put_real(struct buf *out, struct cursor *c, double d, bool single)
 	return true;
 }
 
-/* Decimal digits of a magnitude given as big-endian bytes, without leading zeros ("" for zero). Returns how many. */
+/*
+ * Decimal digits of a magnitude given as big-endian bytes, without leading zeros ("" for zero).
+ * Returns how many.
+ */
 static size_t to_digits(uint8_t *magnitude, size_t len, char *digits, size_t room)
 {
 	size_t n = room;
@@ -201,12 +214,14 @@ static void negate(uint8_t *p, size_t len)
 	}
 }
 
-static bool put_decimal(struct buf *out, struct cursor *c, struct slice v, const struct schema_type *t)
+static bool put_decimal(struct buf *out, struct cursor *c, struct slice v,
+			const struct schema_type *t)
 {
 	uint8_t magnitude[MAX_DECIMAL_BYTES];
 	char digits[MAX_DECIMAL_BYTES * 3];
 	bool negative = v.len > 0 && v.data[0] >= 0x80;
-	while (v.len > 1 && v.data[0] == (negative ? 0xff : 0x00) && (v.data[1] >= 0x80) == negative)
+	while (v.len > 1 && v.data[0] == (negative ? 0xff : 0x00) &&
+	       (v.data[1] >= 0x80) == negative)
 		v = (struct slice){v.data + 1, v.len - 1}; /* sign extension */
 	if (v.len > sizeof(magnitude) || t->scale > MAX_DECIMAL_SCALE)
 		return refuse(c->why, REASON_OUT_OF_RANGE, "a decimal has too many digits");
@@ -216,8 +231,8 @@ static bool put_decimal(struct buf *out, struct cursor *c, struct slice v, const
 		negate(magnitude, v.len);
 	size_t n = to_digits(magnitude, v.len, digits, sizeof(digits));
 	if (n > t->precision)
-		return refuse(c->why, REASON_OUT_OF_RANGE, "a decimal has %zu digits, its precision is %u", n,
-			      t->precision);
+		return refuse(c->why, REASON_OUT_OF_RANGE,
+			      "a decimal has %zu digits, its precision is %u", n, t->precision);
 	buf_puts(out, negative ? "-" : "");
 	if (n > t->scale)
 		buf_put(out, digits, n - t->scale);
@@ -266,7 +281,7 @@ static bool put_integer(struct jsonout *j, struct cursor *c, const struct step *
 	return true;
 }
 
-/* ---- values ---------------------------------------------------------------------------------- */
+/* --- values --- */
 
 static bool put_blob(struct jsonout *j, struct cursor *c, const struct step *s)
 {
@@ -376,10 +391,12 @@ static bool put_value(struct jsonout *j, struct cursor *c, const struct step *s)
 	case SCHEMA_LONG:
 		if (s->reader->kind == SCHEMA_INT || s->reader->kind == SCHEMA_LONG)
 			return put_integer(j, c, s);
-		return walk_real(c, s, &d) && put_real(j->out, c, d, s->reader->kind == SCHEMA_FLOAT);
+		return walk_real(c, s, &d) &&
+		       put_real(j->out, c, d, s->reader->kind == SCHEMA_FLOAT);
 	case SCHEMA_FLOAT:
 	case SCHEMA_DOUBLE:
-		return walk_real(c, s, &d) && put_real(j->out, c, d, s->reader->kind == SCHEMA_FLOAT);
+		return walk_real(c, s, &d) &&
+		       put_real(j->out, c, d, s->reader->kind == SCHEMA_FLOAT);
 	case SCHEMA_BYTES:
 	case SCHEMA_STRING:
 	case SCHEMA_FIXED:
@@ -402,6 +419,7 @@ bool jsonout_value(struct jsonout *j, struct cursor *c, const struct step *s)
 		return false;
 	if (j->out->len - j->start > j->max)
 		return refuse(c->why, REASON_TOO_LARGE,
-			      "its JSON text is over the limit of %zu bytes (limits.max_string)", j->max);
+			      "its JSON text is over the limit of %zu bytes (limits.max_string)",
+			      j->max);
 	return true;
 }

@@ -1,23 +1,25 @@
 /*
  * pgbin.c - values that need a check or a conversion on their way to COPY BINARY.
  *
- * Purpose: the exact bytes that PostgreSQL's *_recv functions and pgvector's read, and a refusal here for whatever
- * those would refuse: in a COPY one bad value costs the whole batch. Which Avro type may become which column is not
- * decided here (table, plan).
+ * Purpose: the exact bytes that PostgreSQL's *_recv functions and pgvector's read, and a refusal
+ * here for whatever those would refuse: in a COPY one bad value costs the whole batch. Which Avro
+ * type may become which column is not decided here (table, plan).
  *
  *   field    int32 length | value                  length -1: null
- *   array    int32 ndim 1 | int32 has null | int32 element oid | int32 n | int32 lower bound 1 | n fields
+ *   array    int32 ndim 1 | int32 has null | int32 element oid | int32 n | int32 lower 1 | fields
  *            int32 ndim 0 | int32 0        | int32 element oid                        (empty)
  *   vector   int16 n | int16 0 | n float4 or float2
  *
- * Epochs: Avro counts from 1970-01-01, PostgreSQL from 2000-01-01. Both days of the proleptic Gregorian calendar,
- * without leap seconds, so the difference is a constant. Ranges: date_recv, time_recv, timestamp_recv
- * (src/include/datatype/timestamp.h).
+ * Epochs: Avro counts from 1970-01-01, PostgreSQL from 2000-01-01. Both days of the proleptic
+ * Gregorian calendar, without leap seconds, so the difference is a constant. Ranges: date_recv,
+ * time_recv, timestamp_recv (src/include/datatype/timestamp.h).
  *
- * Arrays and vectors are written in place; their length and count are patched in at the end. A vector that has already
- * got more elements than it may have goes on counting and stops writing: the error tells how many there were.
+ * Arrays and vectors are written in place; their length and count are patched in at the end. A
+ * vector that has already got more elements than it may have goes on counting and stops writing:
+ * the error tells how many there were.
  *
- * Floats pass as their bits, so a NaN keeps its payload. No state, any thread. numeric stands in pgbin_numeric.c.
+ * Floats pass as their bits, so a NaN keeps its payload. No state, any thread. numeric stands in
+ * pgbin_numeric.c.
  */
 #include <ctype.h>
 #include <math.h>
@@ -88,7 +90,10 @@ static const struct {
 	{"jsonb", OID_JSONB},
 };
 
-/* Lower case, without what stands in parentheses or from "[" on, blanks single. False when it does not fit. */
+/*
+ * Lower case, without what stands in parentheses or from "[" on, blanks single. False when it does
+ * not fit.
+ */
 static bool bare_type(const char *type, char *bare, size_t size)
 {
 	size_t n = 0;
@@ -139,8 +144,8 @@ bool pgbin_int4_checked(struct buf *out, int64_t v, struct refusal *why)
 }
 
 /*
- * FLT_MAX and half a step more is where rounding gives infinity; the conversion of a larger double is undefined in
- * C.
+ * FLT_MAX and half a step more is where rounding gives infinity; the conversion of a larger double
+ * is undefined in C.
  */
 static bool fits_float(double v)
 {
@@ -205,8 +210,8 @@ bool pgbin_uuid_text(struct buf *out, struct slice text, struct refusal *why)
 bool pgbin_date(struct buf *out, int64_t days, struct refusal *why)
 {
 	if (days < DATE_MIN + EPOCH_DAYS || days >= DATE_END + EPOCH_DAYS)
-		return refuse(why, REASON_OUT_OF_RANGE, "%lld days since 1970 are out of date's range",
-			      (long long)days);
+		return refuse(why, REASON_OUT_OF_RANGE,
+			      "%lld days since 1970 are out of date's range", (long long)days);
 	pgbin_int4(out, (int32_t)(days - EPOCH_DAYS));
 	return true;
 }
@@ -214,7 +219,8 @@ bool pgbin_date(struct buf *out, int64_t days, struct refusal *why)
 bool pgbin_time(struct buf *out, int64_t micros, struct refusal *why)
 {
 	if (micros < 0 || micros > DAY_US)
-		return refuse(why, REASON_OUT_OF_RANGE, "%lld microseconds are no time of day", (long long)micros);
+		return refuse(why, REASON_OUT_OF_RANGE, "%lld microseconds are no time of day",
+			      (long long)micros);
 	pgbin_int8(out, micros);
 	return true;
 }
@@ -226,14 +232,19 @@ static int64_t divide_down(int64_t v, int64_t by)
 
 bool pgbin_timestamp_us(int64_t v, enum pgbin_unit unit, int64_t *us, struct refusal *why)
 {
-	static const char *const names[] = {
-		[UNIT_MILLIS] = "milliseconds", [UNIT_MICROS] = "microseconds", [UNIT_NANOS] = "nanoseconds"};
+	static const char *const names[] = {[UNIT_MILLIS] = "milliseconds",
+					    [UNIT_MICROS] = "microseconds",
+					    [UNIT_NANOS] = "nanoseconds"};
 	int64_t t = 0;
 	bool fits = false;
-	/* To the other epoch first: there are times that fit there, but not in microseconds since 1970. */
+	/*
+	 * To the other epoch first: there are times that fit there, but not in microseconds since
+	 * 1970.
+	 */
 	switch (unit) {
 	case UNIT_MILLIS:
-		fits = !__builtin_sub_overflow(v, EPOCH_US / 1000, &t) && !__builtin_mul_overflow(t, 1000, &t);
+		fits = !__builtin_sub_overflow(v, EPOCH_US / 1000, &t) &&
+		       !__builtin_mul_overflow(t, 1000, &t);
 		break;
 	case UNIT_MICROS:
 		fits = !__builtin_sub_overflow(v, EPOCH_US, &t);
@@ -245,7 +256,8 @@ bool pgbin_timestamp_us(int64_t v, enum pgbin_unit unit, int64_t *us, struct ref
 	}
 	fits = fits && t >= TIMESTAMP_MIN && t < TIMESTAMP_END;
 	if (!fits)
-		return refuse(why, REASON_OUT_OF_RANGE, "%lld %s since 1970 are out of timestamp's range", (long long)v,
+		return refuse(why, REASON_OUT_OF_RANGE,
+			      "%lld %s since 1970 are out of timestamp's range", (long long)v,
 			      names[unit]);
 	*us = t;
 	return true;
@@ -264,8 +276,9 @@ bool pgbin_interval(struct buf *out, const uint8_t v[12], struct refusal *why)
 {
 	uint32_t months = get_le32(v), days = get_le32(v + 4), millis = get_le32(v + 8);
 	if (months > INT32_MAX || days > INT32_MAX)
-		return refuse(why, REASON_OUT_OF_RANGE, "a duration of %u months and %u days does not fit interval",
-			      months, days);
+		return refuse(why, REASON_OUT_OF_RANGE,
+			      "a duration of %u months and %u days does not fit interval", months,
+			      days);
 	uint8_t *p = buf_take(out, 20);
 	put_be32(p, 16);
 	put_be64(p + 4, (uint64_t)millis * 1000);
@@ -319,10 +332,12 @@ bool pgbin_half(float v, uint16_t *half)
 		*half = (uint16_t)(sign | 0x7c00 | (mantissa ? 0x200 : 0));
 		return true;
 	}
-	uint32_t kept, rest, tie; /* the bits that stay, those that go, and what of these is exactly a half */
+	/* the bits that stay, those that go, and what of these is exactly a half */
+	uint32_t kept, rest, tie;
 	if (exponent < -14) {
 		unsigned shift =
-			exponent < -25 ? 25 : (unsigned)(-1 - exponent); /* 14 .. 24; below 2^-25 all is lost */
+			/* 14 .. 24; below 2^-25 all is lost */
+			exponent < -25 ? 25 : (unsigned)(-1 - exponent);
 		if (exponent < -25)
 			mantissa = 0;
 		else
@@ -364,8 +379,8 @@ static bool vector_count(struct pgbin_vector *v, size_t n)
 }
 
 /* The first bad one of n elements that were just counted. */
-static bool refuse_element(struct buf *out, const struct pgbin_vector *v, size_t n, size_t i, double value,
-			   struct refusal *why)
+static bool refuse_element(struct buf *out, const struct pgbin_vector *v, size_t n, size_t i,
+			   double value, struct refusal *why)
 {
 	unsigned long long at = v->count - n + i;
 	out->len = v->start;
@@ -406,7 +421,8 @@ static bool put_element(struct buf *out, enum pgbin_vector_kind kind, float f)
 	return false;
 }
 
-bool pgbin_vector_floats(struct buf *out, struct pgbin_vector *v, const uint8_t *le, size_t n, struct refusal *why)
+bool pgbin_vector_floats(struct buf *out, struct pgbin_vector *v, const uint8_t *le, size_t n,
+			 struct refusal *why)
 {
 	if (!vector_count(v, n))
 		return true; /* pgbin_vector_end() refuses it */
@@ -422,7 +438,8 @@ bool pgbin_vector_floats(struct buf *out, struct pgbin_vector *v, const uint8_t 
 	return true;
 }
 
-bool pgbin_vector_doubles(struct buf *out, struct pgbin_vector *v, const uint8_t *le, size_t n, struct refusal *why)
+bool pgbin_vector_doubles(struct buf *out, struct pgbin_vector *v, const uint8_t *le, size_t n,
+			  struct refusal *why)
 {
 	if (!vector_count(v, n))
 		return true;
@@ -443,10 +460,12 @@ bool pgbin_vector_end(struct buf *out, const struct pgbin_vector *v, struct refu
 	if (!right) {
 		out->len = v->start;
 		if (v->dim)
-			return refuse(why, REASON_INVALID_EMBEDDING, "has %llu dimensions, the column wants %u",
+			return refuse(why, REASON_INVALID_EMBEDDING,
+				      "has %llu dimensions, the column wants %u",
 				      (unsigned long long)n, v->dim);
-		return refuse(why, REASON_INVALID_EMBEDDING, "has %llu dimensions, 1 to %u are possible",
-			      (unsigned long long)n, PGBIN_VECTOR_MAX_DIM);
+		return refuse(why, REASON_INVALID_EMBEDDING,
+			      "has %llu dimensions, 1 to %u are possible", (unsigned long long)n,
+			      PGBIN_VECTOR_MAX_DIM);
 	}
 	patch_length(out, v->start);
 	put_be16(out->data + v->start + 4, (uint16_t)n);

@@ -1,9 +1,10 @@
 /*
- * pgbin.h - PostgreSQL values in the form of COPY BINARY: appends one field (int32 length, then the value) to a buffer.
+ * pgbin.h - PostgreSQL values in the form of COPY BINARY: appends one field (int32 length, then the
+ * value) to a buffer.
  *
- * A function that can refuse a value returns false with *why filled, and leaves out as it was. The others cannot fail.
- * An element of an array has the same form as a field, so the same functions append both. Forms: the *_recv functions
- * of PostgreSQL's backend and of pgvector.
+ * A function that can refuse a value returns false with *why filled, and leaves out as it was. The
+ * others cannot fail. An element of an array has the same form as a field, so the same functions
+ * append both. Forms: the *_recv functions of PostgreSQL's backend and of pgvector.
  */
 #ifndef MEMINGEST_PGBIN_H
 #define MEMINGEST_PGBIN_H
@@ -12,7 +13,9 @@
 #include "base/buf.h"
 #include "codec/reason.h"
 
-/* Object identifiers of the built-in types that may stand in an array; fixed in every PostgreSQL. */
+/*
+ * Object identifiers of the built-in types that may stand in an array; fixed in every PostgreSQL.
+ */
 enum pgbin_oid {
 	OID_NONE = 0,
 	OID_BOOL = 16,
@@ -36,8 +39,8 @@ enum pgbin_oid {
 };
 
 /*
- * OID of a type by its SQL name, with or without "(n)" and "[]", any case, in the short and the standard spelling
- * ("int8", "bigint", "timestamp with time zone"). OID_NONE for any other.
+ * OID of a type by its SQL name, with or without "(n)" and "[]", any case, in the short and the
+ * standard spelling ("int8", "bigint", "timestamp with time zone"). OID_NONE for any other.
  */
 enum pgbin_oid pgbin_oid(const char *type);
 
@@ -91,8 +94,8 @@ static inline void pgbin_float8(struct buf *out, double v)
 }
 
 /*
- * Text and bytea have the same form. Text is the caller's to check first (text_check_utf8). At most INT32_MAX - 1
- * bytes.
+ * Text and bytea have the same form. Text is the caller's to check first (text_check_utf8). At most
+ * INT32_MAX - 1 bytes.
  */
 static inline void pgbin_bytes(struct buf *out, struct slice v)
 {
@@ -115,12 +118,13 @@ static inline void pgbin_jsonb(struct buf *out, struct slice json)
 /* Narrowing: REASON_OUT_OF_RANGE when v does not fit. */
 MUST_CHECK bool pgbin_int2_checked(struct buf *out, int64_t v, struct refusal *why);
 MUST_CHECK bool pgbin_int4_checked(struct buf *out, int64_t v, struct refusal *why);
-MUST_CHECK bool pgbin_float4_checked(struct buf *out, double v, struct refusal *why); /* NaN and infinity pass */
+/* NaN and infinity pass */
+MUST_CHECK bool pgbin_float4_checked(struct buf *out, double v, struct refusal *why);
 
 void pgbin_uuid(struct buf *out, const uint8_t v[16]);
 /*
- * The forms that PostgreSQL reads: any case, braces around, hyphens after any group of four digits. Else
- * REASON_INVALID_TEXT.
+ * The forms that PostgreSQL reads: any case, braces around, hyphens after any group of four digits.
+ * Else REASON_INVALID_TEXT.
  */
 MUST_CHECK bool pgbin_uuid_text(struct buf *out, struct slice text, struct refusal *why);
 
@@ -132,29 +136,32 @@ MUST_CHECK bool pgbin_time(struct buf *out, int64_t micros, struct refusal *why)
 enum pgbin_unit { UNIT_MILLIS, UNIT_MICROS, UNIT_NANOS };
 
 /*
- * Since 1970-01-01 in that unit; timestamp and timestamptz. Nanoseconds are cut to microseconds, towards the past.
- * REASON_OUT_OF_RANGE outside 4714-11-24 BC .. 294276-12-31.
+ * Since 1970-01-01 in that unit; timestamp and timestamptz. Nanoseconds are cut to microseconds,
+ * towards the past. REASON_OUT_OF_RANGE outside 4714-11-24 BC .. 294276-12-31.
  */
-MUST_CHECK bool pgbin_timestamp(struct buf *out, int64_t v, enum pgbin_unit unit, struct refusal *why);
+MUST_CHECK bool pgbin_timestamp(struct buf *out, int64_t v, enum pgbin_unit unit,
+				struct refusal *why);
 /* The number that pgbin_timestamp() would write: microseconds since 2000-01-01. */
-MUST_CHECK bool pgbin_timestamp_us(int64_t v, enum pgbin_unit unit, int64_t *us, struct refusal *why);
+MUST_CHECK bool pgbin_timestamp_us(int64_t v, enum pgbin_unit unit, int64_t *us,
+				   struct refusal *why);
 
 /*
- * Avro's duration: months, days and milliseconds, each uint32 little-endian. REASON_OUT_OF_RANGE over INT32_MAX
- * months or days.
+ * Avro's duration: months, days and milliseconds, each uint32 little-endian. REASON_OUT_OF_RANGE
+ * over INT32_MAX months or days.
  */
 MUST_CHECK bool pgbin_interval(struct buf *out, const uint8_t v[12], struct refusal *why);
 
 /*
- * Avro's decimal: two's complement, big-endian, of any length (an empty one is 0), divided by 10^scale.
- * REASON_OUT_OF_RANGE for more digits than precision (0: unknown, the limits of numeric only).
+ * Avro's decimal: two's complement, big-endian, of any length (an empty one is 0), divided by
+ * 10^scale. REASON_OUT_OF_RANGE for more digits than precision (0: unknown, the limits of numeric
+ * only).
  */
-MUST_CHECK bool pgbin_numeric(struct buf *out, struct slice unscaled, uint32_t precision, uint32_t scale,
-			      struct refusal *why);
+MUST_CHECK bool pgbin_numeric(struct buf *out, struct slice unscaled, uint32_t precision,
+			      uint32_t scale, struct refusal *why);
 
 /*
- * One-dimensional array: begin, then one field per element (pgbin_null() for null), then end. To give it up, set
- * out->len to start.
+ * One-dimensional array: begin, then one field per element (pgbin_null() for null), then end. To
+ * give it up, set out->len to start.
  */
 struct pgbin_array {
 	size_t start; /* of the field in out */
@@ -165,9 +172,10 @@ void pgbin_array_end(struct buf *out, struct pgbin_array a, uint32_t count, bool
 void pgbin_array_floats(struct buf *out, const uint8_t *le, size_t n);
 
 /*
- * A vector or halfvec, in pieces: begin, any number of floats and doubles (little-endian, as Avro has them), end. dim
- * 0 takes 1 .. PGBIN_VECTOR_MAX_DIM. All three refuse with REASON_INVALID_EMBEDDING: another number of elements, NaN,
- * infinity, and what the element type cannot hold; out is then as it was before begin.
+ * A vector or halfvec, in pieces: begin, any number of floats and doubles (little-endian, as Avro
+ * has them), end. dim 0 takes 1 .. PGBIN_VECTOR_MAX_DIM. All three refuse with
+ * REASON_INVALID_EMBEDDING: another number of elements, NaN, infinity, and what the element type
+ * cannot hold; out is then as it was before begin.
  */
 enum pgbin_vector_kind { VECTOR_FLOAT4, VECTOR_HALF };
 struct pgbin_vector {
@@ -177,11 +185,12 @@ struct pgbin_vector {
 	uint64_t count; /* elements so far */
 };
 struct pgbin_vector pgbin_vector_begin(struct buf *out, enum pgbin_vector_kind kind, uint32_t dim);
-MUST_CHECK bool pgbin_vector_floats(struct buf *out, struct pgbin_vector *v, const uint8_t *le, size_t n,
-				    struct refusal *why);
-MUST_CHECK bool pgbin_vector_doubles(struct buf *out, struct pgbin_vector *v, const uint8_t *le, size_t n,
-				     struct refusal *why);
-MUST_CHECK bool pgbin_vector_end(struct buf *out, const struct pgbin_vector *v, struct refusal *why);
+MUST_CHECK bool pgbin_vector_floats(struct buf *out, struct pgbin_vector *v, const uint8_t *le,
+				    size_t n, struct refusal *why);
+MUST_CHECK bool pgbin_vector_doubles(struct buf *out, struct pgbin_vector *v, const uint8_t *le,
+				     size_t n, struct refusal *why);
+MUST_CHECK bool pgbin_vector_end(struct buf *out, const struct pgbin_vector *v,
+				 struct refusal *why);
 
 /* IEEE binary16 of v, ties to even; false when v is finite and too large for it. */
 MUST_CHECK bool pgbin_half(float v, uint16_t *half);

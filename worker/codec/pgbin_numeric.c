@@ -1,18 +1,22 @@
 /*
  * pgbin_numeric.c - Avro's decimal to PostgreSQL's numeric.
  *
- * Avro: a two's complement big-endian integer of any length, to be divided by 10^scale. PostgreSQL (numeric_recv):
+ * Avro: a two's complement big-endian integer of any length, to be divided by 10^scale. PostgreSQL
+ * (numeric_recv):
  *
- *   int16 ndigits | int16 weight | int16 sign | int16 dscale | ndigits of int16, base 10000, most significant first
+ *   int16 ndigits | int16 weight | int16 sign | int16 dscale | ndigits of int16, base 10000,
+ *                                                              most significant first
  *
- *   value = sign * sum(digit[i] * 10000^(weight - i)), shown with dscale decimals; no zero digits at either end
+ *   value = sign * sum(digit[i] * 10000^(weight - i)), shown with dscale decimals; no zero digits
+ *   at either end
  *
- * Base-10000 digits stand at the decimal point, so the integer is first multiplied by 10^pad, which makes the scale a
- * multiple of 4; then dividing by 10^8 gives two digits a step, the least significant first. limb[] is little-endian
- * base 2^32, digit[] little-endian base 10^4.
+ * Base-10000 digits stand at the decimal point, so the integer is first multiplied by 10^pad, which
+ * makes the scale a multiple of 4; then dividing by 10^8 gives two digits a step, the least
+ * significant first. limb[] is little-endian base 2^32, digit[] little-endian base 10^4.
  *
- * The work is quadratic in the length, so the length is bounded before any work, by the schema's precision or by what
- * numeric can hold. Decimals up to 64 bytes (153 digits) use the stack. No state, any thread.
+ * The work is quadratic in the length, so the length is bounded before any work, by the schema's
+ * precision or by what numeric can hold. Decimals up to 64 bytes (153 digits) use the stack. No
+ * state, any thread.
  */
 #include <stdlib.h>
 
@@ -20,7 +24,8 @@
 
 enum {
 	SMALL_BYTES = 64,
-	SMALL_LIMBS = SMALL_BYTES / 4 + 2, /* one for the rest of a division by 4, one for the pad */
+	/* one for the rest of a division by 4, one for the pad */
+	SMALL_LIMBS = SMALL_BYTES / 4 + 2,
 	SMALL_DIGITS = SMALL_BYTES * 5 / 8 + 6,
 	SIGN_NEGATIVE = 0x4000,
 	MAX_SCALE = 16383,
@@ -129,27 +134,34 @@ static void write_numeric(struct buf *out, const struct decimal *d)
 		put_be16(p + 12 + i * 2, d->digit[d->ndigits - 1 - i]);
 }
 
-static bool write_checked(struct buf *out, const struct decimal *d, uint32_t precision, struct refusal *why)
+static bool write_checked(struct buf *out, const struct decimal *d, uint32_t precision,
+			  struct refusal *why)
 {
 	size_t decimals = count_decimals(d);
 	if (precision && decimals > precision)
-		return refuse(why, REASON_OUT_OF_RANGE, "decimal of %zu digits, precision is %u", decimals, precision);
+		return refuse(why, REASON_OUT_OF_RANGE, "decimal of %zu digits, precision is %u",
+			      decimals, precision);
 	if (d->ndigits > MAX_WEIGHT + 1 + (d->scale + d->pad) / 4)
-		return refuse(why, REASON_OUT_OF_RANGE, "decimal of %zu digits does not fit numeric", decimals);
+		return refuse(why, REASON_OUT_OF_RANGE,
+			      "decimal of %zu digits does not fit numeric", decimals);
 	write_numeric(out, d);
 	return true;
 }
 
-bool pgbin_numeric(struct buf *out, struct slice unscaled, uint32_t precision, uint32_t scale, struct refusal *why)
+bool pgbin_numeric(struct buf *out, struct slice unscaled, uint32_t precision, uint32_t scale,
+		   struct refusal *why)
 {
 	if (scale > MAX_SCALE)
-		return refuse(why, REASON_OUT_OF_RANGE, "scale %u, numeric has at most %d", scale, MAX_SCALE);
-	struct decimal d = {.negative = unscaled.len > 0 && unscaled.data[0] & 0x80, .scale = scale};
+		return refuse(why, REASON_OUT_OF_RANGE, "scale %u, numeric has at most %d", scale,
+			      MAX_SCALE);
+	struct decimal d = {.negative = unscaled.len > 0 && unscaled.data[0] & 0x80,
+			    .scale = scale};
 	d.pad = (4 - scale % 4) % 4;
 	struct slice s = trim_sign(unscaled, d.negative);
 	uint64_t digits = precision && precision < MAX_DIGITS ? precision : MAX_DIGITS;
 	if (s.len > digits * 4153 / 10000 + 2) /* log256(10) is 0.41524 */
-		return refuse(why, REASON_OUT_OF_RANGE, "decimal of %zu bytes has more than %llu digits", s.len,
+		return refuse(why, REASON_OUT_OF_RANGE,
+			      "decimal of %zu bytes has more than %llu digits", s.len,
 			      (unsigned long long)digits);
 	uint32_t small_limbs[SMALL_LIMBS] = {0};
 	uint16_t small_digits[SMALL_DIGITS];

@@ -3,16 +3,18 @@
  *
  *   writer's record        table
  *   0: field op             column key    <- 1
- *   1: field key            column tags   <- constant: the writer lacks it; its default, encoded here, once
+ *   1: field key            column tags   <- constant: the writer lacks it; its default,
+ *                                            encoded here, once
  *   2: field old            (op is no column, but says DELETE <- 0)
  *
- * A writer's field that no column takes is only skipped; its type is then nobody's business. A default goes through
- * the same code as data, from the datum that schema_parse() made of it to a COPY field.
+ * A writer's field that no column takes is only skipped; its type is then nobody's business. A
+ * default goes through the same code as data, from the datum that schema_parse() made of it to a
+ * COPY field.
  *
  * A plan for keys has the table's key columns; the others are constant nulls.
  *
- * Failure: class CONFIG, naming the writer's field, the stream's field and both types. Memory: one arena per plan.
- * Copies what it needs of the writer; points into the table and its reader schema.
+ * Failure: class CONFIG, naming the writer's field, the stream's field and both types. Memory: one
+ * arena per plan. Copies what it needs of the writer; points into the table and its reader schema.
  */
 #include "codec/plan.h"
 
@@ -28,7 +30,7 @@ struct builder {
 	size_t *from; /* reader's field to writer's field */
 };
 
-/* ---- columns --------------------------------------------------------------------------------- */
+/* --- columns --- */
 
 static bool is_json_text(const struct schema_type *t, enum pg_kind kind)
 {
@@ -47,8 +49,10 @@ static void fill_column(struct builder *b, size_t i)
 	pc->name = f->name;
 	pc->slot = STEP_NO_SLOT;
 	pc->on_delete = i < b->plan->table->nkeys || (int)i == b->plan->table->version;
-	pc->target = (struct target){
-		.kind = c->kind, .dim = c->dim, .max_chars = c->max_chars, .json_text = is_json_text(f->type, c->kind)};
+	pc->target = (struct target){.kind = c->kind,
+				     .dim = c->dim,
+				     .max_chars = c->max_chars,
+				     .json_text = is_json_text(f->type, c->kind)};
 	pc->element_oid = (enum pgbin_oid)c->element_oid;
 	pc->element = (struct target){.kind = c->element, .max_chars = c->max_chars};
 	pc->element.finite = c->kind == PG_ARRAY && c->element == PG_FLOAT4;
@@ -61,12 +65,14 @@ static bool take_field(struct builder *b, size_t from, const struct schema_field
 {
 	struct step_field *top = &b->plan->top[from];
 	top->step = resolve(&b->k, b->writer->fields[from].type, f->type);
-	return top->step || err_wrap(b->k.err, "writer's field '%s', stream's field '%s'", top->name, f->name);
+	return top->step ||
+	       err_wrap(b->k.err, "writer's field '%s', stream's field '%s'", top->name, f->name);
 }
 
 static void keep_constant(struct builder *b, struct plan_column *pc, const struct buf *field)
 {
-	pc->constant = (struct slice){arena_memdup(b->plan->arena, field->data, field->len), field->len};
+	pc->constant =
+		(struct slice){arena_memdup(b->plan->arena, field->data, field->len), field->len};
 }
 
 static void constant_null(struct builder *b, struct plan_column *pc)
@@ -91,12 +97,15 @@ static bool has_default(struct builder *b, const struct schema_field *f)
 	char type[200];
 	if (!f->default_json)
 		return err_set(b->k.err, ERR_CONFIG,
-			       "the writer has no field '%s' (%s), and the stream's schema has no default for it",
+			       "the writer has no field '%s' (%s), and the stream's schema has no "
+			       "default for it",
 			       f->name, schema_describe(f->type, type, sizeof(type)));
-	return !f->default_error || err_set(b->k.err, ERR_CONFIG, "field '%s': %s", f->name, f->default_error);
+	return !f->default_error ||
+	       err_set(b->k.err, ERR_CONFIG, "field '%s': %s", f->name, f->default_error);
 }
 
-static bool constant_default(struct builder *b, struct plan_column *pc, const struct schema_field *f)
+static bool constant_default(struct builder *b, struct plan_column *pc,
+			     const struct schema_field *f)
 {
 	struct refusal why = {0};
 	struct buf field = {0};
@@ -134,7 +143,7 @@ static bool add_columns(struct builder *b)
 	return ok;
 }
 
-/* ---- the field that says DELETE -------------------------------------------------------------- */
+/* --- the field that says DELETE --- */
 
 static bool default_op(struct builder *b, const struct schema_field *f)
 {
@@ -146,8 +155,8 @@ static bool default_op(struct builder *b, const struct schema_field *f)
 	const struct step *s = resolve(&b->k, f->type, f->type);
 	if (!s)
 		return false;
-	if (walk_branch(&c, &s) && s->kind == SCHEMA_ENUM && walk_index(&c, s->n, "enum", &symbol) &&
-	    symbol == b->plan->table->delete_symbol)
+	if (walk_branch(&c, &s) && s->kind == SCHEMA_ENUM &&
+	    walk_index(&c, s->n, "enum", &symbol) && symbol == b->plan->table->delete_symbol)
 		b->plan->op = RECORD_DELETE;
 	return true;
 }
@@ -165,7 +174,7 @@ static bool add_delete(struct builder *b)
 	return b->plan->top[from].step || take_field(b, from, f);
 }
 
-/* ---- the whole ------------------------------------------------------------------------------- */
+/* --- the whole --- */
 
 static struct plan *new_plan(const struct table *table)
 {
@@ -200,18 +209,22 @@ static struct plan *finish(struct builder *b, bool ok)
 	free(b->k.pairs);
 	if (ok)
 		return b->plan;
-	err_wrap(b->k.err, "the writer's schema does not fit table %s", table_full_name(b->plan->table));
+	err_wrap(b->k.err, "the writer's schema does not fit table %s",
+		 table_full_name(b->plan->table));
 	plan_free(b->plan);
 	return NULL;
 }
 
-static struct builder new_builder(const struct schema *writer, const struct table *table, struct err *err)
+static struct builder new_builder(const struct schema *writer, const struct table *table,
+				  struct err *err)
 {
-	struct builder b = {.plan = new_plan(table), .writer = writer->root, .reader = table->reader->root};
+	struct builder b = {
+		.plan = new_plan(table), .writer = writer->root, .reader = table->reader->root};
 	b.k = (struct resolver){.arena = b.plan->arena, .err = err};
 	b.from = xcalloc(b.reader->nfields + 1, sizeof(*b.from));
 	/*
-	 * Meets every record of the writer in the order of definition, which bounds how deep resolve_skip() recurses.
+	 * Meets every record of the writer in the order of definition, which bounds how deep
+	 * resolve_skip() recurses.
 	 */
 	resolve_skip(&b.k, b.writer);
 	return b;
@@ -220,10 +233,12 @@ static struct builder new_builder(const struct schema *writer, const struct tabl
 static bool check_root(struct builder *b)
 {
 	if (b->writer->kind != SCHEMA_RECORD)
-		return err_set(b->k.err, ERR_CONFIG, "the writer has %s, the stream's schema record %s",
+		return err_set(b->k.err, ERR_CONFIG,
+			       "the writer has %s, the stream's schema record %s",
 			       schema_kind_name(b->writer->kind), b->reader->full_name);
 	return resolve_names_match(b->writer, b->reader) ||
-	       err_set(b->k.err, ERR_CONFIG, "the writer's record %s is neither %s nor one of its aliases",
+	       err_set(b->k.err, ERR_CONFIG,
+		       "the writer's record %s is neither %s nor one of its aliases",
 		       b->writer->full_name, b->reader->full_name);
 }
 
@@ -240,7 +255,7 @@ struct plan *plan_new(const struct schema *writer, const struct table *table, st
 	return finish(&b, ok);
 }
 
-/* ---- keys ------------------------------------------------------------------------------------ */
+/* --- keys --- */
 
 /* A key's field is named like the stream's field, one of its aliases, or the column. */
 static bool add_key_column(struct builder *b, size_t i)
@@ -263,7 +278,8 @@ static bool add_bare_key(struct builder *b)
 	struct plan_column *pc = &b->plan->columns[0];
 	const struct schema_field *f = &b->reader->fields[b->plan->table->columns[0].field];
 	if (b->plan->table->nkeys != 1)
-		return err_set(b->k.err, ERR_CONFIG, "the key is one %s, the table has %zu key columns",
+		return err_set(b->k.err, ERR_CONFIG,
+			       "the key is one %s, the table has %zu key columns",
 			       schema_kind_name(b->writer->kind), b->plan->table->nkeys);
 	pc->slot = 0;
 	b->plan->top[0].step = resolve(&b->k, b->writer, f->type);

@@ -1,12 +1,14 @@
 /*
- * plan_steps.h - what a plan consists of: written by plan.c, read by walk.c, decode.c and jsonout.c, and by nobody
- * else.
+ * plan_steps.h - what a plan consists of: written by plan.c, read by walk.c, decode.c and
+ * jsonout.c, and by nobody else.
  *
- *   plan.top[]      the writer's fields in the order of the wire: slot i is where the value of top[i] stands
+ *   plan.top[]      the writer's fields in the order of the wire: slot i is where the value of
+ *                   top[i] stands
  *   plan.columns[]  the table's columns in their order: each takes a slot, or is a constant
  *
- * A step says how one value of the writer stands on the wire and, if the row needs it, which reader type it resolves
- * to. Steps form a tree, with a loop where a record holds itself. All memory is the plan's arena.
+ * A step says how one value of the writer stands on the wire and, if the row needs it, which reader
+ * type it resolves to. Steps form a tree, with a loop where a record holds itself. All memory is
+ * the plan's arena.
  */
 #ifndef MEMINGEST_PLAN_STEPS_H
 #define MEMINGEST_PLAN_STEPS_H
@@ -16,19 +18,20 @@
 #include "codec/decode.h"
 #include "codec/pgbin.h"
 #include "codec/plan.h"
-#include "codec/schema.h"
 #include "codec/table.h"
 #include "codec/walk.h"
+#include "schema/schema.h"
 
 #define STEP_NO_SLOT UINT32_MAX
 
 struct step {
 	enum schema_kind kind; /* of the writer's value */
 	uint8_t width;         /* bytes of every such value where that is 1, 4 or 8; else 0 */
-	enum pgbin_unit unit;  /* of the writer's number, where the reader's logical type is a time or timestamp */
+	/* of the writer's number, where the reader's logical type is a time or timestamp */
+	enum pgbin_unit unit;
 	/*
-	 * What the reader makes of it; never a union: its branch. NULL: the value is skipped, or (kind null) the
-	 * reader has no null there.
+	 * What the reader makes of it; never a union: its branch. NULL: the value is skipped, or
+	 * (kind null) the reader has no null there.
 	 */
 	const struct schema_type *reader;
 	uint32_t size;          /* of fixed */
@@ -36,14 +39,17 @@ struct step {
 	struct step *items;     /* of array and map */
 	struct step **branches; /* of a union */
 	struct step_field *fields;
-	const uint32_t *symbols; /* of an enum: the writer's index to the reader's; NULL when skipped */
-	struct slice rest; /* of a record: "name":value,... of the reader's fields that the writer lacks, as JSON */
+	/* of an enum: the writer's index to the reader's; NULL when skipped */
+	const uint32_t *symbols;
+	/* of a record: "name":value,... of the reader's fields that the writer lacks, as JSON */
+	struct slice rest;
 };
 
 struct step_field {
 	const char *name; /* the writer's, for messages */
 	struct step *step;
-	struct slice key; /* "name": as JSON, by the reader's name; empty: the reader has no such field */
+	/* "name": as JSON, by the reader's name; empty: the reader has no such field */
+	struct slice key;
 };
 
 /* bytes, string or fixed. */
@@ -90,7 +96,8 @@ struct plan {
 	struct step_field *top;
 	uint32_t ntop;
 	struct plan_column *columns; /* table->ncolumns */
-	uint32_t delete_slot;        /* of the enum that says DELETE, or STEP_NO_SLOT: every datum is an "op" */
+	/* of the enum that says DELETE, or STEP_NO_SLOT: every datum is an "op" */
+	uint32_t delete_slot;
 	enum record_op op;
 };
 
@@ -102,7 +109,8 @@ struct jsonout {
 MUST_CHECK bool jsonout_value(struct jsonout *j, struct cursor *c, const struct step *s);
 
 /* decode.c, for plan.c: one COPY field from a datum of that step, as decode_record() makes it. */
-MUST_CHECK bool decode_column(const struct plan_column *column, const struct step *s, struct cursor *c,
-			      const struct decode_limits *limits, struct buf *out);
+MUST_CHECK bool decode_column(const struct plan_column *column, const struct step *s,
+			      struct cursor *c, const struct decode_limits *limits,
+			      struct buf *out);
 
 #endif

@@ -1,9 +1,10 @@
 /*
  * reason.c - the names of the reasons, and filling a refusal.
  *
- * The names are a contract: they stand in memingest.dead_letters, in the label "reason" of a metric and in people's
- * queries. Adding one is a change of the contract; renaming one breaks what others wrote. A refusal is made once per
- * poisoned event, so the cost of formatting does not matter. No state, any thread.
+ * The names are a contract: they stand in memingest.dead_letters, in the label "reason" of a metric
+ * and in people's queries. Adding one is a change of the contract; renaming one breaks what others
+ * wrote. A refusal is made once per poisoned event, so the cost of formatting does not matter. No
+ * state, any thread.
  */
 #include <assert.h>
 #include <stdarg.h>

@@ -1,4 +1,7 @@
-/* reason.h - why an event became a dead letter: the closed list that tables, metrics and people share. */
+/*
+ * reason.h - why an event became a dead letter: the closed list that tables, metrics and people
+ * share.
+ */
 #ifndef MEMINGEST_REASON_H
 #define MEMINGEST_REASON_H
 
@@ -13,9 +16,10 @@ enum dead_reason {
 	REASON_INVALID_JSON,
 	REASON_INVALID_TEXT, /* NUL byte or not UTF-8 */
 	REASON_OUT_OF_RANGE, /* an integer, date or timestamp that the column's type cannot hold */
-	REASON_TOO_LARGE,    /* over a limit of the config, or an index key that PostgreSQL cannot store */
-	REASON_CONSTRAINT,   /* PostgreSQL: class 23 */
-	REASON_DATABASE,     /* PostgreSQL refused this row for another reason */
+	/* over a limit of the config, or an index key that PostgreSQL cannot store */
+	REASON_TOO_LARGE,
+	REASON_CONSTRAINT, /* PostgreSQL: class 23 */
+	REASON_DATABASE,   /* PostgreSQL refused this row for another reason */
 	REASON_COUNT,
 };
 
@@ -23,12 +27,15 @@ enum dead_reason {
 const char *dead_reason_name(enum dead_reason reason);
 
 /*
- * Why one value cannot be stored: what a function that checks a value answers with; who knows the field makes an
- * err of it.
+ * Why one value cannot be stored: what a function that checks a value answers with; who knows the
+ * field makes an err of it.
  */
 struct refusal {
 	enum dead_reason reason;
-	char text[120]; /* follows the field's name: "has 3 dimensions, the column wants 384". No data but numbers */
+	/*
+	 * follows the field's name: "has 3 dimensions, the column wants 384". No data but numbers
+	 */
+	char text[120];
 };
 
 /* Fills it and returns false, so that "return refuse(...)" reads well. A longer text is cut. */

@@ -1,26 +1,31 @@
 /*
  * resolve.c - does what the writer wrote fit what the reader expects, and how is it to be read?
  *
- * Avro 1.11 specification, "Schema Resolution", all of it, decided at compile time wherever types alone decide:
+ * Avro 1.11 specification, "Schema Resolution", all of it, decided at compile time wherever types
+ * alone decide:
  *
- *   same kind                       records, enums and fixed also by name (last part, or an alias of the reader's)
+ *   same kind                       records, enums and fixed also by name (last part, or an alias
+ *                                   of the reader's)
  *   int -> long -> float -> double  any step to the right; string <-> bytes
- *   record                          field by field, by name, then alias; a field that the writer lacks has its default
+ *   record                          field by field, by name, then alias; a field that the writer
+ *                                   lacks has its default
  *   enum                            symbol by symbol; unknown ones are the reader's default
- *   union                           a writer's branch is resolved by itself; of a reader's union the branch of the same
- *                                   type, else the first that the value can be promoted to
+ *   union                           a writer's branch is resolved by itself; of a reader's union
+ *                                   the branch of the same type, else the first that the value can
+ *                                   be promoted to
  *
- * Stricter than the letter where the letter leaves a fault to each datum: a writer's branch or symbol that the reader
- * cannot take is an error of the schema, now, as Java's compatibility check has it. A stream then stops with a clear
- * message, and its events do not end as dead letters one by one. The exception is null, which fails alone: it is what
- * "missing_field" is for.
+ * Stricter than the letter where the letter leaves a fault to each datum: a writer's branch or
+ * symbol that the reader cannot take is an error of the schema, now, as Java's compatibility check
+ * has it. A stream then stops with a clear message, and its events do not end as dead letters one
+ * by one. The exception is null, which fails alone: it is what "missing_field" is for.
  *
- * Logical types: the specification ignores them in resolution (but for decimals). Two of one family are converted
- * (timestamp-millis read as timestamp-micros is the same instant); two of different families are an error, for date
- * and time would trade places silently. Where only one side has one, it is the reader's that counts.
+ * Logical types: the specification ignores them in resolution (but for decimals). Two of one family
+ * are converted (timestamp-millis read as timestamp-micros is the same instant); two of different
+ * families are an error, for date and time would trade places silently. Where only one side has
+ * one, it is the reader's that counts.
  *
- * Records that hold themselves: each pair (writer's, reader's) of records has one step, entered before its fields are
- * resolved.
+ * Records that hold themselves: each pair (writer's, reader's) of records has one step, entered
+ * before its fields are resolved.
  */
 #include "codec/resolve.h"
 
@@ -40,7 +45,8 @@ const struct decode_limits resolve_default_limits = {.max_depth = SCHEMA_MAX_DEP
 						     .max_row_bytes = 16 * SCHEMA_MAX_BYTES,
 						     .max_key_bytes = SCHEMA_MAX_BYTES};
 
-static struct step *new_step(struct resolver *k, const struct schema_type *w, const struct schema_type *r)
+static struct step *new_step(struct resolver *k, const struct schema_type *w,
+			     const struct schema_type *r)
 {
 	struct step *s = arena_calloc(k->arena, 1, sizeof(*s));
 	s->kind = w->kind;
@@ -50,7 +56,8 @@ static struct step *new_step(struct resolver *k, const struct schema_type *w, co
 	return s;
 }
 
-static struct step *find_pair(const struct resolver *k, const struct schema_type *w, const struct schema_type *r)
+static struct step *find_pair(const struct resolver *k, const struct schema_type *w,
+			      const struct schema_type *r)
 {
 	for (size_t i = 0; i < k->npairs; i++)
 		if (k->pairs[i].w == w && k->pairs[i].r == r)
@@ -58,7 +65,8 @@ static struct step *find_pair(const struct resolver *k, const struct schema_type
 	return NULL;
 }
 
-static struct step *new_record(struct resolver *k, const struct schema_type *w, const struct schema_type *r)
+static struct step *new_record(struct resolver *k, const struct schema_type *w,
+			       const struct schema_type *r)
 {
 	struct step *s = new_step(k, w, r);
 	if (k->npairs == k->cap) {
@@ -69,11 +77,12 @@ static struct step *new_record(struct resolver *k, const struct schema_type *w, 
 	s->n = (uint32_t)w->nfields;
 	s->fields = arena_calloc(k->arena, w->nfields + 1, sizeof(*s->fields));
 	for (size_t i = 0; i < w->nfields; i++)
-		s->fields[i] = (struct step_field){.name = arena_strdup(k->arena, w->fields[i].name)};
+		s->fields[i] =
+			(struct step_field){.name = arena_strdup(k->arena, w->fields[i].name)};
 	return s;
 }
 
-/* ---- skipping -------------------------------------------------------------------------------- */
+/* --- skipping --- */
 
 static struct step *skip_record(struct resolver *k, const struct schema_type *w)
 {
@@ -87,8 +96,9 @@ static struct step *skip_record(struct resolver *k, const struct schema_type *w)
 }
 
 /*
- * The recursion is as deep as the schema's text at most: parts of a schema refer by name only to what was defined
- * before them, and what was defined before them has been met before them here, too.
+ * The recursion is as deep as the schema's text at most: parts of a schema refer by name only to
+ * what was defined before them, and what was defined before them has been met before them here,
+ * too.
  */
 struct step *resolve_skip(struct resolver *k, const struct schema_type *w)
 {
@@ -105,14 +115,14 @@ struct step *resolve_skip(struct resolver *k, const struct schema_type *w)
 	return s;
 }
 
-/* ---- matching -------------------------------------------------------------------------------- */
+/* --- matching --- */
 
-static struct step *mismatch(struct resolver *k, const struct schema_type *w, const struct schema_type *r,
-			     const char *why)
+static struct step *mismatch(struct resolver *k, const struct schema_type *w,
+			     const struct schema_type *r, const char *why)
 {
 	char a[200], b[200];
-	err_set(k->err, ERR_CONFIG, "the writer has %s, the stream's schema %s%s", schema_describe(w, a, sizeof(a)),
-		schema_describe(r, b, sizeof(b)), why);
+	err_set(k->err, ERR_CONFIG, "the writer has %s, the stream's schema %s%s",
+		schema_describe(w, a, sizeof(a)), schema_describe(r, b, sizeof(b)), why);
 	return NULL;
 }
 
@@ -127,15 +137,18 @@ bool resolve_names_match(const struct schema_type *w, const struct schema_type *
 	if (strcmp(w->name, r->name) == 0)
 		return true;
 	for (size_t i = 0; i < r->naliases; i++)
-		if (strcmp(r->aliases[i], w->full_name) == 0 || strcmp(last_part(r->aliases[i]), w->name) == 0)
+		if (strcmp(r->aliases[i], w->full_name) == 0 ||
+		    strcmp(last_part(r->aliases[i]), w->name) == 0)
 			return true;
 	return false;
 }
 
 static bool promotes(enum schema_kind w, enum schema_kind r)
 {
-	bool number = w >= SCHEMA_INT && w <= SCHEMA_DOUBLE && r >= SCHEMA_INT && r <= SCHEMA_DOUBLE;
-	bool blob = (w == SCHEMA_STRING && r == SCHEMA_BYTES) || (w == SCHEMA_BYTES && r == SCHEMA_STRING);
+	bool number =
+		w >= SCHEMA_INT && w <= SCHEMA_DOUBLE && r >= SCHEMA_INT && r <= SCHEMA_DOUBLE;
+	bool blob = (w == SCHEMA_STRING && r == SCHEMA_BYTES) ||
+		    (w == SCHEMA_BYTES && r == SCHEMA_STRING);
 	return (number && w < r) || blob;
 }
 
@@ -157,11 +170,13 @@ static int closeness(const struct schema_type *w, const struct schema_type *r)
 	return w->full_name && strcmp(w->full_name, r->full_name) == 0 ? 3 : 2;
 }
 
-static const struct schema_type *best_branch(const struct schema_type *w, const struct schema_type *r)
+static const struct schema_type *best_branch(const struct schema_type *w,
+					     const struct schema_type *r)
 {
 	const struct schema_type *best = NULL;
 	for (size_t i = 0; i < r->nbranches; i++)
-		if (matches(w, r->branches[i]) && (!best || closeness(w, r->branches[i]) > closeness(w, best)))
+		if (matches(w, r->branches[i]) &&
+		    (!best || closeness(w, r->branches[i]) > closeness(w, best)))
 			best = r->branches[i];
 	return best;
 }
@@ -196,7 +211,7 @@ static bool logicals_match(const struct schema_type *w, const struct schema_type
 	return a == b && (a != DECIMALS || (w->scale == r->scale && w->precision <= r->precision));
 }
 
-/* ---- records --------------------------------------------------------------------------------- */
+/* --- records --- */
 
 static size_t writer_field(const struct schema_type *w, const char *name)
 {
@@ -206,7 +221,8 @@ static size_t writer_field(const struct schema_type *w, const char *name)
 	return RESOLVE_NONE;
 }
 
-static size_t by_alias(const struct schema_type *w, const struct schema_type *r, size_t field, const bool *taken)
+static size_t by_alias(const struct schema_type *w, const struct schema_type *r, size_t field,
+		       const bool *taken)
 {
 	const struct schema_field *f = &r->fields[field];
 	for (size_t i = 0; i < f->naliases; i++) {
@@ -236,7 +252,8 @@ void resolve_fields(const struct schema_type *w, const struct schema_type *r, si
 
 static struct slice keep(struct resolver *k, struct buf *text)
 {
-	struct slice kept = {arena_memdup(k->arena, text->data ? (void *)text->data : "", text->len), text->len};
+	struct slice kept = {
+		arena_memdup(k->arena, text->data ? (void *)text->data : "", text->len), text->len};
 	buf_free(text);
 	return kept;
 }
@@ -247,7 +264,8 @@ static bool add_default(struct resolver *k, const struct schema_field *f, struct
 	struct refusal why = {0};
 	char type[200];
 	if (!f->default_json)
-		return err_set(k->err, ERR_CONFIG, "the writer lacks field '%s' (%s), which has no default", f->name,
+		return err_set(k->err, ERR_CONFIG,
+			       "the writer lacks field '%s' (%s), which has no default", f->name,
 			       schema_describe(f->type, type, sizeof(type)));
 	if (f->default_error)
 		return err_set(k->err, ERR_CONFIG, "field '%s': %s", f->name, f->default_error);
@@ -260,13 +278,14 @@ static bool add_default(struct resolver *k, const struct schema_field *f, struct
 			   .depth = resolve_default_limits.max_depth,
 			   .items = resolve_default_limits.max_items,
 			   .why = &why};
-	struct jsonout j = {.out = rest, .start = rest->len, .max = resolve_default_limits.max_string_bytes};
+	struct jsonout j = {
+		.out = rest, .start = rest->len, .max = resolve_default_limits.max_string_bytes};
 	return jsonout_value(&j, &c, s) ||
 	       err_set(k->err, ERR_CONFIG, "the default of field '%s': %s", f->name, why.text);
 }
 
-static bool resolve_record_fields(struct resolver *k, const struct schema_type *w, const struct schema_type *r,
-				  const size_t *from, struct step *s)
+static bool resolve_record_fields(struct resolver *k, const struct schema_type *w,
+				  const struct schema_type *r, const size_t *from, struct step *s)
 {
 	struct buf rest = {0};
 	bool ok = true;
@@ -280,8 +299,8 @@ static bool resolve_record_fields(struct resolver *k, const struct schema_type *
 		buf_printf(&key, "\"%s\":", r->fields[i].name);
 		f->key = keep(k, &key);
 		f->step = resolve(k, w->fields[from[i]].type, r->fields[i].type);
-		ok = f->step ||
-		     err_wrap(k->err, "writer's field '%s', stream's field '%s'", f->name, r->fields[i].name);
+		ok = f->step || err_wrap(k->err, "writer's field '%s', stream's field '%s'",
+					 f->name, r->fields[i].name);
 	}
 	s->rest = keep(k, &rest);
 	for (size_t i = 0; i < w->nfields && ok; i++)
@@ -290,7 +309,8 @@ static bool resolve_record_fields(struct resolver *k, const struct schema_type *
 	return ok;
 }
 
-static struct step *resolve_record(struct resolver *k, const struct schema_type *w, const struct schema_type *r)
+static struct step *resolve_record(struct resolver *k, const struct schema_type *w,
+				   const struct schema_type *r)
 {
 	struct step *s = find_pair(k, w, r);
 	if (s)
@@ -303,7 +323,7 @@ static struct step *resolve_record(struct resolver *k, const struct schema_type 
 	return ok ? s : NULL;
 }
 
-/* ---- other types ----------------------------------------------------------------------------- */
+/* --- other types --- */
 
 static int32_t find_symbol(const struct schema_type *r, const char *symbol)
 {
@@ -313,7 +333,8 @@ static int32_t find_symbol(const struct schema_type *r, const char *symbol)
 	return r->default_symbol;
 }
 
-static struct step *resolve_enum(struct resolver *k, const struct schema_type *w, const struct schema_type *r)
+static struct step *resolve_enum(struct resolver *k, const struct schema_type *w,
+				 const struct schema_type *r)
 {
 	struct step *s = new_step(k, w, r);
 	uint32_t *symbols = arena_calloc(k->arena, w->nsymbols, sizeof(*symbols));
@@ -321,7 +342,8 @@ static struct step *resolve_enum(struct resolver *k, const struct schema_type *w
 		int32_t at = find_symbol(r, w->symbols[i]);
 		if (at < 0) {
 			err_set(k->err, ERR_CONFIG,
-				"symbol '%s' of the writer's enum %s is not in the stream's, which has no default",
+				"symbol '%s' of the writer's enum %s is not in the stream's, which "
+				"has no default",
 				w->symbols[i], w->full_name);
 			return NULL;
 		}
@@ -340,7 +362,8 @@ static bool takes_null(const struct schema_type *r)
 	return r->kind == SCHEMA_NULL;
 }
 
-static struct step *resolve_union(struct resolver *k, const struct schema_type *w, const struct schema_type *r)
+static struct step *resolve_union(struct resolver *k, const struct schema_type *w,
+				  const struct schema_type *r)
 {
 	struct step *s = new_step(k, w, r);
 	s->n = (uint32_t)w->nbranches;
@@ -357,12 +380,14 @@ static struct step *resolve_union(struct resolver *k, const struct schema_type *
 	return s;
 }
 
-static struct step *resolve_plain(struct resolver *k, const struct schema_type *w, const struct schema_type *r)
+static struct step *resolve_plain(struct resolver *k, const struct schema_type *w,
+				  const struct schema_type *r)
 {
 	if (!matches(w, r))
 		return mismatch(k, w, r,
-				w->full_name && w->kind == r->kind ? "; names and sizes have to agree, or an alias"
-								   : "");
+				w->full_name && w->kind == r->kind
+					? "; names and sizes have to agree, or an alias"
+					: "");
 	if (!logicals_match(w, r))
 		return mismatch(k, w, r, "; the logical types differ");
 	if (w->kind == SCHEMA_RECORD)

@@ -1,5 +1,6 @@
 /*
- * resolve.h - Avro schema resolution: (writer type, reader type) into steps. Internal to plan.c and resolve.c.
+ * resolve.h - Avro schema resolution: (writer type, reader type) into steps. Internal to plan.c and
+ * resolve.c.
  */
 #ifndef MEMINGEST_RESOLVE_H
 #define MEMINGEST_RESOLVE_H
@@ -29,12 +30,15 @@ struct step *resolve(struct resolver *k, const struct schema_type *w, const stru
 /* How to pass over a w. Never NULL. */
 struct step *resolve_skip(struct resolver *k, const struct schema_type *w);
 
-/* Whether names allow a writer's record, enum or fixed to be read as r: same last part, or an alias of r. */
+/*
+ * Whether names allow a writer's record, enum or fixed to be read as r: same last part, or an alias
+ * of r.
+ */
 bool resolve_names_match(const struct schema_type *w, const struct schema_type *r);
 
 /*
- * For each field of record r the index of the writer's field that it takes, or RESOLVE_NONE: by name, then by alias; a
- * field that one takes by name no other takes by alias. Room for r->nfields.
+ * For each field of record r the index of the writer's field that it takes, or RESOLVE_NONE: by
+ * name, then by alias; a field that one takes by name no other takes by alias. Room for r->nfields.
  */
 void resolve_fields(const struct schema_type *w, const struct schema_type *r, size_t *from);
 

@@ -1,13 +1,14 @@
 /*
- * sqltype.c - one table of SQL types, and the two questions asked of it: what does Avro type T become, and may T go
- * into SQL type S.
+ * sqltype.c - one table of SQL types, and the two questions asked of it: what does Avro type T
+ * become, and may T go into SQL type S.
  *
- * A type that is not in the table (an extension's, a domain, an enum of the user's) cannot be staged as itself: its
- * binary form is unknown. The annotation "via" names a type of the table instead, and the merge casts.
+ * A type that is not in the table (an extension's, a domain, an enum of the user's) cannot be
+ * staged as itself: its binary form is unknown. The annotation "via" names a type of the table
+ * instead, and the merge casts.
  *
- * What may be a key: types for which "equal" and "same bytes" are one thing, because events of a key are folded by
- * their bytes before PostgreSQL sees them. So neither floats (-0 = 0), citext (a = A), char(n) (trailing blanks),
- * interval (1 month = 30 days) nor jsonb.
+ * What may be a key: types for which "equal" and "same bytes" are one thing, because events of a
+ * key are folded by their bytes before PostgreSQL sees them. So neither floats (-0 = 0), citext (a
+ * = A), char(n) (trailing blanks), interval (1 month = 30 days) nor jsonb.
  *
  * Pure, no state.
  */
@@ -19,7 +20,10 @@
 
 #include "codec/pgbin.h"
 
-/* Arrays: those whose element pgbin_oid() knows; the others (an extension's) have no object id that is fixed. */
+/*
+ * Arrays: those whose element pgbin_oid() knows; the others (an extension's) have no object id that
+ * is fixed.
+ */
 static const struct {
 	const char *name;
 	enum pg_kind kind;
@@ -89,7 +93,8 @@ static bool parse_scalar(const char *text, size_t len, struct sqltype *out)
 	const char *bracket = memchr(text, '(', len), *end = text + len;
 	size_t name_len = bracket ? (size_t)(bracket - text) : len;
 	for (size_t i = 0; i < ARRAY_LEN(types); i++) {
-		if (strlen(types[i].name) != name_len || strncmp(types[i].name, text, name_len) != 0)
+		if (strlen(types[i].name) != name_len ||
+		    strncmp(types[i].name, text, name_len) != 0)
 			continue;
 		out->kind = types[i].kind;
 		out->key = types[i].key;
@@ -121,7 +126,7 @@ bool sqltype_parse(const char *text, struct sqltype *out)
 	return out->element_oid != OID_NONE;
 }
 
-/* ---- Avro into SQL --------------------------------------------------------------------------- */
+/* --- Avro into SQL --- */
 
 static bool is_integer_kind(enum pg_kind k)
 {
@@ -168,7 +173,8 @@ static bool bytes_fit(const struct sqltype *st, const struct schema_type *t)
 	if (st->kind == PG_VECTOR || st->kind == PG_HALFVEC)
 		return t->logical == LOGICAL_NONE &&
 		       (t->kind == SCHEMA_BYTES || st->arg[0] == 0 || t->size == st->arg[0] * 4);
-	return st->kind == PG_BYTEA || (st->kind == PG_ARRAY && st->element == PG_FLOAT4 && t->logical == LOGICAL_NONE);
+	return st->kind == PG_BYTEA ||
+	       (st->kind == PG_ARRAY && st->element == PG_FLOAT4 && t->logical == LOGICAL_NONE);
 }
 
 static bool items_fit(const struct sqltype *st, const struct schema_type *t)
@@ -176,9 +182,11 @@ static bool items_fit(const struct sqltype *st, const struct schema_type *t)
 	bool nullable;
 	const struct schema_type *item = schema_unwrap(t->items, &nullable);
 	if (st->kind == PG_VECTOR || st->kind == PG_HALFVEC)
-		return !nullable && (t->items->kind == SCHEMA_FLOAT || t->items->kind == SCHEMA_DOUBLE);
+		return !nullable &&
+		       (t->items->kind == SCHEMA_FLOAT || t->items->kind == SCHEMA_DOUBLE);
 	struct sqltype element = {.kind = st->element, .arg = {st->arg[0], st->arg[1]}};
-	return st->kind == PG_ARRAY && item && item->kind != SCHEMA_ARRAY && sqltype_stores(&element, item);
+	return st->kind == PG_ARRAY && item && item->kind != SCHEMA_ARRAY &&
+	       sqltype_stores(&element, item);
 }
 
 bool sqltype_stores(const struct sqltype *st, const struct schema_type *t)
@@ -235,10 +243,12 @@ static const char *logical_type(enum schema_logical logical)
 static const char *plain_type(enum schema_kind kind)
 {
 	static const char *const names[] = {
-		[SCHEMA_NULL] = NULL,      [SCHEMA_BOOLEAN] = "boolean", [SCHEMA_INT] = "integer",
-		[SCHEMA_LONG] = "bigint",  [SCHEMA_FLOAT] = "real",      [SCHEMA_DOUBLE] = "double precision",
-		[SCHEMA_BYTES] = "bytea",  [SCHEMA_STRING] = "text",     [SCHEMA_FIXED] = "bytea",
-		[SCHEMA_ENUM] = "text",    [SCHEMA_ARRAY] = "jsonb",     [SCHEMA_MAP] = "jsonb",
+		[SCHEMA_NULL] = NULL,      [SCHEMA_BOOLEAN] = "boolean",
+		[SCHEMA_INT] = "integer",  [SCHEMA_LONG] = "bigint",
+		[SCHEMA_FLOAT] = "real",   [SCHEMA_DOUBLE] = "double precision",
+		[SCHEMA_BYTES] = "bytea",  [SCHEMA_STRING] = "text",
+		[SCHEMA_FIXED] = "bytea",  [SCHEMA_ENUM] = "text",
+		[SCHEMA_ARRAY] = "jsonb",  [SCHEMA_MAP] = "jsonb",
 		[SCHEMA_RECORD] = "jsonb", [SCHEMA_UNION] = NULL,
 	};
 	return names[kind];
@@ -263,6 +273,7 @@ bool sqltype_derive(const struct schema_type *t, char *buf, size_t size)
 		return derive_array(t, buf, size);
 	if (t->logical == LOGICAL_DECIMAL && t->precision <= 1000)
 		return snprintf(buf, size, "numeric(%u,%u)", t->precision, t->scale) < (int)size;
-	const char *name = t->logical != LOGICAL_NONE ? logical_type(t->logical) : plain_type(t->kind);
+	const char *name =
+		t->logical != LOGICAL_NONE ? logical_type(t->logical) : plain_type(t->kind);
 	return name && snprintf(buf, size, "%s", name) < (int)size;
 }

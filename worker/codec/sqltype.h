@@ -5,8 +5,8 @@
 #define MEMINGEST_SQLTYPE_H
 
 #include "base/base.h"
-#include "codec/schema.h"
 #include "codec/table.h"
+#include "schema/schema.h"
 
 struct sqltype {
 	enum pg_kind kind;
@@ -19,10 +19,14 @@ struct sqltype {
 /* False: no type that we know the binary form of. */
 bool sqltype_parse(const char *text, struct sqltype *out);
 
-/* Whether a value of an Avro type (no nullable union: unwrapped) can be written as that SQL type. */
+/*
+ * Whether a value of an Avro type (no nullable union: unwrapped) can be written as that SQL type.
+ */
 bool sqltype_stores(const struct sqltype *st, const struct schema_type *t);
 
-/* The SQL type for an Avro type when no annotation names one. Fills buf; false when there is none. */
+/*
+ * The SQL type for an Avro type when no annotation names one. Fills buf; false when there is none.
+ */
 bool sqltype_derive(const struct schema_type *t, char *buf, size_t size);
 
 #endif

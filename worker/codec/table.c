@@ -3,17 +3,19 @@
  *
  *   record "pg": table, key [..], version, delete {field, symbol}, indexes [..], storage {..}
  *   field  "pg": type, via, column (a name, or false), merge, default (SQL), storage, compression
- *   an index:    {"columns": ["user_id"]}, with "using", "unique", "name"; or {"sql": "USING gin (tags)"}, which is what
- *                follows ON table
+ *   an index:    {"columns": ["user_id"]}, with "using", "unique", "name"; or
+ *                {"sql": "USING gin (tags)"}, which is what follows ON table
  *
- * A field without annotation becomes a column of its own name, with the type that sqltype_derive() gives. The work is
- * done in this order, for each step needs the one before: fields to columns, key columns moved to the front, then what
- * names columns (version, delete, indexes).
+ * A field without annotation becomes a column of its own name, with the type that sqltype_derive()
+ * gives. The work is done in this order, for each step needs the one before: fields to columns, key
+ * columns moved to the front, then what names columns (version, delete, indexes).
  *
- * Everything that goes into SQL text is checked here, once: identifiers by length, types by their characters, storage
- * parameters by form; "default" and an index's "sql" are SQL that the operator wrote, as trusted as the config file.
+ * Everything that goes into SQL text is checked here, once: identifiers by length, types by their
+ * characters, storage parameters by form; "default" and an index's "sql" are SQL that the operator
+ * wrote, as trusted as the config file.
  *
- * An attribute that we do not know is an error, as a misspelt "merge" would otherwise be a wrong sum years later.
+ * An attribute that we do not know is an error, as a misspelt "merge" would otherwise be a wrong
+ * sum years later.
  *
  * Failure: class CONFIG, "record 'a.B': field 'tags': ...". Memory: an arena, freed with the table.
  */
@@ -25,13 +27,17 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
-#include "codec/schema.h"
 #include "codec/sqltype.h"
+#include "schema/schema.h"
 
 enum {
 	MAX_IDENTIFIER = 63, /* NAMEDATALEN - 1 */
 	MAX_COLUMNS =
-		1600 - 2, /* MaxHeapAttributeNumber, less created_at and updated_at (or _part and _op in the stage) */
+		/*
+		 * MaxHeapAttributeNumber, less created_at and updated_at (or _part and _op in the
+		 * stage)
+		 */
+	1600 - 2,
 };
 
 struct table_box {
@@ -47,7 +53,7 @@ struct builder {
 	struct err *err;
 };
 
-/* ---- small checks ---------------------------------------------------------------------------- */
+/* --- small checks --- */
 
 static const char *text_of(const json_t *json)
 {
@@ -63,7 +69,8 @@ static bool in_list(const char *const *list, const char *s)
 	return false;
 }
 
-static bool check_keys(struct builder *b, const json_t *object, const char *what, const char *const *known)
+static bool check_keys(struct builder *b, const json_t *object, const char *what,
+		       const char *const *known)
 {
 	const char *key;
 	json_t *value;
@@ -78,28 +85,34 @@ static bool check_identifier(struct builder *b, const char *s, const char *what)
 {
 	if (s && s[0] != '\0' && strlen(s) <= MAX_IDENTIFIER)
 		return true;
-	return err_set(b->err, ERR_CONFIG, "%s is no SQL name of 1 to %d bytes", what, MAX_IDENTIFIER);
+	return err_set(b->err, ERR_CONFIG, "%s is no SQL name of 1 to %d bytes", what,
+		       MAX_IDENTIFIER);
 }
 
-/* A type goes into SQL as it stands: letters, digits and what types are made of, but nothing that ends a statement. */
+/*
+ * A type goes into SQL as it stands: letters, digits and what types are made of, but nothing that
+ * ends a statement.
+ */
 static bool check_type_text(struct builder *b, const json_t *json, const char *what)
 {
 	const char *s = text_of(json);
 	if (!json)
 		return true;
 	if (!s || s[0] == '\0' ||
-	    strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_ .,()[]\"") != strlen(s))
+	    strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_ .,()[]\"") !=
+		    strlen(s))
 		return err_set(b->err, ERR_CONFIG, "pg.%s is no SQL type", what);
 	return true;
 }
 
-/* ---- columns --------------------------------------------------------------------------------- */
+/* --- columns --- */
 
 static bool parse_merge(struct builder *b, const json_t *json, struct column *c)
 {
 	static const char *const names[] = {
-		[MERGE_REPLACE] = "replace", [MERGE_KEEP] = "keep", [MERGE_COALESCE] = "coalesce", [MERGE_ADD] = "add",
-		[MERGE_MIN] = "min",         [MERGE_MAX] = "max",   [MERGE_JSON] = "json",
+		[MERGE_REPLACE] = "replace", [MERGE_KEEP] = "keep", [MERGE_COALESCE] = "coalesce",
+		[MERGE_ADD] = "add",         [MERGE_MIN] = "min",   [MERGE_MAX] = "max",
+		[MERGE_JSON] = "json",
 	};
 	c->merge = MERGE_REPLACE;
 	if (!json)
@@ -110,7 +123,8 @@ static bool parse_merge(struct builder *b, const json_t *json, struct column *c)
 			return true;
 		}
 	}
-	return err_set(b->err, ERR_CONFIG, "pg.merge is none of replace, keep, coalesce, add, min, max, json");
+	return err_set(b->err, ERR_CONFIG,
+		       "pg.merge is none of replace, keep, coalesce, add, min, max, json");
 }
 
 static bool is_number(enum pg_kind k)
@@ -121,7 +135,8 @@ static bool is_number(enum pg_kind k)
 /* The fold in the batch and the merge in SQL both have to know the rule for the column's type. */
 static bool check_merge(struct builder *b, const struct column *c)
 {
-	bool ordered = is_number(c->kind) || c->kind == PG_DATE || c->kind == PG_TIME || c->kind == PG_TIMESTAMP;
+	bool ordered = is_number(c->kind) || c->kind == PG_DATE || c->kind == PG_TIME ||
+		       c->kind == PG_TIMESTAMP;
 	bool ok = true;
 	switch (c->merge) {
 	case MERGE_REPLACE:
@@ -141,14 +156,16 @@ static bool check_merge(struct builder *b, const struct column *c)
 	}
 	if (ok && !c->cast)
 		return true;
-	return err_set(b->err, ERR_CONFIG, "pg.merge: a column of type %s cannot be merged so", c->type);
+	return err_set(b->err, ERR_CONFIG, "pg.merge: a column of type %s cannot be merged so",
+		       c->type);
 }
 
-static bool parse_word(struct builder *b, const json_t *json, const char *const *known, const char *complaint,
-		       const char **out)
+static bool parse_word(struct builder *b, const json_t *json, const char *const *known,
+		       const char *complaint, const char **out)
 {
 	*out = text_of(json);
-	return !json || (*out && in_list(known, *out)) || err_set(b->err, ERR_CONFIG, "%s", complaint);
+	return !json || (*out && in_list(known, *out)) ||
+	       err_set(b->err, ERR_CONFIG, "%s", complaint);
 }
 
 /* Whether the column's type can be compressed, and whether the server has lz4, PostgreSQL says. */
@@ -158,20 +175,22 @@ static bool parse_toast(struct builder *b, const json_t *pg, struct column *c)
 	static const char *const compression[] = {"pglz", "lz4", NULL};
 	return parse_word(b, json_object_get(pg, "storage"), storage,
 			  "pg.storage is none of plain, external, extended, main", &c->storage) &&
-	       parse_word(b, json_object_get(pg, "compression"), compression, "pg.compression is none of pglz, lz4",
-			  &c->compression);
+	       parse_word(b, json_object_get(pg, "compression"), compression,
+			  "pg.compression is none of pglz, lz4", &c->compression);
 }
 
-static bool refuse_type(struct builder *b, const struct schema_type *t, const char *sql, const char *hint)
+static bool refuse_type(struct builder *b, const struct schema_type *t, const char *sql,
+			const char *hint)
 {
 	char text[160];
 	schema_describe(t, text, sizeof(text));
 	if (t->logical_text && t->logical == LOGICAL_NONE)
 		return err_set(b->err, ERR_CONFIG,
-			       "type %s: the logical type '%s' does not exist for it, or has wrong attributes", text,
-			       t->logical_text);
-	return err_set(b->err, ERR_CONFIG, "type %s %s%s%s", text, sql ? "cannot be stored as " : "has no column type",
-		       sql ? sql : "", hint);
+			       "type %s: the logical type '%s' does not exist for it, or has wrong "
+			       "attributes",
+			       text, t->logical_text);
+	return err_set(b->err, ERR_CONFIG, "type %s %s%s%s", text,
+		       sql ? "cannot be stored as " : "has no column type", sql ? sql : "", hint);
 }
 
 /* Fills in types and kinds from the annotation, or from the Avro type. */
@@ -196,18 +215,22 @@ static bool column_type(struct builder *b, const struct schema_field *f, struct 
 	struct sqltype st;
 	if (!sqltype_parse(c->stage_type, &st))
 		return err_set(b->err, ERR_CONFIG,
-			       "the binary form of SQL type %s is not known; set pg.via to a type to stage it as, such "
+			       "the binary form of SQL type %s is not known; set pg.via to a type "
+			       "to stage it as, such "
 			       "as text",
 			       c->stage_type);
 	if (!sqltype_stores(&st, t))
-		return refuse_type(b, t, c->stage_type, via ? "" : "; pg.via names a type to stage it as, to be cast");
+		return refuse_type(b, t, c->stage_type,
+				   via ? "" : "; pg.via names a type to stage it as, to be cast");
 	c->kind = st.kind;
 	c->element = st.element;
 	c->element_oid = st.element_oid;
 	struct sqltype final;
 	if (sqltype_parse(c->type, &final) && (final.kind == PG_VECTOR || final.kind == PG_HALFVEC))
 		c->dim = final.arg[0];
-	c->max_chars = st.kind == PG_TEXT || (st.kind == PG_ARRAY && st.element == PG_TEXT) ? st.arg[0] : 0;
+	c->max_chars = st.kind == PG_TEXT || (st.kind == PG_ARRAY && st.element == PG_TEXT)
+			       ? st.arg[0]
+			       : 0;
 	return true;
 }
 
@@ -228,14 +251,16 @@ static const char *quote_literal(struct builder *b, const char *s)
 
 static bool empty_default(const json_t *v)
 {
-	return (json_is_array(v) && json_array_size(v) == 0) || (json_is_object(v) && json_object_size(v) == 0);
+	return (json_is_array(v) && json_array_size(v) == 0) ||
+	       (json_is_object(v) && json_object_size(v) == 0);
 }
 
 /*
- * DEFAULT of the column, so that a NOT NULL column can be added to a table that has rows: the annotation's, else the
- * schema's where it is a plain number, text or empty list.
+ * DEFAULT of the column, so that a NOT NULL column can be added to a table that has rows: the
+ * annotation's, else the schema's where it is a plain number, text or empty list.
  */
-static const char *default_sql(struct builder *b, const struct schema_field *f, const struct column *c)
+static const char *default_sql(struct builder *b, const struct schema_field *f,
+			       const struct column *c)
 {
 	const json_t *v = f->default_json;
 	bool nullable;
@@ -251,7 +276,8 @@ static const char *default_sql(struct builder *b, const struct schema_field *f, 
 		snprintf(text, sizeof(text), "%lld", (long long)json_integer_value(v));
 	else if (is_number(c->kind) && json_is_real(v))
 		snprintf(text, sizeof(text), "%.17g", json_real_value(v));
-	else if ((c->kind == PG_TEXT || (c->kind == PG_JSONB && t->kind == SCHEMA_STRING)) && text_of(v))
+	else if ((c->kind == PG_TEXT || (c->kind == PG_JSONB && t->kind == SCHEMA_STRING)) &&
+		 text_of(v))
 		return quote_literal(b, text_of(v));
 	else if (empty_default(v) && (c->kind == PG_ARRAY || c->kind == PG_JSONB))
 		return c->kind == PG_JSONB && json_is_array(v) ? "'[]'" : "'{}'";
@@ -263,15 +289,18 @@ static const char *default_sql(struct builder *b, const struct schema_field *f, 
 static bool check_name(struct builder *b, const char *name)
 {
 	/* Ours, and the system columns that every table has. */
-	static const char *const reserved[] = {"created_at", "updated_at", "_part", "_op",  "tableoid", "xmin",
-					       "xmax",       "cmin",       "cmax",  "ctid", NULL};
+	static const char *const reserved[] = {"created_at", "updated_at", "_part", "_op",
+					       "tableoid",   "xmin",       "xmax",  "cmin",
+					       "cmax",       "ctid",       NULL};
 	if (!check_identifier(b, name, "the column's name"))
 		return false;
 	if (in_list(reserved, name))
-		return err_set(b->err, ERR_CONFIG, "the column name %s is reserved; set pg.column to another", name);
+		return err_set(b->err, ERR_CONFIG,
+			       "the column name %s is reserved; set pg.column to another", name);
 	for (size_t i = 0; i < b->t->ncolumns; i++)
 		if (strcmp(b->t->columns[i].name, name) == 0)
-			return err_set(b->err, ERR_CONFIG, "column %s belongs to field '%s' already", name,
+			return err_set(b->err, ERR_CONFIG,
+				       "column %s belongs to field '%s' already", name,
 				       b->record->fields[b->t->columns[i].field].name);
 	return true;
 }
@@ -286,12 +315,14 @@ static bool add_column(struct builder *b, const struct schema_field *f, uint32_t
 	if (json_is_false(name))
 		return true;
 	if (b->t->ncolumns == MAX_COLUMNS)
-		return err_set(b->err, ERR_CONFIG, "it is one too many: a table has at most %d", MAX_COLUMNS);
+		return err_set(b->err, ERR_CONFIG, "it is one too many: a table has at most %d",
+			       MAX_COLUMNS);
 	struct column *c = &b->t->columns[b->t->ncolumns];
 	c->field = index;
 	c->name = name ? text_of(name) : f->name;
 	bool ok = check_name(b, c->name) && column_type(b, f, c) &&
-		  parse_merge(b, json_object_get(f->pg, "merge"), c) && check_merge(b, c) && parse_toast(b, f->pg, c);
+		  parse_merge(b, json_object_get(f->pg, "merge"), c) && check_merge(b, c) &&
+		  parse_toast(b, f->pg, c);
 	if (ok && f->default_error)
 		ok = err_set(b->err, ERR_CONFIG, "%s", f->default_error);
 	if (!ok)
@@ -311,7 +342,7 @@ static bool add_columns(struct builder *b)
 	return b->t->ncolumns > 0 || err_set(b->err, ERR_CONFIG, "it has no columns");
 }
 
-/* ---- key, version, delete -------------------------------------------------------------------- */
+/* --- key, version, delete --- */
 
 /* A column by its SQL name or by the name of its field; -1 if there is none. */
 static int find_column(const struct builder *b, const char *name)
@@ -332,7 +363,8 @@ static bool check_key(struct builder *b, const struct column *c)
 		return err_set(b->err, ERR_CONFIG, "pg.key: column %s may be null", c->name);
 	if (c->cast || !sqltype_parse(c->stage_type, &st) || !st.key)
 		return err_set(b->err, ERR_CONFIG,
-			       "pg.key: column %s of type %s cannot be a key: its equal values may differ in bytes",
+			       "pg.key: column %s of type %s cannot be a key: its equal values may "
+			       "differ in bytes",
 			       c->name, c->type);
 	if (c->merge != MERGE_REPLACE)
 		return err_set(b->err, ERR_CONFIG, "pg.key: column %s has a merge rule", c->name);
@@ -349,7 +381,8 @@ static bool parse_key(struct builder *b)
 		const char *name = text_of(json_array_get(list, i));
 		int at = name ? find_column(b, name) : -1;
 		if (at < 0 || (size_t)at < i)
-			return err_set(b->err, ERR_CONFIG, "pg.key: '%s' is no column, or stands twice",
+			return err_set(b->err, ERR_CONFIG,
+				       "pg.key: '%s' is no column, or stands twice",
 				       name ? name : "");
 		if (!check_key(b, &t->columns[at]))
 			return false;
@@ -371,11 +404,13 @@ static bool parse_version(struct builder *b)
 	if (at < 0 || (size_t)at < b->t->nkeys)
 		return err_set(b->err, ERR_CONFIG, "pg.version names no column outside the key");
 	const struct column *c = &b->t->columns[at];
-	bool ordered = c->kind == PG_INT2 || c->kind == PG_INT4 || c->kind == PG_INT8 || c->kind == PG_DATE ||
-		       c->kind == PG_TIMESTAMP;
+	bool ordered = c->kind == PG_INT2 || c->kind == PG_INT4 || c->kind == PG_INT8 ||
+		       c->kind == PG_DATE || c->kind == PG_TIMESTAMP;
 	if (!ordered || c->cast || c->merge != MERGE_REPLACE)
 		return err_set(b->err, ERR_CONFIG,
-			       "pg.version: column %s is no integer, date or timestamp, or has a merge rule", c->name);
+			       "pg.version: column %s is no integer, date or timestamp, or has a "
+			       "merge rule",
+			       c->name);
 	b->t->version = at;
 	return true;
 }
@@ -389,7 +424,8 @@ static bool parse_delete(struct builder *b)
 		return true;
 	if (!check_keys(b, json, "pg.delete", known))
 		return false;
-	const char *field = text_of(json_object_get(json, "field")), *symbol = text_of(json_object_get(json, "symbol"));
+	const char *field = text_of(json_object_get(json, "field")),
+		   *symbol = text_of(json_object_get(json, "symbol"));
 	for (size_t i = 0; field && symbol && i < b->record->nfields; i++) {
 		bool nullable;
 		const struct schema_type *t = schema_unwrap(b->record->fields[i].type, &nullable);
@@ -403,14 +439,16 @@ static bool parse_delete(struct builder *b)
 		}
 	}
 	return b->t->delete_field >= 0 ||
-	       err_set(b->err, ERR_CONFIG, "pg.delete needs the name of an enum field and one of its symbols");
+	       err_set(b->err, ERR_CONFIG,
+		       "pg.delete needs the name of an enum field and one of its symbols");
 }
 
-/* ---- indexes, storage, name ------------------------------------------------------------------ */
+/* --- indexes, storage, name --- */
 
 static bool index_sql(struct builder *b, const json_t *json, struct buf *out)
 {
-	const json_t *columns = json_object_get(json, "columns"), *using = json_object_get(json, "using");
+	const json_t *columns = json_object_get(json, "columns"),
+		     *using = json_object_get(json, "using");
 	if (!json_is_array(columns) || json_array_size(columns) == 0)
 		return err_set(b->err, ERR_CONFIG, "an index has neither \"columns\" nor \"sql\"");
 	if (using && !check_identifier(b, text_of(using), "\"using\""))
@@ -424,7 +462,8 @@ static bool index_sql(struct builder *b, const json_t *json, struct buf *out)
 		const char *name = text_of(json_array_get(columns, i));
 		int at = name ? find_column(b, name) : -1;
 		if (at < 0)
-			return err_set(b->err, ERR_CONFIG, "an index names '%s', which is no column", name ? name : "");
+			return err_set(b->err, ERR_CONFIG,
+				       "an index names '%s', which is no column", name ? name : "");
 		buf_puts(out, i == 0 ? "(" : ", ");
 		buf_quoted(out, b->t->columns[at].name, '"');
 	}
@@ -467,7 +506,8 @@ static bool parse_indexes(struct builder *b)
 
 static bool put_parameter(struct builder *b, const char *key, const json_t *v, struct buf *out)
 {
-	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
+	static const char letters[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
 	const char *s = text_of(v);
 	bool ok = key[0] != '\0' && strspn(key, letters) == strlen(key);
 	buf_printf(out, "%s%s = ", out->len > 0 ? ", " : "", key);
@@ -481,7 +521,8 @@ static bool put_parameter(struct builder *b, const char *key, const json_t *v, s
 		buf_puts(out, s);
 	else
 		ok = false;
-	return ok || err_set(b->err, ERR_CONFIG, "pg.storage: parameter \"%s\" or its value has no plain form", key);
+	return ok || err_set(b->err, ERR_CONFIG,
+			     "pg.storage: parameter \"%s\" or its value has no plain form", key);
 }
 
 static bool parse_storage(struct builder *b)
@@ -490,9 +531,11 @@ static bool parse_storage(struct builder *b)
 	const char *key;
 	json_t *value;
 	struct buf text = {0};
-	bool ok = !json || json_is_object(json) || err_set(b->err, ERR_CONFIG, "pg.storage is no object");
+	bool ok = !json || json_is_object(json) ||
+		  err_set(b->err, ERR_CONFIG, "pg.storage is no object");
 	if (ok && json) {
-		json_object_foreach((json_t *)json, key, value) ok = ok && put_parameter(b, key, value, &text);
+		json_object_foreach((json_t *)json, key, value) ok =
+			ok && put_parameter(b, key, value, &text);
 	}
 	if (ok && text.len > 0)
 		b->t->storage = arena_strdup(b->arena, buf_cstr(&text));
@@ -502,9 +545,11 @@ static bool parse_storage(struct builder *b)
 
 static bool parse_name(struct builder *b, struct table_box *box)
 {
-	static const char *const known[] = {"table", "key", "version", "delete", "indexes", "storage", NULL};
+	static const char *const known[] = {"table",   "key",     "version", "delete",
+					    "indexes", "storage", NULL};
 	if (!b->record->pg)
-		return err_set(b->err, ERR_CONFIG, "it has no annotation \"pg\", so there is no table for it");
+		return err_set(b->err, ERR_CONFIG,
+			       "it has no annotation \"pg\", so there is no table for it");
 	if (!check_keys(b, b->record->pg, "pg", known))
 		return false;
 	const char *name = text_of(json_object_get(b->record->pg, "table"));
@@ -522,20 +567,22 @@ static bool parse_name(struct builder *b, struct table_box *box)
 	       check_identifier(b, b->t->name, "pg.table");
 }
 
-/* ---- the whole ------------------------------------------------------------------------------- */
+/* --- the whole --- */
 
 struct table *table_new(const struct schema *reader, struct err *err)
 {
 	if (reader->root->kind != SCHEMA_RECORD) {
-		err_set(err, ERR_CONFIG, "a stream's schema is a record, not %s", schema_kind_name(reader->root->kind));
+		err_set(err, ERR_CONFIG, "a stream's schema is a record, not %s",
+			schema_kind_name(reader->root->kind));
 		return NULL;
 	}
 	struct table_box *box = xcalloc(1, sizeof(*box));
 	box->arena = arena_new();
 	box->table.reader = reader;
-	struct builder b = {.t = &box->table, .arena = box->arena, .record = reader->root, .err = err};
-	if (parse_name(&b, box) && add_columns(&b) && parse_key(&b) && parse_version(&b) && parse_delete(&b) &&
-	    parse_indexes(&b) && parse_storage(&b))
+	struct builder b = {
+		.t = &box->table, .arena = box->arena, .record = reader->root, .err = err};
+	if (parse_name(&b, box) && add_columns(&b) && parse_key(&b) && parse_version(&b) &&
+	    parse_delete(&b) && parse_indexes(&b) && parse_storage(&b))
 		return &box->table;
 	err_wrap(err, "record '%s'", reader->root->full_name);
 	table_free(&box->table);

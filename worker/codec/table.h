@@ -1,9 +1,11 @@
 /*
- * table.h - the table that an annotated Avro schema describes: columns, types, key, merge rules, indexes.
+ * table.h - the table that an annotated Avro schema describes: columns, types, key, merge rules,
+ * indexes.
  *
- * Everything downstream (DDL, staging table, COPY list, merge SQL, decoder plans) derives from this one value; no
- * other code knows a shipped stream. Columns stand in COPY order: the key columns first, in the order of the
- * annotation "key", then the others as the record declares them. So the bytes of a row's key are a prefix of the row.
+ * Everything downstream (DDL, staging table, COPY list, merge SQL, decoder plans) derives from this
+ * one value; no other code knows a shipped stream. Columns stand in COPY order: the key columns
+ * first, in the order of the annotation "key", then the others as the record declares them. So the
+ * bytes of a row's key are a prefix of the row.
  */
 #ifndef MEMINGEST_TABLE_H
 #define MEMINGEST_TABLE_H
@@ -23,7 +25,10 @@ enum merge_rule {
 	MERGE_JSON, /* jsonb || */
 };
 
-/* How one COPY BINARY field is laid out. Folding in the batch needs it for ADD, MIN and MAX; encoding for all. */
+/*
+ * How one COPY BINARY field is laid out. Folding in the batch needs it for ADD, MIN and MAX;
+ * encoding for all.
+ */
 enum pg_kind {
 	PG_BOOL,
 	PG_INT2,
@@ -54,11 +59,13 @@ struct column {
 	enum pg_kind element;   /* of PG_ARRAY */
 	uint32_t element_oid;   /* of PG_ARRAY: the object id that array_recv wants to read */
 	uint32_t dim;           /* of vector and halfvec, also when staged as real[]; 0: any */
-	uint32_t max_chars;     /* of varchar(n) and char(n), or of the elements of such an array; 0: no limit */
+	/* of varchar(n) and char(n), or of the elements of such an array; 0: no limit */
+	uint32_t max_chars;
 	enum merge_rule merge;
 	bool not_null;
 	const char *default_sql; /* SQL literal for DDL, or NULL */
-	const char *storage;     /* for DDL, ALTER COLUMN .. SET STORAGE: plain, external, extended or main; or NULL */
+	/* for DDL, ALTER COLUMN .. SET STORAGE: plain, external, extended or main; or NULL */
+	const char *storage;
 	const char *compression; /* the same, SET COMPRESSION: pglz or lz4; or NULL */
 	uint32_t field;          /* index into the reader record's fields */
 };
@@ -70,7 +77,8 @@ struct table_index {
 };
 
 struct table {
-	const char *schema; /* SQL schema, or NULL when the annotation gave none (search_path decides) */
+	/* SQL schema, or NULL when the annotation gave none (search_path decides) */
+	const char *schema;
 	const char *name;
 	struct column *columns;
 	size_t ncolumns, nkeys;
@@ -79,13 +87,14 @@ struct table {
 	uint32_t delete_symbol; /* its symbol */
 	struct table_index *indexes;
 	size_t nindexes;
-	const char *storage;         /* what follows WITH in CREATE TABLE, as in "fillfactor = 90", or NULL */
+	/* what follows WITH in CREATE TABLE, as in "fillfactor = 90", or NULL */
+	const char *storage;
 	const struct schema *reader; /* borrowed: must outlive the table */
 };
 
 /*
- * Returns a new table, or NULL with class CONFIG, naming the field and its type where a type has no column type.
- * "reader" is a record schema with pg annotations.
+ * Returns a new table, or NULL with class CONFIG, naming the field and its type where a type has no
+ * column type. "reader" is a record schema with pg annotations.
  */
 struct table *table_new(const struct schema *reader, struct err *err);
 void table_free(struct table *t);

@@ -1,28 +1,32 @@
 /*
  * text.c - what PostgreSQL would refuse in text and jsonb, found before the row is sent.
  *
- * Purpose: one bad string costs a whole COPY, so it must not reach it. PostgreSQL checks again; this check has to be
- * at least as strict, and no stricter than needed. It is not a parser: nothing is built, copied or allocated, and
- * numbers are not computed.
+ * Purpose: one bad string costs a whole COPY, so it must not reach it. PostgreSQL checks again;
+ * this check has to be at least as strict, and no stricter than needed. It is not a parser: nothing
+ * is built, copied or allocated, and numbers are not computed.
  *
- * UTF-8 (pg_utf8_verifystr): the table of Unicode 15, D92, and no NUL. ASCII is the usual case and goes 16 bytes at a
- * time, copied on the way. Only a text that is more than ASCII is walked by character.
+ * UTF-8 (pg_utf8_verifystr): the table of Unicode 15, D92, and no NUL. ASCII is the usual case and
+ * goes 16 bytes at a time, copied on the way. Only a text that is more than ASCII is walked by
+ * character.
  *
- * JSON: one pass over a copy that ends in zero bytes (TEXT_PAD). Zero is bad wherever the grammar may stand, and so
- * stops every loop: nothing below compares with the end, and a string is searched 16 bytes at a time for what ends a
- * plain run: quote, backslash, control, or the first byte of a character beyond ASCII. Nesting is one bit per level
- * (array or object), which is all that the grammar needs:
+ * JSON: one pass over a copy that ends in zero bytes (TEXT_PAD). Zero is bad wherever the grammar
+ * may stand, and so stops every loop: nothing below compares with the end, and a string is searched
+ * 16 bytes at a time for what ends a plain run: quote, backslash, control, or the first byte of a
+ * character beyond ASCII. Nesting is one bit per level (array or object), which is all that the
+ * grammar needs:
  *
  *        value --{--> key ':' value          after a value: ',' more of the container
- *              --[--> value                                 the closing bracket: pop, again "after a value"
+ *              --[--> value                                 the closing bracket: pop, again "after
+ *                                                           a value"
  *              scalar --> after                             end of text, at depth 0
  *
- * Beyond RFC 8259, as jsonb has it: \u0000 has no text (22P05), a surrogate escape stands in a pair (22P02), a number
- * becomes a numeric (22003: at most 131072 digits before the point, 16383 after, trailing zeros counted), a string has
- * at most 2^28-1 bytes (54000).
+ * Beyond RFC 8259, as jsonb has it: \u0000 has no text (22P05), a surrogate escape stands in a pair
+ * (22P02), a number becomes a numeric (22003: at most 131072 digits before the point, 16383 after,
+ * trailing zeros counted), a string has at most 2^28-1 bytes (54000).
  *
- * Invariants: in UTF-8, *p is read only where p < end. In JSON, p moves only past bytes that are not zero, so p <= end,
- * and reads no more than TEXT_PAD bytes from p on. No state between calls, any thread.
+ * Invariants: in UTF-8, *p is read only where p < end. In JSON, p moves only past bytes that are
+ * not zero, so p <= end, and reads no more than TEXT_PAD bytes from p on. No state between calls,
+ * any thread.
  */
 #include <assert.h>
 #include <string.h>
@@ -37,7 +41,10 @@
 #define NUMERIC_MAX_SCALE 16383
 #define NUMERIC_MAX_EXPONENT (INT32_MAX / 2 - 1) /* more is an error even for 0e... */
 
-/* Vectors of the compiler: SSE2 or NEON, or two words where there is neither. Bytes from 0x80 on are negative. */
+/*
+ * Vectors of the compiler: SSE2 or NEON, or two words where there is neither. Bytes from 0x80 on
+ * are negative.
+ */
 typedef int8_t bytes16 __attribute__((vector_size(16)));
 typedef uint64_t words2 __attribute__((vector_size(16)));
 
@@ -62,7 +69,10 @@ static inline bytes16 load16(const uint8_t *p)
 	return v;
 }
 
-/* Not 0 when a byte is 0 or over 127: a byte of 0 borrows and so sets its high bit; no byte of 1 .. 127 does. */
+/*
+ * Not 0 when a byte is 0 or over 127: a byte of 0 borrows and so sets its high bit; no byte of 1 ..
+ * 127 does.
+ */
 static inline uint64_t not_plain(uint64_t w)
 {
 	return (w | (w - ONES)) & HIGHS;
@@ -85,7 +95,9 @@ static inline unsigned first_set(bytes16 v)
 	return (unsigned)__builtin_ctz((unsigned)__builtin_ia32_pmovmskb128((chars16)v) | 1u << 16);
 #else
 	words2 w = (words2)v;
-	return w[0] ? (unsigned)__builtin_ctzll(w[0]) / 8 : w[1] ? 8 + (unsigned)__builtin_ctzll(w[1]) / 8 : 16;
+	return w[0]   ? (unsigned)__builtin_ctzll(w[0]) / 8
+	       : w[1] ? 8 + (unsigned)__builtin_ctzll(w[1]) / 8
+		      : 16;
 #endif
 }
 
@@ -160,12 +172,15 @@ bool text_check_utf8(struct slice s, struct refusal *why)
 	const uint8_t *p = s.data, *end = s.data + s.len;
 	while (p < end) {
 		p = skip_ascii(p, end);
-		/* At the end, or something else than ASCII within 16 bytes: character by character up to there. */
+		/*
+		 * At the end, or something else than ASCII within 16 bytes: character by character
+		 * up to there.
+		 */
 		for (const uint8_t *stop = end - p < 16 ? end : p + 16; p < stop;) {
 			size_t n = utf8_length(p, (size_t)(end - p));
 			if (n == 0)
-				return refuse(why, REASON_INVALID_TEXT, "%s at byte %zu", *p == 0 ? "NUL" : "not UTF-8",
-					      (size_t)(p - s.data));
+				return refuse(why, REASON_INVALID_TEXT, "%s at byte %zu",
+					      *p == 0 ? "NUL" : "not UTF-8", (size_t)(p - s.data));
 			p += n;
 		}
 	}
@@ -179,7 +194,10 @@ struct json {
 	struct refusal *why;
 };
 
-/* Every step below takes the place where it begins, and gives the place behind what it has read, or NULL. */
+/*
+ * Every step below takes the place where it begins, and gives the place behind what it has read, or
+ * NULL.
+ */
 static const uint8_t *json_bad(struct json *j, const uint8_t *p, const char *what)
 {
 	refuse(j->why, REASON_INVALID_JSON, "%s at byte %zu", what, (size_t)(p - j->begin));
@@ -266,7 +284,9 @@ static const uint8_t *json_special(struct json *j, const uint8_t *p, size_t *spa
 	if (*p == '\\')
 		return json_escape(j, p + 1, spare);
 	if (*p < 0x80)
-		return json_bad(j, p, p == j->end ? "string without an end" : "control character in a string");
+		return json_bad(j, p,
+				p == j->end ? "string without an end"
+					    : "control character in a string");
 	while (*p >= 0x80) {
 		size_t n = utf8_length(p, (size_t)(j->end - p));
 		if (n == 0)
@@ -325,9 +345,12 @@ static int64_t json_weight(const uint8_t *digits, int64_t whole, int64_t fractio
 	return INT64_MIN;
 }
 
-/* The parts of a number that may be too large, or too fine: at p stands what comes behind its digits. */
-static const uint8_t *json_numeric(struct json *j, const uint8_t *p, const uint8_t *digits, int64_t whole,
-				   int64_t fraction)
+/*
+ * The parts of a number that may be too large, or too fine: at p stands what comes behind its
+ * digits.
+ */
+static const uint8_t *json_numeric(struct json *j, const uint8_t *p, const uint8_t *digits,
+				   int64_t whole, int64_t fraction)
 {
 	int64_t exponent = 0;
 	if ((*p == 'e' || *p == 'E') && !(p = json_exponent(j, p + 1, &exponent)))
@@ -379,8 +402,8 @@ static inline bool json_in_object(const struct json *j)
 static inline bool json_push(struct json *j, const uint8_t *p, bool object)
 {
 	if (j->depth == j->max_depth)
-		return refuse(j->why, REASON_TOO_LARGE, "JSON nested more than %u deep at byte %zu", j->max_depth,
-			      (size_t)(p - j->begin));
+		return refuse(j->why, REASON_TOO_LARGE, "JSON nested more than %u deep at byte %zu",
+			      j->max_depth, (size_t)(p - j->begin));
 	uint64_t *word = &j->is_object[j->depth / 64], level = j->depth % 64;
 	uint64_t below = level == 0 ? 0 : *word & ((UINT64_C(1) << level) - 1);
 	*word = below | (uint64_t)object << level;
@@ -399,7 +422,10 @@ static inline const uint8_t *json_key(struct json *j, const uint8_t *p)
 	return *p == ':' ? p + 1 : json_bad(j, p, "no colon after a key");
 }
 
-/* One value, down to the first scalar or empty container in it; the containers around that stay open. */
+/*
+ * One value, down to the first scalar or empty container in it; the containers around that stay
+ * open.
+ */
 static const uint8_t *json_value(struct json *j, const uint8_t *p)
 {
 	for (;;) {
@@ -423,7 +449,10 @@ static const uint8_t *json_value(struct json *j, const uint8_t *p)
 	}
 }
 
-/* After a value: closes what ends here. Then, at depth 0, the text has ended; else a value comes next. */
+/*
+ * After a value: closes what ends here. Then, at depth 0, the text has ended; else a value comes
+ * next.
+ */
 static const uint8_t *json_after(struct json *j, const uint8_t *p)
 {
 	for (;;) {
@@ -434,7 +463,9 @@ static const uint8_t *json_after(struct json *j, const uint8_t *p)
 		if (*p == ',')
 			return object ? json_key(j, p + 1) : p + 1;
 		if (*p != (object ? '}' : ']'))
-			return json_bad(j, p, object ? "neither , nor } in an object" : "neither , nor ] in an array");
+			return json_bad(j, p,
+					object ? "neither , nor } in an object"
+					       : "neither , nor ] in an array");
 		p++;
 		j->depth--;
 	}

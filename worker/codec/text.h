@@ -1,30 +1,35 @@
-/* text.h - would PostgreSQL store these bytes as text, or as jsonb? Nothing is allocated or changed. */
+/*
+ * text.h - would PostgreSQL store these bytes as text, or as jsonb? Nothing is allocated or
+ * changed.
+ */
 #ifndef MEMINGEST_TEXT_H
 #define MEMINGEST_TEXT_H
 
 #include "base/base.h"
 #include "codec/reason.h"
 
-#define TEXT_JSON_MAX_DEPTH 1024u /* what text_check_json() can count; a larger max_depth means this */
+/* what text_check_json() can count; a larger max_depth means this */
+#define TEXT_JSON_MAX_DEPTH 1024u
 
 /*
- * UTF-8 as PostgreSQL's encoding UTF8 has it: no NUL, surrogates or overlong forms, up to U+10FFFF. Else
- * REASON_INVALID_TEXT.
+ * UTF-8 as PostgreSQL's encoding UTF8 has it: no NUL, surrogates or overlong forms, up to U+10FFFF.
+ * Else REASON_INVALID_TEXT.
  */
 MUST_CHECK bool text_check_utf8(struct slice s, struct refusal *why);
 
 /*
- * Copies s to "to" in any case. True: it is ASCII without NUL. False says nothing: text_check_utf8() knows whether it is
- * text.
+ * Copies s to "to" in any case. True: it is ASCII without NUL. False says nothing:
+ * text_check_utf8() knows whether it is text.
  */
 MUST_CHECK bool text_copy(uint8_t *to, struct slice s);
 
 #define TEXT_PAD 16u /* zero bytes that stand behind what text_check_json() looks at */
 
 /*
- * One JSON value of RFC 8259 that jsonb holds: valid UTF-8 (else REASON_INVALID_TEXT), no \u0000, surrogates in pairs
- * only, numbers within numeric, nested at most max_depth arrays and objects. Else REASON_INVALID_JSON, or
- * REASON_TOO_LARGE for the depth and for strings that jsonb cannot hold. Behind s stand TEXT_PAD zero bytes.
+ * One JSON value of RFC 8259 that jsonb holds: valid UTF-8 (else REASON_INVALID_TEXT), no \u0000,
+ * surrogates in pairs only, numbers within numeric, nested at most max_depth arrays and objects.
+ * Else REASON_INVALID_JSON, or REASON_TOO_LARGE for the depth and for strings that jsonb cannot
+ * hold. Behind s stand TEXT_PAD zero bytes.
  */
 MUST_CHECK bool text_check_json(struct slice s, uint32_t max_depth, struct refusal *why);
 

@@ -1,17 +1,22 @@
 /*
  * walk.c - Avro's binary encoding, read with suspicion.
  *
- *   int, long   zigzag varint, at most 5 and 10 bytes       float, double   4 and 8 bytes, little-endian
- *   bytes       long length, bytes; string the same         union, enum     index, below the number of choices
- *   array, map  blocks: long count, items; a negative count is followed by the block's size in bytes; count 0 ends
+ *   int, long      zigzag varint, at most 5 and 10 bytes
+ *   float, double  4 and 8 bytes, little-endian
+ *   bytes, string  long length, bytes
+ *   union, enum    index, below the number of choices
+ *   array, map     blocks: long count, items; a negative count is followed by the block's size in
+ *                  bytes; count 0 ends
  *
- * Every length is compared with what is left before it is used; counts are charged against a budget of items for the
- * whole datum, so that an array of nulls (no bytes at all) cannot keep us busy; depth is charged as well, since the
- * schema may be recursive and this code recurses with it. The size of a block lets us jump over what nobody reads.
- * Where the items are read, the size must agree with them.
+ * Every length is compared with what is left before it is used; counts are charged against a budget
+ * of items for the whole datum, so that an array of nulls (no bytes at all) cannot keep us busy;
+ * depth is charged as well, since the schema may be recursive and this code recurses with it. The
+ * size of a block lets us jump over what nobody reads. Where the items are read, the size must
+ * agree with them.
  *
- * The faults of Avro-C that are not repeated here: negative lengths, unbounded recursion and items, indices out of
- * range taken as success, and memory allocated by a length that nobody checked (libavro 1.11; AVRO-4293).
+ * The faults of Avro-C that are not repeated here: negative lengths, unbounded recursion and items,
+ * indices out of range taken as success, and memory allocated by a length that nobody checked
+ * (libavro 1.11; AVRO-4293).
  *
  * Pure; no memory but the stack.
  */
@@ -19,7 +24,10 @@
 
 #include "codec/plan_steps.h"
 
-/* "return false" in so many words: the compiler then sees that results are set wherever they are used. */
+/*
+ * "return false" in so many words: the compiler then sees that results are set wherever they are
+ * used.
+ */
 static inline bool bad(struct cursor *c, const char *text)
 {
 	refuse(c->why, REASON_DECODE, "%s", text);
@@ -42,11 +50,12 @@ bool walk_negative(struct cursor *c)
 	return bad(c, "a length is negative");
 }
 
-/* ---- single values --------------------------------------------------------------------------- */
+/* --- single values --- */
 
 /*
- * Up to 8 bytes at once, as timestamps have: without the bytes' high bits, groups of 7, 14 and 28 bits are moved
- * together. False where the number is longer, may have too many bits, or stands too near to the end.
+ * Up to 8 bytes at once, as timestamps have: without the bytes' high bits, groups of 7, 14 and 28
+ * bits are moved together. False where the number is longer, may have too many bits, or stands too
+ * near to the end.
  */
 static inline bool varint_in_word(struct cursor *c, unsigned max_bytes, uint64_t *z)
 {
@@ -73,7 +82,8 @@ bool walk_varint(struct cursor *c, unsigned max_bytes, uint64_t *z)
 	const uint8_t *p = c->p;
 	size_t most = MIN((size_t)(c->end - p), (size_t)max_bytes);
 	uint8_t last_bits =
-		max_bytes == 5 ? 0x0f : 0x01; /* what the last byte may hold: 35 bits are more than 32, 70 than 64 */
+		/* what the last byte may hold: 35 bits are more than 32, 70 than 64 */
+		max_bytes == 5 ? 0x0f : 0x01;
 	uint64_t v = 0;
 	for (size_t i = 0; i < most; i++) {
 		v |= (uint64_t)(p[i] & 0x7f) << (7 * i);
@@ -81,7 +91,8 @@ bool walk_varint(struct cursor *c, unsigned max_bytes, uint64_t *z)
 			continue;
 		c->p = p + i + 1;
 		*z = v;
-		return i + 1 < max_bytes || p[i] <= last_bits || bad(c, "a number has more bits than its type");
+		return i + 1 < max_bytes || p[i] <= last_bits ||
+		       bad(c, "a number has more bits than its type");
 	}
 	return most < max_bytes ? walk_short(c) : bad(c, "a number has more bits than its type");
 }
@@ -108,7 +119,7 @@ bool walk_long_index(struct cursor *c, uint32_t n, const char *what, uint32_t *v
 	return true;
 }
 
-/* ---- nesting --------------------------------------------------------------------------------- */
+/* --- nesting --- */
 
 bool walk_enter(struct cursor *c)
 {
@@ -203,8 +214,8 @@ static bool skip_blocks(struct cursor *c, const struct step *s)
 }
 
 /*
- * A field without bytes (a null, an empty record) counts as an item: n types of record, each with two fields of the
- * one before, are 2^n values in no bytes at all.
+ * A field without bytes (a null, an empty record) counts as an item: n types of record, each with
+ * two fields of the one before, are 2^n values in no bytes at all.
  */
 static bool skip_record(struct cursor *c, const struct step *s)
 {
@@ -267,7 +278,7 @@ bool walk_skip(struct cursor *c, const struct step *s)
 	return false;
 }
 
-/* ---- values as the reader wants them --------------------------------------------------------- */
+/* --- values as the reader wants them --- */
 
 bool walk_number(struct cursor *c, const struct step *s, int64_t *i)
 {
@@ -297,7 +308,7 @@ bool walk_real(struct cursor *c, const struct step *s, double *d)
 	return true;
 }
 
-/* ---- units ----------------------------------------------------------------------------------- */
+/* --- units --- */
 
 enum pgbin_unit unit_of(enum schema_logical logical)
 {
@@ -324,7 +335,8 @@ enum pgbin_unit unit_of(enum schema_logical logical)
 
 bool unit_convert(int64_t v, enum pgbin_unit from, enum pgbin_unit to, int64_t *out)
 {
-	static const int64_t per_second[] = {[UNIT_MILLIS] = 1000, [UNIT_MICROS] = 1000000, [UNIT_NANOS] = 1000000000};
+	static const int64_t per_second[] = {
+		[UNIT_MILLIS] = 1000, [UNIT_MICROS] = 1000000, [UNIT_NANOS] = 1000000000};
 	if (per_second[from] <= per_second[to])
 		return !__builtin_mul_overflow(v, per_second[to] / per_second[from], out);
 	int64_t by = per_second[from] / per_second[to];

@@ -1,9 +1,10 @@
 /*
- * walk.h - Avro's wire, one value at a time: everything that reads a datum goes through a cursor, and nothing passes
- * its end.
+ * walk.h - Avro's wire, one value at a time: everything that reads a datum goes through a cursor,
+ * and nothing passes its end.
  *
- * Internal to decode.c, jsonout.c and plan.c. On failure the cursor's refusal is filled, and p stands at or behind the
- * fault. What is called for every value is inline: a datum of 2 kB is some forty calls.
+ * Internal to decode.c, jsonout.c and plan.c. On failure the cursor's refusal is filled, and p
+ * stands at or behind the fault. What is called for every value is inline: a datum of 2 kB is some
+ * forty calls.
  */
 #ifndef MEMINGEST_WALK_H
 #define MEMINGEST_WALK_H
@@ -11,7 +12,7 @@
 #include "base/base.h"
 #include "codec/pgbin.h"
 #include "codec/reason.h"
-#include "codec/schema.h"
+#include "schema/schema.h"
 
 struct step; /* plan_steps.h */
 
@@ -96,7 +97,8 @@ MUST_CHECK bool walk_long_index(struct cursor *c, uint32_t n, const char *what,
 				uint32_t *v); /* walk_index(), any length */
 
 /* Of an enum or a union: below n. */
-MUST_CHECK static inline bool walk_index(struct cursor *c, uint32_t n, const char *what, uint32_t *v)
+MUST_CHECK static inline bool walk_index(struct cursor *c, uint32_t n, const char *what,
+					 uint32_t *v)
 {
 	if (c->p < c->end && (c->p[0] & 0x81) == 0 && (uint32_t)(c->p[0] >> 1) < n) {
 		*v = *c->p++ >> 1;
@@ -111,8 +113,8 @@ MUST_CHECK bool walk_enter(struct cursor *c);
 void walk_leave(struct cursor *c);
 
 /*
- * The blocks of an array or map: walk_block() gives the number of items of the next block, 0 at the end. A block that
- * states its size has to keep to it.
+ * The blocks of an array or map: walk_block() gives the number of items of the next block, 0 at the
+ * end. A block that states its size has to keep to it.
  */
 struct walk_blocks {
 	const uint8_t *stated_end; /* or NULL */
@@ -123,7 +125,10 @@ MUST_CHECK bool walk_block(struct cursor *c, struct walk_blocks *b, uint64_t *co
 MUST_CHECK bool walk_number(struct cursor *c, const struct step *s, int64_t *i);
 MUST_CHECK bool walk_real(struct cursor *c, const struct step *s, double *d);
 
-/* v in that unit, in another unit; false when it does not fit. Towards the past where it has to be cut. */
+/*
+ * v in that unit, in another unit; false when it does not fit. Towards the past where it has to be
+ * cut.
+ */
 bool unit_convert(int64_t v, enum pgbin_unit from, enum pgbin_unit to, int64_t *out);
 /* Of a logical time or timestamp. */
 enum pgbin_unit unit_of(enum schema_logical logical);

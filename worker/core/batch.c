@@ -1,22 +1,26 @@
 /*
  * batch.c - rows, offsets and dead letters that will share one transaction.
  *
- *   rows     | row | row | row | ...          as decoded, in order of arrival; never moved once written
+ *   rows     | row | row | row | ...   as decoded, in order of arrival; never moved once written
  *   events   one per row: key hash, version, offset, span
  *   spans    one per partition: [from, to), what the offsets row will say
  *   dead     dead letters, their bytes in the arena
  *
- * batch_arrange() looks at the events in order of arrival and keeps, per key, one pending row. The next event of that key is folded
- * into it (core/fold.c) or, where that could change the outcome, closes it: the pending row stays in its round and the event
- * begins the next. Rounds are merged one after another, and within a round every key occurs once. Rows are sorted by their key
- * bytes so that transactions of all lanes and workers take row locks in one order, and so that neighbours in the index come together.
+ * batch_arrange() looks at the events in order of arrival and keeps, per key, one pending row. The
+ * next event of that key is folded into it (core/fold.c) or, where that could change the outcome,
+ * closes it: the pending row stays in its round and the event begins the next. Rounds are merged
+ * one after another, and within a round every key occurs once. Rows are sorted by their key bytes
+ * so that transactions of all lanes and workers take row locks in one order, and so that neighbours
+ * in the index come together.
  *
  *   events  k1 k2 k1 k3 k1(apart)      round 0: k1 k2 k3      round 1: k1
  *
- * Invariants: spans cover every event (from <= offset < to); an event is in at most one row; rows of one round have distinct keys.
+ * Invariants: spans cover every event (from <= offset < to); an event is in at most one row; rows
+ * of one round have distinct keys.
  *
- * rows.data is reserved in full at the start and touched as it fills, so it does not move and costs what is used. The
- * arena of folded rows is emptied at every batch_arrange(), the arena of dead letters at batch_reset().
+ * rows.data is reserved in full at the start and touched as it fills, so it does not move and costs
+ * what is used. The arena of folded rows is emptied at every batch_arrange(), the arena of dead
+ * letters at batch_reset().
  *
  * Thread: the owner's.
  */
@@ -88,8 +92,8 @@ size_t batch_bytes(const struct batch *b)
 	return b->rows.len + b->arena_bytes;
 }
 
-uint32_t batch_span(struct batch *b, const char *topic, int32_t partition, void *owner, int64_t from,
-		    int64_t owner_epoch)
+uint32_t batch_span(struct batch *b, const char *topic, int32_t partition, void *owner,
+		    int64_t from, int64_t owner_epoch)
 {
 	for (size_t i = 0; i < b->nspans; i++)
 		if (b->spans[i].owner == owner && b->spans[i].result == SPAN_OPEN)
@@ -122,19 +126,21 @@ static void span_took(struct span *s, int64_t offset, int64_t timestamp_ms)
 	s->last_ts_ms = timestamp_ms;
 }
 
-void batch_add(struct batch *b, uint32_t span, int64_t offset, int64_t timestamp_ms, const struct record *record)
+void batch_add(struct batch *b, uint32_t span, int64_t offset, int64_t timestamp_ms,
+	       const struct record *record)
 {
 	assert(b->nevents < b->max_events);
 	size_t row = b->rows.len - record->row_len;
-	b->events[b->nevents++] = (struct event){.hash = XXH3_64bits(b->rows.data + row, record->key_len),
-						 .offset = offset,
-						 .version = record->version,
-						 .row = row,
-						 .row_len = (uint32_t)record->row_len,
-						 .key_len = (uint32_t)record->key_len,
-						 .span = span,
-						 .op = (uint8_t)record->op,
-						 .has_version = record->has_version};
+	b->events[b->nevents++] =
+		(struct event){.hash = XXH3_64bits(b->rows.data + row, record->key_len),
+			       .offset = offset,
+			       .version = record->version,
+			       .row = row,
+			       .row_len = (uint32_t)record->row_len,
+			       .key_len = (uint32_t)record->key_len,
+			       .span = span,
+			       .op = (uint8_t)record->op,
+			       .has_version = record->has_version};
 	span_took(&b->spans[span], offset, timestamp_ms);
 }
 
@@ -229,8 +235,10 @@ static struct fold_row as_fold_row(const struct batch *b, const struct event *e)
 static void open_row(struct arranger *a, uint32_t *slot, uint32_t event, uint32_t round)
 {
 	const struct event *e = &a->b->events[event];
-	a->rows[a->nrows++] =
-		(struct pending){.fold = as_fold_row(a->b, e), .event = event, .key_len = e->key_len, .round = round};
+	a->rows[a->nrows++] = (struct pending){.fold = as_fold_row(a->b, e),
+					       .event = event,
+					       .key_len = e->key_len,
+					       .round = round};
 	*slot = (uint32_t)a->nrows;
 	a->max_round = MAX(a->max_round, round);
 }
@@ -263,8 +271,9 @@ static void take_event(struct arranger *a, uint32_t event)
 }
 
 /*
- * What is sorted: the key's first eight bytes behind those that all keys share, as a number, zeros behind a shorter key. Keys begin
- * alike (length, namespace-...), so this mostly decides without a look at the row.
+ * What is sorted: the key's first eight bytes behind those that all keys share, as a number, zeros
+ * behind a shorter key. Keys begin alike (length, namespace-...), so this mostly decides without a
+ * look at the row.
  */
 struct sort_key {
 	uint64_t head;
@@ -297,7 +306,10 @@ static void merge_keys(const struct sort_key *from, size_t middle, size_t n, str
 		*to++ = *b++;
 }
 
-/* Merge sort: unlike qsort() it has the comparison inline, which is half its cost. Keys are left in either array. */
+/*
+ * Merge sort: unlike qsort() it has the comparison inline, which is half its cost. Keys are left in
+ * either array.
+ */
 static struct sort_key *sort_keys(struct sort_key *keys, struct sort_key *spare, size_t n)
 {
 	for (size_t width = 1; width < n; width *= 2) {
@@ -328,7 +340,8 @@ static uint32_t shared_prefix(const struct sort_key *keys, size_t n)
 }
 
 /* Keys are those of one round. */
-static void place_round(const struct arranger *a, struct sort_key *keys, size_t n, struct batch_row *out)
+static void place_round(const struct arranger *a, struct sort_key *keys, size_t n,
+			struct batch_row *out)
 {
 	uint32_t shared = n > 0 ? shared_prefix(keys, n) : 0;
 	for (size_t i = 0; i < n; i++) {
@@ -379,7 +392,8 @@ static size_t table_size(size_t events)
 void batch_arrange(struct batch *b, const struct fold_rules *rules)
 {
 	size_t slots = table_size(b->nevents);
-	size_t need = slots * sizeof(uint32_t) + b->nevents * (sizeof(struct pending) + 2 * sizeof(struct sort_key));
+	size_t need = slots * sizeof(uint32_t) +
+		      b->nevents * (sizeof(struct pending) + 2 * sizeof(struct sort_key));
 	if (b->scratch_size < need) {
 		free(b->scratch);
 		b->scratch = xmalloc(need);

@@ -1,8 +1,9 @@
 /*
  * batch.h - events of one stream on their way to one transaction.
  *
- * Filled by the poll thread, then moved by queue to a lane, which arranges and writes it, then moved back. Whoever holds it owns it.
- * Memory is taken at the first use and kept; batch_reset() makes it empty, batch_trim() gives pages back.
+ * Filled by the poll thread, then moved by queue to a lane, which arranges and writes it, then
+ * moved back. Whoever holds it owns it. Memory is taken at the first use and kept; batch_reset()
+ * makes it empty, batch_trim() gives pages back.
  */
 #ifndef MEMINGEST_BATCH_H
 #define MEMINGEST_BATCH_H
@@ -19,8 +20,10 @@ struct stream;
 enum span_result {
 	SPAN_OPEN,      /* not decided yet */
 	SPAN_COMMITTED, /* durable in PostgreSQL */
-	SPAN_FENCED,    /* the offsets row says that somebody else moved it: nothing of it was written */
-	SPAN_DROPPED,   /* taken back while the batch was still open: the partition was lost or began anew */
+	/* the offsets row says that somebody else moved it: nothing of it was written */
+	SPAN_FENCED,
+	/* taken back while the batch was still open: the partition was lost or began anew */
+	SPAN_DROPPED,
 	SPAN_ABANDONED, /* given up on request: not committed by us, as far as we know */
 };
 
@@ -92,7 +95,10 @@ struct batch {
 	size_t accounted;    /* bytes that the pipeline's budget holds against this batch */
 	int64_t opened_us;   /* when the first event came in; 0: none yet */
 
-	/* Result of batch_arrange(): rows of round r are arranged[rounds[r]] .. arranged[rounds[r + 1]]. */
+	/*
+	 * Result of batch_arrange(): rows of round r are arranged[rounds[r]] .. arranged[rounds[r +
+	 * 1]].
+	 */
 	struct batch_row *arranged;
 	size_t narranged;
 	size_t *rounds;
@@ -115,12 +121,15 @@ void batch_trim(struct batch *b); /* gives the pages of rows back to the system 
 /* Bytes that the batch holds, for the memory budget. */
 size_t batch_bytes(const struct batch *b);
 
-/* The span of a partition, made if there is none yet. "from" counts only then. Returns its index. */
-uint32_t batch_span(struct batch *b, const char *topic, int32_t partition, void *owner, int64_t from,
-		    int64_t owner_epoch);
+/*
+ * The span of a partition, made if there is none yet. "from" counts only then. Returns its index.
+ */
+uint32_t batch_span(struct batch *b, const char *topic, int32_t partition, void *owner,
+		    int64_t from, int64_t owner_epoch);
 
 /* Takes the row that decode_record() has just appended to b->rows. Moves the span to offset + 1. */
-void batch_add(struct batch *b, uint32_t span, int64_t offset, int64_t timestamp_ms, const struct record *record);
+void batch_add(struct batch *b, uint32_t span, int64_t offset, int64_t timestamp_ms,
+	       const struct record *record);
 
 /* Copies everything that it is given. Moves the span to offset + 1. */
 void batch_add_dead(struct batch *b, const struct dead_letter *letter);
@@ -128,12 +137,16 @@ void batch_add_dead(struct batch *b, const struct dead_letter *letter);
 /* Offsets without events (transaction markers, compaction): moves the span to "to". */
 void batch_advance(struct batch *b, uint32_t span, int64_t to);
 
-/* An event that PostgreSQL refused becomes a dead letter; batch_arrange() then leaves it out. Copies what it is given. */
+/*
+ * An event that PostgreSQL refused becomes a dead letter; batch_arrange() then leaves it out.
+ * Copies what it is given.
+ */
 void batch_kill(struct batch *b, uint32_t event, const struct dead_letter *letter);
 
 /*
- * Folds events of one key and sorts what is left by key within each round. Leaves out dead events and those of spans that are
- * not SPAN_OPEN. May be called again after events died or spans were dropped.
+ * Folds events of one key and sorts what is left by key within each round. Leaves out dead events
+ * and those of spans that are not SPAN_OPEN. May be called again after events died or spans were
+ * dropped.
  */
 void batch_arrange(struct batch *b, const struct fold_rules *rules);
 

@@ -2,18 +2,20 @@
  * config.c - from file, environment and command line to one struct config.
  *
  *   file --+                                  +-- fixed sections, by the table --+
- *   env  --+--> settings (name, text, origin) +-- [kafka] as it stands ----------+--> checks --> struct config
+ *   env  --+--> settings (name, text, origin) +-- [kafka] as it stands ----------+--> checks
  *   --set -+    config_gather.c               +-- [stream.NAME], by the table ---+
  *
- * Gathering (config_gather.c) knows names, building (here) knows values: each key of the table takes its text or its
- * default and becomes a value. At last come the checks that look at more than one value. No step stops at a mistake:
- * all are reported together, each with its place. Checks across values run only when each value alone is right.
+ * Gathering (config_gather.c) knows names, building (here) knows values: each key of the table
+ * takes its text or its default and becomes a value. At last come the checks that look at more than
+ * one value. No step stops at a mistake: all are reported together, each with its place. Checks
+ * across values run only when each value alone is right.
  *
- * The struct config is the head of a struct loaded, which keeps the settings for "config show". One arena owns all of
- * it.
+ * The struct config is the head of a struct loaded, which keeps the settings for "config show". One
+ * arena owns all of it.
  *
- * Loaded once, before threads start; read-only afterwards. Secrets in files are not part of it: config_secret() reads
- * them when they are needed, so that a rotated password takes effect at the next login.
+ * Loaded once, before threads start; read-only afterwards. Secrets in files are not part of it:
+ * config_secret() reads them when they are needed, so that a rotated password takes effect at the
+ * next login.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -39,7 +41,8 @@ static const char *resolve_path(struct loader *ld, const char *path)
 	const char *config = ld->l->config.path, *slash = config ? strrchr(config, '/') : NULL;
 	if (path[0] == '/' || !slash)
 		return path;
-	const char *beside = config_print(ld->l->arena, "%.*s/%s", (int)(slash - config), config, path);
+	const char *beside =
+		config_print(ld->l->arena, "%.*s/%s", (int)(slash - config), config, path);
 	return access(beside, F_OK) == 0 ? beside : path;
 }
 
@@ -100,8 +103,8 @@ static void store_number(const struct config_key *key, void *base, int64_t n)
 	}
 }
 
-static void build_number(struct loader *ld, const struct config_key *key, void *base, const char *section,
-			 const char *text, const char *origin)
+static void build_number(struct loader *ld, const struct config_key *key, void *base,
+			 const char *section, const char *text, const char *origin)
 {
 	struct buf why = {0};
 	int64_t n = 0;
@@ -112,21 +115,22 @@ static void build_number(struct loader *ld, const struct config_key *key, void *
 	buf_free(&why);
 }
 
-static void build_start(struct loader *ld, const struct config_key *key, void *base, const char *section,
-			const char *text, const char *origin)
+static void build_start(struct loader *ld, const struct config_key *key, void *base,
+			const char *section, const char *text, const char *origin)
 {
 	int kind;
 	int64_t ms;
 	if (!config_start_parse(text, &kind, &ms))
-		config_finding(
-			ld, origin,
-			"%s.%s: \"%s\" is none of earliest, latest, committed, and no time as in 2026-01-31T12:00:00Z",
-			section, key->name, text);
+		config_finding(ld, origin,
+			       "%s.%s: \"%s\" is none of earliest, latest, committed, and no time "
+			       "as in 2026-01-31T12:00:00Z",
+			       section, key->name, text);
 	store(base, key->offset, &kind, sizeof(kind));
 	store(base, key->count_offset, &ms, sizeof(ms));
 }
 
-static void build_key(struct loader *ld, const struct config_key *key, void *base, const char *section)
+static void build_key(struct loader *ld, const struct config_key *key, void *base,
+		      const char *section)
 {
 	const struct setting *s = config_setting(ld->l, section, key->name);
 	const char *text = s ? s->value : key->fallback, *origin = s ? s->origin : "default";
@@ -192,8 +196,8 @@ static void build_stream(struct loader *ld, const struct stream_section *section
 			continue;
 		const struct setting *s = config_setting(ld->l, section->section, k->name);
 		if (k->required && (!s || *s->value == '\0'))
-			config_finding(ld, s ? s->origin : section->origin, "%s.%s: is missing; %s", section->section,
-				       k->name, k->help);
+			config_finding(ld, s ? s->origin : section->origin, "%s.%s: is missing; %s",
+				       section->section, k->name, k->help);
 		build_key(ld, k, stream, section->section);
 	}
 }
@@ -223,8 +227,9 @@ static void check_kafka_key(struct loader *ld, const char *name, const char *exa
 {
 	const struct setting *s = config_setting(ld->l, "kafka", name);
 	if (!s || *s->value == '\0')
-		config_finding(ld, ld->l->config.path, "kafka.%s: is missing; write it below [kafka], as in %s = %s",
-			       name, name, example);
+		config_finding(ld, ld->l->config.path,
+			       "kafka.%s: is missing; write it below [kafka], as in %s = %s", name,
+			       name, example);
 }
 
 static void check_complete(struct loader *ld)
@@ -237,7 +242,8 @@ static void check_complete(struct loader *ld)
 			       "postgres.dsn: is missing; write it below [postgres], as in dsn = "
 			       "postgresql://user@host/database");
 	if (c->nstreams == 0)
-		config_finding(ld, c->path, "no stream: write a section [stream.NAME] with topic and schema");
+		config_finding(ld, c->path,
+			       "no stream: write a section [stream.NAME] with topic and schema");
 }
 
 static void check_topic(struct loader *ld, size_t stream, const char *topic)
@@ -248,7 +254,8 @@ static void check_topic(struct loader *ld, size_t stream, const char *topic)
 			if (strcmp(c->streams[i].topics[t], topic) == 0)
 				config_finding(
 					ld, origin_of(ld, ld->l->sections[stream].section, "topic"),
-					"stream.%s.topic: %s belongs to stream.%s already; a topic has one stream",
+					"stream.%s.topic: %s belongs to stream.%s already; a topic "
+					"has one stream",
 					c->streams[stream].name, topic, c->streams[i].name);
 }
 
@@ -259,9 +266,11 @@ static void check_streams(struct loader *ld)
 		const struct stream_config *s = &c->streams[i];
 		for (size_t t = 0; t < s->ntopics; t++)
 			check_topic(ld, i, s->topics[t]);
-		if (s->format == FRAME_CONFLUENT && c->nregistry_urls == 0 && !c->registry_directory)
+		if (s->format == FRAME_CONFLUENT && c->nregistry_urls == 0 &&
+		    !c->registry_directory)
 			config_finding(ld, ld->l->sections[i].origin,
-				       "stream.%s.format: confluent needs schemas by id; set registry.url or "
+				       "stream.%s.format: confluent needs schemas by id; set "
+				       "registry.url or "
 				       "registry.directory",
 				       s->name);
 	}
@@ -271,16 +280,16 @@ static void check_sizes(struct loader *ld)
 {
 	const struct config *c = &ld->l->config;
 	if (c->limits.max_row_bytes > c->batch_max_bytes)
-		config_finding(
-			ld, origin_of(ld, "limits", "max_row"),
-			"limits.max_row: a row of that size fits no batch; lower it, or raise batch.max_bytes (%s)",
-			origin_of(ld, "batch", "max_bytes"));
+		config_finding(ld, origin_of(ld, "limits", "max_row"),
+			       "limits.max_row: a row of that size fits no batch; lower it, or "
+			       "raise batch.max_bytes (%s)",
+			       origin_of(ld, "batch", "max_bytes"));
 	if (c->batch_memory / 2 < c->batch_max_bytes)
-		config_finding(
-			ld, origin_of(ld, "batch", "memory"),
-			"batch.memory: has to hold two batches, one that fills and one that is written; raise it, or "
-			"lower batch.max_bytes (%s)",
-			origin_of(ld, "batch", "max_bytes"));
+		config_finding(ld, origin_of(ld, "batch", "memory"),
+			       "batch.memory: has to hold two batches, one that fills and one that "
+			       "is written; raise it, or "
+			       "lower batch.max_bytes (%s)",
+			       origin_of(ld, "batch", "max_bytes"));
 }
 
 static void check_registry(struct loader *ld)
@@ -289,10 +298,13 @@ static void check_registry(struct loader *ld)
 	bool password = c->registry_password || c->registry_password_file,
 	     token = c->registry_token || c->registry_token_file;
 	if (token && (c->registry_user || password))
-		config_finding(ld, origin_of(ld, "registry", c->registry_token ? "token" : "token_file"),
-			       "registry.token: is set beside a user or password; take one of them out");
+		config_finding(
+			ld, origin_of(ld, "registry", c->registry_token ? "token" : "token_file"),
+			"registry.token: is set beside a user or password; take one of them out");
 	if (password && !c->registry_user)
-		config_finding(ld, origin_of(ld, "registry", c->registry_password ? "password" : "password_file"),
+		config_finding(ld,
+			       origin_of(ld, "registry",
+					 c->registry_password ? "password" : "password_file"),
 			       "registry.password: has no registry.user");
 	if (!c->registry_cert != !c->registry_key)
 		config_finding(ld, origin_of(ld, "registry", c->registry_cert ? "cert" : "key"),
@@ -301,21 +313,23 @@ static void check_registry(struct loader *ld)
 
 static void check_listen(struct loader *ld)
 {
-	const char *listen = ld->l->config.http_listen, *colon = listen ? strrchr(listen, ':') : NULL;
+	const char *listen = ld->l->config.http_listen,
+		   *colon = listen ? strrchr(listen, ':') : NULL;
 	if (listen && strcmp(listen, "off") == 0)
 		return;
 	char *end = NULL;
 	long port = colon && isdigit((unsigned char)colon[1]) ? strtol(colon + 1, &end, 10) : -1;
 	if (!end || *end != '\0' || port < 0 || port > 65535 || colon == listen)
 		config_finding(ld, origin_of(ld, "http", "listen"),
-			       "http.listen: \"%s\" is not HOST:PORT; write it as in 127.0.0.1:9464, or off",
+			       "http.listen: \"%s\" is not HOST:PORT; write it as in "
+			       "127.0.0.1:9464, or off",
 			       listen ? listen : "");
 }
 
 /* --- public */
 
-struct config *config_load(const char *path, const struct config_override *overrides, size_t noverrides,
-			   struct buf *findings, struct err *err)
+struct config *config_load(const char *path, const struct config_override *overrides,
+			   size_t noverrides, struct buf *findings, struct err *err)
 {
 	struct arena *arena = arena_new();
 	struct loaded *l = arena_calloc(arena, 1, sizeof(*l));
@@ -355,7 +369,8 @@ char *config_secret(const char *value, const char *file, struct err *err)
 		return NULL;
 	}
 	size_t len = strlen(text);
-	while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == '\r')) /* editors and echo put one there */
+	/* editors and echo put one there */
+	while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == '\r'))
 		text[--len] = '\0';
 	return text;
 }

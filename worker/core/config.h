@@ -1,9 +1,10 @@
 /*
  * config.h - every setting, its value, and where the value came from.
  *
- * One table in config_key.c drives parsing, defaults, ranges, --help, "config show" and docs/CONFIG.md. Sections [kafka] and
- * [stream.NAME] are open: the first is handed to librdkafka, the second may occur once per stream. Loaded once at start, read-only
- * afterwards, so threads share it without a lock; only secrets that stand in files are read again (config_secret).
+ * One table in config_key.c drives parsing, defaults, ranges, --help, "config show" and
+ * docs/CONFIG.md. Sections [kafka] and [stream.NAME] are open: the first is handed to librdkafka,
+ * the second may occur once per stream. Loaded once at start, read-only afterwards, so threads
+ * share it without a lock; only secrets that stand in files are read again (config_secret).
  */
 #ifndef MEMINGEST_CONFIG_H
 #define MEMINGEST_CONFIG_H
@@ -13,7 +14,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "codec/decode.h"
-#include "codec/frame.h"
+#include "schema/frame.h"
 
 enum on_conflict { CONFLICT_NEWER, CONFLICT_UPDATE, CONFLICT_SKIP };
 enum start_kind { START_EARLIEST, START_LATEST, START_COMMITTED, START_TIMESTAMP };
@@ -52,8 +53,9 @@ struct config {
 	uint64_t batch_max_bytes; /* COPY bytes of one batch */
 	int64_t batch_max_age_us;
 	bool batch_adaptive;
-	uint64_t batch_memory;      /* bytes of all batches together */
-	int64_t batch_retention_us; /* rows of memingest.batches older than this are pruned; 0: never */
+	uint64_t batch_memory; /* bytes of all batches together */
+	/* rows of memingest.batches older than this are pruned; 0: never */
+	int64_t batch_retention_us;
 
 	const char **registry_urls; /* tried in turn */
 	size_t nregistry_urls;
@@ -61,7 +63,8 @@ struct config {
 	const char *registry_token, *registry_token_file;
 	const char *registry_ca, *registry_cert, *registry_key; /* paths */
 	int64_t registry_timeout_us;
-	const char *registry_directory; /* offline source: ID.avsc for confluent ids; every .avsc for fingerprints */
+	/* offline source: ID.avsc for confluent ids; every .avsc for fingerprints */
+	const char *registry_directory;
 
 	struct decode_limits limits;
 
@@ -85,17 +88,20 @@ struct config_override {
 };
 
 /*
- * Reads defaults, then the file (path may be NULL: none), then MEMINGEST_* of the environment, then overrides. Reports every
- * mistake, not the first alone: err->text has the first, "findings" one line each, "file:line: what, and what to write". NULL
- * with class CONFIG on any finding. Relative paths of schemas and secrets are taken from the config file's folder if they exist there,
- * else from the working directory.
+ * Reads defaults, then the file (path may be NULL: none), then MEMINGEST_* of the environment, then
+ * overrides. Reports every mistake, not the first alone: err->text has the first, "findings" one
+ * line each, "file:line: what, and what to write". NULL with class CONFIG on any finding. Relative
+ * paths of schemas and secrets are taken from the config file's folder if they exist there, else
+ * from the working directory.
  */
-struct config *config_load(const char *path, const struct config_override *overrides, size_t noverrides,
-			   struct buf *findings, struct err *err);
+struct config *config_load(const char *path, const struct config_override *overrides,
+			   size_t noverrides, struct buf *findings, struct err *err);
 void config_free(struct config *c);
 
-/* The value of a secret: that of the file if there is one, read anew, else the plain value. NULL with class RETRY if the file
- * cannot be read. The caller frees it. */
+/*
+ * The value of a secret: that of the file if there is one, read anew, else the plain value. NULL
+ * with class RETRY if the file cannot be read. The caller frees it.
+ */
 char *config_secret(const char *value, const char *file, struct err *err);
 
 /* "section.key = value   ; origin" for each setting; secrets hidden. */

@@ -1,4 +1,7 @@
-/* config_file.h - a config while it is loaded, and what it remembers of its origins. Private to core/config*.c. */
+/*
+ * config_file.h - a config while it is loaded, and what it remembers of its origins. Private to
+ * core/config*.c.
+ */
 #ifndef MEMINGEST_CONFIG_FILE_H
 #define MEMINGEST_CONFIG_FILE_H
 
@@ -12,7 +15,8 @@ enum config_source { SOURCE_FILE, SOURCE_ENV, SOURCE_SET }; /* later ones win */
 
 /* One value that somebody gave. */
 struct setting {
-	const char *section, *name; /* "batch" "max_rows", "kafka" "group.id", "stream.memory" "topic" */
+	/* "batch" "max_rows", "kafka" "group.id", "stream.memory" "topic" */
+	const char *section, *name;
 	const char *value;
 	const char *origin; /* "memingest.ini:12", "env MEMINGEST_BATCH_MAX_ROWS", "--set" */
 	enum config_source source;
@@ -48,11 +52,15 @@ struct loader {
 void config_finding(struct loader *ld, const char *origin, const char *fmt, ...) PRINTF_LIKE(3, 4);
 char *config_print(struct arena *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
-/* The text of a file, NUL-terminated; the caller frees it. NULL with errno set; a file that holds a NUL is EILSEQ. */
+/*
+ * The text of a file, NUL-terminated; the caller frees it. NULL with errno set; a file that holds a
+ * NUL is EILSEQ.
+ */
 char *config_read_text(const char *path, size_t max);
 
 /* Fills the settings from the file (path may be NULL), the environment and the overrides. */
-void config_gather(struct loader *ld, const char *path, const struct config_override *overrides, size_t noverrides);
+void config_gather(struct loader *ld, const char *path, const struct config_override *overrides,
+		   size_t noverrides);
 
 /* NULL if nobody gave it. */
 const struct setting *config_setting(const struct loaded *l, const char *section, const char *name);

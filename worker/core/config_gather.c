@@ -1,16 +1,18 @@
 /*
- * config_gather.c - what the sources say: names checked, values as text, the stronger source's word in place of the
- * weaker's.
+ * config_gather.c - what the sources say: names checked, values as text, the stronger source's word
+ * in place of the weaker's.
  *
- * A mistake is reported where it stands and the next line is read, so that all are found in one go. NAME and
- * NAME_file are two ways to say one thing: the stronger source wins, and both from one source is a mistake.
+ * A mistake is reported where it stands and the next line is read, so that all are found in one go.
+ * NAME and NAME_file are two ways to say one thing: the stronger source wins, and both from one
+ * source is a mistake.
  *
- * Names in the environment: MEMINGEST_SECTION_KEY in capitals with dots as underscores. Variables that Kubernetes
- * puts there for a service that is called memingest (MEMINGEST_PORT, MEMINGEST_SERVICE_HOST, ...) are not ours, nor
- * are MEMINGEST_CONFIG and MEMINGEST_TEST_*; an empty variable counts as none.
+ * Names in the environment: MEMINGEST_SECTION_KEY in capitals with dots as underscores. Variables
+ * that Kubernetes puts there for a service that is called memingest (MEMINGEST_PORT,
+ * MEMINGEST_SERVICE_HOST, ...) are not ours, nor are MEMINGEST_CONFIG and MEMINGEST_TEST_*; an
+ * empty variable counts as none.
  *
- * All strings are copied into the config's arena. The values of secrets never get into a finding. Start-up only, one
- * thread.
+ * All strings are copied into the config's arena. The values of secrets never get into a finding.
+ * Start-up only, one thread.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -63,7 +65,8 @@ static struct setting *find(const struct loaded *l, const char *section, const c
 {
 	for (size_t i = 0; i < l->nsettings; i++) {
 		struct setting *s = &l->settings[i];
-		if (!s->overridden && strcmp(s->section, section) == 0 && strcmp(s->name, name) == 0)
+		if (!s->overridden && strcmp(s->section, section) == 0 &&
+		    strcmp(s->name, name) == 0)
 			return s;
 	}
 	return NULL;
@@ -110,13 +113,15 @@ static void keep(struct loader *ld, const char *section, const char *name, const
 	struct arena *a = ld->l->arena;
 	struct setting *twin = find_twin(ld, section, name), *old = find(ld->l, section, name);
 	if (twin && twin->source == ld->source)
-		config_finding(ld, ld->origin, "%s.%s: %s is set as well (%s); take one of them out", section, name,
+		config_finding(ld, ld->origin,
+			       "%s.%s: %s is set as well (%s); take one of them out", section, name,
 			       twin->name, twin->origin);
 	else if (twin)
 		twin->overridden = true;
 	if (old && old->source == SOURCE_FILE && ld->source == SOURCE_FILE) {
-		config_finding(ld, ld->origin, "%s.%s: is set twice, first at %s; take one of them out", section, name,
-			       old->origin);
+		config_finding(ld, ld->origin,
+			       "%s.%s: is set twice, first at %s; take one of them out", section,
+			       name, old->origin);
 		return;
 	}
 	struct setting s = {
@@ -140,8 +145,8 @@ static void unknown_section(struct loader *ld, const char *section)
 		suggest_offer(&s, strcmp(k->section, "stream") == 0 ? "stream.NAME" : k->section);
 	if (strncmp(section, "stream", 6) == 0)
 		s.best = "stream.NAME";
-	config_finding(ld, ld->origin, "unknown section [%s]%s%s%s", section, s.best ? "; did you mean [" : "",
-		       s.best ? s.best : "", s.best ? "]?" : "");
+	config_finding(ld, ld->origin, "unknown section [%s]%s%s%s", section,
+		       s.best ? "; did you mean [" : "", s.best ? s.best : "", s.best ? "]?" : "");
 }
 
 static void unknown_key(struct loader *ld, const char *kind, const char *section, const char *name)
@@ -151,10 +156,12 @@ static void unknown_key(struct loader *ld, const char *kind, const char *section
 		if (strcmp(k->section, kind) == 0)
 			suggest_offer(&s, k->name);
 	if (s.best)
-		config_finding(ld, ld->origin, "%s.%s: unknown key; did you mean %s?", section, name, s.best);
+		config_finding(ld, ld->origin, "%s.%s: unknown key; did you mean %s?", section,
+			       name, s.best);
 	else
-		config_finding(ld, ld->origin, "%s.%s: unknown key; \"memingest config keys\" lists them all", section,
-			       name);
+		config_finding(ld, ld->origin,
+			       "%s.%s: unknown key; \"memingest config keys\" lists them all",
+			       section, name);
 }
 
 static void note_stream(struct loader *ld, const char *section)
@@ -165,12 +172,14 @@ static void note_stream(struct loader *ld, const char *section)
 			return;
 	if (l->nsections == l->cap_sections) {
 		l->cap_sections = l->cap_sections ? l->cap_sections * 2 : 8;
-		struct stream_section *more = arena_alloc(l->arena, l->cap_sections * sizeof(*more));
+		struct stream_section *more =
+			arena_alloc(l->arena, l->cap_sections * sizeof(*more));
 		if (l->nsections > 0)
 			memcpy(more, l->sections, l->nsections * sizeof(*more));
 		l->sections = more;
 	}
-	l->sections[l->nsections++] = (struct stream_section){arena_strdup(l->arena, section), ld->origin};
+	l->sections[l->nsections++] =
+		(struct stream_section){arena_strdup(l->arena, section), ld->origin};
 }
 
 static bool stream_name_ok(const char *name)
@@ -192,7 +201,8 @@ static const char *section_kind(struct loader *ld, const char *section)
 			note_stream(ld, section);
 			return "stream";
 		}
-		config_finding(ld, ld->origin, "[%s]: a stream's name has 1 to %d letters, digits, _ or -", section,
+		config_finding(ld, ld->origin,
+			       "[%s]: a stream's name has 1 to %d letters, digits, _ or -", section,
 			       MAX_STREAM_NAME);
 		return NULL;
 	}
@@ -206,12 +216,15 @@ static void put_kafka(struct loader *ld, const char *name, const char *value)
 {
 	const struct kafka_refusal *no = kafka_refused(name, value);
 	if (no)
-		config_finding(ld, ld->origin, "kafka.%s: refused, because %s; %s", name, no->reason, no->instead);
+		config_finding(ld, ld->origin, "kafka.%s: refused, because %s; %s", name,
+			       no->reason, no->instead);
 	else if (*name == '\0')
 		config_finding(ld, ld->origin, "kafka: a key is missing");
 	else if (config_names_file(name) && !kafka_key_secret(name))
-		config_finding(ld, ld->origin, "kafka.%s: only passwords and keys can be read from a file of their own",
-			       name);
+		config_finding(
+			ld, ld->origin,
+			"kafka.%s: only passwords and keys can be read from a file of their own",
+			name);
 	else
 		keep(ld, "kafka", name, value);
 }
@@ -280,7 +293,8 @@ static void gather_file(struct loader *ld, const char *path)
 {
 	char *text = config_read_text(path, MAX_FILE);
 	if (!text) {
-		config_finding(ld, path, "cannot be read: %s; name another file with -c", strerror(errno));
+		config_finding(ld, path, "cannot be read: %s; name another file with -c",
+			       strerror(errno));
 		return;
 	}
 	ld->source = SOURCE_FILE;
@@ -295,11 +309,15 @@ static void env_case(char *out, size_t size, const char *name)
 {
 	size_t i = 0;
 	for (; name[i] && i + 1 < size; i++)
-		out[i] = isalnum((unsigned char)name[i]) ? (char)toupper((unsigned char)name[i]) : '_';
+		out[i] = isalnum((unsigned char)name[i]) ? (char)toupper((unsigned char)name[i])
+							 : '_';
 	out[i] = '\0';
 }
 
-/* "MEMORY_ON_CONFLICT" for stream "memory": the longest key that ends it: KEY_SCHEMA, not SCHEMA of MEMORY_KEY. */
+/*
+ * "MEMORY_ON_CONFLICT" for stream "memory": the longest key that ends it: KEY_SCHEMA, not SCHEMA of
+ * MEMORY_KEY.
+ */
 static const struct config_key *env_stream_key(const char *rest, size_t *name_len)
 {
 	const struct config_key *best = NULL;
@@ -308,8 +326,8 @@ static const struct config_key *env_stream_key(const char *rest, size_t *name_le
 		char upper[64];
 		env_case(upper, sizeof(upper), k->name);
 		size_t n = strlen(upper);
-		if (strcmp(k->section, "stream") != 0 || len < n + 2 || strcmp(rest + len - n, upper) != 0 ||
-		    rest[len - n - 1] != '_')
+		if (strcmp(k->section, "stream") != 0 || len < n + 2 ||
+		    strcmp(rest + len - n, upper) != 0 || rest[len - n - 1] != '_')
 			continue;
 		if (!best || n > strlen(best->name)) {
 			best = k;
@@ -343,7 +361,8 @@ static void env_stream(struct loader *ld, const char *rest, const char *value)
 		put(ld, env_stream_section(ld, rest, name_len), key->name, value);
 	else
 		config_finding(ld, ld->origin,
-			       "does not end with a key of [stream.NAME]; write " ENV_PREFIX "STREAM_NAME_TOPIC or so");
+			       "does not end with a key of [stream.NAME]; write " ENV_PREFIX
+			       "STREAM_NAME_TOPIC or so");
 }
 
 /* GROUP_ID is group.id; SASL_PASSWORD_FILE is sasl.password_file. */
@@ -381,12 +400,17 @@ static void env_fixed(struct loader *ld, const char *rest, const char *value)
 		suggest_offer(&s, names[n++]);
 	}
 	if (s.best)
-		config_finding(ld, ld->origin, "names no setting; did you mean " ENV_PREFIX "%s?", s.best);
+		config_finding(ld, ld->origin, "names no setting; did you mean " ENV_PREFIX "%s?",
+			       s.best);
 	else
-		config_finding(ld, ld->origin, "names no setting; \"memingest config keys\" lists them all");
+		config_finding(ld, ld->origin,
+			       "names no setting; \"memingest config keys\" lists them all");
 }
 
-/* Docker and Kubernetes describe services: SERVICE_HOST, SERVICE_PORT[_NAME], PORT, PORT_80_TCP[_ADDR|_PORT|_PROTO]. */
+/*
+ * Docker and Kubernetes describe services: SERVICE_HOST, SERVICE_PORT[_NAME], PORT,
+ * PORT_80_TCP[_ADDR|_PORT|_PROTO].
+ */
 static bool env_of_service(const char *rest)
 {
 	if (strstr(rest, "SERVICE_HOST") || strstr(rest, "SERVICE_PORT"))
@@ -402,12 +426,14 @@ static void gather_env(struct loader *ld)
 	ld->source = SOURCE_ENV;
 	for (char **e = environ; e && *e; e++) {
 		const char *equals = strchr(*e, '=');
-		if (!equals || equals[1] == '\0' || strncmp(*e, ENV_PREFIX, strlen(ENV_PREFIX)) != 0)
+		if (!equals || equals[1] == '\0' ||
+		    strncmp(*e, ENV_PREFIX, strlen(ENV_PREFIX)) != 0)
 			continue;
 		char name[160];
 		snprintf(name, sizeof(name), "%.*s", (int)(equals - *e), *e);
 		const char *rest = name + strlen(ENV_PREFIX), *value = equals + 1;
-		if (strcmp(rest, "CONFIG") == 0 || strncmp(rest, "TEST_", 5) == 0 || env_of_service(rest))
+		if (strcmp(rest, "CONFIG") == 0 || strncmp(rest, "TEST_", 5) == 0 ||
+		    env_of_service(rest))
 			continue;
 		ld->origin = config_print(ld->l->arena, "env %s", name);
 		if (strncmp(rest, "STREAM_", 7) == 0)
@@ -431,7 +457,9 @@ static void gather_overrides(struct loader *ld, const struct config_override *ov
 		bool stream = strncmp(key, STREAM_PREFIX, strlen(STREAM_PREFIX)) == 0;
 		const char *dot = stream ? strrchr(key, '.') : strchr(key, '.');
 		if (!dot || dot - key >= (ptrdiff_t)sizeof(section)) {
-			config_finding(ld, ld->origin, "%s: write section.key=value, as in batch.max_rows=1000", key);
+			config_finding(ld, ld->origin,
+				       "%s: write section.key=value, as in batch.max_rows=1000",
+				       key);
 			continue;
 		}
 		snprintf(section, sizeof(section), "%.*s", (int)(dot - key), key);
@@ -439,7 +467,8 @@ static void gather_overrides(struct loader *ld, const struct config_override *ov
 	}
 }
 
-void config_gather(struct loader *ld, const char *path, const struct config_override *overrides, size_t noverrides)
+void config_gather(struct loader *ld, const char *path, const struct config_override *overrides,
+		   size_t noverrides)
 {
 	if (path)
 		gather_file(ld, path);

@@ -1,13 +1,14 @@
 /*
- * config_key.c - the table of settings: the one place that knows their names, types, defaults, ranges and meaning.
+ * config_key.c - the table of settings: the one place that knows their names, types, defaults,
+ * ranges and meaning.
  *
- * config.c loads by it, config_show.c prints and documents by it. A new setting is a row here and a field in
- * config.h; min, max and fallback are texts in the same notation that a user writes, so that they are parsed by the
- * same function and printed as they stand. Section [kafka] has no rows: it is librdkafka's, but for the keys that
- * kafka_refusals names.
+ * config.c loads by it, config_show.c prints and documents by it. A new setting is a row here and a
+ * field in config.h; min, max and fallback are texts in the same notation that a user writes, so
+ * that they are parsed by the same function and printed as they stand. Section [kafka] has no rows:
+ * it is librdkafka's, but for the keys that kafka_refusals names.
  *
- * Pure functions and constant data. Texts in "why" say what to write instead, without repeating a secret: no secret
- * has a type that can be wrong.
+ * Pure functions and constant data. Texts in "why" say what to write instead, without repeating a
+ * secret: no secret has a type that can be wrong.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -30,69 +31,87 @@ static const char *const log_levels[] = {"debug", "info", "warn", "error", NULL}
 /* clang-format off: one row, one paragraph. */
 const struct config_key config_keys[] = {
 	{"postgres", "dsn", KEY_TEXT, C(pg_dsn), .secrecy = KEY_URL,
-	 .help = "Connection string of libpq, as a URL or as key=value pairs; `sslmode` and the like belong in it."},
+	 .help = "Connection string of libpq, as a URL or as key=value pairs; `sslmode` and the "
+		 "like belong in it."},
 	{"postgres", "dsn_file", KEY_PATH, C(pg_dsn_file),
 	 .help = "File with the connection string, instead of `dsn`."},
 	{"postgres", "password_file", KEY_PATH, C(pg_password_file),
 	 .help = "File with the password alone, read again at each login."},
 	{"postgres", "lanes", KEY_COUNT, C(lanes), .fallback = "2", .min = "1", .max = "64",
 	 .help = "Writer threads, each with one connection."},
-	{"postgres", "statement_timeout", KEY_DURATION, C(pg_statement_timeout_us), .fallback = "60s", .min = "1s",
-	 .max = "1h", .help = "How long one statement may run before PostgreSQL ends it and the batch is tried again."},
-	{"postgres", "lock_timeout", KEY_DURATION, C(pg_lock_timeout_us), .fallback = "5s", .min = "10ms", .max = "1h",
+	{"postgres", "statement_timeout", KEY_DURATION, C(pg_statement_timeout_us),
+	 .fallback = "60s", .min = "1s", .max = "1h",
+	 .help = "How long one statement may run before PostgreSQL ends it and the batch is tried "
+		 "again."},
+	{"postgres", "lock_timeout", KEY_DURATION, C(pg_lock_timeout_us), .fallback = "5s",
+	 .min = "10ms", .max = "1h",
 	 .help = "How long a statement may wait for a lock before the batch is tried again."},
-	{"postgres", "connect_timeout", KEY_DURATION, C(pg_connect_timeout_us), .fallback = "5s", .min = "100ms",
-	 .max = "5m", .help = "How long one attempt to connect may take."},
+	{"postgres", "connect_timeout", KEY_DURATION, C(pg_connect_timeout_us), .fallback = "5s",
+	 .min = "100ms", .max = "5m", .help = "How long one attempt to connect may take."},
 
-	{"batch", "max_rows", KEY_COUNT, C(batch_max_rows), .fallback = "5000", .min = "1", .max = "1000000",
-	 .help = "A batch is written when it has this many events."},
-	{"batch", "max_bytes", KEY_BYTES, C(batch_max_bytes), .fallback = "16MiB", .min = "64KiB", .max = "1GiB",
-	 .help = "... or this many bytes of rows,"},
-	{"batch", "max_age", KEY_DURATION, C(batch_max_age_us), .fallback = "500ms", .min = "1ms", .max = "1h",
-	 .help = "... or when its first event has waited this long."},
+	{"batch", "max_rows", KEY_COUNT, C(batch_max_rows), .fallback = "5000", .min = "1",
+	 .max = "1000000", .help = "A batch is written when it has this many events."},
+	{"batch", "max_bytes", KEY_BYTES, C(batch_max_bytes), .fallback = "16MiB", .min = "64KiB",
+	 .max = "1GiB", .help = "... or this many bytes of rows,"},
+	{"batch", "max_age", KEY_DURATION, C(batch_max_age_us), .fallback = "500ms", .min = "1ms",
+	 .max = "1h", .help = "... or when its first event has waited this long."},
 	{"batch", "adaptive", KEY_SWITCH, C(batch_adaptive), .fallback = "on",
-	 .help = "Write sooner than max_age when the lane is idle: once a batch has waited 20 times what a transaction "
+	 .help = "Write sooner than max_age when the lane is idle: once a batch has waited 20 "
+		 "times what a transaction "
 		 "costs before its first row, as the lane learns it."},
-	{"batch", "memory", KEY_BYTES, C(batch_memory), .fallback = "64MiB", .min = "1MiB", .max = "64GiB",
+	{"batch", "memory", KEY_BYTES, C(batch_memory), .fallback = "64MiB", .min = "1MiB",
+	 .max = "64GiB",
 	 .help = "Bytes of all batches together; with no room left, partitions are paused."},
-	{"batch", "retention", KEY_DURATION, C(batch_retention_us), .fallback = "7d", .min = "0", .max = "3650d",
+	{"batch", "retention", KEY_DURATION, C(batch_retention_us), .fallback = "7d", .min = "0",
+	 .max = "3650d",
 	 .help = "Rows of `memingest.batches` older than this are deleted; 0 keeps them."},
 
 	{"registry", "url", KEY_LIST, C(registry_urls), C(nregistry_urls), .secrecy = KEY_URL,
 	 .help = "Schema registry; several, with commas between, are tried in turn."},
 	{"registry", "user", KEY_TEXT, C(registry_user), .help = "User for basic authentication."},
-	{"registry", "password", KEY_TEXT, C(registry_password), .secrecy = KEY_SECRET, .help = "Its password."},
-	{"registry", "password_file", KEY_PATH, C(registry_password_file), .help = "File with the password."},
+	{"registry", "password", KEY_TEXT, C(registry_password), .secrecy = KEY_SECRET,
+	 .help = "Its password."},
+	{"registry", "password_file", KEY_PATH, C(registry_password_file),
+	 .help = "File with the password."},
 	{"registry", "token", KEY_TEXT, C(registry_token), .secrecy = KEY_SECRET,
 	 .help = "Bearer token, instead of a user."},
-	{"registry", "token_file", KEY_PATH, C(registry_token_file), .help = "File with the token."},
+	{"registry", "token_file", KEY_PATH, C(registry_token_file),
+	 .help = "File with the token."},
 	{"registry", "ca", KEY_PATH, C(registry_ca),
 	 .help = "PEM file of the authorities to trust; the system's by default."},
-	{"registry", "cert", KEY_PATH, C(registry_cert), .help = "PEM file of the client's certificate."},
+	{"registry", "cert", KEY_PATH, C(registry_cert),
+	 .help = "PEM file of the client's certificate."},
 	{"registry", "key", KEY_PATH, C(registry_key), .help = "PEM file of the client's key."},
-	{"registry", "timeout", KEY_DURATION, C(registry_timeout_us), .fallback = "5s", .min = "100ms", .max = "5m",
-	 .help = "How long one request may take."},
+	{"registry", "timeout", KEY_DURATION, C(registry_timeout_us), .fallback = "5s",
+	 .min = "100ms", .max = "5m", .help = "How long one request may take."},
 	{"registry", "directory", KEY_PATH, C(registry_directory),
-	 .help = "Folder of schemas that needs no server: `ID.avsc` for an id, any `.avsc` for its fingerprint."},
+	 .help = "Folder of schemas that needs no server: `ID.avsc` for an id, any `.avsc` for its "
+		 "fingerprint."},
 
-	{"limits", "max_depth", KEY_COUNT, C(limits.max_depth), .fallback = "64", .min = "1", .max = "512",
+	{"limits", "max_depth", KEY_COUNT, C(limits.max_depth), .fallback = "64", .min = "1",
+	 .max = "512",
 	 .help = "Nesting of values within one event. What is over a limit becomes a dead letter."},
-	{"limits", "max_items", KEY_COUNT, C(limits.max_items), .fallback = "100000", .min = "1", .max = "100000000",
-	 .help = "Items of all arrays and maps of one event."},
-	{"limits", "max_string", KEY_BYTES32, C(limits.max_string_bytes), .fallback = "4MiB", .min = "1KiB",
-	 .max = "512MiB", .help = "One string, bytes or JSON text."},
-	{"limits", "max_row", KEY_BYTES32, C(limits.max_row_bytes), .fallback = "8MiB", .min = "1KiB", .max = "512MiB",
-	 .help = "One row as it goes to PostgreSQL."},
-	{"limits", "max_key", KEY_BYTES32, C(limits.max_key_bytes), .fallback = "2600", .min = "64", .max = "2600",
-	 .help = "The key columns of one row; PostgreSQL's indexes hold no more than about a third of a page."},
+	{"limits", "max_items", KEY_COUNT, C(limits.max_items), .fallback = "100000", .min = "1",
+	 .max = "100000000", .help = "Items of all arrays and maps of one event."},
+	{"limits", "max_string", KEY_BYTES32, C(limits.max_string_bytes), .fallback = "4MiB",
+	 .min = "1KiB", .max = "512MiB", .help = "One string, bytes or JSON text."},
+	{"limits", "max_row", KEY_BYTES32, C(limits.max_row_bytes), .fallback = "8MiB",
+	 .min = "1KiB", .max = "512MiB", .help = "One row as it goes to PostgreSQL."},
+	{"limits", "max_key", KEY_BYTES32, C(limits.max_key_bytes), .fallback = "2600", .min = "64",
+	 .max = "2600",
+	 .help = "The key columns of one row; PostgreSQL's indexes hold no more than about a third "
+		 "of a page."},
 
-	{"dlq", "max_ratio", KEY_RATIO, C(dlq_max_ratio), .fallback = "0.05", .min = "0", .max = "1",
-	 .help = "Share of dead letters above which a stream halts instead of emptying its topic into them."},
-	{"dlq", "window", KEY_COUNT, C(dlq_window), .fallback = "10000", .min = "1", .max = "100000000",
-	 .help = "Events over which that share is taken."},
+	{"dlq", "max_ratio", KEY_RATIO, C(dlq_max_ratio), .fallback = "0.05", .min = "0",
+	 .max = "1",
+	 .help = "Share of dead letters above which a stream halts instead of emptying its topic "
+		 "into them."},
+	{"dlq", "window", KEY_COUNT, C(dlq_window), .fallback = "10000", .min = "1",
+	 .max = "100000000", .help = "Events over which that share is taken."},
 
 	{"http", "listen", KEY_TEXT, C(http_listen), .fallback = "127.0.0.1:9464",
-	 .help = "HOST:PORT for metrics and probes; port 0 takes a free one and logs it; `off` for none."},
+	 .help = "HOST:PORT for metrics and probes; port 0 takes a free one and logs it; `off` for "
+		 "none."},
 	{"http", "partition_metrics", KEY_SWITCH, C(http_partition_metrics), .fallback = "on",
 	 .help = "Series per partition in `/metrics`."},
 
@@ -101,23 +120,30 @@ const struct config_key config_keys[] = {
 	{"log", "level", KEY_CHOICE, C(log_level), .fallback = "info", .choices = log_levels,
 	 .help = "The least that is logged."},
 
-	{"shutdown", "timeout", KEY_DURATION, C(shutdown_timeout_us), .fallback = "20s", .min = "0", .max = "1h",
-	 .help = "How long SIGTERM may spend on writing what was read. What is not written then is read again later."},
+	{"shutdown", "timeout", KEY_DURATION, C(shutdown_timeout_us), .fallback = "20s", .min = "0",
+	 .max = "1h",
+	 .help = "How long SIGTERM may spend on writing what was read. What is not written then is "
+		 "read again later."},
 
 	{"stream", "topic", KEY_LIST, ST(topics), ST(ntopics), .required = true,
-	 .help = "Topics of this stream, with commas between; `^regex` takes every topic that matches."},
+	 .help = "Topics of this stream, with commas between; `^regex` takes every topic that "
+		 "matches."},
 	{"stream", "start", KEY_START, ST(start), ST(start_ms), .fallback = "earliest",
-	 .help = "Where the pipeline's first start on a topic begins: `earliest`, `latest`, `committed` (what Kafka "
+	 .help = "Where the pipeline's first start on a topic begins: `earliest`, `latest`, "
+		 "`committed` (what Kafka "
 		 "holds for the "
 		 "group), a time as `2026-01-31T12:00:00Z`, or milliseconds since 1970."},
 	{"stream", "schema", KEY_PATH, ST(schema), .required = true,
 	 .help = "Avro schema of the events, with its annotations."},
 	{"stream", "key_schema", KEY_PATH, ST(key_schema),
-	 .help = "Avro schema of the message keys; without it a message without value is a dead letter."},
+	 .help = "Avro schema of the message keys; without it a message without value is a dead "
+		 "letter."},
 	{"stream", "format", KEY_CHOICE, ST(format), .fallback = "confluent", .choices = formats,
 	 .help = "Envelope of the messages."},
-	{"stream", "on_conflict", KEY_CHOICE, ST(on_conflict), .fallback = "newer", .choices = conflicts,
-	 .help = "What an event does to a row that is there: `newer` replaces older ones by version, `update` always "
+	{"stream", "on_conflict", KEY_CHOICE, ST(on_conflict), .fallback = "newer",
+	 .choices = conflicts,
+	 .help = "What an event does to a row that is there: `newer` replaces older ones by "
+		 "version, `update` always "
 		 "replaces, `skip` "
 		 "leaves the first."},
 	{NULL},
@@ -131,21 +157,28 @@ const struct kafka_refusal kafka_refusals[] = {
 	{"auto.commit.enable", "false", AFTER_COMMIT, "take it out"},
 	{"enable.auto.offset.store", "false", AFTER_COMMIT, "take it out"},
 	{"auto.commit.interval.ms", NULL, AFTER_COMMIT, "set batch.max_age"},
-	{"offset.store.method", "broker", "offsets live in PostgreSQL, beside the rows", "take it out"},
+	{"offset.store.method", "broker", "offsets live in PostgreSQL, beside the rows",
+	 "take it out"},
 	{"offset.store.path", NULL, "offsets live in PostgreSQL, beside the rows", "take it out"},
-	{"offset.store.sync.interval.ms", NULL, "offsets live in PostgreSQL, beside the rows", "take it out"},
+	{"offset.store.sync.interval.ms", NULL, "offsets live in PostgreSQL, beside the rows",
+	 "take it out"},
 	{"auto.offset.reset", "error", "it would skip or repeat events without a word",
 	 "set start in [stream.NAME]; for an offset that is gone use \"memingest offsets\""},
-	{"isolation.level", "read_committed", "events of aborted transactions would be stored", "take it out"},
-	{"enable.partition.eof", "true", "memingest needs to see where a partition ends", "take it out"},
-	{"metadata.broker.list", NULL, "it is another name of bootstrap.servers", "write bootstrap.servers"},
+	{"isolation.level", "read_committed", "events of aborted transactions would be stored",
+	 "take it out"},
+	{"enable.partition.eof", "true", "memingest needs to see where a partition ends",
+	 "take it out"},
+	{"metadata.broker.list", NULL, "it is another name of bootstrap.servers",
+	 "write bootstrap.servers"},
 	{"transactional.id", NULL, "the producer is idempotent, not transactional", "take it out"},
 	{"plugin.library.paths", NULL, "it loads foreign code into the process", "take it out"},
 	{"sasl.kerberos.kinit.cmd", NULL, "it runs a shell command",
-	 "keep the ticket fresh outside (k5start), or set sasl.kerberos.keytab and principal for the default command"},
+	 "keep the ticket fresh outside (k5start), or set sasl.kerberos.keytab and principal for "
+	 "the default command"},
 	{"enable.sasl.oauthbearer.unsecure.jwt", "false", "it lets in tokens that nobody signed",
 	 "set sasl.oauthbearer.method=oidc with its client id and secret"},
-	{"consume.callback.max.messages", NULL, "memingest does not use that interface", "set batch.max_rows"},
+	{"consume.callback.max.messages", NULL, "memingest does not use that interface",
+	 "set batch.max_rows"},
 	{"opaque", NULL, POINTER, "take it out"},
 	{"default_topic_conf", NULL, POINTER, "take it out"},
 	{"interceptors", NULL, POINTER, "take it out"},
@@ -180,7 +213,8 @@ static bool ends_with(const char *s, const char *end)
 const struct kafka_refusal *kafka_refused(const char *key, const char *value)
 {
 	for (const struct kafka_refusal *r = kafka_refusals; r->key; r++) {
-		bool same = r->key[0] == '*' ? ends_with(key, r->key + 1) : strcmp(key, r->key) == 0;
+		bool same =
+			r->key[0] == '*' ? ends_with(key, r->key + 1) : strcmp(key, r->key) == 0;
 		if (same)
 			return r->allowed && value && strcmp(value, r->allowed) == 0 ? NULL : r;
 	}
@@ -189,8 +223,8 @@ const struct kafka_refusal *kafka_refused(const char *key, const char *value)
 
 bool kafka_key_secret(const char *key)
 {
-	return strstr(key, "password") || strstr(key, "secret") || strstr(key, "passphrase") || strstr(key, "jaas") ||
-	       ends_with(key, "key.pem");
+	return strstr(key, "password") || strstr(key, "secret") || strstr(key, "passphrase") ||
+	       strstr(key, "jaas") || ends_with(key, "key.pem");
 }
 
 struct unit {
@@ -198,8 +232,8 @@ struct unit {
 	int64_t factor;
 };
 
-static const struct unit byte_units[] = {{"", 1},  {"B", 1}, {"KiB", 1LL << 10}, {"MiB", 1LL << 20}, {"GiB", 1LL << 30},
-					 {NULL, 0}};
+static const struct unit byte_units[] = {
+	{"", 1}, {"B", 1}, {"KiB", 1LL << 10}, {"MiB", 1LL << 20}, {"GiB", 1LL << 30}, {NULL, 0}};
 static const struct unit time_units[] = {{"us", 1},
 					 {"ms", US_PER_MS},
 					 {"s", US_PER_S},
@@ -243,7 +277,8 @@ static bool parse_ratio(const char *text, int64_t *n)
 
 static bool parse_switch(const char *text, int64_t *n)
 {
-	static const char *const words[][2] = {{"off", "on"}, {"false", "true"}, {"no", "yes"}, {"0", "1"}};
+	static const char *const words[][2] = {
+		{"off", "on"}, {"false", "true"}, {"no", "yes"}, {"0", "1"}};
 	for (size_t i = 0; i < ARRAY_LEN(words); i++)
 		for (int on = 0; on < 2; on++)
 			if (strcmp(text, words[i][on]) == 0) {
@@ -291,20 +326,24 @@ static void explain(const struct config_key *key, const char *text, struct buf *
 {
 	switch (key->type) {
 	case KEY_COUNT:
-		buf_printf(why, "\"%s\" is not a whole number; write one, as in %s", text, key->fallback);
+		buf_printf(why, "\"%s\" is not a whole number; write one, as in %s", text,
+			   key->fallback);
 		break;
 	case KEY_BYTES:
 	case KEY_BYTES32:
-		buf_printf(why, "\"%s\" is not a size; write a number with KiB, MiB or GiB, as in %s", text,
-			   key->fallback);
+		buf_printf(why,
+			   "\"%s\" is not a size; write a number with KiB, MiB or GiB, as in %s",
+			   text, key->fallback);
 		break;
 	case KEY_DURATION:
-		buf_printf(why, "\"%s\" is not a duration; write a number with us, ms, s, m, h or d, as in %s", text,
-			   key->fallback);
+		buf_printf(why,
+			   "\"%s\" is not a duration; write a number with us, ms, s, m, h or d, as "
+			   "in %s",
+			   text, key->fallback);
 		break;
 	case KEY_RATIO:
-		buf_printf(why, "\"%s\" is not a share; write a number between %s and %s, as in %s", text, key->min,
-			   key->max, key->fallback);
+		buf_printf(why, "\"%s\" is not a share; write a number between %s and %s, as in %s",
+			   text, key->min, key->max, key->fallback);
 		break;
 	case KEY_SWITCH:
 		buf_printf(why, "\"%s\" is neither on nor off", text);
@@ -384,7 +423,10 @@ bool config_start_parse(const char *text, int *kind, int64_t *ms)
 	return true;
 }
 
-/* "password=" and the like, where a word of a DSN or a parameter of a URL begins; returns the length, or 0. */
+/*
+ * "password=" and the like, where a word of a DSN or a parameter of a URL begins; returns the
+ * length, or 0.
+ */
 static size_t password_key(const char *s)
 {
 	static const char *const keys[] = {"password", "sslpassword"};
@@ -411,8 +453,9 @@ static size_t password_length(const char *s)
 }
 
 /*
- * scheme://user:PASSWORD@host, as often as it occurs. Taken is what lies between the first colon and the last @, even
- * where the password holds characters that a URL should have escaped: better too much hidden than too little.
+ * scheme://user:PASSWORD@host, as often as it occurs. Taken is what lies between the first colon
+ * and the last @, even where the password holds characters that a URL should have escaped: better
+ * too much hidden than too little.
  */
 static void hide_userinfo(const char *s, struct buf *out)
 {

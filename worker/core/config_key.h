@@ -1,5 +1,6 @@
 /*
- * config_key.h - the table of settings, and what a value's text means. Private to core/config*.c and its tests.
+ * config_key.h - the table of settings, and what a value's text means. Private to core/config*.c
+ * and its tests.
  */
 #ifndef MEMINGEST_CONFIG_KEY_H
 #define MEMINGEST_CONFIG_KEY_H
@@ -48,10 +49,12 @@ const struct config_key *config_key_find(const char *section, const char *name);
 bool config_section_known(const char *section);
 
 /*
- * Understands the text of every type with a number behind it (COUNT to CHOICE) and checks the range. n receives the
- * value, of a RATIO in millionths. False with the reason and a way out in why.
+ * Understands the text of every type with a number behind it (COUNT to CHOICE) and checks the
+ * range. n receives the value, of a RATIO in millionths. False with the reason and a way out in
+ * why.
  */
-MUST_CHECK bool config_key_parse(const struct config_key *key, const char *text, int64_t *n, struct buf *why);
+MUST_CHECK bool config_key_parse(const struct config_key *key, const char *text, int64_t *n,
+				 struct buf *why);
 /* "earliest", "latest", "committed", a date or time in ISO 8601, or milliseconds since 1970. */
 MUST_CHECK bool config_start_parse(const char *text, int *kind, int64_t *ms);
 

@@ -1,12 +1,14 @@
 /*
- * config_show.c - the settings in words: what holds and why, and the documentation of what could be set.
+ * config_show.c - the settings in words: what holds and why, and the documentation of what could be
+ * set.
  *
- * "config show" walks the table (then [kafka], then the streams) and prints the text that config.c made the value
- * from, with its origin. Texts, not values: what stands there can be pasted into a config file. Secrets are shown as
- * ***, a DSN or URL without its password; so the output can be pasted into a ticket as well.
+ * "config show" walks the table (then [kafka], then the streams) and prints the text that config.c
+ * made the value from, with its origin. Texts, not values: what stands there can be pasted into a
+ * config file. Secrets are shown as ***, a DSN or URL without its password; so the output can be
+ * pasted into a ticket as well.
  *
- * docs/CONFIG.md, "config keys" and the printed settings come from the same table as the parser, so they can not
- * drift. Start-up and commands only; nothing here changes a config.
+ * docs/CONFIG.md, "config keys" and the printed settings come from the same table as the parser, so
+ * they can not drift. Start-up and commands only; nothing here changes a config.
  */
 #include <ctype.h>
 #include <jansson.h>
@@ -18,8 +20,8 @@
 /* One line of "config show". value: NULL if not set. */
 typedef void (*show_line)(void *ctx, const char *name, const char *value, const char *origin);
 
-static void show_setting(const char *section, const char *name, const struct setting *s, const char *fallback,
-			 enum key_secrecy secrecy, show_line line, void *ctx)
+static void show_setting(const char *section, const char *name, const struct setting *s,
+			 const char *fallback, enum key_secrecy secrecy, show_line line, void *ctx)
 {
 	struct buf full = {0}, shown = {0};
 	const char *value = s ? s->value : fallback;
@@ -35,12 +37,13 @@ static void show_setting(const char *section, const char *name, const struct set
 	buf_free(&shown);
 }
 
-static void show_section(const struct loaded *l, const char *kind, const char *section, show_line line, void *ctx)
+static void show_section(const struct loaded *l, const char *kind, const char *section,
+			 show_line line, void *ctx)
 {
 	for (const struct config_key *k = config_keys; k->section; k++)
 		if (strcmp(k->section, kind) == 0)
-			show_setting(section, k->name, config_setting(l, section, k->name), k->fallback, k->secrecy,
-				     line, ctx);
+			show_setting(section, k->name, config_setting(l, section, k->name),
+				     k->fallback, k->secrecy, line, ctx);
 }
 
 static void show_all(const struct config *c, show_line line, void *ctx)
@@ -50,7 +53,8 @@ static void show_all(const struct config *c, show_line line, void *ctx)
 		const struct setting *s = &l->settings[i];
 		bool secret = kafka_key_secret(s->name) && !config_names_file(s->name);
 		if (!s->overridden && strcmp(s->section, "kafka") == 0)
-			show_setting("kafka", s->name, s, NULL, secret ? KEY_SECRET : KEY_OPEN, line, ctx);
+			show_setting("kafka", s->name, s, NULL, secret ? KEY_SECRET : KEY_OPEN,
+				     line, ctx);
 	}
 	const char *last = "";
 	for (const struct config_key *k = config_keys; k->section; k++) {
@@ -96,9 +100,11 @@ void config_show_json(const struct config *c, struct buf *out)
 static const struct {
 	const char *section, *text;
 } section_texts[] = {
-	{"kafka", "Handed to librdkafka as it stands, key by key: see its CONFIGURATION.md. `bootstrap.servers` and "
+	{"kafka", "Handed to librdkafka as it stands, key by key: see its CONFIGURATION.md. "
+		  "`bootstrap.servers` and "
 		  "`group.id` have to be "
-		  "there; `group.id` is also the name of the pipeline in the bookkeeping. Passwords and keys can be "
+		  "there; `group.id` is also the name of the pipeline in the bookkeeping. "
+		  "Passwords and keys can be "
 		  "read from files "
 		  "(`sasl.password_file`)."},
 	{"postgres", "The database that the rows go to."},
@@ -109,7 +115,8 @@ static const struct {
 	{"http", "Metrics and probes."},
 	{"log", "Lines on stderr."},
 	{"shutdown", "The end."},
-	{"stream", "One section for each stream; NAME stands in metrics and in `memingest.dead_letters`."},
+	{"stream",
+	 "One section for each stream; NAME stands in metrics and in `memingest.dead_letters`."},
 };
 
 static const char *section_text(const char *section)
@@ -144,7 +151,8 @@ static void put_section_name(const char *section, struct buf *out)
 
 void config_write_help(struct buf *out)
 {
-	buf_puts(out, "[kafka]\n  any key of librdkafka; bootstrap.servers and group.id have to be there\n");
+	buf_puts(out, "[kafka]\n  any key of librdkafka; bootstrap.servers and group.id have to be "
+		      "there\n");
 	const char *last = "";
 	for (const struct config_key *k = config_keys; k->section; k++) {
 		if (strcmp(k->section, last) != 0) {
@@ -153,7 +161,10 @@ void config_write_help(struct buf *out)
 			buf_puts(out, "]\n");
 		}
 		last = k->section;
-		buf_printf(out, "  %-18s %-16s ", k->name, k->required ? "(required)" : k->fallback ? k->fallback : "");
+		buf_printf(out, "  %-18s %-16s ", k->name,
+			   k->required   ? "(required)"
+			   : k->fallback ? k->fallback
+					 : "");
 		put_range(k, out);
 		buf_puts(out, "\n      ");
 		for (const char *s = k->help; *s; s++)
@@ -167,7 +178,8 @@ static void doc_section(const char *section, struct buf *out)
 {
 	buf_puts(out, "\n## [");
 	put_section_name(section, out);
-	buf_printf(out, "]\n\n%s\n\n| key | default | range | meaning |\n|---|---|---|---|\n", section_text(section));
+	buf_printf(out, "]\n\n%s\n\n| key | default | range | meaning |\n|---|---|---|---|\n",
+		   section_text(section));
 	for (const struct config_key *k = config_keys; k->section; k++) {
 		if (strcmp(k->section, section) != 0)
 			continue;
@@ -184,7 +196,9 @@ static void doc_section(const char *section, struct buf *out)
 
 static void doc_kafka(struct buf *out)
 {
-	buf_printf(out, "\n## [kafka]\n\n%s\n\nThese keys are refused:\n\n| key | because | instead |\n|---|---|---|\n",
+	buf_printf(out,
+		   "\n## [kafka]\n\n%s\n\nThese keys are refused:\n\n| key | because | instead "
+		   "|\n|---|---|---|\n",
 		   section_text("kafka"));
 	for (const struct kafka_refusal *r = kafka_refusals; r->key; r++) {
 		buf_printf(out, "| `%s`", r->key);
@@ -198,29 +212,39 @@ void config_write_docs(struct buf *out)
 {
 	buf_puts(out,
 		 "# Configuration\n\n"
-		 "Generated by `memingest config docs` from the table in `worker/core/config_key.c`; do not edit.\n\n"
-		 "The file is named by `-c FILE`, else by `$MEMINGEST_CONFIG`, else it is `./memingest.ini` if there "
+		 "Generated by `memingest config docs` from the table in "
+		 "`worker/core/config_key.c`; do not edit.\n\n"
+		 "The file is named by `-c FILE`, else by `$MEMINGEST_CONFIG`, else it is "
+		 "`./memingest.ini` if there "
 		 "is one.\n"
-		 "`memingest config show` prints each setting, its value and where the value comes from.\n\n"
+		 "`memingest config show` prints each setting, its value and where the value comes "
+		 "from.\n\n"
 		 "```ini\n"
 		 "[section]\n"
-		 "key = value        ; a comment: after a blank, or alone on its line (there # does as well)\n"
+		 "key = value        ; a comment: after a blank, or alone on its line (there # "
+		 "does as well)\n"
 		 "key = \"a ; value\"  ; quotes are taken off; they keep blanks and semicolons\n"
 		 "```\n\n"
-		 "- Order: default, file, environment, `--set section.key=value`; the later one wins.\n"
+		 "- Order: default, file, environment, `--set section.key=value`; the later one "
+		 "wins.\n"
 		 "- In the environment a key is `MEMINGEST_SECTION_KEY`, with dots as underscores: "
 		 "`MEMINGEST_BATCH_MAX_ROWS`,\n"
-		 "  `MEMINGEST_KAFKA_BOOTSTRAP_SERVERS`, `MEMINGEST_STREAM_MEMORY_TOPIC`. An empty variable counts as "
+		 "  `MEMINGEST_KAFKA_BOOTSTRAP_SERVERS`, `MEMINGEST_STREAM_MEMORY_TOPIC`. An empty "
+		 "variable counts as "
 		 "none.\n"
-		 "- An unknown key or section is an error. All mistakes are reported together, with file and line; "
+		 "- An unknown key or section is an error. All mistakes are reported together, "
+		 "with file and line; "
 		 "exit code 78.\n"
-		 "- Sizes are numbers with `KiB`, `MiB` or `GiB` (none: bytes); durations have `us`, `ms`, `s`, `m`, "
+		 "- Sizes are numbers with `KiB`, `MiB` or `GiB` (none: bytes); durations have "
+		 "`us`, `ms`, `s`, `m`, "
 		 "`h` or `d`;\n"
 		 "  switches are `on` or `off`; lists have commas between.\n"
-		 "- `KEY_file` names a file that holds the secret `KEY`, without its last line break. It is read when "
+		 "- `KEY_file` names a file that holds the secret `KEY`, without its last line "
+		 "break. It is read when "
 		 "the secret is\n"
 		 "  needed, so a new password takes effect at the next login.\n"
-		 "- Relative paths are seen from the folder of the config file if they exist there, else from the "
+		 "- Relative paths are seen from the folder of the config file if they exist "
+		 "there, else from the "
 		 "working directory.\n"
 		 "  Paths in `[kafka]` are librdkafka's: seen from the working directory.\n");
 	doc_kafka(out);

@@ -1,27 +1,33 @@
 /*
  * fold.c - when two events of a key may become one row, and what that row is.
  *
- * Let v0 be the version of the row that the table holds (unknown here; there may be none), a the earlier event and b the later one.
- * An upsert applies when v0 <= v; a delete removes the row when v0 <= v. A null version of an upsert is older than any; a delete
- * without version (a tombstone of a table whose version is no timestamp) is newer than any. Under "newer":
+ * Let v0 be the version of the row that the table holds (unknown here; there may be none), a the
+ * earlier event and b the later one. An upsert applies when v0 <= v; a delete removes the row when
+ * v0 <= v. A null version of an upsert is older than any; a delete without version (a tombstone of
+ * a table whose version is no timestamp) is newer than any. Under "newer":
  *
- *   a       b       v(b) >= v(a)                                  v(b) < v(a)
- *   upsert  upsert  b, unless coalesce or json must know whether  a: where a applies, b is stale; where a is stale,
- *                   a applied (v(a) < v0 <= v(b)): apart           so is b. add, min and max take b in
- *   upsert  delete  b; apart if a accumulates (v0 > v(b): a's     a: b is stale in any case
- *                   sum still counts) and b has a version
- *   delete  upsert  b, if every column is replaced and a has a    apart: b comes back where a deleted
- *                   version; else apart (sums begin anew)
- *   delete  delete  b                                             a
+ *   a       b       v(b) >= v(a)                           v(b) < v(a)
+ *   upsert  upsert  b, unless coalesce or json must know   a: where a applies, b is stale; where a
+ *                   whether a applied (v(a) < v0 <=        is stale, so is b. add, min and max
+ *                   v(b)): apart                           take b in
+ *   upsert  delete  b; apart if a accumulates (v0 > v(b):  a: b is stale in any case
+ *                   a's sum counts) and b has a version
+ *   delete  upsert  b, if every column is replaced and a   apart: b comes back where a deleted
+ *                   has a version; else apart (sums begin
+ *                   anew)
+ *   delete  delete  b                                      a
  *
- * Under "update" the later event always applies, so everything folds but a delete that resets kept or summed columns. Under "skip"
- * the first upsert stays; an upsert after a delete is apart. A delete forgets the row and its version.
+ * Under "update" the later event always applies, so everything folds but a delete that resets kept
+ * or summed columns. Under "skip" the first upsert stays; an upsert after a delete is apart. A
+ * delete forgets the row and its version.
  *
- * Rows are COPY BINARY fields, so folding a column means working on those bytes: integers and floats are added and compared as the
- * values they are, jsonb || is done on the text (objects spliced as '{a' || ',' || 'b}': jsonb itself lets the last of two equal keys
- * win). table_new() admits add, min and max only for the kinds handled here.
+ * Rows are COPY BINARY fields, so folding a column means working on those bytes: integers and
+ * floats are added and compared as the values they are, jsonb || is done on the text (objects
+ * spliced as '{a' || ',' || 'b}': jsonb itself lets the last of two equal keys win). table_new()
+ * admits add, min and max only for the kinds handled here.
  *
- * Sums that leave the type's range are not folded (apart): PostgreSQL then raises 22003 for the event that did it.
+ * Sums that leave the type's range are not folded (apart): PostgreSQL then raises 22003 for the
+ * event that did it.
  *
  * Pure: no thread, no failure but "apart".
  */
@@ -128,7 +134,8 @@ static bool add_real(struct arena *arena, struct slice a, struct slice b, struct
 	return isfinite(sum);
 }
 
-static bool add(const struct column *c, struct arena *arena, struct slice a, struct slice b, struct slice *out)
+static bool add(const struct column *c, struct arena *arena, struct slice a, struct slice b,
+		struct slice *out)
 {
 	if (is_real(c))
 		return add_real(arena, a, b, out);
@@ -169,7 +176,10 @@ static struct slice json_inside(struct slice text)
 	return in;
 }
 
-/* jsonb || jsonb: two objects are united, anything else is a concatenation of arrays, a non-array counting as one element. */
+/*
+ * jsonb || jsonb: two objects are united, anything else is a concatenation of arrays, a non-array
+ * counting as one element.
+ */
 static struct slice json_concat(struct arena *arena, struct slice a, struct slice b)
 {
 	struct slice x = json_text(a), y = json_text(b);
@@ -200,8 +210,8 @@ struct columns_job {
 };
 
 /* False: can not be folded. */
-static bool fold_column(const struct columns_job *job, const struct column *c, struct slice a, struct slice b,
-			struct slice *out)
+static bool fold_column(const struct columns_job *job, const struct column *c, struct slice a,
+			struct slice b, struct slice *out)
 {
 	*out = job->second_newer ? b : a;
 	switch (c->merge) {
@@ -241,7 +251,8 @@ static struct slice next_field(const uint8_t **p)
 	return field;
 }
 
-static bool fold_columns(const struct columns_job *job, struct slice first, struct slice second, struct slice *row)
+static bool fold_columns(const struct columns_job *job, struct slice first, struct slice second,
+			 struct slice *row)
 {
 	struct buf out = {0};
 	const uint8_t *p = first.data, *q = second.data;
@@ -277,11 +288,13 @@ static int compare_versions(const struct fold_row *a, const struct fold_row *b)
 	return x < y ? -1 : x > y;
 }
 
-static enum fold_result fold_upserts(const struct fold_rules *rules, const struct fold_row *a, const struct fold_row *b,
-				     struct arena *arena, struct fold_row *merged)
+static enum fold_result fold_upserts(const struct fold_rules *rules, const struct fold_row *a,
+				     const struct fold_row *b, struct arena *arena,
+				     struct fold_row *merged)
 {
 	bool newer = rules->on_conflict == CONFLICT_NEWER;
-	struct columns_job job = {.rules = rules, .arena = arena, .second_newer = true, .both_apply = true};
+	struct columns_job job = {
+		.rules = rules, .arena = arena, .second_newer = true, .both_apply = true};
 	if (newer) {
 		int order = compare_versions(a, b);
 		job.second_newer = order <= 0;
@@ -295,8 +308,9 @@ static enum fold_result fold_upserts(const struct fold_rules *rules, const struc
 	return fold_columns(&job, a->row, b->row, &merged->row) ? FOLD_MERGED : FOLD_APART;
 }
 
-static enum fold_result fold_newer(const struct fold_rules *rules, const struct fold_row *a, const struct fold_row *b,
-				   struct arena *arena, struct fold_row *merged)
+static enum fold_result fold_newer(const struct fold_rules *rules, const struct fold_row *a,
+				   const struct fold_row *b, struct arena *arena,
+				   struct fold_row *merged)
 {
 	bool second_newer = compare_versions(a, b) <= 0;
 	if (a->op == RECORD_UPSERT && b->op == RECORD_UPSERT)
@@ -310,8 +324,8 @@ static enum fold_result fold_newer(const struct fold_rules *rules, const struct 
 	return FOLD_SECOND;
 }
 
-enum fold_result fold(const struct fold_rules *rules, const struct fold_row *a, const struct fold_row *b,
-		      struct arena *arena, struct fold_row *merged)
+enum fold_result fold(const struct fold_rules *rules, const struct fold_row *a,
+		      const struct fold_row *b, struct arena *arena, struct fold_row *merged)
 {
 	switch (rules->on_conflict) {
 	case CONFLICT_NEWER:

@@ -1,9 +1,10 @@
 /*
  * fold.h - two events of one key made one, where that changes nothing about the outcome.
  *
- * The table must end as if every event had been applied alone, in offset order, wherever batches begin and end. The row that
- * the table already holds is not known here, so folding is right only where it is right for every such row; else the later event
- * goes into the batch's next round, which is merged after the first.
+ * The table must end as if every event had been applied alone, in offset order, wherever batches
+ * begin and end. The row that the table already holds is not known here, so folding is right only
+ * where it is right for every such row; else the later event goes into the batch's next round,
+ * which is merged after the first.
  */
 #ifndef MEMINGEST_FOLD_H
 #define MEMINGEST_FOLD_H
@@ -41,7 +42,7 @@ struct fold_rules {
 struct fold_rules fold_rules(const struct table *table, enum on_conflict on_conflict);
 
 /* first arrived before second; both have the same key. */
-enum fold_result fold(const struct fold_rules *rules, const struct fold_row *first, const struct fold_row *second,
-		      struct arena *arena, struct fold_row *merged);
+enum fold_result fold(const struct fold_rules *rules, const struct fold_row *first,
+		      const struct fold_row *second, struct arena *arena, struct fold_row *merged);
 
 #endif

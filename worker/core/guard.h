@@ -1,9 +1,10 @@
 /*
- * guard.h - the share of dead letters above which a stream halts instead of emptying its topic into them.
+ * guard.h - the share of dead letters above which a stream halts instead of emptying its topic into
+ * them.
  *
- * Counts over windows of dlq.window events. A window admits dlq.max_ratio of its events as dead letters; the next one asks an
- * operator. Not shared: the poll thread has one per stream for what it can not decode, each lane one per stream for what PostgreSQL
- * refuses.
+ * Counts over windows of dlq.window events. A window admits dlq.max_ratio of its events as dead
+ * letters; the next one asks an operator. Not shared: the poll thread has one per stream for what
+ * it can not decode, each lane one per stream for what PostgreSQL refuses.
  */
 #ifndef MEMINGEST_GUARD_H
 #define MEMINGEST_GUARD_H
@@ -18,8 +19,11 @@ struct guard {
 
 void guard_count(struct guard *g, const struct config *config, uint64_t events);
 
-/* True: they may become dead letters, and are counted. False with class CONFIG: the stream has to halt; nothing is counted. */
-MUST_CHECK bool guard_admit(struct guard *g, const struct config *config, const char *stream, uint64_t dead,
-			    struct err *err);
+/*
+ * True: they may become dead letters, and are counted. False with class CONFIG: the stream has to
+ * halt; nothing is counted.
+ */
+MUST_CHECK bool guard_admit(struct guard *g, const struct config *config, const char *stream,
+			    uint64_t dead, struct err *err);
 
 #endif

@@ -1,13 +1,13 @@
 /*
  * ini.c - the syntax of the config file, and nothing of its meaning.
  *
- * Not a library's parser, for two reasons, both measured with inih r55 as Debian builds it: it cuts a line at 200
- * bytes and drops the rest without a word, which a list of brokers or a DSN with options easily passes; and it does
- * not say which line it is at.
+ * Not a library's parser, for two reasons, both measured with inih r55 as Debian builds it: it cuts
+ * a line at 200 bytes and drops the rest without a word, which a list of brokers or a DSN with
+ * options easily passes; and it does not say which line it is at.
  *
- * The text is cut up in place: every string that the handler gets points into it, so whoever owns the text owns them
- * all. A line that makes no sense is handed on as a problem and the next one is read, so that all mistakes are found
- * in one go.
+ * The text is cut up in place: every string that the handler gets points into it, so whoever owns
+ * the text owns them all. A line that makes no sense is handed on as a problem and the next one is
+ * read, so that all mistakes are found in one go.
  */
 #include <ctype.h>
 #include <string.h>

@@ -1,52 +1,57 @@
 /*
  * mergesql.c - from a table's description to the statements that fill it.
  *
- * One batch's rows go by COPY into the staging table, already sorted by key and with each key once. Then
+ * One batch's rows go by COPY into the staging table, already sorted by key and with each key once.
+ * Then
  *
  *   DELETE FROM t USING stage ...            what 'D' rows say (only when the batch has any)
  *   INSERT INTO t SELECT ... FROM stage      the rest, in the order of the stage
  *     ON CONFLICT (key) DO UPDATE ...
  *
- * A sequential scan keeps the stage's order, so every lane and worker locks rows in key order, which keeps them from
- * deadlocking (deletes come first, and so are an order of their own: a deadlock over those is retried).
+ * A sequential scan keeps the stage's order, so every lane and worker locks rows in key order,
+ * which keeps them from deadlocking (deletes come first, and so are an order of their own: a
+ * deadlock over those is retried).
  *
- * Why ON CONFLICT: it is the one form that gives the right result whatever another transaction does to the same key
- * meanwhile (inserts it, deletes it, updates it), and the one whose plan can not go wrong. MERGE raises 23505 in such a
- * race and needs PostgreSQL 15; UPDATE FROM plus INSERT of what is not there loses an event when another transaction
- * inserts (or deletes) between the two. Both leave a join to the planner, which, once the table has statistics, likes
- * to scan and hash all of it: dearer, and the order is lost. Server time for 5,000 rows of 384 floats into 100,000: 16
- * to 20 us a row for ON CONFLICT, 26 to 31 for MERGE, 31 to 35 for the pair, whether the keys are new, old or mixed.
+ * Why ON CONFLICT: it is the one form that gives the right result whatever another transaction does
+ * to the same key meanwhile (inserts it, deletes it, updates it), and the one whose plan can not go
+ * wrong. MERGE raises 23505 in such a race and needs PostgreSQL 15; UPDATE FROM plus INSERT of what
+ * is not there loses an event when another transaction inserts (or deletes) between the two. Both
+ * leave a join to the planner, which, once the table has statistics, likes to scan and hash all of
+ * it: dearer, and the order is lost. Server time for 5,000 rows of 384 floats into 100,000: 16 to
+ * 20 us a row for ON CONFLICT, 26 to 31 for MERGE, 31 to 35 for the pair, whether the keys are new,
+ * old or mixed.
  *
  * What DO UPDATE sets, with t the row and e the event ("excluded"):
  *
- *   replace  e                         coalesce  coalesce(e, t)                    keep  not set
- *   add      coalesce(t + e, t, e)     min, max  least(t, e), greatest(t, e)       json  coalesce(t || e, e, t)
+ *   replace  e                         coalesce  coalesce(e, t)                keep  not set
+ *   add      coalesce(t + e, t, e)     min, max  least(t, e), greatest(t, e)
+ *   json     coalesce(t || e, e, t)
  *
- * Under "newer" an event is fresh if the row has no version or the event's is not lower; null is the oldest version. If
- * no column accumulates (add, min, max) a stale event writes nothing, so the WHERE clause says so and the columns need
- * not ask again. Else a stale event still counts: each column that follows the version asks by itself (CASE).
+ * Under "newer" an event is fresh if the row has no version or the event's is not lower; null is
+ * the oldest version. If no column accumulates (add, min, max) a stale event writes nothing, so the
+ * WHERE clause says so and the columns need not ask again. Else a stale event still counts: each
+ * column that follows the version asks by itself (CASE).
  *
- * An update that changes nothing writes nothing. The comparison is first by the version (which differs for nearly every
- * real update, so the rest is not looked at), then by the whole row with *<>, which compares bytes: it knows every
- * type, also those without an equality operator (json, point, xml) or with a coarse one (citext, numeric, -0.0). Where
- * that finds a difference that "=" would not, the row is written, which is the safe side.
+ * An update that changes nothing writes nothing. The comparison is first by the version (which
+ * differs for nearly every real update, so the rest is not looked at), then by the whole row with
+ * *<>, which compares bytes: it knows every type, also those without an equality operator (json,
+ * point, xml) or with a coarse one (citext, numeric, -0.0). Where that finds a difference that "="
+ * would not, the row is written, which is the safe side.
  *
- * The staging table must not compress or move values to TOAST: they are read back once and at once. Columns whose
- * staging type is not the table's are cast on the way.
+ * The staging table must not compress or move values to TOAST: they are read back once and at once.
+ * Columns whose staging type is not the table's are cast on the way.
  *
- * Pure text: no connection, no failure. All names are quoted; types, defaults and index definitions are the schema
- * author's SQL.
+ * Pure text: no connection, no failure. All names are quoted; types, defaults and index definitions
+ * are the schema author's SQL.
  */
 #include "core/mergesql.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <xxhash.h>
 
-/* NAMEDATALEN - 1: PostgreSQL cuts longer names, and then two may meet. */
-#define MAX_NAME 63
+#include "core/ddl.h"
+#include "core/sqlname.h"
 
 /* prefix."name" */
 static void put_column(struct buf *out, const char *prefix, const struct column *c)
@@ -55,29 +60,14 @@ static void put_column(struct buf *out, const char *prefix, const struct column 
 	buf_quoted(out, c->name, '"');
 }
 
-/* What the merge reads of a staged column: cast to the table's type where COPY needed another one. */
+/*
+ * What the merge reads of a staged column: cast to the table's type where COPY needed another one.
+ */
 static void put_staged(struct buf *out, const struct column *c)
 {
 	put_column(out, "s", c);
 	if (c->cast)
 		buf_printf(out, "::%s", c->type);
-}
-
-static void put_names(struct buf *out, const struct table *t, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		buf_puts(out, i ? ", " : "");
-		buf_quoted(out, t->columns[i].name, '"');
-	}
-}
-
-void mergesql_table_name(const struct table *t, struct buf *out)
-{
-	if (t->schema) {
-		buf_quoted(out, t->schema, '"');
-		buf_u8(out, '.');
-	}
-	buf_quoted(out, t->name, '"');
 }
 
 static void put_key_match(struct buf *out, const struct table *t)
@@ -88,24 +78,6 @@ static void put_key_match(struct buf *out, const struct table *t)
 		buf_puts(out, " = ");
 		put_staged(out, &t->columns[i]);
 	}
-}
-
-static bool has_column(const struct table *t, const char *name)
-{
-	for (size_t i = 0; i < t->ncolumns; i++)
-		if (strcmp(t->columns[i].name, name) == 0)
-			return true;
-	return false;
-}
-
-/* Appends text, or if that is longer than a name may be, its beginning and a hash of all of it. */
-static void put_short_name(struct buf *out, const char *text)
-{
-	size_t len = strlen(text);
-	if (len <= MAX_NAME)
-		buf_puts(out, text);
-	else
-		buf_printf(out, "%.*s_%08x", MAX_NAME - 9, text, (unsigned)XXH32(text, len, 0));
 }
 
 /* Hands over the text of a buffer as a string of its own. */
@@ -154,8 +126,8 @@ static void put_fresh(struct buf *out, const struct merge *m)
 }
 
 /* "before" t.c "between" excluded.c "after" */
-static void put_pair(struct buf *out, const struct column *c, const char *before, const char *between,
-		     const char *after)
+static void put_pair(struct buf *out, const struct column *c, const char *before,
+		     const char *between, const char *after)
 {
 	buf_puts(out, before);
 	put_column(out, "t", c);
@@ -221,7 +193,10 @@ static void put_new_value(struct buf *out, const struct merge *m, const struct c
 	}
 }
 
-/* A column that DO UPDATE sets. The version column always follows the events, whatever its rule says. */
+/*
+ * A column that DO UPDATE sets. The version column always follows the events, whatever its rule
+ * says.
+ */
 static bool is_set(const struct merge *m, size_t i)
 {
 	const struct column *c = &m->table->columns[i];
@@ -248,13 +223,13 @@ static void put_set_list(struct buf *out, const struct merge *m)
 		put_new_value(out, m, &m->table->columns[i]);
 		comma = ", ";
 	}
-	if (!has_column(m->table, "updated_at"))
+	if (!sqlname_has_column(m->table, "updated_at"))
 		buf_puts(out, ", \"updated_at\" = now()");
 }
 
 /*
- * ROW(...)::record of the columns that are set, but for the version. The cast keeps the parser from taking *<> column
- * by column.
+ * ROW(...)::record of the columns that are set, but for the version. The cast keeps the parser from
+ * taking *<> column by column.
  */
 static void put_row(struct buf *out, const struct merge *m, bool after)
 {
@@ -296,16 +271,16 @@ static void put_changed(struct buf *out, const struct merge *m)
 static void put_insert(struct buf *out, const struct table *t)
 {
 	buf_puts(out, "INSERT INTO ");
-	mergesql_table_name(t, out);
+	sqlname_table(t, out);
 	buf_puts(out, " AS t (");
-	put_names(out, t, t->ncolumns);
+	sqlname_columns(out, t, t->ncolumns);
 	buf_puts(out, ") ");
 }
 
 static void put_on_conflict(struct buf *out, const struct merge *m)
 {
 	buf_puts(out, " ON CONFLICT (");
-	put_names(out, m->table, m->table->nkeys);
+	sqlname_columns(out, m->table, m->table->nkeys);
 	/* With no column to set, DO UPDATE would be a syntax error (as in risingwave#25252). */
 	if (m->on_conflict == CONFLICT_SKIP || count_set(m) == 0) {
 		buf_puts(out, ") DO NOTHING");
@@ -338,17 +313,22 @@ static char *upsert_sql(const struct merge *m, const char *stage)
 
 /* --- a row at a time, its fields as parameters --- */
 
-/* A type without its limits: what a value is sent as. An explicit cast to varchar(n) would cut it; so the table refuses it, as in COPY. */
+/*
+ * A type without its limits: what a value is sent as. An explicit cast to varchar(n) would cut it;
+ * so the table refuses it, as in COPY.
+ */
 static void put_bare_type(struct buf *out, const char *type)
 {
 	size_t name = strcspn(type, "(["), array = strcspn(type, "[");
-	bool blank_padded = strncmp(type, "char", name) == 0 || strncmp(type, "character", name) == 0;
-	buf_printf(out, "::%.*s%s", blank_padded ? 6 : (int)name, blank_padded ? "bpchar" : type, type + array);
+	bool blank_padded =
+		strncmp(type, "char", name) == 0 || strncmp(type, "character", name) == 0;
+	buf_printf(out, "::%.*s%s", blank_padded ? 6 : (int)name, blank_padded ? "bpchar" : type,
+		   type + array);
 }
 
 /*
- * The type is said, or the parameter would take that of the table's column, which an operator may have changed; then the bytes
- * would be read as something else.
+ * The type is said, or the parameter would take that of the table's column, which an operator may
+ * have changed; then the bytes would be read as something else.
  */
 static void put_parameter(struct buf *out, const struct table *t, size_t column)
 {
@@ -373,14 +353,14 @@ static char *upsert_row_sql(const struct merge *m)
 }
 
 /*
- * Under "newer" a delete loses to a newer row. A delete without version, or a row without, leaves nothing to compare:
- * the row goes.
+ * Under "newer" a delete loses to a newer row. A delete without version, or a row without, leaves
+ * nothing to compare: the row goes.
  */
 static char *delete_sql(const struct merge *m, const char *stage)
 {
 	struct buf b = {0};
 	buf_puts(&b, "WITH gone AS (DELETE FROM ");
-	mergesql_table_name(m->table, &b);
+	sqlname_table(m->table, &b);
 	buf_printf(&b, " AS t USING %s s WHERE s._op = 'D' AND ", stage);
 	put_key_match(&b, m->table);
 	if (m->version) {
@@ -398,13 +378,16 @@ static char *delete_sql(const struct merge *m, const char *stage)
 	return take_text(&b);
 }
 
-/* The delete of one row: its keys are $1, $2, ..., and behind them comes the version, if one is to be compared. */
+/*
+ * The delete of one row: its keys are $1, $2, ..., and behind them comes the version, if one is to
+ * be compared.
+ */
 static char *delete_row_sql(const struct merge *m)
 {
 	const struct table *t = m->table;
 	struct buf b = {0};
 	buf_puts(&b, "DELETE FROM ");
-	mergesql_table_name(t, &b);
+	sqlname_table(t, &b);
 	buf_puts(&b, " AS t WHERE ");
 	for (size_t i = 0; i < t->nkeys; i++) {
 		buf_puts(&b, i ? " AND " : "");
@@ -427,10 +410,11 @@ static char *skipped_sql(const struct table *t, const char *stage)
 {
 	struct buf b = {0};
 	buf_printf(&b, "SELECT s._part, count(*) FROM %s s LEFT JOIN ", stage);
-	mergesql_table_name(t, &b);
+	sqlname_table(t, &b);
 	buf_puts(&b, " AS t ON ");
 	put_key_match(&b, t);
-	buf_puts(&b, " WHERE s._op = 'U' AND t.xmin IS DISTINCT FROM pg_current_xact_id()::xid GROUP BY s._part");
+	buf_puts(&b, " WHERE s._op = 'U' AND t.xmin IS DISTINCT FROM pg_current_xact_id()::xid "
+		     "GROUP BY s._part");
 	return take_text(&b);
 }
 
@@ -440,7 +424,7 @@ static char *stage_name(const char *stream)
 {
 	struct buf full = {0}, name = {0}, quoted = {0};
 	buf_printf(&full, "memingest_stage_%s", stream);
-	put_short_name(&name, buf_cstr(&full));
+	sqlname_short(&name, buf_cstr(&full));
 	buf_puts(&quoted, "pg_temp.");
 	buf_quoted(&quoted, buf_cstr(&name), '"');
 	buf_free(&full);
@@ -448,21 +432,10 @@ static char *stage_name(const char *stream)
 	return take_text(&quoted);
 }
 
-/* A statement of its own: CREATE TABLE takes STORAGE from PostgreSQL 16 on only. */
-static void put_set_column(struct buf *out, const char *table, const struct column *c, const char *setting,
-			   const char *value)
-{
-	if (!value)
-		return;
-	buf_printf(out, "ALTER TABLE %s ALTER COLUMN ", table);
-	buf_quoted(out, c->name, '"');
-	buf_printf(out, " SET %s %s;\n", setting, value);
-}
-
 /*
- * toast_tuple_target: the highest, so that only rows that fit no page leave it. Measured with 384 floats a row: 2 us a
- * row less of the server's time. What does leave it keeps its form on the way into the table: compressed or not, and
- * how, is decided here.
+ * toast_tuple_target: the highest, so that only rows that fit no page leave it. Measured with 384
+ * floats a row: 2 us a row less of the server's time. What does leave it keeps its form on the way
+ * into the table: compressed or not, and how, is decided here.
  */
 static char *stage_sql(const struct table *t, const char *stage)
 {
@@ -476,8 +449,8 @@ static char *stage_sql(const struct table *t, const char *stage)
 	buf_puts(&b, ") WITH (toast_tuple_target = 8160) ON COMMIT DELETE ROWS;\n");
 	for (size_t i = 0; i < t->ncolumns; i++) {
 		const struct column *c = &t->columns[i];
-		put_set_column(&b, stage, c, "STORAGE", c->cast ? NULL : c->storage);
-		put_set_column(&b, stage, c, "COMPRESSION", c->cast ? NULL : c->compression);
+		ddl_put_setting(&b, stage, c, "STORAGE", c->cast ? NULL : c->storage);
+		ddl_put_setting(&b, stage, c, "COMPRESSION", c->cast ? NULL : c->compression);
 	}
 	return take_text(&b);
 }
@@ -490,23 +463,25 @@ static char *direct_sql(const struct table *t)
 		if (t->columns[i].cast)
 			return NULL;
 	buf_puts(&b, "COPY ");
-	mergesql_table_name(t, &b);
+	sqlname_table(t, &b);
 	buf_puts(&b, " (");
-	put_names(&b, t, t->ncolumns);
+	sqlname_columns(&b, t, t->ncolumns);
 	buf_puts(&b, ") FROM STDIN (FORMAT binary)");
 	return take_text(&b);
 }
 
 /*
- * COPY in binary form believes that fields are of the columns' types: a bigint sent to what an operator has made a numeric would become 0.
- * CASE, with a setting that nobody has, is how plain SQL raises an error.
+ * COPY in binary form believes that fields are of the columns' types: a bigint sent to what an
+ * operator has made a numeric would become 0. CASE, with a setting that nobody has, is how plain
+ * SQL raises an error.
  */
 static char *types_sql(const struct table *t)
 {
 	struct buf b = {0}, name = {0};
-	mergesql_table_name(t, &name);
+	sqlname_table(t, &name);
 	buf_printf(&b,
-		   "SELECT CASE WHEN count(*) = %zu THEN '' ELSE current_setting('memingest.types_of_columns_changed')"
+		   "SELECT CASE WHEN count(*) = %zu THEN '' ELSE "
+		   "current_setting('memingest.types_of_columns_changed')"
 		   " END FROM pg_catalog.pg_attribute WHERE attrelid = ",
 		   t->ncolumns);
 	buf_quoted(&b, buf_cstr(&name), '\'');
@@ -523,7 +498,8 @@ static char *types_sql(const struct table *t)
 	return take_text(&b);
 }
 
-struct mergesql *mergesql_new(const char *stream, const struct table *table, enum on_conflict on_conflict)
+struct mergesql *mergesql_new(const char *stream, const struct table *table,
+			      enum on_conflict on_conflict)
 {
 	struct mergesql *sql = xcalloc(1, sizeof(*sql));
 	struct merge m = merge_of(table, on_conflict);
@@ -538,7 +514,10 @@ struct mergesql *mergesql_new(const char *stream, const struct table *table, enu
 	sql->delete_row = delete_row_sql(&m);
 	sql->delete_version = m.version ? (size_t)table->version : 0;
 	sql->count_skipped = skipped_sql(table, sql->stage_name);
-	/* Not TRUNCATE: that writes to the catalogs each time. What is deleted goes for good at COMMIT. */
+	/*
+	 * Not TRUNCATE: that writes to the catalogs each time. What is deleted goes for good at
+	 * COMMIT.
+	 */
 	sql->clear_stage = xasprintf("DELETE FROM %s", sql->stage_name);
 	return sql;
 }
@@ -559,125 +538,4 @@ void mergesql_free(struct mergesql *m)
 	free(m->count_skipped);
 	free(m->clear_stage);
 	free(m);
-}
-
-/* --- DDL --- */
-
-static const char *const timestamps[] = {"created_at", "updated_at"};
-
-static void put_definition(struct buf *out, const struct table *t, size_t column)
-{
-	if (column >= t->ncolumns) {
-		buf_quoted(out, timestamps[column - t->ncolumns], '"');
-		buf_puts(out, " timestamptz NOT NULL DEFAULT now()");
-		return;
-	}
-	const struct column *c = &t->columns[column];
-	buf_quoted(out, c->name, '"');
-	buf_printf(out, " %s", c->type);
-	if (c->not_null || column < t->nkeys)
-		buf_puts(out, " NOT NULL");
-	if (c->default_sql)
-		buf_printf(out, " DEFAULT %s", c->default_sql);
-}
-
-void mergesql_create_table(const struct table *t, struct buf *out)
-{
-	buf_puts(out, "CREATE TABLE IF NOT EXISTS ");
-	mergesql_table_name(t, out);
-	buf_puts(out, " (\n");
-	for (size_t i = 0; i < t->ncolumns + ARRAY_LEN(timestamps); i++) {
-		if (i >= t->ncolumns && has_column(t, timestamps[i - t->ncolumns]))
-			continue;
-		buf_puts(out, "    ");
-		put_definition(out, t, i);
-		buf_puts(out, ",\n");
-	}
-	buf_puts(out, "    PRIMARY KEY (");
-	put_names(out, t, t->nkeys);
-	buf_puts(out, ")\n)");
-	if (t->storage)
-		buf_printf(out, " WITH (%s)", t->storage);
-	buf_puts(out, ";\n");
-}
-
-void mergesql_set_column(const struct table *t, size_t column, const char *setting, const char *value, struct buf *out)
-{
-	struct buf name = {0};
-	mergesql_table_name(t, &name);
-	put_set_column(out, buf_cstr(&name), &t->columns[column], setting, value);
-	buf_free(&name);
-}
-
-/* "USING gin (tags)" on memory_entries: memory_entries_gin_tags_idx. */
-void mergesql_index_name(const struct table *t, size_t index, struct buf *out)
-{
-	const struct table_index *ix = &t->indexes[index];
-	if (ix->name) {
-		put_short_name(out, ix->name);
-		return;
-	}
-	struct buf full = {0};
-	buf_puts(&full, t->name);
-	const char *p = strncasecmp(ix->sql, "using ", 6) == 0 ? ix->sql + 6 : ix->sql;
-	for (bool gap = true; *p; p++) {
-		bool word =
-			(*p >= '0' && *p <= '9') || (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || *p == '_';
-		if (word && gap)
-			buf_u8(&full, '_');
-		if (word)
-			buf_u8(&full, (uint8_t)(*p >= 'A' && *p <= 'Z' ? *p - 'A' + 'a' : *p));
-		gap = !word;
-	}
-	buf_puts(&full, ix->unique ? "_key" : "_idx");
-	put_short_name(out, buf_cstr(&full));
-	buf_free(&full);
-}
-
-void mergesql_create_index(const struct table *t, size_t index, struct buf *out)
-{
-	struct buf name = {0};
-	mergesql_index_name(t, index, &name);
-	buf_printf(out, "CREATE %sINDEX IF NOT EXISTS ", t->indexes[index].unique ? "UNIQUE " : "");
-	buf_quoted(out, buf_cstr(&name), '"');
-	buf_puts(out, " ON ");
-	mergesql_table_name(t, out);
-	buf_printf(out, " %s;\n", t->indexes[index].sql);
-	buf_free(&name);
-}
-
-void mergesql_ddl(const struct table *t, struct buf *out)
-{
-	mergesql_create_table(t, out);
-	for (size_t i = 0; i < t->ncolumns; i++) {
-		mergesql_set_column(t, i, "STORAGE", t->columns[i].storage, out);
-		mergesql_set_column(t, i, "COMPRESSION", t->columns[i].compression, out);
-	}
-	for (size_t i = 0; i < t->nindexes; i++)
-		mergesql_create_index(t, i, out);
-}
-
-void mergesql_add_column(const struct table *t, size_t column, struct buf *out)
-{
-	buf_puts(out, "ALTER TABLE ");
-	mergesql_table_name(t, out);
-	buf_puts(out, " ADD COLUMN IF NOT EXISTS ");
-	put_definition(out, t, column);
-	buf_puts(out, ";\n");
-}
-
-void mergesql_grants(const struct table *t, const char *role, struct buf *out)
-{
-	if (t->schema) {
-		buf_puts(out, "GRANT USAGE ON SCHEMA ");
-		buf_quoted(out, t->schema, '"');
-		buf_puts(out, " TO ");
-		buf_quoted(out, role, '"');
-		buf_puts(out, ";\n");
-	}
-	buf_puts(out, "GRANT SELECT, INSERT, UPDATE, DELETE ON ");
-	mergesql_table_name(t, out);
-	buf_puts(out, " TO ");
-	buf_quoted(out, role, '"');
-	buf_puts(out, ";\n");
 }

@@ -2,13 +2,15 @@
  * stream.c - from a section [stream.NAME] to everything that handling its events takes.
  *
  *   config -> .avsc files -> reader schema -> table -> SQL
- *                                         \-> plans, one per writer schema and use (value or key), made when first met
+ *                                         \-> plans, one per writer schema and use, when first met
  *
- * All but the plans is made at start and never changes, so lanes read it without a lock. The plans are the poll
- * thread's. A writer schema that does not resolve to ours is remembered as well, with the reason: the partition that
- * met it pauses, and is asked about again at every message, which must not compile each time.
+ * All but the plans is made at start and never changes, so lanes read it without a lock. The plans
+ * are the poll thread's. A writer schema that does not resolve to ours is remembered as well, with
+ * the reason: the partition that met it pauses, and is asked about again at every message, which
+ * must not compile each time.
  *
- * The cache is a short array (a topic has a handful of writer schemas alive at once) whose last hit moves to the front.
+ * The cache is a short array (a topic has a handful of writer schemas alive at once) whose last hit
+ * moves to the front.
  */
 #include "core/stream.h"
 
@@ -35,7 +37,8 @@ static bool read_file(const char *path, struct buf *out, struct err *err)
 	if (!ok)
 		err_set(err, ERR_CONFIG, "%s: cannot be read: %s", path, strerror(errno));
 	else if (out->len > SCHEMA_MAX_BYTES)
-		ok = err_set(err, ERR_CONFIG, "%s: longer than %d bytes, no schema", path, SCHEMA_MAX_BYTES);
+		ok = err_set(err, ERR_CONFIG, "%s: longer than %d bytes, no schema", path,
+			     SCHEMA_MAX_BYTES);
 	(void)fclose(f);
 	return ok;
 }
@@ -124,7 +127,8 @@ static struct stream_plan *find_plan(struct stream *s, uint64_t schema_key, bool
 	return NULL;
 }
 
-bool stream_plan_cached(struct stream *s, uint64_t schema_key, bool key, const struct plan **plan, struct err *err)
+bool stream_plan_cached(struct stream *s, uint64_t schema_key, bool key, const struct plan **plan,
+			struct err *err)
 {
 	struct stream_plan *found = find_plan(s, schema_key, key);
 	if (!found)
@@ -135,7 +139,8 @@ bool stream_plan_cached(struct stream *s, uint64_t schema_key, bool key, const s
 	return true;
 }
 
-static void remember(struct stream *s, uint64_t schema_key, bool key, struct plan *plan, const struct err *err)
+static void remember(struct stream *s, uint64_t schema_key, bool key, struct plan *plan,
+		     const struct err *err)
 {
 	s->plans = xrealloc(s->plans, (s->nplans + 1) * sizeof(*s->plans));
 	s->plans[s->nplans++] = (struct stream_plan){
@@ -146,17 +151,18 @@ static void remember(struct stream *s, uint64_t schema_key, bool key, struct pla
 	};
 }
 
-const struct plan *stream_plan(struct stream *s, uint64_t schema_key, bool key, const struct schema *writer,
-			       struct err *err)
+const struct plan *stream_plan(struct stream *s, uint64_t schema_key, bool key,
+			       const struct schema *writer, struct err *err)
 {
 	const struct plan *cached;
 	if (stream_plan_cached(s, schema_key, key, &cached, err))
 		return cached;
-	struct plan *plan = key ? plan_new_key(writer, s->table, err) : plan_new(writer, s->table, err);
+	struct plan *plan =
+		key ? plan_new_key(writer, s->table, err) : plan_new(writer, s->table, err);
 	if (!plan) {
 		err->class = ERR_CONFIG;
-		err_wrap(err, "stream.%s: %s schema %llu does not fit", s->config->name, key ? "key" : "writer",
-			 (unsigned long long)schema_key);
+		err_wrap(err, "stream.%s: %s schema %llu does not fit", s->config->name,
+			 key ? "key" : "writer", (unsigned long long)schema_key);
 	}
 	remember(s, schema_key, key, plan, err);
 	return plan;

@@ -1,7 +1,9 @@
 /*
- * stream.h - one stream of the config, ready to use: reader schema, table, SQL, key schema, decoder plans by writer schema.
+ * stream.h - one stream of the config, ready to use: reader schema, table, SQL, key schema, decoder
+ * plans by writer schema.
  *
- * Loaded at start from the .avsc files, read-only for the lanes. The plan cache grows on the poll thread alone.
+ * Loaded at start from the .avsc files, read-only for the lanes. The plan cache grows on the poll
+ * thread alone.
  */
 #ifndef MEMINGEST_STREAM_H
 #define MEMINGEST_STREAM_H
@@ -9,10 +11,10 @@
 #include "base/base.h"
 #include "base/err.h"
 #include "codec/plan.h"
-#include "codec/schema.h"
 #include "codec/table.h"
 #include "core/config.h"
 #include "core/mergesql.h"
+#include "schema/schema.h"
 
 struct stream_plan {
 	uint64_t schema; /* registry id or fingerprint */
@@ -36,13 +38,15 @@ struct stream *stream_new(const struct config *config, size_t index, struct err 
 void stream_free(struct stream *s);
 
 /*
- * The plan for a writer schema: compiled at first sight, then cached. writer is borrowed for the call. NULL with class CONFIG when the
- * schemas do not resolve; that answer is cached as well. Poll thread.
+ * The plan for a writer schema: compiled at first sight, then cached. writer is borrowed for the
+ * call. NULL with class CONFIG when the schemas do not resolve; that answer is cached as well. Poll
+ * thread.
  */
-const struct plan *stream_plan(struct stream *s, uint64_t schema_key, bool key, const struct schema *writer,
-			       struct err *err);
+const struct plan *stream_plan(struct stream *s, uint64_t schema_key, bool key,
+			       const struct schema *writer, struct err *err);
 /* Only the cache: true when the answer is known (plan may be NULL: incompatible, err filled). */
-bool stream_plan_cached(struct stream *s, uint64_t schema_key, bool key, const struct plan **plan, struct err *err);
+bool stream_plan_cached(struct stream *s, uint64_t schema_key, bool key, const struct plan **plan,
+			struct err *err);
 
 /* A name, or "^regex". */
 bool stream_topic_matches(const char *pattern, const char *topic);

@@ -1,22 +1,25 @@
 /*
  * assignment.c - partitions come and go: claims, starts, halts, rewinds, revocations.
  *
- *   assigned --> ask Kafka for the log's ends --> ask the lane to claim the offsets row --> check the offset against the log
- *            --> seek librdkafka there --> messages
+ *   assigned --> ask Kafka for the log's ends --> ask the lane to claim the offsets row
+ *            --> check the offset against the log --> seek librdkafka there --> messages
  *
- * Kafka's word that a partition is ours is advisory: it may be late or wrong (a stopped process that wakes up, a lost heartbeat). The
- * claim is what counts: it waits for the row lock of whoever may still be committing, raises owner_epoch, and from then on the old
- * owner's swap fails.
+ * Kafka's word that a partition is ours is advisory: it may be late or wrong (a stopped process
+ * that wakes up, a lost heartbeat). The claim is what counts: it waits for the row lock of whoever
+ * may still be committing, raises owner_epoch, and from then on the old owner's swap fails.
  *
- * A revocation must not return before nothing of the partition is under way, so it seals what is open and serves results until the
- * lanes are done, within a budget; then it aborts the lanes that still hold such a batch. Lost partitions are not waited for. Aborting
- * also takes back other partitions' batches of that lane; those partitions start again from what is durable.
+ * A revocation must not return before nothing of the partition is under way, so it seals what is
+ * open and serves results until the lanes are done, within a budget; then it aborts the lanes that
+ * still hold such a batch. Lost partitions are not waited for. Aborting also takes back other
+ * partitions' batches of that lane; those partitions start again from what is durable.
  *
- * A fenced partition that Kafka still says is ours is claimed again after FENCED_DELAY_US: long enough for a worker that was
- * asleep to learn first that it has lost its membership, so that it does not fence its successor.
+ * A fenced partition that Kafka still says is ours is claimed again after FENCED_DELAY_US: long
+ * enough for a worker that was asleep to learn first that it has lost its membership, so that it
+ * does not fence its successor.
  *
- * A partition without traffic would never notice that its row was moved (a rewind, a restored database): after IDLE_LOOK_US it sends a span
- * without offsets through the normal swap, which is fenced if the row moved.
+ * A partition without traffic would never notice that its row was moved (a rewind, a restored
+ * database): after IDLE_LOOK_US it sends a span without offsets through the normal swap, which is
+ * fenced if the row moved.
  *
  * Thread: the poll thread; assignment_assigned(), _revoked() and _fault() run inside source_poll().
  */
@@ -43,16 +46,18 @@
 
 void partition_halt(struct pipeline *p, struct partition *part, const struct err *err)
 {
-	if (part->state == PARTITION_ACTIVE || part->state == PARTITION_STARTING || part->state == PARTITION_PAUSED)
+	if (part->state == PARTITION_ACTIVE || part->state == PARTITION_STARTING ||
+	    part->state == PARTITION_PAUSED)
 		source_pause(p->source, part->sp);
 	bool news = strcmp(part->error, err->text) != 0;
 	partition_set(part, PARTITION_HALTED);
 	part->retry_us = clock_mono_us() + HALTED_LOOK_US;
 	snprintf(part->error, sizeof(part->error), "%s", err->text);
 	if (news)
-		log_error("partition halted, an operator must act", F_STR("stream", part->stream->config->name),
-			  F_STR("topic", part->topic), F_INT("partition", part->partition),
-			  F_INT("offset", part->position), F_STR("error", err->text));
+		log_error("partition halted, an operator must act",
+			  F_STR("stream", part->stream->config->name), F_STR("topic", part->topic),
+			  F_INT("partition", part->partition), F_INT("offset", part->position),
+			  F_STR("error", err->text));
 }
 
 void partition_pause(struct pipeline *p, struct partition *part, enum pause_cause cause)
@@ -116,8 +121,8 @@ static void claim_due(struct pipeline *p, struct partition **due, size_t n)
 		logs[i].sp = due[i]->sp;
 	bool ok = source_query_logs(p->source, logs, n, QUERY_TIMEOUT_MS, &err);
 	if (!ok)
-		log_warn("Kafka did not say where the partitions begin and end, will ask again", F_INT("partitions", n),
-			 F_STR("error", err.text));
+		log_warn("Kafka did not say where the partitions begin and end, will ask again",
+			 F_INT("partitions", n), F_STR("error", err.text));
 	for (size_t i = 0; i < n; i++) {
 		struct partition *part = due[i];
 		if (!ok && logs[i].low < 0) {
@@ -167,8 +172,9 @@ void assignment_claimed(struct pipeline *p, struct job *job)
 	part->suspect = false;
 	partition_set(part, PARTITION_STARTING);
 	part->retry_us = 0;
-	log_info("partition claimed", F_STR("topic", part->topic), F_INT("partition", part->partition),
-		 F_INT("next_offset", part->position), F_INT("epoch", part->epoch), F_INT("lane", part->lane));
+	log_info("partition claimed", F_STR("topic", part->topic),
+		 F_INT("partition", part->partition), F_INT("next_offset", part->position),
+		 F_INT("epoch", part->epoch), F_INT("lane", part->lane));
 }
 
 static void start(struct pipeline *p, struct partition *part)
@@ -181,8 +187,8 @@ static void start(struct pipeline *p, struct partition *part)
 		return;
 	}
 	if (!source_start(p->source, part->sp, part->position, &err)) {
-		log_debug("partition not started yet", F_STR("topic", part->topic), F_INT("partition", part->partition),
-			  F_STR("error", err.text));
+		log_debug("partition not started yet", F_STR("topic", part->topic),
+			  F_INT("partition", part->partition), F_STR("error", err.text));
 		part->retry_us = clock_mono_us() + START_RETRY_US;
 		return;
 	}
@@ -192,8 +198,9 @@ static void start(struct pipeline *p, struct partition *part)
 }
 
 /*
- * A partition without events would never learn that its row was moved (by an operator's rewind, or a database restored to an earlier
- * state). A span without offsets goes through the swap like any other and is fenced if the row is not as we think.
+ * A partition without events would never learn that its row was moved (by an operator's rewind, or
+ * a database restored to an earlier state). A span without offsets goes through the swap like any
+ * other and is fenced if the row is not as we think.
  */
 static int64_t ask_when_idle(struct pipeline *p, struct partition *part, int64_t now)
 {
@@ -216,8 +223,8 @@ int64_t assignment_drive(struct pipeline *p)
 	size_t n = 0;
 	for (size_t i = 0; i < p->npartitions; i++) {
 		struct partition *part = p->partitions[i];
-		bool timed = part->state == PARTITION_ASSIGNED || part->state == PARTITION_STARTING ||
-			     part->state == PARTITION_HALTED;
+		bool timed = part->state == PARTITION_ASSIGNED ||
+			     part->state == PARTITION_STARTING || part->state == PARTITION_HALTED;
 		if (part->state == PARTITION_ACTIVE && !p->draining)
 			next = MIN(next, ask_when_idle(p, part, now));
 		if (!timed || p->draining)
@@ -244,7 +251,8 @@ int64_t assignment_drive(struct pipeline *p)
 	return next;
 }
 
-void assignment_fault(void *ctx, struct source_partition *sp, enum source_fault fault, const char *text)
+void assignment_fault(void *ctx, struct source_partition *sp, enum source_fault fault,
+		      const char *text)
 {
 	struct pipeline *p = ctx;
 	struct partition *part = sp->user;
@@ -252,17 +260,22 @@ void assignment_fault(void *ctx, struct source_partition *sp, enum source_fault 
 	if (!part || (part->state != PARTITION_ACTIVE && part->state != PARTITION_PAUSED))
 		return;
 	switch (fault) {
-	case SOURCE_FAULT_OFFSET: /* the second look, at the log itself, finds the words and the verb for it */
-		log_warn("position lost in the log, looking at it again", F_STR("topic", part->topic),
-			 F_INT("partition", part->partition), F_INT("offset", part->position), F_STR("error", text));
+	/* the second look, at the log itself, finds the words and the verb for it */
+	case SOURCE_FAULT_OFFSET:
+		log_warn("position lost in the log, looking at it again",
+			 F_STR("topic", part->topic), F_INT("partition", part->partition),
+			 F_INT("offset", part->position), F_STR("error", text));
 		part->suspect = true;
 		partition_rewind(p, part, 0);
 		return;
 	case SOURCE_FAULT_GONE:
-		err_set(&err, ERR_CONFIG, "%s [%d] does not exist any more: %s", part->topic, part->partition, text);
+		err_set(&err, ERR_CONFIG, "%s [%d] does not exist any more: %s", part->topic,
+			part->partition, text);
 		break;
 	case SOURCE_FAULT_DENIED:
-		err_set(&err, ERR_CONFIG, "%s [%d]: Kafka denies reading it: %s; grant READ and DESCRIBE on the topic",
+		err_set(&err, ERR_CONFIG,
+			"%s [%d]: Kafka denies reading it: %s; grant READ and DESCRIBE on the "
+			"topic",
 			part->topic, part->partition, text);
 		break;
 	case SOURCE_FAULT_OTHER:
@@ -302,7 +315,8 @@ static void add_partition(struct pipeline *p, struct source_partition *sp)
 	sp->user = part;
 	if (p->npartitions == p->cap_partitions) {
 		p->cap_partitions = p->cap_partitions ? 2 * p->cap_partitions : 16;
-		p->partitions = xrealloc(p->partitions, p->cap_partitions * sizeof(struct partition *));
+		p->partitions =
+			xrealloc(p->partitions, p->cap_partitions * sizeof(struct partition *));
 	}
 	p->partitions[p->npartitions++] = part;
 }
@@ -417,7 +431,8 @@ void assignment_revoked(void *ctx, struct source_partition **sps, size_t n, bool
 	stats_add(METRIC_REBALANCES, lost ? REBALANCE_LOST : REBALANCE_REVOKE, 0, 1);
 	seal_or_drop(p, &r, lost);
 	if (!lost)
-		pipeline_wait_jobs(p, revoked_done, &r, begun + MIN(REVOKE_BUDGET_US, p->config->shutdown_timeout_us));
+		pipeline_wait_jobs(p, revoked_done, &r,
+				   begun + MIN(REVOKE_BUDGET_US, p->config->shutdown_timeout_us));
 	bool cut_off = !revoked_done(p, &r);
 	if (cut_off)
 		abort_lanes_of(p, &r);
@@ -434,6 +449,6 @@ void assignment_revoked(void *ctx, struct source_partition **sps, size_t n, bool
 	}
 	int64_t took = clock_mono_us() - begun;
 	stats_observe(METRIC_REBALANCE_SECONDS, 0, took);
-	log_info(lost ? "partitions lost" : "partitions revoked", F_INT("partitions", n), F_INT("cut_off", cut_off),
-		 F_REAL("took_s", (double)took / (double)US_PER_S));
+	log_info(lost ? "partitions lost" : "partitions revoked", F_INT("partitions", n),
+		 F_INT("cut_off", cut_off), F_REAL("took_s", (double)took / (double)US_PER_S));
 }

@@ -3,17 +3,19 @@
  *
  *   message --frame--> schema --plan--> decode --> row in slot->batch
  *                       |        |        '-- refused: dead letter in slot->batch
- *                       |        '-- writer incompatible: partition halts (an operator's matter, never a dead letter)
- *                       '-- not known yet: partition pauses until the registry answers; position stays, the message comes again
+ *                       |        '-- writer incompatible: partition halts, never a dead letter
+ *                       '-- not known yet: partition pauses until the registry answers
  *
- * A slot is the open batch of one (lane, stream). It is sealed when full or old and goes to its lane; the next free batch of that lane
- * takes its place at once. With none free the slot is starved: intake waits, because a message that comes out of librdkafka must have
- * a place to go. Waiting is short when the lane is merely busy. After STARVED_PAUSE_US the partitions of the slot are paused instead, so
- * that the other slots go on and the group hears from us; each pause makes librdkafka drop what it had fetched, so it must
- * not happen for every batch.
+ * A slot is the open batch of one (lane, stream). It is sealed when full or old and goes to its
+ * lane; the next free batch of that lane takes its place at once. With none free the slot is
+ * starved: intake waits, because a message that comes out of librdkafka must have a place to go.
+ * Waiting is short when the lane is merely busy. After STARVED_PAUSE_US the partitions of the slot
+ * are paused instead, so that the other slots go on and the group hears from us; each pause makes
+ * librdkafka drop what it had fetched, so it must not happen for every batch.
  *
- * Invariants (numbers of pipeline.c): 5, memory: a batch is taken only from the fixed stacks, and the sum of their bytes stays below
- * batch.memory plus one row; 6, order: the lane of a partition never changes during an assignment.
+ * Invariants (numbers of pipeline.c): 5, memory: a batch is taken only from the fixed stacks, and
+ * the sum of their bytes stays below batch.memory plus one row; 6, order: the lane of a partition
+ * never changes during an assignment.
  *
  * Thread: the poll thread.
  */
@@ -61,7 +63,8 @@ void slot_feed(struct pipeline *p, struct slot *slot)
 	slot->partitions_paused = false;
 	for (size_t i = 0; i < p->npartitions; i++) {
 		struct partition *part = p->partitions[i];
-		if (part->state == PARTITION_PAUSED && part->cause == PAUSE_BATCHES && slot_of(p, part) == slot) {
+		if (part->state == PARTITION_PAUSED && part->cause == PAUSE_BATCHES &&
+		    slot_of(p, part) == slot) {
 			partition_set(part, PARTITION_STARTING);
 			part->retry_us = 0;
 		}
@@ -75,7 +78,10 @@ void batch_release(struct pipeline *p, struct batch *b)
 	b->accounted = 0;
 	p->resident -= b->touched;
 	batch_reset(b);
-	/* Empty batches keep their pages, which saves faults, as long as all of them together stay within the budget. */
+	/*
+	 * Empty batches keep their pages, which saves faults, as long as all of them together stay
+	 * within the budget.
+	 */
 	if (p->resident + b->touched > p->config->batch_memory)
 		batch_trim(b);
 	p->resident += b->touched;
@@ -99,7 +105,8 @@ void slot_seal(struct pipeline *p, struct slot *slot, size_t reason)
 	job->batch = b;
 	job->pushed_us = clock_mono_us();
 	stats_add(METRIC_BATCHES_SEALED, slot->stream->index, reason, 1);
-	stats_observe(METRIC_BATCH_FILL_SECONDS, slot->stream->index, job->pushed_us - b->opened_us);
+	stats_observe(METRIC_BATCH_FILL_SECONDS, slot->stream->index,
+		      job->pushed_us - b->opened_us);
 	each_span_in_flight(b, 1);
 	slot->batch = NULL;
 	slot->starved_us = clock_mono_us();
@@ -127,10 +134,12 @@ static uint32_t my_span(const struct intake *in)
 	const struct partition *part = in->part;
 	if (in->batch->opened_us == 0)
 		in->batch->opened_us = clock_mono_us();
-	return batch_span(in->batch, part->topic, part->partition, in->part, part->position, part->epoch);
+	return batch_span(in->batch, part->topic, part->partition, in->part, part->position,
+			  part->epoch);
 }
 
-static enum taken dead_letter(const struct intake *in, enum dead_reason reason, const struct err *why)
+static enum taken dead_letter(const struct intake *in, enum dead_reason reason,
+			      const struct err *why)
 {
 	struct pipeline *p = in->p;
 	struct stream *stream = in->part->stream;
@@ -160,17 +169,20 @@ static enum taken dead_letter(const struct intake *in, enum dead_reason reason, 
 
 enum found { PLAN_FOUND, PLAN_HELD, PLAN_UNKNOWN };
 
-/* The plan for a frame's schema; pauses or halts the partition where there is none to be had now. */
-static enum found find_plan(const struct intake *in, bool key, uint64_t schema_key, const struct plan **plan,
-			    struct err *err)
+/*
+ * The plan for a frame's schema; pauses or halts the partition where there is none to be had now.
+ */
+static enum found find_plan(const struct intake *in, bool key, uint64_t schema_key,
+			    const struct plan **plan, struct err *err)
 {
 	struct stream *stream = in->part->stream;
 	enum frame_format format = stream->config->format;
 	const struct schema *writer = key ? stream->key_reader : stream->reader;
 	if (!stream_plan_cached(stream, schema_key, key, plan, err)) {
-		enum registry_answer answer = format == FRAME_RAW
-						      ? REGISTRY_FOUND
-						      : registry_get(in->p->registry, format, schema_key, &writer, err);
+		enum registry_answer answer =
+			format == FRAME_RAW
+				? REGISTRY_FOUND
+				: registry_get(in->p->registry, format, schema_key, &writer, err);
 		switch (answer) {
 		case REGISTRY_FOUND:
 			*plan = stream_plan(stream, schema_key, key, writer, err);
@@ -190,26 +202,29 @@ static enum found find_plan(const struct intake *in, bool key, uint64_t schema_k
 	if (*plan)
 		return PLAN_FOUND;
 	err->class = ERR_CONFIG;
-	err_wrap(err, "%s [%d] offset %" PRId64 ": %s schema %" PRIu64, in->part->topic, in->part->partition,
-		 in->m->offset, key ? "key" : "value", schema_key);
+	err_wrap(err, "%s [%d] offset %" PRId64 ": %s schema %" PRIu64, in->part->topic,
+		 in->part->partition, in->m->offset, key ? "key" : "value", schema_key);
 	partition_halt(in->p, in->part, err);
 	return PLAN_HELD;
 }
 
 /*
- * A tombstone carries no version of its own. The time at which it was produced is one, where versions are times: to the last
- * microsecond of the millisecond that the broker keeps, so as not to lose to an event just before.
+ * A tombstone carries no version of its own. The time at which it was produced is one, where
+ * versions are times: to the last microsecond of the millisecond that the broker keeps, so as not
+ * to lose to an event just before.
  */
 static int64_t tombstone_version(const struct source_message *m)
 {
-	return m->timestamp_ms < 0 ? DECODE_NO_VERSION : m->timestamp_ms * US_PER_MS + US_PER_MS - 1;
+	return m->timestamp_ms < 0 ? DECODE_NO_VERSION
+				   : m->timestamp_ms * US_PER_MS + US_PER_MS - 1;
 }
 
-static bool decode(const struct intake *in, const struct plan *plan, struct slice body, bool key, struct record *record,
-		   struct err *err)
+static bool decode(const struct intake *in, const struct plan *plan, struct slice body, bool key,
+		   struct record *record, struct err *err)
 {
 	if (key)
-		return decode_key(in->p->decoder, plan, body, tombstone_version(in->m), &in->batch->rows, record, err);
+		return decode_key(in->p->decoder, plan, body, tombstone_version(in->m),
+				  &in->batch->rows, record, err);
 	return decode_record(in->p->decoder, plan, body, &in->batch->rows, record, err);
 }
 
@@ -294,7 +309,10 @@ bool intake_message(void *ctx, const struct source_message *m)
 	return intake_ready(p);
 }
 
-/* The end of the log may lie behind transaction markers or compacted records: recorded, so that lag can become zero. */
+/*
+ * The end of the log may lie behind transaction markers or compacted records: recorded, so that lag
+ * can become zero.
+ */
 void intake_eof(void *ctx, struct source_partition *sp, int64_t offset)
 {
 	struct pipeline *p = ctx;
@@ -307,6 +325,8 @@ void intake_eof(void *ctx, struct source_partition *sp, int64_t offset)
 	if (slot->batch->opened_us == 0)
 		slot->batch->opened_us = clock_mono_us();
 	batch_advance(slot->batch,
-		      batch_span(slot->batch, part->topic, part->partition, part, part->position, part->epoch), offset);
+		      batch_span(slot->batch, part->topic, part->partition, part, part->position,
+				 part->epoch),
+		      offset);
 	part->position = offset;
 }

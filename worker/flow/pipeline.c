@@ -2,26 +2,33 @@
  * pipeline.c - the poll thread's loop, and the only place that knows all the others.
  *
  *               +-------------------- this thread ---------------------+
- *   Kafka ----> source --> intake (decode) --> slot's open batch        |        lanes, one thread each
+ *   Kafka ----> source --> intake (decode) --> slot's open batch        |    lanes, a thread each
  *               |  ^                             | sealed: full or old  |
- *               |  |  pause, seek, commit        +----- job queue ------+----> sink: one transaction --> PostgreSQL
- *               |  +---- assignment <---- inbox (results) <-------------+---------- decided batch
+ *               |  |  pause, seek, commit        +----- job queue ------+----> sink --> PostgreSQL
+ *               |  +---- assignment <---- inbox (results) <-------------+---- decided batch
  *               +------------------------------------------------------+
  *
  * What must always hold:
- *   1. Kafka's committed offset never passes the offset that is durable in PostgreSQL: source_commit() gets part->durable only.
+ *   1. Kafka's committed offset never passes the offset that is durable in PostgreSQL:
+ * source_commit() gets part->durable only.
  *   2. Rows, dead letters and offsets of a batch commit in one transaction or not at all (sink.c).
- *   3. A worker that lost a partition can commit nothing for it: the swap on (next_offset, owner_epoch) fails (sink.c).
- *   4. A batch has one owner: a slot, a job on its way, a lane, or the free stack. It moves only through queues.
- *   5. Memory is bounded: a fixed number of batches per lane, batch.memory over all, librdkafka's queue by its own limit.
- *   6. Order per key: a partition has one lane, a lane writes in order, a batch folds in order (core/fold.c).
- *   7. Every event ends merged, superseded, dead-lettered or in a declared gap; the counters of the four add up.
+ *   3. A worker that lost a partition can commit nothing for it: the swap on (next_offset,
+ * owner_epoch) fails (sink.c).
+ *   4. A batch has one owner: a slot, a job on its way, a lane, or the free stack. It moves only
+ * through queues.
+ *   5. Memory is bounded: a fixed number of batches per lane, batch.memory over all, librdkafka's
+ * queue by its own limit.
+ *   6. Order per key: a partition has one lane, a lane writes in order, a batch folds in order
+ * (core/fold.c).
+ *   7. Every event ends merged, superseded, dead-lettered or in a declared gap; the counters of the
+ * four add up.
  *
- * One wait per turn: Kafka's descriptor, the inbox, the registry and signals, until the earliest deadline (oldest open batch, next
- * retry, next offset commit, next status).
+ * One wait per turn: Kafka's descriptor, the inbox, the registry and signals, until the earliest
+ * deadline (oldest open batch, next retry, next offset commit, next status).
  *
- * A SIGTERM drains: no more intake, every open batch is sealed, results are awaited for shutdown.timeout, then the lanes are aborted and
- * the group is left. What was not written is not committed. A second SIGTERM ends the process at once, which is safe as well.
+ * A SIGTERM drains: no more intake, every open batch is sealed, results are awaited for
+ * shutdown.timeout, then the lanes are aborted and the group is left. What was not written is not
+ * committed. A second SIGTERM ends the process at once, which is safe as well.
  */
 #include "flow/pipeline.h"
 
@@ -36,6 +43,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "base/beat.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/stats.h"
@@ -106,7 +114,8 @@ static void span_decided(struct pipeline *p, struct batch *b, struct span *span)
 		break;
 	case SPAN_FENCED:
 		stats_add(METRIC_FENCED, 0, 0, 1);
-		log_warn("fenced: another worker or an operator moved the offset, nothing was written",
+		log_warn("fenced: another worker or an operator moved the offset, nothing was "
+			 "written",
 			 F_STR("topic", span->topic), F_INT("partition", span->partition),
 			 F_INT("from_offset", span->from), F_STR("found", span->note));
 		partition_rewind(p, part, FENCED_DELAY_US);
@@ -134,10 +143,12 @@ static void batch_back(struct pipeline *p, struct batch *b)
 	struct slot *slot = &p->slots[b->lane * p->config->nstreams + b->stream->index];
 	bool committed = false;
 	for (size_t i = 0; i < b->nspans; i++)
-		committed = committed || (b->spans[i].result == SPAN_COMMITTED && b->spans[i].to > b->spans[i].from);
+		committed = committed || (b->spans[i].result == SPAN_COMMITTED &&
+					  b->spans[i].to > b->spans[i].from);
 	if (committed) {
 		stats_add(METRIC_BATCHES_COMMITTED, b->stream->index, 0, 1);
-		stats_observe(METRIC_BATCH_ROWS, b->stream->index, (int64_t)(b->nevents + b->ndead));
+		stats_observe(METRIC_BATCH_ROWS, b->stream->index,
+			      (int64_t)(b->nevents + b->ndead));
 		stats_observe(METRIC_BATCH_BYTES, b->stream->index, (int64_t)b->rows.len);
 		stats_set(METRIC_LAST_PROGRESS, 0, 0, clock_wall_us());
 	}
@@ -151,8 +162,9 @@ static void batch_back(struct pipeline *p, struct batch *b)
 }
 
 /*
- * Learns the part of a transaction's time that does not grow with its rows: about as long as FIXED_COST_ROWS rows take. It at most
- * doubles, so that one slow flush of the disk does not make the next events wait long.
+ * Learns the part of a transaction's time that does not grow with its rows: about as long as
+ * FIXED_COST_ROWS rows take. It at most doubles, so that one slow flush of the disk does not make
+ * the next events wait long.
  */
 static void learn_cost(int64_t *cost_us, const struct job *job)
 {
@@ -189,17 +201,18 @@ void pipeline_take_results(struct pipeline *p)
 
 static void take_signals(struct pipeline *p);
 
-void pipeline_wait_jobs(struct pipeline *p, bool (*done)(const struct pipeline *p, const void *arg), const void *arg,
-			int64_t deadline_us)
+void pipeline_wait_jobs(struct pipeline *p, bool (*done)(const struct pipeline *p, const void *arg),
+			const void *arg, int64_t deadline_us)
 {
-	struct pollfd fds[2] = {{.fd = queue_fd(p->inbox), .events = POLLIN}, {.fd = p->signal_fd, .events = POLLIN}};
+	struct pollfd fds[2] = {{.fd = queue_fd(p->inbox), .events = POLLIN},
+				{.fd = p->signal_fd, .events = POLLIN}};
 	for (;;) {
 		pipeline_take_results(p);
 		take_signals(p);
 		int wait = clock_poll_ms(deadline_us);
 		if (done(p, arg) || wait == 0)
 			return;
-		status_beat(STATUS_POLL);
+		beat(p->beat);
 		(void)poll(fds, 2, wait);
 	}
 }
@@ -207,9 +220,10 @@ void pipeline_wait_jobs(struct pipeline *p, bool (*done)(const struct pipeline *
 /* --- what is due --- */
 
 /*
- * When the open batch has waited long enough. While its lane is busy, as long as max_age allows: the batch grows, which is what
- * PostgreSQL needs when it is the bottleneck. Once the lane is idle, ADAPTIVE_WAIT times what a transaction costs before its first
- * row: then that cost takes up at most a twentieth of the lane's time, and events, those that end a backlog too, do not wait for
+ * When the open batch has waited long enough. While its lane is busy, as long as max_age allows:
+ * the batch grows, which is what PostgreSQL needs when it is the bottleneck. Once the lane is idle,
+ * ADAPTIVE_WAIT times what a transaction costs before its first row: then that cost takes up at
+ * most a twentieth of the lane's time, and events, those that end a backlog too, do not wait for
  * nothing.
  */
 static int64_t seal_due(const struct pipeline *p, const struct slot *slot)
@@ -267,7 +281,9 @@ static void pause_partitions_of(struct pipeline *p, struct slot *slot)
 	p->blocking--;
 }
 
-/* Slots that have starved for long stop holding up the others, and the group hears from us again. */
+/*
+ * Slots that have starved for long stop holding up the others, and the group hears from us again.
+ */
 static int64_t relieve_starved(struct pipeline *p)
 {
 	int64_t now = clock_mono_us(), next = CLOCK_NEVER;
@@ -279,7 +295,8 @@ static int64_t relieve_starved(struct pipeline *p)
 		int64_t due = slot->starved_us + STARVED_PAUSE_US;
 		if (due <= now) {
 			log_warn("intake paused: every batch of the lane is waiting for PostgreSQL",
-				 F_STR("stream", slot->stream->config->name), F_INT("lane", slot->lane));
+				 F_STR("stream", slot->stream->config->name),
+				 F_INT("lane", slot->lane));
 			pause_partitions_of(p, slot);
 		} else {
 			next = MIN(next, due);
@@ -387,8 +404,8 @@ static void wait_turn(struct pipeline *p, int64_t deadline_us)
 	int64_t start = clock_mono_us();
 	(void)poll(fds, ARRAY_LEN(fds), clock_poll_ms(deadline_us));
 	if (!intake && !p->draining)
-		stats_add(METRIC_BACKPRESSURE_SECONDS, p->blocking ? CAUSE_BATCHES : CAUSE_MEMORY, 0,
-			  clock_mono_us() - start);
+		stats_add(METRIC_BACKPRESSURE_SECONDS, p->blocking ? CAUSE_BATCHES : CAUSE_MEMORY,
+			  0, clock_mono_us() - start);
 }
 
 static void pipeline_turn(struct pipeline *p)
@@ -489,12 +506,13 @@ static void make_lanes(struct pipeline *p)
 	for (size_t lane = 0; lane < c->lanes; lane++) {
 		p->free_batches[lane] = xcalloc(p->batches_per_lane, sizeof(struct batch *));
 		for (size_t i = 0; i < p->batches_per_lane; i++) {
-			struct batch *b = batch_new(c->batch_max_rows, c->batch_max_bytes + c->limits.max_row_bytes);
+			struct batch *b = batch_new(c->batch_max_rows,
+						    c->batch_max_bytes + c->limits.max_row_bytes);
 			b->lane = lane;
 			p->free_batches[lane][p->nfree[lane]++] = b;
 		}
-		p->lanes[lane] =
-			lane_start(c, p->streams, c->nstreams, lane, p->inbox, p->batches_per_lane + MAX_CLAIMS);
+		p->lanes[lane] = lane_start(c, p->streams, c->nstreams, lane, p->inbox,
+					    p->batches_per_lane + MAX_CLAIMS);
 		for (size_t i = 0; i < c->nstreams; i++) {
 			struct slot *slot = &p->slots[lane * c->nstreams + i];
 			*slot = (struct slot){.lane = lane, .stream = p->streams[i]};
@@ -572,7 +590,7 @@ static void pipeline_close(struct pipeline *p)
 	free_batches(p);
 	for (size_t i = 0; i < p->npartitions; i++)
 		free(p->partitions[i]);
-	status_rest(STATUS_POLL);
+	beat_leave(p->beat);
 	status_free(p->status);
 	notify_close(p->notify);
 	registry_free(p->registry);
@@ -598,14 +616,14 @@ static void pipeline_close(struct pipeline *p)
 
 int pipeline_run(const struct config *config)
 {
-	struct pipeline p = {.config = config};
+	struct pipeline p = {.config = config, .beat = beat_join("poll")};
 	struct err err = {0};
 	if (!pipeline_open(&p, &err)) {
 		log_error("the worker can not start", F_STR("error", err.text));
 		p.exit_code = err.class == ERR_CONFIG ? EXIT_BAD_CONFIG : EXIT_INTERNAL_ERROR;
 	} else {
-		log_info("running", F_STR("group", config->group_id), F_INT("streams", config->nstreams),
-			 F_INT("lanes", config->lanes));
+		log_info("running", F_STR("group", config->group_id),
+			 F_INT("streams", config->nstreams), F_INT("lanes", config->lanes));
 		notify_send(p.notify, "READY=1");
 		while (!p.stopped)
 			pipeline_turn(&p);

@@ -6,7 +6,9 @@
 
 #include "core/config.h"
 
-/* Runs until it is told to stop or can not go on; returns the process's exit code (enum exit_code). */
+/*
+ * Runs until it is told to stop or can not go on; returns the process's exit code (enum exit_code).
+ */
 int pipeline_run(const struct config *config);
 
 #endif

@@ -1,17 +1,18 @@
 /*
  * publish.c - what the poll thread tells the world of itself, about once a second.
  *
- *   partitions, lanes --copy--> snapshot --> /status, /metrics, /readyz      (status.c; read by the HTTP thread)
+ *   partitions, lanes --copy--> snapshot --> /status, /metrics, /readyz   (status.c)
  *                     --count-> gauges by stream
  *                     --line--> the service manager: STATUS=, WATCHDOG=1, STOPPING=1
  *
  * Reads the pipeline, changes nothing of it but its own deadline.
  *
- * Thread: the poll thread. "WATCHDOG=1" comes from here, so a poll thread that hangs is noticed by its silence; that the lanes go round
- * is asked of their heartbeats.
+ * Thread: the poll thread. "WATCHDOG=1" comes from here, so a poll thread that hangs is noticed by
+ * its silence; that the lanes go round is asked of their heartbeats.
  */
 #include <stdlib.h>
 
+#include "base/beat.h"
 #include "base/clock.h"
 #include "base/stats.h"
 #include "flow/pipeline_parts.h"
@@ -74,21 +75,22 @@ static bool waits_for_schema(struct pipeline *p, const struct partition *part)
 static struct status_partition partition_facts(struct pipeline *p, const struct partition *part)
 {
 	bool held = is_held(p, part);
-	return (struct status_partition){.stream = part->stream->config->name,
-					 .topic = part->topic,
-					 .partition = part->partition,
-					 .state = partition_state_name(held ? PARTITION_HALTED : part->state),
-					 .paused = pause_cause_name(part->cause),
-					 .error = held ? slot_of(p, part)->held : part->error,
-					 .lane = part->lane,
-					 .of = part->partitions,
-					 .next_offset = part->durable,
-					 .position = part->position,
-					 .high = part->sp ? MAX(source_high_watermark(p->source, part->sp), part->high)
-							  : part->high,
-					 .epoch = part->epoch,
-					 .durable_ts_ms = part->durable_ts_ms,
-					 .pending_ts_ms = part->pending_ts_ms};
+	return (struct status_partition){
+		.stream = part->stream->config->name,
+		.topic = part->topic,
+		.partition = part->partition,
+		.state = partition_state_name(held ? PARTITION_HALTED : part->state),
+		.paused = pause_cause_name(part->cause),
+		.error = held ? slot_of(p, part)->held : part->error,
+		.lane = part->lane,
+		.of = part->partitions,
+		.next_offset = part->durable,
+		.position = part->position,
+		.high = part->sp ? MAX(source_high_watermark(p->source, part->sp), part->high)
+				 : part->high,
+		.epoch = part->epoch,
+		.durable_ts_ms = part->durable_ts_ms,
+		.pending_ts_ms = part->pending_ts_ms};
 }
 
 static enum worker_state worker_state(const struct pipeline *p)
@@ -100,7 +102,8 @@ static enum worker_state worker_state(const struct pipeline *p)
 	return source_joined(p->source) ? WORKER_RUNNING : WORKER_STARTING;
 }
 
-static struct status_lane lane_facts(const struct pipeline *p, const struct lane_view *view, size_t lane)
+static struct status_lane lane_facts(const struct pipeline *p, const struct lane_view *view,
+				     size_t lane)
 {
 	return (struct status_lane){.state = lane_state_name(view->state),
 				    .phase = view->phase,
@@ -111,7 +114,8 @@ static struct status_lane lane_facts(const struct pipeline *p, const struct lane
 				    .events = view->events,
 				    .attempts = view->attempts,
 				    .jobs = p->lane_jobs[lane],
-				    .busy_us = view->stream ? clock_mono_us() - view->since_us : -1};
+				    .busy_us =
+					    view->stream ? clock_mono_us() - view->since_us : -1};
 }
 
 static void publish_snapshot(struct pipeline *p)
@@ -150,20 +154,21 @@ static int64_t batches_in_flight(const struct pipeline *p)
 
 static void tell_manager(struct pipeline *p)
 {
-	struct buf text = {0};
+	struct buf text = {0}, silent = {0};
 	if (!p->notify)
 		return;
 	buf_puts(&text, p->draining ? "STOPPING=1\nSTATUS=" : "STATUS=");
 	status_line(p->status, &text);
-	if (notify_watchdog(p->notify) && status_alive())
+	if (notify_watchdog(p->notify) && beat_all(&silent))
 		buf_puts(&text, "\nWATCHDOG=1");
 	notify_send(p->notify, buf_cstr(&text));
 	buf_free(&text);
+	buf_free(&silent);
 }
 
 void publish_status(struct pipeline *p)
 {
-	status_beat(STATUS_POLL);
+	beat(p->beat);
 	for (size_t i = 0; i < p->nslots; i++)
 		lane_holds(p->lanes[p->slots[i].lane], p->slots[i].stream->index, p->slots[i].held);
 	publish_snapshot(p);

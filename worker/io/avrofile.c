@@ -1,10 +1,11 @@
 /*
  * avrofile.c - the records of an Avro container file, one after another, as JSON text.
  *
- * Avro-C reads the file: header, codec (null, deflate, and what the library was built with), blocks, sync markers, and the file's own
- * schema. The values come out in Avro's JSON encoding, so that a container file and a file of JSON lines go the same way from here
- * on. For a command on files of the operator's own: Avro-C is not hardened against hostile data, so nothing that comes over the network
- * may be read with it.
+ * Avro-C reads the file: header, codec (null, deflate, and what the library was built with),
+ * blocks, sync markers, and the file's own schema. The values come out in Avro's JSON encoding, so
+ * that a container file and a file of JSON lines go the same way from here on. For a command on
+ * files of the operator's own: Avro-C is not hardened against hostile data, so nothing that comes
+ * over the network may be read with it.
  *
  * Thread: one owner. Failure: a damaged block ends the file, as its place in the stream is lost.
  */
@@ -27,7 +28,8 @@ bool avrofile_is(const char *path)
 {
 	char magic[4] = {0};
 	FILE *file = fopen(path, "rb");
-	bool is = file && fread(magic, 1, sizeof(magic), file) == sizeof(magic) && memcmp(magic, "Obj\1", 4) == 0;
+	bool is = file && fread(magic, 1, sizeof(magic), file) == sizeof(magic) &&
+		  memcmp(magic, "Obj\1", 4) == 0;
 	if (file)
 		fclose(file);
 	return is;
@@ -41,7 +43,8 @@ struct avrofile *avrofile_open(const char *path, struct err *err)
 	}
 	struct avrofile *f = xcalloc(1, sizeof(*f));
 	if (avro_file_reader(path, &f->reader) != 0) {
-		err_set(err, ERR_CONFIG, "%s: the header cannot be read: %s", path, avro_strerror());
+		err_set(err, ERR_CONFIG, "%s: the header cannot be read: %s", path,
+			avro_strerror());
 		free(f);
 		return NULL;
 	}

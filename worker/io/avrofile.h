@@ -22,7 +22,10 @@ bool avrofile_is(const char *path);
 struct avrofile *avrofile_open(const char *path, struct err *err);
 void avrofile_close(struct avrofile *f); /* NULL is fine */
 
-/* text: Avro's JSON encoding, the caller frees it. NULL with AVROFILE_RECORD: a value that JSON does not have (NaN, infinity). */
+/*
+ * text: Avro's JSON encoding, the caller frees it. NULL with AVROFILE_RECORD: a value that JSON
+ * does not have (NaN, infinity).
+ */
 enum avrofile_result avrofile_next(struct avrofile *f, char **text, struct err *err);
 
 #endif

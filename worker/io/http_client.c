@@ -1,9 +1,10 @@
 /*
  * http_client.c - HTTP through libcurl, the only file that includes its header.
  *
- * A request is a transfer of curl's multi interface, because that has what the easy one lacks: several transfers at a
- * time, connections that outlive them, and curl_multi_poll(), which waits for the sockets, for curl's own deadlines and
- * for http_client_wake(), so it is the one wait of the thread, both with requests under way and without.
+ * A request is a transfer of curl's multi interface, because that has what the easy one lacks:
+ * several transfers at a time, connections that outlive them, and curl_multi_poll(), which waits
+ * for the sockets, for curl's own deadlines and for http_client_wake(), so it is the one wait of
+ * the thread, both with requests under way and without.
  *
  *   http_client_run: requests --transfer_new--> multi --done--> answer in each request
  *                                 ^  perform, wait  |
@@ -11,11 +12,12 @@
  *
  * Knows nothing of what answers mean: a status of 500 is an answer like any other.
  *
- * Bounds: a deadline and a size per request, three redirects which keep to the scheme of the URL, and credentials go to
- * no other host (curl's default). Secrets appear in no message: curl's texts do not have them, and URLs are shown without
- * user and password.
+ * Bounds: a deadline and a size per request, three redirects which keep to the scheme of the URL,
+ * and credentials go to no other host (curl's default). Secrets appear in no message: curl's texts
+ * do not have them, and URLs are shown without user and password.
  *
- * Thread: the owner's; stop is atomic. Failure: an error value in the request, the caller decides and logs.
+ * Thread: the owner's; stop is atomic. Failure: an error value in the request, the caller decides
+ * and logs.
  */
 #include "io/http_client.h"
 
@@ -86,7 +88,8 @@ static void restrict_protocols(CURL *easy, const char *url)
 	curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, tls ? "https" : "http");
 #else
 	curl_easy_setopt(easy, CURLOPT_PROTOCOLS, (long)(tls ? CURLPROTO_HTTPS : CURLPROTO_HTTP));
-	curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS, (long)(tls ? CURLPROTO_HTTPS : CURLPROTO_HTTP));
+	curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS,
+			 (long)(tls ? CURLPROTO_HTTPS : CURLPROTO_HTTP));
 #endif
 	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 1L);
 	curl_easy_setopt(easy, CURLOPT_MAXREDIRS, (long)MAX_REDIRECTS);
@@ -164,7 +167,8 @@ static void transfer_done(struct transfer *t, CURLcode rc)
 	if (r->answered)
 		err_clear(&r->err);
 	else
-		err_set(&r->err, ERR_RETRY, "%s", t->detail[0] != '\0' ? t->detail : curl_easy_strerror(rc));
+		err_set(&r->err, ERR_RETRY, "%s",
+			t->detail[0] != '\0' ? t->detail : curl_easy_strerror(rc));
 }
 
 static void take_done(struct http_client *c)
@@ -231,8 +235,8 @@ char *http_escape(const char *segment)
 {
 	struct buf out = {0};
 	for (const char *p = segment; *p != '\0'; p++) {
-		bool plain = (*p >= '0' && *p <= '9') || (*p >= 'A' && *p <= 'Z') || (*p >= 'a' && *p <= 'z') ||
-			     strchr("-_.~", *p) != NULL;
+		bool plain = (*p >= '0' && *p <= '9') || (*p >= 'A' && *p <= 'Z') ||
+			     (*p >= 'a' && *p <= 'z') || strchr("-_.~", *p) != NULL;
 		if (plain)
 			buf_u8(&out, (uint8_t)*p);
 		else

@@ -1,6 +1,6 @@
 /*
- * http_client.h - requests over HTTP: several at a time, bounded in time and size. For the schema registry, and for the commands that
- * look at a worker.
+ * http_client.h - requests over HTTP: several at a time, bounded in time and size. For the schema
+ * registry, and for the commands that look at a worker.
  *
  * Owned by one thread, but for wake and stop, which any thread may call.
  */
@@ -25,7 +25,10 @@ struct http_request {
 	int64_t timeout_us;
 	size_t max_bytes;
 
-	/* The answer; the body is the caller's to free. A request may be run again: body's memory is used again. */
+	/*
+	 * The answer; the body is the caller's to free. A request may be run again: body's memory
+	 * is used again.
+	 */
 	bool answered;  /* some HTTP answer came; else err (class RETRY) says why not */
 	bool too_large; /* it had more than max_bytes: body is cut off */
 	long status;
@@ -36,10 +39,14 @@ struct http_request {
 struct http_client *http_client_new(void);
 void http_client_free(struct http_client *c); /* NULL is fine */
 
-/* All at the same time. Returns when each has its answer or its error, or after http_client_stop(). Connections stay open. */
+/*
+ * All at the same time. Returns when each has its answer or its error, or after http_client_stop().
+ * Connections stay open.
+ */
 void http_client_run(struct http_client *c, struct http_request *requests, size_t n);
 
-void http_client_wait(struct http_client *c, int64_t deadline_us); /* until the deadline, wake or stop */
+/* until the deadline, wake or stop */
+void http_client_wait(struct http_client *c, int64_t deadline_us);
 void http_client_wake(struct http_client *c);
 void http_client_stop(struct http_client *c); /* every call returns soon from then on */
 bool http_client_stopped(struct http_client *c);

@@ -1,22 +1,22 @@
 /*
  * httpd.c - the HTTP endpoint, on libmicrohttpd; the only file that includes its header.
  *
- * Not a web server: a fixed list of paths, each a function that fills a buffer. There is no state per request
- * beyond what libmicrohttpd keeps, no query, no upload, nothing of the request in the answer (so nothing to
- * escape), and no path by which a client could change anything.
+ * Not a web server: a fixed list of paths, each a function that fills a buffer. There is no state
+ * per request beyond what libmicrohttpd keeps, no query, no upload, nothing of the request in the
+ * answer (so nothing to escape), and no path by which a client could change anything.
  *
  *   socket (ours) -> thread -> answer() -> route.serve(ctx, buf) -> response takes the bytes
  *
- * The socket is opened here, not by libmicrohttpd, because its only answer to "address in use" is NULL and a line
- * on stderr, and because only getaddrinfo(3) knows what "localhost" is. Of several addresses of a name IPv4 goes
- * first: that is what people type.
+ * The socket is opened here, not by libmicrohttpd, because its only answer to "address in use" is
+ * NULL and a line on stderr, and because only getaddrinfo(3) knows what "localhost" is. Of several
+ * addresses of a name IPv4 goes first: that is what people type.
  *
- * Bounds: 64 connections (more wait in the backlog), 10 s without traffic ends one, 32 KiB of memory for the head
- * of a request.
+ * Bounds: 64 connections (more wait in the backlog), 10 s without traffic ends one, 32 KiB of
+ * memory for the head of a request.
  *
- * Thread: one, libmicrohttpd's own, with every signal blocked so that the worker's signals find the worker.
- * Callbacks run there. start and stop belong to the main thread. Failure: at start an error of class CONFIG;
- * afterwards a client sees its connection end, the worker sees nothing.
+ * Thread: one, libmicrohttpd's own, with every signal blocked so that the worker's signals find the
+ * worker. Callbacks run there. start and stop belong to the main thread. Failure: at start an error
+ * of class CONFIG; afterwards a client sees its connection end, the worker sees nothing.
  */
 #include "io/httpd.h"
 
@@ -44,10 +44,11 @@ struct httpd {
 /* --- answering --- */
 
 /* Takes the bytes of body. */
-static enum MHD_Result respond(struct MHD_Connection *conn, unsigned status, const char *content_type, struct buf *body,
-			       const char *allow)
+static enum MHD_Result respond(struct MHD_Connection *conn, unsigned status,
+			       const char *content_type, struct buf *body, const char *allow)
 {
-	struct MHD_Response *response = MHD_create_response_from_buffer(body->len, body->data, MHD_RESPMEM_MUST_FREE);
+	struct MHD_Response *response =
+		MHD_create_response_from_buffer(body->len, body->data, MHD_RESPMEM_MUST_FREE);
 	if (response == NULL) {
 		buf_free(body);
 		return MHD_NO;
@@ -75,22 +76,26 @@ static enum MHD_Result answer_wrong_method(struct MHD_Connection *conn)
 {
 	struct buf body = {0};
 	buf_puts(&body, "Only GET and HEAD are answered here.\n");
-	return respond(conn, MHD_HTTP_METHOD_NOT_ALLOWED, "text/plain; charset=utf-8", &body, "GET, HEAD");
+	return respond(conn, MHD_HTTP_METHOD_NOT_ALLOWED, "text/plain; charset=utf-8", &body,
+		       "GET, HEAD");
 }
 
 /*
- * libmicrohttpd calls this when the head of a request is there (*state is NULL), then for each piece of an upload,
- * then once more. A wrong method is answered at once, before any upload; what a GET uploads is thrown away.
+ * libmicrohttpd calls this when the head of a request is there (*state is NULL), then for each
+ * piece of an upload, then once more. A wrong method is answered at once, before any upload; what a
+ * GET uploads is thrown away.
  */
-static enum MHD_Result answer(void *ctx, struct MHD_Connection *conn, const char *url, const char *method,
-			      const char *version, const char *upload, size_t *upload_len, void **state)
+static enum MHD_Result answer(void *ctx, struct MHD_Connection *conn, const char *url,
+			      const char *method, const char *version, const char *upload,
+			      size_t *upload_len, void **state)
 {
 	struct httpd *h = ctx;
 	(void)version;
 	(void)upload;
 	if (*state == NULL) {
 		*state = h;
-		if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
+		if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 &&
+		    strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
 			return answer_wrong_method(conn);
 		return MHD_YES;
 	}
@@ -133,13 +138,19 @@ static bool address_split(const char *listen, struct address *a, struct err *err
 		host++;
 		host_end--;
 	} else if (colon != NULL && memchr(host, ':', (size_t)(host_end - host)) != NULL) {
-		return err_set(err, ERR_CONFIG,
-			       "http.listen \"%s\": write an IPv6 address in brackets, as in [::1]:9464", listen);
+		return err_set(
+			err, ERR_CONFIG,
+			"http.listen \"%s\": write an IPv6 address in brackets, as in [::1]:9464",
+			listen);
 	}
 	char *end = NULL;
-	unsigned long port = colon != NULL && colon[1] >= '0' && colon[1] <= '9' ? strtoul(colon + 1, &end, 10) : 0;
-	if (end == NULL || *end != '\0' || port > 65535 || (size_t)(host_end - host) >= sizeof(a->host))
-		return err_set(err, ERR_CONFIG, "http.listen \"%s\": write HOST:PORT, as in 127.0.0.1:9464, or off",
+	unsigned long port = colon != NULL && colon[1] >= '0' && colon[1] <= '9'
+				     ? strtoul(colon + 1, &end, 10)
+				     : 0;
+	if (end == NULL || *end != '\0' || port > 65535 ||
+	    (size_t)(host_end - host) >= sizeof(a->host))
+		return err_set(err, ERR_CONFIG,
+			       "http.listen \"%s\": write HOST:PORT, as in 127.0.0.1:9464, or off",
 			       listen);
 	snprintf(a->host, sizeof(a->host), "%.*s", (int)(host_end - host), host);
 	snprintf(a->port, sizeof(a->port), "%lu", port);
@@ -151,11 +162,13 @@ bool httpd_own_address(const char *listen, char *out, size_t size, struct err *e
 	static const char *const every[] = {"", "*", "0.0.0.0", "::"};
 	struct address a = {0};
 	if (strcmp(listen, "off") == 0)
-		return err_set(err, ERR_CONFIG, "http.listen is off, so the worker does not answer");
+		return err_set(err, ERR_CONFIG,
+			       "http.listen is off, so the worker does not answer");
 	if (!address_split(listen, &a, err))
 		return false;
 	if (strcmp(a.port, "0") == 0)
-		return err_set(err, ERR_CONFIG, "http.listen says port 0: the worker's log says which one it took");
+		return err_set(err, ERR_CONFIG,
+			       "http.listen says port 0: the worker's log says which one it took");
 	for (size_t i = 0; i < ARRAY_LEN(every); i++)
 		if (strcmp(a.host, every[i]) == 0)
 			snprintf(a.host, sizeof(a.host), "127.0.0.1");
@@ -167,11 +180,15 @@ bool httpd_own_address(const char *listen, char *out, size_t size, struct err *e
 /* Returns a listening socket, or -1 with errno. */
 static int open_one(const struct addrinfo *info)
 {
-	int fd = socket(info->ai_family, info->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, info->ai_protocol);
+	int fd = socket(info->ai_family, info->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK,
+			info->ai_protocol);
 	if (fd < 0)
 		return -1;
 	int on = 1;
-	/* A restart must not wait for the connections of its predecessor; two listeners are refused all the same. */
+	/*
+	 * A restart must not wait for the connections of its predecessor; two listeners are refused
+	 * all the same.
+	 */
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	if (bind(fd, info->ai_addr, info->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0)
 		return fd;
@@ -182,8 +199,8 @@ static int open_one(const struct addrinfo *info)
 }
 
 /*
- * The first address of the list that this host has. One that is taken ends the search: the next would surprise
- * people.
+ * The first address of the list that this host has. One that is taken ends the search: the next
+ * would surprise people.
  */
 static int open_any(const struct addrinfo *list)
 {
@@ -207,19 +224,24 @@ static int open_listener(const char *listen, struct err *err)
 	if (!address_split(listen, &a, err))
 		return -1;
 	bool any = a.host[0] == '\0' || strcmp(a.host, "*") == 0;
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV}, *list = NULL;
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+				 .ai_flags = AI_PASSIVE | AI_NUMERICSERV},
+			*list = NULL;
 	int rc = getaddrinfo(any ? NULL : a.host, a.port, &hints, &list);
 	if (rc != 0) {
-		err_set(err, ERR_CONFIG, "http.listen \"%s\": no such host: %s", listen, gai_strerror(rc));
+		err_set(err, ERR_CONFIG, "http.listen \"%s\": no such host: %s", listen,
+			gai_strerror(rc));
 		return -1;
 	}
 	int fd = open_any(list);
 	if (fd < 0 && errno == EADDRINUSE)
 		err_set(err, ERR_CONFIG,
-			"http.listen \"%s\": the address is in use by another process; take another port, or 0",
+			"http.listen \"%s\": the address is in use by another process; take "
+			"another port, or 0",
 			listen);
 	else if (fd < 0)
-		err_set(err, ERR_CONFIG, "http.listen \"%s\": cannot listen there: %s", listen, strerror(errno));
+		err_set(err, ERR_CONFIG, "http.listen \"%s\": cannot listen there: %s", listen,
+			strerror(errno));
 	freeaddrinfo(list);
 	return fd;
 }
@@ -230,7 +252,8 @@ static unsigned port_of(int fd)
 	socklen_t len = sizeof(addr);
 	char port[8] = "0";
 	if (getsockname(fd, (struct sockaddr *)&addr, &len) == 0)
-		getnameinfo((struct sockaddr *)&addr, len, NULL, 0, port, sizeof(port), NI_NUMERICSERV);
+		getnameinfo((struct sockaddr *)&addr, len, NULL, 0, port, sizeof(port),
+			    NI_NUMERICSERV);
 	return (unsigned)strtoul(port, NULL, 10);
 }
 
@@ -238,23 +261,24 @@ static unsigned port_of(int fd)
 
 static struct MHD_Daemon *start_daemon(struct httpd *h, int fd)
 {
-	unsigned flags = MHD_is_feature_supported(MHD_FEATURE_EPOLL) == MHD_YES ? MHD_USE_EPOLL_INTERNAL_THREAD
-										: MHD_USE_POLL_INTERNAL_THREAD;
+	unsigned flags = MHD_is_feature_supported(MHD_FEATURE_EPOLL) == MHD_YES
+				 ? MHD_USE_EPOLL_INTERNAL_THREAD
+				 : MHD_USE_POLL_INTERNAL_THREAD;
 	/* The thread inherits the mask of its creator. */
 	sigset_t all, before;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	struct MHD_Daemon *daemon =
-		MHD_start_daemon(flags, 0, NULL, NULL, answer, h, MHD_OPTION_EXTERNAL_LOGGER, swallow, NULL,
-				 MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
-				 MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS,
-				 MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY_PER_CONNECTION, MHD_OPTION_END);
+	struct MHD_Daemon *daemon = MHD_start_daemon(
+		flags, 0, NULL, NULL, answer, h, MHD_OPTION_EXTERNAL_LOGGER, swallow, NULL,
+		MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
+		(unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS,
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY_PER_CONNECTION, MHD_OPTION_END);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return daemon;
 }
 
-struct httpd *httpd_start(const char *listen, const struct httpd_route *routes, size_t nroutes, void *ctx,
-			  struct err *err)
+struct httpd *httpd_start(const char *listen, const struct httpd_route *routes, size_t nroutes,
+			  void *ctx, struct err *err)
 {
 	int fd = open_listener(listen, err);
 	if (fd < 0)
@@ -266,7 +290,8 @@ struct httpd *httpd_start(const char *listen, const struct httpd_route *routes, 
 	h->port = port_of(fd);
 	h->daemon = start_daemon(h, fd);
 	if (h->daemon == NULL) {
-		err_set(err, ERR_FATAL, "http.listen \"%s\": libmicrohttpd could not start its thread", listen);
+		err_set(err, ERR_FATAL,
+			"http.listen \"%s\": libmicrohttpd could not start its thread", listen);
 		free(h);
 		return NULL;
 	}

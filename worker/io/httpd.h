@@ -1,8 +1,9 @@
 /*
- * httpd.h - the HTTP endpoint for probes, metrics and status. GET and HEAD only, read-only, no query.
+ * httpd.h - the HTTP endpoint for probes, metrics and status. GET and HEAD only, read-only, no
+ * query.
  *
- * Runs in a thread of libmicrohttpd. Each path is served by a callback that fills a body; callbacks read stats cells and published
- * snapshots, nothing else.
+ * Runs in a thread of libmicrohttpd. Each path is served by a callback that fills a body; callbacks
+ * read stats cells and published snapshots, nothing else.
  */
 #ifndef MEMINGEST_HTTPD_H
 #define MEMINGEST_HTTPD_H
@@ -20,12 +21,15 @@ struct httpd_route {
 	unsigned (*serve)(void *ctx, struct buf *body);
 };
 
-/* listen: "HOST:PORT"; port 0 takes a free one. Borrows routes and ctx. NULL with class CONFIG when the address is taken or wrong. */
-struct httpd *httpd_start(const char *listen, const struct httpd_route *routes, size_t nroutes, void *ctx,
-			  struct err *err);
 /*
- * Where a worker with this "listen" answers, seen from the same machine: "0.0.0.0:9464" -> "127.0.0.1:9464". False with class CONFIG
- * when that cannot be known (off, port 0) or it is wrong.
+ * listen: "HOST:PORT"; port 0 takes a free one. Borrows routes and ctx. NULL with class CONFIG when
+ * the address is taken or wrong.
+ */
+struct httpd *httpd_start(const char *listen, const struct httpd_route *routes, size_t nroutes,
+			  void *ctx, struct err *err);
+/*
+ * Where a worker with this "listen" answers, seen from the same machine: "0.0.0.0:9464" ->
+ * "127.0.0.1:9464". False with class CONFIG when that cannot be known (off, port 0) or it is wrong.
  */
 MUST_CHECK bool httpd_own_address(const char *listen, char *out, size_t size, struct err *err);
 

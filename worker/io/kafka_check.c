@@ -1,12 +1,15 @@
 /*
- * kafka_check.c - what "check --online" asks of the brokers: are they there, are the topics there, may we read them.
+ * kafka_check.c - what "check --online" asks of the brokers: are they there, are the topics there,
+ * may we read them.
  *
- * Every finding is collected, nothing stops at the first. The steps, each on a consumer of its own that joins no group:
+ * Every finding is collected, nothing stops at the first. The steps, each on a consumer of its own
+ * that joins no group:
  *
- *   metadata    the brokers answer; each topic of the config exists (a "^regex" matches at least one) and how many partitions
+ *   metadata    the brokers answer; each topic of the config exists (a "^regex" matches at least
+ *               one) and how many partitions
  *   committed   the group's offsets may be read (rights on the group)
- *   read        one partition of each topic is fetched at its end until the end is reported (rights to read: metadata alone does
- *               not need them)
+ *   read        one partition of each topic is fetched at its end until the end is reported (rights
+ *               to read: metadata alone does not need them)
  *
  * Thread: the command's. Failure: becomes a line in the findings.
  */
@@ -61,24 +64,29 @@ static void PRINTF_LIKE(2, 3) right(struct check *c, const char *fmt, ...)
 static void check_topic(struct check *c, const char *stream, const rd_kafka_metadata_topic_t *topic)
 {
 	if (topic->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) {
-		wrong(c, "stream.%s: topic %s does not exist: create it, or correct the setting \"topic\"", stream,
-		      topic->topic);
+		wrong(c,
+		      "stream.%s: topic %s does not exist: create it, or correct the setting "
+		      "\"topic\"",
+		      stream, topic->topic);
 	} else if (topic->err) {
-		wrong(c, "stream.%s: topic %s: %s", stream, topic->topic, rd_kafka_err2str(topic->err));
+		wrong(c, "stream.%s: topic %s: %s", stream, topic->topic,
+		      rd_kafka_err2str(topic->err));
 	} else if (topic->partition_cnt == 0) {
 		wrong(c, "stream.%s: topic %s has no partitions", stream, topic->topic);
 	} else {
-		right(c, "stream.%s: topic %s has %d partitions", stream, topic->topic, topic->partition_cnt);
+		right(c, "stream.%s: topic %s has %d partitions", stream, topic->topic,
+		      topic->partition_cnt);
 		if (!rd_kafka_topic_partition_list_find(c->seen, topic->topic, 0))
 			rd_kafka_topic_partition_list_add(c->seen, topic->topic, 0);
 	}
 	for (int i = 0; !topic->err && i < topic->partition_cnt; i++)
 		if (topic->partitions[i].leader < 0)
-			wrong(c, "stream.%s: topic %s: partition %d has no leader", stream, topic->topic,
-			      topic->partitions[i].id);
+			wrong(c, "stream.%s: topic %s: partition %d has no leader", stream,
+			      topic->topic, topic->partitions[i].id);
 }
 
-static void check_pattern(struct check *c, const char *stream, const char *pattern, const rd_kafka_metadata_t *all)
+static void check_pattern(struct check *c, const char *stream, const char *pattern,
+			  const rd_kafka_metadata_t *all)
 {
 	size_t matches = 0;
 	for (int i = 0; i < all->topic_cnt; i++) {
@@ -95,8 +103,8 @@ static void check_name(struct check *c, const char *stream, const char *name)
 {
 	const rd_kafka_metadata_t *one = NULL;
 	rd_kafka_topic_t *topic = rd_kafka_topic_new(c->rk, name, NULL);
-	rd_kafka_resp_err_t code =
-		topic ? rd_kafka_metadata(c->rk, 0, topic, &one, time_left_ms(c)) : rd_kafka_last_error();
+	rd_kafka_resp_err_t code = topic ? rd_kafka_metadata(c->rk, 0, topic, &one, time_left_ms(c))
+					 : rd_kafka_last_error();
 	if (!one || one->topic_cnt != 1)
 		wrong(c, "stream.%s: topic %s: %s", stream, name, rd_kafka_err2str(code));
 	else
@@ -113,7 +121,9 @@ static bool check_metadata(struct check *c)
 	const rd_kafka_metadata_t *all = NULL;
 	rd_kafka_resp_err_t code = rd_kafka_metadata(c->rk, 1, NULL, &all, time_left_ms(c));
 	if (code) {
-		wrong(c, "kafka: no broker answers: %s: correct kafka.bootstrap.servers, or start the broker",
+		wrong(c,
+		      "kafka: no broker answers: %s: correct kafka.bootstrap.servers, or start the "
+		      "broker",
 		      rd_kafka_err2str(code));
 		return false;
 	}
@@ -134,7 +144,8 @@ static bool check_metadata(struct check *c)
 /* What a broker says that has just started or taken over the group: it passes by itself. */
 static bool settling(rd_kafka_resp_err_t code)
 {
-	return code == RD_KAFKA_RESP_ERR_NOT_COORDINATOR || code == RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE ||
+	return code == RD_KAFKA_RESP_ERR_NOT_COORDINATOR ||
+	       code == RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE ||
 	       code == RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS;
 }
 
@@ -142,7 +153,8 @@ static void check_group(struct check *c)
 {
 	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_copy(c->seen);
 	rd_kafka_resp_err_t code;
-	while (settling(code = rd_kafka_committed(c->rk, list, time_left_ms(c))) && time_left_ms(c) > SETTLE_MS)
+	while (settling(code = rd_kafka_committed(c->rk, list, time_left_ms(c))) &&
+	       time_left_ms(c) > SETTLE_MS)
 		rd_kafka_poll(c->rk, SETTLE_MS);
 	if (code)
 		wrong(c, "kafka: group %s: %s", c->config->group_id, rd_kafka_err2str(code));
@@ -151,7 +163,10 @@ static void check_group(struct check *c)
 	rd_kafka_topic_partition_list_destroy(list);
 }
 
-/* One answer of the fetch: the end of the partition, or what forbids to read it. True if it settles a topic. */
+/*
+ * One answer of the fetch: the end of the partition, or what forbids to read it. True if it settles
+ * a topic.
+ */
 static bool check_fetched(struct check *c, const rd_kafka_message_t *m)
 {
 	if (!m->rkt)
@@ -182,7 +197,8 @@ static void check_read(struct check *c)
 		rd_kafka_message_destroy(m);
 	}
 	for (int i = 0; i < c->seen->cnt; i++)
-		wrong(c, "kafka: topic %s: no answer to a fetch of partition 0 in time", c->seen->elems[i].topic);
+		wrong(c, "kafka: topic %s: no answer to a fetch of partition 0 in time",
+		      c->seen->elems[i].topic);
 	rd_kafka_assign(c->rk, NULL);
 }
 
@@ -205,7 +221,8 @@ static bool check_open(struct check *c)
 	return true;
 }
 
-bool kafka_check_topics(const struct config *config, struct buf *findings, struct buf *facts, int timeout_ms)
+bool kafka_check_topics(const struct config *config, struct buf *findings, struct buf *facts,
+			int timeout_ms)
 {
 	struct check c = {
 		.config = config,

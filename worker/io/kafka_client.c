@@ -1,21 +1,26 @@
 /*
- * kafka_client.c - what consumer, producer and check share of librdkafka: its configuration, its log, its version.
+ * kafka_client.c - what consumer, producer and check share of librdkafka: its configuration, its
+ * log, its version.
  *
- * The [kafka] section goes to librdkafka as it stands, so that every setting of the library (TLS, SASL, timeouts) can be used
- * without a list here. Three kinds of keys are ours:
+ * The [kafka] section goes to librdkafka as it stands, so that every setting of the library (TLS,
+ * SASL, timeouts) can be used without a list here. Three kinds of keys are ours:
  *
- *   forced    a value that an invariant rests on; a user who sets another one is refused, with the reason
+ *   forced    a value that an invariant rests on; a user who sets another one is refused, with the
+ *             reason
  *   refused   keys that have no place in this program at all
  *   default   a better start than the library's own; the user's value wins
  *
- * The program is built with the headers of librdkafka 2.0.2 and runs on whatever librdkafka.so.1 the system has. What newer
- * libraries add is found at run time: a key by asking the library for it, a function by dlsym().
+ * The program is built with the headers of librdkafka 2.0.2 and runs on whatever librdkafka.so.1
+ * the system has. What newer libraries add is found at run time: a key by asking the library for
+ * it, a function by dlsym().
  *
- * Assignor: a commit during a cooperative rebalance costs the whole assignment before librdkafka 2.10.0 (issue #4059), so
- * cooperative-sticky is the choice from 2.10 on and eager range,roundrobin before.
+ * Assignor: a commit during a cooperative rebalance costs the whole assignment before librdkafka
+ * 2.10.0 (issue #4059), so cooperative-sticky is the choice from 2.10 on and eager range,roundrobin
+ * before.
  *
- * Thread: none of its own. The log callback runs in librdkafka's threads; base/log takes lines from any thread.
- * Failure: an error names the key and the version of the library, never the value of a secret.
+ * Thread: none of its own. The log callback runs in librdkafka's threads; base/log takes lines from
+ * any thread. Failure: an error names the key and the version of the library, never the value of a
+ * secret.
  */
 #include "io/kafka_client.h"
 
@@ -47,35 +52,51 @@ static const struct setting {
 	{"client.id", "memingest", ALL_ROLES, SETTING_DEFAULT, NULL},
 	{"socket.keepalive.enable", "true", ALL_ROLES, SETTING_DEFAULT, NULL},
 	{"log.connection.close", "false", ALL_ROLES, SETTING_DEFAULT, NULL},
-	/* Telemetry pushes are of no use here and had a crash before authentication (librdkafka #5577). */
+	/*
+	 * Telemetry pushes are of no use here and had a crash before authentication (librdkafka
+	 * #5577).
+	 */
 	{"enable.metrics.push", "false", ALL_ROLES, SETTING_DEFAULT, NULL},
-	/* New partitions are found by a metadata refresh only; the library's 5 minutes are too long. */
+	/*
+	 * New partitions are found by a metadata refresh only; the library's 5 minutes are too
+	 * long.
+	 */
 	{"topic.metadata.refresh.interval.ms", "30000", ALL_ROLES, SETTING_DEFAULT, NULL},
 
 	{"check.crcs", "true", READERS, SETTING_DEFAULT, NULL},
 	{"queued.min.messages", "10000", ROLE(CONSUMER), SETTING_DEFAULT, NULL},
 	{"queued.max.messages.kbytes", "32768", ROLE(CONSUMER), SETTING_DEFAULT, NULL},
 	{"fetch.message.max.bytes", "1048576", ROLE(CONSUMER), SETTING_DEFAULT, NULL},
-	/* One answer holds up to a fetch.message.max.bytes of each partition. With 200 partitions the library's 50 MiB were a third of
-	 * the worker's memory; 4 MiB fetch as fast. It must not lie below a message.max.bytes of the user. */
+	/*
+	 * One answer holds up to a fetch.message.max.bytes of each partition. With 200 partitions
+	 * the library's 50 MiB were a third of the worker's memory; 4 MiB fetch as fast. It must
+	 * not lie below a message.max.bytes of the user.
+	 */
 	{"fetch.max.bytes", "4194304", ROLE(CONSUMER), SETTING_DEFAULT, NULL, "message.max.bytes"},
 	{"fetch.wait.max.ms", "100", READERS, SETTING_DEFAULT, NULL},
-	/* The library's 1000 ms stall a consumer with small queues to one fetch a second (librdkafka #2879). From 2.2 on. */
+	/*
+	 * The library's 1000 ms stall a consumer with small queues to one fetch a second
+	 * (librdkafka #2879). From 2.2 on.
+	 */
 	{"fetch.queue.backoff.ms", "100", ROLE(CONSUMER), SETTING_DEFAULT, NULL},
 	{"statistics.interval.ms", "5000", ROLE(CONSUMER), SETTING_DEFAULT, NULL},
 
 	{"queued.min.messages", "1", ROLE(REFETCH), SETTING_FORCED, NULL},
 	{"statistics.interval.ms", "0", ROLE(REFETCH) | ROLE(PRODUCER), SETTING_FORCED, NULL},
 
-	{"enable.auto.commit", "false", READERS, SETTING_FORCED, "offsets are committed after PostgreSQL has them"},
+	{"enable.auto.commit", "false", READERS, SETTING_FORCED,
+	 "offsets are committed after PostgreSQL has them"},
 	{"enable.auto.offset.store", "false", READERS, SETTING_FORCED,
 	 "offsets are committed after PostgreSQL has them"},
 	{"auto.offset.reset", "error", READERS, SETTING_FORCED,
 	 "any other value would skip or repeat events in silence"},
-	{"enable.partition.eof", "true", READERS, SETTING_FORCED, "the end of a partition must be seen"},
-	{"isolation.level", "read_committed", READERS, SETTING_FORCED, "events of aborted transactions never happened"},
+	{"enable.partition.eof", "true", READERS, SETTING_FORCED,
+	 "the end of a partition must be seen"},
+	{"isolation.level", "read_committed", READERS, SETTING_FORCED,
+	 "events of aborted transactions never happened"},
 
-	{"enable.idempotence", "true", ROLE(PRODUCER), SETTING_FORCED, "a retry must not repeat or reorder events"},
+	{"enable.idempotence", "true", ROLE(PRODUCER), SETTING_FORCED,
+	 "a retry must not repeat or reorder events"},
 	/* The partitioner of the Java client, so that a key goes where other producers send it. */
 	{"partitioner", "murmur2_random", ROLE(PRODUCER), SETTING_DEFAULT, NULL},
 	{"linger.ms", "5", ROLE(PRODUCER), SETTING_DEFAULT, NULL},
@@ -108,7 +129,8 @@ static const char *user_value(const struct config *config, const char *key)
 	return value;
 }
 
-static bool set(rd_kafka_conf_t *conf, const char *key, const char *value, bool optional, struct err *err)
+static bool set(rd_kafka_conf_t *conf, const char *key, const char *value, bool optional,
+		struct err *err)
 {
 	char text[512];
 	rd_kafka_conf_res_t result = rd_kafka_conf_set(conf, key, value, text, sizeof(text));
@@ -117,14 +139,18 @@ static bool set(rd_kafka_conf_t *conf, const char *key, const char *value, bool 
 	return err_set(err, ERR_CONFIG, "kafka.%s: %s (librdkafka %s)", key, text, kafka_version());
 }
 
-static bool apply_ours(rd_kafka_conf_t *conf, const struct config *config, enum kafka_role role, enum setting_kind kind,
-		       struct err *err)
+static bool apply_ours(rd_kafka_conf_t *conf, const struct config *config, enum kafka_role role,
+		       enum setting_kind kind, struct err *err)
 {
 	for (size_t i = 0; i < ARRAY_LEN(settings); i++) {
 		const struct setting *s = &settings[i];
-		if (s->kind != kind || !(s->roles & (1u << role)) || (s->unless && user_value(config, s->unless)))
+		if (s->kind != kind || !(s->roles & (1u << role)) ||
+		    (s->unless && user_value(config, s->unless)))
 			continue;
-		/* A default of ours that an older library does not know is no loss. What is forced has to be there. */
+		/*
+		 * A default of ours that an older library does not know is no loss. What is forced
+		 * has to be there.
+		 */
 		if (!set(conf, s->key, s->value, kind == SETTING_DEFAULT, err))
 			return false;
 	}
@@ -135,11 +161,14 @@ static bool may_set(const char *key, const char *value, struct err *err)
 {
 	for (size_t i = 0; i < ARRAY_LEN(refused); i++)
 		if (strcmp(key, refused[i].key) == 0)
-			return err_set(err, ERR_CONFIG, "kafka.%s cannot be set: %s", key, refused[i].why);
+			return err_set(err, ERR_CONFIG, "kafka.%s cannot be set: %s", key,
+				       refused[i].why);
 	for (size_t i = 0; i < ARRAY_LEN(settings); i++) {
 		const struct setting *s = &settings[i];
-		if (s->kind == SETTING_FORCED && s->why && strcmp(key, s->key) == 0 && strcmp(value, s->value) != 0)
-			return err_set(err, ERR_CONFIG, "kafka.%s must be %s: %s", key, s->value, s->why);
+		if (s->kind == SETTING_FORCED && s->why && strcmp(key, s->key) == 0 &&
+		    strcmp(value, s->value) != 0)
+			return err_set(err, ERR_CONFIG, "kafka.%s must be %s: %s", key, s->value,
+				       s->why);
 	}
 	return true;
 }
@@ -149,14 +178,16 @@ static bool apply_users(rd_kafka_conf_t *conf, const struct config *config, stru
 	for (size_t i = 0; i < config->nkafka; i++) {
 		const struct config_pair *pair = &config->kafka[i];
 		if (!pair->file) {
-			if (!may_set(pair->key, pair->value, err) || !set(conf, pair->key, pair->value, false, err))
+			if (!may_set(pair->key, pair->value, err) ||
+			    !set(conf, pair->key, pair->value, false, err))
 				return false;
 			continue;
 		}
 		char *secret = config_secret(pair->value, pair->file, err);
 		if (!secret)
 			return err_wrap(err, "kafka.%s", pair->key);
-		bool ok = may_set(pair->key, secret, err) && set(conf, pair->key, secret, false, err);
+		bool ok =
+			may_set(pair->key, secret, err) && set(conf, pair->key, secret, false, err);
 		explicit_bzero(secret, strlen(secret));
 		free(secret);
 		if (!ok)
@@ -178,26 +209,30 @@ const char *kafka_assignor(const struct config *config)
 		return "consumer protocol";
 	if (wanted)
 		return wanted;
-	return rd_kafka_version() >= VERSION_COOPERATIVE ? "cooperative-sticky" : "range,roundrobin";
+	return rd_kafka_version() >= VERSION_COOPERATIVE ? "cooperative-sticky"
+							 : "range,roundrobin";
 }
 
-/* Before the user's keys are applied, as an older library would only say that it does not know one. */
+/*
+ * Before the user's keys are applied, as an older library would only say that it does not know one.
+ */
 static bool library_is_new_enough(const struct config *config, struct err *err)
 {
 	const char *assignor = kafka_assignor(config);
 	if (consumer_protocol(config) && rd_kafka_version() < VERSION_KIP848)
-		return err_set(
-			err, ERR_CONFIG,
-			"kafka.group.protocol=consumer needs librdkafka 2.12 or later; this is %s: take it out, or "
-			"install a newer librdkafka",
-			kafka_version());
+		return err_set(err, ERR_CONFIG,
+			       "kafka.group.protocol=consumer needs librdkafka 2.12 or later; this "
+			       "is %s: take it out, or "
+			       "install a newer librdkafka",
+			       kafka_version());
 	if (strstr(assignor, "cooperative") && rd_kafka_version() < VERSION_COOPERATIVE)
-		return err_set(
-			err, ERR_CONFIG,
-			"kafka.partition.assignment.strategy=%s is not safe with librdkafka %s: before 2.10 a commit "
-			"during a cooperative rebalance loses the assignment (librdkafka issue 4059): take it out, or "
-			"install a newer librdkafka",
-			assignor, kafka_version());
+		return err_set(err, ERR_CONFIG,
+			       "kafka.partition.assignment.strategy=%s is not safe with librdkafka "
+			       "%s: before 2.10 a commit "
+			       "during a cooperative rebalance loses the assignment (librdkafka "
+			       "issue 4059): take it out, or "
+			       "install a newer librdkafka",
+			       assignor, kafka_version());
 	return true;
 }
 
@@ -212,13 +247,17 @@ static bool apply_assignor(rd_kafka_conf_t *conf, const struct config *config, s
 static void on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
 {
 	(void)rk;
-	/* Keys of the other role (one [kafka] section serves consumer and producer); a broker that has just started and will answer soon. */
+	/*
+	 * Keys of the other role (one [kafka] section serves consumer and producer); a broker that
+	 * has just started and will answer soon.
+	 */
 	bool noise = strcmp(facility, "CONFWARN") == 0 || strcmp(facility, "GETPID") == 0;
 	if (level >= 7 || noise)
 		log_debug("kafka client", F_STR("facility", facility), F_STR("text", text));
 	else if (level >= 5)
 		log_info("kafka client", F_STR("facility", facility), F_STR("text", text));
-	else if (level == 4 || strcmp(facility, "FAIL") == 0) /* a connection: librdkafka tries again by itself */
+	/* a connection: librdkafka tries again by itself */
+	else if (level == 4 || strcmp(facility, "FAIL") == 0)
 		log_warn("kafka client", F_STR("facility", facility), F_STR("text", text));
 	else
 		log_error("kafka client", F_STR("facility", facility), F_STR("text", text));
@@ -232,13 +271,15 @@ static void on_error(rd_kafka_t *rk, int code, const char *text, void *opaque)
 	log_debug("kafka error", F_STR("error", rd_kafka_err2name(code)), F_STR("text", text));
 }
 
-struct rd_kafka_conf_s *kafka_conf(const struct config *config, enum kafka_role role, struct err *err)
+struct rd_kafka_conf_s *kafka_conf(const struct config *config, enum kafka_role role,
+				   struct err *err)
 {
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
 	rd_kafka_conf_set_log_cb(conf, on_log);
 	rd_kafka_conf_set_error_cb(conf, on_error);
 	if ((role != KAFKA_ROLE_PRODUCER && !library_is_new_enough(config, err)) ||
-	    !apply_ours(conf, config, role, SETTING_DEFAULT, err) || !apply_users(conf, config, err) ||
+	    !apply_ours(conf, config, role, SETTING_DEFAULT, err) ||
+	    !apply_users(conf, config, err) ||
 	    (role == KAFKA_ROLE_CONSUMER && !apply_assignor(conf, config, err)) ||
 	    !apply_ours(conf, config, role, SETTING_FORCED, err)) {
 		rd_kafka_conf_destroy(conf);
@@ -271,7 +312,8 @@ enum err_class kafka_err_class(int code)
 }
 
 /*
- * rd_kafka_DescribeTopics and its company, from librdkafka 2.3 on (rdkafka.h). All types are opaque pointers there.
+ * rd_kafka_DescribeTopics and its company, from librdkafka 2.3 on (rdkafka.h). All types are opaque
+ * pointers there.
  */
 struct describe_api {
 	void *(*of_names)(const char **names, size_t n);
@@ -316,12 +358,13 @@ static void uuid_text(const struct describe_api *api, const void *uuid, char tex
 	uint64_t high = (uint64_t)api->high(uuid), low = (uint64_t)api->low(uuid);
 	if (high == 0 && low == 0)
 		return; /* a broker without topic ids */
-	snprintf(text, 37, "%08" PRIx64 "-%04" PRIx64 "-%04" PRIx64 "-%04" PRIx64 "-%012" PRIx64, high >> 32,
-		 (high >> 16) & 0xffff, high & 0xffff, low >> 48, low & UINT64_C(0xffffffffffff));
+	snprintf(text, 37, "%08" PRIx64 "-%04" PRIx64 "-%04" PRIx64 "-%04" PRIx64 "-%012" PRIx64,
+		 high >> 32, (high >> 16) & 0xffff, high & 0xffff, low >> 48,
+		 low & UINT64_C(0xffffffffffff));
 }
 
-static void read_ids(const struct describe_api *api, rd_kafka_event_t *event, const char **names, size_t n,
-		     char (*ids)[37])
+static void read_ids(const struct describe_api *api, rd_kafka_event_t *event, const char **names,
+		     size_t n, char (*ids)[37])
 {
 	const void *result = api->result(event);
 	if (!result)
@@ -334,7 +377,8 @@ static void read_ids(const struct describe_api *api, rd_kafka_event_t *event, co
 				uuid_text(api, api->id(topics[t]), ids[i]);
 }
 
-bool kafka_topic_ids(struct rd_kafka_s *rk, const char **names, size_t n, char (*ids)[37], int timeout_ms)
+bool kafka_topic_ids(struct rd_kafka_s *rk, const char **names, size_t n, char (*ids)[37],
+		     int timeout_ms)
 {
 	struct describe_api api;
 	char text[256];
@@ -349,7 +393,8 @@ bool kafka_topic_ids(struct rd_kafka_s *rk, const char **names, size_t n, char (
 	rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, text, sizeof(text));
 	api.describe(rk, topics, options, queue);
 	rd_kafka_event_t *event = rd_kafka_queue_poll(queue, timeout_ms);
-	rd_kafka_resp_err_t code = event ? rd_kafka_event_error(event) : RD_KAFKA_RESP_ERR__TIMED_OUT;
+	rd_kafka_resp_err_t code =
+		event ? rd_kafka_event_error(event) : RD_KAFKA_RESP_ERR__TIMED_OUT;
 	if (event && !code)
 		read_ids(&api, event, names, n, ids);
 	if (event)

@@ -1,7 +1,9 @@
 /*
- * kafka_client.h - what consumer, producer and check share of librdkafka: its configuration, its log, its version.
+ * kafka_client.h - what consumer, producer and check share of librdkafka: its configuration, its
+ * log, its version.
  *
- * Names librdkafka's structs without including its header, so that commands may ask for the version or check the topics.
+ * Names librdkafka's structs without including its header, so that commands may ask for the version
+ * or check the topics.
  */
 #ifndef MEMINGEST_KAFKA_CLIENT_H
 #define MEMINGEST_KAFKA_CLIENT_H
@@ -24,23 +26,30 @@ enum kafka_role {
 const char *kafka_version(void);
 
 /*
- * A new librdkafka configuration for a role: our defaults, then config's [kafka] section, then what must be as it is. Reads secret files.
- * NULL with class CONFIG (a key that this library does not know or that would break an invariant) or RETRY (a secret that
- * cannot be read). The caller hands it to rd_kafka_new() or destroys it.
+ * A new librdkafka configuration for a role: our defaults, then config's [kafka] section, then what
+ * must be as it is. Reads secret files. NULL with class CONFIG (a key that this library does not
+ * know or that would break an invariant) or RETRY (a secret that cannot be read). The caller hands
+ * it to rd_kafka_new() or destroys it.
  */
-struct rd_kafka_conf_s *kafka_conf(const struct config *config, enum kafka_role role, struct err *err);
+struct rd_kafka_conf_s *kafka_conf(const struct config *config, enum kafka_role role,
+				   struct err *err);
 
-/* The assignor that kafka_conf() chose or the user set, for the log; "consumer protocol" for group.protocol=consumer. */
+/*
+ * The assignor that kafka_conf() chose or the user set, for the log; "consumer protocol" for
+ * group.protocol=consumer.
+ */
 const char *kafka_assignor(const struct config *config);
 
 /* Class RETRY or CONFIG for an error code of librdkafka (rd_kafka_resp_err_t). */
 enum err_class kafka_err_class(int code);
 
 /*
- * The topics' ids (KIP-516) as UUID text, 36 characters, in the order of names; empty where the library (before 2.3) or the broker
- * cannot tell. Waits up to timeout_ms; false if no answer came in that time, or an error that may pass.
+ * The topics' ids (KIP-516) as UUID text, 36 characters, in the order of names; empty where the
+ * library (before 2.3) or the broker cannot tell. Waits up to timeout_ms; false if no answer came
+ * in that time, or an error that may pass.
  */
-bool kafka_topic_ids(struct rd_kafka_s *rk, const char **names, size_t n, char (*ids)[37], int timeout_ms);
+bool kafka_topic_ids(struct rd_kafka_s *rk, const char **names, size_t n, char (*ids)[37],
+		     int timeout_ms);
 
 /* What the brokers know of one partition; see struct source_log. */
 struct kafka_log {
@@ -53,17 +62,18 @@ struct kafka_log {
 };
 
 /*
- * Asks for all partitions in few requests. False with class RETRY or CONFIG if a partition got no answer; those that got one are
- * filled nevertheless. Waits up to timeout_ms.
+ * Asks for all partitions in few requests. False with class RETRY or CONFIG if a partition got no
+ * answer; those that got one are filled nevertheless. Waits up to timeout_ms.
  */
-MUST_CHECK bool kafka_query_logs(struct rd_kafka_s *rk, struct kafka_log *logs, size_t n, int timeout_ms,
-				 struct err *err);
+MUST_CHECK bool kafka_query_logs(struct rd_kafka_s *rk, struct kafka_log *logs, size_t n,
+				 int timeout_ms, struct err *err);
 
 /*
- * For "check --online": brokers answer, each topic exists, is readable, and the group may be used. Appends a line to findings for each
- * thing that is wrong, and to facts (may be NULL) for each that is right. True if nothing is wrong.
+ * For "check --online": brokers answer, each topic exists, is readable, and the group may be used.
+ * Appends a line to findings for each thing that is wrong, and to facts (may be NULL) for each that
+ * is right. True if nothing is wrong.
  */
-MUST_CHECK bool kafka_check_topics(const struct config *config, struct buf *findings, struct buf *facts,
-				   int timeout_ms);
+MUST_CHECK bool kafka_check_topics(const struct config *config, struct buf *findings,
+				   struct buf *facts, int timeout_ms);
 
 #endif

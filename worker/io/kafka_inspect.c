@@ -1,10 +1,11 @@
 /*
  * kafka_inspect.c - opens a client that joins no group, and counts partitions.
  *
- * It is a consumer by type, since the offset queries want one and take the isolation level from it, and carries the
- * group's name without ever joining: committed offsets are asked for by that name.
+ * It is a consumer by type, since the offset queries want one and take the isolation level from it,
+ * and carries the group's name without ever joining: committed offsets are asked for by that name.
  *
- * Thread: the command's; every call waits. Failure: class RETRY (no answer) or CONFIG (not allowed, settings wrong).
+ * Thread: the command's; every call waits. Failure: class RETRY (no answer) or CONFIG (not allowed,
+ * settings wrong).
  */
 #include "io/kafka_inspect.h"
 
@@ -34,14 +35,15 @@ void kafka_inspect_close(struct rd_kafka_s *rk)
 	rd_kafka_destroy(rk);
 }
 
-bool kafka_inspect_partitions(struct rd_kafka_s *rk, const char *topic, int timeout_ms, int32_t *partitions,
-			      struct err *err)
+bool kafka_inspect_partitions(struct rd_kafka_s *rk, const char *topic, int timeout_ms,
+			      int32_t *partitions, struct err *err)
 {
 	const rd_kafka_metadata_t *answer = NULL;
 	*partitions = 0;
 	rd_kafka_topic_t *handle = rd_kafka_topic_new(rk, topic, NULL);
 	if (!handle)
-		return err_set(err, ERR_CONFIG, "topic %s: %s", topic, rd_kafka_err2str(rd_kafka_last_error()));
+		return err_set(err, ERR_CONFIG, "topic %s: %s", topic,
+			       rd_kafka_err2str(rd_kafka_last_error()));
 	rd_kafka_resp_err_t code = rd_kafka_metadata(rk, 0, handle, &answer, timeout_ms);
 	if (!code && answer->topic_cnt == 1) {
 		code = answer->topics[0].err;
@@ -52,5 +54,6 @@ bool kafka_inspect_partitions(struct rd_kafka_s *rk, const char *topic, int time
 	rd_kafka_topic_destroy(handle);
 	if (!code || code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
 		return true;
-	return err_set(err, kafka_err_class((int)code), "topic %s: %s", topic, rd_kafka_err2str(code));
+	return err_set(err, kafka_err_class((int)code), "topic %s: %s", topic,
+		       rd_kafka_err2str(code));
 }

@@ -1,18 +1,21 @@
 /*
  * kafka_offsets.c - where partitions begin and end, and where a stream should start in them.
  *
- * One ListOffsets request per broker answers for all its partitions: rd_kafka_offsets_for_times() hands the "timestamp" of each partition
- * to the broker as it stands, and the protocol reads -2 as earliest and -1 as latest (read in librdkafka 2.0.2 and 2.15,
- * rd_kafka_make_ListOffsetsRequest: the list's offset is the request's time, the client's isolation level goes with it, so latest is the
- * last stable offset under read_committed). So low and high of a hundred partitions are two round trips, not two hundred.
+ * One ListOffsets request per broker answers for all its partitions: rd_kafka_offsets_for_times()
+ * hands the "timestamp" of each partition to the broker as it stands, and the protocol reads -2 as
+ * earliest and -1 as latest (read in librdkafka 2.0.2 and 2.15, rd_kafka_make_ListOffsetsRequest:
+ * the list's offset is the request's time, the client's isolation level goes with it, so latest is
+ * the last stable offset under read_committed). So low and high of a hundred partitions are two
+ * round trips, not two hundred.
  *
- *   low     earliest               high   latest
- *   start   low | high | what the group committed | first offset at a time, brought into [low, high]
+ *   low    earliest               high   latest
+ *   start  low | high | what the group committed | first offset at a time, brought into [low, high]
  *
- * The call fails as a whole when one partition fails (a topic that is gone, a leader that is away). Then each partition is
- * asked alone, so that one bad partition does not hold up the others.
+ * The call fails as a whole when one partition fails (a topic that is gone, a leader that is away).
+ * Then each partition is asked alone, so that one bad partition does not hold up the others.
  *
- * Thread: the caller's; it waits. Failure: class RETRY, or CONFIG where rights are missing; partitions without answer hold -1.
+ * Thread: the caller's; it waits. Failure: class RETRY, or CONFIG where rights are missing;
+ * partitions without answer hold -1.
  */
 #include <librdkafka/rdkafka.h>
 #include <string.h>
@@ -27,7 +30,8 @@ enum ask { ASK_LOW, ASK_HIGH, ASK_TIME, ASK_COMMITTED };
 
 static bool wanted(const struct kafka_log *log, enum ask ask)
 {
-	return ask == ASK_LOW || ask == ASK_HIGH || (ask == ASK_TIME && log->start_kind == START_TIMESTAMP) ||
+	return ask == ASK_LOW || ask == ASK_HIGH ||
+	       (ask == ASK_TIME && log->start_kind == START_TIMESTAMP) ||
 	       (ask == ASK_COMMITTED && log->start_kind == START_COMMITTED);
 }
 
@@ -65,23 +69,25 @@ static void take_answer(struct kafka_log *log, enum ask ask, int64_t offset)
 
 static bool failed(struct err *err, const char *topic, int32_t partition, rd_kafka_resp_err_t code)
 {
-	return err_set(err, kafka_err_class(code), "topic %s partition %d: offsets cannot be queried: %s", topic,
-		       partition, rd_kafka_err2str(code));
+	return err_set(err, kafka_err_class(code),
+		       "topic %s partition %d: offsets cannot be queried: %s", topic, partition,
+		       rd_kafka_err2str(code));
 }
 
-static bool ask_for(rd_kafka_t *rk, struct kafka_log *logs, size_t n, enum ask ask, int64_t deadline_us,
-		    struct err *err)
+static bool ask_for(rd_kafka_t *rk, struct kafka_log *logs, size_t n, enum ask ask,
+		    int64_t deadline_us, struct err *err)
 {
 	bool ok = true;
 	int timeout_ms = MAX(clock_poll_ms(deadline_us), 1);
 	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)n);
 	for (size_t i = 0; i < n; i++)
 		if (wanted(&logs[i], ask))
-			rd_kafka_topic_partition_list_add(list, logs[i].topic, logs[i].partition)->offset =
-				question(&logs[i], ask);
+			rd_kafka_topic_partition_list_add(list, logs[i].topic, logs[i].partition)
+				->offset = question(&logs[i], ask);
 	if (list->cnt > 0) {
-		rd_kafka_resp_err_t code = ask == ASK_COMMITTED ? rd_kafka_committed(rk, list, timeout_ms)
-								: rd_kafka_offsets_for_times(rk, list, timeout_ms);
+		rd_kafka_resp_err_t code =
+			ask == ASK_COMMITTED ? rd_kafka_committed(rk, list, timeout_ms)
+					     : rd_kafka_offsets_for_times(rk, list, timeout_ms);
 		ok = !code || failed(err, logs[0].topic, logs[0].partition, code);
 	}
 	for (size_t i = 0; ok && i < n; i++) {
@@ -117,7 +123,8 @@ static void settle_start(struct kafka_log *log)
 	log->start = MIN(MAX(log->start, log->low), log->high);
 }
 
-static bool ask_all(rd_kafka_t *rk, struct kafka_log *logs, size_t n, int64_t deadline_us, struct err *err)
+static bool ask_all(rd_kafka_t *rk, struct kafka_log *logs, size_t n, int64_t deadline_us,
+		    struct err *err)
 {
 	static const enum ask order[] = {ASK_LOW, ASK_HIGH, ASK_TIME, ASK_COMMITTED};
 	bool ok = true;
@@ -130,18 +137,21 @@ static bool ask_all(rd_kafka_t *rk, struct kafka_log *logs, size_t n, int64_t de
 		}
 		logs[i].low = logs[i].high = logs[i].start = -1;
 		if (ok)
-			ok = err_set(err, ERR_RETRY, "topic %s partition %d: the broker named no offsets",
+			ok = err_set(err, ERR_RETRY,
+				     "topic %s partition %d: the broker named no offsets",
 				     logs[i].topic, logs[i].partition);
 	}
 	return ok;
 }
 
-static int32_t ask_partitions(rd_kafka_t *rk, const char *topic, int64_t deadline_us, struct err *err)
+static int32_t ask_partitions(rd_kafka_t *rk, const char *topic, int64_t deadline_us,
+			      struct err *err)
 {
 	const rd_kafka_metadata_t *metadata = NULL;
 	int32_t count = 0;
 	rd_kafka_topic_t *rkt = rd_kafka_topic_new(rk, topic, NULL);
-	rd_kafka_resp_err_t code = rd_kafka_metadata(rk, 0, rkt, &metadata, MAX(clock_poll_ms(deadline_us), 1));
+	rd_kafka_resp_err_t code =
+		rd_kafka_metadata(rk, 0, rkt, &metadata, MAX(clock_poll_ms(deadline_us), 1));
 	if (!code && metadata->topic_cnt == 1) {
 		code = metadata->topics[0].err;
 		count = metadata->topics[0].partition_cnt;
@@ -151,13 +161,15 @@ static int32_t ask_partitions(rd_kafka_t *rk, const char *topic, int64_t deadlin
 	rd_kafka_topic_destroy(rkt);
 	if (!code && count > 0)
 		return count;
-	err_set(err, kafka_err_class(code ? code : RD_KAFKA_RESP_ERR__PARTIAL), "topic %s: no metadata: %s", topic,
+	err_set(err, kafka_err_class(code ? code : RD_KAFKA_RESP_ERR__PARTIAL),
+		"topic %s: no metadata: %s", topic,
 		rd_kafka_err2str(code ? code : RD_KAFKA_RESP_ERR__PARTIAL));
 	return 0;
 }
 
 /* One request per topic. */
-static bool count_partitions(rd_kafka_t *rk, struct kafka_log *logs, size_t n, int64_t deadline_us, struct err *err)
+static bool count_partitions(rd_kafka_t *rk, struct kafka_log *logs, size_t n, int64_t deadline_us,
+			     struct err *err)
 {
 	bool ok = true;
 	for (size_t i = 0; i < n; i++) {
@@ -175,8 +187,8 @@ static bool count_partitions(rd_kafka_t *rk, struct kafka_log *logs, size_t n, i
 	return ok;
 }
 
-static bool ask_offsets(rd_kafka_t *rk, struct kafka_log *logs, size_t n, int64_t start_us, int64_t timeout_us,
-			struct err *err)
+static bool ask_offsets(rd_kafka_t *rk, struct kafka_log *logs, size_t n, int64_t start_us,
+			int64_t timeout_us, struct err *err)
 {
 	if (ask_all(rk, logs, n, n == 1 ? start_us + timeout_us : start_us + timeout_us / 2, err))
 		return true;
@@ -189,7 +201,8 @@ static bool ask_offsets(rd_kafka_t *rk, struct kafka_log *logs, size_t n, int64_
 	return all;
 }
 
-bool kafka_query_logs(struct rd_kafka_s *rk, struct kafka_log *logs, size_t n, int timeout_ms, struct err *err)
+bool kafka_query_logs(struct rd_kafka_s *rk, struct kafka_log *logs, size_t n, int timeout_ms,
+		      struct err *err)
 {
 	int64_t start_us = clock_mono_us(), timeout_us = timeout_ms * US_PER_MS;
 	if (n == 0)

@@ -1,15 +1,18 @@
 /*
  * kafka_stats.c - reads librdkafka's statistics (its STATISTICS.md has the fields).
  *
- *   {"replyq": 0, "brokers": {NAME: {"source", "nodeid", "state", "connects", .., "rtt": {"avg", "p99", "cnt"}}},
- *    "topics": {NAME: {"partitions": {"0": {"partition", "desired", "fetchq_cnt", "fetchq_size"}}}}}
+ *   {"replyq": 0,
+ *    "brokers": {NAME: {"source", "nodeid", "state", .., "rtt": {"avg", "p99", "cnt"}}},
+ *    "topics": {NAME: {"partitions": {"0": {"partition", "desired", "fetchq_cnt", ..}}}}}
  *
- * Of the brokers those count that the cluster named ("learned"). The configured bootstrap addresses are entries of
- * their own, whose connection librdkafka lets go of once it knows the real brokers: shown as down, they would be a
- * false alarm. They stand in as long as no broker was learned, which is when they are the news. A broker that was
- * never needed (state INIT) is neither up nor down and is left out.
+ * Of the brokers those count that the cluster named ("learned"). The configured bootstrap addresses
+ * are entries of their own, whose connection librdkafka lets go of once it knows the real brokers:
+ * shown as down, they would be a false alarm. They stand in as long as no broker was learned, which
+ * is when they are the news. A broker that was never needed (state INIT) is neither up nor down and
+ * is left out.
  *
- * Partition -1 is librdkafka's own ("unassigned"); partitions not desired belong to somebody else by now.
+ * Partition -1 is librdkafka's own ("unassigned"); partitions not desired belong to somebody else
+ * by now.
  *
  * No state, any thread. Texts live in the parsed JSON.
  */
@@ -68,7 +71,8 @@ static void read_topic(struct kafka_stats *stats, const char *topic, json_t *par
 		int64_t partition = number(json, "partition");
 		if (partition < 0 || !json_is_true(json_object_get(json, "desired")))
 			continue;
-		stats->queues = xrealloc(stats->queues, (stats->nqueues + 1) * sizeof(*stats->queues));
+		stats->queues =
+			xrealloc(stats->queues, (stats->nqueues + 1) * sizeof(*stats->queues));
 		stats->queues[stats->nqueues++] = (struct kafka_fetch_queue){
 			.topic = topic,
 			.partition = (int32_t)partition,

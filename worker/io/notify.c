@@ -4,11 +4,12 @@
  *   READY=1       the worker runs                     STATUS=text   one line for "systemctl status"
  *   STOPPING=1    it drains                           WATCHDOG=1    its threads go round
  *
- * The socket's name begins with "/" or, in the abstract namespace, with "@". What else systemd knows (vsock) is for
- * virtual machines. The environment is left as it is: the worker starts no processes that could inherit it.
+ * The socket's name begins with "/" or, in the abstract namespace, with "@". What else systemd
+ * knows (vsock) is for virtual machines. The environment is left as it is: the worker starts no
+ * processes that could inherit it.
  *
- * Thread: the poll thread. Failure: a name that is no use is logged once; a datagram that does not fit into the manager's
- * queue is dropped, the next one comes in a second.
+ * Thread: the poll thread. Failure: a name that is no use is logged once; a datagram that does not
+ * fit into the manager's queue is dropped, the next one comes in a second.
  */
 #include "io/notify.h"
 
@@ -23,7 +24,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-/* "WATCHDOG=1" is sent about once a second, and a revocation may keep the poll thread for this long. */
+/*
+ * "WATCHDOG=1" is sent about once a second, and a revocation may keep the poll thread for this
+ * long.
+ */
 #define WATCHDOG_MIN_US (60 * US_PER_S)
 
 struct notify {
@@ -53,7 +57,8 @@ static bool watchdog_wanted(void)
 	if (us <= 0 || (pid != NULL && strtoll(pid, NULL, 10) != getpid()))
 		return false;
 	if (us < WATCHDOG_MIN_US)
-		log_warn("the service's watchdog is impatient: a rebalance may take longer, set WatchdogSec to 120",
+		log_warn("the service's watchdog is impatient: a rebalance may take longer, set "
+			 "WatchdogSec to 120",
 			 F_REAL("watchdog_s", (double)us / US_PER_S));
 	return true;
 }
@@ -66,7 +71,8 @@ struct notify *notify_open(void)
 	struct notify *n = xcalloc(1, sizeof(*n));
 	n->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (n->fd < 0 || !set_address(n, name)) {
-		log_warn("the service manager cannot be told anything", F_STR("NOTIFY_SOCKET", name),
+		log_warn("the service manager cannot be told anything",
+			 F_STR("NOTIFY_SOCKET", name),
 			 F_STR("error", n->fd < 0 ? strerror(errno) : "neither a path nor @name"));
 		notify_close(n);
 		return NULL;
@@ -88,8 +94,10 @@ void notify_send(struct notify *n, const char *text)
 {
 	if (n == NULL)
 		return;
-	if (sendto(n->fd, text, strlen(text), MSG_NOSIGNAL, (const struct sockaddr *)&n->address, n->address_len) < 0)
-		log_debug("the service manager was not told", F_STR("text", text), F_STR("error", strerror(errno)));
+	if (sendto(n->fd, text, strlen(text), MSG_NOSIGNAL, (const struct sockaddr *)&n->address,
+		   n->address_len) < 0)
+		log_debug("the service manager was not told", F_STR("text", text),
+			  F_STR("error", strerror(errno)));
 }
 
 bool notify_watchdog(const struct notify *n)

@@ -1,5 +1,6 @@
 /*
- * notify.h - tells a service manager (systemd, Type=notify) how the worker is doing: sd_notify(3) without libsystemd.
+ * notify.h - tells a service manager (systemd, Type=notify) how the worker is doing: sd_notify(3)
+ * without libsystemd.
  */
 #ifndef MEMINGEST_NOTIFY_H
 #define MEMINGEST_NOTIFY_H
@@ -8,7 +9,10 @@
 
 struct notify;
 
-/* By $NOTIFY_SOCKET, $WATCHDOG_USEC and $WATCHDOG_PID. NULL: nobody wants to be told; fine for all that follows. */
+/*
+ * By $NOTIFY_SOCKET, $WATCHDOG_USEC and $WATCHDOG_PID. NULL: nobody wants to be told; fine for all
+ * that follows.
+ */
 struct notify *notify_open(void);
 void notify_close(struct notify *n);
 

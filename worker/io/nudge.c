@@ -1,18 +1,23 @@
 /*
  * nudge.c - against one second of silence.
  *
- * When the consumer's queue is full, librdkafka stops fetching; below 2.2 its broker threads then sleep for up to a second
- * (rd_kafka_max_block_ms in rdkafka_broker.c: there is no request whose answer would wake them, and fetch.queue.backoff.ms does not
- * exist yet), although the queue may be empty again after a tenth of that. A consumer that is faster than its queue is long
- * gets a third of the throughput (measured with 2.0.2: 22,000 events a second instead of 65,000).
+ * When the consumer's queue is full, librdkafka stops fetching; below 2.2 its broker threads then
+ * sleep for up to a second (rd_kafka_max_block_ms in rdkafka_broker.c: there is no request whose
+ * answer would wake them, and fetch.queue.backoff.ms does not exist yet), although the queue may be
+ * empty again after a tenth of that. A consumer that is faster than its queue is long gets a third
+ * of the throughput (measured with 2.0.2: 22,000 events a second instead of 65,000).
  *
- * Any request to the broker wakes its thread, which then looks at the queue again. The smallest public one is ListOffsets
- * (rd_kafka_offsets_for_times); it waits for its answer, so it is sent from a thread of its own. nudge_due() says when: the queue has
- * fallen to three quarters of what it was at its fullest. On a topic that is followed live the queue never fills, and nothing is sent.
+ * Any request to the broker wakes its thread, which then looks at the queue again. The smallest
+ * public one is ListOffsets (rd_kafka_offsets_for_times); it waits for its answer, so it is sent
+ * from a thread of its own. nudge_due() says when: the queue has fallen to three quarters of what
+ * it was at its fullest. On a topic that is followed live the queue never fills, and nothing is
+ * sent.
  *
- *   poll thread: nudge_due() -> nudge_send(list) --mutex, eventfd--> nudge thread: offsets_for_times(list)
+ *   poll thread: nudge_due() -> nudge_send(list)
+ *                --mutex, eventfd--> nudge thread: offsets_for_times(list)
  *
- * Failure: whatever the request answers does not matter. A nudge that comes while one is under way takes its turn after it.
+ * Failure: whatever the request answers does not matter. A nudge that comes while one is under way
+ * takes its turn after it.
  */
 #include "io/nudge.h"
 

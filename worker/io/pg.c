@@ -1,22 +1,27 @@
 /*
- * pg.c - one PostgreSQL session through libpq; with pg_pipe.c the only file that includes its header.
+ * pg.c - one PostgreSQL session through libpq; with pg_pipe.c the only file that includes its
+ * header.
  *
- * libpq's blocking calls have no deadline, so everything here is non-blocking: send, then wait in poll(2) for the socket, the
- * abort descriptor or the deadline, whichever comes first (wait_socket). While sending we also read, or both sides could fill
- * their buffers and wait for each other.
+ * libpq's blocking calls have no deadline, so everything here is non-blocking: send, then wait in
+ * poll(2) for the socket, the abort descriptor or the deadline, whichever comes first
+ * (wait_socket). While sending we also read, or both sides could fill their buffers and wait for
+ * each other.
  *
  *   pg_exec         PQsendQuery ----------------------------> results until NULL
  *   pg_copy_begin   PQsendQuery --> results ... COPY_IN
  *   pg_copy_data       PQputCopyData, flushed
  *   pg_copy_end        PQputCopyEnd, flushed
- *   pg_copy_results    --------------------------------------> results until NULL: COPY's, then those of what follows it in the text
+ *   pg_copy_results    --------------------------------------> results until NULL: COPY's, then
+ *                      those of what follows it in the text
  *
- * A call that runs out of time or is aborted closes the connection at once: the server notices (client_connection_check_interval)
- * and rolls back. PQcancel is not used: it opens a second, blocking connection. Whether a COMMIT in flight took effect is then
- * for the caller to find out from the offsets row.
+ * A call that runs out of time or is aborted closes the connection at once: the server notices
+ * (client_connection_check_interval) and rolls back. PQcancel is not used: it opens a second,
+ * blocking connection. Whether a COMMIT in flight took effect is then for the caller to find out
+ * from the offsets row.
  *
- * A failed call leaves its SQLSTATE in err->code and what to do about it in pg_last_verdict(). The error text never carries row
- * data: DETAIL is not read, of CONTEXT only the line number, and of class 22 nothing that the server quotes.
+ * A failed call leaves its SQLSTATE in err->code and what to do about it in pg_last_verdict(). The
+ * error text never carries row data: DETAIL is not read, of CONTEXT only the line number, and of
+ * class 22 nothing that the server quotes.
  *
  * Thread: the one that owns the struct.
  */
@@ -39,21 +44,26 @@ struct pg_rows {
 };
 
 /*
- * reliability: what each SQLSTATE asks for. The longest prefix wins; codes are from PostgreSQL's errcodes.txt. No SQLSTATE at all is a
- * lost connection.
+ * reliability: what each SQLSTATE asks for. The longest prefix wins; codes are from PostgreSQL's
+ * errcodes.txt. No SQLSTATE at all is a lost connection.
  */
 static const struct {
 	const char *prefix;
 	enum pg_verdict verdict;
 } verdicts[] = {
-	{"", PG_RECONNECT},      {"08", PG_RECONNECT}, /* connection exception */
-	{"0A", PG_HALT},                               /* feature not supported */
-	{"21000", PG_BUG},                             /* a key twice in one merge: the fold is wrong */
-	{"22", PG_POISON},                             /* data exception */
-	{"22P04", PG_BUG},                             /* bad COPY file format */
-	{"23", PG_POISON},                             /* integrity constraint violation */
-	{"23505", PG_RETRY}, /* unique: ON CONFLICT raises it while CREATE INDEX CONCURRENTLY runs; poison after retries */
-	{"25", PG_BUG},      /* invalid transaction state */
+	{"", PG_RECONNECT},
+	{"08", PG_RECONNECT}, /* connection exception */
+	{"0A", PG_HALT},      /* feature not supported */
+	/* a key twice in one merge: the fold is wrong */
+	{"21000", PG_BUG},
+	{"22", PG_POISON}, /* data exception */
+	{"22P04", PG_BUG}, /* bad COPY file format */
+	{"23", PG_POISON}, /* integrity constraint violation */
+	/*
+	 * unique: ON CONFLICT raises it while CREATE INDEX CONCURRENTLY runs; poison after retries
+	 */
+	{"23505", PG_RETRY},
+	{"25", PG_BUG},          /* invalid transaction state */
 	{"25006", PG_RECONNECT}, /* read-only: a demoted primary */
 	{"25P03", PG_RECONNECT}, /* idle in transaction for too long */
 	{"25P04", PG_RECONNECT}, /* transaction timeout */
@@ -82,7 +92,8 @@ enum pg_verdict pg_verdict(const char *sqlstate)
 	size_t best_len = 0;
 	for (size_t i = 0; i < ARRAY_LEN(verdicts); i++) {
 		size_t len = strlen(verdicts[i].prefix);
-		bool match = len == 0 ? sqlstate[0] == '\0' : strncmp(sqlstate, verdicts[i].prefix, len) == 0;
+		bool match = len == 0 ? sqlstate[0] == '\0'
+				      : strncmp(sqlstate, verdicts[i].prefix, len) == 0;
 		if (match && len >= best_len) {
 			best = verdicts[i].verdict;
 			best_len = len;
@@ -180,15 +191,16 @@ bool pg_result_error(struct pg *pg, const PGresult *res, struct err *err)
 	if (!state)
 		return pg_connection_error(pg, "no answer", err);
 	int cut = (int)strlen(message ? message : "");
-	const char *quoted = message && strncmp(state, "22", 2) == 0 ? strstr(message, ": \"") : NULL;
+	const char *quoted =
+		message && strncmp(state, "22", 2) == 0 ? strstr(message, ": \"") : NULL;
 	if (quoted)
 		cut = (int)(quoted - message);
 	pg->verdict = pg_verdict(state);
 	pg->copy_line = context_line(res);
 	keep_detail(pg, res);
 	stats_add(METRIC_POSTGRES_ERRORS, stats_sqlclass(state), 0, 1);
-	err_set(err, verdict_class(pg->verdict), "PostgreSQL: %.*s (SQLSTATE %s)%s%s", cut, message ? message : "",
-		state, pg->detail[0] ? ", " : "", pg->detail);
+	err_set(err, verdict_class(pg->verdict), "PostgreSQL: %.*s (SQLSTATE %s)%s%s", cut,
+		message ? message : "", state, pg->detail[0] ? ", " : "", pg->detail);
 	snprintf(err->code, sizeof(err->code), "%s", state);
 	return false;
 }
@@ -200,12 +212,16 @@ static void notice(void *ctx, const PGresult *res)
 	const char *severity = PQresultErrorField(res, PG_DIAG_SEVERITY_NONLOCALIZED);
 	const char *message = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
 	if (severity && strcmp(severity, "WARNING") == 0)
-		log_warn("warning from PostgreSQL", F_STR("sqlstate", state), F_STR("text", message));
+		log_warn("warning from PostgreSQL", F_STR("sqlstate", state),
+			 F_STR("text", message));
 }
 
 /* --- waiting --- */
 
-/* Waits until the socket can be read (or written, if want_write), the abort descriptor fires or time is up. */
+/*
+ * Waits until the socket can be read (or written, if want_write), the abort descriptor fires or
+ * time is up.
+ */
 static bool wait_socket(struct pg *pg, bool want_write, const char *doing, struct err *err)
 {
 	struct pollfd fds[2] = {
@@ -221,7 +237,8 @@ static bool wait_socket(struct pg *pg, bool want_write, const char *doing, struc
 		if (fds[1].revents)
 			return ended_early(pg, "given up on request", err);
 		if (n == 0)
-			return ended_early(pg, "no answer within the time limit, connection closed", err);
+			return ended_early(pg, "no answer within the time limit, connection closed",
+					   err);
 		return true;
 	}
 }
@@ -264,10 +281,12 @@ int64_t pg_affected(const PGresult *res)
 enum collected { COLLECTED_ALL, COLLECTED_COPY, COLLECTED_ERROR };
 
 /*
- * Takes results until there is none left, or COPY begins. Row counts go to affected; the last result with rows (else the first) goes to keep, if
- * wanted. After an error the rest is drained, so that the session can be used on.
+ * Takes results until there is none left, or COPY begins. Row counts go to affected; the last
+ * result with rows (else the first) goes to keep, if wanted. After an error the rest is drained, so
+ * that the session can be used on.
  */
-static enum collected collect(struct pg *pg, int64_t *affected, size_t n, PGresult **keep, struct err *err)
+static enum collected collect(struct pg *pg, int64_t *affected, size_t n, PGresult **keep,
+			      struct err *err)
 {
 	bool failed = false;
 	for (size_t i = 0;; i++) {
@@ -281,7 +300,8 @@ static enum collected collect(struct pg *pg, int64_t *affected, size_t n, PGresu
 			PQclear(res);
 			return COLLECTED_COPY;
 		}
-		if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK && status != PGRES_EMPTY_QUERY) {
+		if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK &&
+		    status != PGRES_EMPTY_QUERY) {
 			if (!failed)
 				pg_result_error(pg, res, err);
 			failed = true;
@@ -337,7 +357,9 @@ static bool connect_wait(struct pg *pg, struct err *err)
 		case PGRES_POLLING_ACTIVE: {
 			struct pollfd fd = {.fd = PQsocket(pg->conn), .events = POLLOUT};
 			if (poll(&fd, 1, clock_poll_ms(pg->deadline_us)) == 0)
-				return ended_early(pg, "cannot connect: no answer within connect_timeout", err);
+				return ended_early(
+					pg, "cannot connect: no answer within connect_timeout",
+					err);
 			break;
 		}
 		}
@@ -345,15 +367,16 @@ static bool connect_wait(struct pg *pg, struct err *err)
 }
 
 /*
- * libpq gives no SQLSTATE for a refused login, only text; these are the server's own fixed phrases, which do not change with time
- * alone.
+ * libpq gives no SQLSTATE for a refused login, only text; these are the server's own fixed phrases,
+ * which do not change with time alone.
  */
 static enum err_class login_class(const char *text)
 {
-	static const char *const config[] = {"password authentication failed", "no pg_hba.conf entry",
-					     "no password supplied",           "does not exist",
-					     "not permitted to log in",        "certificate verify failed",
-					     "does not match host name"};
+	static const char *const config[] = {
+		"password authentication failed", "no pg_hba.conf entry",
+		"no password supplied",           "does not exist",
+		"not permitted to log in",        "certificate verify failed",
+		"does not match host name"};
 	for (size_t i = 0; i < ARRAY_LEN(config); i++)
 		if (strstr(text, config[i]))
 			return ERR_CONFIG;
@@ -367,11 +390,14 @@ static PGconn *start_connection(const struct config *config, const char *role, s
 		return NULL;
 	char *password = NULL;
 	PGconn *conn = NULL;
-	if (config->pg_password_file && !(password = config_secret(NULL, config->pg_password_file, err)))
+	if (config->pg_password_file &&
+	    !(password = config_secret(NULL, config->pg_password_file, err)))
 		goto out;
 	char application[64];
 	snprintf(application, sizeof(application), "memingest/%s", role);
-	/* What comes later wins: the user's DSN over our defaults, the password file over the DSN. */
+	/*
+	 * What comes later wins: the user's DSN over our defaults, the password file over the DSN.
+	 */
 	const char *const keys[] = {"fallback_application_name",
 				    "keepalives_idle",
 				    "keepalives_interval",
@@ -382,7 +408,8 @@ static PGconn *start_connection(const struct config *config, const char *role, s
 				    "dbname",
 				    password ? "password" : NULL,
 				    NULL};
-	const char *const values[] = {application, "10", "5", "3", "20000", "read-write", "UTF8", dsn, password, NULL};
+	const char *const values[] = {application,  "10",   "5", "3",      "20000",
+				      "read-write", "UTF8", dsn, password, NULL};
 	conn = PQconnectStartParams(keys, values, 1);
 	if (!conn)
 		err_set(err, ERR_FATAL, "PostgreSQL: out of memory");
@@ -393,18 +420,23 @@ out:
 }
 
 /*
- * Bounds for a session that may lose its client at any moment: without them a dead worker's backend would keep the offsets row
- * locked against its successor. temp_buffers: a full batch in its staging table should not be written to disk. search_path: a role named memingest would find the bookkeeping schema by the default's "$user" and
- * put its tables there, so the default is narrowed to public; a path that somebody set is kept.
+ * Bounds for a session that may lose its client at any moment: without them a dead worker's backend
+ * would keep the offsets row locked against its successor. temp_buffers: a full batch in its
+ * staging table should not be written to disk. search_path: a role named memingest would find the
+ * bookkeeping schema by the default's "$user" and put its tables there, so the default is narrowed
+ * to public; a path that somebody set is kept.
  */
 static bool session_settings(struct pg *pg, const struct config *config, struct err *err)
 {
 	struct buf sql = {0};
 	buf_printf(&sql,
 		   "SET statement_timeout = %lld; SET lock_timeout = %lld;"
-		   "SET idle_in_transaction_session_timeout = '10s'; SET client_connection_check_interval = '1s';"
-		   "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;"
-		   "SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET IntervalStyle = 'postgres'; SET jit = off;"
+		   "SET idle_in_transaction_session_timeout = '10s'; SET "
+		   "client_connection_check_interval = '1s';"
+		   "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET "
+		   "tcp_keepalives_count = 3;"
+		   "SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET IntervalStyle = 'postgres'; "
+		   "SET jit = off;"
 		   "SET temp_buffers = '32MB';"
 		   "SELECT set_config('search_path', 'public', false)"
 		   " WHERE current_setting('search_path') = '\"$user\", public'",
@@ -498,7 +530,8 @@ bool pg_exec(struct pg *pg, const char *sql, int64_t *affected, size_t n, struct
 	return send_query(pg, sql, err) && collect_all(pg, affected, n, err);
 }
 
-struct pg_rows *pg_query(struct pg *pg, const char *sql, const char *const *params, size_t nparams, struct err *err)
+struct pg_rows *pg_query(struct pg *pg, const char *sql, const char *const *params, size_t nparams,
+			 struct err *err)
 {
 	if (!pg_usable(pg, err))
 		return NULL;
@@ -625,7 +658,8 @@ bool pg_copy_abort(struct pg *pg, const char *reason, struct err *err)
 	if (collect(pg, NULL, 0, NULL, &refused) == COLLECTED_ERROR && pg_ok(pg))
 		return true;
 	pg->dead = true;
-	return err_set(err, ERR_RETRY, "PostgreSQL: a COPY that was called off did not end as such");
+	return err_set(err, ERR_RETRY,
+		       "PostgreSQL: a COPY that was called off did not end as such");
 }
 
 enum pg_verdict pg_last_verdict(const struct pg *pg)
@@ -645,7 +679,10 @@ const char *pg_last_detail(const struct pg *pg)
 
 /* --- quoting --- */
 
-/* With standard_conforming_strings on (the default since 9.1), doubling the quote is all that a literal needs. */
+/*
+ * With standard_conforming_strings on (the default since 9.1), doubling the quote is all that a
+ * literal needs.
+ */
 void pg_quote_literal(struct buf *out, const char *s)
 {
 	buf_quoted(out, s, '\'');

@@ -1,9 +1,10 @@
 /*
- * pg.h - one connection to PostgreSQL that never waits without a deadline, and what its errors mean.
+ * pg.h - one connection to PostgreSQL that never waits without a deadline, and what its errors
+ * mean.
  *
- * Owned by one thread. Every call that waits has a deadline and also ends when abort_fd turns readable (a lane that must let go of a
- * batch). After a failure with pg_ok() false the connection is dead: free it and connect anew; a COMMIT that failed that way may
- * or may not have happened.
+ * Owned by one thread. Every call that waits has a deadline and also ends when abort_fd turns
+ * readable (a lane that must let go of a batch). After a failure with pg_ok() false the connection
+ * is dead: free it and connect anew; a COMMIT that failed that way may or may not have happened.
  */
 #ifndef MEMINGEST_PG_H
 #define MEMINGEST_PG_H
@@ -16,8 +17,8 @@ struct pg;
 struct pg_rows;
 
 /*
- * What to do about a failed statement, by SQLSTATE. pg_verdict() is table-driven: see the table in pg.c and its source,
- * PostgreSQL's errcodes.txt.
+ * What to do about a failed statement, by SQLSTATE. pg_verdict() is table-driven: see the table in
+ * pg.c and its source, PostgreSQL's errcodes.txt.
  */
 enum pg_verdict {
 	PG_RETRY,     /* same batch again, after a backoff */
@@ -30,8 +31,8 @@ enum pg_verdict {
 
 /*
  * Opens a session: UTC, statement_timeout and lock_timeout as configured, application_name
- * "memingest/ROLE". Reads secrets anew. NULL with class RETRY or CONFIG (wrong password, no such database).
- * abort_fd: -1 for none.
+ * "memingest/ROLE". Reads secrets anew. NULL with class RETRY or CONFIG (wrong password, no such
+ * database). abort_fd: -1 for none.
  */
 struct pg *pg_connect(const struct config *config, const char *role, int abort_fd, struct err *err);
 void pg_free(struct pg *pg); /* NULL is fine */
@@ -40,17 +41,22 @@ bool pg_ok(const struct pg *pg);
 bool pg_alive(struct pg *pg);
 int pg_server_version(const struct pg *pg); /* 160014 */
 
-/* Deadline for each following call, from its start; the default is the config's statement timeout plus ten seconds. */
+/*
+ * Deadline for each following call, from its start; the default is the config's statement timeout
+ * plus ten seconds.
+ */
 void pg_set_timeout(struct pg *pg, int64_t timeout_us);
 
 /*
- * Runs one or more statements (one simple query, one round trip). affected, if not NULL, receives the row count of each of the
- * first n statements. The text ends at the first error.
+ * Runs one or more statements (one simple query, one round trip). affected, if not NULL, receives
+ * the row count of each of the first n statements. The text ends at the first error.
  */
-MUST_CHECK bool pg_exec(struct pg *pg, const char *sql, int64_t *affected, size_t n, struct err *err);
+MUST_CHECK bool pg_exec(struct pg *pg, const char *sql, int64_t *affected, size_t n,
+			struct err *err);
 
 /* One statement with text parameters (NULL for SQL null). Returns new rows, or NULL. */
-struct pg_rows *pg_query(struct pg *pg, const char *sql, const char *const *params, size_t nparams, struct err *err);
+struct pg_rows *pg_query(struct pg *pg, const char *sql, const char *const *params, size_t nparams,
+			 struct err *err);
 size_t pg_rows_count(const struct pg_rows *rows);
 size_t pg_rows_columns(const struct pg_rows *rows);
 const char *pg_rows_name(const struct pg_rows *rows, size_t column);
@@ -61,32 +67,43 @@ int64_t pg_rows_affected(const struct pg_rows *rows);
 void pg_rows_free(struct pg_rows *rows); /* NULL is fine */
 
 /*
- * COPY ... FROM STDIN (FORMAT binary). The text may hold statements before it and after it ("BEGIN; UPDATE ...; COPY ...; COMMIT"),
- * of which the server runs those after it once the COPY has ended well. pg_copy_begin() returns when it is ready for data, with the
- * row counts of those before; then any number of pg_copy_data(). pg_copy_end() says that this was all and does not wait;
- * pg_copy_results() does, with the row counts of the COPY and of those after it. pg_copy_abort() instead makes the COPY fail, so that
- * nothing after it runs, and waits. Header and trailer of the format are the caller's.
+ * COPY ... FROM STDIN (FORMAT binary). The text may hold statements before it and after it ("BEGIN;
+ * UPDATE ...; COPY ...; COMMIT"), of which the server runs those after it once the COPY has ended
+ * well. pg_copy_begin() returns when it is ready for data, with the row counts of those before;
+ * then any number of pg_copy_data(). pg_copy_end() says that this was all and does not wait;
+ * pg_copy_results() does, with the row counts of the COPY and of those after it. pg_copy_abort()
+ * instead makes the COPY fail, so that nothing after it runs, and waits. Header and trailer of the
+ * format are the caller's.
  */
-MUST_CHECK bool pg_copy_begin(struct pg *pg, const char *sql, int64_t *affected, size_t n, struct err *err);
+MUST_CHECK bool pg_copy_begin(struct pg *pg, const char *sql, int64_t *affected, size_t n,
+			      struct err *err);
 MUST_CHECK bool pg_copy_data(struct pg *pg, const void *data, size_t len, struct err *err);
 MUST_CHECK bool pg_copy_end(struct pg *pg, struct err *err);
 MUST_CHECK bool pg_copy_results(struct pg *pg, int64_t *affected, size_t n, struct err *err);
 MUST_CHECK bool pg_copy_abort(struct pg *pg, const char *reason, struct err *err);
 
 /*
- * Prepared statements in one round trip, in pg_pipe.c. pg_pipe_add() queues one with its parameters, a row of COPY BINARY fields
- * without their count; pg_pipe_end() sends all and waits for the n answers, of which it keeps the row counts. Nothing else is
- * allowed between the first add and the end. After an error what follows it has not been run.
+ * Prepared statements in one round trip, in pg_pipe.c. pg_pipe_add() queues one with its
+ * parameters, a row of COPY BINARY fields without their count; pg_pipe_end() sends all and waits
+ * for the n answers, of which it keeps the row counts. Nothing else is allowed between the first
+ * add and the end. After an error what follows it has not been run.
  */
 #define PG_MAX_FIELDS 1600 /* the most columns that a table can have */
 MUST_CHECK bool pg_prepare(struct pg *pg, const char *name, const char *sql, struct err *err);
-MUST_CHECK bool pg_pipe_add(struct pg *pg, const char *name, const uint8_t *row, size_t fields, struct err *err);
+MUST_CHECK bool pg_pipe_add(struct pg *pg, const char *name, const uint8_t *row, size_t fields,
+			    struct err *err);
 MUST_CHECK bool pg_pipe_end(struct pg *pg, int64_t *affected, size_t n, struct err *err);
 
-/* Of the last failed call: what to do, and the line of COPY input that PostgreSQL named (1-based), or 0. */
+/*
+ * Of the last failed call: what to do, and the line of COPY input that PostgreSQL named (1-based),
+ * or 0.
+ */
 enum pg_verdict pg_last_verdict(const struct pg *pg);
 int64_t pg_last_copy_line(const struct pg *pg);
-/* The constraint, column or data type that the server named, for dead letters; may be empty, never row data. */
+/*
+ * The constraint, column or data type that the server named, for dead letters; may be empty, never
+ * row data.
+ */
 const char *pg_last_detail(const struct pg *pg);
 
 enum pg_verdict pg_verdict(const char *sqlstate);

@@ -1,6 +1,7 @@
 /*
- * pg_parts.h - the session's own data, shared by the two files that make it up: pg.c (connecting, statements, COPY, errors) and
- * pg_pipe.c (prepared statements in one go). Nobody else includes it, or libpq's header.
+ * pg_parts.h - the session's own data, shared by the two files that make it up: pg.c (connecting,
+ * statements, COPY, errors) and pg_pipe.c (prepared statements in one go). Nobody else includes it,
+ * or libpq's header.
  */
 #ifndef MEMINGEST_PG_PARTS_H
 #define MEMINGEST_PG_PARTS_H

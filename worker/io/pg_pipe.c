@@ -5,10 +5,12 @@
  *   pg_pipe_add     Bind, Execute                    any number, nothing is waited for
  *   pg_pipe_end     Sync -------------------------> one answer each, in order
  *
- * The server skips what follows a failed statement, up to the Sync; the first error is the one that is reported. Parameters come
- * as a row of COPY BINARY, which is what a batch holds: each field a length of four bytes and its bytes, -1 for null.
+ * The server skips what follows a failed statement, up to the Sync; the first error is the one that
+ * is reported. Parameters come as a row of COPY BINARY, which is what a batch holds: each field a
+ * length of four bytes and its bytes, -1 for null.
  *
- * Invariant: the session is in pipeline mode from the first pg_pipe_add() to the end of pg_pipe_end(), or it is dead.
+ * Invariant: the session is in pipeline mode from the first pg_pipe_add() to the end of
+ * pg_pipe_end(), or it is dead.
  *
  * Thread: the one that owns the struct.
  */
@@ -26,7 +28,8 @@ bool pg_prepare(struct pg *pg, const char *name, const char *sql, struct err *er
 }
 
 /* The fields of a row as libpq wants them. */
-static void split_row(const uint8_t *row, size_t fields, const char **values, int *lengths, int *formats)
+static void split_row(const uint8_t *row, size_t fields, const char **values, int *lengths,
+		      int *formats)
 {
 	for (size_t i = 0; i < fields; i++) {
 		uint32_t len = get_be32(row);
@@ -38,7 +41,8 @@ static void split_row(const uint8_t *row, size_t fields, const char **values, in
 	}
 }
 
-bool pg_pipe_add(struct pg *pg, const char *name, const uint8_t *row, size_t fields, struct err *err)
+bool pg_pipe_add(struct pg *pg, const char *name, const uint8_t *row, size_t fields,
+		 struct err *err)
 {
 	const char *values[PG_MAX_FIELDS];
 	int lengths[PG_MAX_FIELDS], formats[PG_MAX_FIELDS];
@@ -59,7 +63,8 @@ static bool take_answer(struct pg *pg, int64_t *affected, bool *failed, struct e
 		if (!pg_wait_result(pg, err))
 			return false;
 		if (!(res = PQgetResult(pg->conn)))
-			return PQstatus(pg->conn) == CONNECTION_OK || pg_connection_error(pg, "wait", err);
+			return PQstatus(pg->conn) == CONNECTION_OK ||
+			       pg_connection_error(pg, "wait", err);
 		ExecStatusType status = PQresultStatus(res);
 		if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK)
 			*affected = pg_affected(res);

@@ -1,14 +1,16 @@
 /*
- * producer.c - messages into Kafka: idempotent, in order per partition, each one reported as delivered or failed.
+ * producer.c - messages into Kafka: idempotent, in order per partition, each one reported as
+ * delivered or failed.
  *
  *   producer_send() --> librdkafka's queue --> broker --> report --> delivered, failed
  *                        full: serve reports until there is room
  *
- * What is sent and not reported is what librdkafka holds: sent = delivered + failed + queued. Idempotence (forced in kafka_client.c)
- * keeps a retry from repeating or reordering messages. Reports are served every few messages, as serving each time costs more than the
- * send.
+ * What is sent and not reported is what librdkafka holds: sent = delivered + failed + queued.
+ * Idempotence (forced in kafka_client.c) keeps a retry from repeating or reordering messages.
+ * Reports are served every few messages, as serving each time costs more than the send.
  *
- * Thread: the owner's; reports run in it. Failure: of one message in its report; of the client (fatal error) in every later send.
+ * Thread: the owner's; reports run in it. Failure: of one message in its report; of the client
+ * (fatal error) in every later send.
  */
 #include "io/producer.h"
 
@@ -38,8 +40,9 @@ static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaqu
 	const char *error = m->err ? rd_kafka_err2str(m->err) : NULL;
 	if (error) {
 		if (p->failed++ == 0)
-			snprintf(p->first_error, sizeof(p->first_error), "topic %s partition %d: %s",
-				 rd_kafka_topic_name(m->rkt), m->partition, error);
+			snprintf(p->first_error, sizeof(p->first_error),
+				 "topic %s partition %d: %s", rd_kafka_topic_name(m->rkt),
+				 m->partition, error);
 	} else {
 		p->delivered++;
 	}
@@ -47,7 +50,8 @@ static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaqu
 		p->report(p->ctx, (uint64_t)(uintptr_t)m->_private, m->partition, m->offset, error);
 }
 
-struct producer *producer_new(const struct config *config, producer_report report, void *ctx, struct err *err)
+struct producer *producer_new(const struct config *config, producer_report report, void *ctx,
+			      struct err *err)
 {
 	char text[512];
 	rd_kafka_conf_t *conf = kafka_conf(config, KAFKA_ROLE_PRODUCER, err);
@@ -93,19 +97,23 @@ static rd_kafka_resp_err_t try_send(struct producer *p, const struct producer_me
 	rd_kafka_resp_err_t code = rd_kafka_producev(
 		p->rk, RD_KAFKA_V_TOPIC(m->topic), RD_KAFKA_V_PARTITION(m->partition),
 		RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_TIMESTAMP(m->timestamp_ms),
-		RD_KAFKA_V_KEY((void *)m->key.data, m->key.len), RD_KAFKA_V_VALUE((void *)m->value.data, m->value.len),
-		RD_KAFKA_V_OPAQUE((void *)(uintptr_t)m->tag), RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_END);
+		RD_KAFKA_V_KEY((void *)m->key.data, m->key.len),
+		RD_KAFKA_V_VALUE((void *)m->value.data, m->value.len),
+		RD_KAFKA_V_OPAQUE((void *)(uintptr_t)m->tag), RD_KAFKA_V_HEADERS(headers),
+		RD_KAFKA_V_END);
 	if (code && headers) /* a message that was taken owns them */
 		rd_kafka_headers_destroy(headers);
 	return code;
 }
 
-bool producer_send(struct producer *p, const struct producer_message *m, int timeout_ms, struct err *err)
+bool producer_send(struct producer *p, const struct producer_message *m, int timeout_ms,
+		   struct err *err)
 {
 	char reason[512];
 	int64_t deadline_us = clock_mono_us() + timeout_ms * US_PER_MS;
 	rd_kafka_resp_err_t code;
-	while ((code = try_send(p, m)) == RD_KAFKA_RESP_ERR__QUEUE_FULL && clock_poll_ms(deadline_us) > 0)
+	while ((code = try_send(p, m)) == RD_KAFKA_RESP_ERR__QUEUE_FULL &&
+	       clock_poll_ms(deadline_us) > 0)
 		rd_kafka_poll(p->rk, WAIT_MS);
 	if (!code) {
 		if (++p->sent % SERVE_EVERY == 0)
@@ -115,7 +123,8 @@ bool producer_send(struct producer *p, const struct producer_message *m, int tim
 	if (code == RD_KAFKA_RESP_ERR__FATAL && rd_kafka_fatal_error(p->rk, reason, sizeof(reason)))
 		return err_set(err, ERR_FATAL, "producing to %s: %s", m->topic, reason);
 	if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL)
-		return err_set(err, ERR_RETRY, "producing to %s: no broker took a message within %d s", m->topic,
+		return err_set(err, ERR_RETRY,
+			       "producing to %s: no broker took a message within %d s", m->topic,
 			       timeout_ms / 1000);
 	return err_set(err, ERR_CONFIG, "producing to %s: %s", m->topic, rd_kafka_err2str(code));
 }
@@ -129,7 +138,8 @@ bool producer_flush(struct producer *p, int timeout_ms, struct err *err)
 {
 	if (rd_kafka_flush(p->rk, timeout_ms) == RD_KAFKA_RESP_ERR_NO_ERROR)
 		return true;
-	return err_set(err, ERR_RETRY, "%zu messages were not confirmed within %d ms", producer_queued(p), timeout_ms);
+	return err_set(err, ERR_RETRY, "%zu messages were not confirmed within %d ms",
+		       producer_queued(p), timeout_ms);
 }
 
 uint64_t producer_delivered(const struct producer *p)

@@ -1,7 +1,9 @@
 /*
- * producer.h - messages into Kafka: idempotent, in order per partition, each one reported as delivered or failed.
+ * producer.h - messages into Kafka: idempotent, in order per partition, each one reported as
+ * delivered or failed.
  *
- * For "produce", "dlq replay" and the tests; the worker itself never produces. One owner; callbacks run inside the calls.
+ * For "produce", "dlq replay" and the tests; the worker itself never produces. One owner; callbacks
+ * run inside the calls.
  */
 #ifndef MEMINGEST_PRODUCER_H
 #define MEMINGEST_PRODUCER_H
@@ -28,18 +30,21 @@ struct producer_message {
 };
 
 /* error: NULL when the broker has it; offset is known then. */
-typedef void (*producer_report)(void *ctx, uint64_t tag, int32_t partition, int64_t offset, const char *error);
+typedef void (*producer_report)(void *ctx, uint64_t tag, int32_t partition, int64_t offset,
+				const char *error);
 
 /* Borrows config. report may be NULL. NULL with class CONFIG or RETRY. */
-struct producer *producer_new(const struct config *config, producer_report report, void *ctx, struct err *err);
+struct producer *producer_new(const struct config *config, producer_report report, void *ctx,
+			      struct err *err);
 /* What is still queued is dropped: flush first. NULL is fine. */
 void producer_free(struct producer *p);
 
 /*
- * Queues a message; waits while the queue is full, up to timeout_ms. False with class RETRY (full for so long: no broker), CONFIG (no
- * such topic, no rights, too large) or FATAL.
+ * Queues a message; waits while the queue is full, up to timeout_ms. False with class RETRY (full
+ * for so long: no broker), CONFIG (no such topic, no rights, too large) or FATAL.
  */
-MUST_CHECK bool producer_send(struct producer *p, const struct producer_message *m, int timeout_ms, struct err *err);
+MUST_CHECK bool producer_send(struct producer *p, const struct producer_message *m, int timeout_ms,
+			      struct err *err);
 
 /* Serves reports, waiting up to timeout_ms for one. */
 void producer_poll(struct producer *p, int timeout_ms);

@@ -1,16 +1,19 @@
 /*
- * refetch.c - what a dead letter needs of Kafka besides the value: the headers as JSON, and a message read once more.
+ * refetch.c - what a dead letter needs of Kafka besides the value: the headers as JSON, and a
+ * message read once more.
  *
- * A row that only PostgreSQL refuses has long left librdkafka when its fate is known. source_refetch() reads the message again by
- * topic, partition and offset, with a consumer of its own: assigned by hand, so it joins no group and commits nothing.
+ * A row that only PostgreSQL refuses has long left librdkafka when its fate is known.
+ * source_refetch() reads the message again by topic, partition and offset, with a consumer of its
+ * own: assigned by hand, so it joins no group and commits nothing.
  *
  *   message at the offset     -> a copy
  *   message past the offset, end of the partition, offset out of range
- *                             -> POISON: there is no such message any more (retention, compaction, truncation)
+ *                             -> POISON: no such message any more
  *   nothing until the timeout -> RETRY
  *
- * Headers: an object by name; a name that occurs more than once has an array. A value that is not text (invalid UTF-8, or with a
- * NUL, which jsonb cannot hold) is "base64:...", and so is text that begins that way, so that it can be read back.
+ * Headers: an object by name; a name that occurs more than once has an array. A value that is not
+ * text (invalid UTF-8, or with a NUL, which jsonb cannot hold) is "base64:...", and so is text that
+ * begins that way, so that it can be read back.
  *
  * Thread: any. Failure: see above.
  */
@@ -25,7 +28,8 @@
 
 static json_t *base64_json(const uint8_t *p, size_t len)
 {
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	struct buf out = {0};
 	buf_puts(&out, "base64:");
 	for (size_t i = 0; i < len; i += 3) {
@@ -49,7 +53,9 @@ static json_t *value_json(const uint8_t *value, size_t len)
 	if (!value)
 		return json_null();
 	bool looks_encoded = len >= 7 && memcmp(value, "base64:", 7) == 0;
-	json_t *text = looks_encoded || memchr(value, 0, len) ? NULL : json_stringn((const char *)value, len);
+	json_t *text = looks_encoded || memchr(value, 0, len)
+			       ? NULL
+			       : json_stringn((const char *)value, len);
 	return text ? text : base64_json(value, len);
 }
 
@@ -76,7 +82,8 @@ char *source_headers_json(const struct source_message *m)
 	const char *name;
 	const void *value;
 	size_t len;
-	if (!m->headers || rd_kafka_message_headers(m->headers, &headers) || rd_kafka_header_cnt(headers) == 0)
+	if (!m->headers || rd_kafka_message_headers(m->headers, &headers) ||
+	    rd_kafka_header_cnt(headers) == 0)
 		return NULL;
 	json_t *object = json_object();
 	for (size_t i = 0; !rd_kafka_header_get_all(headers, i, &name, &value, &len); i++)
@@ -111,7 +118,8 @@ static void copy_message(rd_kafka_message_t *m, struct source_copy *out)
 
 static bool gone(rd_kafka_resp_err_t code)
 {
-	return code == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET || code == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE ||
+	return code == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET ||
+	       code == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE ||
 	       code == RD_KAFKA_RESP_ERR__PARTITION_EOF;
 }
 
@@ -147,8 +155,8 @@ static rd_kafka_t *open_consumer(const struct config *config, struct err *err)
 	return rk;
 }
 
-bool source_refetch(const struct config *config, const char *topic, int32_t partition, int64_t offset, int timeout_ms,
-		    struct source_copy *out, struct err *err)
+bool source_refetch(const struct config *config, const char *topic, int32_t partition,
+		    int64_t offset, int timeout_ms, struct source_copy *out, struct err *err)
 {
 	int64_t deadline_us = clock_mono_us() + timeout_ms * US_PER_MS;
 	bool found = false;
@@ -162,17 +170,20 @@ bool source_refetch(const struct config *config, const char *topic, int32_t part
 	rd_kafka_resp_err_t code = rd_kafka_assign(rk, list);
 	if (code)
 		err_set(err, kafka_err_class(code), "%s", rd_kafka_err2str(code));
-	for (int left = timeout_ms; !found && err->class == ERR_NONE; left = clock_poll_ms(deadline_us)) {
+	for (int left = timeout_ms; !found && err->class == ERR_NONE;
+	     left = clock_poll_ms(deadline_us)) {
 		rd_kafka_message_t *m = left > 0 ? rd_kafka_consumer_poll(rk, left) : NULL;
 		if (m)
 			found = judge(m, offset, out, err);
 		else if (left <= 0)
-			err_set(err, ERR_RETRY, "no answer from the broker within %d ms", timeout_ms);
+			err_set(err, ERR_RETRY, "no answer from the broker within %d ms",
+				timeout_ms);
 		if (m)
 			rd_kafka_message_destroy(m);
 	}
 	if (!found)
-		err_wrap(err, "topic %s partition %d offset %lld", topic, partition, (long long)offset);
+		err_wrap(err, "topic %s partition %d offset %lld", topic, partition,
+			 (long long)offset);
 	rd_kafka_topic_partition_list_destroy(list);
 	rd_kafka_consumer_close(rk);
 	rd_kafka_destroy(rk);

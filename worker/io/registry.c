@@ -1,10 +1,11 @@
 /*
  * registry.c - the cache of writer schemas, and the thread that fills it from a schema registry.
  *
- * A table of entries by (format, id or fingerprint), shared by two threads under one mutex. The poll thread looks
- * up and creates entries; the registry's thread takes those that are WANTED and due, asks without holding the
- * mutex, and puts the answer in. Then it makes the eventfd readable. No queue carries requests or answers: the
- * table is both, so nothing can overflow, be asked twice or be answered to somebody who has gone.
+ * A table of entries by (format, id or fingerprint), shared by two threads under one mutex. The
+ * poll thread looks up and creates entries; the registry's thread takes those that are WANTED and
+ * due, asks without holding the mutex, and puts the answer in. Then it makes the eventfd readable.
+ * No queue carries requests or answers: the table is both, so nothing can overflow, be asked twice
+ * or be answered to somebody who has gone.
  *
  *      registry_get()            thread takes it            200, valid schema
  *   () -------------> WANTED --------------------> ASKED -----------------> FOUND    (for ever)
@@ -14,20 +15,23 @@
  *                      |                                 200, not usable       |
  *                      '------------- registry_get() when that is over --------'
  *
- * registry_get() itself settles a WANTED entry at once when a file has it, or when there is no registry to ask.
+ * registry_get() itself settles a WANTED entry at once when a file has it, or when there is no
+ * registry to ask.
  *
- * Folder before registry: what the folder of the config has needs no network. ID.avsc serves the confluent id;
- * every .avsc, and the schema files of the streams, serve their CRC-64-AVRO fingerprint. A fingerprint that nobody
- * knows makes us read the folder again, once a minute at most, so a schema can be added without a restart.
+ * Folder before registry: what the folder of the config has needs no network. ID.avsc serves the
+ * confluent id; every .avsc, and the schema files of the streams, serve their CRC-64-AVRO
+ * fingerprint. A fingerprint that nobody knows makes us read the folder again, once a minute at
+ * most, so a schema can be added without a restart.
  *
  * registry_fetch.c makes one schema of the registry's answers, registry_client.c speaks HTTP.
  *
- * Invariants: an entry that is FOUND never changes again, so its schema is borrowed without a lock until
- * registry_free(); an entry that is WANTED or ASKED is not evicted; at most ENTRIES_MAX entries.
+ * Invariants: an entry that is FOUND never changes again, so its schema is borrowed without a lock
+ * until registry_free(); an entry that is WANTED or ASKED is not evicted; at most ENTRIES_MAX
+ * entries.
  *
- * Failure: a registry that is down (refused, timeout, 5xx, nonsense) leaves entries WANTED, each asked again after
- * 0.2 s, then up to 10 s, with jitter; the first answer makes all others due at once. Logged when it goes down and
- * when it comes back, not between.
+ * Failure: a registry that is down (refused, timeout, 5xx, nonsense) leaves entries WANTED, each
+ * asked again after 0.2 s, then up to 10 s, with jitter; the first answer makes all others due at
+ * once. Logged when it goes down and when it comes back, not between.
  */
 #include "io/registry.h"
 
@@ -46,10 +50,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/stats.h"
-#include "codec/schema.h"
 #include "io/http_client.h"
 #include "io/registry_client.h"
 #include "io/registry_fetch.h"
+#include "schema/schema.h"
 
 enum { ENTRIES_MAX = 10000 };
 
@@ -67,8 +71,14 @@ enum entry_state {
 };
 
 static const bool transitions[ENTRY_STATE_COUNT][ENTRY_STATE_COUNT] = {
-	[ENTRY_WANTED] = {[ENTRY_ASKED] = true, [ENTRY_FOUND] = true, [ENTRY_UNKNOWN] = true, [ENTRY_INVALID] = true},
-	[ENTRY_ASKED] = {[ENTRY_WANTED] = true, [ENTRY_FOUND] = true, [ENTRY_UNKNOWN] = true, [ENTRY_INVALID] = true},
+	[ENTRY_WANTED] = {[ENTRY_ASKED] = true,
+			  [ENTRY_FOUND] = true,
+			  [ENTRY_UNKNOWN] = true,
+			  [ENTRY_INVALID] = true},
+	[ENTRY_ASKED] = {[ENTRY_WANTED] = true,
+			 [ENTRY_FOUND] = true,
+			 [ENTRY_UNKNOWN] = true,
+			 [ENTRY_INVALID] = true},
 	[ENTRY_UNKNOWN] = {[ENTRY_WANTED] = true, [ENTRY_FOUND] = true},
 	[ENTRY_INVALID] = {[ENTRY_WANTED] = true, [ENTRY_FOUND] = true},
 };
@@ -104,7 +114,8 @@ struct registry {
 
 /* --- entries; the lock is held --- */
 
-static void entry_set(struct registry *r, struct entry *e, enum entry_state state, const char *error)
+static void entry_set(struct registry *r, struct entry *e, enum entry_state state,
+		      const char *error)
 {
 	assert(transitions[e->state][state]);
 	if (e->state == ENTRY_WANTED)
@@ -144,12 +155,15 @@ static void entry_drop(struct registry *r, struct entry *e)
 	free(e);
 }
 
-/* Makes room for one by dropping the answer that is over soonest. What is FOUND or asked for stays. */
+/*
+ * Makes room for one by dropping the answer that is over soonest. What is FOUND or asked for stays.
+ */
 static bool evict(struct registry *r)
 {
 	struct entry *e, *next, *oldest = NULL;
 	HASH_ITER(hh, r->entries, e, next)
-	if ((e->state == ENTRY_UNKNOWN || e->state == ENTRY_INVALID) && (oldest == NULL || e->due_us < oldest->due_us))
+	if ((e->state == ENTRY_UNKNOWN || e->state == ENTRY_INVALID) &&
+	    (oldest == NULL || e->due_us < oldest->due_us))
 		oldest = e;
 	if (oldest == NULL)
 		return false;
@@ -172,7 +186,10 @@ static struct entry *entry_add(struct registry *r, enum frame_format format, uin
 
 /* --- files --- */
 
-/* The text of a schema file, which the caller frees. NULL with class CONFIG; errno is ENOENT when there is none. */
+/*
+ * The text of a schema file, which the caller frees. NULL with class CONFIG; errno is ENOENT when
+ * there is none.
+ */
 static char *read_file(const char *path, size_t *len, struct err *err)
 {
 	FILE *f = fopen(path, "re");
@@ -189,7 +206,8 @@ static char *read_file(const char *path, size_t *len, struct err *err)
 	errno = 0;
 	if (!failed && *len <= SCHEMA_MAX_BYTES)
 		return text;
-	err_set(err, ERR_CONFIG, "%s: %s", path, failed ? "cannot be read" : "is larger than 1 MiB: not a schema");
+	err_set(err, ERR_CONFIG, "%s: %s", path,
+		failed ? "cannot be read" : "is larger than 1 MiB: not a schema");
 	free(text);
 	return NULL;
 }
@@ -207,7 +225,10 @@ static struct schema *read_schema(const char *path, struct err *err)
 	return schema;
 }
 
-/* Remembers the schema by its fingerprint, takes it. The first of two files with the same schema serves both. */
+/*
+ * Remembers the schema by its fingerprint, takes it. The first of two files with the same schema
+ * serves both.
+ */
 static void add_fingerprint(struct registry *r, struct schema *schema)
 {
 	uint64_t fingerprint = schema_fingerprint(schema);
@@ -246,7 +267,8 @@ static bool scan_folder(struct registry *r, struct err *err)
 		return true;
 	DIR *dir = opendir(folder);
 	if (dir == NULL)
-		return err_set(err, ERR_CONFIG, "registry.directory \"%s\": %s", folder, strerror(errno));
+		return err_set(err, ERR_CONFIG, "registry.directory \"%s\": %s", folder,
+			       strerror(errno));
 	bool ok = true;
 	for (struct dirent *d; (d = readdir(dir)) != NULL;) {
 		if (!is_avsc(d->d_name))
@@ -277,7 +299,10 @@ static bool scan_streams(struct registry *r, struct err *err)
 
 /* --- the thread --- */
 
-/* Between half and all of it, so that workers which saw the registry die together do not come back together. */
+/*
+ * Between half and all of it, so that workers which saw the registry die together do not come back
+ * together.
+ */
 static int64_t jitter(struct registry *r, int64_t us)
 {
 	r->random ^= r->random << 13;
@@ -317,7 +342,8 @@ static void log_change(struct registry *r, bool up, const struct err *err)
 	int64_t now = clock_mono_us();
 	if (!up && r->down_since_us == 0) {
 		r->down_since_us = now;
-		log_warn("schema registry is down: what needs a new schema waits", F_STR("error", err->text));
+		log_warn("schema registry is down: what needs a new schema waits",
+			 F_STR("error", err->text));
 	} else if (up && r->down_since_us != 0) {
 		log_info("schema registry is up again",
 			 F_REAL("down_seconds", (double)(now - r->down_since_us) / US_PER_S));
@@ -325,8 +351,8 @@ static void log_change(struct registry *r, bool up, const struct err *err)
 	}
 }
 
-static void put_answer(struct registry *r, struct entry *e, enum registry_answer answer, struct schema *schema,
-		       const struct err *err)
+static void put_answer(struct registry *r, struct entry *e, enum registry_answer answer,
+		       struct schema *schema, const struct err *err)
 {
 	pthread_mutex_lock(&r->lock);
 	switch (answer) {
@@ -341,7 +367,8 @@ static void put_answer(struct registry *r, struct entry *e, enum registry_answer
 		break;
 	case REGISTRY_PENDING:
 		entry_set(r, e, ENTRY_WANTED, NULL);
-		e->backoff_us = e->backoff_us == 0 ? BACKOFF_MIN_US : MIN(e->backoff_us * 2, BACKOFF_MAX_US);
+		e->backoff_us = e->backoff_us == 0 ? BACKOFF_MIN_US
+						   : MIN(e->backoff_us * 2, BACKOFF_MAX_US);
 		e->due_us = clock_mono_us() + jitter(r, e->backoff_us);
 		break;
 	}
@@ -365,7 +392,8 @@ static void serve(struct registry *r, struct entry *e)
 	if (answer == REGISTRY_FOUND)
 		log_info("schema read from the registry", F_INT("schema_id", id));
 	else
-		log_warn("schema cannot be had from the registry", F_INT("schema_id", id), F_STR("error", err.text));
+		log_warn("schema cannot be had from the registry", F_INT("schema_id", id),
+			 F_STR("error", err.text));
 	uint64_t one = 1;
 	ssize_t rc = write(r->answers, &one, sizeof(one));
 	(void)rc; /* fails only when the counter is full, that is, readable anyway */
@@ -398,7 +426,8 @@ static bool start_thread(struct registry *r, struct err *err)
 		return true;
 	registry_client_free(r->client);
 	r->client = NULL;
-	return err_set(err, ERR_FATAL, "cannot start the schema registry's thread: %s", strerror(rc));
+	return err_set(err, ERR_FATAL, "cannot start the schema registry's thread: %s",
+		       strerror(rc));
 }
 
 /* --- public: the cache --- */
@@ -408,7 +437,8 @@ struct registry *registry_new(const struct config *config, struct err *err)
 	struct registry *r = xcalloc(1, sizeof(*r));
 	r->config = config;
 	pthread_mutex_init(&r->lock, NULL);
-	r->random = (uint64_t)clock_mono_us() * 2654435761U ^ (uint64_t)getpid() ^ 0x9e3779b97f4a7c15U;
+	r->random =
+		(uint64_t)clock_mono_us() * 2654435761U ^ (uint64_t)getpid() ^ 0x9e3779b97f4a7c15U;
 	r->answers = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	bool ok = r->answers >= 0 || err_set(err, ERR_FATAL, "eventfd: %s", strerror(errno));
 	ok = ok && scan_streams(r, err) && scan_folder(r, err);
@@ -443,7 +473,8 @@ static bool settle_from_folder(struct registry *r, struct entry *e)
 {
 	if (r->config->registry_directory == NULL)
 		return false;
-	char *path = xasprintf("%s/%llu.avsc", r->config->registry_directory, (unsigned long long)e->key.key);
+	char *path = xasprintf("%s/%llu.avsc", r->config->registry_directory,
+			       (unsigned long long)e->key.key);
 	struct err err;
 	bool there = access(path, F_OK) == 0;
 	if (there) {
@@ -469,7 +500,8 @@ static void begin(struct registry *r, struct entry *e)
 	}
 	char text[160];
 	if (e->key.format == FRAME_CONFLUENT)
-		snprintf(text, sizeof(text), "no schema registry, and no file %llu.avsc in registry.directory",
+		snprintf(text, sizeof(text),
+			 "no schema registry, and no file %llu.avsc in registry.directory",
 			 (unsigned long long)e->key.key);
 	else
 		snprintf(text, sizeof(text), "no schema file has the fingerprint %016llx",
@@ -484,7 +516,8 @@ static void rescan_if_old(struct registry *r)
 		log_warn("schema file cannot be read", F_STR("error", err.text));
 }
 
-static enum registry_answer answer_of(const struct entry *e, const struct schema **schema, struct err *err)
+static enum registry_answer answer_of(const struct entry *e, const struct schema **schema,
+				      struct err *err)
 {
 	switch (e->state) {
 	case ENTRY_WANTED:
@@ -525,7 +558,8 @@ enum registry_answer registry_get(struct registry *r, enum frame_format format, 
 	bool fresh = e == NULL;
 	if (fresh)
 		e = entry_add(r, format, key);
-	else if ((e->state == ENTRY_UNKNOWN || e->state == ENTRY_INVALID) && e->due_us <= clock_mono_us()) {
+	else if ((e->state == ENTRY_UNKNOWN || e->state == ENTRY_INVALID) &&
+		 e->due_us <= clock_mono_us()) {
 		entry_set(r, e, ENTRY_WANTED, NULL);
 		fresh = true;
 	}
@@ -537,7 +571,8 @@ enum registry_answer registry_get(struct registry *r, enum frame_format format, 
 	if (e != NULL)
 		answer = answer_of(e, schema, err);
 	else
-		err_set(err, ERR_CONFIG, "more than %d schemas in use: something makes a schema for each event",
+		err_set(err, ERR_CONFIG,
+			"more than %d schemas in use: something makes a schema for each event",
 			ENTRIES_MAX);
 	pthread_mutex_unlock(&r->lock);
 	return answer;
@@ -557,7 +592,10 @@ void registry_ack(struct registry *r)
 
 /* --- public: calls that wait --- */
 
-/* Asks for id 1 as the worker would: a schema, or "not found", says that address and credentials are right. */
+/*
+ * Asks for id 1 as the worker would: a schema, or "not found", says that address and credentials
+ * are right.
+ */
 bool registry_ping(const struct config *config, struct err *err)
 {
 	struct registry_client *client = registry_client_new(config);
@@ -565,8 +603,8 @@ bool registry_ping(const struct config *config, struct err *err)
 	bool ok = registry_client_ask(client, "/schemas/ids/1", NULL, &reply, err);
 	if (ok) {
 		if (reply.status != 200 && reply.code != REGISTRY_CODE_NO_SCHEMA)
-			ok = err_set(err, ERR_RETRY, "the schema registry answered %ld, code %lld", reply.status,
-				     (long long)reply.code);
+			ok = err_set(err, ERR_RETRY, "the schema registry answered %ld, code %lld",
+				     reply.status, (long long)reply.code);
 		json_decref(reply.json);
 	}
 	registry_client_free(client);
@@ -578,16 +616,18 @@ static bool read_registered(const struct registry_reply *reply, uint32_t *id, st
 	const char *message = json_string_value(json_object_get(reply->json, "message"));
 	json_int_t value = json_integer_value(json_object_get(reply->json, "id"));
 	if (reply->status != 200)
-		return err_set(err, ERR_CONFIG, "the schema registry refused the schema (%ld, code %lld): %s",
-			       reply->status, (long long)reply->code, message != NULL ? message : "");
+		return err_set(err, ERR_CONFIG,
+			       "the schema registry refused the schema (%ld, code %lld): %s",
+			       reply->status, (long long)reply->code,
+			       message != NULL ? message : "");
 	if (!json_is_integer(json_object_get(reply->json, "id")) || value < 0 || value > UINT32_MAX)
 		return err_set(err, ERR_RETRY, "the schema registry's answer holds no id");
 	*id = (uint32_t)value;
 	return true;
 }
 
-bool registry_register(const struct config *config, const char *subject, const char *schema_json, uint32_t *id,
-		       struct err *err)
+bool registry_register(const struct config *config, const char *subject, const char *schema_json,
+		       uint32_t *id, struct err *err)
 {
 	struct registry_client *client = registry_client_new(config);
 	char *escaped = http_escape(subject);

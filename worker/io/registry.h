@@ -1,8 +1,10 @@
 /*
- * registry.h - writer schemas by id or fingerprint: from a schema registry over HTTP, or from a folder.
+ * registry.h - writer schemas by id or fingerprint: from a schema registry over HTTP, or from a
+ * folder.
  *
- * registry_get() never waits. What is not cached is asked for by a thread of the registry's own; registry_fd() turns readable when
- * an answer has come, and the caller asks again. An answer "not found" is remembered for a minute, a good one for ever.
+ * registry_get() never waits. What is not cached is asked for by a thread of the registry's own;
+ * registry_fd() turns readable when an answer has come, and the caller asks again. An answer "not
+ * found" is remembered for a minute, a good one for ever.
  */
 #ifndef MEMINGEST_REGISTRY_H
 #define MEMINGEST_REGISTRY_H
@@ -16,16 +18,25 @@ struct schema;
 
 enum registry_answer {
 	REGISTRY_FOUND,
-	REGISTRY_PENDING, /* asked for, or the registry is down and will be asked again: come back after registry_fd() */
+	/*
+	 * asked for, or the registry is down and will be asked again: come back after registry_fd()
+	 */
+	REGISTRY_PENDING,
 	REGISTRY_UNKNOWN, /* the registry answered that it has no such schema */
 	REGISTRY_INVALID, /* it has one, but it is no valid Avro schema: err says why */
 };
 
-/* Borrows config; starts the thread when there is a URL. Loads every .avsc of the folder and of the streams for fingerprints. */
+/*
+ * Borrows config; starts the thread when there is a URL. Loads every .avsc of the folder and of the
+ * streams for fingerprints.
+ */
 struct registry *registry_new(const struct config *config, struct err *err);
 void registry_free(struct registry *r);
 
-/* key: the confluent schema id, or the CRC-64-AVRO fingerprint. The schema is borrowed and lives as long as the registry. */
+/*
+ * key: the confluent schema id, or the CRC-64-AVRO fingerprint. The schema is borrowed and lives as
+ * long as the registry.
+ */
 enum registry_answer registry_get(struct registry *r, enum frame_format format, uint64_t key,
 				  const struct schema **schema, struct err *err);
 int registry_fd(const struct registry *r);
@@ -34,8 +45,8 @@ void registry_ack(struct registry *r); /* after registry_fd() was readable */
 /* For "check --online" and "produce": these wait. */
 MUST_CHECK bool registry_ping(const struct config *config, struct err *err);
 /* Registers (or finds) a schema under a subject and returns its id. */
-MUST_CHECK bool registry_register(const struct config *config, const char *subject, const char *schema_json,
-				  uint32_t *id, struct err *err);
+MUST_CHECK bool registry_register(const struct config *config, const char *subject,
+				  const char *schema_json, uint32_t *id, struct err *err);
 
 /* Of libcurl at run time, "7.88.1". */
 const char *registry_library_version(void);

@@ -1,18 +1,19 @@
 /*
- * registry_client.c - requests to the schema registry: which URL, who we are, and what counts as an answer.
+ * registry_client.c - requests to the schema registry: which URL, who we are, and what counts as an
+ * answer.
  *
  *   ask --> for each URL, the one that worked last first:
- *             send --200, or 4xx with a registry's error code------------> an answer: stay with this URL
+ *             send --200, or 4xx with a registry's error code--> an answer: stay with this URL
  *                  --401, 403--> secrets read anew; changed? once more
  *                  --anything else: refused, timeout, 5xx, no JSON--> next URL
  *           none left --> failure, the last URL's reason
  *
- * An error code of a registry has five digits (40403) or is 409; a 404 of the web server in front has none, or 404,
- * and is a failure like any other. That matters: "not found" makes dead letters of events, so only the registry
- * itself may say it.
+ * An error code of a registry has five digits (40403) or is 409; a 404 of the web server in front
+ * has none, or 404, and is a failure like any other. That matters: "not found" makes dead letters
+ * of events, so only the registry itself may say it.
  *
- * One request at a time. Bounds: a deadline per request, MAX_ANSWER bytes. Secrets are read at first use and again when
- * refused. They appear in no message.
+ * One request at a time. Bounds: a deadline per request, MAX_ANSWER bytes. Secrets are read at
+ * first use and again when refused. They appear in no message.
  *
  * Thread: the owner's; stop is atomic. Failure: always an error value, the caller decides and logs.
  */
@@ -69,7 +70,8 @@ void registry_client_free(struct registry_client *c)
 /* --- secrets --- */
 
 /* Replaces *secret; says if it is another one than before. */
-static bool read_secret(char **secret, const char *value, const char *file, bool *changed, struct err *err)
+static bool read_secret(char **secret, const char *value, const char *file, bool *changed,
+			struct err *err)
 {
 	if (value == NULL && file == NULL)
 		return true;
@@ -86,9 +88,10 @@ static bool read_secrets(struct registry_client *c, bool *changed, struct err *e
 {
 	const struct config *config = c->config;
 	*changed = false;
-	c->secrets_read =
-		read_secret(&c->password, config->registry_password, config->registry_password_file, changed, err) &&
-		read_secret(&c->token, config->registry_token, config->registry_token_file, changed, err);
+	c->secrets_read = read_secret(&c->password, config->registry_password,
+				      config->registry_password_file, changed, err) &&
+			  read_secret(&c->token, config->registry_token,
+				      config->registry_token_file, changed, err);
 	return c->secrets_read;
 }
 
@@ -121,16 +124,19 @@ static bool refused(const struct http_request *t)
 /* True: the registry has spoken. */
 static bool read_reply(const struct http_request *t, struct registry_reply *reply, struct err *err)
 {
-	*reply = (struct registry_reply){.status = t->status, .too_large = t->too_large && t->status == 200};
+	*reply = (struct registry_reply){.status = t->status,
+					 .too_large = t->too_large && t->status == 200};
 	if (reply->too_large)
 		return true;
 	if (refused(t))
-		return err_set(err, ERR_CONFIG,
-			       "answered %ld: check user and password, or token, of section [registry]", t->status);
+		return err_set(
+			err, ERR_CONFIG,
+			"answered %ld: check user and password, or token, of section [registry]",
+			t->status);
 	json_t *json = json_loadb((const char *)t->body.data, t->body.len, JSON_DECODE_ANY, NULL);
 	reply->code = json_integer_value(json_object_get(json, "error_code"));
-	bool rejected =
-		t->status >= 400 && t->status < 500 && (reply->code >= CODE_MIN || reply->code == HTTP_CONFLICT);
+	bool rejected = t->status >= 400 && t->status < 500 &&
+			(reply->code >= CODE_MIN || reply->code == HTTP_CONFLICT);
 	if (rejected || (t->status == 200 && json != NULL)) {
 		reply->json = json;
 		return true;
@@ -142,7 +148,8 @@ static bool read_reply(const struct http_request *t, struct registry_reply *repl
 }
 
 /* One URL; a second time if we were refused and the secrets have changed meanwhile. */
-static bool ask_one(struct registry_client *c, struct http_request *t, struct registry_reply *reply, struct err *err)
+static bool ask_one(struct registry_client *c, struct http_request *t, struct registry_reply *reply,
+		    struct err *err)
 {
 	bool changed = false;
 	if (!c->secrets_read && !read_secrets(c, &changed, err))
@@ -166,8 +173,8 @@ static char *whole_url(const char *base, const char *path)
 	return xasprintf("%.*s%s", (int)len, base, path);
 }
 
-bool registry_client_ask(struct registry_client *c, const char *path, const char *post, struct registry_reply *reply,
-			 struct err *err)
+bool registry_client_ask(struct registry_client *c, const char *path, const char *post,
+			 struct registry_reply *reply, struct err *err)
 {
 	const struct config *config = c->config;
 	struct http_request t = {.post = post,

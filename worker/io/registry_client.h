@@ -25,13 +25,14 @@ struct registry_client *registry_client_new(const struct config *config); /* bor
 void registry_client_free(struct registry_client *c);                     /* NULL is fine */
 
 /*
- * GET, or POST of a JSON text. Asks each URL once, beginning with the one that answered last. False with class
- * RETRY when none gave an answer, CONFIG when the last one refused who we are.
+ * GET, or POST of a JSON text. Asks each URL once, beginning with the one that answered last. False
+ * with class RETRY when none gave an answer, CONFIG when the last one refused who we are.
  */
 MUST_CHECK bool registry_client_ask(struct registry_client *c, const char *path, const char *post,
 				    struct registry_reply *reply, struct err *err);
 
-void registry_client_wait(struct registry_client *c, int64_t deadline_us); /* until the deadline, wake or stop */
+/* until the deadline, wake or stop */
+void registry_client_wait(struct registry_client *c, int64_t deadline_us);
 void registry_client_wake(struct registry_client *c);
 void registry_client_stop(struct registry_client *c); /* every call returns soon from then on */
 bool registry_client_stopped(struct registry_client *c);

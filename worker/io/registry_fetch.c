@@ -1,17 +1,19 @@
 /*
- * registry_fetch.c - one writer schema from the registry, whole: the answer read, its references fetched and put in
- * place, parsed.
+ * registry_fetch.c - one writer schema from the registry, whole: the answer read, its references
+ * fetched and put in place, parsed.
  *
- *   GET /schemas/ids/7          {"schema": "..", "references": [{"name": "a.B", "subject": "b", "version": 2}]}
- *   GET /subjects/b/versions/2  {"schema": "..", "references": [..]}      and so on, each name once
+ *   GET /schemas/ids/7
+ *       {"schema": "..", "references": [{"name": "a.B", "subject": "b", "version": 2}]}
+ *   GET /subjects/b/versions/2
+ *       {"schema": "..", "references": [..]}      and so on, each name once
  *   schemaref_inline() -> schema_parse()
  *
- * The answer says what to do, err says why: PENDING (ask again: the registry gave no usable answer), UNKNOWN (it
- * has no such id), INVALID (it has, but not as an Avro schema that can be read: another type, too large, a
- * reference that it lacks, a parse error).
+ * The answer says what to do, err says why: PENDING (ask again: the registry gave no usable
+ * answer), UNKNOWN (it has no such id), INVALID (it has, but not as an Avro schema that can be
+ * read: another type, too large, a reference that it lacks, a parse error).
  *
- * No state, nothing kept, nothing logged. Runs in the thread of the client. Bounds: REFERENCES_MAX definitions,
- * each an answer of bounded size.
+ * No state, nothing kept, nothing logged. Runs in the thread of the client. Bounds: REFERENCES_MAX
+ * definitions, each an answer of bounded size.
  */
 #include "io/registry_fetch.h"
 
@@ -20,15 +22,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "codec/schema.h"
 #include "io/http_client.h"
 #include "io/schemaref.h"
+#include "schema/schema.h"
 
 enum { REFERENCES_MAX = 64 };
 
 /* What a reply about "what" means; err is filled for all but FOUND. */
-static enum registry_answer read_answer(const struct registry_reply *reply, const char *what, bool reference,
-					struct err *err)
+static enum registry_answer read_answer(const struct registry_reply *reply, const char *what,
+					bool reference, struct err *err)
 {
 	const char *type = json_string_value(json_object_get(reply->json, "schemaType"));
 	const char *message = json_string_value(json_object_get(reply->json, "message"));
@@ -41,8 +43,8 @@ static enum registry_answer read_answer(const struct registry_reply *reply, cons
 		return REGISTRY_UNKNOWN;
 	}
 	if (reply->status != 200) {
-		err_set(err, ERR_RETRY, "%s: the schema registry answered %ld, code %lld: %s", what, reply->status,
-			(long long)reply->code, message != NULL ? message : "");
+		err_set(err, ERR_RETRY, "%s: the schema registry answered %ld, code %lld: %s", what,
+			reply->status, (long long)reply->code, message != NULL ? message : "");
 		return REGISTRY_PENDING;
 	}
 	if (!json_is_string(json_object_get(reply->json, "schema"))) {
@@ -55,9 +57,12 @@ static enum registry_answer read_answer(const struct registry_reply *reply, cons
 	return REGISTRY_INVALID;
 }
 
-/* reference: not a schema by id but one by subject and version, so "no such subject" is an answer as well. */
-static enum registry_answer ask(struct registry_client *client, const char *path, const char *what, bool reference,
-				json_t **json, struct err *err)
+/*
+ * reference: not a schema by id but one by subject and version, so "no such subject" is an answer
+ * as well.
+ */
+static enum registry_answer ask(struct registry_client *client, const char *path, const char *what,
+				bool reference, json_t **json, struct err *err)
 {
 	struct registry_reply reply;
 	*json = NULL;
@@ -71,9 +76,12 @@ static enum registry_answer ask(struct registry_client *client, const char *path
 	return answer;
 }
 
-/* Fetches one reference's definition into defs, and puts what that references itself at the end of todo. */
-static enum registry_answer fetch_reference(struct registry_client *client, const json_t *ref, json_t *defs,
-					    json_t *todo, struct err *err)
+/*
+ * Fetches one reference's definition into defs, and puts what that references itself at the end of
+ * todo.
+ */
+static enum registry_answer fetch_reference(struct registry_client *client, const json_t *ref,
+					    json_t *defs, json_t *todo, struct err *err)
 {
 	const char *name = json_string_value(json_object_get(ref, "name"));
 	const char *subject = json_string_value(json_object_get(ref, "subject"));
@@ -86,11 +94,13 @@ static enum registry_answer fetch_reference(struct registry_client *client, cons
 		return REGISTRY_FOUND;
 	char *escaped = http_escape(subject), *path, *what;
 	path = xasprintf("/subjects/%s/versions/%lld", escaped, (long long)version);
-	what = xasprintf("reference \"%s\" (subject \"%s\", version %lld)", name, subject, (long long)version);
+	what = xasprintf("reference \"%s\" (subject \"%s\", version %lld)", name, subject,
+			 (long long)version);
 	json_t *json;
 	enum registry_answer answer = ask(client, path, what, true, &json, err);
 	if (answer == REGISTRY_FOUND) {
-		json_t *def = json_loads(json_string_value(json_object_get(json, "schema")), JSON_DECODE_ANY, NULL);
+		json_t *def = json_loads(json_string_value(json_object_get(json, "schema")),
+					 JSON_DECODE_ANY, NULL);
 		json_object_set_new(defs, name, def != NULL ? def : json_null());
 		json_array_extend(todo, json_object_get(json, "references"));
 	}
@@ -102,8 +112,8 @@ static enum registry_answer fetch_reference(struct registry_client *client, cons
 }
 
 /* All that the schema references, directly and by way of others. */
-static enum registry_answer fetch_references(struct registry_client *client, json_t *references, json_t *defs,
-					     struct err *err)
+static enum registry_answer fetch_references(struct registry_client *client, json_t *references,
+					     json_t *defs, struct err *err)
 {
 	json_t *todo = json_copy(references);
 	enum registry_answer answer = REGISTRY_FOUND;
@@ -120,7 +130,8 @@ static enum registry_answer fetch_references(struct registry_client *client, jso
 }
 
 /* The schema text with its references in place; the caller frees it. NULL unless FOUND. */
-static char *complete(struct registry_client *client, const json_t *json, enum registry_answer *answer, struct err *err)
+static char *complete(struct registry_client *client, const json_t *json,
+		      enum registry_answer *answer, struct err *err)
 {
 	const char *text = json_string_value(json_object_get(json, "schema"));
 	json_t *references = json_object_get(json, "references");
@@ -143,8 +154,8 @@ static char *complete(struct registry_client *client, const json_t *json, enum r
 	return whole;
 }
 
-enum registry_answer registry_fetch(struct registry_client *client, uint64_t id, struct schema **schema,
-				    struct err *err)
+enum registry_answer registry_fetch(struct registry_client *client, uint64_t id,
+				    struct schema **schema, struct err *err)
 {
 	char path[64], what[64];
 	snprintf(path, sizeof(path), "/schemas/ids/%llu", (unsigned long long)id);

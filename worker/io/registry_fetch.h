@@ -9,7 +9,7 @@
 enum { REGISTRY_CODE_NO_SCHEMA = 40403 };
 
 /* Waits. FOUND with a new schema; otherwise err says why. */
-enum registry_answer registry_fetch(struct registry_client *client, uint64_t id, struct schema **schema,
-				    struct err *err);
+enum registry_answer registry_fetch(struct registry_client *client, uint64_t id,
+				    struct schema **schema, struct err *err);
 
 #endif

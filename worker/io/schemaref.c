@@ -1,21 +1,23 @@
 /*
  * schemaref.c - makes one self-contained Avro schema of a schema and what it references.
  *
- * In the registry an Avro schema may use a named type that another subject defines ("references"). Avro itself
- * knows no such thing: a name must be defined before it is used, in reading order. So the schema is walked in
- * reading order, and the first mention of a referenced name becomes its definition, which is then walked itself;
- * later mentions are left, as the name is in scope by then. That one rule serves chains, diamonds and a definition
- * that mentions itself.
+ * In the registry an Avro schema may use a named type that another subject defines ("references").
+ * Avro itself knows no such thing: a name must be defined before it is used, in reading order. So
+ * the schema is walked in reading order, and the first mention of a referenced name becomes its
+ * definition, which is then walked itself; later mentions are left, as the name is in scope by
+ * then. That one rule serves chains, diamonds and a definition that mentions itself.
  *
  *   {"fields":[{"type":"a.Point"},{"type":"a.Point"}]}   defs: a.Point
- *        ->    {"fields":[{"type":{"type":"record","name":"Point","namespace":"a",..}},{"type":"a.Point"}]}
+ *        ->
+ * {"fields":[{"type":{"type":"record","name":"Point","namespace":"a",..}},{"type":"a.Point"}]}
  *
- * Only the name that a reference gives is looked for. A type nested in a definition is usable after it, as Avro has
- * it, and not before: such a schema stays incomplete, and parsing it names the unknown type.
+ * Only the name that a reference gives is looked for. A type nested in a definition is usable after
+ * it, as Avro has it, and not before: such a schema stays incomplete, and parsing it names the
+ * unknown type.
  *
- * Names follow Avro 1.11, "Names": a name with a dot is full, one without takes the namespace of the enclosing
- * definition. Depth is bounded by jansson's parser (2048 levels) and the number of definitions, each of which is
- * walked once.
+ * Names follow Avro 1.11, "Names": a name with a dot is full, one without takes the namespace of
+ * the enclosing definition. Depth is bounded by jansson's parser (2048 levels) and the number of
+ * definitions, each of which is walked once.
  *
  * No state, any thread.
  */
@@ -83,7 +85,8 @@ static void walk_fields(struct walk *w, json_t *record, const char *ns)
 	namespace_of(record, ns, inner, sizeof(inner));
 	size_t i;
 	json_t *field;
-	json_array_foreach(json_object_get(record, "fields"), i, field) walk_member(w, field, "type", inner);
+	json_array_foreach(json_object_get(record, "fields"), i, field)
+		walk_member(w, field, "type", inner);
 }
 
 static json_t *walk_object(struct walk *w, json_t *schema, const char *ns)
@@ -108,7 +111,8 @@ static json_t *walk_schema(struct walk *w, json_t *schema, const char *ns)
 	if (json_is_object(schema))
 		return walk_object(w, schema, ns);
 	for (size_t i = 0; i < json_array_size(schema); i++)
-		json_array_set_new(schema, i, walk_schema(w, json_incref(json_array_get(schema, i)), ns));
+		json_array_set_new(schema, i,
+				   walk_schema(w, json_incref(json_array_get(schema, i)), ns));
 	return schema;
 }
 

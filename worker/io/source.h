@@ -1,8 +1,9 @@
 /*
  * source.h - the Kafka consumer: messages in, assignments in, pauses, seeks and commits out.
  *
- * Owned and called by the poll thread alone; every callback runs inside source_poll() or source_close(). A message is
- * borrowed for the duration of its callback. Nothing fetches before source_start(): a partition that was just assigned is paused.
+ * Owned and called by the poll thread alone; every callback runs inside source_poll() or
+ * source_close(). A message is borrowed for the duration of its callback. Nothing fetches before
+ * source_start(): a partition that was just assigned is paused.
  */
 #ifndef MEMINGEST_SOURCE_H
 #define MEMINGEST_SOURCE_H
@@ -31,7 +32,8 @@ struct source_message {
 };
 
 enum source_fault {
-	SOURCE_FAULT_OFFSET, /* the position is not in the log any more: retention, truncation or a new topic */
+	/* the position is not in the log any more: retention, truncation or a new topic */
+	SOURCE_FAULT_OFFSET,
 	SOURCE_FAULT_GONE,   /* topic or partition does not exist (any more) */
 	SOURCE_FAULT_DENIED, /* authorization */
 	SOURCE_FAULT_OTHER,
@@ -39,32 +41,50 @@ enum source_fault {
 
 struct source_ops {
 	void (*assigned)(void *ctx, struct source_partition **sps, size_t n);
-	/* Must let go of the partitions before it returns; lost: another member may already have them. */
+	/*
+	 * Must let go of the partitions before it returns; lost: another member may already have
+	 * them.
+	 */
 	void (*revoked)(void *ctx, struct source_partition **sps, size_t n, bool lost);
 	/* False: no more for now, source_poll() returns. */
 	bool (*message)(void *ctx, const struct source_message *m);
-	/* The end of a partition was reached at this offset (which may lie past transaction markers). */
+	/*
+	 * The end of a partition was reached at this offset (which may lie past transaction
+	 * markers).
+	 */
 	void (*eof)(void *ctx, struct source_partition *sp, int64_t offset);
-	void (*fault)(void *ctx, struct source_partition *sp, enum source_fault fault, const char *text);
+	void (*fault)(void *ctx, struct source_partition *sp, enum source_fault fault,
+		      const char *text);
 	/* The client as a whole can not go on (fenced, fatal): the worker has to end. */
 	void (*fatal)(void *ctx, const char *text);
 	/* librdkafka's statistics, JSON, every statistics.interval.ms. */
 	void (*statistics)(void *ctx, const char *json, size_t len);
 };
 
-/* Borrows config and ops. Subscribes to the topics of all streams; the group is joined by polling. */
-struct source *source_new(const struct config *config, const struct source_ops *ops, void *ctx, struct err *err);
+/*
+ * Borrows config and ops. Subscribes to the topics of all streams; the group is joined by polling.
+ */
+struct source *source_new(const struct config *config, const struct source_ops *ops, void *ctx,
+			  struct err *err);
 
-/* Readable when source_poll() may have something; valid only after a source_poll() that returned 0. */
+/*
+ * Readable when source_poll() may have something; valid only after a source_poll() that returned 0.
+ */
 int source_fd(const struct source *s);
 
-/* Serves up to max messages and whatever callbacks are due, without waiting. Returns the messages served: fewer than max
- * means that the queue is drained. */
+/*
+ * Serves up to max messages and whatever callbacks are due, without waiting. Returns the messages
+ * served: fewer than max means that the queue is drained.
+ */
 size_t source_poll(struct source *s, size_t max);
 
 void source_pause(struct source *s, struct source_partition *sp);
-/* Fetching goes on (or begins) at offset. False with class RETRY if librdkafka is not ready: try again soon. */
-MUST_CHECK bool source_start(struct source *s, struct source_partition *sp, int64_t offset, struct err *err);
+/*
+ * Fetching goes on (or begins) at offset. False with class RETRY if librdkafka is not ready: try
+ * again soon.
+ */
+MUST_CHECK bool source_start(struct source *s, struct source_partition *sp, int64_t offset,
+			     struct err *err);
 
 /* What the broker knows of a partition. Waits up to timeout_ms. */
 struct source_log {
@@ -74,29 +94,37 @@ struct source_log {
 	int64_t start;      /* where the stream's "start" setting says to begin */
 	char topic_id[37];  /* UUID as text, or empty when librdkafka cannot tell (before 2.3) */
 };
-MUST_CHECK bool source_query_logs(struct source *s, struct source_log *logs, size_t n, int timeout_ms, struct err *err);
+MUST_CHECK bool source_query_logs(struct source *s, struct source_log *logs, size_t n,
+				  int timeout_ms, struct err *err);
 
 /* Cached by librdkafka from fetch responses; -1 unknown. Does not wait. */
 int64_t source_high_watermark(struct source *s, const struct source_partition *sp);
 
-/* Tells Kafka the next offset to consume, for tools that show lag. Without waiting; failures are counted, not returned. */
+/*
+ * Tells Kafka the next offset to consume, for tools that show lag. Without waiting; failures are
+ * counted, not returned.
+ */
 void source_commit(struct source *s, const struct source_partition *sp, int64_t next_offset);
 /* The same, waiting, for partitions about to be given up. */
-void source_commit_now(struct source *s, struct source_partition *const *sps, const int64_t *next, size_t n,
-		       int timeout_ms);
+void source_commit_now(struct source *s, struct source_partition *const *sps, const int64_t *next,
+		       size_t n, int timeout_ms);
 
-/* {"name": "value", ...} as JSON, NULL when there are none; bytes that are not UTF-8 as "base64:...". The caller frees it. */
+/*
+ * {"name": "value", ...} as JSON, NULL when there are none; bytes that are not UTF-8 as
+ * "base64:...". The caller frees it.
+ */
 char *source_headers_json(const struct source_message *m);
 
-bool source_joined(const struct source *s); /* the group has answered, be it with an empty assignment */
+/* the group has answered, be it with an empty assignment */
+bool source_joined(const struct source *s);
 
 /* Revokes (through ops), leaves the group, closes. */
 void source_close(struct source *s);
 
 /*
- * Reads one message again, with a consumer of its own, outside any group; for dead letters that only PostgreSQL could find.
- * Any thread. Waits up to timeout_ms. Class RETRY when the broker does not answer, POISON when the offset holds no message
- * any more. The result is the caller's to free.
+ * Reads one message again, with a consumer of its own, outside any group; for dead letters that
+ * only PostgreSQL could find. Any thread. Waits up to timeout_ms. Class RETRY when the broker does
+ * not answer, POISON when the offset holds no message any more. The result is the caller's to free.
  */
 struct source_copy {
 	uint8_t *key, *value; /* NULL for null */
@@ -104,8 +132,9 @@ struct source_copy {
 	char *headers; /* JSON, or NULL */
 	int64_t timestamp_ms;
 };
-MUST_CHECK bool source_refetch(const struct config *config, const char *topic, int32_t partition, int64_t offset,
-			       int timeout_ms, struct source_copy *out, struct err *err);
+MUST_CHECK bool source_refetch(const struct config *config, const char *topic, int32_t partition,
+			       int64_t offset, int timeout_ms, struct source_copy *out,
+			       struct err *err);
 void source_copy_free(struct source_copy *c);
 
 #endif

@@ -1,13 +1,16 @@
 /*
- * source_log.c - the consumer's other dealings with the brokers: where the logs begin and end, topic ids, and commits.
+ * source_log.c - the consumer's other dealings with the brokers: where the logs begin and end,
+ * topic ids, and commits.
  *
- * Topic ids tell a topic that was deleted and created again from the one that we knew (KIP-516). The library has them from 2.3 on, the
- * broker's controller answers. A claim without the id is a claim that cannot notice this, so a missing answer means "ask again" -
- * unless there has never been one: some brokers cannot answer, and then, after a few attempts, that is said once and the ids are left
- * out.
+ * Topic ids tell a topic that was deleted and created again from the one that we knew (KIP-516).
+ * The library has them from 2.3 on, the broker's controller answers. A claim without the id is a
+ * claim that cannot notice this, so a missing answer means "ask again" - unless there has never
+ * been one: some brokers cannot answer, and then, after a few attempts, that is said once and the
+ * ids are left out.
  *
- * Commits are for tools that show lag. They never wait, but for source_commit_now() inside a revocation; what fails is counted and
- * forgotten, as the next commit says more (and PostgreSQL knows best).
+ * Commits are for tools that show lag. They never wait, but for source_commit_now() inside a
+ * revocation; what fails is counted and forgotten, as the next commit says more (and PostgreSQL
+ * knows best).
  *
  * Thread: the poll thread.
  */
@@ -25,7 +28,8 @@ enum { IDS_TIMEOUT_MS = 1000, IDS_ATTEMPTS = 3 };
 rd_kafka_topic_partition_list_t *source_list_of(const struct part *part, int64_t offset)
 {
 	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-	rd_kafka_topic_partition_list_add(list, part->sp.topic, part->sp.partition)->offset = offset;
+	rd_kafka_topic_partition_list_add(list, part->sp.topic, part->sp.partition)->offset =
+		offset;
 	return list;
 }
 
@@ -41,7 +45,8 @@ static bool ask_topic_ids(struct source *s, const char **names, char (*ids)[37],
 	s->ids_missed++;
 	if (s->ids_answered || s->ids_missed < IDS_ATTEMPTS)
 		return err_set(err, ERR_RETRY, "the brokers did not tell the topics' ids");
-	log_warn("the brokers do not tell topic ids: a topic that is created again will be noticed by its offsets "
+	log_warn("the brokers do not tell topic ids: a topic that is created again will be noticed "
+		 "by its offsets "
 		 "alone");
 	s->ids_given_up = true;
 	return true;
@@ -63,11 +68,13 @@ static bool fill_topic_ids(struct source *s, struct source_log *logs, size_t n, 
 	return ok;
 }
 
-bool source_query_logs(struct source *s, struct source_log *logs, size_t n, int timeout_ms, struct err *err)
+bool source_query_logs(struct source *s, struct source_log *logs, size_t n, int timeout_ms,
+		       struct err *err)
 {
 	struct kafka_log *asked = xcalloc(n + 1, sizeof(*asked));
 	for (size_t i = 0; i < n; i++) {
-		const struct stream_config *stream = ((struct part *)logs[i].sp->internal)->topic->stream;
+		const struct stream_config *stream =
+			((struct part *)logs[i].sp->internal)->topic->stream;
 		asked[i] = (struct kafka_log){
 			.topic = logs[i].sp->topic,
 			.partition = logs[i].sp->partition,
@@ -90,15 +97,18 @@ bool source_query_logs(struct source *s, struct source_log *logs, size_t n, int 
 int64_t source_high_watermark(struct source *s, const struct source_partition *sp)
 {
 	int64_t low, high;
-	rd_kafka_resp_err_t code = rd_kafka_get_watermark_offsets(s->rk, sp->topic, sp->partition, &low, &high);
+	rd_kafka_resp_err_t code =
+		rd_kafka_get_watermark_offsets(s->rk, sp->topic, sp->partition, &low, &high);
 	return code || high < 0 ? -1 : high;
 }
 
-void source_on_commit(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t *list, void *opaque)
+void source_on_commit(rd_kafka_t *rk, rd_kafka_resp_err_t code,
+		      rd_kafka_topic_partition_list_t *list, void *opaque)
 {
 	struct source *s = opaque;
 	(void)rk;
-	if (list && list->cnt > 0 && s->probe.sent_us > 0 && list->elems[0].partition == s->probe.partition &&
+	if (list && list->cnt > 0 && s->probe.sent_us > 0 &&
+	    list->elems[0].partition == s->probe.partition &&
 	    strcmp(list->elems[0].topic, s->probe.topic) == 0) {
 		stats_observe(METRIC_OFFSET_COMMIT_SECONDS, 0, clock_mono_us() - s->probe.sent_us);
 		s->probe.sent_us = 0;
@@ -132,15 +142,16 @@ void source_commit(struct source *s, const struct source_partition *sp, int64_t 
 	}
 }
 
-void source_commit_now(struct source *s, struct source_partition *const *sps, const int64_t *next, size_t n,
-		       int timeout_ms)
+void source_commit_now(struct source *s, struct source_partition *const *sps, const int64_t *next,
+		       size_t n, int timeout_ms)
 {
 	if (n == 0)
 		return;
 	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)n);
 	rd_kafka_queue_t *queue = rd_kafka_queue_new(s->rk);
 	for (size_t i = 0; i < n; i++)
-		rd_kafka_topic_partition_list_add(list, sps[i]->topic, sps[i]->partition)->offset = next[i];
+		rd_kafka_topic_partition_list_add(list, sps[i]->topic, sps[i]->partition)->offset =
+			next[i];
 	int64_t start = clock_mono_us();
 	rd_kafka_resp_err_t code = rd_kafka_commit_queue(s->rk, list, queue, NULL, NULL);
 	rd_kafka_event_t *event = code ? NULL : rd_kafka_queue_poll(queue, timeout_ms);

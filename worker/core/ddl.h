@@ -1,0 +1,45 @@
+/*
+ * ddl.h - what a table is made of: CREATE TABLE, columns added later, storage, indexes, rights.
+ */
+#ifndef MEMINGEST_DDL_H
+#define MEMINGEST_DDL_H
+
+#include "base/buf.h"
+#include "codec/table.h"
+
+/*
+ * DDL for "migrate": CREATE TABLE IF NOT EXISTS with primary key, created_at, updated_at, indexes.
+ * The statements stand one per line group, each ending in ";\n", fit to be read and pasted.
+ */
+void ddl_table(const struct table *table, struct buf *out);
+/* The same, piece by piece. */
+void ddl_create_table(const struct table *table, struct buf *out);
+/* ALTER COLUMN .. SET setting value, as in SET STORAGE external; nothing if value is NULL. */
+void ddl_set_column(const struct table *table, size_t column, const char *setting,
+		    const char *value, struct buf *out);
+void ddl_create_index(const struct table *table, size_t index, struct buf *out);
+/*
+ * Its name: the annotation's, or one derived from table and definition that stays the same, at most
+ * 63 bytes.
+ */
+void ddl_index_name(const struct table *table, size_t index, struct buf *out);
+
+/*
+ * ALTER TABLE ... ADD COLUMN for one column that the table lacks. column == ncolumns: created_at, +
+ * 1: updated_at.
+ */
+void ddl_add_column(const struct table *table, size_t column, struct buf *out);
+/* GRANTs for a worker's role on this table. */
+void ddl_grants(const struct table *table, const char *role, struct buf *out);
+
+/*
+ * ALTER TABLE table ALTER COLUMN .. SET setting value; nothing if value is NULL. A statement of its
+ * own: CREATE TABLE takes STORAGE from PostgreSQL 16 on only. "table" is quoted.
+ */
+void ddl_put_setting(struct buf *out, const char *table, const struct column *c,
+		     const char *setting, const char *value);
+
+/* worker/sql/bookkeeping.sql: idempotent; every statement ends in ";\n" and creates one thing. */
+extern const char sql_bookkeeping[];
+
+#endif

@@ -1,0 +1,46 @@
+/*
+ * sqlname.c - names as they stand in SQL: quoted, with their schema, and short enough.
+ *
+ * Pure text: no connection, no failure.
+ */
+#include "core/sqlname.h"
+
+#include <string.h>
+#include <xxhash.h>
+
+/* NAMEDATALEN - 1: PostgreSQL cuts longer names, and then two may meet. */
+#define MAX_NAME 63
+
+void sqlname_columns(struct buf *out, const struct table *t, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		buf_puts(out, i ? ", " : "");
+		buf_quoted(out, t->columns[i].name, '"');
+	}
+}
+
+void sqlname_table(const struct table *t, struct buf *out)
+{
+	if (t->schema) {
+		buf_quoted(out, t->schema, '"');
+		buf_u8(out, '.');
+	}
+	buf_quoted(out, t->name, '"');
+}
+
+bool sqlname_has_column(const struct table *t, const char *name)
+{
+	for (size_t i = 0; i < t->ncolumns; i++)
+		if (strcmp(t->columns[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+void sqlname_short(struct buf *out, const char *text)
+{
+	size_t len = strlen(text);
+	if (len <= MAX_NAME)
+		buf_puts(out, text);
+	else
+		buf_printf(out, "%.*s_%08x", MAX_NAME - 9, text, (unsigned)XXH32(text, len, 0));
+}

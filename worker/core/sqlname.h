@@ -1,0 +1,19 @@
+/*
+ * sqlname.h - names as they stand in SQL: quoted, with their schema, and short enough.
+ */
+#ifndef MEMINGEST_SQLNAME_H
+#define MEMINGEST_SQLNAME_H
+
+#include "base/buf.h"
+#include "codec/table.h"
+
+/* Appends the table's quoted name, with its schema if it has one: "agents"."memory_entries". */
+void sqlname_table(const struct table *t, struct buf *out);
+/* Appends the first n columns: "a", "b". */
+void sqlname_columns(struct buf *out, const struct table *t, size_t n);
+/* Appends text or, if that is longer than a name may be, its beginning and a hash of all of it. */
+void sqlname_short(struct buf *out, const char *text);
+/* Whether the schema declares a column of that name. */
+bool sqlname_has_column(const struct table *t, const char *name);
+
+#endif

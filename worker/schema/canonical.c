@@ -1,0 +1,119 @@
+/*
+ * canonical.c - the Parsing Canonical Form of a schema and its fingerprint.
+ *
+ * Avro 1.11 specification, "Parsing Canonical Form for Schemas": only type, name, fields, symbols,
+ * items, values and size remain, in a fixed order, names in full, no white space. A named type is
+ * written out where it comes first and by its name afterwards, so the text is finite although the
+ * tree may hold cycles. Names and symbols are checked when they are parsed (letters, digits,
+ * underscore), hence nothing needs escaping.
+ *
+ * The fingerprint is the 64-bit Rabin fingerprint of the same chapter (CRC-64-AVRO), bit by bit: a
+ * schema is small and fingerprinted once.
+ */
+#include <stdlib.h>
+
+#include "schema/schema_parts.h"
+
+#define CRC_EMPTY UINT64_C(0xc15d213aa4d7a795)
+
+struct writer {
+	struct buf *out;
+	bool *seen; /* by id of the named type */
+};
+
+static void write_type(struct writer *w, const struct schema_type *t);
+
+static void write_head(struct writer *w, const struct schema_type *t)
+{
+	buf_printf(w->out, "{\"name\":\"%s\",\"type\":\"%s\"", t->full_name,
+		   schema_kind_name(t->kind));
+}
+
+static void write_record(struct writer *w, const struct schema_type *t)
+{
+	write_head(w, t);
+	buf_puts(w->out, ",\"fields\":[");
+	for (size_t i = 0; i < t->nfields; i++) {
+		buf_printf(w->out, "%s{\"name\":\"%s\",\"type\":", i > 0 ? "," : "",
+			   t->fields[i].name);
+		write_type(w, t->fields[i].type);
+		buf_puts(w->out, "}");
+	}
+	buf_puts(w->out, "]}");
+}
+
+static void write_named(struct writer *w, const struct schema_type *t)
+{
+	if (w->seen[t->id]) {
+		buf_printf(w->out, "\"%s\"", t->full_name);
+		return;
+	}
+	w->seen[t->id] = true;
+	if (t->kind == SCHEMA_RECORD) {
+		write_record(w, t);
+		return;
+	}
+	write_head(w, t);
+	if (t->kind == SCHEMA_FIXED) {
+		buf_printf(w->out, ",\"size\":%u}", t->size);
+		return;
+	}
+	buf_puts(w->out, ",\"symbols\":[");
+	for (size_t i = 0; i < t->nsymbols; i++)
+		buf_printf(w->out, "%s\"%s\"", i > 0 ? "," : "", t->symbols[i]);
+	buf_puts(w->out, "]}");
+}
+
+static void write_type(struct writer *w, const struct schema_type *t)
+{
+	switch (t->kind) {
+	case SCHEMA_NULL:
+	case SCHEMA_BOOLEAN:
+	case SCHEMA_INT:
+	case SCHEMA_LONG:
+	case SCHEMA_FLOAT:
+	case SCHEMA_DOUBLE:
+	case SCHEMA_BYTES:
+	case SCHEMA_STRING:
+		buf_printf(w->out, "\"%s\"", schema_kind_name(t->kind));
+		return;
+	case SCHEMA_FIXED:
+	case SCHEMA_ENUM:
+	case SCHEMA_RECORD:
+		write_named(w, t);
+		return;
+	case SCHEMA_ARRAY:
+	case SCHEMA_MAP:
+		buf_printf(w->out, "{\"type\":\"%s\",\"%s\":", schema_kind_name(t->kind),
+			   t->kind == SCHEMA_ARRAY ? "items" : "values");
+		write_type(w, t->items);
+		buf_puts(w->out, "}");
+		return;
+	case SCHEMA_UNION:
+		buf_puts(w->out, "[");
+		for (size_t i = 0; i < t->nbranches; i++) {
+			buf_puts(w->out, i > 0 ? "," : "");
+			write_type(w, t->branches[i]);
+		}
+		buf_puts(w->out, "]");
+		return;
+	}
+}
+
+void canonical_write(const struct schema_type *root, size_t ntypes, struct buf *out)
+{
+	struct writer w = {.out = out, .seen = xcalloc(ntypes + 1, sizeof(*w.seen))};
+	write_type(&w, root);
+	free(w.seen);
+}
+
+uint64_t canonical_fingerprint(struct slice text)
+{
+	uint64_t crc = CRC_EMPTY;
+	for (size_t i = 0; i < text.len; i++) {
+		crc ^= text.data[i];
+		for (int bit = 0; bit < 8; bit++)
+			crc = (crc >> 1) ^ (CRC_EMPTY & -(crc & 1));
+	}
+	return crc;
+}

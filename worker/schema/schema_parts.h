@@ -1,0 +1,28 @@
+/*
+ * schema_parts.h - the two pieces of schema_parse() that stand in files of their own. Internal to
+ * the schema files.
+ */
+#ifndef MEMINGEST_SCHEMA_PARTS_H
+#define MEMINGEST_SCHEMA_PARTS_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "schema/schema.h"
+
+/*
+ * canonical.c: appends the Parsing Canonical Form. ntypes: named types of the schema (their ids are
+ * below it).
+ */
+void canonical_write(const struct schema_type *root, size_t ntypes, struct buf *out);
+uint64_t canonical_fingerprint(struct slice text); /* CRC-64-AVRO */
+
+/* defaults.c: what one schema may still spend on encoding its defaults. */
+struct default_budget {
+	uint32_t values;
+	size_t bytes;
+};
+
+/* Fills default_datum, or default_error, of a field that has a default. */
+void default_encode(struct schema_field *field, struct default_budget *budget, struct arena *arena);
+
+#endif

@@ -1,0 +1,133 @@
+/*
+ * claim.c - taking a partition over, and housekeeping of the books.
+ *
+ * The claim is one statement of its own: it waits for the row lock of whoever may still be
+ * committing (a dead worker's session can; within lock_timeout or statement_timeout, then it is
+ * tried again), raises owner_epoch and returns what is durable. A plain read could miss a commit
+ * that is under way.
+ *
+ * A worker that was stopped (a frozen machine) while it sent rows leaves a session that no timeout
+ * of the server ends: in the middle of a COPY it is neither idle nor can it be cancelled, and TCP
+ * finds the other side alive. So when the wait was in vain, and the session that changed the row
+ * waits for its client, that session is ended. It is fenced by this claim anyway.
+ *
+ * Thread: the lane's.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "write/sink_parts.h"
+
+/*
+ * A pipeline's first start on a topic obeys "start" for the partitions that exist then; later ones
+ * begin at the earliest offset, or their first events would be lost. The row with partition -1
+ * remembers how many there were; it is needed only where the two differ.
+ */
+static bool mark_first_start(struct sink *s, const struct sink_claim *c, struct err *err)
+{
+	char partitions[12];
+	snprintf(partitions, sizeof(partitions), "%d", c->partitions);
+	const char *params[] = {s->config->group_id, c->topic, partitions, s->owner};
+	struct pg_rows *rows = pg_query(s->pg,
+					"INSERT INTO memingest.offsets (pipeline, topic, "
+					"partition, next_offset, owner_epoch, owner)"
+					" SELECT $1, $2, -1, $3::bigint, 0, $4 WHERE NOT EXISTS"
+					" (SELECT FROM memingest.offsets WHERE pipeline = $1 AND "
+					"topic = $2) ON CONFLICT DO NOTHING",
+					params, 4, err);
+	pg_rows_free(rows);
+	return rows != NULL;
+}
+
+/*
+ * The row's xmax is the transaction that has changed it and has not ended. In the middle of a COPY
+ * its session is active: one that is idle in its transaction has a time limit if it is a worker's,
+ * and else is an operator's, who knows why.
+ */
+static void end_sleeper(struct sink *s, const char *topic, const char *partition)
+{
+	struct err err;
+	const char *params[] = {s->config->group_id, topic, partition};
+	struct pg_rows *rows = pg_query(
+		s->pg,
+		"SELECT pg_terminate_backend(l.pid) FROM memingest.offsets o JOIN pg_locks l"
+		" ON l.locktype = 'transactionid' AND l.transactionid = o.xmax AND l.mode = "
+		"'ExclusiveLock'"
+		" AND l.granted JOIN pg_stat_activity a ON a.pid = l.pid AND a.wait_event = "
+		"'ClientRead'"
+		" AND a.state = 'active'"
+		" WHERE o.pipeline = $1 AND o.topic = $2 AND o.partition = $3::int",
+		params, 3, &err);
+	if (!rows)
+		log_warn("session that holds a partition not ended", F_STR("topic", topic),
+			 F_STR("error", err.text));
+	else if (pg_rows_count(rows) > 0)
+		log_warn("session ended that held a partition and waited for its client",
+			 F_STR("topic", topic), F_STR("partition", partition));
+	pg_rows_free(rows);
+}
+
+bool sink_claim(struct sink *s, struct sink_claim *c, struct err *err)
+{
+	char partition[12], low[24], start[24];
+	s->phase = "claim";
+	snprintf(partition, sizeof(partition), "%d", c->partition);
+	snprintf(low, sizeof(low), "%" PRId64, c->low);
+	snprintf(start, sizeof(start), "%" PRId64, c->start);
+	if (c->start != c->low && !mark_first_start(s, c, err))
+		return err_wrap(err, "claim of %s [%d]", c->topic, c->partition);
+	const char *params[] = {s->config->group_id,
+				c->topic,
+				partition,
+				low,
+				start,
+				s->owner,
+				c->topic_id[0] ? c->topic_id : NULL};
+	struct pg_rows *rows =
+		pg_query(s->pg,
+			 "INSERT INTO memingest.offsets AS o"
+			 " (pipeline, topic, partition, topic_id, next_offset, owner_epoch, owner)"
+			 " VALUES ($1, $2, $3::int, $7::uuid, CASE WHEN EXISTS (SELECT FROM "
+			 "memingest.offsets WHERE pipeline = "
+			 "$1"
+			 "  AND topic = $2 AND partition = -1 AND next_offset > $3::int) THEN "
+			 "$5::bigint ELSE $4::bigint END, "
+			 "1, $6)"
+			 " ON CONFLICT (pipeline, topic, partition) DO UPDATE SET owner_epoch = "
+			 "o.owner_epoch + 1,"
+			 "  owner = excluded.owner, topic_id = coalesce(o.topic_id, "
+			 "excluded.topic_id), updated_at = now()"
+			 " RETURNING next_offset, owner_epoch, topic_id",
+			 params, 7, err);
+	/* the timeouts */
+	if (!rows && (strcmp(err->code, "55P03") == 0 || strcmp(err->code, "57014") == 0))
+		end_sleeper(s, c->topic, partition);
+	if (!rows)
+		return err_wrap(err, "claim of %s [%d]", c->topic, c->partition);
+	c->next_offset = pg_int(rows, 0, 0);
+	c->owner_epoch = pg_int(rows, 0, 1);
+	snprintf(c->known_topic_id, sizeof(c->known_topic_id), "%s",
+		 pg_value(rows, 0, 2) ? pg_value(rows, 0, 2) : "");
+	pg_rows_free(rows);
+	return true;
+}
+
+bool sink_prune(struct sink *s, struct err *err)
+{
+	char seconds[24];
+	if (s->config->batch_retention_us == 0)
+		return true;
+	snprintf(seconds, sizeof(seconds), "%" PRId64, s->config->batch_retention_us / US_PER_S);
+	const char *params[] = {s->config->group_id, seconds};
+	struct pg_rows *rows = pg_query(
+		s->pg,
+		"DELETE FROM memingest.batches WHERE ctid = ANY (ARRAY (SELECT ctid FROM "
+		"memingest.batches"
+		" WHERE pipeline = $1 AND committed_at < now() - make_interval(secs => $2::float8)"
+		" LIMIT 10000))",
+		params, 2, err);
+	pg_rows_free(rows);
+	return rows != NULL || err_wrap(err, "pruning memingest.batches");
+}

@@ -1,0 +1,70 @@
+/*
+ * sink.h - the transaction: one batch into PostgreSQL, or nothing of it.
+ *
+ * Works on a connection that the lane owns. Decides nothing about waiting: it reports what happened
+ * and the lane retries, reconnects or waits.
+ */
+#ifndef MEMINGEST_SINK_H
+#define MEMINGEST_SINK_H
+
+#include "base/err.h"
+#include "core/batch.h"
+#include "core/config.h"
+#include "io/pg.h"
+
+struct sink;
+struct stream;
+
+enum sink_result {
+	SINK_DONE, /* every span is decided: committed, fenced or abandoned */
+	/*
+	 * call again with the same batch: something was learnt (a fenced span, a poison row),
+	 * nothing is wrong
+	 */
+	SINK_AGAIN,
+	/*
+	 * err and pg_last_verdict() say why; nothing was committed, or (commit_sent) that is not
+	 * known
+	 */
+	SINK_FAILED,
+};
+
+/* One per lane. Borrows all. */
+struct sink *sink_new(const struct config *config, struct stream *const *streams, size_t nstreams);
+void sink_free(struct sink *s);
+
+/* What sink_write() is doing: "copy", "commit", ... Any thread. */
+const char *sink_phase(const struct sink *s);
+
+/* A new connection: staging tables are made, and statements prepared, at first use, again. */
+void sink_connected(struct sink *s, struct pg *pg);
+
+/* To be called while the server is at work on a batch: time for sink_prepare(). */
+void sink_when_waiting(struct sink *s, void (*idle)(void *), void *ctx);
+/* Arranges a batch ahead of its sink_write(). */
+void sink_prepare(struct sink *s, struct batch *next);
+
+/* Writes the batch's open spans. May be called again with the same batch as often as it takes. */
+enum sink_result sink_write(struct sink *s, struct batch *b, struct err *err);
+
+/*
+ * Takes ownership of one partition: locks its offsets row, raises the epoch. Waits for whoever
+ * still holds the lock, within lock_timeout.
+ */
+struct sink_claim {
+	const char *topic;
+	int32_t partition;
+	const char *topic_id; /* UUID text, or empty: unknown */
+	/* where a new partition begins, and where a pipeline's first start does */
+	int64_t low, start;
+	int32_t partitions; /* of the topic, now */
+	/* Result. */
+	int64_t next_offset, owner_epoch;
+	char known_topic_id[37]; /* what the row says; empty: nothing */
+};
+MUST_CHECK bool sink_claim(struct sink *s, struct sink_claim *claim, struct err *err);
+
+/* Deletes rows of memingest.batches older than batch.retention, a bounded number at a time. */
+MUST_CHECK bool sink_prune(struct sink *s, struct err *err);
+
+#endif
