@@ -114,7 +114,7 @@ static void encode_all(struct run *r, struct events *events)
 		size_t end = from + share(r, events->n, c);
 		for (; from < end; from += MIN(size, end - from)) {
 			events_decode(events, from, MIN(size, end - from), b);
-			batch_arrange(b, &rules);
+			arrange_folded(b, &rules);
 			r->loads[r->nloads].connection = c;
 			encode_batch(r, b, &r->loads[r->nloads++]);
 		}

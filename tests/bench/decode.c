@@ -14,7 +14,7 @@
  * neither works from the first-level cache, as in the worker.
  *
  * measured_* are not inlined, so that callgrind can name them: decode (decode_record), batch
- * (batch_add), arrange (batch_arrange).
+ * (batch_add), arrange (arrange_folded).
  *
  * Failure ends the program with a message.
  */
@@ -70,7 +70,7 @@ KEEP void measured_batch(struct batch *b, const struct record *records, size_t n
 void measured_arrange(struct batch *b, const struct fold_rules *rules);
 KEEP void measured_arrange(struct batch *b, const struct fold_rules *rules)
 {
-	batch_arrange(b, rules);
+	arrange_folded(b, rules);
 }
 
 static void once(const struct events *e)

@@ -8,7 +8,7 @@
 #include "base/base.h"
 #include "base/buf.h"
 #include "codec/decode.h"
-#include "core/batch.h"
+#include "core/arrange.h"
 #include "core/stream.h"
 
 struct events_request {

@@ -240,15 +240,16 @@ static int64_t copying(struct bed *bed, const char *more)
 		bed,
 		"SELECT count(*) FROM pg_stat_progress_copy c JOIN pg_stat_activity a USING (pid)"
 		" WHERE c.datname = current_database() AND c.relid = 'ledger'::regclass"
-		" AND c.tuples_processed > 0 %s",
+		" AND c.bytes_processed > 100000 %s",
 		more);
 }
 
+/* A check, not a trigger: a table with triggers is not copied into. */
 static void set_pace_of_rows(struct bed *bed, const char *seconds)
 {
 	bed_sql(bed,
-		"CREATE OR REPLACE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS"
-		" 'BEGIN PERFORM pg_sleep(%s); RETURN NEW; END'",
+		"CREATE OR REPLACE FUNCTION slow(text) RETURNS boolean LANGUAGE plpgsql AS"
+		" 'BEGIN PERFORM pg_sleep(%s); RETURN true; END'",
 		seconds);
 }
 
@@ -270,8 +271,7 @@ START_TEST(zombie_in_copy)
 	bed_set(bed, "batch.max_age", "5s");
 	bed_set(bed, "batch.adaptive", "off");
 	set_pace_of_rows(bed, "0.01");
-	bed_sql(bed,
-		"CREATE TRIGGER slow BEFORE INSERT ON ledger FOR EACH ROW EXECUTE FUNCTION slow()");
+	bed_sql(bed, "ALTER TABLE ledger ADD CHECK (slow(account))");
 	send_large(bed, 800);
 	struct worker *zombie = worker_start(bed, NULL);
 	BED_WAIT(bed, 30, copying(bed, "") == 1);

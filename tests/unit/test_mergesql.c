@@ -80,9 +80,9 @@ START_TEST(newer_plain)
 	ck_assert_str_eq(
 		m->merge_upsert,
 		"INSERT INTO \"my db\".\"facts\" AS t (\"id\", \"at\", \"we\"\"ird\")"
-		" SELECT s.\"id\", s.\"at\", s.\"we\"\"ird\" FROM "
+		" OVERRIDING SYSTEM VALUE SELECT s.\"id\", s.\"at\", s.\"we\"\"ird\" FROM "
 		"pg_temp.\"memingest_stage_facts\" s"
-		" WHERE s._op = 'U' ON CONFLICT (\"id\") DO UPDATE SET \"at\" = excluded.\"at\","
+		" WHERE s._op <> 'D' ON CONFLICT (\"id\") DO UPDATE SET \"at\" = excluded.\"at\","
 		" \"we\"\"ird\" = excluded.\"we\"\"ird\", \"updated_at\" = now()"
 		" WHERE (t.\"at\" IS NULL OR excluded.\"at\" >= t.\"at\") AND"
 		" (t.\"at\" IS DISTINCT FROM excluded.\"at\" OR"
@@ -90,23 +90,28 @@ START_TEST(newer_plain)
 		"ROW(excluded.\"we\"\"ird\")::record)");
 	/* a row at a time does the same with it */
 	const char *conflict = strstr(m->merge_upsert, " ON CONFLICT");
-	char *row = xasprintf(
-		"INSERT INTO \"my db\".\"facts\" AS t (\"id\", \"at\", \"we\"\"ird\") VALUES "
-		"($1::bigint, $2::timestamptz,"
-		" $3::text)%s",
-		conflict);
+	char *row = xasprintf("INSERT INTO \"my db\".\"facts\" AS t (\"id\", \"at\", "
+			      "\"we\"\"ird\") OVERRIDING SYSTEM VALUE VALUES "
+			      "($1::bigint, $2::timestamptz,"
+			      " $3::text)%s",
+			      conflict);
 	ck_assert_str_eq(m->upsert_row, row);
 	free(row);
 	ck_assert_str_eq(m->delete_row,
 			 "DELETE FROM \"my db\".\"facts\" AS t WHERE t.\"id\" = $1::bigint AND"
 			 " ($2::timestamptz IS NULL OR t.\"at\" IS NULL OR t.\"at\" <= $2)");
-	ck_assert_str_eq(m->check_types, "SELECT CASE WHEN count(*) = 3 THEN '' ELSE "
-					 "current_setting('memingest.types_of_columns_changed') END"
-					 " FROM pg_catalog.pg_attribute WHERE attrelid = '\"my "
-					 "db\".\"facts\"'::regclass AND NOT attisdropped"
-					 " AND (attname, atttypid) IN (('id', 'bigint'::regtype), "
-					 "('at', 'timestamptz'::regtype),"
-					 " ('we\"ird', 'text'::regtype))");
+	assert_has(m->check_direct,
+		   "CASE WHEN count(*) = 3 AND NOT EXISTS (SELECT FROM "
+		   "pg_catalog.pg_trigger WHERE tgrelid = '\"my db\".\"facts\"'::regclass");
+	assert_has(m->check_direct,
+		   "(attname, atttypid) IN (('id', 'bigint'::regtype), "
+		   "('at', 'timestamptz'::regtype), ('we\"ird', 'text'::regtype))");
+	ck_assert_str_eq(m->lock_table, "LOCK TABLE \"my db\".\"facts\" IN ROW EXCLUSIVE MODE");
+	ck_assert_ptr_null(m->check_united);
+	assert_has(m->traits,
+		   "AS (VALUES ('id', 'bigint', false, true), "
+		   "('at', 'timestamptz', true, false), ('we\"ird', 'text', true, false))");
+	assert_has(m->misfits, "a.attrelid = '\"my db\".\"facts\"'::regclass");
 	ck_assert_uint_eq(m->delete_version, 1);
 	ck_assert_str_eq(m->merge_delete, "WITH gone AS (DELETE FROM \"my db\".\"facts\" AS t "
 					  "USING pg_temp.\"memingest_stage_facts\" s"

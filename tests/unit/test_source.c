@@ -15,6 +15,8 @@
 #include "base/clock.h"
 #include "base/stats.h"
 #include "io/kafka_client.h"
+#include "io/lookout.h"
+#include "io/refetch.h"
 #include "io/source.h"
 #include "unit.h"
 
@@ -269,62 +271,85 @@ static void check_start_and_pause(struct seen *one)
 	one->assigned = PARTITIONS;
 }
 
+/* Of partitions 0 and 2. */
+struct logs {
+	struct lookout *lookout;
+	struct kafka_log log[2];
+	int64_t committed[2];
+};
+
 /*
  * The mock has no controller, which tells topic ids: newer libraries give up after a few attempts.
  */
-static void query_logs(struct seen *one, struct source_log *logs, size_t n)
+static void look(struct logs *logs)
 {
-	struct err err = {0};
-	for (int attempt = 0; attempt < 3; attempt++) {
-		if (source_query_logs(one->source, logs, n, 5000, &err))
+	struct pollfd fd = {.fd = lookout_fd(logs->lookout), .events = POLLIN};
+	for (int attempt = 0; attempt < 4; attempt++) {
+		struct look *look = look_new(2);
+		for (int i = 0; i < 2; i++)
+			look->sights[i].log = (struct kafka_log){.topic = "alpha",
+								 .partition = 2 * i,
+								 .start_kind = w.stream.start,
+								 .start_ms = w.stream.start_ms};
+		lookout_send(logs->lookout, look);
+		ck_assert_int_eq(poll(&fd, 1, 20000), 1);
+		ck_assert_ptr_eq(lookout_answer(logs->lookout), look);
+		for (int i = 0; i < 2; i++) {
+			logs->log[i] = look->sights[i].log;
+			logs->committed[i] = look->sights[i].committed;
+		}
+		struct err err = look->err;
+		free(look);
+		if (logs->log[0].low >= 0 && logs->log[1].low >= 0)
 			return;
 		ck_assert_int_eq(err.class, ERR_RETRY);
 	}
-	ck_abort_msg("%s", err.text);
+	ck_abort_msg("no answer");
 }
 
 /* low, high and each kind of start are what the log holds; a commit is read back as "committed". */
 static void check_logs_and_commits(struct seen *one)
 {
-	struct source_log logs[2];
+	struct logs logs = {.lookout = lookout_start(&w.config)};
+	struct source_partition *first[] = {one->sps[0]};
 	produce(0, 7);
 	stats_init(NULL, 0, NULL, 0);
-	logs[0].sp = one->sps[0];
-	logs[1].sp = one->sps[2];
 
 	w.stream.start = START_EARLIEST;
-	query_logs(one, logs, 2);
-	ck_assert_int_eq(logs[0].low, 0);
-	ck_assert_int_eq(logs[0].high, 7);
-	ck_assert_int_eq(logs[0].start, 0);
-	ck_assert_int_eq(logs[0].partitions, PARTITIONS);
-	ck_assert_int_eq(logs[1].high, 0);
+	look(&logs);
+	ck_assert_int_eq(logs.log[0].low, 0);
+	ck_assert_int_eq(logs.log[0].high, 7);
+	ck_assert_int_eq(logs.log[0].start, 0);
+	ck_assert_int_eq(logs.log[0].partitions, PARTITIONS);
+	ck_assert_int_eq(logs.log[1].high, 0);
+	ck_assert_int_eq(logs.committed[0], -1);
 	w.stream.start = START_LATEST;
-	query_logs(one, logs, 2);
-	ck_assert_int_eq(logs[0].start, 7);
+	look(&logs);
+	ck_assert_int_eq(logs.log[0].start, 7);
 	w.stream.start = START_COMMITTED;
-	query_logs(one, logs, 2);
-	ck_assert_int_eq(logs[0].start, 0);
+	look(&logs);
+	ck_assert_int_eq(logs.log[0].start, 0);
 	w.stream.start = START_TIMESTAMP;
 	w.stream.start_ms = INT64_C(4102444800000);
-	query_logs(one, logs, 2);
-	ck_assert_int_eq(logs[0].start, 7);
+	look(&logs);
+	ck_assert_int_eq(logs.log[0].start, 7);
 
 	w.stream.start = START_COMMITTED;
-	source_commit(one->source, one->sps[0], 4);
+	source_commit(one->source, first, (int64_t[]){4}, 1);
 	PUMP_UNTIL(one, stats_get(METRIC_OFFSET_COMMITS, RESULT_OK, 0) == 1);
-	query_logs(one, logs, 2);
-	ck_assert_int_eq(logs[0].start, 4);
-	source_commit_now(one->source, (struct source_partition *[]){one->sps[0]}, (int64_t[]){6},
-			  1, 5000);
+	look(&logs);
+	ck_assert_int_eq(logs.log[0].start, 4);
+	source_commit_now(one->source, first, (int64_t[]){6}, 1, 5000);
 	ck_assert_int_eq(stats_get(METRIC_OFFSET_COMMITS, RESULT_OK, 0), 2);
-	query_logs(one, logs, 2);
-	ck_assert_int_eq(logs[0].start, 6);
+	look(&logs);
+	ck_assert_int_eq(logs.log[0].start, 6);
+	ck_assert_int_eq(logs.committed[0], 6);
+	lookout_stop(logs.lookout);
 
 	/* A refusal by the group is counted and nothing else. */
 	rd_kafka_mock_push_request_errors(w.cluster, 8 /* OffsetCommit */, 1,
 					  RD_KAFKA_RESP_ERR_OFFSET_METADATA_TOO_LARGE);
-	source_commit(one->source, one->sps[0], 7);
+	source_commit(one->source, first, (int64_t[]){7}, 1);
 	PUMP_UNTIL(one, stats_get(METRIC_OFFSET_COMMITS, RESULT_ERROR, 0) == 1);
 	ck_assert_int_eq(one->fatals + one->faults, 0);
 }
@@ -463,23 +488,33 @@ END_TEST
 /* One message is read again without the group; where there is none, the error says so. */
 START_TEST(test_refetch)
 {
-	struct source_copy copy;
+	struct refetched copy;
 	struct err err = {0};
+	struct refetch *r = refetch_new(&w.config);
 	produce(2, 5);
-	ck_assert_msg(source_refetch(&w.config, "alpha", 2, 3, 10000, &copy, &err), "%s", err.text);
-	ck_assert_uint_eq(copy.value_len, 5);
-	ck_assert_mem_eq(copy.value, "value", 5);
-	ck_assert_mem_eq(copy.key, "key", 3);
-	ck_assert_ptr_nonnull(copy.headers);
-	source_copy_free(&copy);
-	ck_assert(!source_refetch(&w.config, "alpha", 2, 5, 10000, &copy, &err));
+	for (int64_t offset = 2; offset < 4; offset++) {
+		ck_assert_msg(refetch_read(r, "alpha", 2, offset, 10000, NULL, &copy, &err), "%s",
+			      err.text);
+		ck_assert_uint_eq(copy.value_len, 5);
+		ck_assert_mem_eq(copy.value, "value", 5);
+		ck_assert_mem_eq(copy.key, "key", 3);
+		ck_assert_ptr_nonnull(copy.headers);
+		refetched_free(&copy);
+	}
+	ck_assert(!refetch_read(r, "alpha", 2, 5, 10000, NULL, &copy, &err));
 	ck_assert_int_eq(err.class, ERR_POISON);
-	ck_assert(!source_refetch(&w.config, "alpha", 2, 50, 10000, &copy, &err));
+	ck_assert(!refetch_read(r, "alpha", 2, 50, 10000, NULL, &copy, &err));
 	ck_assert_int_eq(err.class, ERR_POISON);
 	ck_assert_ptr_nonnull(strstr(err.text, "topic alpha partition 2 offset 50"));
+	ck_assert(refetch_read(r, "alpha", 2, 0, 10000, NULL, &copy, &err));
+	refetched_free(&copy);
 	rd_kafka_mock_broker_set_down(w.cluster, 1);
-	ck_assert(!source_refetch(&w.config, "alpha", 2, 3, 500, &copy, &err));
+	ck_assert(!refetch_read(r, "alpha", 2, 3, 500, NULL, &copy, &err));
 	ck_assert_int_eq(err.class, ERR_RETRY);
+	rd_kafka_mock_broker_set_up(w.cluster, 1);
+	ck_assert(refetch_read(r, "alpha", 2, 3, 10000, NULL, &copy, &err));
+	refetched_free(&copy);
+	refetch_free(r);
 }
 END_TEST
 

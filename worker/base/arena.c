@@ -26,6 +26,7 @@ struct block {
 
 struct arena {
 	struct block *front;
+	size_t bytes; /* of all blocks but the first */
 };
 
 _Static_assert(sizeof(struct block) % ALIGN == 0, "pieces start on a multiple of ALIGN");
@@ -43,6 +44,7 @@ struct arena *arena_new(void)
 {
 	struct arena *a = xmalloc(sizeof(*a));
 	a->front = block_new(FIRST_BLOCK, NULL);
+	a->bytes = 0;
 	return a;
 }
 
@@ -54,6 +56,7 @@ void *arena_alloc(struct arena *a, size_t size)
 	if (a->front->size - a->front->used < size) {
 		size_t next = MIN(a->front->size * 2, (size_t)LARGEST_BLOCK);
 		a->front = block_new(MAX(next, size), a->front);
+		a->bytes += a->front->size;
 	}
 	void *p = a->front->bytes + a->front->used;
 	a->front->used += size;
@@ -87,6 +90,12 @@ void arena_reset(struct arena *a)
 		free(b);
 	}
 	a->front->used = 0;
+	a->bytes = 0;
+}
+
+size_t arena_bytes(const struct arena *a)
+{
+	return a->bytes;
 }
 
 void arena_free(struct arena *a)

@@ -16,7 +16,10 @@ void *arena_alloc(struct arena *a, size_t size); /* not cleared; never NULL */
 void *arena_calloc(struct arena *a, size_t count, size_t size);
 char *arena_strdup(struct arena *a, const char *s);
 void *arena_memdup(struct arena *a, const void *p, size_t len);
-void arena_reset(struct arena *a); /* frees the pieces, keeps the first block for the next round */
-void arena_free(struct arena *a);  /* NULL is fine */
+/* Frees the pieces, keeps the first block for the next round. */
+void arena_reset(struct arena *a);
+/* Of memory that it holds beyond its first block. */
+size_t arena_bytes(const struct arena *a);
+void arena_free(struct arena *a); /* NULL is fine */
 
 #endif

@@ -28,6 +28,12 @@ int64_t clock_wall_us(void)
 	return read_clock(CLOCK_REALTIME);
 }
 
+int64_t clock_ms_to_us(int64_t ms)
+{
+	int64_t us;
+	return __builtin_mul_overflow(ms, US_PER_MS, &us) ? (ms < 0 ? INT64_MIN : INT64_MAX) : us;
+}
+
 int clock_poll_ms(int64_t deadline_us)
 {
 	if (deadline_us == CLOCK_NEVER)

@@ -11,6 +11,9 @@
 int64_t clock_mono_us(void); /* monotonic microseconds: deadlines and durations */
 int64_t clock_wall_us(void); /* microseconds since 1970 UTC: what people and PostgreSQL see */
 
+/* Milliseconds that somebody else chose, as microseconds; at the end of the range if out of it. */
+int64_t clock_ms_to_us(int64_t ms);
+
 /*
  * Milliseconds from now to a monotonic deadline, rounded up, for poll(2): 0 if past, -1 for
  * CLOCK_NEVER.

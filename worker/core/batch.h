@@ -1,30 +1,37 @@
 /*
  * batch.h - events of one stream on their way to one transaction.
  *
- * Filled by the poll thread, then moved by queue to a lane, which arranges and writes it, then
- * moved back. Whoever holds it owns it. Memory is taken at the first use and kept; batch_reset()
- * makes it empty, batch_trim() gives pages back.
+ * Filled by the poll thread, then moved by queue to a lane, which arranges (core/arrange.h) and
+ * writes it, then moved back. Whoever holds it owns it. Memory is taken at the first use and kept;
+ * batch_reset() makes it empty, batch_trim() gives pages back.
+ *
+ * A batch mostly is one transaction. It can be cut: then the transaction takes the events before
+ * the cut, and what is left stays in the batch for the next.
  */
 #ifndef MEMINGEST_BATCH_H
 #define MEMINGEST_BATCH_H
+
+#include <stdatomic.h>
 
 #include "base/arena.h"
 #include "base/base.h"
 #include "base/buf.h"
 #include "codec/decode.h"
 #include "codec/reason.h"
-#include "core/fold.h"
 
 struct stream;
 
 enum span_result {
 	SPAN_OPEN,      /* not decided yet */
 	SPAN_COMMITTED, /* durable in PostgreSQL */
-	/* the offsets row says that somebody else moved it: nothing of it was written */
-	SPAN_FENCED,
-	/* taken back while the batch was still open: the partition was lost or began anew */
-	SPAN_DROPPED,
+	SPAN_FENCED,    /* somebody else moved the offsets row: nothing of it was written */
+	SPAN_DROPPED,   /* taken back while open: the partition was lost or began anew */
 	SPAN_ABANDONED, /* given up on request: not committed by us, as far as we know */
+};
+
+/* Events of a span: all, dead ones too; rows that were written for them; dead ones. */
+struct tally {
+	uint64_t events, written, dead;
 };
 
 /* The offsets [from, to) of one partition that this batch handles. */
@@ -33,20 +40,22 @@ struct span {
 	int32_t partition;
 	void *owner; /* the pipeline's partition */
 	int64_t from, to;
+	int64_t upto; /* where the transaction ends: "to", or less if the batch is cut */
 	int64_t owner_epoch;
 	int32_t leader_epoch;            /* of the last message; -1 unknown */
 	int64_t first_ts_ms, last_ts_ms; /* record timestamps; -1: none */
-	uint32_t events;                 /* all, dead ones too */
-	uint32_t written;                /* filled by the sink: rows that the merge wrote */
-	uint32_t dead;
+	/* of the transaction; the sink fills "written" */
+	struct tally now;
+	/* of transactions that were committed before */
+	struct tally done;
 	enum span_result result;
 	char note[256]; /* why it was fenced */
 };
 
 /* Events that a newer one of their key, in the batch or in the table, made void. */
-static inline uint32_t span_superseded(const struct span *span)
+static inline uint64_t tally_superseded(const struct tally *t)
 {
-	return span->events - span->dead - span->written;
+	return t->events - t->dead - t->written;
 }
 
 struct event {
@@ -68,6 +77,14 @@ struct dead_letter {
 	bool has_key, has_value;
 	struct slice key, value;
 	const char *headers; /* JSON or NULL */
+	bool written;        /* by an earlier transaction of a batch that was cut */
+};
+
+/* An event that PostgreSQL refuses, until its message has been read again for its dead letter. */
+struct refused {
+	uint32_t event;
+	enum dead_reason reason;
+	const char *why;
 };
 
 /* A row to be merged: what is left of one key in one round. */
@@ -77,6 +94,7 @@ struct batch_row {
 	uint32_t event; /* the event whose row it is: the newest that went into it */
 	uint32_t span;
 	uint8_t op;
+	bool united; /* see struct fold_row */
 };
 
 struct batch {
@@ -86,31 +104,41 @@ struct batch {
 	struct buf rows;
 	struct event *events;
 	size_t nevents, max_events;
+	size_t first,
+		limit; /* events of the transaction; limit is nevents unless the batch is cut */
 	struct span *spans;
 	size_t nspans, cap_spans;
 	struct dead_letter *dead; /* those found while decoding, then those that PostgreSQL found */
 	size_t ndead, cap_dead;
-	struct arena *arena; /* dead letters, folded rows */
-	size_t arena_bytes;  /* of dead letters, for the memory budget */
-	size_t accounted;    /* bytes that the pipeline's budget holds against this batch */
+	struct refused *refused; /* in the order of events */
+	size_t nrefused, nburied, cap_refused;
+	struct arena *arena; /* dead letters and refusals */
 	int64_t opened_us;   /* when the first event came in; 0: none yet */
+	/* all that it holds, for the memory budget; others may read it */
+	atomic_size_t bytes;
 
-	/*
-	 * Result of batch_arrange(): rows of round r are arranged[rounds[r]] .. arranged[rounds[r +
-	 * 1]].
-	 */
+	/* What the sink knows of it. */
+	bool judged;      /* PostgreSQL refused it: event by event, in their order */
+	bool apart;       /* JSON objects must not be united */
+	bool escaped;     /* dead letters in ASCII: the database cannot hold what they quote */
+	bool commit_sent; /* a COMMIT went out whose answer we do not have */
+	unsigned unique_failures; /* how often a row alone raised SQLSTATE 23505 */
+
+	/* Result of arranging: round r is arranged[rounds[r]] .. arranged[rounds[r + 1]]. */
 	struct batch_row *arranged;
 	size_t narranged;
 	size_t *rounds;
 	size_t nrounds;
+	size_t nfolded;      /* events that another one's row stands for */
+	size_t folded_bytes; /* the longest of their rows, vectors apart */
+	size_t nunited;      /* rows in which JSON objects were united */
+	bool in_order;       /* arranged in order of arrival */
+	bool prepared;       /* arranged ahead of being written */
 	struct arena *fold_arena;
 	void *scratch;
 	size_t scratch_size;
 
-	bool prepared;            /* arranged ahead of being written */
-	bool commit_sent;         /* a COMMIT went out whose answer we do not have */
-	unsigned unique_failures; /* how often SQLSTATE 23505 came back */
-	size_t touched;           /* most bytes of rows ever used since the last trim */
+	size_t touched; /* most bytes of rows ever used since the last trim */
 };
 
 struct batch *batch_new(size_t max_events, size_t max_bytes);
@@ -118,8 +146,8 @@ void batch_free(struct batch *b); /* NULL is fine */
 void batch_reset(struct batch *b);
 void batch_trim(struct batch *b); /* gives the pages of rows back to the system */
 
-/* Bytes that the batch holds, for the memory budget. */
-size_t batch_bytes(const struct batch *b);
+/* Its owner tells the memory budget what it holds by now. */
+void batch_account(struct batch *b);
 
 /*
  * The span of a partition, made if there is none yet. "from" counts only then. Returns its index.
@@ -130,24 +158,32 @@ uint32_t batch_span(struct batch *b, const char *topic, int32_t partition, void 
 /* Takes the row that decode_record() has just appended to b->rows. Moves the span to offset + 1. */
 void batch_add(struct batch *b, uint32_t span, int64_t offset, int64_t timestamp_ms,
 	       const struct record *record);
-
 /* Copies everything that it is given. Moves the span to offset + 1. */
 void batch_add_dead(struct batch *b, const struct dead_letter *letter);
-
 /* Offsets without events (transaction markers, compaction): moves the span to "to". */
 void batch_advance(struct batch *b, uint32_t span, int64_t to);
 
+/* PostgreSQL refuses an event. Copies "why". In the order of events. */
+void batch_refuse(struct batch *b, uint32_t event, enum dead_reason reason, const char *why);
+/* Refusals that have no dead letter yet are void. */
+void batch_forgive(struct batch *b);
 /*
- * An event that PostgreSQL refused becomes a dead letter; batch_arrange() then leaves it out.
- * Copies what it is given.
+ * The next refused event becomes a dead letter; arranging then leaves it out. span, offset, reason
+ * and detail of the letter are filled here. Copies what it is given.
  */
-void batch_kill(struct batch *b, uint32_t event, const struct dead_letter *letter);
+void batch_bury(struct batch *b, const struct dead_letter *letter);
 
+/* The transaction takes the events before this one only. */
+void batch_cut(struct batch *b, size_t limit);
 /*
- * Folds events of one key and sorts what is left by key within each round. Leaves out dead events
- * and those of spans that are not SPAN_OPEN. May be called again after events died or spans were
- * dropped.
+ * Works out what the transaction takes of each open span: upto, events, dead. Called by arranging;
+ * again if events died since.
  */
-void batch_arrange(struct batch *b, const struct fold_rules *rules);
+void batch_measure(struct batch *b);
+/*
+ * The transaction is committed. True: all of the batch is, and its spans are SPAN_COMMITTED. False:
+ * it was cut, and what is left is ready to be arranged.
+ */
+bool batch_committed(struct batch *b);
 
 #endif

@@ -12,38 +12,63 @@
  *                   v(b)): apart                           take b in
  *   upsert  delete  b; apart if a accumulates (v0 > v(b):  a: b is stale in any case
  *                   a's sum counts) and b has a version
- *   delete  upsert  b, if every column is replaced and a   apart: b comes back where a deleted
- *                   has a version; else apart (sums begin
- *                   anew)
+ *   delete  upsert  apart: what the schema does not know   apart: b comes back where a deleted
+ *                   of (created_at) begins anew
  *   delete  delete  b                                      a
  *
- * Under "update" the later event always applies, so everything folds but a delete that resets kept
- * or summed columns. Under "skip" the first upsert stays; an upsert after a delete is apart. A
- * delete forgets the row and its version.
+ * Under "update" the later event always applies, so everything folds but an upsert after a delete.
+ * Under "skip" the first upsert stays; an upsert after a delete is apart. A delete forgets the row
+ * and its version.
  *
- * Rows are COPY BINARY fields, so folding a column means working on those bytes: integers and
- * floats are added and compared as the values they are, jsonb || is done on the text (objects
- * spliced as '{a' || ',' || 'b}': jsonb itself lets the last of two equal keys win). table_new()
- * admits add, min and max only for the kinds handled here.
+ * Column by column, with t what the table holds, the fold must give the same for every t:
  *
- * Sums that leave the type's range are not folded (apart): PostgreSQL then raises 22003 for the
- * event that did it.
+ *   add     integers of one sign: t + a leaves the type's range only if t + a + b does, and then
+ *           PostgreSQL says so. Signs that differ could hide it, and floats do not add up the same
+ *           in another order (1e16 + 1 + 1): apart.
+ *   json    t || a || b is t || (a || b) if a is an array, whatever t and b are. If both are
+ *           objects it is so for every t but an array or a scalar: "united" says that somebody
+ *           has to look. Anything else: apart.
  *
- * Pure: no thread, no failure but "apart".
+ * A row into which something was merged is kept by column, JSON as a list of pieces:
+ *
+ *   fields:  [ value ][ value ][ pieces: {"a":1} -> {"b":2} -> ... ]   packed in the end, once
+ *
+ * so that n events of a key cost n events' time and memory, however long the JSON becomes.
+ *
+ * Rows are COPY BINARY fields: integers and floats are added and compared as the values they are,
+ * jsonb || is done on the text (objects spliced as '{a' || ',' || 'b}': jsonb itself lets the last
+ * of two equal keys win). table_new() admits add, min and max only for the kinds handled here.
+ *
+ * Pure: no thread, no failure but "apart". Memory: the batch's arena of folded rows.
  */
 #include "core/fold.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
 #include "base/buf.h"
 
+struct piece {
+	struct slice text; /* members of an object or elements of an array, not empty */
+	struct piece *next;
+};
+
+struct fold_field {
+	struct slice value; /* NULL data: null */
+	/* JSON of several events; then value is the first one's */
+	struct piece *first, *last;
+	size_t bytes; /* of all pieces, a comma behind each */
+};
+
 struct fold_rules fold_rules(const struct table *table, enum on_conflict on_conflict)
 {
-	struct fold_rules rules = {.table = table, .on_conflict = on_conflict};
+	struct fold_rules rules = {.table = table, .on_conflict = on_conflict, .unite = true};
 	if (on_conflict == CONFLICT_NEWER && table->version < 0)
 		rules.on_conflict = CONFLICT_UPDATE;
 	for (size_t i = 0; i < table->ncolumns; i++) {
+		if (table->columns[i].kind == PG_VECTOR || table->columns[i].kind == PG_ARRAY)
+			rules.vector_bytes += 4 * (size_t)table->columns[i].dim;
 		switch (table->columns[i].merge) {
 		case MERGE_REPLACE:
 			break;
@@ -64,9 +89,9 @@ struct fold_rules fold_rules(const struct table *table, enum on_conflict on_conf
 	return rules;
 }
 
-/* --- one column: NULL data means SQL null --- */
+/* --- numbers --- */
 
-static int64_t load_int(const struct column *c, struct slice v)
+static int64_t load_int(struct slice v)
 {
 	switch (v.len) {
 	case 2:
@@ -74,7 +99,6 @@ static int64_t load_int(const struct column *c, struct slice v)
 	case 4:
 		return (int32_t)get_be32(v.data);
 	default:
-		(void)c;
 		return (int64_t)get_be64(v.data);
 	}
 }
@@ -115,47 +139,29 @@ static bool fits(size_t len, int64_t n)
 	return len == 8 || (len == 4 && n == (int32_t)n) || (len == 2 && n == (int16_t)n);
 }
 
-static bool add_real(struct arena *arena, struct slice a, struct slice b, struct slice *out)
+/* See the essay: of one sign, and within the type's range. */
+static bool may_add(const struct column *c, struct slice a, struct slice b)
 {
-	uint8_t *p = arena_alloc(arena, a.len);
-	if (a.len == 4) {
-		float sum = (float)load_real(a) + (float)load_real(b);
-		uint32_t bits;
-		memcpy(&bits, &sum, sizeof(bits));
-		put_be32(p, bits);
-		*out = (struct slice){p, 4};
-		return isfinite(sum);
-	}
-	double sum = load_real(a) + load_real(b);
-	uint64_t bits;
-	memcpy(&bits, &sum, sizeof(bits));
-	put_be64(p, bits);
-	*out = (struct slice){p, 8};
-	return isfinite(sum);
-}
-
-static bool add(const struct column *c, struct arena *arena, struct slice a, struct slice b,
-		struct slice *out)
-{
+	int64_t x, y, sum;
 	if (is_real(c))
-		return add_real(arena, a, b, out);
-	int64_t sum;
-	if (__builtin_add_overflow(load_int(c, a), load_int(c, b), &sum) || !fits(a.len, sum))
 		return false;
-	*out = store_int(arena, a.len, sum);
-	return true;
+	x = load_int(a);
+	y = load_int(b);
+	return (x < 0) == (y < 0) && !__builtin_add_overflow(x, y, &sum) && fits(a.len, sum);
 }
 
 /* As PostgreSQL orders floats: NaN is greater than any number. */
 static bool less(const struct column *c, struct slice a, struct slice b)
 {
 	if (!is_real(c))
-		return load_int(c, a) < load_int(c, b);
+		return load_int(a) < load_int(b);
 	double x = load_real(a), y = load_real(b);
 	if (isnan(x) || isnan(y))
 		return !isnan(x) && isnan(y);
 	return x < y;
 }
+
+/* --- JSON --- */
 
 /* The text of a jsonb field without its version byte and the white space around it. */
 static struct slice json_text(struct slice v)
@@ -168,6 +174,12 @@ static struct slice json_text(struct slice v)
 	return (struct slice){p, (size_t)(end - p)};
 }
 
+static bool json_is(struct slice v, char opening)
+{
+	return json_text(v).data[0] == (uint8_t)opening;
+}
+
+/* What is between the brackets, without the white space in front. */
 static struct slice json_inside(struct slice text)
 {
 	struct slice in = {text.data + 1, text.len - 2};
@@ -176,71 +188,122 @@ static struct slice json_inside(struct slice text)
 	return in;
 }
 
-/*
- * jsonb || jsonb: two objects are united, anything else is a concatenation of arrays, a non-array
- * counting as one element.
- */
-static struct slice json_concat(struct arena *arena, struct slice a, struct slice b)
+static bool may_join(const struct fold_rules *rules, struct slice a, struct slice b)
 {
-	struct slice x = json_text(a), y = json_text(b);
-	bool objects = x.data[0] == '{' && y.data[0] == '{';
-	struct slice parts[2] = {x, y};
-	for (int i = 0; i < 2; i++)
-		if (objects || parts[i].data[0] == '[')
-			parts[i] = json_inside(parts[i]);
-	uint8_t *p = arena_alloc(arena, parts[0].len + parts[1].len + 4);
-	size_t n = 0;
-	p[n++] = 1;
-	p[n++] = objects ? '{' : '[';
-	memcpy(p + n, parts[0].data, parts[0].len);
-	n += parts[0].len;
-	if (parts[0].len > 0 && parts[1].len > 0)
-		p[n++] = ',';
-	memcpy(p + n, parts[1].data, parts[1].len);
-	n += parts[1].len;
-	p[n++] = objects ? '}' : ']';
-	return (struct slice){p, n};
+	return json_is(a, '[') || (rules->unite && json_is(a, '{') && json_is(b, '{'));
 }
 
-struct columns_job {
+static void add_piece(struct fold_field *f, struct slice text, struct arena *arena)
+{
+	if (text.len == 0)
+		return;
+	struct piece *p = arena_alloc(arena, sizeof(*p));
+	*p = (struct piece){.text = text};
+	if (f->last)
+		f->last->next = p;
+	else
+		f->first = p;
+	f->last = p;
+	f->bytes += text.len + 1;
+}
+
+/* f || b, where may_join() */
+static void join(struct fold_row *row, struct fold_field *f, struct slice b, struct arena *arena)
+{
+	struct slice text = json_text(b);
+	bool array = json_is(f->value, '[');
+	if (!f->first)
+		add_piece(f, json_inside(json_text(f->value)), arena);
+	add_piece(f, !array || text.data[0] == '[' ? json_inside(text) : text, arena);
+	row->united |= !array;
+}
+
+/* The field as one value again: version byte, bracket, pieces with commas between, bracket. */
+static void pack_json(struct fold_field *f, struct arena *arena)
+{
+	bool array = json_is(f->value, '[');
+	uint8_t *p = arena_alloc(arena, f->bytes + 3), *start = p;
+	*p++ = 1;
+	*p++ = array ? '[' : '{';
+	for (struct piece *piece = f->first; piece; piece = piece->next) {
+		memcpy(p, piece->text.data, piece->text.len);
+		p += piece->text.len;
+		if (piece->next)
+			*p++ = ',';
+	}
+	*p++ = array ? ']' : '}';
+	f->value = (struct slice){start, (size_t)(p - start)};
+	f->first = f->last = NULL;
+}
+
+/* --- columns --- */
+
+struct job {
 	const struct fold_rules *rules;
 	struct arena *arena;
+	struct fold_row *row;
 	bool second_newer; /* columns that follow the version take the second event's value */
 	bool both_apply;   /* whatever the table holds, both events apply or neither does */
 };
 
-/* False: can not be folded. */
-static bool fold_column(const struct columns_job *job, const struct column *c, struct slice a,
-			struct slice b, struct slice *out)
+/* Whether column c of a, into which b's value comes, is right for every row of the table. */
+static bool may_fold(const struct job *job, const struct column *c, struct slice a, struct slice b)
 {
-	*out = job->second_newer ? b : a;
 	switch (c->merge) {
 	case MERGE_REPLACE:
-		return true;
 	case MERGE_KEEP:
-		*out = a;
+	case MERGE_MIN:
+	case MERGE_MAX:
 		return true;
 	case MERGE_COALESCE:
-		if (!job->second_newer || b.data || !a.data)
-			return true;
-		*out = a;
-		return job->both_apply;
+		return !job->second_newer || b.data || !a.data || job->both_apply;
 	case MERGE_JSON:
-		if (!job->second_newer || !a.data)
-			return true;
-		*out = b.data ? json_concat(job->arena, a, b) : a;
-		return job->both_apply;
+		return !job->second_newer || !a.data ||
+		       (job->both_apply && (!b.data || may_join(job->rules, a, b)));
 	case MERGE_ADD:
-		*out = a.data ? a : b;
-		return !a.data || !b.data || add(c, job->arena, a, b, out);
-	case MERGE_MIN:
-		*out = !a.data || (b.data && less(c, b, a)) ? b : a;
-		return true;
-	case MERGE_MAX:
-		*out = !a.data || (b.data && less(c, a, b)) ? b : a;
-		return true;
+		return !a.data || !b.data || may_add(c, a, b);
 	}
 	return false;
+}
+
+static void fold_field(const struct job *job, const struct column *c, struct fold_field *f,
+		       struct slice b)
+{
+	struct slice a = f->value;
+	switch (c->merge) {
+	case MERGE_REPLACE:
+		if (job->second_newer)
+			f->value = b;
+		return;
+	case MERGE_KEEP:
+		return;
+	case MERGE_COALESCE:
+		if (job->second_newer && b.data)
+			f->value = b;
+		return;
+	case MERGE_JSON:
+		if (!job->second_newer || !b.data)
+			return;
+		if (a.data)
+			join(job->row, f, b, job->arena);
+		else
+			f->value = b;
+		return;
+	case MERGE_ADD:
+		if (a.data && b.data)
+			f->value = store_int(job->arena, a.len, load_int(a) + load_int(b));
+		else if (b.data)
+			f->value = b;
+		return;
+	case MERGE_MIN:
+		if (!a.data || (b.data && less(c, b, a)))
+			f->value = b;
+		return;
+	case MERGE_MAX:
+		if (!a.data || (b.data && less(c, a, b)))
+			f->value = b;
+		return;
+	}
 }
 
 static struct slice next_field(const uint8_t **p)
@@ -251,26 +314,54 @@ static struct slice next_field(const uint8_t **p)
 	return field;
 }
 
-static bool fold_columns(const struct columns_job *job, struct slice first, struct slice second,
-			 struct slice *row)
+static void unpack(const struct table *table, struct fold_row *row, struct arena *arena)
 {
-	struct buf out = {0};
-	const uint8_t *p = first.data, *q = second.data;
-	const struct table *table = job->rules->table;
-	bool folded = true;
-	for (size_t i = 0; folded && i < table->ncolumns; i++) {
-		struct slice a = next_field(&p), b = next_field(&q), v;
-		folded = fold_column(job, &table->columns[i], a, b, &v);
-		if (!folded)
-			break;
-		buf_be32(&out, v.data ? (uint32_t)v.len : UINT32_MAX);
-		if (v.data)
-			buf_put(&out, v.data, v.len);
+	const uint8_t *p = row->row.data;
+	if (row->fields)
+		return;
+	row->fields = arena_calloc(arena, table->ncolumns, sizeof(*row->fields));
+	for (size_t i = 0; i < table->ncolumns; i++)
+		row->fields[i].value = next_field(&p);
+}
+
+void fold_pack(const struct table *table, struct fold_row *row, struct arena *arena)
+{
+	size_t len = 0;
+	if (!row->fields)
+		return;
+	for (size_t i = 0; i < table->ncolumns; i++) {
+		if (row->fields[i].first)
+			pack_json(&row->fields[i], arena);
+		len += 4 + row->fields[i].value.len;
 	}
-	if (folded)
-		*row = (struct slice){arena_memdup(job->arena, out.data, out.len), out.len};
-	buf_free(&out);
-	return folded;
+	uint8_t *p = arena_alloc(arena, len);
+	row->row = (struct slice){p, len};
+	for (size_t i = 0; i < table->ncolumns; i++) {
+		struct slice v = row->fields[i].value;
+		put_be32(p, v.data ? (uint32_t)v.len : UINT32_MAX);
+		p += 4;
+		if (v.data)
+			memcpy(p, v.data, v.len);
+		p += v.len;
+	}
+	row->fields = NULL;
+}
+
+/* Looks at every column before it changes any. */
+static bool fold_columns(const struct job *job, struct slice second)
+{
+	const struct table *table = job->rules->table;
+	const uint8_t *p = second.data, *q = job->row->row.data;
+	for (size_t i = 0; i < table->ncolumns; i++) {
+		struct slice a = job->row->fields ? job->row->fields[i].value : next_field(&q);
+		if (!may_fold(job, &table->columns[i], a, next_field(&p)))
+			return false;
+	}
+	unpack(table, job->row, job->arena);
+	p = second.data;
+	for (size_t i = 0; i < table->ncolumns; i++)
+		fold_field(job, &table->columns[i], &job->row->fields[i], next_field(&p));
+	return true;
 }
 
 /* --- whole events --- */
@@ -288,58 +379,56 @@ static int compare_versions(const struct fold_row *a, const struct fold_row *b)
 	return x < y ? -1 : x > y;
 }
 
-static enum fold_result fold_upserts(const struct fold_rules *rules, const struct fold_row *a,
-				     const struct fold_row *b, struct arena *arena,
-				     struct fold_row *merged)
+static enum fold_result fold_upserts(const struct fold_rules *rules, struct fold_row *a,
+				     const struct fold_row *b, struct arena *arena)
 {
-	bool newer = rules->on_conflict == CONFLICT_NEWER;
-	struct columns_job job = {
-		.rules = rules, .arena = arena, .second_newer = true, .both_apply = true};
-	if (newer) {
-		int order = compare_versions(a, b);
-		job.second_newer = order <= 0;
-		job.both_apply = order == 0;
-	}
+	int order = rules->on_conflict == CONFLICT_NEWER ? compare_versions(a, b) : 0;
+	struct job job = {.rules = rules,
+			  .arena = arena,
+			  .row = a,
+			  .second_newer = order <= 0,
+			  .both_apply = order == 0};
 	if (!job.second_newer && !rules->accumulates)
 		return FOLD_FIRST;
 	if (plain(rules))
 		return job.second_newer ? FOLD_SECOND : FOLD_FIRST;
-	*merged = job.second_newer ? *b : *a;
-	return fold_columns(&job, a->row, b->row, &merged->row) ? FOLD_MERGED : FOLD_APART;
+	if (!fold_columns(&job, b->row))
+		return FOLD_APART;
+	if (job.second_newer) {
+		a->has_version = b->has_version;
+		a->version = b->version;
+	}
+	return FOLD_MERGED;
 }
 
-static enum fold_result fold_newer(const struct fold_rules *rules, const struct fold_row *a,
-				   const struct fold_row *b, struct arena *arena,
-				   struct fold_row *merged)
+static enum fold_result fold_newer(const struct fold_rules *rules, struct fold_row *a,
+				   const struct fold_row *b, struct arena *arena)
 {
-	bool second_newer = compare_versions(a, b) <= 0;
-	if (a->op == RECORD_UPSERT && b->op == RECORD_UPSERT)
-		return fold_upserts(rules, a, b, arena, merged);
 	if (b->op == RECORD_UPSERT)
-		return second_newer && a->has_version && plain(rules) ? FOLD_SECOND : FOLD_APART;
-	if (!second_newer)
+		return a->op == RECORD_UPSERT ? fold_upserts(rules, a, b, arena) : FOLD_APART;
+	if (compare_versions(a, b) > 0)
 		return FOLD_FIRST;
 	if (a->op == RECORD_UPSERT && rules->accumulates && b->has_version)
 		return FOLD_APART;
 	return FOLD_SECOND;
 }
 
-enum fold_result fold(const struct fold_rules *rules, const struct fold_row *a,
-		      const struct fold_row *b, struct arena *arena, struct fold_row *merged)
+enum fold_result fold(const struct fold_rules *rules, struct fold_row *first,
+		      const struct fold_row *second, struct arena *arena)
 {
+	assert(!second->fields);
 	switch (rules->on_conflict) {
 	case CONFLICT_NEWER:
-		return fold_newer(rules, a, b, arena, merged);
+		return fold_newer(rules, first, second, arena);
 	case CONFLICT_UPDATE:
-		if (b->op == RECORD_DELETE)
+		if (second->op == RECORD_DELETE)
 			return FOLD_SECOND;
-		if (a->op == RECORD_DELETE)
-			return plain(rules) ? FOLD_SECOND : FOLD_APART;
-		return fold_upserts(rules, a, b, arena, merged);
+		return first->op == RECORD_UPSERT ? fold_upserts(rules, first, second, arena)
+						  : FOLD_APART;
 	case CONFLICT_SKIP:
-		if (b->op == RECORD_DELETE)
+		if (second->op == RECORD_DELETE)
 			return FOLD_SECOND;
-		return a->op == RECORD_UPSERT ? FOLD_FIRST : FOLD_APART;
+		return first->op == RECORD_UPSERT ? FOLD_FIRST : FOLD_APART;
 	}
 	return FOLD_APART;
 }

@@ -53,6 +53,8 @@
 #include "core/ddl.h"
 #include "core/sqlname.h"
 
+extern const char sql_traits[], sql_misfits[]; /* worker/sql */
+
 /* prefix."name" */
 static void put_column(struct buf *out, const char *prefix, const struct column *c)
 {
@@ -274,7 +276,7 @@ static void put_insert(struct buf *out, const struct table *t)
 	sqlname_table(t, out);
 	buf_puts(out, " AS t (");
 	sqlname_columns(out, t, t->ncolumns);
-	buf_puts(out, ") ");
+	buf_puts(out, ") OVERRIDING SYSTEM VALUE ");
 }
 
 static void put_on_conflict(struct buf *out, const struct merge *m)
@@ -306,7 +308,7 @@ static char *upsert_sql(const struct merge *m, const char *stage)
 		buf_puts(&b, i ? ", " : "");
 		put_staged(&b, &t->columns[i]);
 	}
-	buf_printf(&b, " FROM %s s WHERE s._op = 'U'", stage);
+	buf_printf(&b, " FROM %s s WHERE s._op <> 'D'", stage);
 	put_on_conflict(&b, m);
 	return take_text(&b);
 }
@@ -413,7 +415,7 @@ static char *skipped_sql(const struct table *t, const char *stage)
 	sqlname_table(t, &b);
 	buf_puts(&b, " AS t ON ");
 	put_key_match(&b, t);
-	buf_puts(&b, " WHERE s._op = 'U' AND t.xmin IS DISTINCT FROM pg_current_xact_id()::xid "
+	buf_puts(&b, " WHERE s._op <> 'D' AND t.xmin IS DISTINCT FROM pg_current_xact_id()::xid "
 		     "GROUP BY s._part");
 	return take_text(&b);
 }
@@ -475,17 +477,17 @@ static char *direct_sql(const struct table *t)
  * operator has made a numeric would become 0. CASE, with a setting that nobody has, is how plain
  * SQL raises an error.
  */
-static char *types_sql(const struct table *t)
+static char *check_direct_sql(const struct table *t, const char *name)
 {
-	struct buf b = {0}, name = {0};
-	sqlname_table(t, &name);
+	struct buf b = {0};
 	buf_printf(&b,
-		   "SELECT CASE WHEN count(*) = %zu THEN '' ELSE "
-		   "current_setting('memingest.types_of_columns_changed')"
-		   " END FROM pg_catalog.pg_attribute WHERE attrelid = ",
-		   t->ncolumns);
-	buf_quoted(&b, buf_cstr(&name), '\'');
-	buf_puts(&b, "::regclass AND NOT attisdropped AND (attname, atttypid) IN (");
+		   "SELECT CASE WHEN count(*) = %zu AND NOT EXISTS (SELECT FROM"
+		   " pg_catalog.pg_trigger WHERE tgrelid = %s::regclass AND NOT tgisinternal"
+		   " AND tgenabled <> 'D') THEN '' ELSE"
+		   " current_setting('memingest.table_is_not_for_copy') END"
+		   " FROM pg_catalog.pg_attribute WHERE attrelid = %s::regclass"
+		   " AND NOT attisdropped AND (attname, atttypid) IN (",
+		   t->ncolumns, name, name);
 	for (size_t i = 0; i < t->ncolumns; i++) {
 		buf_puts(&b, i ? ", (" : "(");
 		buf_quoted(&b, t->columns[i].name, '\'');
@@ -494,8 +496,121 @@ static char *types_sql(const struct table *t)
 		buf_puts(&b, "::regtype)");
 	}
 	buf_puts(&b, ")");
-	buf_free(&name);
 	return take_text(&b);
+}
+
+/* Objects that were united in the batch are right on top of an object, or of nothing. */
+static char *check_united_sql(const struct table *t, const char *stage)
+{
+	struct buf b = {0};
+	const char * or = "";
+	for (size_t i = t->nkeys; i < t->ncolumns; i++) {
+		if (t->columns[i].merge != MERGE_JSON)
+			continue;
+		buf_printf(&b, "%sjsonb_typeof(", or);
+		put_column(&b, "t", &t->columns[i]);
+		buf_puts(&b, ") <> 'object'");
+		or = " OR ";
+	}
+	if (b.len == 0)
+		return NULL;
+	char *kinds = take_text(&b);
+	buf_printf(&b, "SELECT CASE WHEN EXISTS (SELECT FROM %s s JOIN ", stage);
+	sqlname_table(t, &b);
+	buf_puts(&b, " t ON ");
+	put_key_match(&b, t);
+	buf_printf(&b,
+		   " WHERE s._op = 'J' AND (%s)) THEN"
+		   " current_setting('memingest.json_is_no_object') END",
+		   kinds);
+	free(kinds);
+	return take_text(&b);
+}
+
+/* --- what the table is like --- */
+
+static const char *yes_no(bool yes)
+{
+	return yes ? "true" : "false";
+}
+
+/* ('name', 'type', may be null, is of the key), ... */
+static char *columns_list(const struct table *t)
+{
+	struct buf b = {0};
+	for (size_t i = 0; i < t->ncolumns; i++) {
+		const struct column *c = &t->columns[i];
+		buf_puts(&b, i ? ", (" : "(");
+		buf_quoted(&b, c->name, '\'');
+		buf_puts(&b, ", ");
+		buf_quoted(&b, c->type, '\'');
+		buf_printf(&b, ", %s, %s)", yes_no(!c->not_null && i >= t->nkeys),
+			   yes_no(i < t->nkeys));
+	}
+	return take_text(&b);
+}
+
+/* The text of worker/sql with :table and :columns filled in. */
+static char *fill(const char *sql, const char *table, const char *columns)
+{
+	struct buf b = {0};
+	while (*sql) {
+		bool is_table = strncmp(sql, ":table", 6) == 0;
+		bool is_columns = strncmp(sql, ":columns", 8) == 0;
+		if (is_table)
+			buf_puts(&b, table);
+		else if (is_columns)
+			buf_puts(&b, columns);
+		else
+			buf_u8(&b, (uint8_t)*sql);
+		sql += is_table ? 6 : is_columns ? 8 : 1;
+	}
+	return take_text(&b);
+}
+
+static char *take_witness_sql(const struct table *t, const char *stage)
+{
+	struct buf b = {0};
+	buf_printf(&b, "INSERT INTO %s (_part, _op, ", stage);
+	sqlname_columns(&b, t, t->ncolumns);
+	buf_puts(&b, ") SELECT 0, 'U', ");
+	for (size_t i = 0; i < t->ncolumns; i++) {
+		buf_puts(&b, i ? ", " : "");
+		buf_quoted(&b, t->columns[i].name, '"');
+		if (t->columns[i].cast)
+			buf_printf(&b, "::%s", t->columns[i].stage_type);
+	}
+	buf_puts(&b, " FROM ");
+	sqlname_table(t, &b);
+	buf_puts(&b, " LIMIT 1");
+	return take_text(&b);
+}
+
+static char *remove_witness_sql(const struct table *t, const char *stage)
+{
+	struct buf b = {0};
+	buf_puts(&b, "DELETE FROM ");
+	sqlname_table(t, &b);
+	buf_printf(&b, " AS t USING %s s WHERE ", stage);
+	put_key_match(&b, t);
+	return take_text(&b);
+}
+
+static void make_looks(struct mergesql *sql, const struct merge *m)
+{
+	struct buf name = {0}, literal = {0};
+	sqlname_table(m->table, &name);
+	buf_quoted(&literal, buf_cstr(&name), '\'');
+	char *columns = columns_list(m->table);
+	sql->check_direct = check_direct_sql(m->table, buf_cstr(&literal));
+	sql->traits = fill(sql_traits, buf_cstr(&literal), columns);
+	sql->misfits = fill(sql_misfits, buf_cstr(&literal), columns);
+	sql->lock_table = xasprintf("LOCK TABLE %s IN ROW EXCLUSIVE MODE", buf_cstr(&name));
+	sql->take_witness = take_witness_sql(m->table, sql->stage_name);
+	sql->remove_witness = remove_witness_sql(m->table, sql->stage_name);
+	free(columns);
+	buf_free(&literal);
+	buf_free(&name);
 }
 
 struct mergesql *mergesql_new(const char *stream, const struct table *table,
@@ -507,7 +622,7 @@ struct mergesql *mergesql_new(const char *stream, const struct table *table,
 	sql->create_stage = stage_sql(table, sql->stage_name);
 	sql->copy_stage = xasprintf("COPY %s FROM STDIN (FORMAT binary)", sql->stage_name);
 	sql->copy_direct = direct_sql(table);
-	sql->check_types = types_sql(table);
+	sql->check_united = check_united_sql(table, sql->stage_name);
 	sql->merge_delete = delete_sql(&m, sql->stage_name);
 	sql->merge_upsert = upsert_sql(&m, sql->stage_name);
 	sql->upsert_row = upsert_row_sql(&m);
@@ -519,6 +634,7 @@ struct mergesql *mergesql_new(const char *stream, const struct table *table,
 	 * COMMIT.
 	 */
 	sql->clear_stage = xasprintf("DELETE FROM %s", sql->stage_name);
+	make_looks(sql, &m);
 	return sql;
 }
 
@@ -530,7 +646,13 @@ void mergesql_free(struct mergesql *m)
 	free(m->create_stage);
 	free(m->copy_stage);
 	free(m->copy_direct);
-	free(m->check_types);
+	free(m->lock_table);
+	free(m->check_direct);
+	free(m->check_united);
+	free(m->traits);
+	free(m->misfits);
+	free(m->take_witness);
+	free(m->remove_witness);
 	free(m->merge_delete);
 	free(m->merge_upsert);
 	free(m->upsert_row);

@@ -5,9 +5,9 @@
  *
  *   _part int2 | _op "char" | the table's columns in COPY order, with their staging types
  *
- * _part is the index of the row's partition in its batch, _op is 'U' (upsert) or 'D' (delete; only
- * key columns and version matter). A batch hands every key at most once per merge; core/batch folds
- * the rest.
+ * _part is the index of the row's partition in its batch, _op is 'U' (upsert), 'J' (the same, with
+ * JSON objects that were united) or 'D' (delete; only key columns and version matter). A batch
+ * hands every key at most once per merge; core/arrange folds the rest.
  */
 #ifndef MEMINGEST_MERGESQL_H
 #define MEMINGEST_MERGESQL_H
@@ -20,41 +20,56 @@
 /* Columns that the staging table has beside the table's own, in front. */
 #define MERGESQL_STAGE_COLUMNS 2
 
-struct mergesql {
-	char *stage_name; /* qualified and quoted: pg_temp."memingest_stage_memory" */
-	/* CREATE TEMP TABLE IF NOT EXISTS ... ON COMMIT DELETE ROWS; ALTER .. */
-	char *create_stage;
-	char *copy_stage; /* COPY stage FROM STDIN (FORMAT binary) */
+/* What a table is like: bits of the number that "traits" returns. */
+enum trait {
+	TRAIT_TYPES = 1,   /* a column is missing or of another type */
+	TRAIT_TIES = 2,    /* rows of different keys depend on each other */
+	TRAIT_REFUSES = 4, /* a row may be refused by its values */
+	TRAIT_INDEXES = 8, /* there are indexes beside the key's */
+};
 
+struct mergesql {
+	char *stage_name;   /* qualified and quoted: pg_temp."memingest_stage_memory" */
+	char *create_stage; /* CREATE TEMP TABLE IF NOT EXISTS ... ON COMMIT DELETE ROWS; ALTER ..
+			     */
+	char *copy_stage;   /* COPY stage FROM STDIN (FORMAT binary) */
+
+	/*
+	 * COPY into the table itself, for rows whose keys are new; NULL where a column must be
+	 * cast. In front of it lock_table, and check_direct, which fails with 42704 where it would
+	 * be wrong: columns of other types, whose fields it would misread, or triggers, which may
+	 * drop rows uncounted.
+	 */
+	char *copy_direct, *lock_table, *check_direct;
 	/*
 	 * Deletes what 'D' rows say, honouring on_conflict. Returns one row per partition: _part,
 	 * count.
 	 */
-	/*
-	 * COPY into the table itself, for rows whose keys are new; NULL where a column must be cast
-	 */
-	char *copy_direct;
 	char *merge_delete;
 	/* INSERT ... SELECT ... ON CONFLICT; its row count is the number of rows written. */
 	char *merge_upsert;
 	/*
-	 * Fails with 42704 where copy_direct would misread fields: columns of the table are not of
-	 * the schema's types.
+	 * In front of merge_upsert if there are 'J' rows: fails with 42704 where the table holds
+	 * JSON that is no object under their keys. NULL if no column is merged as JSON.
 	 */
-	char *check_types;
-	char *upsert_row; /* merge_upsert for one row, whose fields in COPY order are $1, $2, ... */
+	char *check_united;
 	/*
-	 * and merge_delete: the key's fields, then that of column delete_version, unless that is 0
-	 */
-	char *delete_row;
-	size_t delete_version;
-	/*
-	 * After merge_upsert: one row per partition: _part, count of 'U' rows that wrote nothing.
-	 * Not under a savepoint (rows then carry the savepoint's transaction id). A row that an
-	 * earlier round of the transaction wrote counts as written.
+	 * After merge_upsert: one row per partition: _part, count of rows that wrote nothing. Not
+	 * under a savepoint (rows then carry the savepoint's transaction id). A row that an earlier
+	 * round of the transaction wrote counts as written.
 	 */
 	char *count_skipped;
 	char *clear_stage; /* empties the stage within the transaction, between rounds */
+
+	char *upsert_row; /* merge_upsert for one row, whose fields in COPY order are $1, $2, ... */
+	/* and merge_delete: the key's fields, then that of column delete_version, unless it is 0 */
+	char *delete_row;
+	size_t delete_version;
+
+	char *traits;  /* one number, of enum trait (worker/sql/traits.sql) */
+	char *misfits; /* one text, if the table cannot hold the stream's rows at all: why */
+	/* into the stage, a row that the table holds, if it holds any; and out of the table */
+	char *take_witness, *remove_witness;
 };
 
 /* Newer without a version column means update: there is nothing to compare. */

@@ -1,5 +1,8 @@
 /*
- * partition.c - the states of a partition and the look at its log before anything is fetched.
+ * partition.c - the states of a partition, every change of them, and the look at its log.
+ *
+ * What a change of state asks of librdkafka (pause, seek, resume) stands beside it, so that the two
+ * can not differ: a partition fetches if and only if it is ACTIVE.
  *
  * Offsets only mean something within one log. If retention, truncation or a re-created topic has
  * changed the log under the stored offset, going on would skip or replay events silently, whichever
@@ -11,13 +14,21 @@
  * that a look at the log finds inside it. Then the log was another one in between, and what now
  * stands below the position has never been read.
  *
- * Thread: the poll thread.
+ * Thread: the poll thread. Failure: what librdkafka can not do yet is tried again.
  */
 #include "flow/partition.h"
 
 #include <assert.h>
 #include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "core/stream.h"
+
+#define HALTED_LOOK_US (15 * US_PER_S)
 
 #define TO(state) (1u << PARTITION_##state)
 
@@ -25,7 +36,8 @@ static const struct {
 	const char *name;
 	unsigned next;
 } states[PARTITION_STATE_COUNT] = {
-	[PARTITION_ASSIGNED] = {"assigned", TO(ASSIGNED) | TO(CLAIMING) | TO(HALTED) | TO(GONE)},
+	[PARTITION_ASSIGNED] = {"assigned", TO(ASSIGNED) | TO(LOOKING) | TO(HALTED) | TO(GONE)},
+	[PARTITION_LOOKING] = {"looking", TO(ASSIGNED) | TO(CLAIMING) | TO(GONE)},
 	[PARTITION_CLAIMING] = {"claiming", TO(ASSIGNED) | TO(STARTING) | TO(HALTED) | TO(GONE)},
 	[PARTITION_STARTING] = {"starting", TO(ASSIGNED) | TO(ACTIVE) | TO(HALTED) | TO(GONE)},
 	[PARTITION_ACTIVE] = {"active", TO(ASSIGNED) | TO(PAUSED) | TO(HALTED) | TO(GONE)},
@@ -33,12 +45,6 @@ static const struct {
 	[PARTITION_HALTED] = {"halted", TO(ASSIGNED) | TO(HALTED) | TO(GONE)},
 	[PARTITION_GONE] = {"gone", 0},
 };
-
-void partition_set(struct partition *part, enum partition_state state)
-{
-	assert(states[part->state].next & 1u << state);
-	part->state = state;
-}
 
 const char *partition_state_name(enum partition_state state)
 {
@@ -52,17 +58,237 @@ const char *pause_cause_name(enum pause_cause cause)
 	return names[cause];
 }
 
-bool partition_check_log(const struct partition *part, int64_t next_offset,
-			 const char *known_topic_id, struct err *err)
+static void set_state(struct partition *part, enum partition_state state)
 {
-	if (part->topic_id[0] && known_topic_id[0] && strcmp(part->topic_id, known_topic_id) != 0)
+	assert(states[part->state].next & 1u << state);
+	part->state = state;
+}
+
+/* Whether librdkafka fetches it, or is to fetch it soon. */
+static bool is_on(const struct partition *part)
+{
+	return part->state == PARTITION_STARTING || part->state == PARTITION_ACTIVE ||
+	       part->state == PARTITION_PAUSED;
+}
+
+/* --- the set --- */
+
+void partitions_open(struct partitions *ps)
+{
+	*ps = (struct partitions){.names = arena_new()};
+}
+
+void partitions_close(struct partitions *ps)
+{
+	for (size_t i = 0; i < ps->n; i++)
+		free(ps->all[i]);
+	free(ps->all);
+	free(ps->topics);
+	arena_free(ps->names);
+}
+
+static const char *intern(struct partitions *ps, const char *topic)
+{
+	for (size_t i = 0; i < ps->ntopics; i++)
+		if (strcmp(ps->topics[i], topic) == 0)
+			return ps->topics[i];
+	ps->topics = xrealloc(ps->topics, (ps->ntopics + 1) * sizeof(*ps->topics));
+	return ps->topics[ps->ntopics++] = arena_strdup(ps->names, topic);
+}
+
+struct partition *partitions_add(struct partitions *ps, struct source_partition *sp,
+				 struct slot *slot)
+{
+	struct partition *part = xcalloc(1, sizeof(*part));
+	part->sp = sp;
+	part->slot = slot;
+	part->topic = intern(ps, sp->topic);
+	part->partition = sp->partition;
+	part->state = PARTITION_ASSIGNED;
+	part->durable_ts_ms = part->pending_ts_ms = -1;
+	part->durable = part->position = -1;
+	sp->user = part;
+	if (ps->n == ps->cap) {
+		ps->cap = ps->cap ? 2 * ps->cap : 16;
+		ps->all = xrealloc(ps->all, ps->cap * sizeof(struct partition *));
+	}
+	return ps->all[ps->n++] = part;
+}
+
+/* An open batch may still name it in a dropped span. */
+static bool is_named(const struct partition *part)
+{
+	const struct batch *b = part->slot->open;
+	for (size_t i = 0; b && i < b->nspans; i++)
+		if (b->spans[i].owner == part)
+			return true;
+	return false;
+}
+
+void partition_release(struct partitions *ps, struct partition *part)
+{
+	if (part->state != PARTITION_GONE || part->in_flight > 0 || part->looks > 0 ||
+	    is_named(part))
+		return;
+	for (size_t i = 0; i < ps->n; i++)
+		if (ps->all[i] == part)
+			ps->all[i--] = ps->all[--ps->n];
+	free(part);
+}
+
+/* --- forward --- */
+
+void partition_look(struct partition *part)
+{
+	set_state(part, PARTITION_LOOKING);
+	part->looks++;
+}
+
+void partition_claim(struct partition *part)
+{
+	set_state(part, PARTITION_CLAIMING);
+	part->in_flight++;
+}
+
+bool partition_claimed(struct partitions *ps, struct partition *part, int64_t next_offset,
+		       int64_t epoch, const char *topic_id)
+{
+	struct err err = {0};
+	/* Somebody else raised the epoch since our last claim: an operator has decided. */
+	if (epoch > part->epoch + 1)
+		part->suspect = false;
+	part->position = part->durable = next_offset;
+	part->epoch = epoch;
+	part->sure_us = clock_mono_us();
+	snprintf(part->known_topic_id, sizeof(part->known_topic_id), "%s", topic_id);
+	if (partition_check_log(part, &err)) {
+		part->error[0] = '\0';
+		part->suspect = part->past_end = false;
+		part->retry_us = 0;
+		set_state(part, PARTITION_STARTING);
+		return true;
+	}
+	/* The row may have moved on between the look and the claim: then a second look says so. */
+	if (part->durable > part->high && !part->past_end) {
+		part->past_end = true;
+		partition_try_again(part, &(struct err){0}, 0);
+	} else {
+		partition_halt(ps, part, &err);
+	}
+	return false;
+}
+
+bool partition_start(struct partitions *ps, struct partition *part, struct err *err)
+{
+	if (!source_start(ps->source, part->sp, part->position, err))
+		return false;
+	set_state(part, PARTITION_ACTIVE);
+	part->cause = PAUSE_NONE;
+	part->heard_us = clock_mono_us();
+	return true;
+}
+
+void partition_try_again(struct partition *part, const struct err *err, int64_t delay_us)
+{
+	set_state(part, PARTITION_ASSIGNED);
+	part->retry_us = clock_mono_us() + delay_us;
+	snprintf(part->error, sizeof(part->error), "%s", err->text);
+}
+
+/* --- aside --- */
+
+void partition_pause(struct partitions *ps, struct partition *part, enum pause_cause cause)
+{
+	source_pause(ps->source, part->sp);
+	set_state(part, PARTITION_PAUSED);
+	part->cause = cause;
+	part->paused_us = clock_mono_us();
+}
+
+void partition_resume(struct partition *part)
+{
+	set_state(part, PARTITION_STARTING);
+	part->retry_us = 0;
+}
+
+void partitions_follow_slots(struct partitions *ps)
+{
+	for (size_t i = 0; i < ps->n; i++) {
+		struct partition *part = ps->all[i];
+		if (part->state == PARTITION_ACTIVE && part->slot->state == SLOT_SHUT)
+			partition_pause(ps, part, PAUSE_BATCHES);
+		else if (part->state == PARTITION_PAUSED && part->cause == PAUSE_BATCHES &&
+			 part->slot->state == SLOT_TAKES)
+			partition_resume(part);
+	}
+}
+
+/* --- back --- */
+
+void partition_halt(struct partitions *ps, struct partition *part, const struct err *err)
+{
+	bool news = strcmp(part->error, err->text) != 0;
+	if (is_on(part))
+		source_pause(ps->source, part->sp);
+	set_state(part, PARTITION_HALTED);
+	part->retry_us = clock_mono_us() + HALTED_LOOK_US;
+	snprintf(part->error, sizeof(part->error), "%s", err->text);
+	if (news)
+		log_error("partition halted, an operator must act",
+			  F_STR("stream", part->slot->stream->config->name),
+			  F_STR("topic", part->topic), F_INT("partition", part->partition),
+			  F_INT("offset", part->position), F_STR("error", err->text));
+}
+
+bool partition_is_open(const struct partition *part)
+{
+	const struct batch *b = part->slot->open;
+	for (size_t i = 0; b && i < b->nspans; i++)
+		if (b->spans[i].owner == part && b->spans[i].result == SPAN_OPEN)
+			return true;
+	return false;
+}
+
+void partition_drop_open(struct partition *part)
+{
+	struct batch *b = part->slot->open;
+	for (size_t i = 0; b && i < b->nspans; i++)
+		if (b->spans[i].owner == part && b->spans[i].result == SPAN_OPEN)
+			b->spans[i].result = SPAN_DROPPED;
+}
+
+void partition_rewind(struct partitions *ps, struct partition *part, int64_t delay_us)
+{
+	if (!is_on(part) && part->state != PARTITION_HALTED)
+		return;
+	source_pause(ps->source, part->sp);
+	partition_drop_open(part);
+	set_state(part, PARTITION_ASSIGNED);
+	part->retry_us = clock_mono_us() + delay_us;
+	part->pending_ts_ms = -1;
+	part->commit_due = false;
+}
+
+void partition_gone(struct partition *part)
+{
+	set_state(part, PARTITION_GONE);
+	part->sp->user = NULL;
+	part->sp = NULL;
+}
+
+/* --- the log --- */
+
+bool partition_check_log(const struct partition *part, struct err *err)
+{
+	if (part->topic_id[0] && part->known_topic_id[0] &&
+	    strcmp(part->topic_id, part->known_topic_id) != 0)
 		return err_set(err, ERR_CONFIG,
 			       "%s was created anew: its id is %s, the offsets row of partition %d "
 			       "(next_offset %" PRId64
 			       ") belongs to %s; run: memingest offsets adopt-topic %s",
-			       part->topic, part->topic_id, part->partition, next_offset,
-			       known_topic_id, part->topic);
-	if (next_offset > part->high)
+			       part->topic, part->topic_id, part->partition, part->durable,
+			       part->known_topic_id, part->topic);
+	if (part->durable > part->high)
 		return err_set(err, ERR_CONFIG,
 			       "%s [%d] ends at offset %" PRId64 ", but everything below %" PRId64
 			       " was consumed: the log was truncated or the topic created anew; "
@@ -70,18 +296,18 @@ bool partition_check_log(const struct partition *part, int64_t next_offset,
 			       "rewind %s %d"
 			       " --to %" PRId64
 			       ", or for a new topic: memingest offsets adopt-topic %s",
-			       part->topic, part->partition, part->high, next_offset, part->topic,
+			       part->topic, part->partition, part->high, part->durable, part->topic,
 			       part->partition, part->high, part->topic);
-	if (next_offset < part->low)
+	if (part->durable < part->low)
 		return err_set(err, ERR_CONFIG,
 			       "%s [%d] begins at offset %" PRId64
 			       ", but only what is below %" PRId64
 			       " was consumed: retention deleted the %" PRId64
 			       " offsets between; to go on without them run: memingest offsets "
 			       "accept-gap %s %d",
-			       part->topic, part->partition, part->low, next_offset,
-			       part->low - next_offset, part->topic, part->partition);
-	if (part->suspect && !(part->topic_id[0] && known_topic_id[0]))
+			       part->topic, part->partition, part->low, part->durable,
+			       part->low - part->durable, part->topic, part->partition);
+	if (part->suspect && !(part->topic_id[0] && part->known_topic_id[0]))
 		return err_set(err, ERR_CONFIG,
 			       "%s [%d]: Kafka said that offset %" PRId64
 			       " is not in the log, which now reaches from %" PRId64 " to %" PRId64
@@ -91,7 +317,7 @@ bool partition_check_log(const struct partition *part, int64_t next_offset,
 			       "stood: memingest offsets "
 			       "rewind %s %d --to"
 			       " %" PRId64,
-			       part->topic, part->partition, next_offset, part->low, part->high,
-			       part->topic, part->topic, part->partition, next_offset);
+			       part->topic, part->partition, part->durable, part->low, part->high,
+			       part->topic, part->topic, part->partition, part->durable);
 	return true;
 }

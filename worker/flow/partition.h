@@ -1,35 +1,37 @@
 /*
- * partition.h - one partition of the current assignment: where it stands, and where it may go from
+ * partition.h - the partitions of the assignment: where each stands, and where it may go from
  * there.
  *
- *                    logs known, claim sent           row locked, epoch raised
- *   ASSIGNED ------------------------------> CLAIMING -----------------------> STARTING
- *    ^ ^ ^    <-- claim failed, try again --    |                              |  ^  |
- *    | | |                                      | offset not in the log        |  |  | fetch began
- *    | | +--- every 15 s --- HALTED <-----------+                              |  |  v
- *    | |                       ^  ^------------ fault, schema, dead letters ---|--|- ACTIVE
- *    | |                       |                                               |  |  |
- *    | |                       +------------ ... -----------------+            |  +-PAUSED
- *    | +-- fenced or abandoned: back to what is durable ----------+--(from any)+     |
- *    +-------------------------------------------------------------------------------+
+ *   ASSIGNED --asked--> LOOKING --logs known--> CLAIMING --row locked--> STARTING --fetch--> ACTIVE
+ *      ^                   |                       |                        ^                  |
+ *      +---- no answer ----+------ not claimed ----+                        +---- PAUSED <-----+
+ *      ^                                           |
+ *      |                                           | the offset is not in the log
+ *      +------ every 15 s ------ HALTED <----------+
+ *      ^                           ^
+ *      |                           +-- fault, schema, dead letters: from STARTING, ACTIVE, PAUSED
+ *      +-- fenced or given back: from STARTING, ACTIVE, PAUSED, HALTED
  *
- *   any --revoked--> GONE   (freed once no batch and no claim of it is on its way)
+ *   any --revoked--> GONE   (freed once no batch, claim or look of it is on its way)
+ *
+ * partition.c is the only file that changes a state.
  */
 #ifndef MEMINGEST_PARTITION_H
 #define MEMINGEST_PARTITION_H
 
+#include "base/arena.h"
 #include "base/base.h"
 #include "base/err.h"
-
-struct source_partition;
-struct stream;
+#include "core/pool.h"
+#include "io/source.h"
 
 enum partition_state {
 	PARTITION_ASSIGNED, /* ours by Kafka's word; the offsets row is not claimed */
+	PARTITION_LOOKING,  /* the brokers are asked where its log begins and ends */
 	PARTITION_CLAIMING, /* a lane is locking the offsets row */
 	PARTITION_STARTING, /* position known, librdkafka does not fetch yet */
 	PARTITION_ACTIVE,   /* messages come */
-	PARTITION_PAUSED,   /* waiting for a batch or a schema */
+	PARTITION_PAUSED,   /* waiting for a batch, memory or a schema */
 	PARTITION_HALTED,   /* waiting for an operator; looked at again every 15 s */
 	PARTITION_GONE,     /* revoked */
 	PARTITION_STATE_COUNT,
@@ -38,10 +40,9 @@ enum partition_state {
 enum pause_cause { PAUSE_NONE, PAUSE_BATCHES, PAUSE_SCHEMA };
 
 struct partition {
-	struct source_partition *sp;
-	struct stream *stream;
-	size_t lane;
-	const char *topic; /* interned */
+	struct source_partition *sp; /* NULL: gone */
+	struct slot *slot;           /* its lane and stream */
+	const char *topic;           /* interned */
 	int32_t partition;
 
 	enum partition_state state;
@@ -49,16 +50,22 @@ struct partition {
 	int64_t retry_us;  /* ASSIGNED, STARTING, HALTED: when to go on; monotonic */
 	int64_t paused_us; /* PAUSED: since when; monotonic */
 	int64_t sure_us;   /* when the offsets row was last known to be as we think; monotonic */
+	int64_t heard_us;  /* when Kafka last sent anything of it; monotonic */
+	int64_t asked_us;  /* when the brokers were last asked about it because it was silent */
 
 	/* next offset expected from Kafka: everything below is in a batch or durable */
 	int64_t position;
-	int64_t durable; /* next_offset of the offsets row, as far as we know */
-	int64_t epoch;
+	int64_t durable;          /* next_offset of the offsets row, as far as we know */
+	int64_t epoch;            /* of our claim */
 	int64_t low, high, start; /* of the log, when last asked */
+	int64_t committed;        /* what Kafka held then for the group; see struct sight */
 	int32_t partitions;       /* of the topic */
 	char topic_id[37];
-	bool suspect;       /* Kafka said that the position is not in the log */
-	unsigned in_flight; /* batches and claims with a lane */
+	char known_topic_id[37]; /* of the offsets row */
+	bool past_end;           /* the last look said that the log ends before the row's offset */
+	bool suspect;            /* Kafka said that the position is not in the log */
+	unsigned in_flight;      /* batches and claims with a lane */
+	unsigned looks;          /* under way */
 
 	bool commit_due;       /* durable moved since Kafka was told */
 	int64_t durable_ts_ms; /* timestamp of the last durable record; -1 none */
@@ -67,8 +74,55 @@ struct partition {
 	char error[ERR_TEXT_SIZE]; /* why it is halted, or the last failure */
 };
 
-/* Asserts that the transition is in the diagram. */
-void partition_set(struct partition *part, enum partition_state state);
+/* Of the assignment, and GONE ones with work under way. */
+struct partitions {
+	struct source *source;
+	struct partition **all;
+	size_t n, cap;
+	struct arena *names; /* topics, interned */
+	const char **topics;
+	size_t ntopics;
+};
+
+void partitions_open(struct partitions *ps);
+void partitions_close(struct partitions *ps);
+
+/* A new one, ASSIGNED. Its lane and stream are the slot's. */
+struct partition *partitions_add(struct partitions *ps, struct source_partition *sp,
+				 struct slot *slot);
+/* Frees a GONE one once nothing of it is under way. */
+void partition_release(struct partitions *ps, struct partition *part);
+
+/* The steps forward: asked, claim sent, claimed; then partition_start(), until it returns true. */
+void partition_look(struct partition *part);
+void partition_claim(struct partition *part);
+/* False: what the row says is not in the log; the partition is halted, or looked at again. */
+bool partition_claimed(struct partitions *ps, struct partition *part, int64_t next_offset,
+		       int64_t epoch, const char *topic_id);
+MUST_CHECK bool partition_start(struct partitions *ps, struct partition *part, struct err *err);
+/* Back to ASSIGNED, from LOOKING or CLAIMING, to be tried again. */
+void partition_try_again(struct partition *part, const struct err *err, int64_t delay_us);
+
+void partition_pause(struct partitions *ps, struct partition *part, enum pause_cause cause);
+void partition_resume(struct partition *part);
+/* Pauses those whose slot is shut, resumes those whose slot takes again. */
+void partitions_follow_slots(struct partitions *ps);
+
+/* An operator must act. Logged when it is news. */
+void partition_halt(struct partitions *ps, struct partition *part, const struct err *err);
+/*
+ * Whatever was taken but is not durable is dropped and will be read again, from the offset that
+ * PostgreSQL says. Not while it is being looked at or claimed: that says it anyway.
+ */
+void partition_rewind(struct partitions *ps, struct partition *part, int64_t delay_us);
+/* Revoked: the source's partition is gone with it. */
+void partition_gone(struct partition *part);
+
+/* What the open batch holds of it counts no more. */
+void partition_drop_open(struct partition *part);
+/* Whether the open batch holds anything of it. */
+bool partition_is_open(const struct partition *part);
+
 const char *partition_state_name(enum partition_state state);
 const char *pause_cause_name(enum pause_cause cause);
 
@@ -78,7 +132,6 @@ const char *pause_cause_name(enum pause_cause cause);
  * adopt-topic (the topic was created anew). A suspect position that is in the log after all means a
  * new topic too, unless the topic's id says otherwise.
  */
-MUST_CHECK bool partition_check_log(const struct partition *part, int64_t next_offset,
-				    const char *known_topic_id, struct err *err);
+MUST_CHECK bool partition_check_log(const struct partition *part, struct err *err);
 
 #endif

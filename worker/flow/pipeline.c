@@ -1,38 +1,40 @@
 /*
  * pipeline.c - the poll thread's loop, and the only place that knows all the others.
  *
- *               +-------------------- this thread ---------------------+
- *   Kafka ----> source --> intake (decode) --> slot's open batch        |    lanes, a thread each
- *               |  ^                             | sealed: full or old  |
- *               |  |  pause, seek, commit        +----- job queue ------+----> sink --> PostgreSQL
- *               |  +---- assignment <---- inbox (results) <-------------+---- decided batch
+ *               +-------------------- this thread --------------------+
+ *   Kafka ----> source --> intake (decode) --> slot's open batch       |    lanes, a thread each
+ *               |  ^                             | sealed: full, old   |
+ *               |  |  pause, seek, commit        +------ lanes --------+----> sink --> PostgreSQL
+ *               |  +---- assignment <---- settle (results) <-----------+---- decided batch
  *               +------------------------------------------------------+
+ *      lookout: log ends, topic ids      registry: writer schemas       reader: messages again
  *
  * What must always hold:
- *   1. Kafka's committed offset never passes the offset that is durable in PostgreSQL:
- * source_commit() gets part->durable only.
- *   2. Rows, dead letters and offsets of a batch commit in one transaction or not at all (sink.c).
+ *   1. Kafka's committed offset never passes the offset that is durable in PostgreSQL: it is told
+ *      part->durable only.
+ *   2. Rows, dead letters and offsets of a batch commit in one transaction or not at all.
  *   3. A worker that lost a partition can commit nothing for it: the swap on (next_offset,
- * owner_epoch) fails (sink.c).
- *   4. A batch has one owner: a slot, a job on its way, a lane, or the free stack. It moves only
- * through queues.
- *   5. Memory is bounded: a fixed number of batches per lane, batch.memory over all, librdkafka's
- * queue by its own limit.
- *   6. Order per key: a partition has one lane, a lane writes in order, a batch folds in order
- * (core/fold.c).
+ *      owner_epoch) fails.
+ *   4. A batch has one owner: a slot, a job on its way, a lane, the reader. It moves only through
+ *      queues.
+ *   5. Memory is bounded: two batches per slot, batch.memory over all, librdkafka's queue by its
+ *      own limit.
+ *   6. Order per key: a partition has one lane, a lane writes a stream's batches in order, a batch
+ *      folds in order.
  *   7. Every event ends merged, superseded, dead-lettered or in a declared gap; the counters of the
- * four add up.
+ *      four add up.
+ *   8. The table does not depend on where batches begin and end: it is as if every event had been
+ *      applied alone, in offset order.
  *
- * One wait per turn: Kafka's descriptor, the inbox, the registry and signals, until the earliest
- * deadline (oldest open batch, next retry, next offset commit, next status).
+ * One wait per turn: Kafka's descriptor, results, answers, signals, until the earliest deadline.
+ * The loop polls Kafka at all times, but for the short wait that a slot may ask for (core/pool.h).
  *
- * A SIGTERM drains: no more intake, every open batch is sealed, results are awaited for
- * shutdown.timeout, then the lanes are aborted and the group is left. What was not written is not
- * committed. A second SIGTERM ends the process at once, which is safe as well.
+ * A SIGTERM drains: no more intake, every open batch is sealed, what can be written is written
+ * within shutdown.timeout, what is held is given back at once, and the group is left. What was not
+ * written is not committed. A second SIGTERM ends the process at once, which is safe as well.
  */
 #include "flow/pipeline.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -48,261 +50,120 @@
 #include "base/log.h"
 #include "base/stats.h"
 #include "codec/reason.h"
-#include "codec/table.h"
-#include "flow/pipeline_parts.h"
+#include "core/stream.h"
+#include "flow/assignment.h"
+#include "flow/intake.h"
+#include "flow/publish.h"
+#include "io/httpd.h"
 #include "io/kafka_client.h"
-#include "io/pg.h"
 
 #define POLL_MESSAGES 1000
 #define COMMIT_EVERY_US (200 * US_PER_MS)
-#define STARVED_PAUSE_US US_PER_S
 #define CLOSE_BUDGET_S 15
-#define ADAPTIVE_WAIT 20
-#define FIXED_COST_ROWS 200
 #define EXIT_INTERNAL_ERROR 70
 #define EXIT_BAD_CONFIG 78
 
-const char *pipeline_intern(struct pipeline *p, const char *topic)
+struct pipeline {
+	const struct config *config;
+	struct stream **streams;
+	struct pool *pool;
+	struct partitions partitions;
+	struct lanes lanes;
+	struct intake intake;
+	struct settle settle;
+	struct assignment assignment;
+	struct publish publish;
+	struct source *source;
+	struct lookout *lookout;
+	struct registry *registry;
+	struct httpd *httpd;
+
+	int signal_fd;
+	bool draining; /* SIGTERM came */
+	int64_t drain_deadline_us;
+	bool source_drained; /* the last source_poll() found nothing more */
+	int64_t next_commit_us;
+	bool stopped;
+	int exit_code;
+};
+
+static enum worker_state worker_state(const struct pipeline *p)
 {
-	for (size_t i = 0; i < p->ntopics; i++)
-		if (strcmp(p->topics[i], topic) == 0)
-			return p->topics[i];
-	p->topics = xrealloc(p->topics, (p->ntopics + 1) * sizeof(*p->topics));
-	return p->topics[p->ntopics++] = arena_strdup(p->names, topic);
+	if (p->stopped)
+		return WORKER_STOPPED;
+	if (p->draining)
+		return WORKER_DRAINING;
+	return p->source && source_joined(p->source) ? WORKER_RUNNING : WORKER_STARTING;
 }
 
-void pipeline_fail(struct pipeline *p, int exit_code, const char *why)
+static void fail(struct pipeline *p, const char *why)
 {
 	log_error("the worker can not go on", F_STR("error", why));
-	notify_send(p->notify, "STOPPING=1");
+	notify_send(p->publish.notify, "STOPPING=1");
 	p->stopped = true;
-	p->exit_code = exit_code;
-}
-
-void pipeline_push(struct pipeline *p, size_t lane, struct job *job)
-{
-	p->lane_jobs[lane]++;
-	lane_push(p->lanes[lane], job);
-}
-
-/* --- results --- */
-
-static void span_committed(struct partition *part, const struct span *span)
-{
-	part->durable = span->to;
-	part->commit_due = part->commit_due || span->to > span->from;
-	part->sure_us = clock_mono_us();
-	if (span->last_ts_ms >= 0)
-		part->durable_ts_ms = span->last_ts_ms;
-	if (part->position == span->to)
-		part->pending_ts_ms = -1;
-}
-
-static void span_decided(struct pipeline *p, struct batch *b, struct span *span)
-{
-	struct partition *part = span->owner;
-	size_t stream = b->stream->index;
-	part->in_flight--;
-	switch (span->result) {
-	case SPAN_COMMITTED:
-		span_committed(part, span);
-		stats_add(METRIC_RECORDS_MERGED, stream, 0, span->written);
-		stats_add(METRIC_RECORDS_SUPERSEDED, stream, 0, span_superseded(span));
-		if (span->first_ts_ms >= 0)
-			stats_observe(METRIC_END_TO_END_SECONDS, stream,
-				      clock_wall_us() - span->first_ts_ms * US_PER_MS);
-		break;
-	case SPAN_FENCED:
-		stats_add(METRIC_FENCED, 0, 0, 1);
-		log_warn("fenced: another worker or an operator moved the offset, nothing was "
-			 "written",
-			 F_STR("topic", span->topic), F_INT("partition", span->partition),
-			 F_INT("from_offset", span->from), F_STR("found", span->note));
-		partition_rewind(p, part, FENCED_DELAY_US);
-		break;
-	case SPAN_DROPPED:
-		break;
-	case SPAN_ABANDONED:
-		partition_rewind(p, part, 0);
-		break;
-	case SPAN_OPEN:
-		abort(); /* a lane decides every span */
-	}
-	partition_release(p, part);
-}
-
-static void count_dead(const struct batch *b)
-{
-	for (size_t i = 0; i < b->ndead; i++)
-		if (b->spans[b->dead[i].span].result == SPAN_COMMITTED)
-			stats_add(METRIC_DEAD_LETTERS, b->stream->index, b->dead[i].reason, 1);
-}
-
-static void batch_back(struct pipeline *p, struct batch *b)
-{
-	struct slot *slot = &p->slots[b->lane * p->config->nstreams + b->stream->index];
-	bool committed = false;
-	for (size_t i = 0; i < b->nspans; i++)
-		committed = committed || (b->spans[i].result == SPAN_COMMITTED &&
-					  b->spans[i].to > b->spans[i].from);
-	if (committed) {
-		stats_add(METRIC_BATCHES_COMMITTED, b->stream->index, 0, 1);
-		stats_observe(METRIC_BATCH_ROWS, b->stream->index,
-			      (int64_t)(b->nevents + b->ndead));
-		stats_observe(METRIC_BATCH_BYTES, b->stream->index, (int64_t)b->rows.len);
-		stats_set(METRIC_LAST_PROGRESS, 0, 0, clock_wall_us());
-	}
-	count_dead(b);
-	for (size_t i = 0; i < b->nspans; i++)
-		span_decided(p, b, &b->spans[i]);
-	batch_release(p, b);
-	slot_feed(p, slot);
-	for (size_t i = 0; i < p->nslots; i++)
-		slot_feed(p, &p->slots[i]);
-}
-
-/*
- * Learns the part of a transaction's time that does not grow with its rows: about as long as
- * FIXED_COST_ROWS rows take. It at most doubles, so that one slow flush of the disk does not make
- * the next events wait long.
- */
-static void learn_cost(int64_t *cost_us, const struct job *job)
-{
-	int64_t events = (int64_t)(job->batch->nevents + job->batch->ndead);
-	int64_t cost = job->took_us * FIXED_COST_ROWS / (FIXED_COST_ROWS + events);
-	*cost_us = *cost_us > 0 ? MIN(cost, 2 * *cost_us) : cost;
-}
-
-void pipeline_take_results(struct pipeline *p)
-{
-	struct job *job;
-	assert(p->lane_jobs); /* made together with the inbox */
-	while ((job = queue_pop(p->inbox))) {
-		p->lane_jobs[job->lane]--;
-		switch (job->kind) {
-		case JOB_WRITE:
-			if (job->err.class == ERR_FATAL)
-				pipeline_fail(p, EXIT_INTERNAL_ERROR, job->err.text);
-			learn_cost(&p->lane_cost_us[job->lane], job);
-			stats_observe(METRIC_BATCH_QUEUE_SECONDS, job->batch->stream->index,
-				      clock_mono_us() - job->pushed_us - job->took_us);
-			batch_back(p, job->batch);
-			break;
-		case JOB_CLAIM:
-			assignment_claimed(p, job);
-			partition_release(p, job->owner);
-			break;
-		case JOB_STOP:
-			abort();
-		}
-		free(job);
-	}
-}
-
-static void take_signals(struct pipeline *p);
-
-void pipeline_wait_jobs(struct pipeline *p, bool (*done)(const struct pipeline *p, const void *arg),
-			const void *arg, int64_t deadline_us)
-{
-	struct pollfd fds[2] = {{.fd = queue_fd(p->inbox), .events = POLLIN},
-				{.fd = p->signal_fd, .events = POLLIN}};
-	for (;;) {
-		pipeline_take_results(p);
-		take_signals(p);
-		int wait = clock_poll_ms(deadline_us);
-		if (done(p, arg) || wait == 0)
-			return;
-		beat(p->beat);
-		(void)poll(fds, 2, wait);
-	}
+	p->exit_code = EXIT_INTERNAL_ERROR;
 }
 
 /* --- what is due --- */
 
-/*
- * When the open batch has waited long enough. While its lane is busy, as long as max_age allows:
- * the batch grows, which is what PostgreSQL needs when it is the bottleneck. Once the lane is idle,
- * ADAPTIVE_WAIT times what a transaction costs before its first row: then that cost takes up at
- * most a twentieth of the lane's time, and events, those that end a backlog too, do not wait for
- * nothing.
- */
-static int64_t seal_due(const struct pipeline *p, const struct slot *slot)
+static void seal_reason(struct pipeline *p, struct slot *slot, int64_t now, int64_t *next)
 {
-	int64_t age = p->config->batch_max_age_us, cost = p->lane_cost_us[slot->lane];
-	if (p->config->batch_adaptive && cost > 0 && p->lane_jobs[slot->lane] == 0)
-		age = MIN(age, ADAPTIVE_WAIT * cost);
-	return slot->batch->opened_us + age;
+	if (!pool_begun(slot))
+		return;
+	int64_t due = lanes_seal_due(&p->lanes, slot);
+	if (p->draining)
+		lanes_seal(&p->lanes, slot, SEAL_DRAIN);
+	else if (slot->lack == LACKS_MEMORY)
+		lanes_seal(&p->lanes, slot, SEAL_MEMORY);
+	else if (due <= now)
+		lanes_seal(&p->lanes, slot, SEAL_AGE);
+	else
+		*next = MIN(*next, due);
 }
 
-static int64_t seal_aged(struct pipeline *p)
+/* Batches that have waited long enough, or whose slot has no memory for more. */
+static int64_t seal_due(struct pipeline *p)
 {
 	int64_t now = clock_mono_us(), next = CLOCK_NEVER;
-	for (size_t i = 0; i < p->nslots; i++) {
-		struct batch *b = p->slots[i].batch;
-		if (!b || b->opened_us == 0)
-			continue;
-		int64_t due = seal_due(p, &p->slots[i]);
-		if (due <= now || p->draining)
-			slot_seal(p, &p->slots[i], p->draining ? SEAL_DRAIN : SEAL_AGE);
-		else
-			next = MIN(next, due);
-	}
+	size_t n;
+	struct slot *slots = pool_slots(p->pool, &n);
+	for (size_t i = 0; i < n; i++)
+		seal_reason(p, &slots[i], now, &next);
 	return next;
+}
+
+/* One request for all that is due. */
+static void commit_now(struct pipeline *p)
+{
+	struct source_partition **sps = xcalloc(p->partitions.n, sizeof(struct source_partition *));
+	int64_t *offsets = xcalloc(p->partitions.n, sizeof(*offsets));
+	size_t n = 0;
+	for (size_t i = 0; i < p->partitions.n; i++) {
+		struct partition *part = p->partitions.all[i];
+		if (!part->commit_due || !part->sp)
+			continue;
+		part->commit_due = false;
+		sps[n] = part->sp;
+		offsets[n++] = part->durable;
+	}
+	source_commit(p->source, sps, offsets, n);
+	free(sps);
+	free(offsets);
 }
 
 static int64_t commit_offsets(struct pipeline *p)
 {
 	int64_t now = clock_mono_us();
-	bool later = false;
-	for (size_t i = 0; i < p->npartitions; i++) {
-		struct partition *part = p->partitions[i];
-		if (!part->commit_due || !part->sp)
-			continue;
-		if (now < p->next_commit_us) {
-			later = true;
-			continue;
-		}
-		part->commit_due = false;
-		source_commit(p->source, part->sp, part->durable);
-	}
-	if (!later && now >= p->next_commit_us)
-		p->next_commit_us = now + COMMIT_EVERY_US;
-	return later ? p->next_commit_us : CLOCK_NEVER;
-}
-
-static void pause_partitions_of(struct pipeline *p, struct slot *slot)
-{
-	for (size_t i = 0; i < p->npartitions; i++) {
-		struct partition *part = p->partitions[i];
-		if (part->state == PARTITION_ACTIVE && slot_of(p, part) == slot)
-			partition_pause(p, part, PAUSE_BATCHES);
-	}
-	slot->partitions_paused = true;
-	p->blocking--;
-}
-
-/*
- * Slots that have starved for long stop holding up the others, and the group hears from us again.
- */
-static int64_t relieve_starved(struct pipeline *p)
-{
-	int64_t now = clock_mono_us(), next = CLOCK_NEVER;
-	for (size_t i = 0; i < p->nslots; i++) {
-		struct slot *slot = &p->slots[i];
-		slot_feed(p, slot);
-		if (slot->batch || slot->partitions_paused)
-			continue;
-		int64_t due = slot->starved_us + STARVED_PAUSE_US;
-		if (due <= now) {
-			log_warn("intake paused: every batch of the lane is waiting for PostgreSQL",
-				 F_STR("stream", slot->stream->config->name),
-				 F_INT("lane", slot->lane));
-			pause_partitions_of(p, slot);
-		} else {
-			next = MIN(next, due);
-		}
-	}
-	return next;
+	bool due = false;
+	for (size_t i = 0; i < p->partitions.n; i++)
+		due |= p->partitions.all[i]->commit_due && p->partitions.all[i]->sp;
+	if (!due)
+		return CLOCK_NEVER;
+	if (now < p->next_commit_us)
+		return p->next_commit_us;
+	commit_now(p);
+	p->next_commit_us = now + COMMIT_EVERY_US;
+	return CLOCK_NEVER;
 }
 
 static void serve_registry(struct pipeline *p)
@@ -311,13 +172,7 @@ static void serve_registry(struct pipeline *p)
 	if (poll(&fd, 1, 0) <= 0)
 		return;
 	registry_ack(p->registry);
-	for (size_t i = 0; i < p->npartitions; i++) {
-		struct partition *part = p->partitions[i];
-		if (part->state != PARTITION_PAUSED || part->cause != PAUSE_SCHEMA)
-			continue;
-		partition_set(part, PARTITION_STARTING);
-		part->retry_us = 0;
-	}
+	assignment_schemas(&p->assignment);
 }
 
 /* --- signals and the end --- */
@@ -331,8 +186,8 @@ static void start_draining(struct pipeline *p, uint32_t signo)
 	log_info("draining", F_INT("signal", signo),
 		 F_REAL("timeout_s", (double)p->config->shutdown_timeout_us / (double)US_PER_S));
 	p->draining = true;
-	publish_status(p);
 	p->drain_deadline_us = clock_mono_us() + p->config->shutdown_timeout_us;
+	publish_now(&p->publish, WORKER_DRAINING);
 }
 
 static void take_signals(struct pipeline *p)
@@ -342,30 +197,33 @@ static void take_signals(struct pipeline *p)
 		start_draining(p, info.ssi_signo);
 }
 
-static size_t jobs_under_way(const struct pipeline *p)
+static void await_lanes(struct pipeline *p, int64_t deadline_us)
 {
-	size_t n = 0;
-	for (size_t i = 0; i < p->config->lanes; i++)
-		n += p->lane_jobs[i];
-	return n;
-}
-
-static bool all_done(const struct pipeline *p, const void *arg)
-{
-	(void)arg;
-	return jobs_under_way(p) == 0;
+	struct pollfd fds[2] = {{.fd = queue_fd(p->lanes.inbox), .events = POLLIN},
+				{.fd = p->signal_fd, .events = POLLIN}};
+	for (;;) {
+		settle_results(&p->settle);
+		take_signals(p);
+		int wait = clock_poll_ms(deadline_us);
+		if (lanes_jobs(&p->lanes) == 0 || wait == 0)
+			return;
+		beat(p->publish.beat);
+		(void)poll(fds, 2, wait);
+	}
 }
 
 static void finish(struct pipeline *p)
 {
-	seal_aged(p);
-	pipeline_wait_jobs(p, all_done, NULL, p->drain_deadline_us);
-	if (jobs_under_way(p) > 0) {
+	seal_due(p);
+	for (size_t i = 0; i < p->lanes.n; i++)
+		lane_drain(p->lanes.all[i]);
+	await_lanes(p, p->drain_deadline_us);
+	if (lanes_jobs(&p->lanes) > 0) {
 		log_warn("shutdown.timeout is over: what is not written will be read again",
-			 F_INT("batches", jobs_under_way(p)));
-		for (size_t i = 0; i < p->config->lanes; i++)
-			lane_abort(p->lanes[i]);
-		pipeline_wait_jobs(p, all_done, NULL, clock_mono_us() + US_PER_S);
+			 F_INT("batches", lanes_jobs(&p->lanes)));
+		for (size_t i = 0; i < p->lanes.n; i++)
+			lane_abort(p->lanes.all[i]);
+		await_lanes(p, clock_mono_us() + US_PER_S);
 	}
 	p->stopped = true;
 }
@@ -378,34 +236,35 @@ static void close_took_too_long(int signo)
 
 /* --- the loop --- */
 
-static bool intake_turn(struct pipeline *p)
+static void intake_turn(struct pipeline *p)
 {
-	if (!intake_ready(p))
-		return false;
+	if (pool_waits(p->pool))
+		return;
 	int64_t start = clock_mono_us();
 	size_t n = source_poll(p->source, POLL_MESSAGES);
 	int64_t took = clock_mono_us() - start;
 	stats_add(METRIC_BUSY_SECONDS, STAGE_POLL, 0, took);
 	if (n > 0)
 		stats_observe(METRIC_DECODE_SECONDS, 0, took);
-	p->source_drained = n < POLL_MESSAGES && intake_ready(p);
-	return n > 0;
+	p->source_drained = n < POLL_MESSAGES && !pool_waits(p->pool);
+	intake_count(&p->intake);
 }
 
 static void wait_turn(struct pipeline *p, int64_t deadline_us)
 {
-	bool intake = intake_ready(p);
+	bool waits = pool_waits(p->pool);
 	struct pollfd fds[] = {
-		{.fd = queue_fd(p->inbox), .events = POLLIN},
+		{.fd = queue_fd(p->lanes.inbox), .events = POLLIN},
 		{.fd = p->signal_fd, .events = POLLIN},
 		{.fd = registry_fd(p->registry), .events = POLLIN},
-		{.fd = intake ? source_fd(p->source) : -1, .events = POLLIN},
+		{.fd = lookout_fd(p->lookout), .events = POLLIN},
+		{.fd = waits ? -1 : source_fd(p->source), .events = POLLIN},
 	};
 	int64_t start = clock_mono_us();
+	size_t cause = pool_lack(p->pool) == LACKS_MEMORY ? CAUSE_MEMORY : CAUSE_BATCHES;
 	(void)poll(fds, ARRAY_LEN(fds), clock_poll_ms(deadline_us));
-	if (!intake && !p->draining)
-		stats_add(METRIC_BACKPRESSURE_SECONDS, p->blocking ? CAUSE_BATCHES : CAUSE_MEMORY,
-			  0, clock_mono_us() - start);
+	if (waits)
+		stats_add(METRIC_BACKPRESSURE_SECONDS, cause, 0, clock_mono_us() - start);
 }
 
 static void pipeline_turn(struct pipeline *p)
@@ -415,41 +274,76 @@ static void pipeline_turn(struct pipeline *p)
 		finish(p);
 		return;
 	}
-	pipeline_take_results(p);
+	settle_results(&p->settle);
 	serve_registry(p);
-	int64_t next = assignment_drive(p);
-	next = MIN(next, seal_aged(p));
-	next = MIN(next, relieve_starved(p));
+	int64_t next = pool_look(p->pool, clock_mono_us());
+	next = MIN(next, assignment_drive(&p->assignment));
+	next = MIN(next, seal_due(p));
 	next = MIN(next, commit_offsets(p));
 	intake_turn(p);
-	publish_counts(p);
-	if (clock_mono_us() >= p->next_status_us)
-		publish_status(p);
-	next = MIN(next, p->next_status_us);
-	if (intake_ready(p) && !p->source_drained)
+	if (clock_mono_us() >= p->publish.due_us)
+		publish_now(&p->publish, worker_state(p));
+	next = MIN(next, p->publish.due_us);
+	if (p->assignment.stuck)
+		fail(p, "a lane did not give its batches back");
+	if (!pool_waits(p->pool) && !p->source_drained)
 		return;
-	wait_turn(p, MIN(next, seal_aged(p)));
+	next = MIN(next, seal_due(p));
+	wait_turn(p, MIN(next, pool_look(p->pool, clock_mono_us())));
 }
 
-static void source_failed(void *ctx, const char *text)
+/* --- what the source calls --- */
+
+static void on_assigned(void *ctx, struct source_partition **sps, size_t n)
 {
-	pipeline_fail(ctx, EXIT_INTERNAL_ERROR, text);
+	struct pipeline *p = ctx;
+	assignment_assigned(&p->assignment, sps, n);
 }
 
-static void source_statistics(void *ctx, const char *json, size_t len)
+static void on_revoked(void *ctx, struct source_partition **sps, size_t n, bool lost)
 {
-	const struct pipeline *p = ctx;
-	status_statistics(p->status, json, len);
+	struct pipeline *p = ctx;
+	assignment_revoked(&p->assignment, sps, n, lost);
+}
+
+static bool on_message(void *ctx, const struct source_message *m)
+{
+	struct pipeline *p = ctx;
+	return intake_message(&p->intake, m);
+}
+
+static void on_eof(void *ctx, struct source_partition *sp, int64_t offset)
+{
+	struct pipeline *p = ctx;
+	intake_eof(&p->intake, sp, offset);
+}
+
+static void on_fault(void *ctx, struct source_partition *sp, enum source_fault fault,
+		     const char *text)
+{
+	struct pipeline *p = ctx;
+	assignment_fault(&p->assignment, sp, fault, text);
+}
+
+static void on_fatal(void *ctx, const char *text)
+{
+	fail(ctx, text);
+}
+
+static void on_statistics(void *ctx, const char *json, size_t len)
+{
+	struct pipeline *p = ctx;
+	status_statistics(p->publish.status, json, len);
 }
 
 static const struct source_ops source_callbacks = {
-	.assigned = assignment_assigned,
-	.revoked = assignment_revoked,
-	.message = intake_message,
-	.eof = intake_eof,
-	.fault = assignment_fault,
-	.fatal = source_failed,
-	.statistics = source_statistics,
+	.assigned = on_assigned,
+	.revoked = on_revoked,
+	.message = on_message,
+	.eof = on_eof,
+	.fault = on_fault,
+	.fatal = on_fatal,
+	.statistics = on_statistics,
 };
 
 /* --- set-up and tear-down --- */
@@ -480,6 +374,7 @@ static void name_stats(const struct config *c)
 {
 	const char **names = xcalloc(c->nstreams, sizeof(*names));
 	const char *reasons[REASON_COUNT];
+	size_t batches = c->lanes * c->nstreams * POOL_BATCHES_PER_SLOT;
 	for (size_t i = 0; i < c->nstreams; i++)
 		names[i] = c->streams[i].name;
 	for (size_t i = 0; i < REASON_COUNT; i++)
@@ -487,38 +382,46 @@ static void name_stats(const struct config *c)
 	stats_init(names, c->nstreams, reasons, REASON_COUNT);
 	free(names);
 	stats_set(METRIC_BATCH_MEMORY_LIMIT, 0, 0, (int64_t)c->batch_memory);
-	stats_set(METRIC_BATCHES_LIMIT, 0, 0, (int64_t)(c->lanes * (c->nstreams + 1)));
+	stats_set(METRIC_BATCHES_LIMIT, 0, 0, (int64_t)batches);
 }
 
-/* Per lane: one open batch per stream, one being written. */
-static void make_lanes(struct pipeline *p)
+static struct pool *new_pool(const struct config *c, struct stream *const *streams)
 {
-	const struct config *c = p->config;
-	p->batches_per_lane = c->nstreams + 1;
-	p->inbox = queue_new(c->lanes * (p->batches_per_lane + MAX_CLAIMS));
-	p->lanes = xcalloc(c->lanes, sizeof(struct lane *));
-	p->lane_jobs = xcalloc(c->lanes, sizeof(*p->lane_jobs));
-	p->lane_cost_us = xcalloc(c->lanes, sizeof(*p->lane_cost_us));
-	p->nfree = xcalloc(c->lanes, sizeof(*p->nfree));
-	p->free_batches = xcalloc(c->lanes, sizeof(struct batch **));
-	p->nslots = c->lanes * c->nstreams;
-	p->slots = xcalloc(p->nslots, sizeof(*p->slots));
-	for (size_t lane = 0; lane < c->lanes; lane++) {
-		p->free_batches[lane] = xcalloc(p->batches_per_lane, sizeof(struct batch *));
-		for (size_t i = 0; i < p->batches_per_lane; i++) {
-			struct batch *b = batch_new(c->batch_max_rows,
-						    c->batch_max_bytes + c->limits.max_row_bytes);
-			b->lane = lane;
-			p->free_batches[lane][p->nfree[lane]++] = b;
-		}
-		p->lanes[lane] = lane_start(c, p->streams, c->nstreams, lane, p->inbox,
-					    p->batches_per_lane + MAX_CLAIMS);
-		for (size_t i = 0; i < c->nstreams; i++) {
-			struct slot *slot = &p->slots[lane * c->nstreams + i];
-			*slot = (struct slot){.lane = lane, .stream = p->streams[i]};
-			slot_feed(p, slot);
-		}
-	}
+	const struct pool_limits limits = {.lanes = c->lanes,
+					   .streams = c->nstreams,
+					   .rows = c->batch_max_rows,
+					   .bytes = c->batch_max_bytes,
+					   .row_bytes = c->limits.max_row_bytes,
+					   .memory = c->batch_memory};
+	return pool_new(&limits, streams);
+}
+
+/* Who knows whom, from the bottom up. */
+static void wire(struct pipeline *p)
+{
+	p->intake.pool = p->pool;
+	p->intake.lanes = &p->lanes;
+	p->intake.partitions = &p->partitions;
+	p->intake.registry = p->registry;
+	p->settle =
+		(struct settle){.pool = p->pool, .lanes = &p->lanes, .partitions = &p->partitions};
+	p->assignment = (struct assignment){.config = p->config,
+					    .streams = p->streams,
+					    .pool = p->pool,
+					    .lanes = &p->lanes,
+					    .partitions = &p->partitions,
+					    .settle = &p->settle,
+					    .lookout = p->lookout};
+	p->publish.pool = p->pool;
+	p->publish.lanes = &p->lanes;
+	p->publish.partitions = &p->partitions;
+}
+
+static bool open_source(struct pipeline *p, struct err *err)
+{
+	p->source = source_new(p->config, &source_callbacks, p, err);
+	p->partitions.source = p->assignment.source = p->publish.source = p->source;
+	return p->source != NULL;
 }
 
 static bool open_http(struct pipeline *p, struct err *err)
@@ -527,7 +430,7 @@ static bool open_http(struct pipeline *p, struct err *err)
 	const struct httpd_route *routes = status_routes(&n);
 	if (strcmp(p->config->http_listen, "off") == 0)
 		return true;
-	p->httpd = httpd_start(p->config->http_listen, routes, n, p->status, err);
+	p->httpd = httpd_start(p->config->http_listen, routes, n, p->publish.status, err);
 	if (p->httpd)
 		log_info("listening for HTTP", F_STR("listen", p->config->http_listen),
 			 F_INT("port", httpd_port(p->httpd)));
@@ -540,21 +443,22 @@ static bool pipeline_open(struct pipeline *p, struct err *err)
 	if (!block_signals(p))
 		return err_set(err, ERR_FATAL, "signalfd: %s", strerror(errno));
 	name_stats(c);
+	partitions_open(&p->partitions);
+	p->publish.config = c;
+	p->publish.status = status_new(c, kafka_version(), pg_library_version());
 	if (!load_streams(p, err))
 		return false;
-	p->names = arena_new();
-	p->status = status_new(c, kafka_version(), pg_library_version());
-	p->decoder = decoder_new(&c->limits);
-	p->guards = xcalloc(c->nstreams, sizeof(*p->guards));
-	p->taken = xcalloc(c->nstreams, sizeof(*p->taken));
+	intake_open(&p->intake, c);
 	if (!(p->registry = registry_new(c, err)))
 		return false;
-	make_lanes(p);
-	p->source = source_new(c, &source_callbacks, p, err);
-	if (!p->source)
+	p->pool = new_pool(c, p->streams);
+	lanes_open(&p->lanes, c, p->pool, p->streams);
+	p->lookout = lookout_start(c);
+	wire(p);
+	if (!open_source(p, err))
 		return false;
-	p->notify = notify_open();
-	publish_status(p);
+	p->publish.notify = notify_open();
+	publish_now(&p->publish, WORKER_STARTING);
 	return open_http(p, err);
 }
 
@@ -568,55 +472,32 @@ static void close_source(struct pipeline *p)
 	alarm(0);
 }
 
-static void free_batches(struct pipeline *p)
-{
-	for (size_t i = 0; i < p->nslots; i++)
-		batch_free(p->slots[i].batch);
-	for (size_t lane = 0; p->nfree && lane < p->config->lanes; lane++) {
-		for (size_t i = 0; i < p->nfree[lane]; i++)
-			batch_free(p->free_batches[lane][i]);
-		free(p->free_batches[lane]);
-	}
-}
-
 static void pipeline_close(struct pipeline *p)
 {
 	close_source(p);
 	httpd_stop(p->httpd);
-	for (size_t i = 0; p->lanes && i < p->config->lanes; i++)
-		lane_stop(p->lanes[i]);
-	if (p->inbox)
-		pipeline_take_results(p);
-	free_batches(p);
-	for (size_t i = 0; i < p->npartitions; i++)
-		free(p->partitions[i]);
-	beat_leave(p->beat);
-	status_free(p->status);
-	notify_close(p->notify);
+	lookout_stop(p->lookout);
+	lanes_stop(&p->lanes);
+	if (p->pool)
+		settle_results(&p->settle);
+	lanes_close(&p->lanes);
+	partitions_close(&p->partitions);
+	pool_free(p->pool);
+	beat_leave(p->publish.beat);
+	status_free(p->publish.status);
+	notify_close(p->publish.notify);
 	registry_free(p->registry);
-	decoder_free(p->decoder);
+	intake_close(&p->intake);
 	for (size_t i = 0; p->streams && i < p->config->nstreams; i++)
 		stream_free(p->streams[i]);
-	queue_free(p->inbox);
-	arena_free(p->names);
 	free(p->streams);
-	free(p->slots);
-	free(p->lanes);
-	free(p->lane_jobs);
-	free(p->lane_cost_us);
-	free(p->nfree);
-	free(p->free_batches);
-	free(p->partitions);
-	free(p->topics);
-	free(p->guards);
-	free(p->taken);
 	if (p->signal_fd > 0)
 		close(p->signal_fd);
 }
 
 int pipeline_run(const struct config *config)
 {
-	struct pipeline p = {.config = config, .beat = beat_join("poll")};
+	struct pipeline p = {.config = config, .publish = {.beat = beat_join("poll")}};
 	struct err err = {0};
 	if (!pipeline_open(&p, &err)) {
 		log_error("the worker can not start", F_STR("error", err.text));
@@ -624,7 +505,7 @@ int pipeline_run(const struct config *config)
 	} else {
 		log_info("running", F_STR("group", config->group_id),
 			 F_INT("streams", config->nstreams), F_INT("lanes", config->lanes));
-		notify_send(p.notify, "READY=1");
+		notify_send(p.publish.notify, "READY=1");
 		while (!p.stopped)
 			pipeline_turn(&p);
 	}

@@ -59,6 +59,7 @@ struct kafka_log {
 	int64_t start_ms;         /* of START_TIMESTAMP */
 	int64_t low, high, start; /* -1: no answer for this partition */
 	int32_t partitions;       /* of the topic */
+	int32_t leader;           /* the broker that leads it; -1 none */
 };
 
 /*
@@ -67,6 +68,13 @@ struct kafka_log {
  */
 MUST_CHECK bool kafka_query_logs(struct rd_kafka_s *rk, struct kafka_log *logs, size_t n,
 				 int timeout_ms, struct err *err);
+
+/*
+ * What the group has committed: -1 nothing, -2 not known. Waits up to timeout_ms. The client needs
+ * the group's id.
+ */
+void kafka_query_committed(struct rd_kafka_s *rk, const struct kafka_log *logs, size_t n,
+			   int timeout_ms, int64_t *committed);
 
 /*
  * For "check --online": brokers answer, each topic exists, is readable, and the group may be used.

@@ -11,18 +11,21 @@
  *   low    earliest               high   latest
  *   start  low | high | what the group committed | first offset at a time, brought into [low, high]
  *
- * The call fails as a whole when one partition fails (a topic that is gone, a leader that is away).
- * Then each partition is asked alone, so that one bad partition does not hold up the others.
+ * The library's call fails as a whole when one partition fails (a topic that is gone) or one broker
+ * does not answer. So the partitions of each leader are asked apart, within LEADER_MS; and if a
+ * leader's fail, each alone. A bad partition or a silent broker costs the others only time.
  *
  * Thread: the caller's; it waits. Failure: class RETRY, or CONFIG where rights are missing;
  * partitions without answer hold -1.
  */
 #include <librdkafka/rdkafka.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "io/kafka_client.h"
 
+#define LEADER_MS 1500
 #define TIME_EARLIEST INT64_C(-2) /* Kafka protocol, ListOffsets */
 #define TIME_LATEST INT64_C(-1)
 
@@ -144,73 +147,130 @@ static bool ask_all(rd_kafka_t *rk, struct kafka_log *logs, size_t n, int64_t de
 	return ok;
 }
 
-static int32_t ask_partitions(rd_kafka_t *rk, const char *topic, int64_t deadline_us,
-			      struct err *err)
+/* --- who leads a partition, and how many of them there are --- */
+
+static void take_topic(const rd_kafka_metadata_topic_t *topic, struct kafka_log *logs, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(logs[i].topic, topic->topic) != 0)
+			continue;
+		logs[i].partitions = topic->partition_cnt;
+		for (int p = 0; p < topic->partition_cnt; p++)
+			if (topic->partitions[p].id == logs[i].partition)
+				logs[i].leader = topic->partitions[p].leader;
+	}
+}
+
+static bool ask_topic(rd_kafka_t *rk, const char *name, struct kafka_log *logs, size_t n,
+		      int64_t deadline_us, struct err *err)
 {
 	const rd_kafka_metadata_t *metadata = NULL;
-	int32_t count = 0;
-	rd_kafka_topic_t *rkt = rd_kafka_topic_new(rk, topic, NULL);
+	rd_kafka_topic_t *rkt = rd_kafka_topic_new(rk, name, NULL);
 	rd_kafka_resp_err_t code =
 		rd_kafka_metadata(rk, 0, rkt, &metadata, MAX(clock_poll_ms(deadline_us), 1));
-	if (!code && metadata->topic_cnt == 1) {
+	if (!code && metadata->topic_cnt != 1)
+		code = RD_KAFKA_RESP_ERR__PARTIAL;
+	if (!code)
 		code = metadata->topics[0].err;
-		count = metadata->topics[0].partition_cnt;
-	}
+	if (!code)
+		take_topic(&metadata->topics[0], logs, n);
 	if (metadata)
 		rd_kafka_metadata_destroy(metadata);
 	rd_kafka_topic_destroy(rkt);
-	if (!code && count > 0)
-		return count;
-	err_set(err, kafka_err_class(code ? code : RD_KAFKA_RESP_ERR__PARTIAL),
-		"topic %s: no metadata: %s", topic,
-		rd_kafka_err2str(code ? code : RD_KAFKA_RESP_ERR__PARTIAL));
-	return 0;
+	return !code || err_set(err, kafka_err_class(code), "topic %s: no metadata: %s", name,
+				rd_kafka_err2str(code));
 }
 
 /* One request per topic. */
-static bool count_partitions(rd_kafka_t *rk, struct kafka_log *logs, size_t n, int64_t deadline_us,
-			     struct err *err)
+static bool ask_leaders(rd_kafka_t *rk, struct kafka_log *logs, size_t n, int64_t deadline_us,
+			struct err *err)
 {
-	bool ok = true;
+	bool all = true;
 	for (size_t i = 0; i < n; i++) {
-		logs[i].partitions = -1;
-		for (size_t j = 0; logs[i].partitions < 0 && j < i; j++)
-			if (strcmp(logs[i].topic, logs[j].topic) == 0)
-				logs[i].partitions = logs[j].partitions;
-		if (logs[i].partitions < 0)
-			logs[i].partitions = ask_partitions(rk, logs[i].topic, deadline_us, err);
-		if (logs[i].partitions > 0)
-			continue;
-		logs[i].low = logs[i].high = logs[i].start = -1;
-		ok = false;
+		logs[i].partitions = 0;
+		logs[i].leader = -1;
 	}
-	return ok;
+	for (size_t i = 0; i < n; i++) {
+		bool asked = false;
+		for (size_t j = 0; j < i; j++)
+			asked |= strcmp(logs[i].topic, logs[j].topic) == 0;
+		if (!asked && !ask_topic(rk, logs[i].topic, logs, n, deadline_us, err))
+			all = false;
+	}
+	return all;
 }
 
-static bool ask_offsets(rd_kafka_t *rk, struct kafka_log *logs, size_t n, int64_t start_us,
-			int64_t timeout_us, struct err *err)
+/* --- by leader --- */
+
+/* Those of one leader; if that fails as a whole, one by one, so that one does not hurt another. */
+static bool ask_leader(rd_kafka_t *rk, struct kafka_log *logs, size_t n, int64_t deadline_us,
+		       struct err *err)
 {
-	if (ask_all(rk, logs, n, n == 1 ? start_us + timeout_us : start_us + timeout_us / 2, err))
+	int64_t now = clock_mono_us(), most = now + LEADER_MS * US_PER_MS;
+	deadline_us = MIN(deadline_us, most);
+	if (ask_all(rk, logs, n, n == 1 ? deadline_us : now + (deadline_us - now) / 2, err))
 		return true;
-	if (n == 1)
-		return false;
-	bool all = true;
-	for (size_t i = 0; i < n; i++)
-		if (!ask_all(rk, &logs[i], 1, start_us + timeout_us, err))
+	bool all = n > 1;
+	for (size_t i = 0; n > 1 && i < n; i++)
+		if (!ask_all(rk, &logs[i], 1, deadline_us, err))
 			all = false;
 	return all;
+}
+
+static int by_leader(const void *x, const void *y)
+{
+	const struct kafka_log *a = *(struct kafka_log *const *)x;
+	const struct kafka_log *b = *(struct kafka_log *const *)y;
+	return (a->leader > b->leader) - (a->leader < b->leader);
+}
+
+static bool ask_group(rd_kafka_t *rk, struct kafka_log **group, size_t n, int64_t deadline_us,
+		      struct err *err)
+{
+	struct kafka_log *logs = xcalloc(n, sizeof(*logs));
+	for (size_t i = 0; i < n; i++)
+		logs[i] = *group[i];
+	bool ok = ask_leader(rk, logs, n, deadline_us, err);
+	for (size_t i = 0; i < n; i++)
+		*group[i] = logs[i];
+	free(logs);
+	return ok;
 }
 
 bool kafka_query_logs(struct rd_kafka_s *rk, struct kafka_log *logs, size_t n, int timeout_ms,
 		      struct err *err)
 {
-	int64_t start_us = clock_mono_us(), timeout_us = timeout_ms * US_PER_MS;
-	if (n == 0)
-		return true;
-	bool all = ask_offsets(rk, logs, n, start_us, timeout_us, err);
-	if (!count_partitions(rk, logs, n, start_us + timeout_us, err))
-		all = false;
+	int64_t deadline_us = clock_mono_us() + timeout_ms * US_PER_MS;
+	struct kafka_log **order = xcalloc(n + 1, sizeof(struct kafka_log *));
+	for (size_t i = 0; i < n; i++) {
+		logs[i].low = logs[i].high = logs[i].start = -1;
+		order[i] = &logs[i];
+	}
+	bool all = ask_leaders(rk, logs, n, deadline_us, err);
+	qsort(order, n, sizeof(struct kafka_log *), by_leader);
+	for (size_t i = 0, k; i < n; i += k) {
+		for (k = 1; i + k < n && order[i + k]->leader == order[i]->leader; k++)
+			;
+		if (order[i]->partitions > 0 && !ask_group(rk, &order[i], k, deadline_us, err))
+			all = false;
+	}
+	free(order);
 	if (all)
 		err_clear(err);
 	return all;
+}
+
+void kafka_query_committed(struct rd_kafka_s *rk, const struct kafka_log *logs, size_t n,
+			   int timeout_ms, int64_t *committed)
+{
+	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)n);
+	for (size_t i = 0; i < n; i++)
+		rd_kafka_topic_partition_list_add(list, logs[i].topic, logs[i].partition);
+	rd_kafka_resp_err_t code =
+		n > 0 ? rd_kafka_committed(rk, list, timeout_ms) : RD_KAFKA_RESP_ERR_NO_ERROR;
+	for (size_t i = 0; i < n; i++) {
+		const rd_kafka_topic_partition_t *p = &list->elems[i];
+		committed[i] = code || p->err ? -2 : p->offset < 0 ? -1 : p->offset;
+	}
+	rd_kafka_topic_partition_list_destroy(list);
 }

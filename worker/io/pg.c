@@ -20,8 +20,8 @@
  * from the offsets row.
  *
  * A failed call leaves its SQLSTATE in err->code and what to do about it in pg_last_verdict(). The
- * error text never carries row data: DETAIL is not read, of CONTEXT only the line number, and of
- * class 22 nothing that the server quotes.
+ * error text never carries row data: DETAIL and CONTEXT are not read, and of the message nothing
+ * that it quotes behind a colon.
  *
  * Thread: the one that owns the struct.
  */
@@ -44,51 +44,61 @@ struct pg_rows {
 };
 
 /*
- * reliability: what each SQLSTATE asks for. The longest prefix wins; codes are from PostgreSQL's
- * errcodes.txt. No SQLSTATE at all is a lost connection.
+ * What each SQLSTATE asks for. The longest prefix wins; codes are from PostgreSQL's errcodes.txt.
+ * No SQLSTATE at all is a lost connection. The table decides what is the session's, the server's or
+ * a lock's matter; row against table only where the state can be nothing else.
  */
 static const struct {
 	const char *prefix;
 	enum pg_verdict verdict;
 } verdicts[] = {
-	{"", PG_RECONNECT},
-	{"08", PG_RECONNECT}, /* connection exception */
-	{"0A", PG_HALT},      /* feature not supported */
-	/* a key twice in one merge: the fold is wrong */
-	{"21000", PG_BUG},
-	{"22", PG_POISON}, /* data exception */
-	{"22P04", PG_BUG}, /* bad COPY file format */
-	{"23", PG_POISON}, /* integrity constraint violation */
-	/*
-	 * unique: ON CONFLICT raises it while CREATE INDEX CONCURRENTLY runs; poison after retries
-	 */
-	{"23505", PG_RETRY},
-	{"25", PG_BUG},          /* invalid transaction state */
+	{"", PG_RECONNECT},      {"08", PG_RECONNECT}, /* connection exception */
+	{"22", PG_ROW},                                /* data exception */
+	{"2200H", PG_TABLE},                           /* sequence generator limit exceeded */
+	{"22P04", PG_TABLE},     /* bad COPY file format: before a value is looked at */
+	{"23", PG_ROW},          /* integrity constraint violation */
 	{"25006", PG_RECONNECT}, /* read-only: a demoted primary */
 	{"25P03", PG_RECONNECT}, /* idle in transaction for too long */
 	{"25P04", PG_RECONNECT}, /* transaction timeout */
 	{"26", PG_RECONNECT},    /* prepared statement gone: a pooler in between */
-	{"28", PG_HALT},         /* invalid authorization */
-	{"3D", PG_HALT},         /* no such database */
-	{"3F", PG_HALT},         /* no such schema */
+	{"28", PG_ACCESS},       /* invalid authorization */
+	{"3D", PG_ACCESS},       /* no such database */
 	{"40", PG_RETRY},        /* serialization failure, deadlock */
 	{"40003", PG_RECONNECT}, /* statement completion unknown */
-	{"42", PG_HALT},         /* syntax, rights, missing table or column, wrong type */
-	{"44", PG_POISON},       /* WITH CHECK OPTION */
+	{"428C9", PG_TABLE},     /* generated always */
+	{"44", PG_ROW},          /* WITH CHECK OPTION */
 	{"53", PG_DEGRADED},     /* disk full, out of memory */
 	{"53300", PG_RETRY},     /* too many connections */
-	{"54", PG_POISON},       /* program limit: index row too big */
-	{"55", PG_RETRY},        /* lock not available, object in use */
-	{"57014", PG_RETRY},     /* cancelled: a timeout of ours, or an operator */
+	{"54", PG_EITHER},       /* a limit: stack depth in a trigger, arguments */
+	{"54000", PG_ROW},       /* program limit: index row too big */
+	{"55", PG_EITHER},       /* object not in prerequisite state */
+	{"55006", PG_RETRY},     /* object in use */
+	{"55P03", PG_RETRY},     /* lock not available */
 	{"57", PG_RECONNECT},    /* shutdown, crash recovery, starting up */
+	{"57014", PG_RETRY},     /* cancelled: a timeout of ours, or an operator */
 	{"58", PG_DEGRADED},     /* I/O error */
-	{"P0", PG_POISON},       /* raised by a trigger of the user's */
-	{"XX", PG_HALT},         /* internal error, corruption */
+	{"72", PG_RETRY},        /* snapshot too old */
+	{"F0", PG_EITHER},       /* configuration file */
+	{"HV", PG_EITHER},       /* foreign data wrapper */
+	{"P0", PG_ROW},          /* raised by a trigger of the user's */
+	{"XX", PG_EITHER},       /* internal error: an extension's own, most of the time */
+	{"XX001", PG_TABLE},     /* data corrupted */
+	{"XX002", PG_TABLE},     /* index corrupted */
 };
+
+/*
+ * Classes that begin with 0 to 4 or A to H are the standard's, any other is free to use (SQL:2016,
+ * 24.1): what PostgreSQL does not use itself, listed above, a trigger's author has chosen.
+ */
+static bool is_users_own(const char *sqlstate)
+{
+	char c = sqlstate[0];
+	return !((c >= '0' && c <= '4') || (c >= 'A' && c <= 'H'));
+}
 
 enum pg_verdict pg_verdict(const char *sqlstate)
 {
-	enum pg_verdict best = PG_HALT;
+	enum pg_verdict best = is_users_own(sqlstate) ? PG_ROW : PG_EITHER;
 	size_t best_len = 0;
 	for (size_t i = 0; i < ARRAY_LEN(verdicts); i++) {
 		size_t len = strlen(verdicts[i].prefix);
@@ -109,14 +119,14 @@ static enum err_class verdict_class(enum pg_verdict v)
 	case PG_RECONNECT:
 	case PG_DEGRADED:
 		return ERR_RETRY;
-	case PG_HALT:
-		return ERR_CONFIG;
-	case PG_POISON:
+	case PG_ROW:
 		return ERR_POISON;
-	case PG_BUG:
-		return ERR_FATAL;
+	case PG_ACCESS:
+	case PG_TABLE:
+	case PG_EITHER:
+		return ERR_CONFIG;
 	}
-	return ERR_FATAL;
+	return ERR_CONFIG;
 }
 
 const char *pg_library_version(void)
@@ -146,7 +156,6 @@ bool pg_connection_error(struct pg *pg, const char *doing, struct err *err)
 	snprintf(text, sizeof(text), "%s", PQerrorMessage(pg->conn));
 	trim_line(text);
 	pg->verdict = PG_RECONNECT;
-	pg->copy_line = 0;
 	pg->detail[0] = '\0';
 	stats_add(METRIC_POSTGRES_ERRORS, stats_sqlclass("08"), 0, 1);
 	err_set(err, ERR_RETRY, "PostgreSQL: %s: %s", doing, text[0] ? text : "connection lost");
@@ -157,19 +166,8 @@ static bool ended_early(struct pg *pg, const char *why, struct err *err)
 {
 	pg->dead = true;
 	pg->verdict = PG_RECONNECT;
-	pg->copy_line = 0;
 	pg->detail[0] = '\0';
 	return err_set(err, ERR_RETRY, "PostgreSQL: %s", why);
-}
-
-/* "COPY stage, line 17, column x: ..." gives 17. */
-static int64_t context_line(const PGresult *res)
-{
-	const char *context = PQresultErrorField(res, PG_DIAG_CONTEXT);
-	const char *line = context ? strstr(context, ", line ") : NULL;
-	if (!line || strncmp(context, "COPY ", 5) != 0)
-		return 0;
-	return strtoll(line + strlen(", line "), NULL, 10);
 }
 
 static void keep_detail(struct pg *pg, const PGresult *res)
@@ -191,12 +189,11 @@ bool pg_result_error(struct pg *pg, const PGresult *res, struct err *err)
 	if (!state)
 		return pg_connection_error(pg, "no answer", err);
 	int cut = (int)strlen(message ? message : "");
-	const char *quoted =
-		message && strncmp(state, "22", 2) == 0 ? strstr(message, ": \"") : NULL;
+	/* What a message quotes behind a colon is a value: invalid input syntax for ...: "value" */
+	const char *quoted = message ? strstr(message, ": \"") : NULL;
 	if (quoted)
 		cut = (int)(quoted - message);
 	pg->verdict = pg_verdict(state);
-	pg->copy_line = context_line(res);
 	keep_detail(pg, res);
 	stats_add(METRIC_POSTGRES_ERRORS, stats_sqlclass(state), 0, 1);
 	err_set(err, verdict_class(pg->verdict), "PostgreSQL: %.*s (SQLSTATE %s)%s%s", cut,
@@ -289,6 +286,7 @@ static enum collected collect(struct pg *pg, int64_t *affected, size_t n, PGresu
 			      struct err *err)
 {
 	bool failed = false;
+	pg->passed = 0;
 	for (size_t i = 0;; i++) {
 		if (!pg_wait_result(pg, failed ? &(struct err){0} : err))
 			return COLLECTED_ERROR;
@@ -308,6 +306,7 @@ static enum collected collect(struct pg *pg, int64_t *affected, size_t n, PGresu
 		} else if (i < n) {
 			affected[i] = pg_affected(res);
 		}
+		pg->passed += !failed;
 		if (keep && !failed && (status == PGRES_TUPLES_OK || !*keep)) {
 			PQclear(*keep);
 			*keep = res;
@@ -667,9 +666,9 @@ enum pg_verdict pg_last_verdict(const struct pg *pg)
 	return pg->verdict;
 }
 
-int64_t pg_last_copy_line(const struct pg *pg)
+size_t pg_passed(const struct pg *pg)
 {
-	return pg->copy_line;
+	return pg->passed;
 }
 
 const char *pg_last_detail(const struct pg *pg)

@@ -21,12 +21,13 @@ struct pg_rows;
  * pg.c and its source, PostgreSQL's errcodes.txt.
  */
 enum pg_verdict {
-	PG_RETRY,     /* same batch again, after a backoff */
+	PG_RETRY,     /* the same again, after a backoff: a lock, a deadlock, a timeout */
 	PG_RECONNECT, /* new connection, look at the offsets row, then again */
-	PG_DEGRADED,  /* disk full and the like: pause, alert, retry slowly */
-	PG_HALT,      /* an operator must change something: rights, a missing table */
-	PG_POISON,    /* one row can not be stored: find it */
-	PG_BUG,       /* we sent something that makes no sense */
+	PG_DEGRADED,  /* disk full and the like: alert, retry slowly */
+	PG_ACCESS,    /* an operator must change something: the login, the database */
+	PG_ROW,       /* by its nature a value's fault: this row can not be stored */
+	PG_TABLE,     /* by its nature the table's: no row can, as things are */
+	PG_EITHER,    /* one of the two: which one is found by trying */
 };
 
 /*
@@ -94,12 +95,10 @@ MUST_CHECK bool pg_pipe_add(struct pg *pg, const char *name, const uint8_t *row,
 			    struct err *err);
 MUST_CHECK bool pg_pipe_end(struct pg *pg, int64_t *affected, size_t n, struct err *err);
 
-/*
- * Of the last failed call: what to do, and the line of COPY input that PostgreSQL named (1-based),
- * or 0.
- */
+/* Of the last failed call: what to do. */
 enum pg_verdict pg_last_verdict(const struct pg *pg);
-int64_t pg_last_copy_line(const struct pg *pg);
+/* How many of its statements went well before one failed. */
+size_t pg_passed(const struct pg *pg);
 /*
  * The constraint, column or data type that the server named, for dead letters; may be empty, never
  * row data.

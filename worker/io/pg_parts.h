@@ -16,7 +16,7 @@ struct pg {
 	int64_t timeout_us, deadline_us;
 	bool dead; /* timed out or aborted: the connection must not be used again */
 	enum pg_verdict verdict;
-	int64_t copy_line;
+	size_t passed; /* statements that went well in the last call */
 	char detail[160];
 };
 

@@ -90,9 +90,12 @@ static bool take_answers(struct pg *pg, int64_t *affected, size_t n, bool *faile
 		return pg_connection_error(pg, "send", err);
 	if (!pg_flush(pg, err))
 		return false;
-	for (size_t i = 0; i < n; i++)
+	pg->passed = 0;
+	for (size_t i = 0; i < n; i++) {
 		if (!take_answer(pg, &affected[i], failed, err))
 			return false;
+		pg->passed += !*failed;
+	}
 	return take_sync(pg, err);
 }
 

@@ -1,24 +1,22 @@
 /*
- * refetch.c - what a dead letter needs of Kafka besides the value: the headers as JSON, and a
- * message read once more.
+ * refetch.c - one message by topic, partition and offset.
  *
- * A row that only PostgreSQL refuses has long left librdkafka when its fate is known.
- * source_refetch() reads the message again by topic, partition and offset, with a consumer of its
- * own: assigned by hand, so it joins no group and commits nothing.
+ * A row that only PostgreSQL refuses has long left librdkafka when its fate is known. A consumer of
+ * its own reads the message again: assigned by hand, so it joins no group and commits nothing. It
+ * is kept from one message to the next, which mostly is the same partition's and stands further on,
+ * so that hundreds of dead letters need one connection.
  *
  *   message at the offset     -> a copy
  *   message past the offset, end of the partition, offset out of range
  *                             -> POISON: no such message any more
- *   nothing until the timeout -> RETRY
+ *   nothing until the timeout -> RETRY, and the next one begins with a new client
  *
- * Headers: an object by name; a name that occurs more than once has an array. A value that is not
- * text (invalid UTF-8, or with a NUL, which jsonb cannot hold) is "base64:...", and so is text that
- * begins that way, so that it can be read back.
- *
- * Thread: any. Failure: see above.
+ * Thread: one at a time. Failure: see above.
  */
-#include <jansson.h>
+#include "io/refetch.h"
+
 #include <librdkafka/rdkafka.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,71 +24,74 @@
 #include "io/kafka_client.h"
 #include "io/source.h"
 
-static json_t *base64_json(const uint8_t *p, size_t len)
+#define SLICE_MS 100 /* how often "stop" is looked at */
+
+struct refetch {
+	const struct config *config;
+	rd_kafka_t *rk; /* NULL: not open */
+	char topic[256];
+	int32_t partition;
+	int64_t next; /* the offset that comes next of the assigned partition; -1: none is assigned
+		       */
+};
+
+struct refetch *refetch_new(const struct config *config)
 {
-	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	struct buf out = {0};
-	buf_puts(&out, "base64:");
-	for (size_t i = 0; i < len; i += 3) {
-		size_t have = MIN(len - i, (size_t)3);
-		uint32_t bits = (uint32_t)p[i] << 16;
-		bits |= have > 1 ? (uint32_t)p[i + 1] << 8 : 0;
-		bits |= have > 2 ? p[i + 2] : 0;
-		uint8_t *d = buf_take(&out, 4);
-		d[0] = (uint8_t)digits[bits >> 18];
-		d[1] = (uint8_t)digits[bits >> 12 & 63];
-		d[2] = have > 1 ? (uint8_t)digits[bits >> 6 & 63] : '=';
-		d[3] = have > 2 ? (uint8_t)digits[bits & 63] : '=';
-	}
-	json_t *json = json_stringn((const char *)out.data, out.len);
-	buf_free(&out);
-	return json;
+	struct refetch *r = xcalloc(1, sizeof(*r));
+	r->config = config;
+	return r;
 }
 
-static json_t *value_json(const uint8_t *value, size_t len)
+static void close_client(struct refetch *r)
 {
-	if (!value)
-		return json_null();
-	bool looks_encoded = len >= 7 && memcmp(value, "base64:", 7) == 0;
-	json_t *text = looks_encoded || memchr(value, 0, len)
-			       ? NULL
-			       : json_stringn((const char *)value, len);
-	return text ? text : base64_json(value, len);
-}
-
-static void add_header(json_t *object, const char *name, json_t *value)
-{
-	json_t *old = json_object_get(object, name);
-	if (!old) {
-		if (json_object_set_new(object, name, value) < 0) /* a name that is not UTF-8 */
-			json_object_set_new(object, "?", json_string("name is not UTF-8"));
+	if (!r->rk)
 		return;
-	}
-	if (!json_is_array(old)) {
-		json_t *array = json_array();
-		json_array_append(array, old);
-		json_object_set_new(object, name, array);
-		old = array;
-	}
-	json_array_append_new(old, value);
+	rd_kafka_consumer_close(r->rk);
+	rd_kafka_destroy(r->rk);
+	r->rk = NULL;
 }
 
-char *source_headers_json(const struct source_message *m)
+void refetch_free(struct refetch *r)
 {
-	rd_kafka_headers_t *headers = NULL;
-	const char *name;
-	const void *value;
-	size_t len;
-	if (!m->headers || rd_kafka_message_headers(m->headers, &headers) ||
-	    rd_kafka_header_cnt(headers) == 0)
-		return NULL;
-	json_t *object = json_object();
-	for (size_t i = 0; !rd_kafka_header_get_all(headers, i, &name, &value, &len); i++)
-		add_header(object, name, value_json(value, len));
-	char *text = json_dumps(object, JSON_COMPACT);
-	json_decref(object);
-	return text;
+	if (!r)
+		return;
+	close_client(r);
+	free(r);
+}
+
+static bool open_client(struct refetch *r, struct err *err)
+{
+	char text[512];
+	if (r->rk)
+		return true;
+	rd_kafka_conf_t *conf = kafka_conf(r->config, KAFKA_ROLE_REFETCH, err);
+	if (!conf)
+		return false;
+	r->rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, text, sizeof(text));
+	if (!r->rk) {
+		rd_kafka_conf_destroy(conf);
+		return err_set(err, ERR_CONFIG, "kafka: %s (librdkafka %s)", text, kafka_version());
+	}
+	rd_kafka_poll_set_consumer(r->rk);
+	r->next = -1;
+	return true;
+}
+
+/* The next messages that come are those from offset on. */
+static bool go_to(struct refetch *r, const char *topic, int32_t partition, int64_t offset,
+		  struct err *err)
+{
+	bool same = r->next >= 0 && r->partition == partition && strcmp(r->topic, topic) == 0;
+	if (same && r->next == offset)
+		return true;
+	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+	rd_kafka_topic_partition_list_add(list, topic, partition)->offset = offset;
+	rd_kafka_resp_err_t code = rd_kafka_assign(r->rk, list);
+	rd_kafka_topic_partition_list_destroy(list);
+	snprintf(r->topic, sizeof(r->topic), "%s", topic);
+	r->partition = partition;
+	r->next = code ? -1 : offset;
+	return !code || err_set(err, kafka_err_class(code), "%s", rd_kafka_err2str(code));
 }
 
 static uint8_t *copy_bytes(const void *p, size_t len)
@@ -102,11 +103,11 @@ static uint8_t *copy_bytes(const void *p, size_t len)
 	return copy;
 }
 
-static void copy_message(rd_kafka_message_t *m, struct source_copy *out)
+static void copy_message(rd_kafka_message_t *m, struct refetched *out)
 {
 	rd_kafka_timestamp_type_t kind;
 	struct source_message headers = {.headers = m};
-	*out = (struct source_copy){
+	*out = (struct refetched){
 		.key = copy_bytes(m->key, m->key_len),
 		.value = copy_bytes(m->payload, m->len),
 		.key_len = m->key_len,
@@ -123,77 +124,67 @@ static bool gone(rd_kafka_resp_err_t code)
 	       code == RD_KAFKA_RESP_ERR__PARTITION_EOF;
 }
 
-/* ERR_NONE in err->class with a false result: nothing said yet, poll on. */
-static bool judge(rd_kafka_message_t *m, int64_t offset, struct source_copy *out, struct err *err)
+static bool is_of(const struct refetch *r, const rd_kafka_message_t *m)
 {
+	return m->rkt && m->partition == r->partition &&
+	       strcmp(rd_kafka_topic_name(m->rkt), r->topic) == 0;
+}
+
+/* True with class NONE: found. False with class NONE: nothing said yet, poll on. */
+static bool judge(struct refetch *r, rd_kafka_message_t *m, int64_t offset, struct refetched *out,
+		  struct err *err)
+{
+	if (!is_of(r, m) || (!m->err && m->offset < offset)) /* of an assignment before */
+		return false;
 	if (!m->err && m->offset == offset) {
 		copy_message(m, out);
+		r->next = offset + 1;
 		return true;
 	}
-	if (!m->err && m->offset < offset)
-		return false;
-	if (!m->err || gone(m->err))
+	if (!m->err || gone(m->err)) {
+		r->next = -1;
 		return err_set(err, ERR_POISON, "there is no message at this offset any more");
+	}
 	if (kafka_err_class(m->err) == ERR_CONFIG)
 		return err_set(err, ERR_CONFIG, "%s", rd_kafka_message_errstr(m));
 	return false; /* brokers come and go: until the timeout */
 }
 
-static rd_kafka_t *open_consumer(const struct config *config, struct err *err)
+static bool wait_for(struct refetch *r, int64_t offset, int64_t deadline_us,
+		     const atomic_bool *stop, struct refetched *out, struct err *err)
 {
-	char text[512];
-	rd_kafka_conf_t *conf = kafka_conf(config, KAFKA_ROLE_REFETCH, err);
-	if (!conf)
-		return NULL;
-	rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, text, sizeof(text));
-	if (!rk) {
-		rd_kafka_conf_destroy(conf);
-		err_set(err, ERR_CONFIG, "kafka: %s (librdkafka %s)", text, kafka_version());
-		return NULL;
-	}
-	rd_kafka_poll_set_consumer(rk);
-	return rk;
-}
-
-bool source_refetch(const struct config *config, const char *topic, int32_t partition,
-		    int64_t offset, int timeout_ms, struct source_copy *out, struct err *err)
-{
-	int64_t deadline_us = clock_mono_us() + timeout_ms * US_PER_MS;
 	bool found = false;
-	*out = (struct source_copy){0};
-	err_clear(err);
-	rd_kafka_t *rk = open_consumer(config, err);
-	if (!rk)
-		return false;
-	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-	rd_kafka_topic_partition_list_add(list, topic, partition)->offset = offset;
-	rd_kafka_resp_err_t code = rd_kafka_assign(rk, list);
-	if (code)
-		err_set(err, kafka_err_class(code), "%s", rd_kafka_err2str(code));
-	for (int left = timeout_ms; !found && err->class == ERR_NONE;
-	     left = clock_poll_ms(deadline_us)) {
-		rd_kafka_message_t *m = left > 0 ? rd_kafka_consumer_poll(rk, left) : NULL;
-		if (m)
-			found = judge(m, offset, out, err);
-		else if (left <= 0)
-			err_set(err, ERR_RETRY, "no answer from the broker within %d ms",
-				timeout_ms);
-		if (m)
-			rd_kafka_message_destroy(m);
+	while (!found && err->class == ERR_NONE) {
+		int left = clock_poll_ms(deadline_us);
+		if (left == 0 || (stop && atomic_load(stop)))
+			return err_set(err, ERR_RETRY, "no answer from the broker in time");
+		rd_kafka_message_t *m = rd_kafka_consumer_poll(r->rk, MIN(left, SLICE_MS));
+		if (!m)
+			continue;
+		found = judge(r, m, offset, out, err);
+		rd_kafka_message_destroy(m);
 	}
-	if (!found)
-		err_wrap(err, "topic %s partition %d offset %lld", topic, partition,
-			 (long long)offset);
-	rd_kafka_topic_partition_list_destroy(list);
-	rd_kafka_consumer_close(rk);
-	rd_kafka_destroy(rk);
 	return found;
 }
 
-void source_copy_free(struct source_copy *c)
+bool refetch_read(struct refetch *r, const char *topic, int32_t partition, int64_t offset,
+		  int timeout_ms, const atomic_bool *stop, struct refetched *out, struct err *err)
 {
-	free(c->key);
-	free(c->value);
-	free(c->headers);
-	*c = (struct source_copy){0};
+	int64_t deadline_us = clock_mono_us() + timeout_ms * US_PER_MS;
+	*out = (struct refetched){0};
+	err_clear(err);
+	bool found = open_client(r, err) && go_to(r, topic, partition, offset, err) &&
+		     wait_for(r, offset, deadline_us, stop, out, err);
+	if (!found && err->class == ERR_RETRY)
+		close_client(r);
+	return found || err_wrap(err, "topic %s partition %d offset %lld", topic, partition,
+				 (long long)offset);
+}
+
+void refetched_free(struct refetched *m)
+{
+	free(m->key);
+	free(m->value);
+	free(m->headers);
+	*m = (struct refetched){0};
 }

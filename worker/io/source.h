@@ -86,25 +86,15 @@ void source_pause(struct source *s, struct source_partition *sp);
 MUST_CHECK bool source_start(struct source *s, struct source_partition *sp, int64_t offset,
 			     struct err *err);
 
-/* What the broker knows of a partition. Waits up to timeout_ms. */
-struct source_log {
-	struct source_partition *sp;
-	int64_t low, high;  /* high: last stable offset under read_committed */
-	int32_t partitions; /* of the topic */
-	int64_t start;      /* where the stream's "start" setting says to begin */
-	char topic_id[37];  /* UUID as text, or empty when librdkafka cannot tell (before 2.3) */
-};
-MUST_CHECK bool source_query_logs(struct source *s, struct source_log *logs, size_t n,
-				  int timeout_ms, struct err *err);
-
 /* Cached by librdkafka from fetch responses; -1 unknown. Does not wait. */
 int64_t source_high_watermark(struct source *s, const struct source_partition *sp);
 
 /*
- * Tells Kafka the next offset to consume, for tools that show lag. Without waiting; failures are
- * counted, not returned.
+ * Tells Kafka the next offsets to consume, in one request, for tools that show lag. Without
+ * waiting; failures are counted, not returned.
  */
-void source_commit(struct source *s, const struct source_partition *sp, int64_t next_offset);
+void source_commit(struct source *s, struct source_partition *const *sps, const int64_t *next,
+		   size_t n);
 /* The same, waiting, for partitions about to be given up. */
 void source_commit_now(struct source *s, struct source_partition *const *sps, const int64_t *next,
 		       size_t n, int timeout_ms);
@@ -120,21 +110,5 @@ bool source_joined(const struct source *s);
 
 /* Revokes (through ops), leaves the group, closes. */
 void source_close(struct source *s);
-
-/*
- * Reads one message again, with a consumer of its own, outside any group; for dead letters that
- * only PostgreSQL could find. Any thread. Waits up to timeout_ms. Class RETRY when the broker does
- * not answer, POISON when the offset holds no message any more. The result is the caller's to free.
- */
-struct source_copy {
-	uint8_t *key, *value; /* NULL for null */
-	size_t key_len, value_len;
-	char *headers; /* JSON, or NULL */
-	int64_t timestamp_ms;
-};
-MUST_CHECK bool source_refetch(const struct config *config, const char *topic, int32_t partition,
-			       int64_t offset, int timeout_ms, struct source_copy *out,
-			       struct err *err);
-void source_copy_free(struct source_copy *c);
 
 #endif

@@ -324,7 +324,8 @@ static void do_deferred_part(struct source *s, struct part *part)
 	if (part->held_commit >= 0) {
 		int64_t next = part->held_commit;
 		part->held_commit = -1;
-		source_commit(s, &part->sp, next);
+		struct source_partition *sp = &part->sp;
+		source_commit(s, &sp, &next, 1);
 	}
 	if (part->revive && part->started && !assign_anew(s, part, part->next, &err))
 		s->deferred = true;

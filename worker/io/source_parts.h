@@ -53,9 +53,6 @@ struct source {
 		int64_t sent_us; /* monotonic; 0: none under way */
 	} probe;                 /* the commit whose answer is being timed: one at a time */
 
-	bool ids_answered, ids_given_up; /* see source_log.c */
-	unsigned ids_missed;
-
 	const rd_kafka_topic_t *last_rkt; /* of the last message: most follow their like */
 	int32_t last_partition;
 	struct part *last_part;

@@ -20,6 +20,9 @@
 #include "base/log.h"
 #include "write/sink_parts.h"
 
+/* At a time: some 10 ms of the server, between two batches. */
+#define PRUNE_ROWS "5000"
+
 /*
  * A pipeline's first start on a topic obeys "start" for the partitions that exist then; later ones
  * begin at the earliest offset, or their first events would be lost. The row with partition -1
@@ -114,20 +117,24 @@ bool sink_claim(struct sink *s, struct sink_claim *c, struct err *err)
 	return true;
 }
 
-bool sink_prune(struct sink *s, struct err *err)
+bool sink_prune(struct sink *s, bool *more, struct err *err)
 {
 	char seconds[24];
+	*more = false;
 	if (s->config->batch_retention_us == 0)
 		return true;
 	snprintf(seconds, sizeof(seconds), "%" PRId64, s->config->batch_retention_us / US_PER_S);
 	const char *params[] = {s->config->group_id, seconds};
-	struct pg_rows *rows = pg_query(
-		s->pg,
-		"DELETE FROM memingest.batches WHERE ctid = ANY (ARRAY (SELECT ctid FROM "
-		"memingest.batches"
-		" WHERE pipeline = $1 AND committed_at < now() - make_interval(secs => $2::float8)"
-		" LIMIT 10000))",
-		params, 2, err);
+	struct pg_rows *rows =
+		pg_query(s->pg,
+			 "DELETE FROM memingest.batches WHERE ctid = ANY (ARRAY (SELECT ctid FROM"
+			 " memingest.batches WHERE pipeline = $1"
+			 " AND committed_at < now() - make_interval(secs => $2::float8)"
+			 " ORDER BY committed_at LIMIT " PRUNE_ROWS " FOR UPDATE SKIP LOCKED))",
+			 params, 2, err);
+	if (!rows)
+		return err_wrap(err, "pruning memingest.batches");
+	*more = pg_rows_affected(rows) > 0;
 	pg_rows_free(rows);
-	return rows != NULL || err_wrap(err, "pruning memingest.batches");
+	return true;
 }

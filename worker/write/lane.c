@@ -1,36 +1,45 @@
 /*
- * lane.c - the writer thread: connects, writes, and decides by class of error how to go on.
+ * lane.c - the writer thread: one session, and a line of batches for each stream.
  *
- *        +----------------- job done, or its batch held ------------------+
- *        v                                                                |
- *   LANE_IDLE ------job------> LANE_CONNECTING --session--> LANE_WRITING -+
- *   LANE_HALTED                 ^     |  failed               |  failed, may pass
- *                               |     v                       |
- *                               +-- LANE_WAITING <------------+
- *                                     backoff 0.1 s .. 10 s, jitter
+ *               +--> line of memory    batch, batch       first come, first served, of those that
+ *   jobs -------+--> line of pattern   batch (held)       are not held
+ *   (queue)     +--> claims            claim, claim       before any batch
  *
- *   LANE_WRITING --again at once, but the session died in its rollback--> LANE_CONNECTING
- *   any --lane_stop()--> LANE_STOPPED
+ * A batch that can not be written holds its line: it is tried again at due_us, with all that came
+ * behind it waiting, so order stays. Other lines go on. A line is away while the reader reads
+ * messages again for the dead letters of its first batch.
  *
- * Between jobs a lane is idle, or halted as long as it holds a batch; it also waits as halted for a
- * session that it needs an operator for (a wrong password).
+ *   LINE_FLOWS --refused: a lock, a deadlock, a full disk, Kafka does not answer--> LINE_WAITS
+ *              --refused: an operator must act-----------------------------------> LINE_HALTED
+ *   LINE_WAITS, LINE_HALTED --written, or given back--> LINE_FLOWS
  *
- * A batch that an operator must do something for is held, with all that come behind it in its
- * stream, so order stays. Other streams go on:
+ * What is wrong with the session (it is lost, or can not be had) concerns all lines: it is opened
+ * again at session_due_us. The batch that was under way is tried a little later than the others
+ * then, in case it is what ends sessions.
  *
- *   held[memory]  batch --> batch     tried every 10 s, the first one first; then the next at once
- *   held[pattern] -
+ * The lane itself:
  *
- * A batch that can not be written stays here and is tried until it is written, however long the
- * database is away: that is what bounds memory, because no free batch means paused partitions. Only
- * lane_abort() makes the lane give it back: on a revocation that can not wait, or when the process
- * ends. Giving back is always safe, since the offsets row decides what counts.
+ *   at rest: IDLE, or WAITING, HALTED if the session or a line is   --stop--> STOPPED
+ *     |  ^                                    |  ^
+ *     |  | session, or none                   |  | written, held, claimed
+ *     v  |                                    v  |
+ *   CONNECTING                               WRITING
+ *
+ * A batch stays here and is tried until it is written, however long the database is away: that is
+ * what bounds memory, because no free batch means paused partitions. It is given back
+ *
+ *   lane_release()   if it is held, or there is no session: a revocation does not wait for it
+ *   lane_drain()     the same from now on: the process ends
+ *   lane_abort()     in any case, and what is in flight is cut off
+ *
+ * which is always safe, since the offsets row decides what counts.
  *
  * After an error without an answer (a lost connection, a time limit) the session is dropped, never
  * reused.
  *
  * Thread: lane_main() is the lane's; the functions of the header are the pipeline's. They share two
- * queues, the abort descriptor and the view behind its mutex.
+ * queues, flags, two descriptors (one that cuts off what waits for PostgreSQL, one that only
+ * wakes), and the views behind their mutex. One wait: rest().
  */
 #include "write/lane.h"
 
@@ -53,78 +62,109 @@
 
 #define BACKOFF_FIRST_US (100 * US_PER_MS)
 #define BACKOFF_LAST_US (10 * US_PER_S)
-#define PRUNE_EVERY_US (600 * US_PER_S)
 #define BEAT_EVERY_US (5 * US_PER_S)
-#define HELD_RETRY_US (10 * US_PER_S)
+#define PRUNE_EVERY_US (60 * US_PER_S)
+#define PRUNE_MORE_US (200 * US_PER_MS)
 
-/* A stream's batches that wait for an operator. */
-struct held {
-	struct job *first;
-	int64_t due_us;
-	unsigned attempts;
-	/* of the first one; others read it, behind view_lock; empty: nothing is held */
-	char why[ERR_TEXT_SIZE];
+/* A stream's batches, the oldest first. */
+struct line {
+	struct job *first, *last;
+	int64_t due_us;    /* not to be tried before */
+	unsigned attempts; /* in vain, at the first one */
+	bool locked;       /* the last one ended at a lock */
+	bool away;         /* the first one is with the reader */
+	bool leaving;      /* and is to be given back when it is here again */
+	struct line_view view;
 };
 
 struct lane {
 	const struct config *config;
 	size_t index;
+	struct reader *reader;
 	struct queue *jobs, *inbox;
-	int abort_fd;
-	atomic_bool aborting;
-	struct job stop;
+	int abort_fd, wake_fd;
+	atomic_bool aborting, releasing, draining, stopping;
+	atomic_bool give_up; /* for the reader: any of them */
 	pthread_t thread;
 
 	/* The thread's own. */
 	struct sink *sink;
 	struct pg *pg;
-	struct job *next;   /* taken ahead, arranged while the server was at work */
-	struct held *helds; /* per stream */
-	size_t nstreams, nheld;
+	struct line *lines; /* per stream */
+	size_t nlines;
+	struct line claims;   /* JOB_CLAIM; only first and last count */
+	struct line *at_work; /* its first batch is being written; or NULL */
+	uint64_t arrived;     /* jobs */
 	bool connected_before;
-	unsigned failures; /* in a row */
-	int64_t next_prune_us;
+	unsigned failures; /* to have a session, in a row */
+	enum err_class session_class;
+	int64_t session_due_us, next_prune_us;
 	uint32_t jitter;
 
 	pthread_mutex_t view_lock;
 	struct lane_view view;
 };
 
-const char *lane_state_name(enum lane_state state)
-{
-	static const char *const names[] = {
-		[LANE_IDLE] = "idle",       [LANE_CONNECTING] = "connecting",
-		[LANE_WRITING] = "writing", [LANE_WAITING] = "waiting",
-		[LANE_HALTED] = "halted",   [LANE_STOPPED] = "stopped",
-	};
-	return names[state];
-}
+/* --- what others see --- */
 
-/* Which states may follow which; the diagram above, as bits. */
-static const unsigned next_states[] = {
-	[LANE_IDLE] =
-		1u << LANE_IDLE | 1u << LANE_CONNECTING | 1u << LANE_WRITING | 1u << LANE_STOPPED,
-	[LANE_CONNECTING] =
-		1u << LANE_WRITING | 1u << LANE_WAITING | 1u << LANE_HALTED | 1u << LANE_IDLE,
-	[LANE_WRITING] = 1u << LANE_WRITING | 1u << LANE_IDLE | 1u << LANE_WAITING |
-			 1u << LANE_HALTED | 1u << LANE_CONNECTING,
-	[LANE_WAITING] = 1u << LANE_CONNECTING | 1u << LANE_WRITING | 1u << LANE_IDLE |
-			 1u << LANE_WAITING | 1u << LANE_HALTED,
-	[LANE_HALTED] =
-		1u << LANE_CONNECTING | 1u << LANE_WRITING | 1u << LANE_IDLE | 1u << LANE_HALTED,
-	[LANE_STOPPED] = 0,
+#define AT_REST (1u << LANE_IDLE | 1u << LANE_WAITING | 1u << LANE_HALTED)
+
+static const struct {
+	const char *name;
+	unsigned next;
+} states[LANE_STATE_COUNT] = {
+	[LANE_IDLE] = {"idle",
+		       AT_REST | 1u << LANE_CONNECTING | 1u << LANE_WRITING | 1u << LANE_STOPPED},
+	[LANE_CONNECTING] = {"connecting", AT_REST},
+	[LANE_WRITING] = {"writing", AT_REST},
+	[LANE_WAITING] = {"waiting", AT_REST | 1u << LANE_CONNECTING | 1u << LANE_WRITING |
+					     1u << LANE_STOPPED},
+	[LANE_HALTED] = {"halted",
+			 AT_REST | 1u << LANE_CONNECTING | 1u << LANE_WRITING | 1u << LANE_STOPPED},
+	[LANE_STOPPED] = {"stopped", 0},
 };
 
+const char *lane_state_name(enum lane_state state)
+{
+	return states[state].name;
+}
+
+/* error: of the last failure, NULL to leave what there is. */
 static void set_state(struct lane *lane, enum lane_state state, const char *error)
 {
 	pthread_mutex_lock(&lane->view_lock);
-	assert(next_states[lane->view.state] & 1u << state);
+	assert(states[lane->view.state].next & 1u << state);
 	lane->view.state = state;
 	lane->view.connected = lane->pg != NULL;
-	lane->view.attempts = lane->failures;
 	if (error)
 		snprintf(lane->view.error, sizeof(lane->view.error), "%s", error);
 	pthread_mutex_unlock(&lane->view_lock);
+}
+
+static void set_line(struct lane *lane, struct line *line, enum line_state state, const char *why)
+{
+	if (line->view.state == LINE_FLOWS && state == LINE_FLOWS)
+		return;
+	pthread_mutex_lock(&lane->view_lock);
+	line->view.state = state;
+	snprintf(line->view.why, sizeof(line->view.why), "%s", why);
+	pthread_mutex_unlock(&lane->view_lock);
+}
+
+/* Between two steps. */
+static void set_at_rest(struct lane *lane, const char *error)
+{
+	enum lane_state state = LANE_IDLE;
+	for (size_t i = 0; i < lane->nlines; i++) {
+		enum line_state line = lane->lines[i].view.state;
+		if (line == LINE_WAITS && state == LANE_IDLE)
+			state = LANE_WAITING;
+		if (line == LINE_HALTED)
+			state = LANE_HALTED;
+	}
+	if (!lane->pg && lane->failures > 0)
+		state = lane->session_class == ERR_CONFIG ? LANE_HALTED : LANE_WAITING;
+	set_state(lane, state, error ? error : state == LANE_IDLE ? "" : NULL);
 }
 
 void lane_look(struct lane *lane, struct lane_view *view)
@@ -135,25 +175,115 @@ void lane_look(struct lane *lane, struct lane_view *view)
 	view->phase = view->state == LANE_WRITING ? sink_phase(lane->sink) : NULL;
 }
 
-bool lane_holds(struct lane *lane, size_t stream, char why[ERR_TEXT_SIZE])
+void lane_look_at_line(struct lane *lane, size_t stream, struct line_view *view)
 {
 	pthread_mutex_lock(&lane->view_lock);
-	memcpy(why, lane->helds[stream].why, ERR_TEXT_SIZE);
-	pthread_mutex_unlock(&lane->view_lock);
-	return why[0] != '\0';
-}
-
-static void set_why(struct lane *lane, struct held *held, const char *why)
-{
-	pthread_mutex_lock(&lane->view_lock);
-	snprintf(held->why, sizeof(held->why), "%s", why);
+	*view = lane->lines[stream].view;
 	pthread_mutex_unlock(&lane->view_lock);
 }
 
-/* Between two jobs. */
-static void set_resting(struct lane *lane, const char *error)
+static void show_batch(struct lane *lane, const struct batch *b, unsigned attempts)
 {
-	set_state(lane, lane->nheld > 0 ? LANE_HALTED : LANE_IDLE, error);
+	pthread_mutex_lock(&lane->view_lock);
+	lane->view.stream = b ? b->stream->config->name : NULL;
+	lane->view.events = b ? b->nevents + b->ndead : 0;
+	lane->view.since_us = clock_mono_us();
+	lane->view.attempts = attempts;
+	pthread_mutex_unlock(&lane->view_lock);
+}
+
+/* --- lines --- */
+
+static struct line *line_of(struct lane *lane, const struct job *job)
+{
+	return job->kind == JOB_CLAIM ? &lane->claims : &lane->lines[job->batch->stream->index];
+}
+
+static void line_add(struct line *line, struct job *job)
+{
+	job->behind = NULL;
+	if (line->last)
+		line->last->behind = job;
+	else
+		line->first = job;
+	line->last = job;
+}
+
+static struct job *line_take(struct line *line)
+{
+	struct job *job = line->first;
+	line->first = job->behind;
+	if (!line->first)
+		line->last = NULL;
+	return job;
+}
+
+static bool line_ready(const struct line *line, int64_t now)
+{
+	return line->first && !line->away && line->due_us <= now;
+}
+
+/* What has come since: new jobs to the end of their lines, and those that were away. */
+static void take_jobs(struct lane *lane)
+{
+	struct job *job;
+	while ((job = queue_pop(lane->jobs))) {
+		struct line *line = line_of(lane, job);
+		if (line->away && line->first == job) {
+			line->away = false;
+			continue;
+		}
+		job->number = lane->arrived++;
+		line_add(line, job);
+	}
+}
+
+static void send_back(struct lane *lane, struct job *job)
+{
+	if (!queue_push(lane->inbox, job))
+		abort(); /* sized for every job there is */
+}
+
+static void give_back_line(struct lane *lane, struct line *line)
+{
+	while (line->first && !line->away) {
+		struct job *job = line_take(line);
+		if (job->kind == JOB_CLAIM) {
+			job->ok = false;
+			err_set(&job->err, ERR_RETRY, "given up on request");
+		} else {
+			for (size_t i = 0; i < job->batch->nspans; i++)
+				if (job->batch->spans[i].result == SPAN_OPEN)
+					job->batch->spans[i].result = SPAN_ABANDONED;
+		}
+		send_back(lane, job);
+	}
+	line->leaving = line->away;
+	line->due_us = 0;
+	line->attempts = 0;
+	line->locked = false;
+	set_line(lane, line, LINE_FLOWS, "");
+}
+
+/* Obeys lane_abort(), lane_release(), lane_drain() and lane_stop(). */
+static void give_back(struct lane *lane)
+{
+	bool all = atomic_load(&lane->aborting) || atomic_load(&lane->stopping);
+	bool held = atomic_exchange(&lane->releasing, false) || atomic_load(&lane->draining);
+	bool session = lane->pg || lane->failures == 0;
+	int64_t now = clock_mono_us();
+	if (all || (held && !session))
+		give_back_line(lane, &lane->claims);
+	for (size_t i = 0; i < lane->nlines; i++) {
+		struct line *line = &lane->lines[i];
+		bool is_held = line->first && (line->due_us > now || line->away || !session);
+		if (all || line->leaving || (held && is_held))
+			give_back_line(lane, line);
+	}
+	bool away = false;
+	for (size_t i = 0; i < lane->nlines; i++)
+		away |= lane->lines[i].leaving;
+	atomic_store(&lane->give_up, all || away || atomic_load(&lane->draining));
 }
 
 /* --- the session --- */
@@ -167,17 +297,41 @@ static void drop_session(struct lane *lane)
 	stats_gauge_add(METRIC_POSTGRES_CONNECTIONS, 0, 0, -1);
 }
 
-static bool have_session(struct lane *lane, struct err *err)
+/* Half fixed, half random, so that workers that lost the same database do not come back in step. */
+static int64_t backoff_us(struct lane *lane, unsigned failures)
 {
-	if (lane->pg && pg_ok(lane->pg))
-		return true;
+	int64_t wait = BACKOFF_FIRST_US << MIN(failures, 7u);
+	lane->jitter = lane->jitter * 1664525u + 1013904223u;
+	wait = MIN(wait, BACKOFF_LAST_US);
+	return wait / 2 + (int64_t)(lane->jitter >> 8) % (wait / 2 + 1);
+}
+
+static void session_failed(struct lane *lane, const struct err *err)
+{
+	bool config = err->class == ERR_CONFIG;
+	int64_t wait = config ? BACKOFF_LAST_US : backoff_us(lane, lane->failures);
 	drop_session(lane);
-	set_state(lane, LANE_CONNECTING, NULL);
+	lane->failures++;
+	lane->session_class = err->class;
+	lane->session_due_us = clock_mono_us() + wait;
+}
+
+static void open_session(struct lane *lane)
+{
 	char role[32];
+	struct err err = {0};
 	snprintf(role, sizeof(role), "lane %zu", lane->index);
-	lane->pg = pg_connect(lane->config, role, lane->abort_fd, err);
-	if (!lane->pg)
-		return false;
+	set_state(lane, LANE_CONNECTING, NULL);
+	lane->pg = pg_connect(lane->config, role, lane->abort_fd, &err);
+	if (!lane->pg) {
+		session_failed(lane, &err);
+		if (!atomic_load(&lane->aborting))
+			log_error("no session with PostgreSQL, will try again",
+				  F_INT("lane", lane->index), F_INT("attempt", lane->failures),
+				  F_STR("error", err.text));
+		set_at_rest(lane, err.text);
+		return;
+	}
 	sink_connected(lane->sink, lane->pg);
 	stats_gauge_add(METRIC_POSTGRES_CONNECTIONS, 0, 0, 1);
 	if (lane->connected_before) {
@@ -185,36 +339,31 @@ static bool have_session(struct lane *lane, struct err *err)
 		log_info("connected to PostgreSQL again", F_INT("lane", lane->index));
 	}
 	lane->connected_before = true;
-	return true;
+	lane->failures = 0;
+	set_at_rest(lane, NULL);
 }
 
-/* Waits for a job (jobs) or just for time to pass; ends at once when the lane is aborted. */
-static void wait_until(struct lane *lane, int64_t deadline_us, bool jobs)
+/* True if there is one. Also while there is nothing to do: readiness tells of the database. */
+static bool keep_session(struct lane *lane)
 {
-	struct pollfd fds[2] = {{.fd = lane->abort_fd, .events = POLLIN},
-				{.fd = jobs ? queue_fd(lane->jobs) : -1, .events = POLLIN}};
-	int64_t start = clock_mono_us();
-	/* An abort that has been obeyed leaves the descriptor readable until lane_resume(). */
-	if (jobs && atomic_load(&lane->aborting) && lane->nheld == 0)
-		fds[0].fd = -1;
-	while (poll(fds, 2, clock_poll_ms(deadline_us)) < 0 && errno == EINTR)
-		;
-	stats_add(METRIC_BUSY_SECONDS, jobs ? STAGE_IDLE : STAGE_WAIT, 0, clock_mono_us() - start);
+	if (lane->pg && !pg_alive(lane->pg))
+		drop_session(lane);
+	if (!lane->pg && clock_mono_us() >= lane->session_due_us)
+		open_session(lane);
+	return lane->pg != NULL;
 }
 
-/* Half fixed, half random, so that workers that lost the same database do not come back in step. */
-static int64_t backoff_us(struct lane *lane)
+static bool session_lost(struct lane *lane, const struct err *err)
 {
-	int64_t wait = BACKOFF_FIRST_US << MIN(lane->failures, 7u);
-	lane->jitter = lane->jitter * 1664525u + 1013904223u;
-	wait = MIN(wait, BACKOFF_LAST_US);
-	return wait / 2 + (int64_t)(lane->jitter >> 8) % (wait / 2 + 1);
+	enum pg_verdict verdict = pg_last_verdict(lane->pg);
+	return !pg_ok(lane->pg) || (err->class == ERR_RETRY && verdict == PG_RECONNECT) ||
+	       (err->class == ERR_CONFIG && verdict == PG_ACCESS);
 }
 
 /* --- failures --- */
 
-static void report_failure(struct lane *lane, const struct batch *b, unsigned attempts,
-			   const struct err *err, int64_t wait_us)
+static void report(struct lane *lane, const struct batch *b, unsigned attempts,
+		   const struct err *err, int64_t wait_us)
 {
 	const struct span *span = b->nspans ? &b->spans[0] : NULL;
 	log_error(err->class == ERR_CONFIG ? "batch halted, an operator must act"
@@ -229,232 +378,221 @@ static void report_failure(struct lane *lane, const struct batch *b, unsigned at
 	stats_add(METRIC_POSTGRES_RETRIES, stats_sqlclass(err->code), 0, 1);
 }
 
-static void after_failure(struct lane *lane, const struct batch *b, const struct err *err)
+/* The line's first batch waits, and what is behind it. */
+static void hold(struct lane *lane, struct line *line, const struct err *err, bool slowly)
 {
-	bool slowly = err->class == ERR_CONFIG || (lane->pg && err->class == ERR_RETRY &&
-						   pg_last_verdict(lane->pg) == PG_DEGRADED);
-	if (!lane->pg || !pg_ok(lane->pg) ||
-	    (err->class == ERR_RETRY && pg_last_verdict(lane->pg) == PG_RECONNECT))
-		drop_session(lane);
-	if (atomic_load(&lane->aborting))
+	int64_t wait = slowly ? BACKOFF_LAST_US : backoff_us(lane, line->attempts);
+	line->attempts++;
+	line->due_us = clock_mono_us() + wait;
+	line->locked = strcmp(err->code, "55P03") == 0;
+	report(lane, line->first->batch, line->attempts, err, wait);
+}
+
+static void write_failed(struct lane *lane, struct line *line, const struct err *err)
+{
+	if (atomic_load(&lane->aborting)) { /* what failed was cut off */
+		if (!pg_ok(lane->pg))
+			drop_session(lane);
 		return;
-	lane->failures++;
-	int64_t wait = slowly ? BACKOFF_LAST_US : backoff_us(lane);
-	report_failure(lane, b, lane->failures, err, wait);
-	set_state(lane, err->class == ERR_CONFIG ? LANE_HALTED : LANE_WAITING, err->text);
-	wait_until(lane, clock_mono_us() + wait, false);
-}
-
-static void abandon(struct batch *b)
-{
-	for (size_t i = 0; i < b->nspans; i++)
-		if (b->spans[i].result == SPAN_OPEN)
-			b->spans[i].result = SPAN_ABANDONED;
-}
-
-static void show_batch(struct lane *lane, const struct batch *b)
-{
-	pthread_mutex_lock(&lane->view_lock);
-	lane->view.stream = b ? b->stream->config->name : NULL;
-	lane->view.events = b ? b->nevents + b->ndead : 0;
-	lane->view.since_us = clock_mono_us();
-	lane->view.attempts = 0;
-	pthread_mutex_unlock(&lane->view_lock);
-}
-
-/* --- what is held --- */
-
-static struct held *held_of(struct lane *lane, const struct job *job)
-{
-	return &lane->helds[job->batch->stream->index];
-}
-
-/* In front of what is held already: it was the first to be tried. */
-static void hold(struct lane *lane, struct job *job, const struct err *err)
-{
-	struct held *held = held_of(lane, job);
-	lane->nheld += held->first == NULL;
-	job->behind = held->first;
-	held->first = job;
-	held->due_us = clock_mono_us() + HELD_RETRY_US;
-	held->attempts++;
-	report_failure(lane, job->batch, held->attempts, err, HELD_RETRY_US);
-	set_why(lane, held, err->text);
-}
-
-static void hold_behind(struct held *held, struct job *job)
-{
-	struct job **last = &held->first;
-	while (*last)
-		last = &(*last)->behind;
-	job->behind = NULL;
-	*last = job;
-}
-
-/* The batch that is due, or any when the lane is aborted: then it is only given back. */
-static struct job *take_held(struct lane *lane)
-{
-	int64_t now = clock_mono_us();
-	for (size_t i = 0; lane->nheld > 0 && i < lane->nstreams; i++) {
-		struct held *held = &lane->helds[i];
-		struct job *job = held->first;
-		if (!job || (now < held->due_us && !atomic_load(&lane->aborting)))
-			continue;
-		held->first = job->behind;
-		lane->nheld -= held->first == NULL;
-		return job;
 	}
-	return NULL;
-}
-
-/* A batch of the stream is decided: what is held behind it need not wait. */
-static void let_go(struct lane *lane, struct held *held)
-{
-	held->due_us = 0;
-	held->attempts = 0;
-	if (held->why[0] != '\0')
-		set_why(lane, held, "");
-}
-
-static int64_t next_due(const struct lane *lane)
-{
-	int64_t next = CLOCK_NEVER;
-	for (size_t i = 0; i < lane->nstreams; i++)
-		if (lane->helds[i].first)
-			next = MIN(next, lane->helds[i].due_us);
-	return next;
+	if (session_lost(lane, err)) {
+		hold(lane, line, err, false);
+		session_failed(lane, err);
+		return;
+	}
+	bool slowly = err->class == ERR_CONFIG || pg_last_verdict(lane->pg) == PG_DEGRADED;
+	hold(lane, line, err, slowly);
+	set_line(lane, line, err->class == ERR_CONFIG ? LINE_HALTED : LINE_WAITS, err->text);
 }
 
 /* --- writing --- */
 
-enum written { DECIDED, TRY_AGAIN, HELD };
-
-static enum written try_write(struct lane *lane, struct job *job)
+static void line_moved(struct lane *lane, struct line *line)
 {
-	struct err err = {0};
-	if (!have_session(lane, &err)) {
-		after_failure(lane, job->batch, &err);
-		return TRY_AGAIN;
-	}
-	set_state(lane, LANE_WRITING, NULL);
-	switch (sink_write(lane->sink, job->batch, &err)) {
-	case SINK_DONE:
-		return DECIDED;
-	case SINK_AGAIN:
-		return TRY_AGAIN;
-	case SINK_FAILED:
-		break;
-	}
-	if (err.class == ERR_FATAL) {
-		job->err = err;
-		abandon(job->batch);
-		return DECIDED;
-	}
-	if (err.class == ERR_CONFIG && !atomic_load(&lane->aborting)) {
-		hold(lane, job, &err);
-		return HELD;
-	}
-	after_failure(lane, job->batch, &err);
-	return TRY_AGAIN;
+	line->due_us = 0;
+	line->attempts = 0;
+	line->locked = false;
+	set_line(lane, line, LINE_FLOWS, "");
 }
 
-static void count_written(struct lane *lane)
+static void written(struct lane *lane, struct line *line, int64_t taken_us)
 {
-	lane->failures = 0;
+	struct job *job = line_take(line);
+	job->took_us = clock_mono_us() - taken_us;
+	line_moved(lane, line);
 	pthread_mutex_lock(&lane->view_lock);
 	lane->view.batches++;
-	if (lane->nheld == 0)
-		lane->view.error[0] = '\0';
 	pthread_mutex_unlock(&lane->view_lock);
+	send_back(lane, job);
 }
 
-/* False: the batch is held. */
-static bool write_batch(struct lane *lane, struct job *job)
+/* The first batch of the line goes to the reader, and will come back by the job queue. */
+static void send_to_reader(struct lane *lane, struct line *line)
 {
-	enum written written = TRY_AGAIN;
-	while (written == TRY_AGAIN && !atomic_load(&lane->aborting))
-		written = try_write(lane, job);
-	if (written == HELD)
-		return false;
-	let_go(lane, held_of(lane, job));
-	if (written == DECIDED)
-		count_written(lane);
-	else
-		abandon(job->batch);
-	return true;
+	struct job *job = line->first;
+	job->read = (struct errand){
+		.batch = job->batch, .home = lane->jobs, .job = job, .give_up = &lane->give_up};
+	line->away = true;
+	reader_send(lane->reader, &job->read);
 }
 
-static void claim(struct lane *lane, struct job *job)
+/* It is here again. False: nothing was read. */
+static bool back_from_reader(struct lane *lane, struct line *line)
 {
-	job->ok = false;
-	if (atomic_load(&lane->aborting)) {
-		err_set(&job->err, ERR_RETRY, "given up on request");
-		return;
+	struct errand *read = &line->first->read;
+	bool ok = read->ok || !read->batch;
+	if (!ok) {
+		hold(lane, line, &read->err, false);
+		set_line(lane, line, LINE_WAITS, read->err.text);
 	}
-	if (!have_session(lane, &job->err))
+	read->batch = NULL;
+	return ok;
+}
+
+static void write_first(struct lane *lane, struct line *line)
+{
+	struct job *job = line->first;
+	struct sink_try how = {.hurry = line->locked,
+			       .peer = job->behind ? job->behind->batch : NULL};
+	int64_t taken = clock_mono_us();
+	struct err err = {0};
+	enum sink_result result = SINK_AGAIN;
+	if (!back_from_reader(lane, line))
 		return;
 	set_state(lane, LANE_WRITING, NULL);
-	job->ok = sink_claim(lane->sink, &job->claim, &job->err);
-	if (!job->ok && (!pg_ok(lane->pg) || pg_last_verdict(lane->pg) == PG_RECONNECT))
-		drop_session(lane);
-}
-
-/*
- * While there is nothing to do: keeps the session open, so that readiness tells the truth about the
- * database.
- */
-static void keep_session(struct lane *lane)
-{
-	struct err err = {0};
-	if (lane->pg && pg_alive(lane->pg))
-		return;
-	if (have_session(lane, &err)) {
-		lane->failures = 0;
-		set_resting(lane, lane->nheld > 0 ? NULL : "");
-		return;
+	show_batch(lane, job->batch, line->attempts);
+	lane->at_work = line;
+	while (result == SINK_AGAIN && !atomic_load(&lane->aborting))
+		result = sink_write(lane->sink, job->batch, &how, &err);
+	lane->at_work = NULL;
+	show_batch(lane, NULL, 0);
+	switch (result) {
+	case SINK_DONE:
+		written(lane, line, taken);
+		break;
+	case SINK_READ:
+		send_to_reader(lane, line);
+		break;
+	case SINK_FAILED:
+		write_failed(lane, line, &err);
+		break;
+	case SINK_AGAIN: /* aborted */
+		break;
 	}
-	lane->failures++;
-	log_error("no session with PostgreSQL, will try again", F_INT("lane", lane->index),
-		  F_STR("error", err.text));
-	set_resting(lane, err.text);
-	wait_until(lane, clock_mono_us() + backoff_us(lane), true);
+	set_at_rest(lane, err.class == ERR_NONE ? NULL : err.text);
 }
 
-static void housekeeping(struct lane *lane)
+static void claim_first(struct lane *lane)
 {
-	struct err err = {0};
-	if (atomic_load(&lane->aborting))
-		return;
-	keep_session(lane);
-	if (lane->index != 0 || !lane->pg || clock_mono_us() < lane->next_prune_us)
-		return;
-	lane->next_prune_us = clock_mono_us() + PRUNE_EVERY_US;
-	if (!sink_prune(lane->sink, &err))
-		log_warn("housekeeping failed", F_STR("error", err.text));
+	struct job *job = line_take(&lane->claims);
+	set_state(lane, LANE_WRITING, NULL);
+	job->ok = sink_claim(lane->sink, &job->claim, &job->err);
+	if (!job->ok && session_lost(lane, &job->err))
+		session_failed(lane, &job->err);
+	send_back(lane, job);
+	set_at_rest(lane, job->ok ? NULL : "");
+}
+
+/* Of the lines that are ready the one whose first batch came first; NULL: none. */
+static struct line *next_line(struct lane *lane, int64_t now)
+{
+	struct line *next = NULL;
+	for (size_t i = 0; i < lane->nlines; i++) {
+		struct line *line = &lane->lines[i];
+		if (line_ready(line, now) && (!next || line->first->number < next->first->number))
+			next = line;
+	}
+	return next;
 }
 
 /* The sink waits for the server: time to get the next batch ready. */
-static void take_ahead(void *arg)
+static void arrange_ahead(void *arg)
 {
 	struct lane *lane = arg;
-	if (lane->next || !(lane->next = queue_pop(lane->jobs)))
-		return;
-	if (lane->next->kind == JOB_WRITE)
-		sink_prepare(lane->sink, lane->next->batch);
+	struct job *next = NULL;
+	take_jobs(lane);
+	for (size_t i = 0; i < lane->nlines; i++) {
+		struct line *line = &lane->lines[i];
+		struct job *job = line->first;
+		if (job && line == lane->at_work)
+			job = job->behind;
+		else if (job && (line->away || line->due_us > 0))
+			job = NULL;
+		if (job && !job->batch->prepared && (!next || job->number < next->number))
+			next = job;
+	}
+	if (next)
+		sink_prepare(lane->sink, next->batch);
 }
 
-static struct job *next_job(struct lane *lane)
+static void prune(struct lane *lane)
 {
-	struct job *job = take_held(lane);
-	while (!job) {
-		job = lane->next ? lane->next : queue_pop(lane->jobs);
-		lane->next = NULL;
-		if (!job || job->kind != JOB_WRITE || !held_of(lane, job)->first)
-			return job;
-		hold_behind(held_of(lane, job), job);
-		job = take_held(lane); /* if the lane was aborted meanwhile, nothing stays */
+	struct err err = {0};
+	bool more = false;
+	if (lane->index != 0 || clock_mono_us() < lane->next_prune_us)
+		return;
+	if (!sink_prune(lane->sink, &more, &err)) {
+		log_warn("housekeeping failed", F_STR("error", err.text));
+		if (session_lost(lane, &err))
+			session_failed(lane, &err);
 	}
-	return job;
+	lane->next_prune_us = clock_mono_us() + (more ? PRUNE_MORE_US : PRUNE_EVERY_US);
+}
+
+/* --- the loop --- */
+
+static int64_t next_due(const struct lane *lane)
+{
+	int64_t next = clock_mono_us() + BEAT_EVERY_US;
+	if (atomic_load(&lane->aborting))
+		return next;
+	if (!lane->pg)
+		return MIN(next, lane->session_due_us);
+	for (size_t i = 0; i < lane->nlines; i++)
+		if (lane->lines[i].first && !lane->lines[i].away)
+			next = MIN(next, lane->lines[i].due_us);
+	return lane->index == 0 ? MIN(next, lane->next_prune_us) : next;
+}
+
+/* The one wait. */
+static void rest(struct lane *lane, size_t place)
+{
+	struct pollfd fds[2] = {{.fd = lane->wake_fd, .events = POLLIN},
+				{.fd = queue_fd(lane->jobs), .events = POLLIN}};
+	int64_t start = clock_mono_us();
+	uint64_t count;
+	beat(place);
+	(void)poll(fds, 2, clock_poll_ms(next_due(lane)));
+	if (read(lane->wake_fd, &count, sizeof(count)) < 0)
+		assert(errno == EAGAIN || errno == EINTR);
+	stats_add(METRIC_BUSY_SECONDS, lane->view.state == LANE_IDLE ? STAGE_IDLE : STAGE_WAIT, 0,
+		  clock_mono_us() - start);
+}
+
+/* True: something was done, and there may be more. */
+static bool step(struct lane *lane)
+{
+	if (atomic_load(&lane->aborting) || !keep_session(lane))
+		return false;
+	prune(lane);
+	if (!lane->pg)
+		return true;
+	if (lane->claims.first) {
+		claim_first(lane);
+		return true;
+	}
+	struct line *line = next_line(lane, clock_mono_us());
+	if (line)
+		write_first(lane, line);
+	return line != NULL;
+}
+
+static bool has_jobs(const struct lane *lane)
+{
+	for (size_t i = 0; i < lane->nlines; i++)
+		if (lane->lines[i].first)
+			return true;
+	return lane->claims.first != NULL;
 }
 
 static void *lane_main(void *arg)
@@ -464,39 +602,15 @@ static void *lane_main(void *arg)
 	snprintf(name, sizeof(name), "lane %zu", lane->index);
 	pthread_setname_np(pthread_self(), name);
 	size_t place = beat_join(name);
-	for (bool running = true; running;) {
-		struct job *job = next_job(lane);
-		if (!job) {
-			beat(place);
-			housekeeping(lane);
-			wait_until(lane, MIN(clock_mono_us() + BEAT_EVERY_US, next_due(lane)),
-				   true);
-			continue;
-		}
-		/*
-		 * A job may wait for the database as long as it takes; its waits have deadlines of
-		 * their own.
-		 */
+	for (;;) {
+		take_jobs(lane);
+		give_back(lane);
+		if (atomic_load(&lane->stopping) && !has_jobs(lane))
+			break;
+		/* A job's waits have deadlines of their own. */
 		beat_rest(place);
-		int64_t taken = clock_mono_us();
-		bool held = false;
-		switch (job->kind) {
-		case JOB_WRITE:
-			show_batch(lane, job->batch);
-			held = !write_batch(lane, job);
-			show_batch(lane, NULL);
-			job->took_us = clock_mono_us() - taken;
-			break;
-		case JOB_CLAIM:
-			claim(lane, job);
-			break;
-		case JOB_STOP:
-			running = false;
-			continue;
-		}
-		set_resting(lane, held ? held_of(lane, job)->why : NULL);
-		if (!held && !queue_push(lane->inbox, job))
-			abort(); /* sized for every job there is */
+		if (!step(lane))
+			rest(lane, place);
 	}
 	beat_leave(place);
 	drop_session(lane);
@@ -507,22 +621,25 @@ static void *lane_main(void *arg)
 /* --- the pipeline's side --- */
 
 struct lane *lane_start(const struct config *config, struct stream *const *streams, size_t nstreams,
-			size_t index, struct queue *inbox, size_t max_jobs)
+			size_t index, struct reader *reader, struct queue *inbox, size_t max_jobs)
 {
 	struct lane *lane = xcalloc(1, sizeof(*lane));
 	lane->config = config;
 	lane->index = index;
+	lane->reader = reader;
 	lane->inbox = inbox;
-	lane->jobs = queue_new(max_jobs + 1);
+	lane->jobs = queue_new(max_jobs);
 	lane->sink = sink_new(config, streams, nstreams);
-	lane->nstreams = nstreams;
-	lane->helds = xcalloc(nstreams, sizeof(*lane->helds));
-	sink_when_waiting(lane->sink, take_ahead, lane);
+	lane->nlines = nstreams;
+	lane->lines = xcalloc(nstreams, sizeof(*lane->lines));
+	sink_when_waiting(lane->sink, arrange_ahead, lane);
 	lane->abort_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	lane->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	lane->jitter = (uint32_t)clock_wall_us() ^ (uint32_t)index;
 	lane->next_prune_us = clock_mono_us() + US_PER_S;
 	pthread_mutex_init(&lane->view_lock, NULL);
-	if (lane->abort_fd < 0 || pthread_create(&lane->thread, NULL, lane_main, lane) != 0)
+	if (lane->abort_fd < 0 || lane->wake_fd < 0 ||
+	    pthread_create(&lane->thread, NULL, lane_main, lane) != 0)
 		abort();
 	return lane;
 }
@@ -534,12 +651,19 @@ void lane_push(struct lane *lane, struct job *job)
 		abort(); /* sized for every job there is */
 }
 
+static void signal_fd(struct lane *lane, int fd)
+{
+	static const uint64_t one = 1;
+	if (write(fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
+		log_error("signal to a lane lost", F_INT("lane", lane->index));
+}
+
 void lane_abort(struct lane *lane)
 {
-	uint64_t one = 1;
 	atomic_store(&lane->aborting, true);
-	if (write(lane->abort_fd, &one, sizeof(one)) != (ssize_t)sizeof(one))
-		log_error("abort signal lost", F_INT("lane", lane->index));
+	atomic_store(&lane->give_up, true);
+	signal_fd(lane, lane->abort_fd);
+	signal_fd(lane, lane->wake_fd);
 }
 
 void lane_resume(struct lane *lane)
@@ -548,20 +672,34 @@ void lane_resume(struct lane *lane)
 	atomic_store(&lane->aborting, false);
 	if (read(lane->abort_fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
 		log_error("abort signal not cleared", F_INT("lane", lane->index));
+	signal_fd(lane, lane->wake_fd);
+}
+
+void lane_release(struct lane *lane)
+{
+	atomic_store(&lane->releasing, true);
+	signal_fd(lane, lane->wake_fd);
+}
+
+void lane_drain(struct lane *lane)
+{
+	atomic_store(&lane->draining, true);
+	atomic_store(&lane->give_up, true);
+	signal_fd(lane, lane->wake_fd);
 }
 
 void lane_stop(struct lane *lane)
 {
 	if (!lane)
 		return;
-	lane->stop.kind = JOB_STOP;
+	atomic_store(&lane->stopping, true);
 	lane_abort(lane);
-	lane_push(lane, &lane->stop);
 	pthread_join(lane->thread, NULL);
-	free(lane->helds);
+	free(lane->lines);
 	queue_free(lane->jobs);
 	sink_free(lane->sink);
 	close(lane->abort_fd);
+	close(lane->wake_fd);
 	pthread_mutex_destroy(&lane->view_lock);
 	free(lane);
 }

@@ -1,11 +1,10 @@
 /*
- * lane.h - a thread with one PostgreSQL connection that writes batches, one after another, and
- * claims partitions.
+ * lane.h - a thread with one PostgreSQL connection that writes batches and claims partitions.
  *
  * A partition belongs to one lane, so its batches are written in order. A job is the lane's from
  * lane_push() until it comes back through the inbox; every job comes back, decided one way or
- * another. What an operator must mend (a table that is gone, a right that is missing) holds up the
- * batches of its stream; other streams' go on.
+ * another. What is wrong with one stream's table (a lock, a missing right, a full tablespace) holds
+ * the batches of that stream; other streams' go on. What is wrong with the session holds all.
  */
 #ifndef MEMINGEST_LANE_H
 #define MEMINGEST_LANE_H
@@ -14,6 +13,7 @@
 #include "base/queue.h"
 #include "core/batch.h"
 #include "core/config.h"
+#include "write/reader.h"
 #include "write/sink.h"
 
 struct lane;
@@ -22,7 +22,6 @@ struct stream;
 enum job_kind {
 	JOB_WRITE, /* a batch */
 	JOB_CLAIM, /* a partition */
-	JOB_STOP,  /* the lane's own */
 };
 
 struct job {
@@ -32,21 +31,23 @@ struct job {
 	struct sink_claim claim; /* JOB_CLAIM */
 	void *owner;             /* JOB_CLAIM: the pipeline's partition */
 	int64_t pushed_us;       /* JOB_WRITE: when it was sealed */
-	/* JOB_WRITE: from the lane's taking it (for the last time) to its being decided */
-	int64_t took_us;
-	struct job *behind; /* the lane's own: the next that is held */
-	bool ok;            /* JOB_CLAIM succeeded */
-	struct err err;     /* why not; ERR_FATAL of a write: the process has to end */
+	int64_t took_us;         /* JOB_WRITE: from the lane's taking it until it was decided */
+	bool ok;                 /* JOB_CLAIM succeeded */
+	struct err err;          /* why not */
+	/* The lane's own. */
+	struct job *behind; /* the next one in its line */
+	uint64_t number;    /* order of arrival */
+	struct errand read; /* JOB_WRITE: messages that are to be read again */
 };
 
 enum lane_state {
 	LANE_IDLE,       /* nothing to do */
 	LANE_CONNECTING, /* opening a session */
 	LANE_WRITING,    /* in a transaction */
-	LANE_WAITING,    /* something failed that may pass: will try again */
-	/* nothing to do but what an operator must mend first: tries again slowly */
-	LANE_HALTED,
+	LANE_WAITING,    /* no session, or every batch is held: will try again */
+	LANE_HALTED,     /* the same, and an operator must act first */
 	LANE_STOPPED,
+	LANE_STATE_COUNT,
 };
 
 /* What others may know of a lane: a copy. */
@@ -62,12 +63,23 @@ struct lane_view {
 	char error[ERR_TEXT_SIZE]; /* of the last failure, empty after a success */
 };
 
+/* Of a stream's batches with this lane. */
+enum line_state {
+	LINE_FLOWS,
+	LINE_WAITS,  /* held: tried again soon, and then and again */
+	LINE_HALTED, /* held until an operator has acted: tried again slowly */
+};
+struct line_view {
+	enum line_state state;
+	char why[ERR_TEXT_SIZE];
+};
+
 /*
- * Starts the thread. Borrows config, streams and inbox; inbox must have room for every job there
- * can be.
+ * Starts the thread. Borrows config, streams, reader and inbox; inbox must have room for every job
+ * there can be.
  */
 struct lane *lane_start(const struct config *config, struct stream *const *streams, size_t nstreams,
-			size_t index, struct queue *inbox, size_t max_jobs);
+			size_t index, struct reader *reader, struct queue *inbox, size_t max_jobs);
 void lane_push(struct lane *lane, struct job *job);
 
 /*
@@ -77,12 +89,13 @@ void lane_push(struct lane *lane, struct job *job);
 void lane_abort(struct lane *lane);
 /* Work goes on. Only when no job is with the lane. */
 void lane_resume(struct lane *lane);
+/* What can not be written now comes back; what can goes on. */
+void lane_release(struct lane *lane);
+/* For good: what can not be written at once comes back, what can is written. */
+void lane_drain(struct lane *lane);
 
 void lane_look(struct lane *lane, struct lane_view *view);
-/*
- * Whether batches of the stream (its index) wait for an operator. If so, why is filled. Any thread.
- */
-bool lane_holds(struct lane *lane, size_t stream, char why[ERR_TEXT_SIZE]);
+void lane_look_at_line(struct lane *lane, size_t stream, struct line_view *view);
 const char *lane_state_name(enum lane_state state);
 
 /*

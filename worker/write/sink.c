@@ -2,72 +2,62 @@
  * sink.c - how a batch becomes durable.
  *
  *   BEGIN
- *   UPDATE memingest.offsets ... WHERE next_offset = from AND owner_epoch = mine    the swap
- *   COPY into the table itself                             if its recent batches held new keys
- *                                                          only and the types are right; or else
- *   per round:  COPY stage, merge deletes, merge upserts     (nearly always one round)
- *   COPY memingest.dead_letters                              (only if there are any)
- *   INSERT INTO memingest.batches                            a partition each
+ *   UPDATE memingest.offsets ... WHERE next_offset = from AND owner_epoch = mine     the swap
+ *   rows into the table, one of four ways:
+ *     direct   COPY into the table itself     new keys, a plain table
+ *     staged   COPY into a temporary table,   what it is for: large batches of anything
+ *              deletes, merge
+ *     singly   a prepared statement a row     small batches
+ *     judged   the same, in offset order,     what was refused; tables whose rows depend on
+ *              under savepoints               each other
+ *   COPY memingest.dead_letters               if there are any
+ *   INSERT INTO memingest.batches             a partition each
  *   COMMIT
  *
  * Round trips are what a far database costs, so statements share a text where no answer decides
- * what comes next:
- *
- *   straight into the table  BEGIN; swap; are the types right;
- *                            COPY; INSERT; COMMIT      -->  ready, rows of the swap    two waits
- *                            rows, end                 -->  committed
- *   by the staging table     BEGIN; swap; COPY; merge  -->  ready, rows of the swap    three
- *                            rows, end                 -->  rows of the merge
- *                            INSERT; COMMIT            -->  committed
- *
- * A small batch goes by neither, but a row at a time, in two waits (sink_small.c).
- *
- * The server goes past a COPY only when its end has been sent, and that is sent only after the swap
- * has been seen to move every row; else the COPY is called off, which fails, and nothing behind it
- * in the text runs. So a COMMIT that stands in the first text is no promise yet: b->commit_sent is
- * set right before the end of the last COPY goes out. The merge's row count has to be known before
- * memingest.batches is written, and so costs a wait of its own.
+ * what comes next; each way's file says how many waits it takes.
  *
  * The swap of the offsets row comes first: a worker that lost the partition learns it before it has
  * done any work, and the row lock that the swap takes is held until the end, so two owners can
  * never interleave. Locks are taken in one order everywhere: offsets rows by topic and partition,
- * then data rows by key.
+ * then data rows by key (as they come, where they depend on each other: PostgreSQL then tells of
+ * deadlocks, which are tried again).
+ *
+ * What lands is what lands if every event is applied alone, in offset order. The fast ways fold
+ * events of one key and sort by key, which is right for a table that ties no rows together and
+ * refuses none by its values. So the table's traits are looked at (every TRAITS_US), and
+ *
+ *   rows depend on each other                       judged
+ *   a row may be refused, and events were folded    judged: each has a right to its own verdict
+ *   PostgreSQL refused something on a fast way      judged
  *
  * What can go wrong, and what happens then:
  *
- *   swap finds another state   the row is read. It says what this very batch wrote (after a COMMIT
- *                              whose answer was lost): committed. Else the span is fenced: rolled
- *                              back, the span is dropped, the rest is tried again.
- *   a row is poison            the transaction is rolled back and poison.c finds the culprits; they
- *                              become dead letters, the rest is tried again.
- *   anything else              rolled back if the connection lives; the lane decides by SQLSTATE.
+ *   swap finds another state    fence.c: the span was committed already, or is fenced
+ *   a row is refused            judge.c: an event's fault makes it a dead letter, the rest lands;
+ * the table's stops the stream until it is mended bookkeeping is refused      never the user's
+ * rows' fault: dead letters are written in other words, else the stream stops a statement takes too
+ * long  the batch is cut in half for the next try anything else               rolled back if the
+ * connection lives; the lane decides
  *
- * Straight into the table: COPY inserts in bulk and costs PostgreSQL half of what staging and
- * merging cost, but it only knows new keys. A key that is there already raises 23505; the
- * transaction is rolled back, the batch goes through the staging table, and the next try waits for
- * 2, 4, ... 64 batches. A stream of new keys (the first load, trajectories) so takes the short way
- * nearly always, a stream of updates pays for one try in 64.
- *
- * Counters per span: "written" from the merge's row counts. Where every row was written the counts
- * are known without asking; else one query tells which partition's rows wrote nothing.
- *
- * While the server works on what it was sent, the next batch is arranged (sink_prepare()), so that
- * the server does not wait for that.
+ * While the server works on what it was sent, the next batch is arranged (sink_prepare()).
  *
  * Thread: the lane's. Memory: a chunk buffer for COPY, kept; all else is the batch's.
  */
 #include "write/sink.h"
 
-#include <assert.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/stats.h"
 #include "write/sink_parts.h"
+
+#define TRAITS_US (10 * US_PER_S)
+/* Longer values may be too long for an index (a third of a page: PostgreSQL, BTMaxItemSize). */
+#define INDEXABLE_BYTES 2000
 
 struct sink *sink_new(const struct config *config, struct stream *const *streams, size_t nstreams)
 {
@@ -76,13 +66,14 @@ struct sink *sink_new(const struct config *config, struct stream *const *streams
 	s->streams = streams;
 	s->nstreams = nstreams;
 	s->phase = "claim";
-	s->staged = xcalloc(nstreams, sizeof(*s->staged));
-	s->rules = xcalloc(nstreams, sizeof(*s->rules));
-	s->rows_ready = xcalloc(nstreams, sizeof(*s->rows_ready));
-	s->guards = xcalloc(nstreams, sizeof(*s->guards));
-	s->directs = xcalloc(nstreams, sizeof(*s->directs));
-	for (size_t i = 0; i < nstreams; i++)
-		s->rules[i] = fold_rules(streams[i]->table, streams[i]->config->on_conflict);
+	s->targets = xcalloc(nstreams, sizeof(*s->targets));
+	for (size_t i = 0; i < nstreams; i++) {
+		struct target *t = &s->targets[i];
+		t->rules = fold_rules(streams[i]->table, streams[i]->config->on_conflict);
+		snprintf(t->names[ROW_UPSERT], sizeof(t->names[0]), "upsert_%zu", i);
+		snprintf(t->names[ROW_DELETE], sizeof(t->names[0]), "delete_%zu", i);
+		snprintf(t->names[ROW_DIRECT], sizeof(t->names[0]), "direct_%zu", i);
+	}
 	char host[64] = "";
 	(void)gethostname(host, sizeof(host) - 1);
 	snprintf(s->owner, sizeof(s->owner), "%s/%ld", host, (long)getpid());
@@ -95,11 +86,8 @@ void sink_free(struct sink *s)
 		return;
 	buf_free(&s->chunk);
 	buf_free(&s->sql);
-	free(s->staged);
-	free(s->rules);
-	free(s->rows_ready);
-	free(s->guards);
-	free(s->directs);
+	free(s->spans);
+	free(s->targets);
 	free(s);
 }
 
@@ -108,12 +96,20 @@ const char *sink_phase(const struct sink *s)
 	return s->phase;
 }
 
+struct target *sink_target(const struct sink *s, const struct batch *b)
+{
+	return &s->targets[b->stream->index];
+}
+
 void sink_connected(struct sink *s, struct pg *pg)
 {
 	s->pg = pg;
-	memset(s->staged, 0, s->nstreams * sizeof(*s->staged));
-	memset(s->rows_ready, 0, s->nstreams * sizeof(*s->rows_ready));
 	memset(s->books_ready, 0, sizeof(s->books_ready));
+	for (size_t i = 0; i < s->nstreams; i++) {
+		s->targets[i].staged = false;
+		s->targets[i].traits_due_us = 0;
+		memset(s->targets[i].ready, 0, sizeof(s->targets[i].ready));
+	}
 }
 
 void sink_when_waiting(struct sink *s, void (*idle)(void *), void *ctx)
@@ -124,25 +120,36 @@ void sink_when_waiting(struct sink *s, void (*idle)(void *), void *ctx)
 
 /* --- arranging --- */
 
+/* Whether folding and sorting by key could be seen in the table. */
+static bool must_be_judged(const struct target *t, const struct batch *b)
+{
+	if (b->judged || t->traits & TRAIT_TIES)
+		return true;
+	if (b->nfolded == 0)
+		return false;
+	return t->traits & TRAIT_REFUSES ||
+	       (t->traits & TRAIT_INDEXES && b->folded_bytes > INDEXABLE_BYTES);
+}
+
 static void arrange(struct sink *s, struct batch *b)
 {
+	struct target *t = sink_target(s, b);
 	int64_t start = clock_mono_us();
-	batch_arrange(b, &s->rules[b->stream->index]);
+	t->rules.unite = !b->apart;
+	if (!must_be_judged(t, b))
+		arrange_folded(b, &t->rules);
+	if (must_be_judged(t, b))
+		arrange_in_order(b);
 	stats_add(METRIC_BUSY_SECONDS, STAGE_FOLD, 0, clock_mono_us() - start);
 }
 
 void sink_prepare(struct sink *s, struct batch *next)
 {
+	if (sink_target(s, next)->traits_due_us == 0)
+		return;
 	arrange(s, next);
 	next->prepared = true;
 }
-
-static void sql_reset(struct sink *s)
-{
-	s->sql.len = 0;
-}
-
-/* --- the swap of the offsets rows --- */
 
 static int compare_spans(const void *x, const void *y)
 {
@@ -152,193 +159,75 @@ static int compare_spans(const void *x, const void *y)
 }
 
 /* In the one order in which their rows are locked. */
-static size_t open_spans(struct batch *b, struct span ***out)
+static void take_spans(struct sink *s, struct batch *b)
 {
-	size_t n = 0;
-	*out = arena_alloc(b->fold_arena, (b->nspans + 1) * sizeof(struct span *));
-	for (size_t i = 0; i < b->nspans; i++)
-		if (b->spans[i].result == SPAN_OPEN)
-			(*out)[n++] = &b->spans[i];
-	qsort(*out, n, sizeof(struct span *), compare_spans);
-	return n;
-}
-
-bool sink_swapped(const int64_t *affected, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (affected[i] != 1)
-			return false;
-	return true;
-}
-
-/* What the offsets row of a span says now, waiting for whoever is changing it. */
-struct offsets_row {
-	bool exists;
-	int64_t next_offset, owner_epoch;
-	char owner[128];
-};
-
-static bool read_offsets(struct sink *s, const struct span *span, struct offsets_row *row,
-			 struct err *err)
-{
-	char partition[12];
-	snprintf(partition, sizeof(partition), "%d", span->partition);
-	const char *params[] = {s->config->group_id, span->topic, partition};
-	struct pg_rows *rows =
-		pg_query(s->pg,
-			 "SELECT next_offset, owner_epoch, owner FROM memingest.offsets"
-			 " WHERE pipeline = $1 AND topic = $2 AND partition = $3::int FOR UPDATE",
-			 params, 3, err);
-	if (!rows)
-		return false;
-	*row = (struct offsets_row){.exists = pg_rows_count(rows) > 0};
-	if (row->exists) {
-		row->next_offset = pg_int(rows, 0, 0);
-		row->owner_epoch = pg_int(rows, 0, 1);
-		snprintf(row->owner, sizeof(row->owner), "%s",
-			 pg_value(rows, 0, 2) ? pg_value(rows, 0, 2) : "");
-	}
-	pg_rows_free(rows);
-	return true;
-}
-
-static void fence(struct span *span, const struct offsets_row *row)
-{
-	span->result = SPAN_FENCED;
-	if (row->exists)
-		snprintf(span->note, sizeof(span->note),
-			 "expected next_offset %" PRId64 " epoch %" PRId64 ", found %" PRId64
-			 " epoch %" PRId64 " owner %s",
-			 span->from, span->owner_epoch, row->next_offset, row->owner_epoch,
-			 row->owner);
-	else
-		snprintf(span->note, sizeof(span->note),
-			 "expected next_offset %" PRId64 ", found no row", span->from);
-}
-
-/* The counters of a batch that turned out to be committed: its own row says them. */
-static bool read_counts(struct sink *s, struct span *span, struct err *err)
-{
-	char partition[12], from[24];
-	snprintf(partition, sizeof(partition), "%d", span->partition);
-	snprintf(from, sizeof(from), "%" PRId64, span->from);
-	const char *params[] = {s->config->group_id, span->topic, partition, from};
-	struct pg_rows *rows =
-		pg_query(s->pg,
-			 "SELECT merged FROM memingest.batches WHERE pipeline = $1 AND topic = $2"
-			 " AND partition = $3::int AND from_offset = $4::bigint",
-			 params, 4, err);
-	if (!rows)
-		return false;
-	if (pg_rows_count(rows) > 0)
-		span->written = (uint32_t)pg_int(rows, 0, 0);
-	pg_rows_free(rows);
-	return true;
-}
-
-/*
- * The swap did not find every row as expected. Decides each open span: left open (its row is as
- * expected), committed (the row is as this batch leaves it, after a COMMIT without answer) or
- * fenced.
- */
-static bool decide_spans(struct sink *s, struct batch *b, struct err *err)
-{
-	bool any = false;
+	s->spans = xrealloc(s->spans, (b->nspans + 1) * sizeof(struct span *));
+	s->nspans = 0;
 	for (size_t i = 0; i < b->nspans; i++) {
-		struct span *span = &b->spans[i];
-		struct offsets_row row;
-		if (span->result != SPAN_OPEN)
-			continue;
-		if (!read_offsets(s, span, &row, err))
-			return false;
-		bool mine = row.exists && row.owner_epoch == span->owner_epoch;
-		if (mine && row.next_offset == span->from)
-			continue;
-		any = true;
-		if (mine && b->commit_sent && row.next_offset == span->to) {
-			span->result = SPAN_COMMITTED;
-			if (!read_counts(s, span, err))
-				return false;
-		} else {
-			fence(span, &row);
-		}
+		b->spans[i].now.written = 0;
+		if (b->spans[i].result == SPAN_OPEN)
+			s->spans[s->nspans++] = &b->spans[i];
 	}
-	if (any && b->commit_sent)
-		stats_add(METRIC_COMMIT_AMBIGUOUS, 0, 0, 1);
-	b->commit_sent = false;
-	return any || err_set(err, ERR_RETRY, "the offsets rows changed while they were looked at");
+	qsort(s->spans, s->nspans, sizeof(struct span *), compare_spans);
 }
 
-/* --- merge --- */
-
-/* Adds a query's (_part, count) rows to the spans, with a sign. */
-static bool count_parts(struct sink *s, struct batch *b, const char *sql, int sign, struct err *err)
+/* What the table is like, as far as that is not known or was looked at long ago. */
+static bool look_at_traits(struct sink *s, const struct batch *b, struct err *err)
 {
-	struct pg_rows *rows = pg_query(s->pg, sql, NULL, 0, err);
+	struct target *t = sink_target(s, b);
+	int64_t now = clock_mono_us();
+	if (now < t->traits_due_us)
+		return true;
+	struct pg_rows *rows = pg_query(s->pg, b->stream->sql->traits, NULL, 0, err);
 	if (!rows)
-		return false;
-	for (size_t i = 0; i < pg_rows_count(rows); i++) {
-		size_t part = (size_t)pg_int(rows, i, 0);
-		assert(part < b->nspans);
-		b->spans[part].written += (uint32_t)(sign * pg_int(rows, i, 1));
-	}
+		return err_wrap(err, "looking at table %s", table_full_name(b->stream->table));
+	t->traits = (unsigned)pg_int(rows, 0, 0);
+	t->traits_due_us = now + TRAITS_US;
 	pg_rows_free(rows);
 	return true;
 }
 
-static size_t count_deletes(const struct batch_row *rows, size_t n)
-{
-	size_t deletes = 0;
-	for (size_t i = 0; i < n; i++)
-		deletes += rows[i].op == RECORD_DELETE;
-	return deletes;
-}
+/* --- what the ways share --- */
 
-static void count_upserts(struct batch *b, const struct batch_row *rows, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		b->spans[rows[i].span].written += rows[i].op == RECORD_UPSERT;
-}
-
-static uint64_t rows_written(const struct batch *b)
-{
-	uint64_t n = 0;
-	for (size_t i = 0; i < b->nspans; i++)
-		n += b->spans[i].written;
-	return n;
-}
-
-/* Deletes come first, so with any the merge of the rest is not in the text of the COPY. */
-static bool merge_with_deletes(struct sink *s, struct batch *b, size_t deletes, size_t n,
-			       int64_t *written, struct err *err)
-{
-	uint64_t before = rows_written(b);
-	if (!count_parts(s, b, b->stream->sql->merge_delete, 1, err))
-		return false;
-	s->deleted += rows_written(b) - before;
-	return deletes == n || pg_exec(s->pg, b->stream->sql->merge_upsert, written, 1, err);
-}
-
-/* COPY, and what follows it in the same text. */
-static void round_sql(struct sink *s, const struct batch *b, const struct batch_row *rows, size_t n)
-{
-	buf_printf(&s->sql, "%s; ",
-		   s->direct ? b->stream->sql->copy_direct : b->stream->sql->copy_stage);
-	if (!s->direct && count_deletes(rows, n) == 0)
-		buf_puts(&s->sql, b->stream->sql->merge_upsert);
-}
-
-static void stage_took(const struct batch *b, enum metric metric, size_t stage, int64_t us)
+void sink_took(const struct batch *b, enum metric metric, size_t stage, int64_t us)
 {
 	stats_observe(metric, metric == METRIC_COMMIT_SECONDS ? 0 : b->stream->index, us);
 	stats_add(METRIC_BUSY_SECONDS, stage, 0, us);
 }
 
+bool sink_swapped(const struct sink *s, const int64_t *affected)
+{
+	for (size_t i = 0; i < s->nspans; i++)
+		if (affected[i] != 1)
+			return false;
+	return true;
+}
+
+size_t sink_say_begin(struct sink *s)
+{
+	s->phase = "begin";
+	s->sql.len = 0;
+	books_say(s, BOOK_BEGIN);
+	if (s->hurry)
+		books_say(s, BOOK_HURRY);
+	for (size_t i = 0; i < s->nspans; i++)
+		books_say_swap(s, s->spans[i]);
+	return 1 + s->hurry;
+}
+
 /*
- * The end of a COPY, and the answers to all that follows it: this is where the server is waited
- * for.
+ * A span without offsets only asks whether its row is as expected: the swap was all there is to do
+ * for it.
  */
-static bool end_copy(struct sink *s, int64_t affected[2], struct err *err)
+void sink_say_commit(struct sink *s)
+{
+	for (size_t i = 0; i < s->nspans; i++)
+		if (s->spans[i]->upto > s->spans[i]->from)
+			books_say_batch(s, s->spans[i]);
+	buf_puts(&s->sql, "COMMIT");
+}
+
+bool sink_end_copy(struct sink *s, int64_t affected[2], struct err *err)
 {
 	if (!pg_copy_end(s->pg, err))
 		return false;
@@ -347,112 +236,29 @@ static bool end_copy(struct sink *s, int64_t affected[2], struct err *err)
 	return pg_copy_results(s->pg, affected, 2, err);
 }
 
-/* The COPY into the staging table has begun: rows go there, and from there into the table. */
-static bool run_round(struct sink *s, struct batch *b, const struct batch_row *rows, size_t n,
-		      struct err *err)
+size_t sink_count_deletes(const struct batch_row *rows, size_t n)
 {
-	int64_t start = clock_mono_us(), answers[2] = {0, 0};
-	size_t deletes = count_deletes(rows, n);
-	s->phase = "copy";
-	if (!sink_copy_rows(s, b, rows, n, err))
-		return false;
-	int64_t copied = clock_mono_us();
-	s->phase = "merge";
-	if (!end_copy(s, answers, err) ||
-	    (deletes > 0 && !merge_with_deletes(s, b, deletes, n, &answers[1], err)))
-		return false;
-	count_upserts(b, rows, n);
-	if (answers[1] != (int64_t)(n - deletes) &&
-	    !count_parts(s, b, b->stream->sql->count_skipped, -1, err))
-		return false;
-	stage_took(b, METRIC_COPY_SECONDS, STAGE_COPY, copied - start);
-	stage_took(b, METRIC_MERGE_SECONDS, STAGE_MERGE, clock_mono_us() - copied);
-	return true;
+	size_t deletes = 0;
+	for (size_t i = 0; i < n; i++)
+		deletes += rows[i].op == RECORD_DELETE;
+	return deletes;
 }
 
-/* A round of its own: empties the staging table first. */
-bool sink_apply(struct sink *s, struct batch *b, const struct batch_row *rows, size_t n,
-		struct err *err)
-{
-	sql_reset(s);
-	buf_printf(&s->sql, "%s; ", b->stream->sql->clear_stage);
-	round_sql(s, b, rows, n);
-	return pg_copy_begin(s->pg, buf_cstr(&s->sql), NULL, 0, err) &&
-	       run_round(s, b, rows, n, err);
-}
-
-/* --- dead letters and the batch's own row --- */
-
-static bool dead_letters_failed(const struct batch *b, struct err *err)
-{
-	stats_add(METRIC_DEAD_LETTER_FAILURES, b->stream->index, 0, 1);
-	return err_wrap(err, "dead letters");
-}
-
-static bool has_dead_letters(const struct batch *b)
-{
-	for (size_t i = 0; i < b->ndead; i++)
-		if (b->spans[b->dead[i].span].result == SPAN_OPEN)
-			return true;
-	return false;
-}
-
-static bool write_dead_letters(struct sink *s, const struct batch *b, struct err *err)
-{
-	int64_t answers[2];
-	if (!has_dead_letters(b))
-		return true;
-	s->phase = "dead letters";
-	if (!pg_copy_begin(s->pg,
-			   "COPY memingest.dead_letters (pipeline, topic, partition, \"offset\", "
-			   "stream, reason, detail, key,"
-			   " value, headers, event_time) FROM STDIN (FORMAT binary)",
-			   NULL, 0, err))
-		return dead_letters_failed(b, err);
-	return (sink_copy_dead(s, b, err) && end_copy(s, answers, err)) ||
-	       dead_letters_failed(b, err);
-}
-
-/*
- * A span without offsets only asks whether its row is as expected: the swap was all there is to do
- * for it.
- */
-static void commit_sql(struct sink *s, struct span *const *spans, size_t n)
+void sink_count_upserts(struct batch *b, const struct batch_row *rows, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		if (spans[i]->to > spans[i]->from)
-			books_say_batch(s, spans[i]);
-	buf_puts(&s->sql, "COMMIT");
+		b->spans[rows[i].span].now.written += rows[i].op == RECORD_UPSERT;
 }
 
-static bool commit_answered(struct sink *s, struct batch *b, bool ok, int64_t since_us,
-			    const struct err *err)
+bool sink_commit_answered(struct sink *s, struct batch *b, bool ok, int64_t since_us,
+			  const struct err *err)
 {
 	/* An answer with a SQLSTATE on a living session is a definite no. */
 	b->commit_sent = !ok && (!pg_ok(s->pg) || err->code[0] == '\0');
 	if (ok)
-		stage_took(b, METRIC_COMMIT_SECONDS, STAGE_COMMIT, clock_mono_us() - since_us);
+		sink_took(b, METRIC_COMMIT_SECONDS, STAGE_COMMIT, clock_mono_us() - since_us);
 	return ok;
 }
-
-static bool commit(struct sink *s, struct batch *b, struct span *const *spans, size_t n,
-		   struct err *err)
-{
-	int64_t start = clock_mono_us();
-	s->phase = "commit";
-	b->commit_sent = true;
-	bool ok;
-	if (s->small) {
-		ok = small_commit(s, b, spans, n, err);
-	} else {
-		sql_reset(s);
-		commit_sql(s, spans, n);
-		ok = pg_exec(s->pg, buf_cstr(&s->sql), NULL, 0, err);
-	}
-	return commit_answered(s, b, ok, start, err) || err_wrap(err, "commit");
-}
-
-/* --- the transaction --- */
 
 void sink_roll_back(struct sink *s)
 {
@@ -461,187 +267,156 @@ void sink_roll_back(struct sink *s)
 		log_warn("rollback failed", F_STR("error", ignored.text));
 }
 
-bool sink_stage(struct sink *s, const struct batch *b, struct err *err)
+/* --- failures --- */
+
+/* Dead letters that quote what the database cannot hold are tried once more in ASCII. */
+static enum sink_result books_failed(struct batch *b, struct err *err)
 {
-	if (s->staged[b->stream->index])
-		return true;
-	if (!pg_exec(s->pg, b->stream->sql->create_stage, NULL, 0, err))
-		return err_wrap(err, "staging table of stream %s", b->stream->config->name);
-	s->staged[b->stream->index] = true;
-	return true;
+	if (err->class == ERR_RETRY)
+		return SINK_FAILED;
+	if (strncmp(err->code, "22", 2) == 0 && sink_has_dead_letters(b) && !b->escaped) {
+		b->escaped = true;
+		return SINK_AGAIN;
+	}
+	err->class = ERR_CONFIG;
+	err_wrap(err, "bookkeeping in schema memingest");
+	return SINK_FAILED;
 }
 
-/* What this connection has to have before the transaction; made at first use. */
-static bool get_ready(struct sink *s, const struct batch *b, struct err *err)
+static enum sink_result rows_failed(struct sink *s, struct batch *b, struct err *err)
 {
-	if (!books_prepare(s, err))
-		return false;
-	if (s->small)
-		return row_prepare(s, b, ROW_UPSERT, err) && row_prepare(s, b, ROW_DELETE, err);
-	return s->direct ? row_prepare(s, b, ROW_TYPES, err) : sink_stage(s, b, err);
+	if (err->class == ERR_RETRY) {
+		if (strcmp(err->code, "57014") == 0) /* statement_timeout */
+			batch_cut(b, b->first + (b->limit - b->first) / 2);
+		return SINK_FAILED;
+	}
+	if (strcmp(err->code, "42704") == 0 && strstr(err->text, "memingest.json_is_no_object")) {
+		b->apart = true;
+		return SINK_AGAIN;
+	}
+	if (direct_refused(s, b, err) && strcmp(err->code, "23505") == 0)
+		return SINK_AGAIN;
+	if (s->way == &way_judged) {
+		err->class = ERR_CONFIG;
+		return SINK_FAILED;
+	}
+	b->judged = true;
+	return SINK_AGAIN;
 }
-
-/*
- * BEGIN and the swap, and in the same text the first COPY if there are rows, and what may follow
- * it.
- */
-static enum begun begin(struct sink *s, struct batch *b, struct span *const *spans, size_t n,
-			struct err *err)
-{
-	bool copy = b->nrounds > 0;
-	if (s->small)
-		return small_begin(s, b, spans, n, err);
-	int64_t *affected = arena_alloc(b->fold_arena, (1 + n) * sizeof(*affected));
-	memset(affected, 0, (1 + n) * sizeof(*affected));
-	s->phase = "begin";
-	sql_reset(s);
-	buf_puts(&s->sql, "BEGIN; ");
-	for (size_t i = 0; i < n; i++)
-		books_say_swap(s, spans[i]);
-	if (s->direct)
-		buf_printf(&s->sql, "EXECUTE %s; ", row_name(s, b, ROW_TYPES));
-	if (copy)
-		round_sql(s, b, b->arranged, b->rounds[1]);
-	if (s->whole)
-		commit_sql(s, spans, n);
-	bool ok = copy ? pg_copy_begin(s->pg, buf_cstr(&s->sql), affected, 1 + n, err)
-		       : pg_exec(s->pg, buf_cstr(&s->sql), affected, 1 + n, err);
-	if (!ok)
-		return BEGUN_FAILED;
-	if (sink_swapped(affected + 1, n))
-		return BEGUN;
-	return copy && !pg_copy_abort(s->pg, "fenced", err) ? BEGUN_FAILED : BEGUN_FENCED;
-}
-
-/* Rows into the table itself; with them, if the COMMIT was in the first text, all is done. */
-static bool run_direct(struct sink *s, struct batch *b, struct err *err)
-{
-	int64_t start = clock_mono_us(), answers[2];
-	s->phase = "copy";
-	if (!sink_copy_rows(s, b, b->arranged, b->narranged, err))
-		return false;
-	int64_t copied = clock_mono_us();
-	stage_took(b, METRIC_COPY_SECONDS, STAGE_COPY, copied - start);
-	if (!s->whole)
-		return end_copy(s, answers, err);
-	s->phase = "commit";
-	b->commit_sent = true;
-	return commit_answered(s, b, end_copy(s, answers, err), copied, err);
-}
-
-static bool apply_rounds(struct sink *s, struct batch *b, struct err *err)
-{
-	if (b->nrounds == 0 || s->small)
-		return true;
-	if (s->direct)
-		return run_direct(s, b, err);
-	if (!run_round(s, b, b->arranged, b->rounds[1], err))
-		return false;
-	for (size_t r = 1; r < b->nrounds; r++)
-		if (!sink_apply(s, b, b->arranged + b->rounds[r], b->rounds[r + 1] - b->rounds[r],
-				err))
-			return false;
-	return true;
-}
-
-/* --- straight into the table --- */
-
-#define DIRECT_BACKOFF 64
-
-static bool may_go_direct(struct sink *s, const struct batch *b)
-{
-	struct direct *d = &s->directs[b->stream->index];
-	if (!b->stream->sql->copy_direct || b->nrounds != 1 ||
-	    count_deletes(b->arranged, b->narranged) > 0)
-		return false;
-	if (d->wait > 0)
-		d->wait--;
-	return d->wait == 0;
-}
-
-/*
- * A key was there already, or the table does not take COPY (row level security, a view), or not
- * fields of these types: the staging table does it all.
- */
-static bool direct_refused(struct sink *s, const struct batch *b, const struct err *err)
-{
-	struct direct *d = &s->directs[b->stream->index];
-	if (!s->direct || !pg_ok(s->pg) ||
-	    (strcmp(err->code, "23505") != 0 && err->class != ERR_CONFIG))
-		return false;
-	d->backoff = MIN(MAX(2 * d->backoff, 2u), (unsigned)DIRECT_BACKOFF);
-	d->wait = d->backoff;
-	return true;
-}
-
-/* --- the whole --- */
 
 static enum sink_result failed(struct sink *s, struct batch *b, struct err *err)
 {
-	if (direct_refused(s, b, err)) {
-		sink_roll_back(s);
-		return SINK_AGAIN;
-	}
-	if (strcmp(err->code, "23505") == 0)
-		b->unique_failures++;
-	bool poison = poison_suspected(s, b, err);
+	batch_forgive(b);
+	b->prepared = false;
+	if (!pg_ok(s->pg))
+		return SINK_FAILED;
 	sink_roll_back(s);
-	return poison ? poison_hunt(s, b, err) : SINK_FAILED;
+	return s->in_books ? books_failed(b, err) : rows_failed(s, b, err);
 }
 
-/* Spans that were decided before this transaction have their rows counted, or have none. */
-static void count_rows(const struct sink *s, struct span *const *spans, size_t n, size_t stream)
+/* --- the transaction --- */
+
+static const struct way *choose_way(struct sink *s, const struct batch *b)
+{
+	if (b->in_order)
+		return &way_judged;
+	bool direct = direct_fits(s, b);
+	if (singly_fits(b, direct))
+		return &way_singly;
+	return direct ? &way_direct : &way_staged;
+}
+
+/* Whatever fails before BEGIN is about the table or the bookkeeping, not about a row. */
+static bool get_ready(struct sink *s, struct batch *b, struct err *err)
+{
+	if (look_at_traits(s, b, err)) {
+		if (!b->prepared || (must_be_judged(sink_target(s, b), b) && !b->in_order))
+			arrange(s, b);
+		take_spans(s, b);
+		s->way = choose_way(s, b);
+		if (books_prepare(s, err) && s->way->ready(s, b, err))
+			return true;
+	}
+	if (err->class == ERR_POISON)
+		err->class = ERR_CONFIG;
+	return false;
+}
+
+static void count_rows(const struct sink *s, size_t stream)
 {
 	uint64_t written = 0;
-	for (size_t i = 0; i < n; i++)
-		written += spans[i]->written;
+	for (size_t i = 0; i < s->nspans; i++)
+		written += s->spans[i]->now.written;
 	stats_add(METRIC_ROWS_WRITTEN, stream, OP_DELETE, (int64_t)s->deleted);
-	stats_add(METRIC_ROWS_WRITTEN, stream, s->direct ? OP_INSERT : OP_UPSERT,
+	stats_add(METRIC_ROWS_WRITTEN, stream, s->way == &way_direct ? OP_INSERT : OP_UPSERT,
 		  (int64_t)(written - s->deleted));
 }
 
-enum sink_result sink_write(struct sink *s, struct batch *b, struct err *err)
+static enum sink_result committed(struct sink *s, struct batch *b, int64_t start_us)
 {
-	struct span **spans;
+	struct target *t = sink_target(s, b);
+	if (s->way == &way_direct)
+		t->direct_backoff = 0;
+	count_rows(s, b->stream->index);
+	guard_count(&t->guard, s->config, b->limit - b->first);
+	stats_observe(METRIC_TRANSACTION_SECONDS, b->stream->index, clock_mono_us() - start_us);
+	return batch_committed(b) ? SINK_DONE : SINK_AGAIN;
+}
+
+static size_t count_batches(const struct sink *s)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < s->nspans; i++)
+		n += s->spans[i]->upto > s->spans[i]->from;
+	return n;
+}
+
+static bool finish(struct sink *s, struct batch *b, struct err *err)
+{
+	if (s->whole)
+		return true;
+	s->in_books = true;
+	if (!dead_write(s, b, err))
+		return false;
+	bool ok = s->way->finish(s, b, err);
+	/* COMMIT itself may be refused by the rows: a deferred constraint. */
+	s->in_books = !ok && (err->code[0] == '\0' || pg_passed(s->pg) < count_batches(s));
+	return ok;
+}
+
+enum sink_result sink_write(struct sink *s, struct batch *b, const struct sink_try *how,
+			    struct err *err)
+{
 	int64_t start = clock_mono_us();
 	err_clear(err);
+	if (b->nburied < b->nrefused && b->limit <= b->first)
+		return SINK_READ;
 	s->phase = "fold";
-	if (!b->prepared)
-		arrange(s, b);
-	/* for this attempt only: whatever fails may change what there is to arrange */
-	b->prepared = false;
+	s->hurry = how->hurry;
+	s->peer = how->peer;
 	s->deleted = 0;
-	size_t n = open_spans(b, &spans);
-	for (size_t i = 0; i < n; i++)
-		spans[i]->written = 0;
-	if (n == 0)
-		return SINK_DONE;
-	s->direct = may_go_direct(s, b);
-	s->small = small_fits(b, s->direct);
-	s->direct &= !s->small;
-	s->whole = s->direct && !has_dead_letters(b);
-	if (s->direct)
-		count_upserts(b, b->arranged, b->narranged);
+	s->whole = s->in_books = s->refused = false;
 	if (!get_ready(s, b, err))
 		return SINK_FAILED;
-	switch (begin(s, b, spans, n, err)) {
+	b->prepared = false; /* for this attempt only: whatever fails may change it */
+	if (s->nspans == 0)
+		return SINK_DONE;
+	switch (s->way->begin(s, b, err)) {
 	case BEGUN:
 		break;
 	case BEGUN_FENCED:
 		sink_roll_back(s);
-		return decide_spans(s, b, err) ? SINK_AGAIN : SINK_FAILED;
+		return fence_decide(s, b, err) ? SINK_AGAIN : SINK_FAILED;
 	case BEGUN_FAILED:
 		return failed(s, b, err);
 	}
-	if (!apply_rounds(s, b, err) ||
-	    (!s->whole && (!write_dead_letters(s, b, err) || !commit(s, b, spans, n, err))))
+	if (b->nrounds > 0 && !s->way->rows(s, b, err))
 		return failed(s, b, err);
-	for (size_t i = 0; i < n; i++)
-		spans[i]->result = SPAN_COMMITTED;
-	if (s->direct)
-		s->directs[b->stream->index].backoff = 0;
-	count_rows(s, spans, n, b->stream->index);
-	guard_count(&s->guards[b->stream->index], s->config, b->nevents);
-	stats_observe(METRIC_TRANSACTION_SECONDS, b->stream->index, clock_mono_us() - start);
-	return SINK_DONE;
+	if (s->refused) {
+		sink_roll_back(s);
+		return SINK_READ;
+	}
+	if (!finish(s, b, err))
+		return failed(s, b, err);
+	return committed(s, b, start);
 }

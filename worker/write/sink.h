@@ -8,6 +8,7 @@
 #define MEMINGEST_SINK_H
 
 #include "base/err.h"
+#include "base/stats.h"
 #include "core/batch.h"
 #include "core/config.h"
 #include "io/pg.h"
@@ -18,15 +19,13 @@ struct stream;
 enum sink_result {
 	SINK_DONE, /* every span is decided: committed, fenced or abandoned */
 	/*
-	 * call again with the same batch: something was learnt (a fenced span, a poison row),
-	 * nothing is wrong
+	 * call again with the same batch: a step was made (a part committed, a span fenced, another
+	 * way to go), nothing is wrong
 	 */
 	SINK_AGAIN,
-	/*
-	 * err and pg_last_verdict() say why; nothing was committed, or (commit_sent) that is not
-	 * known
-	 */
-	SINK_FAILED,
+	SINK_READ, /* messages of refused events have to be read again (batch_bury()), then again */
+	SINK_FAILED, /* err and pg_last_verdict() say why; nothing was committed, or (commit_sent)
+			that is not known */
 };
 
 /* One per lane. Borrows all. */
@@ -36,7 +35,9 @@ void sink_free(struct sink *s);
 /* What sink_write() is doing: "copy", "commit", ... Any thread. */
 const char *sink_phase(const struct sink *s);
 
-/* A new connection: staging tables are made, and statements prepared, at first use, again. */
+/*
+ * A new connection: staging tables are made, and statements prepared, at first use, again.
+ */
 void sink_connected(struct sink *s, struct pg *pg);
 
 /* To be called while the server is at work on a batch: time for sink_prepare(). */
@@ -44,8 +45,14 @@ void sink_when_waiting(struct sink *s, void (*idle)(void *), void *ctx);
 /* Arranges a batch ahead of its sink_write(). */
 void sink_prepare(struct sink *s, struct batch *next);
 
+/* How a batch is to be tried. */
+struct sink_try {
+	bool hurry;         /* locks are waited for shortly: others could use the session */
+	struct batch *peer; /* the one behind it, whose rows may bear witness; or NULL */
+};
 /* Writes the batch's open spans. May be called again with the same batch as often as it takes. */
-enum sink_result sink_write(struct sink *s, struct batch *b, struct err *err);
+enum sink_result sink_write(struct sink *s, struct batch *b, const struct sink_try *how,
+			    struct err *err);
 
 /*
  * Takes ownership of one partition: locks its offsets row, raises the epoch. Waits for whoever
@@ -55,8 +62,8 @@ struct sink_claim {
 	const char *topic;
 	int32_t partition;
 	const char *topic_id; /* UUID text, or empty: unknown */
-	/* where a new partition begins, and where a pipeline's first start does */
-	int64_t low, start;
+	int64_t low,
+		start; /* where a new partition begins, and where a pipeline's first start does */
 	int32_t partitions; /* of the topic, now */
 	/* Result. */
 	int64_t next_offset, owner_epoch;
@@ -64,7 +71,10 @@ struct sink_claim {
 };
 MUST_CHECK bool sink_claim(struct sink *s, struct sink_claim *claim, struct err *err);
 
-/* Deletes rows of memingest.batches older than batch.retention, a bounded number at a time. */
-MUST_CHECK bool sink_prune(struct sink *s, struct err *err);
+/*
+ * Deletes rows of memingest.batches older than batch.retention, a bounded number at a time. *more:
+ * there may be more of them.
+ */
+MUST_CHECK bool sink_prune(struct sink *s, bool *more, struct err *err);
 
 #endif

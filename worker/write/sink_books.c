@@ -1,14 +1,14 @@
 /*
  * sink_books.c - the statements that a connection prepares.
  *
- *   the books    BEGIN, swap, batch, COMMIT    one set for all streams
- *   a stream's   upsert, delete                a row of a small batch
- *                types                         whether COPY into the table itself is right
+ *   the books    BEGIN, swap, batch, COMMIT, savepoints    one set for all streams
+ *   a stream's   upsert, delete                            one row
+ *                direct                                    is COPY into the table itself right?
  *
  * The SQL of memingest.offsets and memingest.batches stands here once, and the server plans it once
- * a connection. A batch that is copied names it in the text that it sends (EXECUTE swap (...)), a
- * small one binds the parameters in a pipe (sink_small.c); both forms of a statement's parameters
- * stand side by side below.
+ * a connection. A batch that is copied names it in the text that it sends (EXECUTE swap (...)), one
+ * that goes row by row binds the parameters in a pipe; both forms of a statement's parameters stand
+ * side by side below.
  *
  * A statement is prepared at first use, before the transaction.
  *
@@ -24,27 +24,28 @@ static const struct {
 	size_t parameters;
 } books[BOOK_COUNT] = {
 	[BOOK_BEGIN] = {"begin", "BEGIN", 0},
-	[BOOK_SWAP] =
-		{"swap",
-		 "UPDATE memingest.offsets SET next_offset = $5, updated_at = now(),"
-		 " leader_epoch = greatest(leader_epoch, $7) WHERE pipeline = $1 AND topic = $2"
-		 " AND partition = $3 AND next_offset = $4 AND owner_epoch = $6",
-		 7},
+	[BOOK_HURRY] = {"hurry", "SET LOCAL lock_timeout = '200ms'", 0},
+	[BOOK_SWAP] = {"swap",
+		       "UPDATE memingest.offsets SET next_offset = $5, updated_at = now(),"
+		       " leader_epoch = greatest(leader_epoch, $7)"
+		       " WHERE pipeline = $1 AND topic = $2"
+		       " AND partition = $3 AND next_offset = $4 AND owner_epoch = $6",
+		       7},
 	[BOOK_BATCH] = {"batch",
-			"INSERT INTO memingest.batches (pipeline, topic, partition, from_offset, "
-			"to_offset, rows, merged,"
-			" superseded, dead, owner_epoch, committed_at)"
+			"INSERT INTO memingest.batches (pipeline, topic, partition, from_offset,"
+			" to_offset, rows, merged, superseded, dead, owner_epoch, committed_at)"
 			" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, clock_timestamp())",
 			10},
 	[BOOK_COMMIT] = {"commit", "COMMIT", 0},
+	[BOOK_CHECK_NOW] = {"check_now", "SET CONSTRAINTS ALL IMMEDIATE", 0},
+	[BOOK_SAVE] = {"save", "SAVEPOINT judged", 0},
+	[BOOK_BACK] = {"back", "ROLLBACK TO SAVEPOINT judged", 0},
+	[BOOK_KEEP] = {"keep", "RELEASE SAVEPOINT judged", 0},
 };
 
-const char *row_name(struct sink *s, const struct batch *b, enum row_statement statement)
+const char *row_name(const struct sink *s, const struct batch *b, enum row_statement statement)
 {
-	static const char *const names[ROW_COUNT] = {
-		[ROW_UPSERT] = "upsert", [ROW_DELETE] = "delete", [ROW_TYPES] = "types"};
-	snprintf(s->row_name, sizeof(s->row_name), "%s_%zu", names[statement], b->stream->index);
-	return s->row_name;
+	return sink_target(s, b)->names[statement];
 }
 
 static bool prepare_once(struct sink *s, bool *ready, const char *name, const char *sql,
@@ -69,12 +70,17 @@ bool row_prepare(struct sink *s, const struct batch *b, enum row_statement state
 	const struct mergesql *sql = b->stream->sql;
 	const char *texts[ROW_COUNT] = {[ROW_UPSERT] = sql->upsert_row,
 					[ROW_DELETE] = sql->delete_row,
-					[ROW_TYPES] = sql->check_types};
-	return prepare_once(s, &s->rows_ready[b->stream->index][statement],
-			    row_name(s, b, statement), texts[statement], err);
+					[ROW_DIRECT] = sql->check_direct};
+	return prepare_once(s, &sink_target(s, b)->ready[statement], row_name(s, b, statement),
+			    texts[statement], err);
 }
 
 /* --- in a text --- */
+
+void books_say(struct sink *s, enum book book)
+{
+	buf_printf(&s->sql, "%s; ", books[book].sql);
+}
 
 /* The statement and the parameters that both begin with. */
 static void say(struct sink *s, enum book book, const struct span *span)
@@ -83,7 +89,7 @@ static void say(struct sink *s, enum book book, const struct span *span)
 	pg_quote_literal(&s->sql, s->config->group_id);
 	buf_puts(&s->sql, ", ");
 	pg_quote_literal(&s->sql, span->topic);
-	buf_printf(&s->sql, ", %d, %" PRId64 ", %" PRId64, span->partition, span->from, span->to);
+	buf_printf(&s->sql, ", %d, %" PRId64 ", %" PRId64, span->partition, span->from, span->upto);
 }
 
 void books_say_swap(struct sink *s, const struct span *span)
@@ -94,9 +100,10 @@ void books_say_swap(struct sink *s, const struct span *span)
 
 void books_say_batch(struct sink *s, const struct span *span)
 {
+	const struct tally *t = &span->now;
 	say(s, BOOK_BATCH, span);
-	buf_printf(&s->sql, ", %u, %u, %u, %u, %" PRId64 "); ", span->events, span->written,
-		   span_superseded(span), span->dead, span->owner_epoch);
+	buf_printf(&s->sql, ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRId64 "); ",
+		   t->events, t->written, tally_superseded(t), t->dead, span->owner_epoch);
 }
 
 /* --- in a pipe --- */
@@ -108,7 +115,7 @@ static void bind(struct sink *s, const struct span *span)
 	sink_put_text(&s->chunk, span->topic);
 	sink_put_int4(&s->chunk, span->partition);
 	sink_put_int8(&s->chunk, span->from);
-	sink_put_int8(&s->chunk, span->to);
+	sink_put_int8(&s->chunk, span->upto);
 }
 
 bool books_add(struct sink *s, enum book book, struct err *err)
@@ -127,10 +134,10 @@ bool books_add_swap(struct sink *s, const struct span *span, struct err *err)
 bool books_add_batch(struct sink *s, const struct span *span, struct err *err)
 {
 	bind(s, span);
-	sink_put_int8(&s->chunk, span->events);
-	sink_put_int8(&s->chunk, span->written);
-	sink_put_int8(&s->chunk, span_superseded(span));
-	sink_put_int8(&s->chunk, span->dead);
+	sink_put_int8(&s->chunk, (int64_t)span->now.events);
+	sink_put_int8(&s->chunk, (int64_t)span->now.written);
+	sink_put_int8(&s->chunk, (int64_t)tally_superseded(&span->now));
+	sink_put_int8(&s->chunk, (int64_t)span->now.dead);
 	sink_put_int8(&s->chunk, span->owner_epoch);
 	return books_add(s, BOOK_BATCH, err);
 }

@@ -1,55 +1,121 @@
 /*
- * sink_parts.h - the sink's own data, shared by the six files that make it up: sink.c (the
- * transaction), sink_books.c (prepared statements), sink_copy.c (the bytes of its COPYs),
- * sink_small.c (a small batch, a row at a time), poison.c (which rows PostgreSQL refuses) and
- * claim.c (taking a partition over). Nobody else includes it.
+ * sink_parts.h - the sink's own data, shared by the files that make it up and by nobody else:
+ *
+ *   sink.c        the transaction, which way it goes, what a failure means
+ *   way_*.c       the ways: direct, staged, singly, judged
+ *   judge.c       whose fault it is that a row was refused
+ *   fence.c       what the offsets rows say when the swap has missed
+ *   claim.c       taking a partition over, housekeeping
+ *   sink_books.c  prepared statements
+ *   sink_copy.c   the bytes of rows, sink_dead.c those of dead letters
  */
 #ifndef MEMINGEST_SINK_PARTS_H
 #define MEMINGEST_SINK_PARTS_H
 
-#include "core/fold.h"
+#include "core/arrange.h"
 #include "core/guard.h"
+#include "core/mergesql.h"
 #include "core/stream.h"
 #include "write/sink.h"
 
-enum book { BOOK_BEGIN, BOOK_SWAP, BOOK_BATCH, BOOK_COMMIT, BOOK_COUNT };
-enum row_statement { ROW_UPSERT, ROW_DELETE, ROW_TYPES, ROW_COUNT };
+enum book {
+	BOOK_BEGIN,
+	BOOK_HURRY, /* locks are not waited for long */
+	BOOK_SWAP,
+	BOOK_BATCH,
+	BOOK_COMMIT,
+	BOOK_CHECK_NOW, /* deferred constraints speak up with the row, not at COMMIT */
+	BOOK_SAVE,
+	BOOK_BACK,
+	BOOK_KEEP,
+	BOOK_COUNT
+};
+enum row_statement { ROW_UPSERT, ROW_DELETE, ROW_DIRECT, ROW_COUNT };
+
+/* What the sink knows of a stream's table. */
+struct target {
+	struct fold_rules rules;
+	struct guard guard; /* of what PostgreSQL refused */
+	bool staged;        /* this connection has the staging table */
+	bool ready[ROW_COUNT];
+	char names[ROW_COUNT][32];
+	unsigned traits;       /* enum trait, as last looked at */
+	int64_t traits_due_us; /* when they are to be looked at again */
+	unsigned direct_wait;  /* batches to go another way before COPY is tried again */
+	unsigned direct_backoff;
+};
 
 struct sink {
 	const struct config *config;
 	struct stream *const *streams;
 	size_t nstreams;
 	struct pg *pg;
-	bool *staged; /* per stream: this connection has its staging table */
-	struct fold_rules *rules;
-	struct guard *guards; /* per stream: what PostgreSQL refused */
-	struct direct {
-		unsigned wait;    /* batches to go through the staging table before the next try */
-		unsigned backoff; /* what wait began with */
-	} * directs;              /* per stream */
-	bool direct;              /* this batch goes straight into the table */
-	bool whole;               /* and its first text holds all of the transaction */
+	struct target *targets;       /* per stream */
+	bool books_ready[BOOK_COUNT]; /* what this connection has prepared */
 	void (*idle)(void *);
 	void *idle_ctx;
-	bool books_ready[BOOK_COUNT];  /* what this connection has prepared */
-	bool (*rows_ready)[ROW_COUNT]; /* the same per stream */
-	char row_name[24];
-	bool small; /* this batch goes a row at a time */
 	struct buf chunk, sql;
-	uint64_t deleted;            /* rows of this transaction that were deleted */
 	_Atomic(const char *) phase; /* for people who watch: a literal */
 	char owner[128];
+
+	/* Of the transaction. */
+	const struct way *way;
+	struct span **spans; /* open ones, in the order in which their rows are locked */
+	size_t nspans;
+	bool hurry;       /* see BOOK_HURRY */
+	bool in_books;    /* what fails now is bookkeeping, not the user's rows */
+	bool refused;     /* rows were, by their own fault: their messages have to be read again */
+	bool whole;       /* all of it was in the first text: nothing is left to finish */
+	uint64_t deleted; /* rows */
+	struct batch *peer; /* the batch behind this one, for the judge to look at; or NULL */
 };
 
 enum begun { BEGUN, BEGUN_FENCED, BEGUN_FAILED };
+
+/* A way of writing a batch. */
+struct way {
+	const char *name;
+	/* Makes what the connection has to have, outside the transaction. */
+	bool (*ready)(struct sink *s, struct batch *b, struct err *err);
+	/* BEGIN, the swap, and whatever may travel with it. */
+	enum begun (*begin)(struct sink *s, struct batch *b, struct err *err);
+	/* The rows into the table. Not called if there are none. */
+	bool (*rows)(struct sink *s, struct batch *b, struct err *err);
+	/* memingest.batches and COMMIT. */
+	bool (*finish)(struct sink *s, struct batch *b, struct err *err);
+};
+extern const struct way way_direct, way_staged, way_singly, way_judged;
+
+/* sink.c */
+struct target *sink_target(const struct sink *s, const struct batch *b);
+void sink_took(const struct batch *b, enum metric metric, size_t stage, int64_t us);
+/* From the row counts of the swaps, whether each moved its row. */
+bool sink_swapped(const struct sink *s, const int64_t *affected);
+/* Appends BEGIN and the swaps; the row counts of the swaps begin at the number returned. */
+size_t sink_say_begin(struct sink *s);
+/* Appends the rows of memingest.batches and COMMIT. */
+void sink_say_commit(struct sink *s);
+/* The end of a COPY, and the answers to all that follows it: here the server is waited for. */
+MUST_CHECK bool sink_end_copy(struct sink *s, int64_t affected[2], struct err *err);
+bool sink_has_dead_letters(const struct batch *b);
+/* Ends the transaction if the connection lives. */
+void sink_roll_back(struct sink *s);
+/* What COMMIT answered, or did not. Returns ok. */
+bool sink_commit_answered(struct sink *s, struct batch *b, bool ok, int64_t since_us,
+			  const struct err *err);
+size_t sink_count_deletes(const struct batch_row *rows, size_t n);
+void sink_count_upserts(struct batch *b, const struct batch_row *rows, size_t n);
+
+/* fence.c: decides each open span after a swap that missed. False: try again. */
+MUST_CHECK bool fence_decide(struct sink *s, struct batch *b, struct err *err);
 
 /* sink_books.c: prepare at first use, outside the transaction. */
 MUST_CHECK bool books_prepare(struct sink *s, struct err *err);
 MUST_CHECK bool row_prepare(struct sink *s, const struct batch *b, enum row_statement statement,
 			    struct err *err);
-/* Of a stream's prepared statement; good until the next call. */
-const char *row_name(struct sink *s, const struct batch *b, enum row_statement statement);
+const char *row_name(const struct sink *s, const struct batch *b, enum row_statement statement);
 /* To s->sql, with "; " behind it. */
+void books_say(struct sink *s, enum book book);
 void books_say_swap(struct sink *s, const struct span *span);
 void books_say_batch(struct sink *s, const struct span *span);
 /* To the pipe (pg_pipe_add()); the first is for statements without parameters. */
@@ -57,42 +123,52 @@ MUST_CHECK bool books_add(struct sink *s, enum book book, struct err *err);
 MUST_CHECK bool books_add_swap(struct sink *s, const struct span *span, struct err *err);
 MUST_CHECK bool books_add_batch(struct sink *s, const struct span *span, struct err *err);
 
-/*
- * sink_small.c: whether the batch is so small that rows go one at a time; then BEGIN, swap and
- * rows; then what is left.
- */
-bool small_fits(const struct batch *b, bool direct);
-enum begun small_begin(struct sink *s, struct batch *b, struct span *const *spans, size_t n,
-		       struct err *err);
-MUST_CHECK bool small_commit(struct sink *s, struct batch *b, struct span *const *spans, size_t n,
-			     struct err *err);
-
 /* sink_copy.c: fields in COPY form. */
 void sink_put_text(struct buf *out, const char *text); /* NULL: null */
 void sink_put_int4(struct buf *out, int32_t n);
 void sink_put_int8(struct buf *out, int64_t n);
-
-/* sink_copy.c: all rows, or dead letters, of a COPY that has begun, but not yet its end. */
+/* sink_copy.c: a COPY's header, and its trailer, to s->chunk; its data on the way to the server. */
+void sink_copy_header(struct sink *s);
+MUST_CHECK bool sink_copy_more(struct sink *s, struct err *err);
+MUST_CHECK bool sink_copy_trailer(struct sink *s, struct err *err);
+/* All rows of a COPY that has begun, but not yet its end; staged: with the columns of the stage. */
 MUST_CHECK bool sink_copy_rows(struct sink *s, const struct batch *b, const struct batch_row *rows,
-			       size_t n, struct err *err);
-MUST_CHECK bool sink_copy_dead(struct sink *s, const struct batch *b, struct err *err);
+			       size_t n, bool staged, struct err *err);
 
-/* sink.c: from the row counts of the swaps, whether each moved its row. */
-bool sink_swapped(const int64_t *affected, size_t n);
-/* sink.c: makes the stream's staging table if this connection has none yet. */
-MUST_CHECK bool sink_stage(struct sink *s, const struct batch *b, struct err *err);
-/* sink.c: empties the staging table, copies the rows there and merges them. */
-MUST_CHECK bool sink_apply(struct sink *s, struct batch *b, const struct batch_row *rows, size_t n,
+/* sink_dead.c: the transaction's dead letters, if there are any. */
+MUST_CHECK bool dead_write(struct sink *s, const struct batch *b, struct err *err);
+
+/* way_singly.c: begins by prepared statements; finishes by them; one row to the pipe. */
+enum begun singly_begin(struct sink *s, struct batch *b, struct err *err);
+MUST_CHECK bool singly_finish(struct sink *s, struct batch *b, struct err *err);
+MUST_CHECK bool singly_add(struct sink *s, const struct batch *b, const struct batch_row *row,
 			   struct err *err);
-/* sink.c: ends the transaction if the connection lives. */
-void sink_roll_back(struct sink *s);
-
-/* poison.c: is this failure the fault of a row? */
-bool poison_suspected(const struct sink *s, const struct batch *b, const struct err *err);
 /*
- * poison.c: finds the rows that PostgreSQL refuses and makes them dead letters. The transaction has
- * been rolled back.
+ * Rows on top of what the transaction holds, in their order; their counts to the spans. After a
+ * failure *passed says how many rows before it went well, for the server has named the next.
  */
-enum sink_result poison_hunt(struct sink *s, struct batch *b, struct err *err);
+MUST_CHECK bool singly_apply(struct sink *s, struct batch *b, const struct batch_row *rows,
+			     size_t n, size_t *passed, struct err *err);
+/* way_singly.c: whether the batch is so small that this is the cheapest way. */
+bool singly_fits(const struct batch *b, bool direct);
+
+/* way_direct.c: whether COPY into the table itself is worth trying; it was refused. */
+bool direct_fits(struct sink *s, const struct batch *b);
+bool direct_refused(struct sink *s, const struct batch *b, const struct err *err);
+
+/* judge.c: what to make of the refused rows; see there. */
+struct trial {
+	size_t tried, passed; /* rows */
+	size_t own;           /* refused in a way that is a value's fault by its nature */
+	size_t odd;           /* refused in another way */
+	bool second; /* others, refused before, wait for their messages: these had passed */
+	enum pg_verdict verdict; /* of the first that was refused */
+	struct err first;
+};
+/* Called at the first refusal, in the transaction. False: it is the table's trouble. */
+MUST_CHECK bool judge_table(struct sink *s, struct batch *b, struct trial *t, struct err *err);
+/* Called in the end. False: it is the table's trouble, or too many. */
+MUST_CHECK bool judge_rows(struct sink *s, struct batch *b, const struct trial *t, struct err *err);
+enum dead_reason judge_reason(const struct err *err);
 
 #endif

@@ -1,0 +1,137 @@
+/*
+ * lanes.c - what goes to the lanes, what comes back, and when a batch is worth sending.
+ *
+ * While a lane is busy its next batch grows, which is what PostgreSQL needs when it is the
+ * bottleneck. Once the lane is idle a batch waits ADAPTIVE_WAIT times what a transaction costs
+ * before its first row: then that cost takes up at most a twentieth of the lane's time, and events,
+ * those that end a backlog too, do not wait for nothing.
+ *
+ * Invariant: a batch has one owner: a slot, a job on its way, a lane, the reader, or the slot's
+ * spare place. It moves only through queues, each of which has room for every job there can be.
+ *
+ * Thread: the poll thread.
+ */
+#include "flow/lanes.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/stats.h"
+#include "core/stream.h"
+
+#define ADAPTIVE_WAIT 20
+#define FIXED_COST_ROWS 200
+/* Claims that may be with one lane at a time: as many as one assignment can have partitions. */
+#define MAX_CLAIMS 10000
+
+void lanes_open(struct lanes *ls, const struct config *config, struct pool *pool,
+		struct stream *const *streams)
+{
+	size_t batches = POOL_BATCHES_PER_SLOT * config->nstreams, jobs = batches + MAX_CLAIMS;
+	*ls = (struct lanes){.config = config, .pool = pool, .n = config->lanes};
+	ls->inbox = queue_new(ls->n * jobs);
+	ls->reader = reader_start(config, ls->n * batches);
+	ls->all = xcalloc(ls->n, sizeof(struct lane *));
+	ls->jobs = xcalloc(ls->n, sizeof(*ls->jobs));
+	ls->cost_us = xcalloc(ls->n, sizeof(*ls->cost_us));
+	for (size_t i = 0; i < ls->n; i++)
+		ls->all[i] = lane_start(config, streams, config->nstreams, i, ls->reader, ls->inbox,
+					jobs);
+}
+
+void lanes_stop(struct lanes *ls)
+{
+	for (size_t i = 0; ls->all && i < ls->n; i++)
+		lane_stop(ls->all[i]);
+	reader_stop(ls->reader);
+}
+
+void lanes_close(struct lanes *ls)
+{
+	queue_free(ls->inbox);
+	free(ls->all);
+	free(ls->jobs);
+	free(ls->cost_us);
+}
+
+/* --- out --- */
+
+static void push(struct lanes *ls, size_t lane, struct job *job)
+{
+	ls->jobs[lane]++;
+	lane_push(ls->all[lane], job);
+}
+
+void lanes_seal(struct lanes *ls, struct slot *slot, size_t reason)
+{
+	int64_t now = clock_mono_us();
+	struct batch *b = pool_seal(ls->pool, slot, now);
+	struct job *job = xcalloc(1, sizeof(*job));
+	job->kind = JOB_WRITE;
+	job->batch = b;
+	job->pushed_us = now;
+	stats_add(METRIC_BATCHES_SEALED, slot->stream->index, reason, 1);
+	stats_observe(METRIC_BATCH_FILL_SECONDS, slot->stream->index, now - b->opened_us);
+	for (size_t i = 0; i < b->nspans; i++)
+		((struct partition *)b->spans[i].owner)->in_flight++;
+	push(ls, slot->lane, job);
+}
+
+int64_t lanes_seal_due(const struct lanes *ls, const struct slot *slot)
+{
+	int64_t age = ls->config->batch_max_age_us, cost = ls->cost_us[slot->lane];
+	if (ls->config->batch_adaptive && cost > 0 && ls->jobs[slot->lane] == 0)
+		age = MIN(age, ADAPTIVE_WAIT * cost);
+	return slot->open->opened_us + age;
+}
+
+void lanes_claim(struct lanes *ls, struct partition *part)
+{
+	struct job *job = xcalloc(1, sizeof(*job));
+	job->kind = JOB_CLAIM;
+	job->owner = part;
+	job->claim = (struct sink_claim){.topic = part->topic,
+					 .partition = part->partition,
+					 .topic_id = part->topic_id,
+					 .low = part->low,
+					 .start = part->start,
+					 .partitions = part->partitions};
+	push(ls, part->slot->lane, job);
+}
+
+/* --- back --- */
+
+/*
+ * Learns the part of a transaction's time that does not grow with its rows: about as long as
+ * FIXED_COST_ROWS rows take. It at most doubles, so that one slow flush of the disk does not make
+ * the next events wait long.
+ */
+static void learn_cost(int64_t *cost_us, const struct job *job)
+{
+	int64_t events = (int64_t)(job->batch->nevents + job->batch->ndead);
+	int64_t cost = job->took_us * FIXED_COST_ROWS / (FIXED_COST_ROWS + events);
+	*cost_us = *cost_us > 0 ? MIN(cost, 2 * *cost_us) : cost;
+}
+
+struct job *lanes_take(struct lanes *ls)
+{
+	struct job *job = queue_pop(ls->inbox);
+	if (!job)
+		return NULL;
+	ls->jobs[job->lane]--;
+	if (job->kind == JOB_WRITE) {
+		learn_cost(&ls->cost_us[job->lane], job);
+		stats_observe(METRIC_BATCH_QUEUE_SECONDS, job->batch->stream->index,
+			      MAX(clock_mono_us() - job->pushed_us - job->took_us, 0));
+	}
+	return job;
+}
+
+size_t lanes_jobs(const struct lanes *ls)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < ls->n; i++)
+		n += ls->jobs[i];
+	return n;
+}

@@ -1,0 +1,46 @@
+/*
+ * lanes.h - all lanes: batches and claims go out to them, and come back decided.
+ *
+ *   slot --lanes_seal()--> lane's queue ... lane ... --> inbox --lanes_take()--> settle.c
+ *
+ * Poll thread.
+ */
+#ifndef MEMINGEST_LANES_H
+#define MEMINGEST_LANES_H
+
+#include "base/queue.h"
+#include "core/config.h"
+#include "core/pool.h"
+#include "flow/partition.h"
+#include "write/lane.h"
+
+struct lanes {
+	const struct config *config;
+	struct pool *pool;
+	struct reader *reader;
+	struct queue *inbox;
+	struct lane **all;
+	size_t n;
+	unsigned *jobs;   /* with each lane */
+	int64_t *cost_us; /* of a transaction before its first row; 0: not known yet */
+};
+
+/* Starts the threads. Borrows config, streams and pool. */
+void lanes_open(struct lanes *ls, const struct config *config, struct pool *pool,
+		struct stream *const *streams);
+/* Ends them; jobs that they still have come back by lanes_take() before lanes_close(). */
+void lanes_stop(struct lanes *ls);
+void lanes_close(struct lanes *ls);
+
+/* The open batch goes to its lane; what it holds of partitions is in flight. reason: SEAL_*. */
+void lanes_seal(struct lanes *ls, struct slot *slot, size_t reason);
+/* When the slot's open batch, which holds something, has waited long enough. */
+int64_t lanes_seal_due(const struct lanes *ls, const struct slot *slot);
+/* A claim of a partition in state CLAIMING. */
+void lanes_claim(struct lanes *ls, struct partition *part);
+
+/* A decided job, to be freed by the caller; NULL: none. */
+struct job *lanes_take(struct lanes *ls);
+size_t lanes_jobs(const struct lanes *ls); /* with all lanes */
+
+#endif

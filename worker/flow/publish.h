@@ -1,0 +1,28 @@
+/*
+ * publish.h - what the poll thread tells the world of itself, about once a second. Poll thread.
+ */
+#ifndef MEMINGEST_PUBLISH_H
+#define MEMINGEST_PUBLISH_H
+
+#include "flow/intake.h"
+#include "flow/lanes.h"
+#include "flow/partition.h"
+#include "io/notify.h"
+#include "show/status.h"
+
+struct publish {
+	const struct config *config;
+	struct pool *pool;
+	struct lanes *lanes;
+	struct partitions *partitions;
+	struct source *source;
+	struct status *status;
+	struct notify *notify; /* NULL: no service manager asked */
+	size_t beat;           /* this thread's */
+	int64_t due_us;        /* when to do it again */
+};
+
+/* Says it all, in the state that the worker is in. Sets due_us. */
+void publish_now(struct publish *pub, enum worker_state state);
+
+#endif

@@ -1,0 +1,20 @@
+/*
+ * settle.h - what comes back from the lanes, to the partitions and the pool. Poll thread.
+ */
+#ifndef MEMINGEST_SETTLE_H
+#define MEMINGEST_SETTLE_H
+
+#include "core/pool.h"
+#include "flow/lanes.h"
+#include "flow/partition.h"
+
+struct settle {
+	struct pool *pool;
+	struct lanes *lanes;
+	struct partitions *partitions;
+};
+
+/* Takes all that has come. */
+void settle_results(struct settle *s);
+
+#endif

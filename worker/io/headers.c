@@ -1,0 +1,82 @@
+/*
+ * headers.c - a message's headers as JSON, for dead letters.
+ *
+ * An object by name; a name that occurs more than once has an array. A value that is not text
+ * (invalid UTF-8, or with a NUL, which jsonb cannot hold) is "base64:...", and so is text that
+ * begins that way, so that it can be read back.
+ *
+ * Thread: any. Failure: none; a name that is no text is told as such.
+ */
+#include <jansson.h>
+#include <librdkafka/rdkafka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/source.h"
+
+static json_t *base64_json(const uint8_t *p, size_t len)
+{
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	struct buf out = {0};
+	buf_puts(&out, "base64:");
+	for (size_t i = 0; i < len; i += 3) {
+		size_t have = MIN(len - i, (size_t)3);
+		uint32_t bits = (uint32_t)p[i] << 16;
+		bits |= have > 1 ? (uint32_t)p[i + 1] << 8 : 0;
+		bits |= have > 2 ? p[i + 2] : 0;
+		uint8_t *d = buf_take(&out, 4);
+		d[0] = (uint8_t)digits[bits >> 18];
+		d[1] = (uint8_t)digits[bits >> 12 & 63];
+		d[2] = have > 1 ? (uint8_t)digits[bits >> 6 & 63] : '=';
+		d[3] = have > 2 ? (uint8_t)digits[bits & 63] : '=';
+	}
+	json_t *json = json_stringn((const char *)out.data, out.len);
+	buf_free(&out);
+	return json;
+}
+
+static json_t *value_json(const uint8_t *value, size_t len)
+{
+	if (!value)
+		return json_null();
+	bool looks_encoded = len >= 7 && memcmp(value, "base64:", 7) == 0;
+	json_t *text = looks_encoded || memchr(value, 0, len)
+			       ? NULL
+			       : json_stringn((const char *)value, len);
+	return text ? text : base64_json(value, len);
+}
+
+static void add_header(json_t *object, const char *name, json_t *value)
+{
+	json_t *old = json_object_get(object, name);
+	if (!old) {
+		if (json_object_set_new(object, name, value) < 0) /* a name that is not UTF-8 */
+			json_object_set_new(object, "?", json_string("name is not UTF-8"));
+		return;
+	}
+	if (!json_is_array(old)) {
+		json_t *array = json_array();
+		json_array_append(array, old);
+		json_object_set_new(object, name, array);
+		old = array;
+	}
+	json_array_append_new(old, value);
+}
+
+char *source_headers_json(const struct source_message *m)
+{
+	rd_kafka_headers_t *headers = NULL;
+	const char *name;
+	const void *value;
+	size_t len;
+	if (!m->headers || rd_kafka_message_headers(m->headers, &headers) ||
+	    rd_kafka_header_cnt(headers) == 0)
+		return NULL;
+	json_t *object = json_object();
+	for (size_t i = 0; !rd_kafka_header_get_all(headers, i, &name, &value, &len); i++)
+		add_header(object, name, value_json(value, len));
+	char *text = json_dumps(object, JSON_COMPACT);
+	json_decref(object);
+	return text;
+}

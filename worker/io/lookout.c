@@ -1,0 +1,245 @@
+/*
+ * lookout.c - the thread that asks the brokers about logs: ends, topic ids, what the group
+ * committed.
+ *
+ *   poll thread --look--> [ queue ] --> lookout thread: requests --> [ queue ] --> poll thread
+ *
+ * The client is opened at the first look and kept. When three looks in a row bring nothing at all
+ * it is opened anew: a client can lose its brokers for good (librdkafka #5301).
+ *
+ * Topic ids tell a topic that was deleted and created again from the one that we knew (KIP-516).
+ * The library has them from 2.3 on, the broker's controller answers. A claim without the id is a
+ * claim that cannot notice this, so a missing answer means "ask again" - unless there has never
+ * been one: some brokers cannot answer, and then, after a few attempts, that is said once and the
+ * ids are left out.
+ *
+ * Thread: lookout_main() is its own; the rest is the caller's. Failure: sights without answer, and
+ * why in the look's err.
+ */
+#include "io/lookout.h"
+
+#include <librdkafka/rdkafka.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "base/queue.h"
+
+#define LOGS_MS 5000
+#define IDS_MS 1000
+#define COMMITTED_MS 1000
+#define IDS_ATTEMPTS 3
+#define VAIN_LOOKS 3
+/* Looks on their way: one, and those of a second that came meanwhile. */
+#define MAX_LOOKS 64
+
+struct lookout {
+	const struct config *config;
+	struct queue *asked, *answered;
+	struct look end; /* what tells the thread to end */
+	pthread_t thread;
+	/* The thread's own. */
+	rd_kafka_t *rk; /* NULL: not open */
+	unsigned vain;  /* looks without any answer, in a row */
+	bool ids_answered, ids_given_up;
+	unsigned ids_missed;
+};
+
+struct look *look_new(size_t n)
+{
+	struct look *look = xcalloc(1, sizeof(*look) + n * sizeof(look->sights[0]));
+	look->n = n;
+	return look;
+}
+
+/* --- the client --- */
+
+static bool open_client(struct lookout *l, struct err *err)
+{
+	char text[512];
+	if (l->rk)
+		return true;
+	rd_kafka_conf_t *conf = kafka_conf(l->config, KAFKA_ROLE_REFETCH, err);
+	if (!conf)
+		return false;
+	l->rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, text, sizeof(text));
+	if (l->rk)
+		return true;
+	rd_kafka_conf_destroy(conf);
+	return err_set(err, ERR_CONFIG, "kafka: %s (librdkafka %s)", text, kafka_version());
+}
+
+static void close_client(struct lookout *l)
+{
+	if (l->rk)
+		rd_kafka_destroy(l->rk);
+	l->rk = NULL;
+}
+
+/* --- one look --- */
+
+/* The topics of the sights, each once. Borrowed. */
+static size_t topics_of(const struct look *look, const char **names)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < look->n; i++) {
+		bool known = false;
+		for (size_t k = 0; k < n; k++)
+			known |= strcmp(names[k], look->sights[i].log.topic) == 0;
+		if (!known)
+			names[n++] = look->sights[i].log.topic;
+	}
+	return n;
+}
+
+/* False: no answer, though there should be one. */
+static bool ask_ids(struct lookout *l, const char **names, size_t n, char (*ids)[37],
+		    struct err *err)
+{
+	if (l->ids_given_up || kafka_topic_ids(l->rk, names, n, ids, IDS_MS)) {
+		l->ids_answered = !l->ids_given_up;
+		return true;
+	}
+	l->ids_missed++;
+	if (l->ids_answered || l->ids_missed < IDS_ATTEMPTS)
+		return err_set(err, ERR_RETRY, "the brokers did not tell the topics' ids");
+	log_warn("the brokers do not tell topic ids: a topic that is created again will be noticed "
+		 "by its offsets alone");
+	l->ids_given_up = true;
+	return true;
+}
+
+static bool fill_ids(struct lookout *l, struct look *look)
+{
+	const char **names = xcalloc(look->n + 1, sizeof(char *));
+	char(*ids)[37] = xcalloc(look->n + 1, sizeof(*ids));
+	size_t n = topics_of(look, names);
+	bool ok = ask_ids(l, names, n, ids, &look->err);
+	for (size_t i = 0; i < look->n; i++)
+		for (size_t k = 0; k < n; k++)
+			if (strcmp(names[k], look->sights[i].log.topic) == 0)
+				memcpy(look->sights[i].topic_id, ids[k], sizeof(ids[k]));
+	free(ids);
+	free(names);
+	return ok;
+}
+
+static void fill_committed(struct lookout *l, struct look *look, const struct kafka_log *logs)
+{
+	int64_t *committed = xcalloc(look->n + 1, sizeof(*committed));
+	kafka_query_committed(l->rk, logs, look->n, COMMITTED_MS, committed);
+	for (size_t i = 0; i < look->n; i++)
+		look->sights[i].committed = committed[i];
+	free(committed);
+}
+
+static size_t answers(const struct look *look)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < look->n; i++)
+		n += look->sights[i].log.low >= 0;
+	return n;
+}
+
+static void forget_answers(struct look *look)
+{
+	for (size_t i = 0; i < look->n; i++)
+		look->sights[i].log.low = -1;
+}
+
+static void look_at_logs(struct lookout *l, struct look *look)
+{
+	struct kafka_log *logs = xcalloc(look->n + 1, sizeof(*logs));
+	for (size_t i = 0; i < look->n; i++)
+		logs[i] = look->sights[i].log;
+	bool all = kafka_query_logs(l->rk, logs, look->n, LOGS_MS, &look->err);
+	for (size_t i = 0; i < look->n; i++)
+		look->sights[i].log = logs[i];
+	if (all || answers(look) > 0)
+		fill_committed(l, look, logs);
+	free(logs);
+	if (answers(look) > 0 && !fill_ids(l, look))
+		forget_answers(look);
+}
+
+static void take_look(struct lookout *l, struct look *look)
+{
+	forget_answers(look);
+	if (open_client(l, &look->err))
+		look_at_logs(l, look);
+	l->vain = answers(look) > 0 ? 0 : l->vain + 1;
+	if (l->vain < VAIN_LOOKS)
+		return;
+	close_client(l);
+	l->vain = 0;
+}
+
+static void *lookout_main(void *arg)
+{
+	struct lookout *l = arg;
+	struct pollfd fd = {.fd = queue_fd(l->asked), .events = POLLIN};
+	pthread_setname_np(pthread_self(), "lookout");
+	for (;;) {
+		struct look *look = queue_pop(l->asked);
+		if (look == &l->end)
+			break;
+		if (!look) {
+			(void)poll(&fd, 1, -1);
+			continue;
+		}
+		take_look(l, look);
+		if (!queue_push(l->answered, look))
+			abort(); /* as many as were asked */
+	}
+	close_client(l);
+	return NULL;
+}
+
+/* --- the caller's side --- */
+
+struct lookout *lookout_start(const struct config *config)
+{
+	struct lookout *l = xcalloc(1, sizeof(*l));
+	l->config = config;
+	l->asked = queue_new(MAX_LOOKS + 1);
+	l->answered = queue_new(MAX_LOOKS + 1);
+	if (pthread_create(&l->thread, NULL, lookout_main, l) != 0)
+		abort();
+	return l;
+}
+
+void lookout_send(struct lookout *l, struct look *look)
+{
+	if (!queue_push(l->asked, look))
+		abort(); /* the caller has one look under way at a time */
+}
+
+struct look *lookout_answer(struct lookout *l)
+{
+	return queue_pop(l->answered);
+}
+
+int lookout_fd(const struct lookout *l)
+{
+	return queue_fd(l->answered);
+}
+
+void lookout_stop(struct lookout *l)
+{
+	struct look *look;
+	if (!l)
+		return;
+	lookout_send(l, &l->end);
+	/* A broker that does not answer is not waited for: the process ends. */
+	if (pthread_timedjoin_np(l->thread, NULL, &(struct timespec){time(NULL) + 2}) != 0)
+		return;
+	while ((look = queue_pop(l->asked)) || (look = queue_pop(l->answered)))
+		free(look);
+	queue_free(l->asked);
+	queue_free(l->answered);
+	free(l);
+}

@@ -1,0 +1,43 @@
+/*
+ * lookout.h - a thread that asks the brokers where logs begin and end, for a caller that must not
+ * wait.
+ *
+ * It has a client of its own, so a broker that does not answer, or a consumer that is renewed,
+ * holds up neither side. A look is the caller's until lookout_send(), then the lookout's until the
+ * caller has it from lookout_answer().
+ */
+#ifndef MEMINGEST_LOOKOUT_H
+#define MEMINGEST_LOOKOUT_H
+
+#include "base/base.h"
+#include "base/err.h"
+#include "io/kafka_client.h"
+
+struct lookout;
+
+/* What is known of one partition after a look. */
+struct sight {
+	void *owner;          /* the caller's */
+	struct kafka_log log; /* low -1: no answer */
+	char topic_id[37];    /* UUID as text, or empty when nobody can tell */
+	int64_t committed;    /* what Kafka holds for the group: -1 nothing, -2 not known */
+};
+
+struct look {
+	size_t n;
+	struct err err; /* of those without answer, the last reason */
+	struct sight sights[];
+};
+
+/* Zeroed but for n. free() it. */
+struct look *look_new(size_t n);
+
+/* Borrows config. */
+struct lookout *lookout_start(const struct config *config);
+void lookout_send(struct lookout *l, struct look *look);
+struct look *lookout_answer(struct lookout *l); /* NULL: none yet */
+int lookout_fd(const struct lookout *l);        /* readable when there is one */
+/* Looks that are under way are freed. NULL is fine. */
+void lookout_stop(struct lookout *l);
+
+#endif

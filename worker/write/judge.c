@@ -1,0 +1,222 @@
+/*
+ * judge.c - a row was refused: is it the event's fault or the table's?
+ *
+ * An event's fault makes a dead letter, and the stream goes on. The table's trouble stops the
+ * stream until somebody has mended it, since no event is to be blamed for it. The SQLSTATE alone
+ * does not say which it is: 42501 is a missing right or a policy of row security that this row
+ * offends, 42601 a typing error in a trigger or a value that tsquery cannot read. So it is found by
+ * trying.
+ *
+ *   a misfit of the table (worker/sql/misfits.sql), or    the table's: no row can land
+ *   the statement is refused before it sees a value
+ *   a state that is the table's by its nature             the table's: a sequence that is used up
+ *   a state that is a value's by its nature               the event's: class 22, 23, triggers' own
+ *   any other, and other rows of the batch have passed    the event's
+ *   any other, and no row has passed: a witness is heard
+ *
+ * Witnesses: a row that the table holds already, taken out and put in again (and all of it rolled
+ * back); a row of the batch behind this one. If an innocent row passes it is the events' fault. If
+ * it is refused as well, or several rows were tried and there is no witness, it is the table's. If
+ * there is but this one event and no witness, the batch waits for one.
+ *
+ * Should many events be at fault the guard stops the stream all the same (dlq.max_ratio).
+ *
+ * Thread: the lane's, in the transaction of way_judged.c, which is rolled back after any of this.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "write/sink_parts.h"
+
+#define UNIQUE_PATIENCE 2 /* how often 23505 may be a race with CREATE INDEX CONCURRENTLY */
+#define PEER_ROWS 20
+
+enum dead_reason judge_reason(const struct err *err)
+{
+	static const struct {
+		const char *prefix, *text; /* text: in the message; NULL: any */
+		enum dead_reason reason;
+	} reasons[] = {
+		{"22003", NULL, REASON_OUT_OF_RANGE},
+		{"22008", NULL, REASON_OUT_OF_RANGE},
+		{"22021", NULL, REASON_INVALID_TEXT},
+		{"22P05", "Unicode escape", REASON_INVALID_JSON},
+		{"22P05", NULL, REASON_INVALID_TEXT},
+		{"22P02", "type json", REASON_INVALID_JSON},
+		{"23", NULL, REASON_CONSTRAINT},
+		{"44", NULL, REASON_CONSTRAINT},
+		{"42501", "row-level security", REASON_CONSTRAINT},
+		{"54", NULL, REASON_TOO_LARGE},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(reasons); i++)
+		if (strncmp(err->code, reasons[i].prefix, strlen(reasons[i].prefix)) == 0 &&
+		    (!reasons[i].text || strstr(err->text, reasons[i].text)))
+			return reasons[i].reason;
+	return REASON_DATABASE;
+}
+
+static bool is_lost(struct sink *s, const struct err *err)
+{
+	return !pg_ok(s->pg) || err->class == ERR_RETRY;
+}
+
+static bool table_trouble(struct sink *s, struct batch *b, struct err *err)
+{
+	(void)s;
+	err->class = ERR_CONFIG;
+	return err_wrap(err, "table %s", table_full_name(b->stream->table));
+}
+
+/* --- at the first refusal --- */
+
+static bool has_misfit(struct sink *s, struct batch *b, struct err *err)
+{
+	struct pg_rows *rows = pg_query(s->pg, b->stream->sql->misfits, NULL, 0, err);
+	if (!rows)
+		return true;
+	bool misfit = pg_rows_count(rows) > 0;
+	if (misfit)
+		err_set(err, ERR_CONFIG, "%s", pg_value(rows, 0, 0));
+	pg_rows_free(rows);
+	return misfit;
+}
+
+/* Plans the statement and checks the rights, without a value. */
+static bool explain(struct sink *s, struct batch *b, enum row_statement statement, size_t nparams,
+		    struct err *err)
+{
+	s->sql.len = 0;
+	buf_printf(&s->sql, "EXPLAIN EXECUTE %s(", row_name(s, b, statement));
+	for (size_t i = 0; i < nparams; i++)
+		buf_puts(&s->sql, i ? ", NULL" : "NULL");
+	buf_puts(&s->sql, ")");
+	return pg_exec(s->pg, buf_cstr(&s->sql), NULL, 0, err);
+}
+
+static bool takes_statements(struct sink *s, struct batch *b, struct err *err)
+{
+	const struct table *t = b->stream->table;
+	size_t keys = t->nkeys + (b->stream->sql->delete_version > 0);
+	return explain(s, b, ROW_UPSERT, t->ncolumns, err) && explain(s, b, ROW_DELETE, keys, err);
+}
+
+bool judge_table(struct sink *s, struct batch *b, struct trial *t, struct err *err)
+{
+	if (strcmp(err->code, "23505") == 0 && b->unique_failures < UNIQUE_PATIENCE) {
+		b->unique_failures++;
+		err->class = ERR_RETRY;
+		return false;
+	}
+	if (t->verdict == PG_TABLE)
+		return table_trouble(s, b, err);
+	struct err trouble = {0};
+	if (has_misfit(s, b, &trouble) || !takes_statements(s, b, &trouble)) {
+		*err = trouble;
+		return is_lost(s, err) ? false : table_trouble(s, b, err);
+	}
+	return true;
+}
+
+/* --- witnesses --- */
+
+enum witness { WITNESS_NONE, WITNESS_PASSED, WITNESS_REFUSED, WITNESS_LOST };
+
+/* Of one trial under a savepoint, which is taken back. */
+static enum witness end_trial(struct sink *s, bool ok, struct err *err)
+{
+	struct err ignored;
+	bool lost = !ok && is_lost(s, err);
+	if (lost || !pg_exec(s->pg, "ROLLBACK TO SAVEPOINT judged", NULL, 0, &ignored))
+		return WITNESS_LOST;
+	return ok ? WITNESS_PASSED : WITNESS_REFUSED;
+}
+
+/* A row that the table holds goes out and comes in again. */
+static enum witness hear_row(struct sink *s, struct batch *b, struct err *err)
+{
+	const struct mergesql *sql = b->stream->sql;
+	int64_t taken = 0, gone[1] = {0};
+	if (!pg_exec(s->pg, "SAVEPOINT judged", NULL, 0, err) ||
+	    !pg_exec(s->pg, sql->create_stage, NULL, 0, err))
+		return WITNESS_LOST;
+	bool ok = pg_exec(s->pg, sql->take_witness, &taken, 1, err);
+	if (!ok || taken == 0 || !pg_exec(s->pg, sql->remove_witness, gone, 1, err))
+		return end_trial(s, ok, err) == WITNESS_LOST ? WITNESS_LOST : WITNESS_NONE;
+	return end_trial(s, pg_exec(s->pg, sql->merge_upsert, NULL, 0, err), err);
+}
+
+static struct batch_row row_of(const struct batch *b, const struct event *e)
+{
+	return (struct batch_row){
+		.data = {b->rows.data + e->row, e->row_len}, .key_len = e->key_len, .op = e->op};
+}
+
+/* The first of the next batch's rows that passes is a witness. */
+static enum witness hear_peer(struct sink *s, struct err *err)
+{
+	const struct batch *peer = s->peer;
+	enum witness heard = WITNESS_NONE;
+	for (size_t i = 0; peer && heard != WITNESS_PASSED && i < MIN(peer->nevents, PEER_ROWS);
+	     i++) {
+		struct batch_row row = row_of(peer, &peer->events[i]);
+		int64_t answer;
+		if (!pg_exec(s->pg, "SAVEPOINT judged", NULL, 0, err))
+			return WITNESS_LOST;
+		bool ok = singly_add(s, peer, &row, err) && pg_pipe_end(s->pg, &answer, 1, err);
+		heard = end_trial(s, ok, err);
+		if (heard == WITNESS_LOST)
+			return heard;
+	}
+	return heard;
+}
+
+/* --- in the end --- */
+
+static bool rows_at_fault(struct sink *s, struct batch *b, const struct trial *t, struct err *err)
+{
+	struct err heard = {0};
+	if (t->odd == 0 || t->passed > 0)
+		return true;
+	enum witness witness = hear_row(s, b, &heard);
+	if (witness == WITNESS_NONE)
+		witness = hear_peer(s, &heard);
+	switch (witness) {
+	case WITNESS_PASSED:
+		return true;
+	case WITNESS_LOST:
+		*err = heard;
+		return false;
+	case WITNESS_REFUSED:
+		break;
+	case WITNESS_NONE:
+		if (t->tried == 1)
+			err_set(err, ERR_CONFIG,
+				"the only event that there is to try is refused, so its table may "
+				"be at fault: waiting for another one: %s",
+				t->first.text);
+		break;
+	}
+	if (witness == WITNESS_REFUSED || t->tried > 1)
+		*err = t->first;
+	return table_trouble(s, b, err);
+}
+
+bool judge_rows(struct sink *s, struct batch *b, const struct trial *t, struct err *err)
+{
+	size_t refused = b->nrefused - b->nburied;
+	const char *stream = b->stream->config->name;
+	if (!rows_at_fault(s, b, t, err) ||
+	    !guard_admit(&sink_target(s, b)->guard, s->config, stream, refused, err))
+		return false;
+	for (size_t i = b->nburied; i < b->nrefused; i++) {
+		const struct event *e = &b->events[b->refused[i].event];
+		const struct span *span = &b->spans[e->span];
+		log_warn("event refused by PostgreSQL", F_STR("stream", stream),
+			 F_STR("topic", span->topic), F_INT("partition", span->partition),
+			 F_INT("offset", e->offset), F_STR("error", b->refused[i].why));
+	}
+	s->refused = true;
+	return true;
+}
