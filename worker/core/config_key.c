@@ -441,15 +441,26 @@ static size_t password_key(const char *s)
 	return 0;
 }
 
-/* Length of the value at s: quoted, or up to a blank or &. */
+/*
+ * Length of the value at s: quoted, or up to a blank or &. Words behind it that are no key=value
+ * belong to it: a password that should have been quoted.
+ */
 static size_t password_length(const char *s)
 {
-	if (*s != '\'')
-		return strcspn(s, " &\t");
-	size_t n = 1;
-	while (s[n] && s[n] != '\'')
-		n += s[n] == '\\' && s[n + 1] ? 2 : 1;
-	return n + (s[n] == '\'');
+	static const char ends[] = " &\t";
+	size_t n = 0, word;
+	if (*s == '\'') {
+		for (n = 1; s[n] && s[n] != '\'';)
+			n += s[n] == '\\' && s[n + 1] ? 2 : 1;
+		n += s[n] == '\'';
+	}
+	n += strcspn(s + n, ends);
+	for (; s[n]; n += 1 + word) {
+		word = strcspn(s + n + 1, ends);
+		if (memchr(s + n + 1, '=', word))
+			break;
+	}
+	return n;
 }
 
 /*
