@@ -32,7 +32,9 @@ static const char *const log_levels[] = {"debug", "info", "warn", "error", NULL}
 const struct config_key config_keys[] = {
 	{"postgres", "dsn", KEY_TEXT, C(pg_dsn), .secrecy = KEY_URL,
 	 .help = "Connection string of libpq, as a URL or as key=value pairs; `sslmode` and the "
-		 "like belong in it."},
+		 "like belong in it. Several hosts are tried in turn until one lets us in and "
+		 "takes "
+		 "writes (`target_session_attrs` is `read-write` unless it says otherwise)."},
 	{"postgres", "dsn_file", KEY_PATH, C(pg_dsn_file),
 	 .help = "File with the connection string, instead of `dsn`."},
 	{"postgres", "password_file", KEY_PATH, C(pg_password_file),
@@ -47,7 +49,9 @@ const struct config_key config_keys[] = {
 	 .min = "10ms", .max = "1h",
 	 .help = "How long a statement may wait for a lock before the batch is tried again."},
 	{"postgres", "connect_timeout", KEY_DURATION, C(pg_connect_timeout_us), .fallback = "5s",
-	 .min = "100ms", .max = "5m", .help = "How long one attempt to connect may take."},
+	 .min = "100ms", .max = "5m",
+	 .help = "How long one attempt to connect may take, for each host and each "
+		 "address of a host; its name is looked up within the first."},
 
 	{"batch", "max_rows", KEY_COUNT, C(batch_max_rows), .fallback = "5000", .min = "1",
 	 .max = "1000000", .help = "A batch is written when it has this many events."},
