@@ -609,7 +609,8 @@ START_TEST(secrets_are_hidden)
 END_TEST
 
 /*
- * Passwords are found in both forms of a DSN, quoted or not; what only looks similar is left alone.
+ * Passwords are found in both forms of a DSN, quoted or not, or wrongly; what only looks similar is
+ * left alone.
  */
 START_TEST(hide_password)
 {
@@ -627,6 +628,10 @@ START_TEST(hide_password)
 		{"postgresql://u:p@ss@h/d", "postgresql://u:***@h/d"},
 		{"postgresql:///d?password=x", "postgresql:///d?password=***"},
 		{"password='never closed", "password=***"},
+		{"password=not quoted host=h", "password=*** host=h"},
+		{"password='it's not closed' host=h", "password=*** host=h"},
+		{"postgresql:///d?password=a&b&sslmode=x",
+		 "postgresql:///d?password=***&sslmode=x"},
 		{"", ""},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {

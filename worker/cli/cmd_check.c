@@ -2,7 +2,8 @@
  * cmd_check.c - "memingest check": is everything there that "run" will need? Every finding in one
  * report.
  *
- *   offline    config (all its mistakes), schema files, tables that follow from them
+ *   offline    config (all its mistakes), schema files, tables that follow from them,
+ *              the DSN              pg_dsn_check()
  *   --online   brokers, topics, group    kafka_check_topics()
  *              registry                  registry_ping()
  *              database                  below: version, pooler, bookkeeping, rights, tables
@@ -28,6 +29,7 @@
 #include "core/stream.h"
 #include "io/kafka_client.h"
 #include "io/pg.h"
+#include "io/pg_dsn.h"
 #include "io/registry.h"
 
 #define KAFKA_TIMEOUT_MS 15000
@@ -101,6 +103,19 @@ static void check_streams(struct check *k)
 		else
 			report_err(&k->report, area, &err);
 	}
+}
+
+/* Whether there is anything to connect to. A secret may be mounted elsewhere than here. */
+static bool check_dsn(struct check *k)
+{
+	struct err err = {0};
+	if (pg_dsn_check(k->cli->config, &err))
+		return true;
+	if (err.class == ERR_RETRY)
+		report_add(&k->report, REPORT_WARN, "postgres", "%s", err.text);
+	else
+		report_err(&k->report, "postgres", &err);
+	return err.class == ERR_RETRY;
 }
 
 /* --- Kafka and registry --- */
@@ -339,10 +354,12 @@ static int run(struct cli *cli)
 		report_add(&k.report, REPORT_OK, "config", "%s",
 			   cli->config->path ? cli->config->path : "no file");
 		check_streams(&k);
+		bool dsn = check_dsn(&k);
 		if (cli_flag(cli, "online")) {
 			check_kafka(&k);
 			check_registry(&k);
-			check_postgres(&k);
+			if (dsn)
+				check_postgres(&k);
 		}
 	} else if (findings.len) {
 		for (char *line = strtok_r((char *)findings.data, "\n", &rest); line;

@@ -1,11 +1,18 @@
 /*
  * cmd_run.c - "memingest run": the worker itself.
+ *
+ * A DSN that nobody can connect with ends it before it starts, as any other mistake of the config
+ * does; a file that can not be read yet does not, for a secret may be mounted late.
  */
 #include "cli/cli.h"
 #include "flow/pipeline.h"
+#include "io/pg_dsn.h"
 
 static int run(struct cli *cli)
 {
+	struct err err = {0};
+	if (!pg_dsn_check(cli->config, &err) && err.class == ERR_CONFIG)
+		return cli_fail(EXIT_CONFIG, "%s", err.text);
 	return pipeline_run(cli->config);
 }
 

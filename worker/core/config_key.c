@@ -32,7 +32,9 @@ static const char *const log_levels[] = {"debug", "info", "warn", "error", NULL}
 const struct config_key config_keys[] = {
 	{"postgres", "dsn", KEY_TEXT, C(pg_dsn), .secrecy = KEY_URL,
 	 .help = "Connection string of libpq, as a URL or as key=value pairs; `sslmode` and the "
-		 "like belong in it."},
+		 "like belong in it. Several hosts are tried in turn until one lets us in and "
+		 "takes "
+		 "writes (`target_session_attrs` is `read-write` unless it says otherwise)."},
 	{"postgres", "dsn_file", KEY_PATH, C(pg_dsn_file),
 	 .help = "File with the connection string, instead of `dsn`."},
 	{"postgres", "password_file", KEY_PATH, C(pg_password_file),
@@ -47,7 +49,9 @@ const struct config_key config_keys[] = {
 	 .min = "10ms", .max = "1h",
 	 .help = "How long a statement may wait for a lock before the batch is tried again."},
 	{"postgres", "connect_timeout", KEY_DURATION, C(pg_connect_timeout_us), .fallback = "5s",
-	 .min = "100ms", .max = "5m", .help = "How long one attempt to connect may take."},
+	 .min = "100ms", .max = "5m",
+	 .help = "How long one attempt to connect may take, for each host and each "
+		 "address of a host; its name is looked up within the first."},
 
 	{"batch", "max_rows", KEY_COUNT, C(batch_max_rows), .fallback = "5000", .min = "1",
 	 .max = "1000000", .help = "A batch is written when it has this many events."},
@@ -441,15 +445,26 @@ static size_t password_key(const char *s)
 	return 0;
 }
 
-/* Length of the value at s: quoted, or up to a blank or &. */
+/*
+ * Length of the value at s: quoted, or up to a blank or &. Words behind it that are no key=value
+ * belong to it: a password that should have been quoted.
+ */
 static size_t password_length(const char *s)
 {
-	if (*s != '\'')
-		return strcspn(s, " &\t");
-	size_t n = 1;
-	while (s[n] && s[n] != '\'')
-		n += s[n] == '\\' && s[n + 1] ? 2 : 1;
-	return n + (s[n] == '\'');
+	static const char ends[] = " &\t";
+	size_t n = 0, word;
+	if (*s == '\'') {
+		for (n = 1; s[n] && s[n] != '\'';)
+			n += s[n] == '\\' && s[n + 1] ? 2 : 1;
+		n += s[n] == '\'';
+	}
+	n += strcspn(s + n, ends);
+	for (; s[n]; n += 1 + word) {
+		word = strcspn(s + n + 1, ends);
+		if (memchr(s + n + 1, '=', word))
+			break;
+	}
+	return n;
 }
 
 /*

@@ -1,6 +1,8 @@
 /*
- * pg.c - one PostgreSQL session through libpq; with pg_pipe.c the only file that includes its
- * header.
+ * pg.c - one PostgreSQL session through libpq: statements, COPY and what their errors mean.
+ *
+ * How a session comes about is in pg_connect.c (and pg_dsn.c), prepared statements are in
+ * pg_pipe.c; no other file sees libpq's header.
  *
  * libpq's blocking calls have no deadline, so everything here is non-blocking: send, then wait in
  * poll(2) for the socket, the abort descriptor or the deadline, whichever comes first
@@ -27,7 +29,6 @@
  */
 #include "io/pg.h"
 
-#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,9 +36,9 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/stats.h"
 #include "io/pg_parts.h"
+#include "io/wait.h"
 
 struct pg_rows {
 	PGresult *res;
@@ -202,17 +203,6 @@ bool pg_result_error(struct pg *pg, const PGresult *res, struct err *err)
 	return false;
 }
 
-static void notice(void *ctx, const PGresult *res)
-{
-	(void)ctx;
-	const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
-	const char *severity = PQresultErrorField(res, PG_DIAG_SEVERITY_NONLOCALIZED);
-	const char *message = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
-	if (severity && strcmp(severity, "WARNING") == 0)
-		log_warn("warning from PostgreSQL", F_STR("sqlstate", state),
-			 F_STR("text", message));
-}
-
 /* --- waiting --- */
 
 /*
@@ -221,23 +211,19 @@ static void notice(void *ctx, const PGresult *res)
  */
 static bool wait_socket(struct pg *pg, bool want_write, const char *doing, struct err *err)
 {
-	struct pollfd fds[2] = {
-		{.fd = PQsocket(pg->conn), .events = (short)(POLLIN | (want_write ? POLLOUT : 0))},
-		{.fd = pg->abort_fd, .events = POLLIN},
-	};
-	if (fds[0].fd < 0)
+	int fd = PQsocket(pg->conn);
+	if (fd < 0)
 		return pg_connection_error(pg, doing, err);
-	for (;;) {
-		int n = poll(fds, 2, clock_poll_ms(pg->deadline_us));
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (fds[1].revents)
-			return ended_early(pg, "given up on request", err);
-		if (n == 0)
-			return ended_early(pg, "no answer within the time limit, connection closed",
-					   err);
+	switch (wait_fd(fd, (short)(POLLIN | (want_write ? POLLOUT : 0)), pg->abort_fd,
+			pg->deadline_us)) {
+	case WAIT_READY:
 		return true;
+	case WAIT_ABORTED:
+		return ended_early(pg, "given up on request", err);
+	case WAIT_LATE:
+		return ended_early(pg, "no answer within the time limit, connection closed", err);
 	}
+	return false;
 }
 
 /* Sends what libpq holds, reading meanwhile. */
@@ -339,142 +325,6 @@ static bool send_query(struct pg *pg, const char *sql, struct err *err)
 }
 
 /* --- the session --- */
-
-static bool connect_wait(struct pg *pg, struct err *err)
-{
-	for (;;) {
-		switch (PQconnectPoll(pg->conn)) {
-		case PGRES_POLLING_OK:
-			return true;
-		case PGRES_POLLING_FAILED:
-			return pg_connection_error(pg, "cannot connect", err);
-		case PGRES_POLLING_READING:
-			if (!wait_socket(pg, false, "connect", err))
-				return false;
-			break;
-		case PGRES_POLLING_WRITING:
-		case PGRES_POLLING_ACTIVE: {
-			struct pollfd fd = {.fd = PQsocket(pg->conn), .events = POLLOUT};
-			if (poll(&fd, 1, clock_poll_ms(pg->deadline_us)) == 0)
-				return ended_early(
-					pg, "cannot connect: no answer within connect_timeout",
-					err);
-			break;
-		}
-		}
-	}
-}
-
-/*
- * libpq gives no SQLSTATE for a refused login, only text; these are the server's own fixed phrases,
- * which do not change with time alone.
- */
-static enum err_class login_class(const char *text)
-{
-	static const char *const config[] = {
-		"password authentication failed", "no pg_hba.conf entry",
-		"no password supplied",           "does not exist",
-		"not permitted to log in",        "certificate verify failed",
-		"does not match host name"};
-	for (size_t i = 0; i < ARRAY_LEN(config); i++)
-		if (strstr(text, config[i]))
-			return ERR_CONFIG;
-	return ERR_RETRY;
-}
-
-static PGconn *start_connection(const struct config *config, const char *role, struct err *err)
-{
-	char *dsn = config_secret(config->pg_dsn, config->pg_dsn_file, err);
-	if (!dsn)
-		return NULL;
-	char *password = NULL;
-	PGconn *conn = NULL;
-	if (config->pg_password_file &&
-	    !(password = config_secret(NULL, config->pg_password_file, err)))
-		goto out;
-	char application[64];
-	snprintf(application, sizeof(application), "memingest/%s", role);
-	/*
-	 * What comes later wins: the user's DSN over our defaults, the password file over the DSN.
-	 */
-	const char *const keys[] = {"fallback_application_name",
-				    "keepalives_idle",
-				    "keepalives_interval",
-				    "keepalives_count",
-				    "tcp_user_timeout",
-				    "target_session_attrs",
-				    "client_encoding",
-				    "dbname",
-				    password ? "password" : NULL,
-				    NULL};
-	const char *const values[] = {application,  "10",   "5", "3",      "20000",
-				      "read-write", "UTF8", dsn, password, NULL};
-	conn = PQconnectStartParams(keys, values, 1);
-	if (!conn)
-		err_set(err, ERR_FATAL, "PostgreSQL: out of memory");
-out:
-	free(dsn);
-	free(password);
-	return conn;
-}
-
-/*
- * Bounds for a session that may lose its client at any moment: without them a dead worker's backend
- * would keep the offsets row locked against its successor. temp_buffers: a full batch in its
- * staging table should not be written to disk. search_path: a role named memingest would find the
- * bookkeeping schema by the default's "$user" and put its tables there, so the default is narrowed
- * to public; a path that somebody set is kept.
- */
-static bool session_settings(struct pg *pg, const struct config *config, struct err *err)
-{
-	struct buf sql = {0};
-	buf_printf(&sql,
-		   "SET statement_timeout = %lld; SET lock_timeout = %lld;"
-		   "SET idle_in_transaction_session_timeout = '10s'; SET "
-		   "client_connection_check_interval = '1s';"
-		   "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET "
-		   "tcp_keepalives_count = 3;"
-		   "SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET IntervalStyle = 'postgres'; "
-		   "SET jit = off;"
-		   "SET temp_buffers = '32MB';"
-		   "SELECT set_config('search_path', 'public', false)"
-		   " WHERE current_setting('search_path') = '\"$user\", public'",
-		   (long long)(config->pg_statement_timeout_us / US_PER_MS),
-		   (long long)(config->pg_lock_timeout_us / US_PER_MS));
-	bool ok = pg_exec(pg, buf_cstr(&sql), NULL, 0, err);
-	buf_free(&sql);
-	return ok;
-}
-
-struct pg *pg_connect(const struct config *config, const char *role, int abort_fd, struct err *err)
-{
-	PGconn *conn = start_connection(config, role, err);
-	if (!conn)
-		return NULL;
-	struct pg *pg = xcalloc(1, sizeof(*pg));
-	pg->conn = conn;
-	pg->abort_fd = abort_fd;
-	pg->timeout_us = config->pg_connect_timeout_us;
-	pg_start_call(pg);
-	PQsetNoticeReceiver(conn, notice, NULL);
-	if (PQstatus(conn) == CONNECTION_BAD) {
-		pg_connection_error(pg, "cannot connect", err);
-		err->class = ERR_CONFIG; /* the DSN itself does not parse */
-		goto fail;
-	}
-	if (!connect_wait(pg, err)) {
-		err->class = login_class(err->text);
-		goto fail;
-	}
-	PQsetnonblocking(conn, 1);
-	if (!session_settings(pg, config, err))
-		goto fail;
-	pg->timeout_us = config->pg_statement_timeout_us + 10 * US_PER_S;
-	return pg;
-fail:
-	pg_free(pg);
-	return NULL;
-}
 
 void pg_free(struct pg *pg)
 {

@@ -1,7 +1,7 @@
 /*
- * pg_parts.h - the session's own data, shared by the two files that make it up: pg.c (connecting,
- * statements, COPY, errors) and pg_pipe.c (prepared statements in one go). Nobody else includes it,
- * or libpq's header.
+ * pg_parts.h - the session's own data, shared by the files that make it up: pg_dsn.c (where to
+ * connect to), pg_connect.c (connecting), pg.c (statements, COPY, errors) and pg_pipe.c (prepared
+ * statements in one go). Nobody else includes it, or libpq's header.
  */
 #ifndef MEMINGEST_PG_PARTS_H
 #define MEMINGEST_PG_PARTS_H
