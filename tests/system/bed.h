@@ -123,6 +123,8 @@ struct worker {
 
 /* "memingest run"; args NULL-terminated or NULL. */
 struct worker *worker_start(struct bed *bed, const char *const *args);
+/* The same with its output to that path, which may be of a pipe; its log cannot be asked then. */
+struct worker *worker_start_to(struct bed *bed, const char *const *args, const char *output);
 void worker_signal(struct worker *w, int signal_number);
 int worker_wait(struct worker *w, int seconds); /* until it ends; its exit status, 128 + signal */
 void worker_stop(struct worker *w);             /* SIGTERM; must exit 0 within 30 s */

@@ -29,6 +29,7 @@
 static const char *const may_be_zero[] = {
 	"memingest_commit_ambiguous_total", /* test_commit.c */
 	"memingest_halted_partitions",      /* test_halt.c */
+	"memingest_log_lines_lost_total",   /* log_unread */
 	"memingest_offset_regressions_total",
 	"memingest_rdkafka_broker_request_timeouts_total",
 	"memingest_rdkafka_broker_errors_total",
@@ -474,6 +475,84 @@ START_TEST(service_manager)
 }
 END_TEST
 
+/* --- the log --- */
+
+static void bad_and_good(struct bed *bed)
+{
+	static const uint8_t x[] = "x";
+	for (int i = 0; i < 100; i++)
+		bed_raw(bed, "ledger", i % 2, (struct slice){x, 1}, (struct slice){x, 1});
+	new_keys(bed, 100);
+	bed_drain(bed, 30);
+}
+
+/* To the last byte, by a description of the pipe that the worker does not share. */
+static void fill(int fd)
+{
+	ck_assert_int_eq(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+	while (write(fd, "time=before\n", 12) > 0)
+		;
+	while (write(fd, "\n", 1) > 0)
+		;
+}
+
+/* Every line that is in the pipe, each whole. */
+static void read_lines(int fd, struct buf *all)
+{
+	char part[4096];
+	ck_assert_int_eq(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+	for (ssize_t n; (n = read(fd, part, sizeof(part))) > 0;)
+		buf_put(all, part, (size_t)n);
+	for (const char *line = buf_cstr(all); *line; line += strcspn(line, "\n") + 1)
+		ck_assert_msg(*line == '\n' || strncmp(line, "time=", 5) == 0, "%s", line);
+	ck_assert(all->len > 0 && all->data[all->len - 1] == '\n');
+}
+
+static double lines_lost(struct worker *w)
+{
+	return worker_metric(w, "memingest_log_lines_lost_total", NULL);
+}
+
+/*
+ * Proves: a worker whose stderr is a full pipe that nobody reads starts, consumes, answers and ends
+ * by SIGTERM all the same, counts the lines that it lost, and tells the count to a reader who comes
+ * late.
+ */
+START_TEST(log_unread)
+{
+	struct bed *bed = ledger_bed("unread", 2);
+	char path[32];
+	int ends[2];
+	struct buf all = {0};
+	bed_set(bed, "dlq.max_ratio", "1");
+	ck_assert_int_eq(pipe(ends), 0);
+	snprintf(path, sizeof(path), "/dev/fd/%d", ends[1]);
+	struct worker *w = worker_start_to(bed, NULL, path);
+	worker_ready(w);
+	ck_assert_double_eq(lines_lost(w), 0);
+	fill(ends[1]);
+	bad_and_good(bed);
+	ck_assert_double_ge(lines_lost(w), 10);
+	ck_assert_uint_eq(worker_http(w, "/livez", NULL), 200);
+	ck_assert_uint_eq(worker_http(w, "/readyz", NULL), 200);
+	worker_stop(w);
+	w = worker_start_to(bed, NULL, path);
+	worker_ready(w);
+	bad_and_good(bed);
+	ck_assert_double_ge(lines_lost(w), 10);
+	read_lines(ends[0], &all);
+	ck_assert(strstr(buf_cstr(&all), " msg=running ") && !strstr(buf_cstr(&all), " lost="));
+	all.len = 0;
+	worker_stop(w);
+	read_lines(ends[0], &all);
+	ck_assert_msg(strstr(buf_cstr(&all), " lost=") != NULL, "%s", buf_cstr(&all));
+	close(ends[0]);
+	close(ends[1]);
+	buf_free(&all);
+	bed_free(bed);
+}
+END_TEST
+
 static Suite *telemetry_suite(void)
 {
 	Suite *s = suite_create("telemetry");
@@ -485,6 +564,7 @@ static Suite *telemetry_suite(void)
 	tcase_add_test(tc, status_and_top);
 	tcase_add_test(tc, top_and_terminal);
 	tcase_add_test(tc, service_manager);
+	tcase_add_test(tc, log_unread);
 	suite_add_tcase(s, tc);
 	return s;
 }

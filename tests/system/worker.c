@@ -77,7 +77,7 @@ int bed_command(struct bed *bed, const char *command, const char *const *args, s
 	return status;
 }
 
-struct worker *worker_start(struct bed *bed, const char *const *args)
+struct worker *worker_start_to(struct bed *bed, const char *const *args, const char *output)
 {
 	char listen[64];
 	struct worker *w = xcalloc(1, sizeof(*w));
@@ -85,7 +85,7 @@ struct worker *worker_start(struct bed *bed, const char *const *args)
 	bed_write_config(bed);
 	w->bed = bed;
 	w->http_port = free_port();
-	snprintf(w->log, sizeof(w->log), "%s/worker-%zu.log", bed->dir, ++bed->started);
+	snprintf(w->log, sizeof(w->log), "%s", output);
 	snprintf(listen, sizeof(listen), "http.listen=127.0.0.1:%u", w->http_port);
 	const char *const more[] = {"--set", listen, NULL};
 	const char **argv = command_line(bed, "run", args, more);
@@ -95,6 +95,13 @@ struct worker *worker_start(struct bed *bed, const char *const *args)
 	ck_assert_msg(w->pidfd >= 0, "pidfd_open: %s", strerror(errno));
 	bed->workers[bed->nworkers++] = w;
 	return w;
+}
+
+struct worker *worker_start(struct bed *bed, const char *const *args)
+{
+	char log[160];
+	snprintf(log, sizeof(log), "%s/worker-%zu.log", bed->dir, ++bed->started);
+	return worker_start_to(bed, args, log);
 }
 
 /* --- ending --- */

@@ -3,7 +3,10 @@
  * is seen.
  */
 #include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
 #include <netdb.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -31,6 +34,14 @@ static unsigned serve_unready(void *ctx, struct buf *body)
 	return 503;
 }
 
+enum { BIG = 1024 * 1024 };
+static unsigned serve_big(void *ctx, struct buf *body)
+{
+	(void)ctx;
+	memset(buf_take(body, BIG), 'x', BIG);
+	return 200;
+}
+
 static unsigned serve_empty(void *ctx, struct buf *body)
 {
 	(void)ctx;
@@ -39,6 +50,8 @@ static unsigned serve_empty(void *ctx, struct buf *body)
 }
 
 static const struct httpd_route routes[] = {
+	{"/livez", "text/plain", serve_text},
+	{"/big", "text/plain", serve_big},
 	{"/metrics", "text/plain; version=0.0.4; charset=utf-8", serve_text},
 	{"/readyz", "text/plain", serve_unready},
 	{"/empty", "application/json", serve_empty},
@@ -240,16 +253,168 @@ START_TEST(concurrent_gets)
 }
 END_TEST
 
+/* --- clients that do no good --- */
+
+static int connect_to(struct httpd *h)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET,
+				      .sin_port = htons((uint16_t)httpd_port(h))};
+	struct timeval patience = {.tv_sec = 2};
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)); /* connect(2) too */
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	ck_assert_msg(connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0, "connect: %s",
+		      strerror(errno));
+	return fd;
+}
+
+static bool say(int fd, const char *text)
+{
+	return send(fd, text, strlen(text), MSG_NOSIGNAL) == (ssize_t)strlen(text);
+}
+
+/* A probe like that of Kubernetes: a connection of its own, and two seconds of patience. */
+static void probe(struct httpd *h)
+{
+	char answer[512] = "";
+	int fd = connect_to(h);
+	ck_assert(say(fd, "GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"));
+	ssize_t n = recv(fd, answer, sizeof(answer) - 1, 0);
+	ck_assert_msg(n > 0 && strncmp(answer, "HTTP/1.1 200", 12) == 0, "no answer: %s",
+		      n < 0 ? strerror(errno) : answer);
+	close(fd);
+}
+
+static void probe_for_a_while(struct httpd *h)
+{
+	for (int i = 0; i < 10; i++) {
+		probe(h);
+		poll(NULL, 0, 100);
+	}
+}
+
+static int open_descriptors(void)
+{
+	int n = 0;
+	DIR *dir = opendir("/proc/self/fd");
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n;
+}
+
+/* The clients are gone, and so is what the server had of them. */
+static void nothing_leaks(struct httpd *h, int *clients, size_t n, int before)
+{
+	for (size_t i = 0; i < n; i++)
+		close(clients[i]);
+	while (open_descriptors() > before) /* until Check ends this */
+		poll(NULL, 0, 10);
+	probe(h);
+	httpd_stop(h);
+}
+
+enum { CLIENTS = 500, LIMIT = 128 };
+
+/*
+ * Hundreds of clients that connect and say that much (nothing; half a head; a request for a large
+ * answer that they do not read) do not keep a probe waiting, at no time; what the server holds of
+ * them is bounded.
+ */
+START_TEST(useless_clients)
+{
+	static const char *const texts[] = {"", "GET /livez HTTP/1.1\r\nHos",
+					    "GET /big HTTP/1.1\r\nHost: x\r\n\r\n"};
+	struct httpd *h = start("127.0.0.1:0");
+	int clients[CLIENTS], before = open_descriptors();
+	for (int i = 0; i < CLIENTS; i++) {
+		clients[i] = connect_to(h);
+		say(clients[i], texts[_i]);
+		if (i % 20 == 0)
+			probe(h);
+	}
+	probe_for_a_while(h);
+	ck_assert_int_le(open_descriptors() - before - CLIENTS, _i == 2 ? 16 : LIMIT);
+	nothing_leaks(h, clients, CLIENTS, before);
+}
+END_TEST
+
+static atomic_bool enough;
+
+/* By a reset: connections that closed in order would use up the ports of this machine. */
+static void *come_and_go(void *arg)
+{
+	struct linger reset = {.l_onoff = 1};
+	while (!atomic_load(&enough)) {
+		int fd = connect_to(arg);
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+		close(fd);
+	}
+	return NULL;
+}
+
+/* Neither do clients that connect and leave, again and again. */
+START_TEST(fleeting_clients)
+{
+	struct httpd *h = start("127.0.0.1:0");
+	int before = open_descriptors();
+	pthread_t threads[2];
+	atomic_store(&enough, false);
+	for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, come_and_go, h), 0);
+	probe_for_a_while(h);
+	atomic_store(&enough, true);
+	for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+		pthread_join(threads[i], NULL);
+	nothing_leaks(h, NULL, 0, before);
+}
+END_TEST
+
+/* One question and the whole answer, which may come in parts. */
+static void ask_again(int fd)
+{
+	char answer[512] = "";
+	ck_assert(say(fd, "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"));
+	for (size_t len = 0; !strstr(answer, "\r\n\r\nhello\n");) {
+		ssize_t n = recv(fd, answer + len, sizeof(answer) - 1 - len, 0);
+		ck_assert_msg(n > 0, "ended after \"%s\"", answer);
+		len += (size_t)n;
+	}
+}
+
+/*
+ * A client that asks now and then over one connection keeps it, while hundreds of silent ones come
+ * and are ended.
+ */
+START_TEST(useful_client)
+{
+	struct httpd *h = start("127.0.0.1:0");
+	int clients[CLIENTS], before = open_descriptors(), useful = connect_to(h);
+	for (int i = 0; i < CLIENTS; i++) {
+		clients[i] = connect_to(h);
+		if (i % 20 == 0) {
+			ask_again(useful);
+			probe(h); /* all are accepted: only what comes now is newer */
+		}
+	}
+	close(useful);
+	nothing_leaks(h, clients, CLIENTS, before);
+}
+END_TEST
+
 static Suite *httpd_suite(void)
 {
-	const TTest *const tests[] = {all_routes,    head_has_no_body, other_methods,
-				      unknown_path,  get_with_body,    listen_forms,
-				      bad_addresses, address_in_use,   concurrent_gets};
+	const TTest *const tests[] = {all_routes,       head_has_no_body, other_methods,
+				      unknown_path,     get_with_body,    listen_forms,
+				      bad_addresses,    address_in_use,   concurrent_gets,
+				      fleeting_clients, useful_client};
 	Suite *s = suite_create("httpd");
 	TCase *t = tcase_create("httpd");
 	tcase_set_timeout(t, 30);
 	for (size_t i = 0; i < ARRAY_LEN(tests); i++)
 		tcase_add_test(t, tests[i]);
+	tcase_add_loop_test(t, useless_clients, 0, 3);
 	suite_add_tcase(s, t);
 	return s;
 }

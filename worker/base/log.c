@@ -1,39 +1,67 @@
 /*
- * log.c - makes one line of a message and its fields and hands it to stderr in one write(2).
+ * log.c - makes one line of a message and its fields and hands it to stderr, never waiting for it.
  *
  *   time=2026-11-21T12:30:36.123456Z level=warn msg="partition halted" partition=3
  *   {"time":"2026-11-21T12:30:36.123456Z","level":"warn","msg":"partition halted","partition":3}
  *
- * One write per line: lines of several threads, and of several processes on one pipe (up to
- * PIPE_BUF), do not mix. A line is always valid UTF-8 and one line: control characters are escaped,
- * bytes that are no UTF-8 become U+FFFD. Escapes are those of JSON in both formats; a logfmt value
- * is quoted only where a reader could not tell its end.
+ *   log_write() -> rate limit -> line, at most PIPE_BUF bytes -> as much as stderr takes at once
+ *                                  |                             |
+ *                               nothing: lost, counted        a part: the rest before the next line
+ *
+ * A line is valid UTF-8 and one line: control characters are escaped, bytes that are no UTF-8
+ * become U+FFFD. Escapes are those of JSON in both formats; a logfmt value is quoted only where a
+ * reader could not tell its end. A text may take half of the room that is left, so that the fields
+ * behind it find theirs, and is cut there, with "..." at its end; a field for which there is no
+ * room at all is left out. A pipe takes PIPE_BUF bytes whole or not at all (pipe(7)), so lines of
+ * several processes on one pipe do not mix.
+ *
+ * A worker whose log nobody reads must not stop working: what would block is not written. The line
+ * is lost and counted (log_lines_lost_total), and the next one that gets through carries the count
+ * as "lost". stderr's description is shared with other processes, so O_NONBLOCK is not ours to set;
+ * write_now() has what does instead. It leaves one gap: before Linux 6.4 another process may take a
+ * pipe's last room between poll(2) and write(2). A regular file is trusted not to block.
  *
  * Rate limit, per call site: ten lines pass in a window of ten seconds that begins with the first;
- * the rest is counted, and the first line of a later window carries the count as "suppressed". The
- * limit is taken under a mutex, so that a site used by several threads counts right. Format and
- * level are set once, before threads start. When stderr is closed or full, lines are lost: a worker
- * that can not log must not stop working.
+ * the rest is counted, and the first line of a later window carries the count as "suppressed".
+ *
+ * Threads: any. One mutex is over limit, line and write: a site used by several threads counts
+ * right, and between "there is room" and the write no thread of ours takes that room. Format and
+ * level are set once, before threads start. Failure: a stderr that is closed loses lines as a full
+ * one does.
  */
+#include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/stats.h"
 
 enum { LIMIT_LINES = 10, LIMIT_WINDOW_US = 10 * 1000 * 1000 };
+/* TAIL: for "suppressed", "lost" and the end of the line. */
+enum { LINE_MAX_BYTES = PIPE_BUF, TAIL_BYTES = 64, ROOM = LINE_MAX_BYTES - TAIL_BYTES };
+enum { TERMINAL_BYTES = 128 };
 
 static enum log_format log_format = LOG_LOGFMT;
 static enum log_level log_level = LOG_INFO;
 typedef void watcher(enum log_level level, const char *msg, const struct log_field *fields);
 static _Atomic(watcher *) watching;
-static pthread_mutex_t limit_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* over what follows, and the sites */
+static struct {
+	struct buf line;
+	size_t done;  /* of line; what is behind it stderr has yet to take */
+	int64_t lost; /* lines since the last that got through */
+} out;
 
 static const char *const level_names[] = {
 	[LOG_DEBUG] = "debug",
@@ -56,7 +84,6 @@ void log_watch(watcher *watch)
 /* May this line pass? suppressed: how many before it did not, since the last that did. */
 static bool limit_pass(struct log_site *site, int64_t now_us, uint32_t *suppressed)
 {
-	pthread_mutex_lock(&limit_lock);
 	if (site->passed == 0 || now_us - site->window_start_us >= LIMIT_WINDOW_US) {
 		site->window_start_us = now_us;
 		site->passed = 0;
@@ -69,7 +96,6 @@ static bool limit_pass(struct log_site *site, int64_t now_us, uint32_t *suppress
 	} else {
 		site->held++;
 	}
-	pthread_mutex_unlock(&limit_lock);
 	return pass;
 }
 
@@ -94,23 +120,38 @@ static size_t utf8_sequence(const unsigned char *s)
 	return n;
 }
 
+/* One character, or one byte that is none. Returns the bytes that it has in the text. */
+static size_t put_character(struct buf *line, const unsigned char *s)
+{
+	size_t n = utf8_sequence(s);
+	if (n == 0)
+		buf_puts(line, "\xef\xbf\xbd"); /* U+FFFD */
+	else if (*s == '"' || *s == '\\')
+		buf_printf(line, "\\%c", *s);
+	else if (*s == '\n')
+		buf_puts(line, "\\n");
+	else if (*s == '\t')
+		buf_puts(line, "\\t");
+	else if (*s < 0x20 || *s == 0x7f)
+		buf_printf(line, "\\u%04x", *s);
+	else
+		buf_put(line, s, n);
+	return n ? n : 1;
+}
+
+/* At most half of the room that the line has left, dots included. */
 static void put_escaped(struct buf *line, const char *text)
 {
+	size_t end = line->len + (ROOM - MIN(line->len, ROOM)) / 2, cut = line->len;
 	for (const unsigned char *s = (const unsigned char *)text; *s;) {
-		size_t n = utf8_sequence(s);
-		if (n == 0)
-			buf_puts(line, "\xef\xbf\xbd"); /* U+FFFD */
-		else if (*s == '"' || *s == '\\')
-			buf_printf(line, "\\%c", *s);
-		else if (*s == '\n')
-			buf_puts(line, "\\n");
-		else if (*s == '\t')
-			buf_puts(line, "\\t");
-		else if (*s < 0x20 || *s == 0x7f)
-			buf_printf(line, "\\u%04x", *s);
-		else
-			buf_put(line, s, n);
-		s += n ? n : 1;
+		s += put_character(line, s);
+		if (line->len > end) {
+			line->len = cut;
+			buf_puts(line, "...");
+			return;
+		}
+		if (line->len + 3 <= end)
+			cut = line->len;
 	}
 }
 
@@ -129,13 +170,12 @@ static void put_string(struct buf *line, const char *text)
 {
 	if (!text)
 		text = "";
-	if (log_format == LOG_LOGFMT && bare_logfmt(text)) {
-		buf_puts(line, text);
-		return;
-	}
-	buf_u8(line, '"');
+	bool quoted = log_format == LOG_JSON || !bare_logfmt(text);
+	if (quoted)
+		buf_u8(line, '"');
 	put_escaped(line, text);
-	buf_u8(line, '"');
+	if (quoted)
+		buf_u8(line, '"');
 }
 
 static void put_key(struct buf *line, const char *key)
@@ -179,32 +219,90 @@ static void put_time(struct buf *line, int64_t wall_us)
 	put_string(line, full);
 }
 
-static void write_line(const struct buf *line)
+/*
+ * A terminal polls writable as soon as it has any room, and a longer write waits for the rest of
+ * it. That room comes by 256 bytes (drivers/tty/tty_buffer.c), so a shorter piece is safe; but the
+ * newline, which takes two, has to find its own.
+ */
+static size_t terminal_piece(size_t n)
 {
-	for (size_t done = 0; done < line->len;) {
-		ssize_t n = write(STDERR_FILENO, line->data + done, line->len - done);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return;
-		done += (size_t)n;
-	}
+	return n > 1 ? MIN(n - 1, TERMINAL_BYTES) : n;
 }
 
-static void write_fields(enum log_level level, const char *msg, const struct log_field *fields,
+/*
+ * Gives stderr what it takes without waiting, and says how much that was. RWF_NOWAIT is O_NONBLOCK
+ * for one write: pipes know it from Linux 6.4 on, sockets from 6.5. Elsewhere poll(2) must do: a
+ * pipe is writable when it has a free page, which takes PIPE_BUF bytes at once (fs/pipe.c), a
+ * socket when a good part of its buffer is free.
+ */
+static size_t write_now(const uint8_t *data, size_t n)
+{
+	struct stat st = {0};
+	struct iovec all = {.iov_base = (void *)(uintptr_t)data, .iov_len = n};
+	struct pollfd room = {.fd = STDERR_FILENO, .events = POLLOUT};
+	ssize_t taken = -1;
+	fstat(STDERR_FILENO, &st);
+	if (S_ISREG(st.st_mode))
+		taken = write(STDERR_FILENO, data, n);
+	else
+		taken = pwritev2(STDERR_FILENO, &all, 1, -1, RWF_NOWAIT);
+	if (taken < 0 && errno != EAGAIN && poll(&room, 1, 0) == 1 && (room.revents & POLLOUT))
+		taken = write(STDERR_FILENO, data, S_ISCHR(st.st_mode) ? terminal_piece(n) : n);
+	return (size_t)MAX(taken, 0);
+}
+
+/* Is all of the line out? */
+static bool send_rest(void)
+{
+	while (out.done < out.line.len) {
+		size_t n = write_now(out.line.data + out.done, out.line.len - out.done);
+		if (n == 0)
+			return false;
+		out.done += n;
+	}
+	return true;
+}
+
+/* A field that finds no room is taken back. */
+static void put_field_if_room(struct buf *line, const struct log_field *f)
+{
+	size_t before = line->len;
+	put_field(line, f);
+	if (line->len > ROOM)
+		line->len = before;
+}
+
+static void make_line(struct buf *line, enum log_level level, const char *msg,
+		      const struct log_field *fields, uint32_t suppressed)
+{
+	line->len = 0;
+	put_time(line, clock_wall_us());
+	put_field(line, &(struct log_field)F_STR("level", level_names[level]));
+	put_field(line, &(struct log_field)F_STR("msg", msg));
+	for (const struct log_field *f = fields; f->kind != LOG_KIND_END; f++)
+		put_field_if_room(line, f);
+	if (suppressed > 0)
+		put_field(line, &(struct log_field)F_INT("suppressed", suppressed));
+	if (out.lost > 0)
+		put_field(line, &(struct log_field)F_INT("lost", out.lost));
+	buf_puts(line, log_format == LOG_JSON ? "}\n" : "\n");
+	assert(line->len <= LINE_MAX_BYTES);
+}
+
+/* False: the line is lost, as stderr took nothing of it, or still not all of the one before. */
+static bool write_fields(enum log_level level, const char *msg, const struct log_field *fields,
 			 uint32_t suppressed)
 {
-	struct buf line = {0};
-	put_time(&line, clock_wall_us());
-	put_field(&line, &(struct log_field)F_STR("level", level_names[level]));
-	put_field(&line, &(struct log_field)F_STR("msg", msg));
-	for (const struct log_field *f = fields; f->kind != LOG_KIND_END; f++)
-		put_field(&line, f);
-	if (suppressed > 0)
-		put_field(&line, &(struct log_field)F_INT("suppressed", suppressed));
-	buf_puts(&line, log_format == LOG_JSON ? "}\n" : "\n");
-	write_line(&line);
-	buf_free(&line);
+	if (!send_rest())
+		return false;
+	make_line(&out.line, level, msg, fields, suppressed);
+	out.done = 0;
+	if (!send_rest() && out.done == 0) {
+		out.line.len = 0;
+		return false;
+	}
+	out.lost = 0;
+	return true;
 }
 
 void log_write(struct log_site *site, enum log_level level, const char *msg,
@@ -212,12 +310,18 @@ void log_write(struct log_site *site, enum log_level level, const char *msg,
 {
 	uint32_t suppressed = 0;
 	watcher *watch = level >= LOG_WARN ? watching : NULL;
-	if ((level < log_level && !watch) || !limit_pass(site, clock_mono_us(), &suppressed))
+	if (level < log_level && !watch)
 		return;
 	int saved = errno; /* callers log between a failed call and looking at its errno */
-	if (watch)
+	pthread_mutex_lock(&lock);
+	bool pass = limit_pass(site, clock_mono_us(), &suppressed);
+	if (pass && level >= log_level && !write_fields(level, msg, fields, suppressed)) {
+		site->held += suppressed; /* they were to be told by this line */
+		out.lost++;
+		stats_add(METRIC_LOG_LINES_LOST, 0, 0, 1);
+	}
+	pthread_mutex_unlock(&lock);
+	if (pass && watch)
 		watch(level, msg, fields);
-	if (level >= log_level)
-		write_fields(level, msg, fields, suppressed);
 	errno = saved;
 }

@@ -6,7 +6,8 @@
  * Any thread. The message is a fixed text that people grep for; what varies stands in fields. Never
  * row data, never a secret. A message from one place that repeats more than ten times in ten
  * seconds is held back, and the next line from that place that passes says how many were
- * ("suppressed").
+ * ("suppressed"). No call waits for stderr: a line that it does not take at once is lost, and the
+ * next that it takes says how many were ("lost"). A long text is cut, with "..." at its end.
  */
 #ifndef MEMINGEST_LOG_H
 #define MEMINGEST_LOG_H

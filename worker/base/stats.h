@@ -153,6 +153,8 @@ enum { LEVEL_WARN, LEVEL_ERROR, LEVEL_COUNT };
 	  "When the last transaction was committed.")                                             \
 	X(LOG_MESSAGES, COUNTER, "log_messages_total", LEVEL, NONE,                               \
 	  "Warnings and errors logged.")                                                          \
+	X(LOG_LINES_LOST, COUNTER, "log_lines_lost_total", NONE, NONE,                            \
+	  "Lines of the log that nobody read: stderr was full or closed.")                        \
 	X(LAST_ERROR, GAUGE, "last_error_timestamp_seconds", NONE, NONE,                          \
 	  "When the last error was logged; 0: none was.")
 /* clang-format on */

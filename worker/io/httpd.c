@@ -11,15 +11,28 @@
  * NULL and a line on stderr, and because only getaddrinfo(3) knows what "localhost" is. Of several
  * addresses of a name IPv4 goes first: that is what people type.
  *
- * Bounds: 64 connections (more wait in the backlog), 10 s without traffic ends one, 32 KiB of
- * memory for the head of a request.
+ * Whoever does not ask must not keep out who does: idle clients, half heads, readers that do not
+ * read, any number of them. At its limit of connections libmicrohttpd stops accepting, and a probe
+ * would wait in the backlog until one of them times out. So room is made before: with each new
+ * connection, and each answer, those that were silent for longest are ended until the others are
+ * few enough and their answers small enough. A client is heard when it connects and with each
+ * request; that it reads does not count, so that a slow reader is not safe for ever.
+ *
+ *   connected --> kept --request--> kept             KEPT_MAX, whose last answers are ANSWERS_MAX
+ *                  '--- silent for longest --> ended     shutdown(2), which libmicrohttpd notices
+ *                                                '--> closed
+ *
+ * Bounds: CONNECTIONS_MAX connections with those that are ended and not yet closed; 10 s without
+ * traffic end one; 32 KiB of memory for the head of a request.
  *
  * Thread: one, libmicrohttpd's own, with every signal blocked so that the worker's signals find the
- * worker. Callbacks run there. start and stop belong to the main thread. Failure: at start an error
- * of class CONFIG; afterwards a client sees its connection end, the worker sees nothing.
+ * worker. Callbacks run there, and the table of clients belongs to it. start and stop belong to the
+ * main thread. Failure: at start an error of class CONFIG; afterwards a client sees its connection
+ * end, the worker sees nothing.
  */
 #include "io/httpd.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <microhttpd.h>
 #include <netdb.h>
@@ -31,7 +44,21 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { CONNECTIONS_MAX = 64, IDLE_SECONDS = 10, MEMORY_PER_CONNECTION = 32 * 1024, BACKLOG = 64 };
+/*
+ * KEPT_MAX is lower than CONNECTIONS_MAX by more than libmicrohttpd takes on until it has closed
+ * what was ended: eleven a turn, in the turn at hand and the next (0.9.75 and 1.0.1: MHD_epoll() in
+ * daemon.c). A burst that overflows BACKLOG has to wait a second, for its SYN to be sent again.
+ */
+enum { CONNECTIONS_MAX = 128, KEPT_MAX = 96, BACKLOG = 1024 };
+enum { IDLE_SECONDS = 10, MEMORY_PER_CONNECTION = 32 * 1024, ANSWERS_MAX = 16 * 1024 * 1024 };
+
+/* A place for a connection: free, kept (both flags), or ended and not yet closed. */
+struct client {
+	bool used, kept;
+	int fd;
+	uint64_t heard; /* a number that grows: the lowest was silent for longest */
+	size_t answer;  /* bytes of the last one, which may be on its way still */
+};
 
 struct httpd {
 	struct MHD_Daemon *daemon;
@@ -39,14 +66,91 @@ struct httpd {
 	size_t nroutes;
 	void *ctx; /* borrowed */
 	unsigned port;
+	struct client clients[CONNECTIONS_MAX];
+	uint64_t heard; /* the last number given */
 };
+
+/* --- clients --- */
+
+/* Its unsent answer goes with it: a peer that does not read would leave that to the kernel. */
+static void client_end(struct client *c)
+{
+	struct linger at_once = {.l_onoff = 1};
+	setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+	shutdown(c->fd, SHUT_RDWR);
+	c->kept = false;
+}
+
+struct crowd {
+	size_t n, bytes;       /* of their answers */
+	struct client *silent; /* for longest */
+};
+
+/* Those who are kept, and have an answer of that size or larger. */
+static struct crowd crowd_of(struct httpd *h, size_t answer)
+{
+	struct crowd all = {0};
+	for (struct client *c = h->clients; c < h->clients + CONNECTIONS_MAX; c++) {
+		if (!c->kept || c->answer < answer)
+			continue;
+		all.n++;
+		all.bytes += c->answer;
+		if (all.silent == NULL || c->heard < all.silent->heard)
+			all.silent = c;
+	}
+	return all;
+}
+
+/* Whoever was heard last stays. */
+static void make_room(struct httpd *h)
+{
+	struct crowd all, answered;
+	while ((all = crowd_of(h, 0)).n > KEPT_MAX)
+		client_end(all.silent);
+	while ((answered = crowd_of(h, 1)).n > 1 && answered.bytes > ANSWERS_MAX)
+		client_end(answered.silent);
+}
+
+static void client_heard(struct httpd *h, struct client *c, size_t answer)
+{
+	c->heard = ++h->heard;
+	c->answer = answer;
+	make_room(h);
+}
+
+/*
+ * libmicrohttpd calls this once when it has accepted a connection and once before it closes it, so
+ * fd is open in between. There is a free place: its limit is the size of the table.
+ */
+static void connection_changed(void *ctx, struct MHD_Connection *conn, void **place,
+			       enum MHD_ConnectionNotificationCode what)
+{
+	struct httpd *h = ctx;
+	struct client *c = h->clients;
+	if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
+		c = *place;
+		*c = (struct client){0};
+		return;
+	}
+	while (c < h->clients + CONNECTIONS_MAX && c->used)
+		c++;
+	assert(c < h->clients + CONNECTIONS_MAX);
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD);
+	*c = (struct client){.used = true, .kept = true, .fd = info->connect_fd};
+	*place = c;
+	client_heard(h, c, 0);
+}
 
 /* --- answering --- */
 
 /* Takes the bytes of body. */
-static enum MHD_Result respond(struct MHD_Connection *conn, unsigned status,
+static enum MHD_Result respond(struct httpd *h, struct MHD_Connection *conn, unsigned status,
 			       const char *content_type, struct buf *body, const char *allow)
 {
+	const union MHD_ConnectionInfo *place =
+		MHD_get_connection_info(conn, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	client_heard(h, place->socket_context, body->len);
 	struct MHD_Response *response =
 		MHD_create_response_from_buffer(body->len, body->data, MHD_RESPMEM_MUST_FREE);
 	if (response == NULL) {
@@ -69,14 +173,14 @@ static enum MHD_Result answer_not_found(struct httpd *h, struct MHD_Connection *
 	buf_puts(&body, "No such path. There are:\n");
 	for (size_t i = 0; i < h->nroutes; i++)
 		buf_printf(&body, "%s\n", h->routes[i].path);
-	return respond(conn, MHD_HTTP_NOT_FOUND, "text/plain; charset=utf-8", &body, NULL);
+	return respond(h, conn, MHD_HTTP_NOT_FOUND, "text/plain; charset=utf-8", &body, NULL);
 }
 
-static enum MHD_Result answer_wrong_method(struct MHD_Connection *conn)
+static enum MHD_Result answer_wrong_method(struct httpd *h, struct MHD_Connection *conn)
 {
 	struct buf body = {0};
 	buf_puts(&body, "Only GET and HEAD are answered here.\n");
-	return respond(conn, MHD_HTTP_METHOD_NOT_ALLOWED, "text/plain; charset=utf-8", &body,
+	return respond(h, conn, MHD_HTTP_METHOD_NOT_ALLOWED, "text/plain; charset=utf-8", &body,
 		       "GET, HEAD");
 }
 
@@ -96,7 +200,7 @@ static enum MHD_Result answer(void *ctx, struct MHD_Connection *conn, const char
 		*state = h;
 		if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 &&
 		    strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
-			return answer_wrong_method(conn);
+			return answer_wrong_method(h, conn);
 		return MHD_YES;
 	}
 	if (*upload_len > 0) {
@@ -109,7 +213,7 @@ static enum MHD_Result answer(void *ctx, struct MHD_Connection *conn, const char
 			continue;
 		struct buf body = {0};
 		unsigned status = route->serve(h->ctx, &body);
-		return respond(conn, status, route->content_type, &body, NULL);
+		return respond(h, conn, status, route->content_type, &body, NULL);
 	}
 	return answer_not_found(h, conn);
 }
@@ -270,8 +374,9 @@ static struct MHD_Daemon *start_daemon(struct httpd *h, int fd)
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	struct MHD_Daemon *daemon = MHD_start_daemon(
 		flags, 0, NULL, NULL, answer, h, MHD_OPTION_EXTERNAL_LOGGER, swallow, NULL,
-		MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
-		(unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS,
+		MHD_OPTION_NOTIFY_CONNECTION, connection_changed, h, MHD_OPTION_LISTEN_SOCKET, fd,
+		MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
+		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS,
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY_PER_CONNECTION, MHD_OPTION_END);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return daemon;
