@@ -179,8 +179,9 @@ START_TEST(rules)
 		   "\"coalesce\" = coalesce(excluded.\"coalesce\", t.\"coalesce\")");
 	assert_has(m->merge_upsert, "\"min\" = least(t.\"min\", excluded.\"min\")");
 	assert_has(m->merge_upsert, "\"max\" = greatest(t.\"max\", excluded.\"max\")");
-	assert_has(m->merge_upsert, "\"json\" = coalesce(t.\"json\" || excluded.\"json\", "
-				    "excluded.\"json\", t.\"json\")");
+	assert_has(m->merge_upsert, "\"json\" = coalesce(nullif(t.\"json\", 'null') || "
+				    "nullif(excluded.\"json\", 'null'), "
+				    "nullif(excluded.\"json\", 'null'), t.\"json\")");
 	assert_has(m->merge_upsert,
 		   "WHERE ROW(t.\"coalesce\", t.\"min\", t.\"max\", t.\"json\")::record");
 	mergesql_free(m);

@@ -506,7 +506,8 @@ START_TEST(test_refetch)
 	ck_assert(!refetch_read(r, "alpha", 2, 50, 10000, NULL, &copy, &err));
 	ck_assert_int_eq(err.class, ERR_POISON);
 	ck_assert_ptr_nonnull(strstr(err.text, "topic alpha partition 2 offset 50"));
-	ck_assert(refetch_read(r, "alpha", 2, 0, 10000, NULL, &copy, &err));
+	/* what comes next may have arrived already; what lies behind has to be fetched */
+	ck_assert(refetch_read(r, "alpha", 2, 4, 10000, NULL, &copy, &err));
 	refetched_free(&copy);
 	rd_kafka_mock_broker_set_down(w.cluster, 1);
 	ck_assert(!refetch_read(r, "alpha", 2, 3, 500, NULL, &copy, &err));

@@ -172,7 +172,7 @@ static inline bool emit_column(struct decoder *d, const struct emit *e,
 	if (slot->step->kind == SCHEMA_STRING && pc->target.kind == PG_TEXT)
 		return emit_text_field(e, &pc->target, slot->text);
 	if (slot->step->kind == SCHEMA_STRING && pc->target.json_text)
-		return emit_json_text(e, slot->text);
+		return emit_json_text(e, &pc->target, slot->text);
 	*e->c = cursor_on(d, slot->start, slot->end);
 	if (!emit_value(e, slot->step, &pc->target, &pc->element, pc->element_oid))
 		return false;

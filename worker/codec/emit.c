@@ -248,9 +248,23 @@ static bool emit_bytea(const struct emit *e, const struct step *s)
 	return true;
 }
 
-/* Copied first: the check wants zeros behind the text. */
-bool emit_json_text(const struct emit *e, struct slice v)
+static bool is_json_null(struct slice json)
 {
+	static const char blank[4] = {' ', '\t', '\r', '\n'};
+	while (json.len > 0 && memchr(blank, json.data[0], 4))
+		json = (struct slice){json.data + 1, json.len - 1};
+	while (json.len > 0 && memchr(blank, json.data[json.len - 1], 4))
+		json.len--;
+	return json.len == 4 && memcmp(json.data, "null", 4) == 0;
+}
+
+/* Copied first: the check wants zeros behind the text. */
+bool emit_json_text(const struct emit *e, const struct target *t, struct slice v)
+{
+	if (t->null_json && is_json_null(v)) {
+		pgbin_null(e->out);
+		return true;
+	}
 	if (!check_size(e, v.len))
 		return false;
 	buf_grow(e->out, 5 + v.len + TEXT_PAD);
@@ -264,7 +278,7 @@ static ASIDE bool emit_json(const struct emit *e, const struct step *s, const st
 {
 	struct slice v;
 	if (t->json_text)
-		return walk_blob(e->c, s, &v) && emit_json_text(e, v);
+		return walk_blob(e->c, s, &v) && emit_json_text(e, t, v);
 	size_t at = e->out->len;
 	uint8_t *head = buf_take(e->out, 5);
 	head[4] = 1; /* version of jsonb's binary form */

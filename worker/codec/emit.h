@@ -21,7 +21,7 @@ struct emit {
 MUST_CHECK bool emit_value(const struct emit *e, const struct step *s, const struct target *t,
 			   const struct target *element, enum pgbin_oid oid);
 /* A string that holds JSON. */
-MUST_CHECK bool emit_json_text(const struct emit *e, struct slice v);
+MUST_CHECK bool emit_json_text(const struct emit *e, const struct target *t, struct slice v);
 /* What emit_text_field() can not say at a glance: size, UTF-8, the column's length. */
 MUST_CHECK bool emit_check_text(const struct emit *e, const struct target *t, struct slice v);
 

@@ -52,7 +52,8 @@ static void fill_column(struct builder *b, size_t i)
 	pc->target = (struct target){.kind = c->kind,
 				     .dim = c->dim,
 				     .max_chars = c->max_chars,
-				     .json_text = is_json_text(f->type, c->kind)};
+				     .json_text = is_json_text(f->type, c->kind),
+				     .null_json = c->merge == MERGE_JSON && !c->not_null};
 	pc->element_oid = (enum pgbin_oid)c->element_oid;
 	pc->element = (struct target){.kind = c->element, .max_chars = c->max_chars};
 	pc->element.finite = c->kind == PG_ARRAY && c->element == PG_FLOAT4;

@@ -78,6 +78,7 @@ struct target {
 	enum pg_kind kind;
 	uint32_t dim, max_chars;
 	bool json_text; /* a string that holds JSON, rather than a string to put into JSON */
+	bool null_json; /* the JSON text null is no value: the column is null */
 	bool finite;    /* floats of a real[]: an embedding, so no NaN and no infinity */
 };
 

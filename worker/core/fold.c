@@ -27,7 +27,8 @@
  *           in another order (1e16 + 1 + 1): apart.
  *   json    t || a || b is t || (a || b) if a is an array, whatever t and b are. If both are
  *           objects it is so for every t but an array or a scalar: "united" says that somebody
- *           has to look. Anything else: apart.
+ *           has to look. Anything else: apart; so is the JSON null of a column that is NOT NULL,
+ * for it changes nothing (of another column it has been decoded as null).
  *
  * A row into which something was merged is kept by column, JSON as a list of pieces:
  *
@@ -190,6 +191,8 @@ static struct slice json_inside(struct slice text)
 
 static bool may_join(const struct fold_rules *rules, struct slice a, struct slice b)
 {
+	if (json_is(b, 'n'))
+		return false;
 	return json_is(a, '[') || (rules->unite && json_is(a, '{') && json_is(b, '{'));
 }
 

@@ -18,10 +18,21 @@ void guard_count(struct guard *g, const struct config *config, uint64_t events)
 		*g = (struct guard){0};
 }
 
+static uint64_t limit_of(const struct config *config)
+{
+	return (uint64_t)(config->dlq_max_ratio * (double)config->dlq_window);
+}
+
+uint64_t guard_room(const struct guard *g, const struct config *config)
+{
+	uint64_t limit = limit_of(config);
+	return limit - MIN(g->dead, limit);
+}
+
 bool guard_admit(struct guard *g, const struct config *config, const char *stream, uint64_t dead,
 		 struct err *err)
 {
-	uint64_t limit = (uint64_t)(config->dlq_max_ratio * (double)config->dlq_window);
+	uint64_t limit = limit_of(config);
 	if (g->dead + dead > limit)
 		return err_set(err, ERR_CONFIG,
 			       "stream %s: more than %" PRIu64

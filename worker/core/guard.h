@@ -19,6 +19,9 @@ struct guard {
 
 void guard_count(struct guard *g, const struct config *config, uint64_t events);
 
+/* How many more dead letters the window admits. */
+uint64_t guard_room(const struct guard *g, const struct config *config);
+
 /*
  * True: they may become dead letters, and are counted. False with class CONFIG: the stream has to
  * halt; nothing is counted.

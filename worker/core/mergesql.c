@@ -21,23 +21,6 @@
  * 20 us a row for ON CONFLICT, 26 to 31 for MERGE, 31 to 35 for the pair, whether the keys are new,
  * old or mixed.
  *
- * What DO UPDATE sets, with t the row and e the event ("excluded"):
- *
- *   replace  e                         coalesce  coalesce(e, t)                keep  not set
- *   add      coalesce(t + e, t, e)     min, max  least(t, e), greatest(t, e)
- *   json     coalesce(t || e, e, t)
- *
- * Under "newer" an event is fresh if the row has no version or the event's is not lower; null is
- * the oldest version. If no column accumulates (add, min, max) a stale event writes nothing, so the
- * WHERE clause says so and the columns need not ask again. Else a stale event still counts: each
- * column that follows the version asks by itself (CASE).
- *
- * An update that changes nothing writes nothing. The comparison is first by the version (which
- * differs for nearly every real update, so the rest is not looked at), then by the whole row with
- * *<>, which compares bytes: it knows every type, also those without an equality operator (json,
- * point, xml) or with a coarse one (citext, numeric, -0.0). Where that finds a difference that "="
- * would not, the row is written, which is the safe side.
- *
  * The staging table must not compress or move values to TOAST: they are read back once and at once.
  * Columns whose staging type is not the table's are cast on the way.
  *
@@ -50,24 +33,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/conflict.h"
 #include "core/ddl.h"
 #include "core/sqlname.h"
 
 extern const char sql_traits[], sql_misfits[]; /* worker/sql */
-
-/* prefix."name" */
-static void put_column(struct buf *out, const char *prefix, const struct column *c)
-{
-	buf_printf(out, "%s.", prefix);
-	buf_quoted(out, c->name, '"');
-}
 
 /*
  * What the merge reads of a staged column: cast to the table's type where COPY needed another one.
  */
 static void put_staged(struct buf *out, const struct column *c)
 {
-	put_column(out, "s", c);
+	conflict_put_column(out, "s", c);
 	if (c->cast)
 		buf_printf(out, "::%s", c->type);
 }
@@ -76,7 +53,7 @@ static void put_key_match(struct buf *out, const struct table *t)
 {
 	for (size_t i = 0; i < t->nkeys; i++) {
 		buf_puts(out, i ? " AND " : "");
-		put_column(out, "t", &t->columns[i]);
+		conflict_put_column(out, "t", &t->columns[i]);
 		buf_puts(out, " = ");
 		put_staged(out, &t->columns[i]);
 	}
@@ -90,186 +67,6 @@ static char *take_text(struct buf *b)
 	return text;
 }
 
-/* --- how an existing row changes --- */
-
-struct merge {
-	const struct table *table;
-	enum on_conflict on_conflict;
-	const struct column *version; /* of "newer", if it is not a key column; else NULL */
-	bool accumulates;             /* add, min or max: stale events count, too */
-};
-
-static bool rule_accumulates(enum merge_rule rule)
-{
-	return rule == MERGE_ADD || rule == MERGE_MIN || rule == MERGE_MAX;
-}
-
-static struct merge merge_of(const struct table *t, enum on_conflict on_conflict)
-{
-	struct merge m = {.table = t, .on_conflict = on_conflict};
-	if (t->version < 0 && on_conflict == CONFLICT_NEWER)
-		m.on_conflict = CONFLICT_UPDATE;
-	if (m.on_conflict == CONFLICT_NEWER && (size_t)t->version >= t->nkeys)
-		m.version = &t->columns[t->version];
-	for (size_t i = t->nkeys; i < t->ncolumns; i++)
-		m.accumulates |= rule_accumulates(t->columns[i].merge);
-	return m;
-}
-
-static void put_fresh(struct buf *out, const struct merge *m)
-{
-	buf_puts(out, "(");
-	put_column(out, "t", m->version);
-	buf_puts(out, " IS NULL OR ");
-	put_column(out, "excluded", m->version);
-	buf_puts(out, " >= ");
-	put_column(out, "t", m->version);
-	buf_puts(out, ")");
-}
-
-/* "before" t.c "between" excluded.c "after" */
-static void put_pair(struct buf *out, const struct column *c, const char *before,
-		     const char *between, const char *after)
-{
-	buf_puts(out, before);
-	put_column(out, "t", c);
-	buf_puts(out, between);
-	put_column(out, "excluded", c);
-	buf_puts(out, after);
-}
-
-static void put_rule(struct buf *out, const struct column *c)
-{
-	switch (c->merge) {
-	case MERGE_KEEP:
-		put_column(out, "t", c);
-		break;
-	case MERGE_REPLACE:
-		put_column(out, "excluded", c);
-		break;
-	case MERGE_COALESCE:
-		buf_puts(out, "coalesce(");
-		put_column(out, "excluded", c);
-		buf_puts(out, ", ");
-		put_column(out, "t", c);
-		buf_puts(out, ")");
-		break;
-	case MERGE_ADD:
-		put_pair(out, c, "coalesce(", " + ", "");
-		put_pair(out, c, ", ", ", ", ")");
-		break;
-	case MERGE_MIN:
-		put_pair(out, c, "least(", ", ", ")");
-		break;
-	case MERGE_MAX:
-		put_pair(out, c, "greatest(", ", ", ")");
-		break;
-	case MERGE_JSON:
-		put_pair(out, c, "coalesce(", " || ", ", ");
-		put_column(out, "excluded", c);
-		buf_puts(out, ", ");
-		put_column(out, "t", c);
-		buf_puts(out, ")");
-		break;
-	}
-}
-
-/* The value that a column of an existing row gets. */
-static void put_new_value(struct buf *out, const struct merge *m, const struct column *c)
-{
-	if (c == m->version) {
-		if (m->accumulates)
-			put_pair(out, c, "greatest(", ", ", ")");
-		else
-			put_column(out, "excluded", c);
-	} else if (!m->version || !m->accumulates || rule_accumulates(c->merge)) {
-		put_rule(out, c);
-	} else {
-		buf_puts(out, "CASE WHEN ");
-		put_fresh(out, m);
-		buf_puts(out, " THEN ");
-		put_rule(out, c);
-		buf_puts(out, " ELSE ");
-		put_column(out, "t", c);
-		buf_puts(out, " END");
-	}
-}
-
-/*
- * A column that DO UPDATE sets. The version column always follows the events, whatever its rule
- * says.
- */
-static bool is_set(const struct merge *m, size_t i)
-{
-	const struct column *c = &m->table->columns[i];
-	return i >= m->table->nkeys && (c->merge != MERGE_KEEP || c == m->version);
-}
-
-static size_t count_set(const struct merge *m)
-{
-	size_t n = 0;
-	for (size_t i = 0; i < m->table->ncolumns; i++)
-		n += is_set(m, i);
-	return n;
-}
-
-static void put_set_list(struct buf *out, const struct merge *m)
-{
-	const char *comma = "";
-	for (size_t i = 0; i < m->table->ncolumns; i++) {
-		if (!is_set(m, i))
-			continue;
-		buf_puts(out, comma);
-		buf_quoted(out, m->table->columns[i].name, '"');
-		buf_puts(out, " = ");
-		put_new_value(out, m, &m->table->columns[i]);
-		comma = ", ";
-	}
-	if (!sqlname_has_column(m->table, "updated_at"))
-		buf_puts(out, ", \"updated_at\" = now()");
-}
-
-/*
- * ROW(...)::record of the columns that are set, but for the version. The cast keeps the parser from
- * taking *<> column by column.
- */
-static void put_row(struct buf *out, const struct merge *m, bool after)
-{
-	const char *comma = "";
-	buf_puts(out, "ROW(");
-	for (size_t i = 0; i < m->table->ncolumns; i++) {
-		const struct column *c = &m->table->columns[i];
-		if (!is_set(m, i) || c == m->version)
-			continue;
-		buf_puts(out, comma);
-		if (after)
-			put_new_value(out, m, c);
-		else
-			put_column(out, "t", c);
-		comma = ", ";
-	}
-	buf_puts(out, ")::record");
-}
-
-/* True if writing would change the row. */
-static void put_changed(struct buf *out, const struct merge *m)
-{
-	bool more = count_set(m) > (m->version ? 1 : 0);
-	if (m->version) {
-		buf_puts(out, "(");
-		put_column(out, "t", m->version);
-		buf_puts(out, " IS DISTINCT FROM ");
-		put_new_value(out, m, m->version);
-		buf_puts(out, more ? " OR " : ")");
-	}
-	if (more) {
-		put_row(out, m, false);
-		buf_puts(out, " OPERATOR(pg_catalog.*<>) ");
-		put_row(out, m, true);
-		buf_puts(out, m->version ? ")" : "");
-	}
-}
-
 static void put_insert(struct buf *out, const struct table *t)
 {
 	buf_puts(out, "INSERT INTO ");
@@ -279,26 +76,22 @@ static void put_insert(struct buf *out, const struct table *t)
 	buf_puts(out, ") OVERRIDING SYSTEM VALUE ");
 }
 
-static void put_on_conflict(struct buf *out, const struct merge *m)
+static void put_on_conflict(struct buf *out, const struct conflict *m)
 {
 	buf_puts(out, " ON CONFLICT (");
 	sqlname_columns(out, m->table, m->table->nkeys);
 	/* With no column to set, DO UPDATE would be a syntax error (as in risingwave#25252). */
-	if (m->on_conflict == CONFLICT_SKIP || count_set(m) == 0) {
+	if (!conflict_updates(m)) {
 		buf_puts(out, ") DO NOTHING");
 		return;
 	}
 	buf_puts(out, ") DO UPDATE SET ");
-	put_set_list(out, m);
+	conflict_put_set(out, m);
 	buf_puts(out, " WHERE ");
-	if (m->version && !m->accumulates) {
-		put_fresh(out, m);
-		buf_puts(out, " AND ");
-	}
-	put_changed(out, m);
+	conflict_put_where(out, m);
 }
 
-static char *upsert_sql(const struct merge *m, const char *stage)
+static char *upsert_sql(const struct conflict *m, const char *stage)
 {
 	const struct table *t = m->table;
 	struct buf b = {0};
@@ -341,14 +134,69 @@ static void put_parameter(struct buf *out, const struct table *t, size_t column)
 		buf_printf(out, "::%s", c->type);
 }
 
-static char *upsert_row_sql(const struct merge *m)
+static void put_parameters(struct buf *out, const struct table *t)
+{
+	for (size_t i = 0; i < t->ncolumns; i++) {
+		buf_puts(out, i ? ", " : "");
+		put_parameter(out, t, i);
+	}
+}
+
+static char *upsert_row_sql(const struct conflict *m)
 {
 	struct buf b = {0};
 	put_insert(&b, m->table);
-	for (size_t i = 0; i < m->table->ncolumns; i++) {
-		buf_puts(&b, i ? ", " : "VALUES (");
-		put_parameter(&b, m->table, i);
+	buf_puts(&b, "VALUES (");
+	put_parameters(&b, m->table);
+	buf_puts(&b, ")");
+	put_on_conflict(&b, m);
+	return take_text(&b);
+}
+
+/* WHERE t's key is the parameters' */
+static void put_where_key(struct buf *out, const struct table *t)
+{
+	for (size_t i = 0; i < t->nkeys; i++) {
+		buf_puts(out, i ? " AND " : " WHERE ");
+		conflict_put_column(out, "t", &t->columns[i]);
+		buf_puts(out, " = ");
+		put_parameter(out, t, i);
 	}
+}
+
+/* The parameters have the schema's types; what the table made of them, only the table knows. */
+static char *update_row_sql(const struct conflict *m)
+{
+	struct conflict as_text = *m;
+	struct buf b = {0};
+	as_text.as_text = true;
+	if (!conflict_updates(m))
+		return NULL;
+	buf_puts(&b, "UPDATE ");
+	sqlname_table(m->table, &b);
+	buf_puts(&b, " AS t SET ");
+	conflict_put_set(&b, m);
+	buf_puts(&b, " FROM (VALUES (");
+	put_parameters(&b, m->table);
+	buf_puts(&b, ")) AS excluded (");
+	sqlname_columns(&b, m->table, m->table->ncolumns);
+	buf_puts(&b, ")");
+	put_where_key(&b, m->table);
+	buf_puts(&b, " AND ");
+	conflict_put_where(&b, &as_text);
+	return take_text(&b);
+}
+
+static char *insert_row_sql(const struct conflict *m)
+{
+	struct buf b = {0};
+	put_insert(&b, m->table);
+	buf_puts(&b, "SELECT ");
+	put_parameters(&b, m->table);
+	buf_puts(&b, " WHERE NOT EXISTS (SELECT FROM ");
+	sqlname_table(m->table, &b);
+	buf_puts(&b, " AS t");
+	put_where_key(&b, m->table);
 	buf_puts(&b, ")");
 	put_on_conflict(&b, m);
 	return take_text(&b);
@@ -358,7 +206,7 @@ static char *upsert_row_sql(const struct merge *m)
  * Under "newer" a delete loses to a newer row. A delete without version, or a row without, leaves
  * nothing to compare: the row goes.
  */
-static char *delete_sql(const struct merge *m, const char *stage)
+static char *delete_sql(const struct conflict *m, const char *stage)
 {
 	struct buf b = {0};
 	buf_puts(&b, "WITH gone AS (DELETE FROM ");
@@ -369,9 +217,9 @@ static char *delete_sql(const struct merge *m, const char *stage)
 		buf_puts(&b, " AND (");
 		put_staged(&b, m->version);
 		buf_puts(&b, " IS NULL OR ");
-		put_column(&b, "t", m->version);
+		conflict_put_column(&b, "t", m->version);
 		buf_puts(&b, " IS NULL OR ");
-		put_column(&b, "t", m->version);
+		conflict_put_column(&b, "t", m->version);
 		buf_puts(&b, " <= ");
 		put_staged(&b, m->version);
 		buf_puts(&b, ")");
@@ -384,24 +232,19 @@ static char *delete_sql(const struct merge *m, const char *stage)
  * The delete of one row: its keys are $1, $2, ..., and behind them comes the version, if one is to
  * be compared.
  */
-static char *delete_row_sql(const struct merge *m)
+static char *delete_row_sql(const struct conflict *m)
 {
 	const struct table *t = m->table;
 	struct buf b = {0};
 	buf_puts(&b, "DELETE FROM ");
 	sqlname_table(t, &b);
-	buf_puts(&b, " AS t WHERE ");
-	for (size_t i = 0; i < t->nkeys; i++) {
-		buf_puts(&b, i ? " AND " : "");
-		put_column(&b, "t", &t->columns[i]);
-		buf_puts(&b, " = ");
-		put_parameter(&b, t, i);
-	}
+	buf_puts(&b, " AS t");
+	put_where_key(&b, t);
 	if (m->version) {
 		buf_printf(&b, " AND ($%zu::%s IS NULL OR ", t->nkeys + 1, m->version->type);
-		put_column(&b, "t", m->version);
+		conflict_put_column(&b, "t", m->version);
 		buf_puts(&b, " IS NULL OR ");
-		put_column(&b, "t", m->version);
+		conflict_put_column(&b, "t", m->version);
 		buf_printf(&b, " <= $%zu)", t->nkeys + 1);
 	}
 	return take_text(&b);
@@ -508,7 +351,7 @@ static char *check_united_sql(const struct table *t, const char *stage)
 		if (t->columns[i].merge != MERGE_JSON)
 			continue;
 		buf_printf(&b, "%sjsonb_typeof(", or);
-		put_column(&b, "t", &t->columns[i]);
+		conflict_put_column(&b, "t", &t->columns[i]);
 		buf_puts(&b, ") <> 'object'");
 		or = " OR ";
 	}
@@ -596,7 +439,7 @@ static char *remove_witness_sql(const struct table *t, const char *stage)
 	return take_text(&b);
 }
 
-static void make_looks(struct mergesql *sql, const struct merge *m)
+static void make_looks(struct mergesql *sql, const struct conflict *m)
 {
 	struct buf name = {0}, literal = {0};
 	sqlname_table(m->table, &name);
@@ -617,7 +460,7 @@ struct mergesql *mergesql_new(const char *stream, const struct table *table,
 			      enum on_conflict on_conflict)
 {
 	struct mergesql *sql = xcalloc(1, sizeof(*sql));
-	struct merge m = merge_of(table, on_conflict);
+	struct conflict m = conflict_of(table, on_conflict);
 	sql->stage_name = stage_name(stream);
 	sql->create_stage = stage_sql(table, sql->stage_name);
 	sql->copy_stage = xasprintf("COPY %s FROM STDIN (FORMAT binary)", sql->stage_name);
@@ -626,6 +469,8 @@ struct mergesql *mergesql_new(const char *stream, const struct table *table,
 	sql->merge_delete = delete_sql(&m, sql->stage_name);
 	sql->merge_upsert = upsert_sql(&m, sql->stage_name);
 	sql->upsert_row = upsert_row_sql(&m);
+	sql->update_row = update_row_sql(&m);
+	sql->insert_row = insert_row_sql(&m);
 	sql->delete_row = delete_row_sql(&m);
 	sql->delete_version = m.version ? (size_t)table->version : 0;
 	sql->count_skipped = skipped_sql(table, sql->stage_name);
@@ -656,6 +501,8 @@ void mergesql_free(struct mergesql *m)
 	free(m->merge_delete);
 	free(m->merge_upsert);
 	free(m->upsert_row);
+	free(m->update_row);
+	free(m->insert_row);
 	free(m->delete_row);
 	free(m->count_skipped);
 	free(m->clear_stage);

@@ -61,8 +61,16 @@ struct mergesql {
 	char *count_skipped;
 	char *clear_stage; /* empties the stage within the transaction, between rounds */
 
-	char *upsert_row; /* merge_upsert for one row, whose fields in COPY order are $1, $2, ... */
-	/* and merge_delete: the key's fields, then that of column delete_version, unless it is 0 */
+	/* merge_upsert for one row, whose fields in COPY order are $1, $2, ... */
+	char *upsert_row;
+	/*
+	 * The same as two statements, of which at most one writes. ON CONFLICT shows the event's
+	 * row to BEFORE INSERT triggers, CHECK, NOT NULL and policies before it looks for the key,
+	 * also if it will be but a change (amount + -6); these show what lands. update_row is NULL
+	 * if events change nothing.
+	 */
+	char *update_row, *insert_row;
+	/* merge_delete: the key's fields, then that of column delete_version, unless it is 0 */
 	char *delete_row;
 	size_t delete_version;
 

@@ -73,7 +73,9 @@ static const struct setting {
 	 * not lie below a message.max.bytes of the user.
 	 */
 	{"fetch.max.bytes", "4194304", ROLE(CONSUMER), SETTING_DEFAULT, NULL, "message.max.bytes"},
-	{"fetch.wait.max.ms", "100", READERS, SETTING_DEFAULT, NULL},
+	{"fetch.wait.max.ms", "100", ROLE(CONSUMER), SETTING_DEFAULT, NULL},
+	/* What is read again is there: an empty answer should not hold up the next question. */
+	{"fetch.wait.max.ms", "5", ROLE(REFETCH), SETTING_FORCED, NULL},
 	/*
 	 * The library's 1000 ms stall a consumer with small queues to one fetch a second
 	 * (librdkafka #2879). From 2.2 on.
@@ -81,7 +83,9 @@ static const struct setting {
 	{"fetch.queue.backoff.ms", "100", ROLE(CONSUMER), SETTING_DEFAULT, NULL},
 	{"statistics.interval.ms", "5000", ROLE(CONSUMER), SETTING_DEFAULT, NULL},
 
-	{"queued.min.messages", "1", ROLE(REFETCH), SETTING_FORCED, NULL},
+	/* Below 2.2 the library sleeps for up to a second when its queue is full (io/nudge.c). */
+	{"queued.min.messages", "2000", ROLE(REFETCH), SETTING_FORCED, NULL},
+	{"queued.max.messages.kbytes", "4096", ROLE(REFETCH), SETTING_FORCED, NULL},
 	{"statistics.interval.ms", "0", ROLE(REFETCH) | ROLE(PRODUCER), SETTING_FORCED, NULL},
 
 	{"enable.auto.commit", "false", READERS, SETTING_FORCED,

@@ -188,6 +188,7 @@ static bool session_settings(struct pg *pg, const struct config *config, struct 
 		   "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET "
 		   "tcp_keepalives_count = 3;"
 		   "SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET IntervalStyle = 'postgres'; "
+		   "SET extra_float_digits = 1;"
 		   "SET jit = off;"
 		   "SET temp_buffers = '32MB';"
 		   "SELECT set_config('search_path', 'public', false)"

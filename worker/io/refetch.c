@@ -25,6 +25,7 @@
 #include "io/source.h"
 
 #define SLICE_MS 100 /* how often "stop" is looked at */
+#define AHEAD 200    /* messages that are read past rather than sought past */
 
 struct refetch {
 	const struct config *config;
@@ -82,7 +83,7 @@ static bool go_to(struct refetch *r, const char *topic, int32_t partition, int64
 		  struct err *err)
 {
 	bool same = r->next >= 0 && r->partition == partition && strcmp(r->topic, topic) == 0;
-	if (same && r->next == offset)
+	if (same && offset >= r->next && offset - r->next <= AHEAD)
 		return true;
 	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
 	rd_kafka_topic_partition_list_add(list, topic, partition)->offset = offset;
@@ -179,6 +180,13 @@ bool refetch_read(struct refetch *r, const char *topic, int32_t partition, int64
 		close_client(r);
 	return found || err_wrap(err, "topic %s partition %d offset %lld", topic, partition,
 				 (long long)offset);
+}
+
+void refetch_rest(struct refetch *r)
+{
+	if (r->rk)
+		rd_kafka_assign(r->rk, NULL);
+	r->next = -1;
 }
 
 void refetched_free(struct refetched *m)

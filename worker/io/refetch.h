@@ -36,4 +36,7 @@ MUST_CHECK bool refetch_read(struct refetch *r, const char *topic, int32_t parti
 			     struct refetched *out, struct err *err);
 void refetched_free(struct refetched *m);
 
+/* Nothing more for a while: fetches no further. */
+void refetch_rest(struct refetch *r);
+
 #endif

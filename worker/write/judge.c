@@ -99,7 +99,8 @@ static bool takes_statements(struct sink *s, struct batch *b, struct err *err)
 {
 	const struct table *t = b->stream->table;
 	size_t keys = t->nkeys + (b->stream->sql->delete_version > 0);
-	return explain(s, b, ROW_UPSERT, t->ncolumns, err) && explain(s, b, ROW_DELETE, keys, err);
+	return (!b->stream->sql->update_row || explain(s, b, ROW_UPDATE, t->ncolumns, err)) &&
+	       explain(s, b, ROW_INSERT, t->ncolumns, err) && explain(s, b, ROW_DELETE, keys, err);
 }
 
 bool judge_table(struct sink *s, struct batch *b, struct trial *t, struct err *err)
@@ -156,15 +157,18 @@ static struct batch_row row_of(const struct batch *b, const struct event *e)
 /* The first of the next batch's rows that passes is a witness. */
 static enum witness hear_peer(struct sink *s, struct err *err)
 {
-	const struct batch *peer = s->peer;
+	struct batch *peer = s->peer;
+	uint64_t written = peer ? peer->spans[0].now.written : 0, deleted = s->deleted;
 	enum witness heard = WITNESS_NONE;
 	for (size_t i = 0; peer && heard != WITNESS_PASSED && i < MIN(peer->nevents, PEER_ROWS);
 	     i++) {
 		struct batch_row row = row_of(peer, &peer->events[i]);
-		int64_t answer;
+		size_t passed;
 		if (!pg_exec(s->pg, "SAVEPOINT judged", NULL, 0, err))
 			return WITNESS_LOST;
-		bool ok = singly_add(s, peer, &row, err) && pg_pipe_end(s->pg, &answer, 1, err);
+		bool ok = singly_apply(s, peer, &row, 1, &passed, err);
+		peer->spans[0].now.written = written;
+		s->deleted = deleted;
 		heard = end_trial(s, ok, err);
 		if (heard == WITNESS_LOST)
 			return heard;

@@ -96,10 +96,12 @@ static void *reader_main(void *arg)
 		struct errand *e = queue_pop(r->errands);
 		if (e == &r->end)
 			return NULL;
-		if (e)
+		if (e) {
 			run(r, e);
-		else
-			(void)poll(&fd, 1, -1);
+			continue;
+		}
+		refetch_rest(r->refetch);
+		(void)poll(&fd, 1, -1);
 	}
 }
 

@@ -71,6 +71,8 @@ struct sink *sink_new(const struct config *config, struct stream *const *streams
 		struct target *t = &s->targets[i];
 		t->rules = fold_rules(streams[i]->table, streams[i]->config->on_conflict);
 		snprintf(t->names[ROW_UPSERT], sizeof(t->names[0]), "upsert_%zu", i);
+		snprintf(t->names[ROW_UPDATE], sizeof(t->names[0]), "update_%zu", i);
+		snprintf(t->names[ROW_INSERT], sizeof(t->names[0]), "insert_%zu", i);
 		snprintf(t->names[ROW_DELETE], sizeof(t->names[0]), "delete_%zu", i);
 		snprintf(t->names[ROW_DIRECT], sizeof(t->names[0]), "direct_%zu", i);
 	}

@@ -69,6 +69,8 @@ bool row_prepare(struct sink *s, const struct batch *b, enum row_statement state
 {
 	const struct mergesql *sql = b->stream->sql;
 	const char *texts[ROW_COUNT] = {[ROW_UPSERT] = sql->upsert_row,
+					[ROW_UPDATE] = sql->update_row,
+					[ROW_INSERT] = sql->insert_row,
 					[ROW_DELETE] = sql->delete_row,
 					[ROW_DIRECT] = sql->check_direct};
 	return prepare_once(s, &sink_target(s, b)->ready[statement], row_name(s, b, statement),

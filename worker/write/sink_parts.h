@@ -30,7 +30,7 @@ enum book {
 	BOOK_KEEP,
 	BOOK_COUNT
 };
-enum row_statement { ROW_UPSERT, ROW_DELETE, ROW_DIRECT, ROW_COUNT };
+enum row_statement { ROW_UPSERT, ROW_UPDATE, ROW_INSERT, ROW_DELETE, ROW_DIRECT, ROW_COUNT };
 
 /* What the sink knows of a stream's table. */
 struct target {
@@ -138,11 +138,10 @@ MUST_CHECK bool sink_copy_rows(struct sink *s, const struct batch *b, const stru
 /* sink_dead.c: the transaction's dead letters, if there are any. */
 MUST_CHECK bool dead_write(struct sink *s, const struct batch *b, struct err *err);
 
-/* way_singly.c: begins by prepared statements; finishes by them; one row to the pipe. */
+/* way_singly.c: begins by prepared statements; finishes by them. */
+MUST_CHECK bool singly_ready(struct sink *s, struct batch *b, struct err *err);
 enum begun singly_begin(struct sink *s, struct batch *b, struct err *err);
 MUST_CHECK bool singly_finish(struct sink *s, struct batch *b, struct err *err);
-MUST_CHECK bool singly_add(struct sink *s, const struct batch *b, const struct batch_row *row,
-			   struct err *err);
 /*
  * Rows on top of what the transaction holds, in their order; their counts to the spans. After a
  * failure *passed says how many rows before it went well, for the server has named the next.

@@ -27,11 +27,6 @@
 
 #define PIECE_MOST 128
 
-static bool ready(struct sink *s, struct batch *b, struct err *err)
-{
-	return way_singly.ready(s, b, err);
-}
-
 static enum begun begin(struct sink *s, struct batch *b, struct err *err)
 {
 	enum begun begun = singly_begin(s, b, err);
@@ -103,7 +98,9 @@ static bool refuse_row(struct sink *s, struct batch *b, const struct batch_row *
 	t->own += own;
 	t->odd += !own;
 	batch_refuse(b, row->event, judge_reason(err), err->text);
-	return true;
+	/* More than the guard admits: no need to know how many. */
+	return t->odd + t->own <= guard_room(&sink_target(s, b)->guard, s->config) ||
+	       judge_rows(s, b, t, err);
 }
 
 static bool rows(struct sink *s, struct batch *b, struct err *err)
@@ -135,4 +132,4 @@ static bool rows(struct sink *s, struct batch *b, struct err *err)
 	return t.odd + t.own == 0 || judge_rows(s, b, &t, err);
 }
 
-const struct way way_judged = {"judged", ready, begin, rows, singly_finish};
+const struct way way_judged = {"judged", singly_ready, begin, rows, singly_finish};

@@ -67,22 +67,62 @@ static bool add_delete(struct sink *s, const struct batch *b, const struct batch
 			   t->nkeys + (version ? 1 : 0), err);
 }
 
-bool singly_add(struct sink *s, const struct batch *b, const struct batch_row *row, struct err *err)
+/* The statements that a row is, at most two: the judge shows the table what would land. */
+static size_t statements_of(const struct sink *s, const struct batch *b,
+			    const struct batch_row *row, enum row_statement out[2])
 {
-	if (row->op == RECORD_DELETE)
-		return add_delete(s, b, row, err);
-	return pg_pipe_add(s->pg, row_name(s, b, ROW_UPSERT), row->data.data,
-			   b->stream->table->ncolumns, err);
+	size_t n = 0;
+	if (row->op == RECORD_DELETE || s->way != &way_judged) {
+		out[n++] = row->op == RECORD_DELETE ? ROW_DELETE : ROW_UPSERT;
+		return n;
+	}
+	if (b->stream->sql->update_row)
+		out[n++] = ROW_UPDATE;
+	out[n++] = ROW_INSERT;
+	return n;
 }
 
-/* The counts of the rows' own statements. */
-static void count_answers(struct sink *s, struct batch *b, const struct batch_row *rows, size_t n,
-			  const int64_t *answers)
+/* Returns how many statements that are, 0 after a failure. */
+static size_t add_row(struct sink *s, const struct batch *b, const struct batch_row *row,
+		      struct err *err)
 {
+	enum row_statement statements[2];
+	size_t n = statements_of(s, b, row, statements);
+	if (row->op == RECORD_DELETE)
+		return add_delete(s, b, row, err) ? n : 0;
+	for (size_t i = 0; i < n; i++)
+		if (!pg_pipe_add(s->pg, row_name(s, b, statements[i]), row->data.data,
+				 b->stream->table->ncolumns, err))
+			return 0;
+	return n;
+}
+
+static size_t add_rows(struct sink *s, const struct batch *b, const struct batch_row *rows,
+		       size_t n, struct err *err)
+{
+	size_t total = 0, more = 1;
+	for (size_t i = 0; i < n && more > 0; i++)
+		total += more = add_row(s, b, &rows[i], err);
+	return more > 0 ? total : 0;
+}
+
+/* The counts of the rows' own statements. Returns of how many rows there are all answers. */
+static size_t count_answers(struct sink *s, struct batch *b, const struct batch_row *rows, size_t n,
+			    const int64_t *answers, size_t nanswers)
+{
+	enum row_statement ignored[2];
 	for (size_t i = 0; i < n; i++) {
-		b->spans[rows[i].span].now.written += (uint64_t)answers[i];
-		s->deleted += rows[i].op == RECORD_DELETE ? (uint64_t)answers[i] : 0;
+		size_t count = statements_of(s, b, &rows[i], ignored);
+		if (count > nanswers)
+			return i;
+		for (size_t j = 0; j < count; j++) {
+			b->spans[rows[i].span].now.written += (uint64_t)*answers;
+			s->deleted += rows[i].op == RECORD_DELETE ? (uint64_t)*answers : 0;
+			answers++;
+		}
+		nanswers -= count;
 	}
+	return n;
 }
 
 static size_t piece(const struct batch_row *rows, size_t n)
@@ -96,28 +136,30 @@ static size_t piece(const struct batch_row *rows, size_t n)
 bool singly_apply(struct sink *s, struct batch *b, const struct batch_row *rows, size_t n,
 		  size_t *passed, struct err *err)
 {
-	int64_t answers[PIECE_ROWS];
-	for (*passed = 0; *passed < n;) {
+	int64_t answers[2 * PIECE_ROWS] = {0};
+	bool ok = true;
+	for (*passed = 0; ok && *passed < n;) {
 		const struct batch_row *first = rows + *passed;
-		size_t k = piece(first, n - *passed);
-		for (size_t i = 0; i < k; i++)
-			if (!singly_add(s, b, &first[i], err))
-				return false;
-		if (!pg_pipe_end(s->pg, answers, k, err)) {
-			*passed += pg_passed(s->pg);
+		size_t k = piece(first, n - *passed), total = add_rows(s, b, first, k, err);
+		if (total == 0)
 			return false;
-		}
-		count_answers(s, b, first, k, answers);
-		*passed += k;
+		ok = pg_pipe_end(s->pg, answers, total, err);
+		*passed += count_answers(s, b, first, k, answers, ok ? total : pg_passed(s->pg));
 	}
-	return true;
+	return ok;
 }
 
 /* --- the transaction --- */
 
-static bool ready(struct sink *s, struct batch *b, struct err *err)
+bool singly_ready(struct sink *s, struct batch *b, struct err *err)
 {
-	return row_prepare(s, b, ROW_UPSERT, err) && row_prepare(s, b, ROW_DELETE, err);
+	const struct mergesql *sql = b->stream->sql;
+	if (!row_prepare(s, b, ROW_DELETE, err))
+		return false;
+	if (s->way != &way_judged)
+		return row_prepare(s, b, ROW_UPSERT, err);
+	return (!sql->update_row || row_prepare(s, b, ROW_UPDATE, err)) &&
+	       row_prepare(s, b, ROW_INSERT, err);
 }
 
 /* BEGIN and the swaps; returns how many statements stand before these, 0 after a failure. */
@@ -137,16 +179,15 @@ enum begun singly_begin(struct sink *s, struct batch *b, struct err *err)
 	s->phase = with_rows ? "merge" : "begin";
 	if (!(before = add_begin(s, err)))
 		return BEGUN_FAILED;
-	for (size_t i = 0; i < n; i++)
-		if (!singly_add(s, b, &b->arranged[i], err))
-			return BEGUN_FAILED;
+	if (n > 0 && !add_rows(s, b, b->arranged, n, err))
+		return BEGUN_FAILED;
 	if (!pg_pipe_end(s->pg, answers, before + s->nspans + n, err)) {
 		s->in_books = pg_passed(s->pg) < before + s->nspans;
 		return BEGUN_FAILED;
 	}
 	if (!sink_swapped(s, answers + before))
 		return BEGUN_FENCED;
-	count_answers(s, b, b->arranged, n, answers + before + s->nspans);
+	count_answers(s, b, b->arranged, n, answers + before + s->nspans, n);
 	return BEGUN;
 }
 
@@ -177,4 +218,4 @@ bool singly_finish(struct sink *s, struct batch *b, struct err *err)
 	return sink_commit_answered(s, b, ok, start, err) || err_wrap(err, "commit");
 }
 
-const struct way way_singly = {"singly", ready, singly_begin, rows, singly_finish};
+const struct way way_singly = {"singly", singly_ready, singly_begin, rows, singly_finish};

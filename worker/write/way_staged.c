@@ -30,8 +30,7 @@ static bool ready(struct sink *s, struct batch *b, struct err *err)
 	if (!t->staged && !pg_exec(s->pg, b->stream->sql->create_stage, NULL, 0, err))
 		return err_wrap(err, "staging table of stream %s", b->stream->config->name);
 	t->staged = true;
-	return b->nrounds < 2 ||
-	       (row_prepare(s, b, ROW_UPSERT, err) && row_prepare(s, b, ROW_DELETE, err));
+	return b->nrounds < 2 || singly_ready(s, b, err);
 }
 
 /* COPY, and what follows it in the same text. */
