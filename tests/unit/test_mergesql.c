@@ -111,7 +111,7 @@ START_TEST(newer_plain)
 	assert_has(m->traits,
 		   "AS (VALUES ('id', 'bigint', false, true), "
 		   "('at', 'timestamptz', true, false), ('we\"ird', 'text', true, false))");
-	assert_has(m->misfits, "a.attrelid = '\"my db\".\"facts\"'::regclass");
+	assert_has(m->traits, "a.attrelid = '\"my db\".\"facts\"'::regclass");
 	ck_assert_uint_eq(m->delete_version, 1);
 	ck_assert_str_eq(m->merge_delete, "WITH gone AS (DELETE FROM \"my db\".\"facts\" AS t "
 					  "USING pg_temp.\"memingest_stage_facts\" s"

@@ -298,6 +298,30 @@ static bool check_types(struct check *k, const struct stream *s, const char *are
 	return false;
 }
 
+/* What makes the table slow, or may surprise. */
+static void check_traits(struct check *k, const struct stream *s, const char *area)
+{
+	struct err err = {0};
+	struct pg_rows *rows = pg_query(k->pg, s->sql->traits, NULL, 0, &err);
+	if (!rows)
+		report_err(&k->report, area, &err);
+	for (size_t i = 0; rows && i < pg_rows_count(rows); i++) {
+		const char *what = pg_value(rows, i, 1);
+		if (pg_int(rows, i, 0) == TRAIT_TIES)
+			report_add(&k->report, REPORT_WARN, area,
+				   "rows depend on each other (%s): events are applied one by one, "
+				   "in the order of their offsets, which is several times slower",
+				   what);
+		else if (pg_int(rows, i, 0) == TRAIT_MISFIT)
+			report_add(&k->report, REPORT_ERROR, area, "%s", what);
+		else if (strcmp(what, "row security") == 0)
+			report_add(&k->report, REPORT_WARN, area,
+				   "the table has row security: what its policies refuse becomes a "
+				   "dead letter, what they hide is written again or refused");
+	}
+	pg_rows_free(rows);
+}
+
 static void check_table(struct check *k, const struct stream *s, const char *area)
 {
 	struct err err = {0};
@@ -319,6 +343,7 @@ static void check_table(struct check *k, const struct stream *s, const char *are
 	sqlname_table(s->table, &name);
 	check_rights(k, area, buf_cstr(&name), catalog_table_rights);
 	buf_free(&name);
+	check_traits(k, s, area);
 }
 
 static void check_postgres(struct check *k)

@@ -16,6 +16,7 @@
  */
 #include "codec/emit.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -212,6 +213,7 @@ static ASIDE bool emit_array(const struct emit *e, const struct step *s, const s
 {
 	uint64_t total = 0;
 	struct slice le;
+	assert(element); /* arrays have no arrays for elements */
 	if (s->kind != SCHEMA_ARRAY)
 		return packed_floats(e, s, &le) && emit_floats(e, t, le);
 	if (element->finite && take_float_block(e, s->items, &le))

@@ -37,7 +37,7 @@
 #include "core/ddl.h"
 #include "core/sqlname.h"
 
-extern const char sql_traits[], sql_misfits[]; /* worker/sql */
+extern const char sql_traits[]; /* worker/sql */
 
 /*
  * What the merge reads of a staged column: cast to the table's type where COPY needed another one.
@@ -447,7 +447,6 @@ static void make_looks(struct mergesql *sql, const struct conflict *m)
 	char *columns = columns_list(m->table);
 	sql->check_direct = check_direct_sql(m->table, buf_cstr(&literal));
 	sql->traits = fill(sql_traits, buf_cstr(&literal), columns);
-	sql->misfits = fill(sql_misfits, buf_cstr(&literal), columns);
 	sql->lock_table = xasprintf("LOCK TABLE %s IN ROW EXCLUSIVE MODE", buf_cstr(&name));
 	sql->take_witness = take_witness_sql(m->table, sql->stage_name);
 	sql->remove_witness = remove_witness_sql(m->table, sql->stage_name);
@@ -495,7 +494,6 @@ void mergesql_free(struct mergesql *m)
 	free(m->check_direct);
 	free(m->check_united);
 	free(m->traits);
-	free(m->misfits);
 	free(m->take_witness);
 	free(m->remove_witness);
 	free(m->merge_delete);

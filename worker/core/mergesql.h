@@ -20,12 +20,13 @@
 /* Columns that the staging table has beside the table's own, in front. */
 #define MERGESQL_STAGE_COLUMNS 2
 
-/* What a table is like: bits of the number that "traits" returns. */
+/* What a table is like. */
 enum trait {
 	TRAIT_TYPES = 1,   /* a column is missing or of another type */
 	TRAIT_TIES = 2,    /* rows of different keys depend on each other */
 	TRAIT_REFUSES = 4, /* a row may be refused by its values */
 	TRAIT_INDEXES = 8, /* there are indexes beside the key's */
+	TRAIT_MISFIT = 16, /* no row of the stream can land, whatever its values */
 };
 
 struct mergesql {
@@ -74,8 +75,9 @@ struct mergesql {
 	char *delete_row;
 	size_t delete_version;
 
-	char *traits;  /* one number, of enum trait (worker/sql/traits.sql) */
-	char *misfits; /* one text, if the table cannot hold the stream's rows at all: why */
+	/* rows of an enum trait, as a number, and what gives it, in words (worker/sql/traits.sql)
+	 */
+	char *traits;
 	/* into the stage, a row that the table holds, if it holds any; and out of the table */
 	char *take_witness, *remove_witness;
 };

@@ -1,47 +1,102 @@
--- What a table is like, as bits (enum trait of core/mergesql.h): which of the fast ways of writing are right
--- for it. :table is its quoted name as a literal, :columns a row for each column of the stream: name, type,
--- whether it may be null by the schema, whether it is of the key.
+-- What a table is like, a row for each finding: a bit of enum trait (core/mergesql.h) and, for
+-- people, what it is. The bits say which ways of writing are right for the table.
+--
+--   :table    its quoted name, as a literal
+--   :columns  for each column of the stream: name, type, whether the schema lets it be null,
+--             whether it is of the key
 WITH want (name, type, nullable, key) AS (VALUES :columns),
 tables AS (
     SELECT :table::regclass AS oid
-    UNION SELECT relid FROM pg_catalog.pg_partition_tree(:table::regclass)
+    UNION
+    SELECT relid FROM pg_catalog.pg_partition_tree(:table::regclass)
 ),
 have AS (
-    SELECT w.*, a.attnum, a.atttypid, a.attnotnull, l.collisdeterministic,
-           a.atttypid IS DISTINCT FROM pg_catalog.to_regtype(w.type) AS other_type,
-           substring(pg_catalog.format_type(a.atttypid, a.atttypmod) FROM '\(.*\)')
-               IS DISTINCT FROM replace(substring(w.type FROM '\(.*\)'), ' ', '') AS other_limits
+    SELECT w.*, a.attnum, a.attnotnull, NOT coalesce(l.collisdeterministic, true) AS coarse,
+        pg_catalog.format_type(a.atttypid, a.atttypmod) AS is_type,
+        a.atttypid IS DISTINCT FROM pg_catalog.to_regtype(w.type) AS other_type,
+        substring(pg_catalog.format_type(a.atttypid, a.atttypmod) FROM '\(.*\)')
+            IS DISTINCT FROM replace(substring(w.type FROM '\(.*\)'), ' ', '') AS other_limits
     FROM want w
-    LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = :table::regclass AND a.attname = w.name AND NOT a.attisdropped
+    LEFT JOIN pg_catalog.pg_attribute a
+        ON a.attrelid = :table::regclass AND a.attname = w.name AND NOT a.attisdropped
     LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation
 ),
+other_column AS (
+    SELECT * FROM pg_catalog.pg_attribute
+    WHERE attrelid = :table::regclass AND attnum > 0 AND NOT attisdropped
+        AND attname NOT IN (SELECT name::name FROM want)
+),
 other_index AS ( -- but those on just the key's columns, which say the same as the key
-    SELECT i.* FROM pg_catalog.pg_index i JOIN tables t ON i.indrelid = t.oid
+    SELECT i.*, i.indexrelid::regclass AS name
+    FROM pg_catalog.pg_index i JOIN tables t ON i.indrelid = t.oid
     WHERE i.indpred IS NOT NULL OR i.indexprs IS NOT NULL
-       OR (SELECT array_agg(a.attname ORDER BY a.attname) FROM pg_catalog.pg_attribute a
-           WHERE a.attrelid = i.indrelid AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1]))
-          IS DISTINCT FROM (SELECT array_agg(name::name ORDER BY name::name) FROM want WHERE key)
+        OR (SELECT array_agg(a.attname ORDER BY a.attname) FROM pg_catalog.pg_attribute a
+            WHERE a.attrelid = i.indrelid
+                AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1]))
+            IS DISTINCT FROM
+            (SELECT array_agg(name::name ORDER BY name::name) FROM want WHERE key)
 )
-SELECT
-    -- 1: a column is missing or of another type
-    CASE WHEN EXISTS (SELECT FROM have WHERE other_type) THEN 1 ELSE 0 END
-    -- 2: rows depend on each other: triggers, rules, a second unique index, an exclusion, a foreign key within the table, keys
-    --    that differ in bytes and are the same
-    | CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_trigger g JOIN tables t ON g.tgrelid = t.oid
-                        WHERE NOT g.tgisinternal AND g.tgenabled <> 'D')
-             OR EXISTS (SELECT FROM pg_catalog.pg_class c JOIN tables t ON c.oid = t.oid WHERE c.relhasrules OR c.relkind NOT IN ('r', 'p'))
-             OR EXISTS (SELECT FROM other_index WHERE indisunique OR indisexclusion)
-             OR EXISTS (SELECT FROM pg_catalog.pg_constraint c WHERE c.conrelid = :table::regclass AND c.contype = 'f'
-                        AND c.confrelid = c.conrelid)
-             OR EXISTS (SELECT FROM have WHERE key AND (other_type OR other_limits OR NOT coalesce(collisdeterministic, true)))
-           THEN 2 ELSE 0 END
-    -- 4: a row may be refused by its values: checks, foreign keys, narrower types, generated columns, indexes on expressions,
-    --    row security, partitions
-    | CASE WHEN EXISTS (SELECT FROM have WHERE other_type OR other_limits OR (attnotnull AND nullable))
-             OR EXISTS (SELECT FROM pg_catalog.pg_constraint c JOIN tables t ON c.conrelid = t.oid WHERE c.contype IN ('c', 'f', 'x'))
-             OR EXISTS (SELECT FROM other_index WHERE indpred IS NOT NULL OR indexprs IS NOT NULL)
-             OR EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = :table::regclass AND a.attgenerated <> '')
-             OR EXISTS (SELECT FROM pg_catalog.pg_class c JOIN tables t ON c.oid = t.oid WHERE c.relrowsecurity OR c.relkind <> 'r')
-           THEN 4 ELSE 0 END
-    -- 8: further indexes, which refuse a value that is too long for them
-    | CASE WHEN EXISTS (SELECT FROM other_index) THEN 8 ELSE 0 END
+-- 1: a column is of another type
+SELECT 1, format('column %I is %s in the table and %s in the schema', name, is_type, type)
+FROM have WHERE other_type
+
+-- 2: what becomes of a row depends on rows of other keys
+UNION ALL
+SELECT 2, format('trigger %I', g.tgname)
+FROM pg_catalog.pg_trigger g JOIN tables t ON g.tgrelid = t.oid
+WHERE NOT g.tgisinternal AND g.tgenabled <> 'D'
+UNION ALL
+SELECT 2, 'rules, or no plain table'
+FROM pg_catalog.pg_class c JOIN tables t ON c.oid = t.oid
+WHERE c.relhasrules OR c.relkind NOT IN ('r', 'p')
+UNION ALL
+SELECT 2, format('index %s, %s', name, CASE WHEN indisunique THEN 'unique' ELSE 'excluding' END)
+FROM other_index WHERE indisunique OR indisexclusion
+UNION ALL
+SELECT 2, format('foreign key %I, within the table', c.conname)
+FROM pg_catalog.pg_constraint c
+WHERE c.conrelid = :table::regclass AND c.contype = 'f' AND c.confrelid = c.conrelid
+UNION ALL -- keys that differ in bytes and are the same
+SELECT 2, format('key column %I: another type, other limits or a coarse collation', name)
+FROM have WHERE key AND (other_type OR other_limits OR coarse)
+
+-- 4: a row may be refused by its values
+UNION ALL
+SELECT 4, format('column %I: narrower than the schema says', name)
+FROM have WHERE other_type OR other_limits OR (attnotnull AND nullable)
+UNION ALL
+SELECT 4, format('constraint %I', c.conname)
+FROM pg_catalog.pg_constraint c JOIN tables t ON c.conrelid = t.oid
+WHERE c.contype IN ('c', 'f', 'x')
+UNION ALL
+SELECT 4, format('index %s, over an expression', name)
+FROM other_index WHERE indpred IS NOT NULL OR indexprs IS NOT NULL
+UNION ALL
+SELECT 4, format('column %I, generated', attname) FROM other_column WHERE attgenerated <> ''
+UNION ALL
+SELECT 4, CASE WHEN c.relrowsecurity THEN 'row security' ELSE 'partitions' END
+FROM pg_catalog.pg_class c JOIN tables t ON c.oid = t.oid
+WHERE c.relrowsecurity OR c.relkind <> 'r'
+
+-- 8: further indexes, which refuse a value that is too long for them
+UNION ALL
+SELECT 8, format('index %s', name) FROM other_index
+
+-- 16: no row of the stream's can be held, whatever its values
+UNION ALL
+SELECT 16, format('column %I is not in the table: run "memingest migrate"', name)
+FROM have WHERE attnum IS NULL
+UNION ALL
+SELECT 16, format('column %I is %s in the table and %s in the schema', name, is_type, type)
+FROM have
+WHERE type ~ '^(vector|halfvec)\(' AND is_type ~ '^(vector|halfvec)\(' AND other_limits
+UNION ALL
+SELECT 16, format('column %I of the table is NOT NULL without a default, '
+    'and no field of the stream fills it', attname)
+FROM other_column
+WHERE attnotnull AND NOT atthasdef AND attidentity = ''
+UNION ALL
+SELECT 16, format('column %I of the table is generated always, '
+    'and a field of the stream would fill it', a.attname)
+FROM pg_catalog.pg_attribute a JOIN want w ON a.attname = w.name
+WHERE a.attrelid = :table::regclass AND a.attgenerated <> ''

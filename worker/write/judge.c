@@ -7,7 +7,7 @@
  * offends, 42601 a typing error in a trigger or a value that tsquery cannot read. So it is found by
  * trying.
  *
- *   a misfit of the table (worker/sql/misfits.sql), or    the table's: no row can land
+ *   a misfit of the table (worker/sql/traits.sql), or     the table's: no row can land
  *   the statement is refused before it sees a value
  *   a state that is the table's by its nature             the table's: a sequence that is used up
  *   a state that is a value's by its nature               the event's: class 22, 23, triggers' own
@@ -73,12 +73,16 @@ static bool table_trouble(struct sink *s, struct batch *b, struct err *err)
 
 static bool has_misfit(struct sink *s, struct batch *b, struct err *err)
 {
-	struct pg_rows *rows = pg_query(s->pg, b->stream->sql->misfits, NULL, 0, err);
+	struct pg_rows *rows = pg_query(s->pg, b->stream->sql->traits, NULL, 0, err);
+	bool misfit = false;
 	if (!rows)
 		return true;
-	bool misfit = pg_rows_count(rows) > 0;
-	if (misfit)
-		err_set(err, ERR_CONFIG, "%s", pg_value(rows, 0, 0));
+	for (size_t i = 0; i < pg_rows_count(rows); i++) {
+		if (pg_int(rows, i, 0) != TRAIT_MISFIT)
+			continue;
+		err_set(err, ERR_CONFIG, "%s", pg_value(rows, i, 1));
+		misfit = true;
+	}
 	pg_rows_free(rows);
 	return misfit;
 }

@@ -34,9 +34,6 @@
  *
  * which is always safe, since the offsets row decides what counts.
  *
- * After an error without an answer (a lost connection, a time limit) the session is dropped, never
- * reused.
- *
  * Thread: lane_main() is the lane's; the functions of the header are the pipeline's. They share two
  * queues, flags, two descriptors (one that cuts off what waits for PostgreSQL, one that only
  * wakes), and the views behind their mutex. One wait: rest().
@@ -59,23 +56,11 @@
 #include "base/log.h"
 #include "base/stats.h"
 #include "core/stream.h"
+#include "write/session.h"
 
-#define BACKOFF_FIRST_US (100 * US_PER_MS)
-#define BACKOFF_LAST_US (10 * US_PER_S)
 #define BEAT_EVERY_US (5 * US_PER_S)
 #define PRUNE_EVERY_US (60 * US_PER_S)
 #define PRUNE_MORE_US (200 * US_PER_MS)
-
-/* A stream's batches, the oldest first. */
-struct line {
-	struct job *first, *last;
-	int64_t due_us;    /* not to be tried before */
-	unsigned attempts; /* in vain, at the first one */
-	bool locked;       /* the last one ended at a lock */
-	bool away;         /* the first one is with the reader */
-	bool leaving;      /* and is to be given back when it is here again */
-	struct line_view view;
-};
 
 struct lane {
 	const struct config *config;
@@ -89,17 +74,13 @@ struct lane {
 
 	/* The thread's own. */
 	struct sink *sink;
-	struct pg *pg;
+	struct session session;
 	struct line *lines; /* per stream */
 	size_t nlines;
 	struct line claims;   /* JOB_CLAIM; only first and last count */
 	struct line *at_work; /* its first batch is being written; or NULL */
 	uint64_t arrived;     /* jobs */
-	bool connected_before;
-	unsigned failures; /* to have a session, in a row */
-	enum err_class session_class;
-	int64_t session_due_us, next_prune_us;
-	uint32_t jitter;
+	int64_t next_prune_us;
 
 	pthread_mutex_t view_lock;
 	struct lane_view view;
@@ -135,7 +116,7 @@ static void set_state(struct lane *lane, enum lane_state state, const char *erro
 	pthread_mutex_lock(&lane->view_lock);
 	assert(states[lane->view.state].next & 1u << state);
 	lane->view.state = state;
-	lane->view.connected = lane->pg != NULL;
+	lane->view.connected = lane->session.pg != NULL;
 	if (error)
 		snprintf(lane->view.error, sizeof(lane->view.error), "%s", error);
 	pthread_mutex_unlock(&lane->view_lock);
@@ -162,8 +143,8 @@ static void set_at_rest(struct lane *lane, const char *error)
 		if (line == LINE_HALTED)
 			state = LANE_HALTED;
 	}
-	if (!lane->pg && lane->failures > 0)
-		state = lane->session_class == ERR_CONFIG ? LANE_HALTED : LANE_WAITING;
+	if (!lane->session.pg && lane->session.failures > 0)
+		state = lane->session.class == ERR_CONFIG ? LANE_HALTED : LANE_WAITING;
 	set_state(lane, state, error ? error : state == LANE_IDLE ? "" : NULL);
 }
 
@@ -197,30 +178,6 @@ static void show_batch(struct lane *lane, const struct batch *b, unsigned attemp
 static struct line *line_of(struct lane *lane, const struct job *job)
 {
 	return job->kind == JOB_CLAIM ? &lane->claims : &lane->lines[job->batch->stream->index];
-}
-
-static void line_add(struct line *line, struct job *job)
-{
-	job->behind = NULL;
-	if (line->last)
-		line->last->behind = job;
-	else
-		line->first = job;
-	line->last = job;
-}
-
-static struct job *line_take(struct line *line)
-{
-	struct job *job = line->first;
-	line->first = job->behind;
-	if (!line->first)
-		line->last = NULL;
-	return job;
-}
-
-static bool line_ready(const struct line *line, int64_t now)
-{
-	return line->first && !line->away && line->due_us <= now;
 }
 
 /* What has come since: new jobs to the end of their lines, and those that were away. */
@@ -259,9 +216,7 @@ static void give_back_line(struct lane *lane, struct line *line)
 		send_back(lane, job);
 	}
 	line->leaving = line->away;
-	line->due_us = 0;
-	line->attempts = 0;
-	line->locked = false;
+	line_moved(line);
 	set_line(lane, line, LINE_FLOWS, "");
 }
 
@@ -270,7 +225,7 @@ static void give_back(struct lane *lane)
 {
 	bool all = atomic_load(&lane->aborting) || atomic_load(&lane->stopping);
 	bool held = atomic_exchange(&lane->releasing, false) || atomic_load(&lane->draining);
-	bool session = lane->pg || lane->failures == 0;
+	bool session = lane->session.pg || lane->session.failures == 0;
 	int64_t now = clock_mono_us();
 	if (all || (held && !session))
 		give_back_line(lane, &lane->claims);
@@ -288,76 +243,26 @@ static void give_back(struct lane *lane)
 
 /* --- the session --- */
 
-static void drop_session(struct lane *lane)
-{
-	if (!lane->pg)
-		return;
-	pg_free(lane->pg);
-	lane->pg = NULL;
-	stats_gauge_add(METRIC_POSTGRES_CONNECTIONS, 0, 0, -1);
-}
-
-/* Half fixed, half random, so that workers that lost the same database do not come back in step. */
-static int64_t backoff_us(struct lane *lane, unsigned failures)
-{
-	int64_t wait = BACKOFF_FIRST_US << MIN(failures, 7u);
-	lane->jitter = lane->jitter * 1664525u + 1013904223u;
-	wait = MIN(wait, BACKOFF_LAST_US);
-	return wait / 2 + (int64_t)(lane->jitter >> 8) % (wait / 2 + 1);
-}
-
-static void session_failed(struct lane *lane, const struct err *err)
-{
-	bool config = err->class == ERR_CONFIG;
-	int64_t wait = config ? BACKOFF_LAST_US : backoff_us(lane, lane->failures);
-	drop_session(lane);
-	lane->failures++;
-	lane->session_class = err->class;
-	lane->session_due_us = clock_mono_us() + wait;
-}
-
 static void open_session(struct lane *lane)
 {
-	char role[32];
 	struct err err = {0};
-	snprintf(role, sizeof(role), "lane %zu", lane->index);
 	set_state(lane, LANE_CONNECTING, NULL);
-	lane->pg = pg_connect(lane->config, role, lane->abort_fd, &err);
-	if (!lane->pg) {
-		session_failed(lane, &err);
-		if (!atomic_load(&lane->aborting))
-			log_error("no session with PostgreSQL, will try again",
-				  F_INT("lane", lane->index), F_INT("attempt", lane->failures),
-				  F_STR("error", err.text));
-		set_at_rest(lane, err.text);
-		return;
-	}
-	sink_connected(lane->sink, lane->pg);
-	stats_gauge_add(METRIC_POSTGRES_CONNECTIONS, 0, 0, 1);
-	if (lane->connected_before) {
-		stats_add(METRIC_POSTGRES_RECONNECTS, 0, 0, 1);
-		log_info("connected to PostgreSQL again", F_INT("lane", lane->index));
-	}
-	lane->connected_before = true;
-	lane->failures = 0;
-	set_at_rest(lane, NULL);
+	if (session_open(&lane->session, &err))
+		sink_connected(lane->sink, lane->session.pg);
+	else if (!atomic_load(&lane->aborting))
+		log_error("no session with PostgreSQL, will try again", F_INT("lane", lane->index),
+			  F_INT("attempt", lane->session.failures), F_STR("error", err.text));
+	set_at_rest(lane, err.class == ERR_NONE ? NULL : err.text);
 }
 
 /* True if there is one. Also while there is nothing to do: readiness tells of the database. */
 static bool keep_session(struct lane *lane)
 {
-	if (lane->pg && !pg_alive(lane->pg))
-		drop_session(lane);
-	if (!lane->pg && clock_mono_us() >= lane->session_due_us)
+	if (lane->session.pg && !pg_alive(lane->session.pg))
+		session_drop(&lane->session);
+	if (!lane->session.pg && clock_mono_us() >= lane->session.due_us)
 		open_session(lane);
-	return lane->pg != NULL;
-}
-
-static bool session_lost(struct lane *lane, const struct err *err)
-{
-	enum pg_verdict verdict = pg_last_verdict(lane->pg);
-	return !pg_ok(lane->pg) || (err->class == ERR_RETRY && verdict == PG_RECONNECT) ||
-	       (err->class == ERR_CONFIG && verdict == PG_ACCESS);
+	return lane->session.pg != NULL;
 }
 
 /* --- failures --- */
@@ -381,45 +286,37 @@ static void report(struct lane *lane, const struct batch *b, unsigned attempts,
 /* The line's first batch waits, and what is behind it. */
 static void hold(struct lane *lane, struct line *line, const struct err *err, bool slowly)
 {
-	int64_t wait = slowly ? BACKOFF_LAST_US : backoff_us(lane, line->attempts);
-	line->attempts++;
-	line->due_us = clock_mono_us() + wait;
-	line->locked = strcmp(err->code, "55P03") == 0;
+	int64_t wait =
+		slowly ? SESSION_SLOW_US : session_backoff_us(&lane->session, line->attempts);
+	line_hold(line, err, clock_mono_us(), wait);
 	report(lane, line->first->batch, line->attempts, err, wait);
 }
 
 static void write_failed(struct lane *lane, struct line *line, const struct err *err)
 {
 	if (atomic_load(&lane->aborting)) { /* what failed was cut off */
-		if (!pg_ok(lane->pg))
-			drop_session(lane);
+		if (!pg_ok(lane->session.pg))
+			session_drop(&lane->session);
 		return;
 	}
-	if (session_lost(lane, err)) {
+	if (session_lost(&lane->session, err)) {
 		hold(lane, line, err, false);
-		session_failed(lane, err);
+		session_failed(&lane->session, err);
 		return;
 	}
-	bool slowly = err->class == ERR_CONFIG || pg_last_verdict(lane->pg) == PG_DEGRADED;
+	bool slowly = err->class == ERR_CONFIG || pg_last_verdict(lane->session.pg) == PG_DEGRADED;
 	hold(lane, line, err, slowly);
 	set_line(lane, line, err->class == ERR_CONFIG ? LINE_HALTED : LINE_WAITS, err->text);
 }
 
 /* --- writing --- */
 
-static void line_moved(struct lane *lane, struct line *line)
-{
-	line->due_us = 0;
-	line->attempts = 0;
-	line->locked = false;
-	set_line(lane, line, LINE_FLOWS, "");
-}
-
 static void written(struct lane *lane, struct line *line, int64_t taken_us)
 {
 	struct job *job = line_take(line);
 	job->took_us = clock_mono_us() - taken_us;
-	line_moved(lane, line);
+	line_moved(line);
+	set_line(lane, line, LINE_FLOWS, "");
 	pthread_mutex_lock(&lane->view_lock);
 	lane->view.batches++;
 	pthread_mutex_unlock(&lane->view_lock);
@@ -487,8 +384,8 @@ static void claim_first(struct lane *lane)
 	struct job *job = line_take(&lane->claims);
 	set_state(lane, LANE_WRITING, NULL);
 	job->ok = sink_claim(lane->sink, &job->claim, &job->err);
-	if (!job->ok && session_lost(lane, &job->err))
-		session_failed(lane, &job->err);
+	if (!job->ok && session_lost(&lane->session, &job->err))
+		session_failed(&lane->session, &job->err);
 	send_back(lane, job);
 	set_at_rest(lane, job->ok ? NULL : "");
 }
@@ -533,8 +430,8 @@ static void prune(struct lane *lane)
 		return;
 	if (!sink_prune(lane->sink, &more, &err)) {
 		log_warn("housekeeping failed", F_STR("error", err.text));
-		if (session_lost(lane, &err))
-			session_failed(lane, &err);
+		if (session_lost(&lane->session, &err))
+			session_failed(&lane->session, &err);
 	}
 	lane->next_prune_us = clock_mono_us() + (more ? PRUNE_MORE_US : PRUNE_EVERY_US);
 }
@@ -546,8 +443,8 @@ static int64_t next_due(const struct lane *lane)
 	int64_t next = clock_mono_us() + BEAT_EVERY_US;
 	if (atomic_load(&lane->aborting))
 		return next;
-	if (!lane->pg)
-		return MIN(next, lane->session_due_us);
+	if (!lane->session.pg)
+		return MIN(next, lane->session.due_us);
 	for (size_t i = 0; i < lane->nlines; i++)
 		if (lane->lines[i].first && !lane->lines[i].away)
 			next = MIN(next, lane->lines[i].due_us);
@@ -575,7 +472,7 @@ static bool step(struct lane *lane)
 	if (atomic_load(&lane->aborting) || !keep_session(lane))
 		return false;
 	prune(lane);
-	if (!lane->pg)
+	if (!lane->session.pg)
 		return true;
 	if (lane->claims.first) {
 		claim_first(lane);
@@ -613,7 +510,7 @@ static void *lane_main(void *arg)
 			rest(lane, place);
 	}
 	beat_leave(place);
-	drop_session(lane);
+	session_drop(&lane->session);
 	set_state(lane, LANE_STOPPED, NULL);
 	return NULL;
 }
@@ -635,7 +532,7 @@ struct lane *lane_start(const struct config *config, struct stream *const *strea
 	sink_when_waiting(lane->sink, arrange_ahead, lane);
 	lane->abort_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	lane->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	lane->jitter = (uint32_t)clock_wall_us() ^ (uint32_t)index;
+	session_init(&lane->session, config, index, lane->abort_fd);
 	lane->next_prune_us = clock_mono_us() + US_PER_S;
 	pthread_mutex_init(&lane->view_lock, NULL);
 	if (lane->abort_fd < 0 || lane->wake_fd < 0 ||

@@ -13,6 +13,7 @@
 #include "base/queue.h"
 #include "core/batch.h"
 #include "core/config.h"
+#include "write/line.h"
 #include "write/reader.h"
 #include "write/sink.h"
 
@@ -61,17 +62,6 @@ struct lane_view {
 	int64_t since_us;          /* when the lane took it; monotonic */
 	unsigned attempts;         /* that failed */
 	char error[ERR_TEXT_SIZE]; /* of the last failure, empty after a success */
-};
-
-/* Of a stream's batches with this lane. */
-enum line_state {
-	LINE_FLOWS,
-	LINE_WAITS,  /* held: tried again soon, and then and again */
-	LINE_HALTED, /* held until an operator has acted: tried again slowly */
-};
-struct line_view {
-	enum line_state state;
-	char why[ERR_TEXT_SIZE];
 };
 
 /*

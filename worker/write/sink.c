@@ -183,7 +183,9 @@ static bool look_at_traits(struct sink *s, const struct batch *b, struct err *er
 	struct pg_rows *rows = pg_query(s->pg, b->stream->sql->traits, NULL, 0, err);
 	if (!rows)
 		return err_wrap(err, "looking at table %s", table_full_name(b->stream->table));
-	t->traits = (unsigned)pg_int(rows, 0, 0);
+	t->traits = 0;
+	for (size_t i = 0; i < pg_rows_count(rows); i++)
+		t->traits |= (unsigned)pg_int(rows, i, 0);
 	t->traits_due_us = now + TRAITS_US;
 	pg_rows_free(rows);
 	return true;

@@ -1,0 +1,78 @@
+/*
+ * session.c - a session is dropped after any error without an answer (a lost connection, a time
+ * limit), never reused; and it is tried for again with growing waits.
+ *
+ *   none --due_us--> session_open() --> had --session_lost()--> session_failed() --> none
+ *                      refused: session_failed(), a little later each time
+ *
+ * Thread: the lane's. It waits in session_open() only, which abort_fd ends.
+ */
+#include "write/session.h"
+
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/stats.h"
+
+#define BACKOFF_FIRST_US (100 * US_PER_MS)
+
+void session_init(struct session *s, const struct config *config, size_t lane, int abort_fd)
+{
+	*s = (struct session){.config = config,
+			      .lane = lane,
+			      .abort_fd = abort_fd,
+			      .jitter = (uint32_t)clock_wall_us() ^ (uint32_t)lane};
+}
+
+int64_t session_backoff_us(struct session *s, unsigned failures)
+{
+	int64_t wait = MIN(BACKOFF_FIRST_US << MIN(failures, 7u), SESSION_SLOW_US);
+	s->jitter = s->jitter * 1664525u + 1013904223u;
+	return wait / 2 + (int64_t)(s->jitter >> 8) % (wait / 2 + 1);
+}
+
+void session_drop(struct session *s)
+{
+	if (!s->pg)
+		return;
+	pg_free(s->pg);
+	s->pg = NULL;
+	stats_gauge_add(METRIC_POSTGRES_CONNECTIONS, 0, 0, -1);
+}
+
+void session_failed(struct session *s, const struct err *err)
+{
+	bool config = err->class == ERR_CONFIG;
+	int64_t wait = config ? SESSION_SLOW_US : session_backoff_us(s, s->failures);
+	session_drop(s);
+	s->failures++;
+	s->class = err->class;
+	s->due_us = clock_mono_us() + wait;
+}
+
+bool session_lost(const struct session *s, const struct err *err)
+{
+	enum pg_verdict verdict = pg_last_verdict(s->pg);
+	return !pg_ok(s->pg) || (err->class == ERR_RETRY && verdict == PG_RECONNECT) ||
+	       (err->class == ERR_CONFIG && verdict == PG_ACCESS);
+}
+
+bool session_open(struct session *s, struct err *err)
+{
+	char role[32];
+	snprintf(role, sizeof(role), "lane %zu", s->lane);
+	s->pg = pg_connect(s->config, role, s->abort_fd, err);
+	if (!s->pg) {
+		session_failed(s, err);
+		return false;
+	}
+	stats_gauge_add(METRIC_POSTGRES_CONNECTIONS, 0, 0, 1);
+	if (s->had_one) {
+		stats_add(METRIC_POSTGRES_RECONNECTS, 0, 0, 1);
+		log_info("connected to PostgreSQL again", F_INT("lane", s->lane));
+	}
+	s->had_one = true;
+	s->failures = 0;
+	return true;
+}

@@ -1,0 +1,42 @@
+/*
+ * session.h - a lane's session with PostgreSQL: had, lost, tried for again.
+ *
+ * One thread's, the lane's.
+ */
+#ifndef MEMINGEST_SESSION_H
+#define MEMINGEST_SESSION_H
+
+#include "base/err.h"
+#include "core/config.h"
+#include "io/pg.h"
+
+struct session {
+	const struct config *config;
+	size_t lane;
+	int abort_fd;  /* ends a login under way when it is readable */
+	struct pg *pg; /* NULL: there is none */
+	bool had_one;
+	unsigned failures;    /* to have one, in a row */
+	enum err_class class; /* of the last of these */
+	int64_t due_us;       /* not to be tried for before */
+	uint32_t jitter;
+};
+
+void session_init(struct session *s, const struct config *config, size_t lane, int abort_fd);
+/* Logs in. False: not now; it counts as a failure, and due_us is set. */
+MUST_CHECK bool session_open(struct session *s, struct err *err);
+void session_drop(struct session *s);
+/* It could not be had, or failed with err: dropped, and not to be had again at once. */
+void session_failed(struct session *s, const struct err *err);
+/* Whether err, of the last call, is the session's and not the statement's trouble. */
+bool session_lost(const struct session *s, const struct err *err);
+/*
+ * How long to wait after so many failures: doubled from 0.1 s to 10 s, half of it fixed, half
+ * random, so that workers that lost the same database do not come back in step.
+ */
+int64_t session_backoff_us(struct session *s, unsigned failures);
+
+/* What waits for an operator is tried again so slowly. */
+#define SESSION_SLOW_US (10 * US_PER_S)
+
+#endif
