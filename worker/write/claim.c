@@ -79,7 +79,8 @@ bool sink_claim(struct sink *s, struct sink_claim *c, struct err *err)
 	snprintf(partition, sizeof(partition), "%d", c->partition);
 	snprintf(low, sizeof(low), "%" PRId64, c->low);
 	snprintf(start, sizeof(start), "%" PRId64, c->start);
-	if (c->start != c->low && !mark_first_start(s, c, err))
+	if (!sink_set_patience(s, false, err) ||
+	    (c->start != c->low && !mark_first_start(s, c, err)))
 		return err_wrap(err, "claim of %s [%d]", c->topic, c->partition);
 	const char *params[] = {s->config->group_id,
 				c->topic,

@@ -316,6 +316,7 @@ static void written(struct lane *lane, struct line *line, int64_t taken_us)
 	struct job *job = line_take(line);
 	job->took_us = clock_mono_us() - taken_us;
 	line_moved(line);
+	line->locked = false;
 	set_line(lane, line, LINE_FLOWS, "");
 	pthread_mutex_lock(&lane->view_lock);
 	lane->view.batches++;

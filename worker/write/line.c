@@ -46,5 +46,4 @@ void line_moved(struct line *line)
 {
 	line->due_us = 0;
 	line->attempts = 0;
-	line->locked = false;
 }

@@ -26,7 +26,7 @@ struct line {
 	struct job *first, *last;
 	int64_t due_us;    /* not to be tried before; 0: at once */
 	unsigned attempts; /* in vain, at the first one */
-	bool locked;       /* the last one ended at a lock */
+	bool locked;       /* the last attempt, at whichever job, ended at a lock */
 	bool away;         /* the first one is with the reader */
 	bool leaving;      /* and is to be given back when it is here again */
 	struct line_view view;

@@ -56,6 +56,7 @@
 #include "write/sink_parts.h"
 
 #define TRAITS_US (10 * US_PER_S)
+#define HURRY_MS 200
 /* Longer values may be too long for an index (a third of a page: PostgreSQL, BTMaxItemSize). */
 #define INDEXABLE_BYTES 2000
 
@@ -106,6 +107,7 @@ struct target *sink_target(const struct sink *s, const struct batch *b)
 void sink_connected(struct sink *s, struct pg *pg)
 {
 	s->pg = pg;
+	s->hurried = false;
 	memset(s->books_ready, 0, sizeof(s->books_ready));
 	for (size_t i = 0; i < s->nstreams; i++) {
 		s->targets[i].staged = false;
@@ -199,6 +201,17 @@ void sink_took(const struct batch *b, enum metric metric, size_t stage, int64_t 
 	stats_add(METRIC_BUSY_SECONDS, stage, 0, us);
 }
 
+bool sink_set_patience(struct sink *s, bool hurry, struct err *err)
+{
+	char sql[64];
+	long long ms = hurry ? HURRY_MS : s->config->pg_lock_timeout_us / US_PER_MS;
+	if (s->hurried == hurry)
+		return true;
+	snprintf(sql, sizeof(sql), "SET lock_timeout = %lld", ms);
+	s->hurried = hurry;
+	return pg_exec(s->pg, sql, NULL, 0, err);
+}
+
 bool sink_swapped(const struct sink *s, const int64_t *affected)
 {
 	for (size_t i = 0; i < s->nspans; i++)
@@ -207,16 +220,13 @@ bool sink_swapped(const struct sink *s, const int64_t *affected)
 	return true;
 }
 
-size_t sink_say_begin(struct sink *s)
+void sink_say_begin(struct sink *s)
 {
 	s->phase = "begin";
 	s->sql.len = 0;
 	books_say(s, BOOK_BEGIN);
-	if (s->hurry)
-		books_say(s, BOOK_HURRY);
 	for (size_t i = 0; i < s->nspans; i++)
 		books_say_swap(s, s->spans[i]);
-	return 1 + s->hurry;
 }
 
 /*
@@ -396,11 +406,10 @@ enum sink_result sink_write(struct sink *s, struct batch *b, const struct sink_t
 	if (b->nburied < b->nrefused && b->limit <= b->first)
 		return SINK_READ;
 	s->phase = "fold";
-	s->hurry = how->hurry;
 	s->peer = how->peer;
 	s->deleted = 0;
 	s->whole = s->in_books = s->refused = false;
-	if (!get_ready(s, b, err))
+	if (!sink_set_patience(s, how->hurry, err) || !get_ready(s, b, err))
 		return SINK_FAILED;
 	b->prepared = false; /* for this attempt only: whatever fails may change it */
 	if (s->nspans == 0)

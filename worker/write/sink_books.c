@@ -24,7 +24,6 @@ static const struct {
 	size_t parameters;
 } books[BOOK_COUNT] = {
 	[BOOK_BEGIN] = {"begin", "BEGIN", 0},
-	[BOOK_HURRY] = {"hurry", "SET LOCAL lock_timeout = '200ms'", 0},
 	[BOOK_SWAP] = {"swap",
 		       "UPDATE memingest.offsets SET next_offset = $5, updated_at = now(),"
 		       " leader_epoch = greatest(leader_epoch, $7)"
@@ -37,7 +36,6 @@ static const struct {
 			" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, clock_timestamp())",
 			10},
 	[BOOK_COMMIT] = {"commit", "COMMIT", 0},
-	[BOOK_CHECK_NOW] = {"check_now", "SET CONSTRAINTS ALL IMMEDIATE", 0},
 	[BOOK_SAVE] = {"save", "SAVEPOINT judged", 0},
 	[BOOK_BACK] = {"back", "ROLLBACK TO SAVEPOINT judged", 0},
 	[BOOK_KEEP] = {"keep", "RELEASE SAVEPOINT judged", 0},

@@ -20,11 +20,9 @@
 
 enum book {
 	BOOK_BEGIN,
-	BOOK_HURRY, /* locks are not waited for long */
 	BOOK_SWAP,
 	BOOK_BATCH,
 	BOOK_COMMIT,
-	BOOK_CHECK_NOW, /* deferred constraints speak up with the row, not at COMMIT */
 	BOOK_SAVE,
 	BOOK_BACK,
 	BOOK_KEEP,
@@ -52,6 +50,7 @@ struct sink {
 	struct pg *pg;
 	struct target *targets;       /* per stream */
 	bool books_ready[BOOK_COUNT]; /* what this connection has prepared */
+	bool hurried;                 /* the session does not wait long for locks */
 	void (*idle)(void *);
 	void *idle_ctx;
 	struct buf chunk, sql;
@@ -62,7 +61,6 @@ struct sink {
 	const struct way *way;
 	struct span **spans; /* open ones, in the order in which their rows are locked */
 	size_t nspans;
-	bool hurry;       /* see BOOK_HURRY */
 	bool in_books;    /* what fails now is bookkeeping, not the user's rows */
 	bool refused;     /* rows were, by their own fault: their messages have to be read again */
 	bool whole;       /* all of it was in the first text: nothing is left to finish */
@@ -91,8 +89,14 @@ struct target *sink_target(const struct sink *s, const struct batch *b);
 void sink_took(const struct batch *b, enum metric metric, size_t stage, int64_t us);
 /* From the row counts of the swaps, whether each moved its row. */
 bool sink_swapped(const struct sink *s, const int64_t *affected);
-/* Appends BEGIN and the swaps; the row counts of the swaps begin at the number returned. */
-size_t sink_say_begin(struct sink *s);
+/*
+ * How long the session waits for locks: shortly, or as configured. Of the session, since preparing
+ * a statement and looking at a table take locks as well.
+ */
+MUST_CHECK bool sink_set_patience(struct sink *s, bool hurry, struct err *err);
+/* Appends BEGIN and the swaps, whose answers stand behind that of BEGIN. */
+#define SWAPS_AT 1
+void sink_say_begin(struct sink *s);
 /* Appends the rows of memingest.batches and COMMIT. */
 void sink_say_commit(struct sink *s);
 /* The end of a COPY, and the answers to all that follows it: here the server is waited for. */

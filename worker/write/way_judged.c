@@ -4,7 +4,7 @@
  * For a batch that PostgreSQL refused on another way, and for every batch of a table whose rows
  * depend on each other: what lands is what lands if each event is applied alone, in offset order.
  *
- *   BEGIN; swap
+ *   BEGIN; swap; LOCK TABLE
  *   [ SAVEPOINT | row row row row ] passes            [ 128 rows in one round trip ]
  *   [ SAVEPOINT | row row BAD ... ] is taken back     the server names the row:
  *       [ SAVEPOINT | row row ]     passes again          those before it
@@ -14,7 +14,9 @@
  *
  * So a culprit costs three round trips and at most two pieces of rows, which get smaller where
  * culprits are many. Constraints that are deferred speak up at once (SET CONSTRAINTS), or they
- * would do so at COMMIT, when it is too late to tell the row.
+ * would do so at COMMIT, when it is too late to tell the row. The lock is one that any writer
+ * takes; it outlives the savepoints, so that no ALTER TABLE or DROP TRIGGER comes between two rows,
+ * and one is refused for what the next is not asked.
  *
  * If rows were refused, judge.c says whose fault that is. If theirs, the transaction is rolled
  * back, their messages are read again for the dead letters, with no transaction open, and the batch
@@ -30,12 +32,11 @@
 static enum begun begin(struct sink *s, struct batch *b, struct err *err)
 {
 	enum begun begun = singly_begin(s, b, err);
-	int64_t answer;
 	if (begun != BEGUN)
 		return begun;
-	return books_add(s, BOOK_CHECK_NOW, err) && pg_pipe_end(s->pg, &answer, 1, err)
-		       ? BEGUN
-		       : BEGUN_FAILED;
+	s->sql.len = 0;
+	buf_printf(&s->sql, "SET CONSTRAINTS ALL IMMEDIATE; %s", b->stream->sql->lock_table);
+	return pg_exec(s->pg, buf_cstr(&s->sql), NULL, 0, err) ? BEGUN : BEGUN_FAILED;
 }
 
 static bool book(struct sink *s, enum book book, struct err *err)

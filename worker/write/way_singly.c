@@ -162,32 +162,31 @@ bool singly_ready(struct sink *s, struct batch *b, struct err *err)
 	       row_prepare(s, b, ROW_INSERT, err);
 }
 
-/* BEGIN and the swaps; returns how many statements stand before these, 0 after a failure. */
-static size_t add_begin(struct sink *s, struct err *err)
+static bool add_begin(struct sink *s, struct err *err)
 {
-	bool ok = books_add(s, BOOK_BEGIN, err) && (!s->hurry || books_add(s, BOOK_HURRY, err));
+	bool ok = books_add(s, BOOK_BEGIN, err);
 	for (size_t i = 0; ok && i < s->nspans; i++)
 		ok = books_add_swap(s, s->spans[i], err);
-	return ok ? 1 + s->hurry : 0;
+	return ok;
 }
 
 enum begun singly_begin(struct sink *s, struct batch *b, struct err *err)
 {
 	bool with_rows = s->way == &way_singly;
-	size_t n = with_rows ? b->narranged : 0, count = 2 + s->nspans + n, before;
+	size_t n = with_rows ? b->narranged : 0, count = 2 + s->nspans + n;
 	int64_t *answers = arena_calloc(b->fold_arena, count, sizeof(*answers));
 	s->phase = with_rows ? "merge" : "begin";
-	if (!(before = add_begin(s, err)))
+	if (!add_begin(s, err))
 		return BEGUN_FAILED;
 	if (n > 0 && !add_rows(s, b, b->arranged, n, err))
 		return BEGUN_FAILED;
-	if (!pg_pipe_end(s->pg, answers, before + s->nspans + n, err)) {
-		s->in_books = pg_passed(s->pg) < before + s->nspans;
+	if (!pg_pipe_end(s->pg, answers, SWAPS_AT + s->nspans + n, err)) {
+		s->in_books = pg_passed(s->pg) < SWAPS_AT + s->nspans;
 		return BEGUN_FAILED;
 	}
-	if (!sink_swapped(s, answers + before))
+	if (!sink_swapped(s, answers + SWAPS_AT))
 		return BEGUN_FENCED;
-	count_answers(s, b, b->arranged, n, answers + before + s->nspans, n);
+	count_answers(s, b, b->arranged, n, answers + SWAPS_AT + s->nspans, n);
 	return BEGUN;
 }
 

@@ -48,17 +48,17 @@ static enum begun begin(struct sink *s, struct batch *b, struct err *err)
 {
 	int64_t *affected = arena_calloc(b->fold_arena, s->nspans + 2, sizeof(*affected));
 	bool copy = b->nrounds > 0;
-	size_t swaps = sink_say_begin(s);
+	sink_say_begin(s);
 	if (copy)
 		say_round(s, b, b->arranged, b->rounds[1]);
 	const char *sql = buf_cstr(&s->sql);
-	bool ok = copy ? pg_copy_begin(s->pg, sql, affected, swaps + s->nspans, err)
-		       : pg_exec(s->pg, sql, affected, swaps + s->nspans, err);
+	bool ok = copy ? pg_copy_begin(s->pg, sql, affected, SWAPS_AT + s->nspans, err)
+		       : pg_exec(s->pg, sql, affected, SWAPS_AT + s->nspans, err);
 	if (!ok) {
-		s->in_books = pg_passed(s->pg) < swaps + s->nspans;
+		s->in_books = pg_passed(s->pg) < SWAPS_AT + s->nspans;
 		return BEGUN_FAILED;
 	}
-	if (sink_swapped(s, affected + swaps))
+	if (sink_swapped(s, affected + SWAPS_AT))
 		return BEGUN;
 	return copy && !pg_copy_abort(s->pg, "fenced", err) ? BEGUN_FAILED : BEGUN_FENCED;
 }
