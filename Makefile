@@ -3,7 +3,7 @@ SHELL := /bin/bash
 VARIANT ?= release
 B := build/$(VARIANT)
 CC := gcc
-MODULES := rdkafka libpq jansson libcurl libmicrohttpd libxxhash zlib libzstd liblzma snappy
+MODULES := rdkafka libpq jansson libcurl libmicrohttpd libxxhash zlib libzstd liblzma
 TEST_MODULES := check avro-c
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wswitch-enum -Wformat=2 -Wundef \
 	-Wpointer-arith -Wno-missing-field-initializers
@@ -14,8 +14,8 @@ VERSION := $(shell cat VERSION 2>/dev/null || echo 0.0.0)
 CFLAGS += -std=gnu11 $(WARN) $(OPT_$(VARIANT)) -fPIE -Iworker -D_GNU_SOURCE -DMEMINGEST_VERSION='"$(VERSION)"' \
 	$(shell pkg-config --cflags $(MODULES) 2>/dev/null)
 LDFLAGS += $(OPT_$(VARIANT)) -pie -Wl,-z,relro,-z,now
-# bzip2 has no pkg-config file on Debian 12.
-LDLIBS += $(shell pkg-config --libs $(MODULES) 2>/dev/null) -lbz2 -lpthread -lm -ldl
+# snappy and bzip2 do not have a pkg-config file everywhere.
+LDLIBS += $(shell pkg-config --libs $(MODULES) 2>/dev/null) -lsnappy -lbz2 -lpthread -lm -ldl
 
 LIB_SRC := $(filter-out worker/cli/main.c,$(wildcard worker/*/*.c))
 SQL_OBJ := $(patsubst %.sql,$(B)/%.o,$(wildcard worker/sql/*.sql))

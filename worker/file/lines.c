@@ -13,25 +13,24 @@
 
 #include <string.h>
 
-enum { FIRST_LOOK = 4096 };
-
 static const char byte_order_mark[] = "\xef\xbb\xbf";
 
 /*
- * Bytes up to the end of the line, its "\n" not counted; the window's size when it is over the
- * limit. False: err.
+ * Bytes up to the end of the line, its "\n" not counted; more than the limit when it is over it.
+ * Asks for one byte more than there is, never for a number of them: from a pipe a line is to come
+ * out when it is there. False: err.
  */
 static bool find_end(struct lines *l, size_t *len, struct err *err)
 {
 	size_t seen = 0;
-	for (size_t want = FIRST_LOOK;; want *= 2) {
-		if (!input_want(l->in, MIN(want, l->max + 1), err))
-			return false;
+	for (;;) {
 		const uint8_t *end = memchr(l->in->p + seen, '\n', input_has(l->in) - seen);
 		seen = input_has(l->in);
 		*len = end ? (size_t)(end - l->in->p) : seen;
-		if (end || seen < want || seen > l->max)
+		if (end || l->in->ended || seen > l->max)
 			return true;
+		if (!input_want(l->in, seen + 1, err))
+			return false;
 	}
 }
 
@@ -43,7 +42,7 @@ static bool skip_line(struct lines *l, struct err *err)
 		input_take(l->in, end ? (size_t)(end - l->in->p) + 1 : input_has(l->in));
 		if (end || l->in->ended)
 			return true;
-		if (!input_want(l->in, FIRST_LOOK, err))
+		if (!input_want(l->in, 1, err))
 			return false;
 	}
 }
