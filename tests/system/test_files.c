@@ -111,14 +111,12 @@ START_TEST(lines)
 	"\"" rest "}\n"
 	static const char text[] =
 		"\xef\xbb\xbf" LINE("k1", "") LINE("k2", ", \"embedding\": [1, 2, 3]")
-			LINE("k3", ", \"metadata\": \"{no json\"")
-				LINE("k4", ", \"rol\": \"user\"")
-					LINE("k5", ", \"value\": \"a\\u0000b\"") "\r\n" LINE(
-						"k6",
-						", \"role\": \"bad\", \"metadata\": {\"a\": [1, "
-						"2]}") "{\"event_time\": \"2026-02-30T12:30:00Z\", "
-						       "\"namespace\": \"n\", \"key\": \"k7\"}\n"
-						       "{\"event_time\": 5, \"namespace\": \"n\"";
+			LINE("k3", ", \"metadata\": \"{no json\"") LINE("k4", ", \"rol\": \"user\"")
+				LINE("k5", ", \"value\": \"a\\u0000b\"") "\r\n" LINE(
+					"k6", ", \"role\": \"bad\", \"metadata\": {\"a\": [1, "
+					      "2]}") "{\"event_time\": \"2026-02-30T12:30:00Z\", "
+						     "\"namespace\": \"n\", \"key\": \"k7\"}\n"
+						     "{\"event_time\": 5, \"namespace\": \"n\"";
 	char path[200];
 	struct bed *bed = bed_new("lines");
 	bed_stream(bed, "memory", 1);
@@ -140,12 +138,12 @@ START_TEST(lines)
 	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM memory_entries WHERE key = 'k1'"), 1);
 	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM memory_entries"), 1);
 	/* k6 was refused by the table's own check; what was sent shows in the dead letter */
-	ck_assert_int_eq(bed_int(bed,
-				 "SELECT count(*) FROM memingest.dead_letters WHERE "
-				 "right(encode(key, 'hex'),"
-				 " 10) = '026e046b36' AND encode(value, 'hex') LIKE '%%%s%%'",
-				 "7b2261223a5b312c325d7d"), /* {"a":[1,2]} */
-			 1);
+	ck_assert_int_eq(
+		bed_int(bed,
+			"SELECT count(*) FROM memingest.dead_letters WHERE encode(key, 'hex') = "
+			"'00%08x026e046b36' AND encode(value, 'hex') LIKE '%%%s%%'",
+			bed->streams[0].key_id, "7b2261223a5b312c325d7d"), /* {"a":[1,2]} */
+		1);
 	bed_free(bed);
 }
 END_TEST
@@ -257,7 +255,9 @@ static int64_t log_end(const struct bed *bed)
 	return high;
 }
 
-/* Proves: a signal ends it while it waits for more of a pipe; what was read is sent, exit 75. */
+/*
+ * Proves: a line from a pipe is sent when it is there; a signal ends the wait for more, exit 75.
+ */
 START_TEST(interrupted)
 {
 	char path[200], log[200];
@@ -272,9 +272,11 @@ START_TEST(interrupted)
 	int pid = spawn(argv, NULL, log);
 	fd = open(path, O_WRONLY);
 	ck_assert_int_ge(fd, 0);
-	ck_assert_int_eq(write(fd, LINE("k1", ""), sizeof(LINE("k1", "")) - 1),
-			 sizeof(LINE("k1", "")) - 1);
-	BED_WAIT(bed, 20, log_end(bed) == 1);
+	for (int n = 1; n <= 2; n++) {
+		ck_assert_int_eq(write(fd, LINE("k1", ""), sizeof(LINE("k1", "")) - 1),
+				 sizeof(LINE("k1", "")) - 1);
+		BED_WAIT(bed, 20, log_end(bed) == n);
+	}
 	ck_assert_int_eq(kill(pid, SIGTERM), 0);
 	code = wait_exit(pid);
 	close(fd);

@@ -157,6 +157,10 @@ START_TEST(test_headers)
 	container_entry(&b, "avro.schema", long_schema, sizeof(long_schema) - 1);
 	container_entry(&b, "avro.schema", long_schema, sizeof(long_schema) - 1);
 	check_header(&b, "avro.schema stands twice");
+	avro_long(&b, 2);
+	container_entry(&b, "avro.codec", "null", 4);
+	container_entry(&b, "avro.codec", "null", 4);
+	check_header(&b, "avro.codec stands twice");
 	avro_long(&b, 1);
 	avro_long(&b, -5);
 	check_header(&b, "a length of -5");

@@ -183,6 +183,7 @@ static bool open_block(struct container *c, int64_t count, struct slice packed, 
 	struct slice body;
 	if (!unpack(c->unpacker, packed, c->max_block, &body, err))
 		return false;
+	/* also below 0 */
 	if ((uint64_t)count > MAX(body.len, (size_t)MAX_EMPTY_RECORDS))
 		return err_set(err, ERR_POISON, "it states %lld records in %zu bytes",
 			       (long long)count, body.len);
@@ -197,8 +198,6 @@ static bool read_block(struct container *c, struct err *err)
 	int64_t count, size;
 	if (!read_long(c, &count, err) || !read_long(c, &size, err))
 		return false;
-	if (count < 0)
-		return err_set(err, ERR_POISON, "it states %lld records", (long long)count);
 	if (size < 0 || (uint64_t)size > c->max_block)
 		return err_set(err, ERR_POISON, "it states %lld bytes, at most %zu are read",
 			       (long long)size, c->max_block);

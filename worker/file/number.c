@@ -281,9 +281,8 @@ enum number_fit number_float(const char *text, float *v)
 	bool negative = *text == '-';
 	if (read_word(text, &word, &power)) {
 		double d = scaled(word, power);
-		/* below FLT_MIN a float has fewer bits; near FLT_MAX it may overflow */
-		if (word == 0 ||
-		    (d >= (double)FLT_MIN && d < (double)FLT_MAX / 2 && !in_doubt(d))) {
+		/* 10^-22 is far above the floats with fewer bits; near FLT_MAX it may overflow */
+		if (word == 0 || (d < (double)FLT_MAX / 2 && !in_doubt(d))) {
 			*v = negative ? -(float)d : (float)d;
 			return NUMBER_FITS;
 		}
