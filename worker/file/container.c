@@ -71,6 +71,7 @@ static bool need(struct container *c, size_t n, struct err *err)
 static bool read_long(struct container *c, int64_t *v, struct err *err)
 {
 	struct refusal why = {0};
+	*v = 0;
 	if (!input_want(c->in, MAX_VARINT, err))
 		return false;
 	if (input_has(c->in) == 0)
@@ -87,6 +88,7 @@ static bool read_long(struct container *c, int64_t *v, struct err *err)
 static bool read_bytes(struct container *c, int64_t max, struct slice *v, struct err *err)
 {
 	int64_t len;
+	*v = (struct slice){0};
 	if (!read_long(c, &len, err))
 		return false;
 	if (len < 0 || len > max)
@@ -253,8 +255,8 @@ enum container_result container_next(struct container *c, struct slice *datum, s
 		return result;
 	size_t len;
 	if (!measure_datum(c->measure, c->rest, &len, err)) {
-		err_wrap(err, "record %llu of %llu", (unsigned long long)(c->count - c->left + 1),
-			 (unsigned long long)c->count);
+		unsigned long long number = c->count - c->left + 1;
+		err_wrap(err, "record %llu of %llu", number, (unsigned long long)c->count);
 		return broken(c, err);
 	}
 	*datum = (struct slice){c->rest.data, len};

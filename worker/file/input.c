@@ -112,9 +112,9 @@ static bool read_some(struct input *in, uint8_t *p, size_t n, size_t *got, struc
 
 static bool damaged(const struct input *in, const char *what, struct err *err)
 {
+	unsigned long long good = in->offset + input_has(in);
 	return err_set(err, ERR_POISON, "the %s data is damaged behind %llu unpacked bytes: %s",
-		       in->parts->packing == GZIP ? "gzip" : "zstd",
-		       (unsigned long long)(in->offset + input_has(in)), what);
+		       in->parts->packing == GZIP ? "gzip" : "zstd", good, what);
 }
 
 static bool gunzip(struct input *in, size_t n, struct err *err)

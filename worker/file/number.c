@@ -32,7 +32,6 @@ enum {
 	WORD_DIGITS = 19,       /* that always fit in 64 bits */
 	EXACT_POWER = 22,       /* the largest power of ten that is exact in a double */
 	FLOAT_BITS_LEFT = 29,   /* of a double's fraction, that a float has not */
-	DOUBT = 3,              /* units in the last place of a double */
 };
 
 static inline bool is_digit(char c)
@@ -264,6 +263,9 @@ static inline double scaled(uint64_t word, int power)
 	return power < 0 ? d / powers[-power] : d * powers[power];
 }
 
+/* Units in the last place of a double. */
+static const uint64_t doubt = 3;
+
 /* Is a value half-way between two floats too near to tell? */
 static inline bool in_doubt(double d)
 {
@@ -271,7 +273,7 @@ static inline bool in_doubt(double d)
 	memcpy(&bits, &d, sizeof(bits));
 	uint64_t rest = bits & ((UINT64_C(1) << FLOAT_BITS_LEFT) - 1);
 	uint64_t half = UINT64_C(1) << (FLOAT_BITS_LEFT - 1);
-	return rest - (half - DOUBT) <= 2 * DOUBT;
+	return rest - (half - doubt) <= 2 * doubt;
 }
 
 enum number_fit number_float(const char *text, float *v)

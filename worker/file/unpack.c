@@ -81,7 +81,7 @@ static bool more_room(struct unpacker *u, size_t *room)
 
 static bool inflate_all(struct unpacker *u, z_stream *z)
 {
-	size_t room;
+	size_t room = 0;
 	int code = Z_OK;
 	while (code == Z_OK) {
 		if (!more_room(u, &room))
@@ -109,7 +109,7 @@ static bool run_deflate(struct unpacker *u, struct slice packed)
 static bool run_snappy(struct unpacker *u, struct slice packed)
 {
 	const char *from = (const char *)packed.data;
-	size_t len;
+	size_t len = 0;
 	if (packed.len < SNAPPY_CRC)
 		return damaged(u, "it ends early");
 	packed.len -= SNAPPY_CRC;
@@ -132,7 +132,7 @@ static bool run_snappy(struct unpacker *u, struct slice packed)
 static bool run_zstd_stream(struct unpacker *u, struct slice packed, ZSTD_DStream *z)
 {
 	ZSTD_inBuffer in = {packed.data, packed.len, 0};
-	size_t code = 1, room;
+	size_t code = 1, room = 0;
 	while (in.pos < in.size || code != 0) {
 		if (!more_room(u, &room))
 			return false;
@@ -162,7 +162,7 @@ static bool run_zstd(struct unpacker *u, struct slice packed)
 
 static bool bunzip_all(struct unpacker *u, bz_stream *z)
 {
-	size_t room;
+	size_t room = 0;
 	int code = BZ_OK;
 	while (code == BZ_OK) {
 		if (!more_room(u, &room))
@@ -189,7 +189,7 @@ static bool run_bzip2(struct unpacker *u, struct slice packed)
 
 static bool unxz_all(struct unpacker *u, lzma_stream *z)
 {
-	size_t room;
+	size_t room = 0;
 	lzma_ret code = LZMA_OK;
 	while (code == LZMA_OK) {
 		if (!more_room(u, &room))
