@@ -1,11 +1,11 @@
 /*
  * jtape.c - a JSON text (RFC 8259) as a flat row of tokens.
  *
- * Our own, because measured with lines of 384 floats the packaged C libraries that build a tree
- * take ten times as long (jansson 89 to 156 us a line, json-c 73 to 91, this 7 to 11), and because
- * both make a double of a number before anybody can ask for its digits: 12.345 for a decimal(9,2),
- * or 0.1234567890123456789 for a decimal(38,20), would be changed without a word. yyjson is as fast
- * and can keep digits, but Debian 12 does not have it; simdjson is C++.
+ * Our own, because measured with lines of 384 floats the packaged C libraries, which build a tree,
+ * take eight times as long (jansson 89 to 156 us a line, json-c 73 to 91, this with its floats 10
+ * to 19), and because both make a double of a number before anybody can ask for its digits: 12.345
+ * for a decimal(9,2), or 0.1234567890123456789 for a decimal(38,20), would be changed without a
+ * word. yyjson (6 to 10) can keep digits, but Debian 12 does not have it; simdjson is C++.
  *
  *        value --{--> key ':' value          after a value: ',' more of the container
  *              --[--> value                                 the closing bracket: pop, again "after
