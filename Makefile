@@ -3,7 +3,8 @@ SHELL := /bin/bash
 VARIANT ?= release
 B := build/$(VARIANT)
 CC := gcc
-MODULES := rdkafka libpq avro-c jansson libcurl libmicrohttpd libxxhash
+MODULES := rdkafka libpq jansson libcurl libmicrohttpd libxxhash zlib libzstd liblzma
+TEST_MODULES := check avro-c
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wswitch-enum -Wformat=2 -Wundef \
 	-Wpointer-arith -Wno-missing-field-initializers
 OPT_release := -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong
@@ -13,7 +14,8 @@ VERSION := $(shell cat VERSION 2>/dev/null || echo 0.0.0)
 CFLAGS += -std=gnu11 $(WARN) $(OPT_$(VARIANT)) -fPIE -Iworker -D_GNU_SOURCE -DMEMINGEST_VERSION='"$(VERSION)"' \
 	$(shell pkg-config --cflags $(MODULES) 2>/dev/null)
 LDFLAGS += $(OPT_$(VARIANT)) -pie -Wl,-z,relro,-z,now
-LDLIBS += $(shell pkg-config --libs $(MODULES) 2>/dev/null) -lpthread -lm -ldl
+# snappy and bzip2 do not have a pkg-config file everywhere.
+LDLIBS += $(shell pkg-config --libs $(MODULES) 2>/dev/null) -lsnappy -lbz2 -lpthread -lm -ldl
 
 LIB_SRC := $(filter-out worker/cli/main.c,$(wildcard worker/*/*.c))
 SQL_OBJ := $(patsubst %.sql,$(B)/%.o,$(wildcard worker/sql/*.sql))
@@ -29,9 +31,9 @@ $(B)/memingest: $(B)/worker/cli/main.o $(B)/libmemingest.a
 $(B)/libmemingest.a: $(LIB_OBJ)
 	@echo "AR $@"; rm -f $@ && ar rcs $@ $^
 $(B)/unit: $(UNIT_OBJ) $(B)/libmemingest.a
-	@echo "LD $@"; $(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs check) $(LDLIBS)
+	@echo "LD $@"; $(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs $(TEST_MODULES)) $(LDLIBS)
 $(B)/system: $(SYSTEM_OBJ) $(B)/libmemingest.a
-	@echo "LD $@"; $(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs check) $(LDLIBS)
+	@echo "LD $@"; $(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs $(TEST_MODULES)) $(LDLIBS)
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "CC $<"; $(CC) $(CFLAGS) -MMD -MP -c -o $@ $<

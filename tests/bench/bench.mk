@@ -3,10 +3,10 @@ BENCH := $(B)/bench
 BENCH_SHARED := $(patsubst %,$(B)/tests/bench/%.o,events procfs) $(B)/libmemingest.a
 
 .PHONY: bench bench-quick bench-instructions bench-programs
-bench-programs: $(B)/memingest $(patsubst %,$(BENCH)/%,ceiling decode delay shuffle)
+bench-programs: $(B)/memingest $(patsubst %,$(BENCH)/%,ceiling decode delay shuffle records)
 $(BENCH)/%: $(B)/tests/bench/%.o $(BENCH_SHARED)
 	@mkdir -p $(@D)
-	@echo "LD $@"; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	@echo "LD $@"; $(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs avro-c) $(LDLIBS)
 bench: bench-programs
 	@tests/deps run
 	@B=$(B) tests/bench/run

@@ -1,10 +1,10 @@
 # make fuzz: each fuzzer for FUZZ_SECONDS, from tests/fuzz/corpus; what it finds on the way is kept in build/fuzz/corpus.
 # A crash ends it and names the input, which "build/fuzz/fuzz_NAME FILE" repeats.
-FUZZERS := decode text frame schema
+FUZZERS := decode text frame schema json container
 FUZZ_SECONDS ?= 60
 FUZZ_CLANG ?= $(firstword $(foreach c,clang clang-20 clang-19 clang-18 clang-17 clang-16 clang-15 clang-14,$(shell command -v $(c))))
 OPT_fuzz := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-FUZZ_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard worker/base/*.c worker/codec/*.c) \
+FUZZ_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard $(patsubst %,worker/%/*.c,base schema codec file)) \
 	$(addprefix tests/unit/,oracle.c oracle_json.c random_avro.c random_data.c text_reference.c))
 
 .PHONY: fuzz
@@ -20,5 +20,5 @@ fuzz:
 		sed -n 's/^stat::number_of_executed_units: */  inputs: /p' build/fuzz/$$f.log; \
 	done
 $(B)/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(FUZZ_OBJ)
-	@echo "LD $@"; $(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
+	@echo "LD $@"; $(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(shell pkg-config --libs avro-c) $(LDLIBS)
 .SECONDARY: $(FUZZERS:%=$(B)/tests/fuzz/fuzz_%.o)

@@ -6,7 +6,7 @@
  * at the end, one line (or with --json one object) says what was done. Ctrl-C ends it early: what
  * was sent is waited for, and told.
  *
- * Exit code: 65 when a line of the file was bad, 69 when the broker did not take everything, 75
+ * Exit code: 65 when something in the file was bad, 69 when the broker did not take everything, 75
  * when a signal ended it early, else 0.
  */
 #include <errno.h>
@@ -202,10 +202,9 @@ static int verdict(const struct produce *p, bool ok, const struct err *err)
 		return cli_fail(report_err_exit_code(err), "%s", err->text);
 	if (producer_failed(p->producer) > 0)
 		return cli_fail(EXIT_UNAVAILABLE, "%s", producer_first_error(p->producer));
-	if (stop_signal && p->sent < p->total)
-		return cli_fail(EXIT_AGAIN,
-				"stopped by a signal after %" PRIu64 " of %" PRIu64 " events",
-				p->sent, p->total);
+	if (stop_signal && !p->complete)
+		return cli_fail(EXIT_AGAIN, "stopped by a signal after %" PRIu64 " events",
+				p->sent);
 	return p->bad > 0 ? EXIT_DATA : EXIT_OK;
 }
 
@@ -264,7 +263,8 @@ static const struct cli_option options[] = {
 	 "well"},
 	{"topic", "TOPIC", "another topic than the stream's first"},
 	{"file", "FILE",
-	 "events from JSON lines (\"-\": standard input) or an Avro container file"},
+	 "events from JSON lines or an Avro container, also packed with gzip or zstd; \"-\": "
+	 "standard input"},
 	{NULL, NULL, NULL},
 };
 

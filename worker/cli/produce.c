@@ -1,36 +1,27 @@
 /*
- * produce.c - events of one stream into its topic, from the generator or from a file; for
- * "memingest produce".
+ * produce.c - events of one stream into its topic, from the generator or (produce_file.c) from a
+ * file; for "memingest produce".
  *
- *   gen/generate ---------------------> message --> io/producer --> topic
- *   JSON lines, container --> jsondatum --> message
+ *   gen/generate ------------> message --> io/producer --> topic
+ *   file/records --> recode --> message
  *
  * The stream of the config says everything: topic, schema, key schema, wire format. In the
  * Confluent format both schemas are registered under "TOPIC-value" and "TOPIC-key" first, as other
  * producers do. Each message has its key (the key columns by the key schema), so that a message
  * without value can delete, and its event time as its timestamp.
  *
- * A file is read line by line; what is wrong with a line is said with file and line, and the next
- * line is taken.
- *
- * Thread: the command's. Failure: of a line: counted. Of the broker: class RETRY after a minute
- * without progress.
+ * Thread: the command's. Failure: of the broker: class RETRY after a minute without progress.
  */
 #include "cli/produce.h"
 
-#include <errno.h>
 #include <jansson.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
-#include "cli/jsondatum.h"
-#include "io/avrofile.h"
 #include "io/registry.h"
-#include "schema/encode.h"
 
-enum { SEND_TIMEOUT_MS = 60000, LOOK_EVERY = 64 };
+enum { SEND_TIMEOUT_MS = 60000 };
 
 /* ---- open and close ---- */
 
@@ -115,8 +106,8 @@ void produce_close(struct produce *p)
 	stream_free(p->stream);
 }
 
-static bool send_message(struct produce *p, struct slice key, struct slice value,
-			 int64_t timestamp_ms, struct err *err)
+bool produce_send(struct produce *p, struct slice key, struct slice value, int64_t timestamp_ms,
+		  struct err *err)
 {
 	struct producer_message m = {
 		.topic = p->topic,
@@ -153,140 +144,15 @@ bool produce_generated(struct produce *p, struct generator_options *options, uin
 	if (!g)
 		return false;
 	p->start_us = clock_mono_us();
-	while (ok && p->sent < count && (p->sent % LOOK_EVERY != 0 || p->going(p))) {
+	while (ok && p->sent < count && (p->sent % PRODUCE_LOOK_EVERY != 0 || p->going(p))) {
 		if (rate > 0)
 			keep_pace(p, rate);
 		const struct generated *e = generator_next(g);
-		ok = send_message(p, e->key, e->value, e->time_us / US_PER_MS, err);
+		ok = produce_send(p, e->key, e->value, e->time_us / US_PER_MS, err);
 		p->ops[e->op] += ok;
 	}
+	p->complete = p->sent == count;
 	generator_free(g);
-	return ok;
-}
-
-/* ---- files ---- */
-
-struct line {
-	const char *path;
-	uint64_t number;
-};
-
-static void name_bad(struct produce *p, const struct line *line, const char *text)
-{
-	fprintf(stderr, "%s:%llu: %s\n", line->path, (unsigned long long)line->number, text);
-	p->bad++;
-}
-
-/* The key columns of an event as the key schema has them. */
-static bool encode_key(const struct produce *p, const json_t *event, struct buf *out,
-		       struct err *err)
-{
-	const struct stream *s = p->stream;
-	if (!s->key_reader)
-		return true;
-	encode_frame(out, s->config->format, p->key_schema_id);
-	if (s->key_reader->root->kind == SCHEMA_RECORD)
-		return jsondatum_encode_some(s->key_reader->root, event, out, err);
-	const char *name = s->reader->root->fields[s->table->columns[0].field].name;
-	const json_t *value = json_object_get(event, name);
-	if (!value)
-		return err_set(err, ERR_POISON, "field '%s' is missing: it is the key", name);
-	return jsondatum_encode(s->key_reader->root, value, out, err);
-}
-
-/* False only when no more can be sent; a bad event is counted. */
-static bool send_event(struct produce *p, const char *text, size_t len, const struct line *line,
-		       struct buf scratch[2], struct err *err)
-{
-	json_error_t where;
-	struct err bad = {0};
-	struct buf *key = &scratch[0], *value = &scratch[1];
-	json_t *event = json_loadb(text, len, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, &where);
-	if (!event) {
-		err_set(&bad, ERR_POISON, "not JSON: %s (column %d)", where.text, where.column);
-		name_bad(p, line, bad.text);
-		return true;
-	}
-	key->len = value->len = 0;
-	encode_frame(value, p->stream->config->format, p->schema_id);
-	bool ok = jsondatum_encode(p->stream->reader->root, event, value, &bad) &&
-		  encode_key(p, event, key, &bad);
-	json_decref(event);
-	if (!ok) {
-		name_bad(p, line, bad.text);
-		return true;
-	}
-	return send_message(p, (struct slice){key->len ? key->data : NULL, key->len},
-			    (struct slice){value->data, value->len}, 0, err);
-}
-
-static bool is_blank(const char *text, size_t len)
-{
-	return strspn(text, " \t\r\n") >= len;
-}
-
-static bool produce_lines(struct produce *p, const char *path, struct buf scratch[2],
-			  struct err *err)
-{
-	struct line line = {.path = path};
-	char *text = NULL;
-	size_t room = 0;
-	ssize_t len;
-	bool ok = true;
-	FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "r");
-	if (!file)
-		return err_set(err, ERR_CONFIG, "%s: %s", path, strerror(errno));
-	while (ok && (len = getline(&text, &room, file)) >= 0 &&
-	       (line.number % LOOK_EVERY != 0 || p->going(p))) {
-		line.number++;
-		if (!is_blank(text, (size_t)len))
-			ok = send_event(p, text, (size_t)len, &line, scratch, err);
-	}
-	if (ok && ferror(file))
-		ok = err_set(err, ERR_CONFIG, "%s: %s", path, strerror(errno));
-	free(text);
-	if (file != stdin)
-		fclose(file);
-	return ok;
-}
-
-static bool produce_container(struct produce *p, const char *path, struct buf scratch[2],
-			      struct err *err)
-{
-	struct line line = {.path = path};
-	struct err bad = {0};
-	char *text;
-	bool ok = true;
-	enum avrofile_result result = AVROFILE_RECORD;
-	struct avrofile *file = avrofile_open(path, err);
-	if (!file)
-		return false;
-	while (ok && p->going(p) &&
-	       (result = avrofile_next(file, &text, &bad)) == AVROFILE_RECORD) {
-		line.number++;
-		if (text)
-			ok = send_event(p, text, strlen(text), &line, scratch, err);
-		else
-			name_bad(p, &line,
-				 "holds a value that JSON does not have (NaN or infinity)");
-		free(text);
-	}
-	if (result == AVROFILE_BAD) {
-		line.number++;
-		name_bad(p, &line, bad.text);
-	}
-	avrofile_close(file);
-	return ok;
-}
-
-bool produce_file(struct produce *p, const char *path, struct err *err)
-{
-	struct buf scratch[2] = {{0}, {0}};
-	p->start_us = clock_mono_us();
-	bool ok = avrofile_is(path) ? produce_container(p, path, scratch, err)
-				    : produce_lines(p, path, scratch, err);
-	buf_free(&scratch[0]);
-	buf_free(&scratch[1]);
 	return ok;
 }
 

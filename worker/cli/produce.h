@@ -19,7 +19,8 @@ struct produce {
 	struct producer *producer;
 	uint64_t schema_id, key_schema_id; /* for the envelopes */
 	uint64_t total;                    /* wanted; 0: unknown */
-	uint64_t sent, bad;                /* bad: lines of a file that are no event */
+	uint64_t sent, bad;                /* bad: of a file, what is no event */
+	bool complete;                     /* all that was wanted was sent, no signal came before */
 	uint64_t ops[4];                   /* by generated_op */
 	int64_t start_us;
 	/* Called now and then; false ends the run early (a signal). */
@@ -39,10 +40,17 @@ MUST_CHECK bool produce_generated(struct produce *p, struct generator_options *o
 				  uint64_t count, double rate, struct err *err);
 
 /*
- * JSON lines ("-": standard input) or an Avro container file. A bad line is named on standard error
- * and counted.
+ * JSON lines or an Avro container, also packed; path "-": standard input. What is no event is named
+ * on standard error and counted, and so is damage behind which nothing can be read. False: nothing
+ * could be read at all (class CONFIG, POISON), or the broker (RETRY).
  */
 MUST_CHECK bool produce_file(struct produce *p, const char *path, struct err *err);
+
+#define PRODUCE_LOOK_EVERY 64 /* events between two calls of going() */
+
+/* timestamp_ms: 0 for now. For the above. */
+MUST_CHECK bool produce_send(struct produce *p, struct slice key, struct slice value,
+			     int64_t timestamp_ms, struct err *err);
 
 /* Waits until all are confirmed. */
 MUST_CHECK bool produce_finish(struct produce *p, struct err *err);

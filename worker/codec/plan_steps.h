@@ -1,6 +1,6 @@
 /*
- * plan_steps.h - what a plan consists of: written by plan.c, read by walk.c, decode.c and
- * jsonout.c, and by nobody else.
+ * plan_steps.h - what a plan consists of: written by plan.c and resolve.c, read by walk.c,
+ * decode.c, jsonout.c and recode.c, and by nobody else.
  *
  *   plan.top[]      the writer's fields in the order of the wire: slot i is where the value of
  *                   top[i] stands

@@ -1,6 +1,6 @@
 /*
- * resolve.h - Avro schema resolution: (writer type, reader type) into steps. Internal to plan.c and
- * resolve.c.
+ * resolve.h - Avro schema resolution: (writer type, reader type) into steps. Internal to the
+ * files of codec.
  */
 #ifndef MEMINGEST_RESOLVE_H
 #define MEMINGEST_RESOLVE_H

@@ -2,9 +2,9 @@
  * walk.h - Avro's wire, one value at a time: everything that reads a datum goes through a cursor,
  * and nothing passes its end.
  *
- * Internal to decode.c, jsonout.c and plan.c. On failure the cursor's refusal is filled, and p
- * stands at or behind the fault. What is called for every value is inline: a datum of 2 kB is some
- * forty calls.
+ * Internal to the files of codec; file/container.c reads its numbers with it. On failure the
+ * cursor's refusal is filled, and p stands at or behind the fault. What is called for every value
+ * is inline: a datum of 2 kB is some forty calls.
  */
 #ifndef MEMINGEST_WALK_H
 #define MEMINGEST_WALK_H

@@ -1,0 +1,152 @@
+/*
+ * records.c - the events of a file, whatever it is.
+ *
+ *   input --+-- "Obj" 01: container ------------------> datum, in the file's schema
+ *           '-- else: lines --> jtape --> jsondatum --> datum, in the stream's schema
+ *
+ * The one place that knows all formats; each of them knows nothing of the others. What an event is
+ * worth (does its schema resolve, does the table take it, to which topic or row does it go) is the
+ * caller's business.
+ *
+ * A line that is no event costs itself alone; a container that is damaged ends there, because its
+ * place in the stream of bytes is lost. Empty lines are nothing; an empty file has no events.
+ *
+ * Thread: the owner's. Memory: the input's window (a line, or a block), the tokens, one datum.
+ */
+#include "file/records.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "file/container.h"
+#include "file/jsondatum.h"
+#include "file/jtape.h"
+#include "file/lines.h"
+
+struct records {
+	struct input in;
+	const struct schema *reader;
+	uint64_t count;              /* given or refused */
+	struct container *container; /* or NULL: JSON lines */
+	struct lines lines;
+	struct jtape tape;
+	struct jsondatum *json;
+	struct buf datum;
+};
+
+bool records_blame(const struct records *r, struct err *err)
+{
+	if (r->container)
+		return err_wrap(err, "%s: record %llu", r->in.name, (unsigned long long)r->count);
+	return err_wrap(err, "%s:%llu", r->in.name, (unsigned long long)r->lines.number);
+}
+
+/* ---- JSON lines ---- */
+
+static bool is_blank(const char *text, size_t len)
+{
+	return strspn(text, " \t\r\n") >= len;
+}
+
+static bool encode_line(struct records *r, char *text, size_t len, struct err *err)
+{
+	if (!jtape_parse(&r->tape, text, len, err))
+		return err_wrap(err, "not JSON");
+	r->datum.len = 0;
+	return jsondatum_encode(r->json, &r->tape, &r->datum, err);
+}
+
+static enum records_result next_line(struct records *r, struct slice *datum, struct err *err)
+{
+	char *text = NULL;
+	size_t len = 0;
+	enum lines_result result;
+	do {
+		result = lines_next(&r->lines, &text, &len, err);
+	} while (result == LINES_LINE && is_blank(text, len));
+	if (result == LINES_END)
+		return RECORDS_END;
+	if (result == LINES_BROKEN) {
+		err_wrap(err, "%s: behind line %llu", r->in.name,
+			 (unsigned long long)r->lines.number);
+		return RECORDS_BROKEN;
+	}
+	r->count++;
+	if (result == LINES_BAD || !encode_line(r, text, len, err)) {
+		records_blame(r, err);
+		return RECORDS_BAD;
+	}
+	*datum = (struct slice){r->datum.data, r->datum.len};
+	return RECORDS_RECORD;
+}
+
+/* ---- containers ---- */
+
+static enum records_result next_datum(struct records *r, struct slice *datum, struct err *err)
+{
+	switch (container_next(r->container, datum, err)) {
+	case CONTAINER_RECORD:
+		r->count++;
+		return RECORDS_RECORD;
+	case CONTAINER_END:
+		return RECORDS_END;
+	case CONTAINER_BROKEN:
+		break;
+	}
+	err_wrap(err, "%s: behind record %llu", r->in.name, (unsigned long long)r->count);
+	return RECORDS_BROKEN;
+}
+
+enum records_result records_next(struct records *r, struct slice *datum, struct err *err)
+{
+	return r->container ? next_datum(r, datum, err) : next_line(r, datum, err);
+}
+
+/* ---- open and close ---- */
+
+static bool open_container(struct records *r, struct err *err)
+{
+	r->container = container_open(&r->in, CONTAINER_MAX_BLOCK, err);
+	return r->container || err_wrap(err, "%s", r->in.name);
+}
+
+struct records *records_open(const char *path, const struct table *table, struct err *err)
+{
+	struct records *r = xcalloc(1, sizeof(*r));
+	r->reader = table->reader;
+	r->lines = (struct lines){.in = &r->in, .max = LINES_MAX_BYTES};
+	r->json = jsondatum_new(table->reader, table);
+	if (input_open(&r->in, path, err) && (!container_is(&r->in) || open_container(r, err)))
+		return r;
+	records_close(r);
+	return NULL;
+}
+
+void records_close(struct records *r)
+{
+	if (!r)
+		return;
+	container_close(r->container);
+	jsondatum_free(r->json);
+	jtape_free(&r->tape);
+	buf_free(&r->datum);
+	input_close(&r->in);
+	free(r);
+}
+
+const struct schema *records_schema(const struct records *r)
+{
+	return r->container ? container_schema(r->container) : r->reader;
+}
+
+struct records_place records_place(const struct records *r)
+{
+	struct records_place place = {.records = r->count};
+	if (r->container) {
+		container_block(r->container, &place.offset);
+	} else {
+		place.line = r->lines.number;
+		place.offset = r->lines.offset;
+	}
+	return place;
+}
