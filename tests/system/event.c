@@ -71,14 +71,12 @@ static json_t *find_named(json_t *in, const char *name)
 	     json_object_get(in, "size")))
 		return in;
 	if (json_is_array(in)) {
-		json_array_foreach(in, i, child)
-		{
+		json_array_foreach (in, i, child) {
 			if (!found)
 				found = find_named(child, name);
 		}
 	} else if (json_is_object(in)) {
-		json_object_foreach(in, key, child)
-		{
+		json_object_foreach (in, key, child) {
 			if (!found && strcmp(key, "default") != 0)
 				found = find_named(child, name);
 		}
@@ -192,8 +190,7 @@ static json_t *read_record(struct codec *c, json_t *type)
 {
 	json_t *record = json_object(), *field;
 	size_t i;
-	json_array_foreach(json_object_get(type, "fields"), i, field)
-	{
+	json_array_foreach (json_object_get(type, "fields"), i, field) {
 		json_t *v = read_value(c, json_object_get(field, "type"));
 		if (!v ||
 		    json_object_set_new(record, json_string_value(json_object_get(field, "name")),
@@ -360,8 +357,7 @@ static bool write_record(struct codec *c, json_t *type, json_t *value)
 	json_t *field, *none = json_null();
 	if (!json_is_object(value))
 		return false;
-	json_array_foreach(json_object_get(type, "fields"), i, field)
-	{
+	json_array_foreach (json_object_get(type, "fields"), i, field) {
 		json_t *v =
 			json_object_get(value, json_string_value(json_object_get(field, "name")));
 		if (!v)
@@ -381,13 +377,11 @@ static bool write_blocks(struct codec *c, json_t *type, json_t *value, bool map)
 		return false;
 	if (n > 0)
 		write_long(c, (int64_t)n);
-	json_array_foreach(value, i, child)
-	{
+	json_array_foreach (value, i, child) {
 		if (!write_value(c, json_object_get(type, "items"), child))
 			return false;
 	}
-	json_object_foreach(value, key, child)
-	{
+	json_object_foreach (value, key, child) {
 		write_long(c, (int64_t)strlen(key));
 		buf_puts(c->out, key);
 		if (!write_value(c, json_object_get(type, "values"), child))
@@ -402,8 +396,7 @@ static bool write_union(struct codec *c, json_t *type, json_t *value)
 {
 	size_t i, mark = c->out->len;
 	json_t *branch;
-	json_array_foreach(type, i, branch)
-	{
+	json_array_foreach (type, i, branch) {
 		write_long(c, (int64_t)i);
 		if (write_value(c, branch, value))
 			return true;
@@ -416,8 +409,7 @@ static bool write_enum(struct codec *c, json_t *type, json_t *value)
 {
 	size_t i;
 	json_t *symbol;
-	json_array_foreach(json_object_get(type, "symbols"), i, symbol)
-	{
+	json_array_foreach (json_object_get(type, "symbols"), i, symbol) {
 		if (json_equal(symbol, value)) {
 			write_long(c, (int64_t)i);
 			return true;

@@ -67,8 +67,7 @@ static json_t *vector_value(json_t *v, uint32_t dim, const char **reason)
 	json_t *item;
 	float *raw = xmalloc((n + 1) * sizeof(*raw));
 	bool ok = json_is_array(v) && n > 0 && (dim == 0 || n == dim);
-	json_array_foreach(v, i, item)
-	{
+	json_array_foreach (v, i, item) {
 		ok &= json_is_number(item);
 		raw[i] = (float)json_number_value(item);
 		ok &= isfinite(raw[i]);
@@ -103,8 +102,7 @@ static json_t *array_value(json_t *v, const char **reason)
 {
 	size_t i;
 	json_t *item;
-	json_array_foreach(v, i, item)
-	{
+	json_array_foreach (v, i, item) {
 		if (!json_is_null(item) && !clean_text(item))
 			*reason = "invalid_text";
 	}

@@ -82,8 +82,7 @@ START_TEST(every_type)
 	worker_stop(w);
 	const char *column;
 	json_t *value;
-	json_object_foreach(wanted, column, value)
-	{
+	json_object_foreach (wanted, column, value) {
 		struct pg_rows *rows =
 			bed_query(bed, "SELECT \"%s\"::text FROM everything.all_of_it", column);
 		ck_assert_uint_eq(pg_rows_count(rows), 1);

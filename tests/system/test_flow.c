@@ -228,8 +228,7 @@ START_TEST(incompatible_schema_halts)
 	send_memory(bed, "k1", 1, "fine");
 	json_t *wrong = json_deep_copy(bed->streams[0].schema), *field;
 	size_t i;
-	json_array_foreach(json_object_get(wrong, "fields"), i, field)
-	{
+	json_array_foreach (json_object_get(wrong, "fields"), i, field) {
 		if (strcmp(json_string_value(json_object_get(field, "name")), "event_time") == 0)
 			json_object_set_new(field, "type", json_string("string"));
 	}

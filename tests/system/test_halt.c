@@ -219,8 +219,7 @@ static bool paused_for_schema(struct worker *w, int partition)
 	size_t i;
 	json_t *status = worker_status(w), *p;
 	bool found = false;
-	json_array_foreach(json_object_get(status, "partitions"), i, p)
-	{
+	json_array_foreach (json_object_get(status, "partitions"), i, p) {
 		found |= json_integer_value(json_object_get(p, "partition")) == partition &&
 			 strcmp(json_string_value(json_object_get(p, "state")), "paused") == 0 &&
 			 strcmp(json_string_value(json_object_get(p, "paused")), "schema") == 0;

@@ -39,8 +39,7 @@ static void compare_columns(struct bed *bed, json_t *wanted, const char *where)
 {
 	const char *column;
 	json_t *value;
-	json_object_foreach(wanted, column, value)
-	{
+	json_object_foreach (wanted, column, value) {
 		struct pg_rows *rows = bed_query(bed, "SELECT \"%s\"::text FROM " TABLE " WHERE %s",
 						 column, where);
 		ck_assert_uint_eq(pg_rows_count(rows), 1);

@@ -69,8 +69,7 @@ static void add_field_and_change_type(json_t *fields)
 	add_field(fields);
 	json_array_append_new(fields, json_pack("{s:s, s:[s,s], s:n}", "name", "late", "type",
 						"null", "string", "default"));
-	json_array_foreach(fields, i, field)
-	{
+	json_array_foreach (fields, i, field) {
 		if (strcmp(json_string_value(json_object_get(field, "name")), "role") == 0)
 			json_object_set_new(field, "type", json_pack("[s,s]", "null", "long"));
 	}

@@ -58,8 +58,7 @@ static bool same_json(const json_t *a, const json_t *b)
 	const char *key;
 	json_t *value;
 	bool same = json_object_size(a) == json_object_size(b);
-	json_object_foreach((json_t *)a, key, value)
-	{
+	json_object_foreach ((json_t *)a, key, value) {
 		const json_t *other = json_object_get(b, key);
 		same = same && other && same_json(value, other);
 	}

@@ -114,8 +114,7 @@ START_TEST(test_golden_rows)
 	json_t *all = json_load_file("tests/golden/cases.json", JSON_ALLOW_NUL, NULL), *test;
 	size_t i;
 	ck_assert_uint_gt(json_array_size(all), 10);
-	json_array_foreach(all, i, test)
-	{
+	json_array_foreach (all, i, test) {
 		struct schema *w = schema_of(json_object_get(test, "writer")),
 			      *r = schema_of(json_object_get(test, "reader"));
 		struct buf datum = {0};

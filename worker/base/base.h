@@ -13,6 +13,17 @@
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 
+/* How the program ends; after sysexits.h where it has one. */
+enum exit_code {
+	EXIT_OK = 0,
+	EXIT_USAGE = 64,       /* the command line is wrong */
+	EXIT_DATA = 65,        /* input data was bad */
+	EXIT_UNAVAILABLE = 69, /* a server could not be reached */
+	EXIT_INTERNAL = 70,    /* a bug, or fenced for good */
+	EXIT_AGAIN = 75,       /* try again later */
+	EXIT_CONFIG = 78,      /* the configuration is wrong */
+};
+
 /* Bytes that somebody else owns. */
 struct slice {
 	const uint8_t *data;

@@ -82,6 +82,25 @@ static inline uint64_t get_be64(const uint8_t *p)
 	return __builtin_bswap64(v);
 }
 
+static inline uint32_t get_le32(const uint8_t *p)
+{
+	return __builtin_bswap32(get_be32(p));
+}
+
+static inline uint64_t get_le64(const uint8_t *p)
+{
+	return __builtin_bswap64(get_be64(p));
+}
+
+/* Of a hexadecimal digit, or -1. */
+static inline int hex_value(uint8_t c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
 static inline void buf_u8(struct buf *b, uint8_t v)
 {
 	*buf_take(b, 1) = v;

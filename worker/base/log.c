@@ -90,11 +90,11 @@ static bool limit_pass(struct log_site *site, int64_t now_us, uint32_t *suppress
 	}
 	bool pass = site->passed < LIMIT_LINES;
 	if (pass) {
-		*suppressed = site->held;
-		site->held = 0;
+		*suppressed = site->muted;
+		site->muted = 0;
 		site->passed++;
 	} else {
-		site->held++;
+		site->muted++;
 	}
 	return pass;
 }
@@ -316,7 +316,7 @@ void log_write(struct log_site *site, enum log_level level, const char *msg,
 	pthread_mutex_lock(&lock);
 	bool pass = limit_pass(site, clock_mono_us(), &suppressed);
 	if (pass && level >= log_level && !write_fields(level, msg, fields, suppressed)) {
-		site->held += suppressed; /* they were to be told by this line */
+		site->muted += suppressed; /* they were to be told by this line */
 		out.lost++;
 		stats_add(METRIC_LOG_LINES_LOST, 0, 0, 1);
 	}

@@ -31,7 +31,7 @@ struct log_field {
 /* One per call site, static: the state of its rate limit. */
 struct log_site {
 	int64_t window_start_us;
-	uint32_t passed, held;
+	uint32_t passed, muted;
 };
 
 #define F_STR(k, v)                                                                                \

@@ -22,8 +22,8 @@ static _Noreturn void out_of_memory(void)
 	static const char text[] = "memingest: out of memory; lower batch.memory or limits.*, or "
 				   "give the process more\n";
 	if (write(STDERR_FILENO, text, sizeof(text) - 1) < 0)
-		_exit(70);
-	_exit(70);
+		_exit(EXIT_INTERNAL);
+	_exit(EXIT_INTERNAL);
 }
 
 void *xmalloc(size_t size)

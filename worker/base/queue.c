@@ -39,7 +39,7 @@ struct queue *queue_new(size_t capacity)
 		fprintf(stderr,
 			"memingest: no eventfd: %s; raise the limit of open files (ulimit -n)\n",
 			strerror(errno));
-		_exit(70);
+		_exit(EXIT_INTERNAL);
 	}
 	return q;
 }

@@ -2,23 +2,13 @@
  * cli.h - the command table: one entry per command, one file per command.
  *
  * main() reads the global options, finds the command, loads the config if the command wants one,
- * and calls it. Help texts derive from the table. Exit codes follow sysexits.h where it has one.
+ * and calls it. Help texts derive from the table.
  */
 #ifndef MEMINGEST_CLI_H
 #define MEMINGEST_CLI_H
 
 #include "base/base.h"
 #include "core/config.h"
-
-enum exit_code {
-	EXIT_OK = 0,
-	EXIT_USAGE = 64,       /* the command line is wrong */
-	EXIT_DATA = 65,        /* input data was bad */
-	EXIT_UNAVAILABLE = 69, /* a server could not be reached */
-	EXIT_INTERNAL = 70,    /* a bug, or fenced for good */
-	EXIT_AGAIN = 75,       /* try again later */
-	EXIT_CONFIG = 78,      /* the configuration is wrong */
-};
 
 struct cli_option {
 	const char *name;  /* "count": --count N */

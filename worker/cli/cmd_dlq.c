@@ -36,30 +36,6 @@ static void where_add(struct dlq_where *w, const char *before, const char *param
 	buf_printf(&w->sql, "%s%s$%zu%s", w->n > 1 ? " AND " : " WHERE ", before, w->n, after);
 }
 
-struct pg_rows *dlq_query(struct pg *pg, const char *head, struct dlq_where *w, const char *tail,
-			  struct err *err)
-{
-	char *sql = xasprintf("%s%s%s", head, buf_cstr(&w->sql), tail);
-	struct pg_rows *rows = pg_query(pg, sql, w->params, w->n, err);
-	free(sql);
-	return rows;
-}
-
-int dlq_fail(const struct err *err)
-{
-	return cli_fail((enum exit_code)report_err_exit_code(err), "%s", err->text);
-}
-
-static unsigned hex_digit(char c)
-{
-	return (unsigned)(c <= '9' ? c - '0' : c - 'a' + 10);
-}
-
-uint8_t dlq_hex_byte(const char *hex)
-{
-	return (uint8_t)(hex_digit(hex[0]) << 4 | hex_digit(hex[1]));
-}
-
 /* --- selection --- */
 
 static bool is_number(const char *text)

@@ -179,8 +179,7 @@ static const json_t *find_stream(const json_t *document, const char *name)
 {
 	size_t i;
 	json_t *stream;
-	json_array_foreach(json_object_get(document, "streams"), i, stream)
-	{
+	json_array_foreach (json_object_get(document, "streams"), i, stream) {
 		if (strcmp(text(stream, "stream"), name) == 0)
 			return stream;
 	}
@@ -206,8 +205,7 @@ static void add_streams(struct sums *s, const struct fleet_worker *w, const char
 {
 	size_t i;
 	json_t *now;
-	json_array_foreach(json_object_get(w->now, "streams"), i, now)
-	{
+	json_array_foreach (json_object_get(w->now, "streams"), i, now) {
 		if (name && strcmp(text(now, "stream"), name) != 0)
 			continue;
 		const json_t *before = find_stream(w->before, text(now, "stream"));
@@ -266,8 +264,7 @@ static size_t connected_lanes(const json_t *lanes)
 {
 	size_t i, n = 0;
 	json_t *lane;
-	json_array_foreach((json_t *)lanes, i, lane)
-	{
+	json_array_foreach ((json_t *)lanes, i, lane) {
 		n += json_is_true(json_object_get(lane, "connected"));
 	}
 	return n;
@@ -359,8 +356,8 @@ static void draw_streams(struct panel *f)
 	for (size_t i = 0; i < f->fleet->n; i++) {
 		size_t k;
 		json_t *stream;
-		json_array_foreach(json_object_get(f->fleet->workers[i].now, "streams"), k, stream)
-		{
+		json_array_foreach (json_object_get(f->fleet->workers[i].now, "streams"), k,
+				    stream) {
 			if (!drawn_before(f, i, text(stream, "stream")))
 				draw_stream(f, text(stream, "stream"));
 		}
@@ -390,8 +387,7 @@ static void draw_lanes(struct panel *f)
 	for (size_t i = 0; i < f->fleet->n; i++) {
 		size_t k;
 		json_t *lane;
-		json_array_foreach(json_object_get(f->fleet->workers[i].now, "lanes"), k, lane)
-		{
+		json_array_foreach (json_object_get(f->fleet->workers[i].now, "lanes"), k, lane) {
 			draw_lane(f, &f->fleet->workers[i], lane, width);
 		}
 	}
@@ -442,8 +438,7 @@ static size_t gather_rows(const struct fleet *f, struct row **rows)
 	for (size_t i = 0; i < f->n; i++) {
 		size_t k;
 		json_t *p;
-		json_array_foreach(json_object_get(f->workers[i].now, "partitions"), k, p)
-		{
+		json_array_foreach (json_object_get(f->workers[i].now, "partitions"), k, p) {
 			(*rows)[n++] = (struct row){.worker = &f->workers[i],
 						    .partition = p,
 						    .trouble = trouble_of(p),
@@ -530,8 +525,7 @@ static size_t gather_troubles(const struct fleet *f, struct trouble_row **rows)
 	for (size_t i = 0; i < f->n; i++) {
 		size_t k;
 		json_t *t;
-		json_array_foreach(json_object_get(f->workers[i].now, "errors"), k, t)
-		{
+		json_array_foreach (json_object_get(f->workers[i].now, "errors"), k, t) {
 			(*rows)[n++] = (struct trouble_row){&f->workers[i], t};
 		}
 	}

@@ -151,11 +151,6 @@ static void put_timestamp(struct buf *out, int64_t v, enum pgbin_unit unit, cons
 	buf_printf(out, "%s\"", zone);
 }
 
-static uint32_t get_le32(const uint8_t *p)
-{
-	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
 static void put_duration(struct buf *out, const uint8_t *p)
 {
 	uint32_t millis = get_le32(p + 8);

@@ -36,16 +36,6 @@
 #define TIMESTAMP_END INT64_C(9223371331200000000)
 #define DAY_US INT64_C(86400000000)
 
-static uint32_t get_le32(const uint8_t *p)
-{
-	return __builtin_bswap32(get_be32(p));
-}
-
-static uint64_t get_le64(const uint8_t *p)
-{
-	return __builtin_bswap64(get_be64(p));
-}
-
 /* Length of the field that began at start, now that it is complete. */
 static void patch_length(struct buf *out, size_t start)
 {
@@ -165,14 +155,6 @@ void pgbin_uuid(struct buf *out, const uint8_t v[16])
 	uint8_t *p = buf_take(out, 20);
 	put_be32(p, 16);
 	memcpy(p + 4, v, 16);
-}
-
-static int hex_value(uint8_t c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 /* As string_to_uuid() of uuid.c: a hyphen may follow each second byte but the last. */

@@ -31,6 +31,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "codec/text.h"
 
 #define ONES UINT64_C(0x0101010101010101)
@@ -209,14 +210,6 @@ static inline const uint8_t *json_space(const uint8_t *p)
 	while (*p == ' ' || *p == '\n' || *p == '\t' || *p == '\r')
 		p++;
 	return p;
-}
-
-static int hex_value(uint8_t c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 /* Four digits, or -1. */

@@ -14,47 +14,10 @@
  */
 #include "core/stream.h"
 
-#include <errno.h>
 #include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* --- files --- */
-
-static bool read_file(const char *path, struct buf *out, struct err *err)
-{
-	FILE *f = fopen(path, "rb");
-	if (!f)
-		return err_set(err, ERR_CONFIG, "%s: %s", path, strerror(errno));
-	size_t n;
-	do {
-		buf_grow(out, 16384);
-		n = fread(out->data + out->len, 1, 16384, f);
-		out->len += n;
-	} while (n > 0 && out->len <= SCHEMA_MAX_BYTES);
-	bool ok = !ferror(f);
-	if (!ok)
-		err_set(err, ERR_CONFIG, "%s: cannot be read: %s", path, strerror(errno));
-	else if (out->len > SCHEMA_MAX_BYTES)
-		ok = err_set(err, ERR_CONFIG, "%s: longer than %d bytes, no schema", path,
-			     SCHEMA_MAX_BYTES);
-	(void)fclose(f);
-	return ok;
-}
-
-static struct schema *load_schema(const char *path, struct err *err)
-{
-	struct buf text = {0};
-	struct schema *schema = NULL;
-	if (read_file(path, &text, err)) {
-		schema = schema_parse(buf_cstr(&text), text.len, err);
-		if (!schema)
-			err_wrap(err, "%s", path);
-	}
-	buf_free(&text);
-	return schema;
-}
 
 /* --- life --- */
 
@@ -63,7 +26,7 @@ static bool load_key_schema(struct stream *s, struct err *err)
 {
 	if (!s->config->key_schema)
 		return true;
-	s->key_reader = load_schema(s->config->key_schema, err);
+	s->key_reader = schema_read(s->config->key_schema, err);
 	if (!s->key_reader)
 		return false;
 	struct plan *plan = plan_new_key(s->key_reader, s->table, err);
@@ -78,7 +41,7 @@ struct stream *stream_new(const struct config *config, size_t index, struct err 
 	struct stream *s = xcalloc(1, sizeof(*s));
 	s->index = index;
 	s->config = &config->streams[index];
-	s->reader = load_schema(s->config->schema, err);
+	s->reader = schema_read(s->config->schema, err);
 	if (!s->reader)
 		goto fail;
 	s->table = table_new(s->reader, err);

@@ -52,7 +52,7 @@ struct container {
 	struct slice rest;    /* of its bytes */
 	uint64_t count, left; /* records that it has, that were not yet given */
 	uint64_t block, block_offset;
-	size_t held; /* bytes of the input that it stands in: taken when it is done */
+	size_t stands; /* bytes of the input that it stands in: taken when it is done */
 };
 
 /* ---- pieces of the file ---- */
@@ -209,7 +209,7 @@ static bool read_block(struct container *c, struct err *err)
 		return err_set(err, ERR_POISON,
 			       "the sync marker behind its %lld bytes is not the file's",
 			       (long long)size);
-	c->held = (size_t)size + SYNC;
+	c->stands = (size_t)size + SYNC;
 	return open_block(c, count, (struct slice){c->in->p, (size_t)size}, err);
 }
 
@@ -218,8 +218,8 @@ static bool close_block(struct container *c, struct err *err)
 	if (c->rest.len > 0)
 		return err_set(err, ERR_POISON, "%zu bytes are left behind its last record",
 			       c->rest.len);
-	input_take(c->in, c->held);
-	c->held = 0;
+	input_take(c->in, c->stands);
+	c->stands = 0;
 	return true;
 }
 

@@ -83,20 +83,12 @@ static struct jtoken *add(struct parser *p, enum jtoken_kind kind, const char *a
 
 /* ---- strings ---- */
 
-static int hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Four digits, or -1. */
 static int32_t hex4(const char *p)
 {
 	int32_t v = 0;
 	for (int i = 0; i < 4; i++) {
-		int h = hex_value(p[i]);
+		int h = hex_value((uint8_t)p[i]);
 		if (h < 0)
 			return -1;
 		v = v << 4 | h;

@@ -58,7 +58,7 @@ struct partition {
 	int64_t durable;          /* next_offset of the offsets row, as far as we know */
 	int64_t epoch;            /* of our claim */
 	int64_t low, high, start; /* of the log, when last asked */
-	int64_t committed;        /* what Kafka held then for the group; see struct sight */
+	int64_t committed;        /* what Kafka had then for the group; see struct sight */
 	int32_t partitions;       /* of the topic */
 	char topic_id[37];
 	char known_topic_id[37]; /* of the offsets row */

@@ -60,8 +60,6 @@
 #define POLL_MESSAGES 1000
 #define COMMIT_EVERY_US (200 * US_PER_MS)
 #define CLOSE_BUDGET_S 15
-#define EXIT_INTERNAL_ERROR 70
-#define EXIT_BAD_CONFIG 78
 
 struct pipeline {
 	const struct config *config;
@@ -101,7 +99,7 @@ static void fail(struct pipeline *p, const char *why)
 	log_error("the worker can not go on", F_STR("error", why));
 	notify_send(p->publish.notify, "STOPPING=1");
 	p->stopped = true;
-	p->exit_code = EXIT_INTERNAL_ERROR;
+	p->exit_code = EXIT_INTERNAL;
 }
 
 /* --- what is due --- */
@@ -181,7 +179,7 @@ static void start_draining(struct pipeline *p, uint32_t signo)
 {
 	if (p->draining) {
 		log_warn("second signal, ending at once", F_INT("signal", signo));
-		_exit(0);
+		_exit(EXIT_OK);
 	}
 	log_info("draining", F_INT("signal", signo),
 		 F_REAL("timeout_s", (double)p->config->shutdown_timeout_us / (double)US_PER_S));
@@ -231,7 +229,7 @@ static void finish(struct pipeline *p)
 static void close_took_too_long(int signo)
 {
 	(void)signo;
-	_exit(75);
+	_exit(EXIT_AGAIN);
 }
 
 /* --- the loop --- */
@@ -501,7 +499,7 @@ int pipeline_run(const struct config *config)
 	struct err err = {0};
 	if (!pipeline_open(&p, &err)) {
 		log_error("the worker can not start", F_STR("error", err.text));
-		p.exit_code = err.class == ERR_CONFIG ? EXIT_BAD_CONFIG : EXIT_INTERNAL_ERROR;
+		p.exit_code = err.class == ERR_CONFIG ? EXIT_CONFIG : EXIT_INTERNAL;
 	} else {
 		log_info("running", F_STR("group", config->group_id),
 			 F_INT("streams", config->nstreams), F_INT("lanes", config->lanes));

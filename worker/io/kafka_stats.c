@@ -55,8 +55,7 @@ static void read_brokers(struct kafka_stats *stats, json_t *brokers, const char 
 {
 	const char *name;
 	json_t *json;
-	json_object_foreach(brokers, name, json)
-	{
+	json_object_foreach (brokers, name, json) {
 		if (text_is(json, "source", source) && !text_is(json, "state", "INIT"))
 			read_broker(&stats->brokers[stats->nbrokers++], name, json);
 	}
@@ -66,8 +65,7 @@ static void read_topic(struct kafka_stats *stats, const char *topic, json_t *par
 {
 	const char *key;
 	json_t *json;
-	json_object_foreach(partitions, key, json)
-	{
+	json_object_foreach (partitions, key, json) {
 		int64_t partition = number(json, "partition");
 		if (partition < 0 || !json_is_true(json_object_get(json, "desired")))
 			continue;
@@ -99,8 +97,7 @@ bool kafka_stats_parse(struct kafka_stats *stats, const char *json, size_t len)
 		read_brokers(stats, brokers, "configured");
 	const char *topic;
 	json_t *topic_json;
-	json_object_foreach(json_object_get(root, "topics"), topic, topic_json)
-	{
+	json_object_foreach (json_object_get(root, "topics"), topic, topic_json) {
 		read_topic(stats, topic, json_object_get(topic_json, "partitions"));
 	}
 	return true;

@@ -161,10 +161,10 @@ static void entry_drop(struct registry *r, struct entry *e)
 static bool evict(struct registry *r)
 {
 	struct entry *e, *next, *oldest = NULL;
-	HASH_ITER(hh, r->entries, e, next)
-	if ((e->state == ENTRY_UNKNOWN || e->state == ENTRY_INVALID) &&
-	    (oldest == NULL || e->due_us < oldest->due_us))
-		oldest = e;
+	HASH_ITER (hh, r->entries, e, next)
+		if ((e->state == ENTRY_UNKNOWN || e->state == ENTRY_INVALID) &&
+		    (oldest == NULL || e->due_us < oldest->due_us))
+			oldest = e;
 	if (oldest == NULL)
 		return false;
 	entry_drop(r, oldest);
@@ -187,45 +187,6 @@ static struct entry *entry_add(struct registry *r, enum frame_format format, uin
 /* --- files --- */
 
 /*
- * The text of a schema file, which the caller frees. NULL with class CONFIG; errno is ENOENT when
- * there is none.
- */
-static char *read_file(const char *path, size_t *len, struct err *err)
-{
-	FILE *f = fopen(path, "re");
-	if (f == NULL) {
-		int saved = errno;
-		err_set(err, ERR_CONFIG, "%s: %s", path, strerror(saved));
-		errno = saved;
-		return NULL;
-	}
-	char *text = xmalloc(SCHEMA_MAX_BYTES + 1);
-	*len = fread(text, 1, SCHEMA_MAX_BYTES + 1, f);
-	bool failed = ferror(f) != 0;
-	fclose(f);
-	errno = 0;
-	if (!failed && *len <= SCHEMA_MAX_BYTES)
-		return text;
-	err_set(err, ERR_CONFIG, "%s: %s", path,
-		failed ? "cannot be read" : "is larger than 1 MiB: not a schema");
-	free(text);
-	return NULL;
-}
-
-static struct schema *read_schema(const char *path, struct err *err)
-{
-	size_t len;
-	char *text = read_file(path, &len, err);
-	if (text == NULL)
-		return NULL;
-	struct schema *schema = schema_parse(text, len, err);
-	if (schema == NULL)
-		err_wrap(err, "%s", path);
-	free(text);
-	return schema;
-}
-
-/*
  * Remembers the schema by its fingerprint, takes it. The first of two files with the same schema
  * serves both.
  */
@@ -246,7 +207,7 @@ static void add_fingerprint(struct registry *r, struct schema *schema)
 
 static bool add_file(struct registry *r, const char *path, struct err *err)
 {
-	struct schema *schema = read_schema(path, err);
+	struct schema *schema = schema_read(path, err);
 	if (schema != NULL)
 		add_fingerprint(r, schema);
 	return schema != NULL;
@@ -317,9 +278,10 @@ static struct entry *take_due(struct registry *r, int64_t *deadline_us)
 	struct entry *first = NULL, *e, *next;
 	pthread_mutex_lock(&r->lock);
 	if (r->nwanted > 0)
-		HASH_ITER(hh, r->entries, e, next)
-	if (e->state == ENTRY_WANTED && (first == NULL || e->due_us < first->due_us))
-		first = e;
+		HASH_ITER (hh, r->entries, e, next)
+			if (e->state == ENTRY_WANTED &&
+			    (first == NULL || e->due_us < first->due_us))
+				first = e;
 	*deadline_us = first != NULL ? first->due_us : CLOCK_NEVER;
 	if (first != NULL && first->due_us > clock_mono_us())
 		first = NULL;
@@ -332,9 +294,9 @@ static struct entry *take_due(struct registry *r, int64_t *deadline_us)
 static void make_all_due(struct registry *r)
 {
 	struct entry *e, *next;
-	HASH_ITER(hh, r->entries, e, next)
-	if (e->state == ENTRY_WANTED)
-		e->due_us = 0;
+	HASH_ITER (hh, r->entries, e, next)
+		if (e->state == ENTRY_WANTED)
+			e->due_us = 0;
 }
 
 static void log_change(struct registry *r, bool up, const struct err *err)
@@ -460,8 +422,8 @@ void registry_free(struct registry *r)
 		registry_client_free(r->client);
 	}
 	struct entry *e, *next;
-	HASH_ITER(hh, r->entries, e, next)
-	entry_drop(r, e);
+	HASH_ITER (hh, r->entries, e, next)
+		entry_drop(r, e);
 	if (r->answers >= 0)
 		close(r->answers);
 	pthread_mutex_destroy(&r->lock);
@@ -478,7 +440,7 @@ static bool settle_from_folder(struct registry *r, struct entry *e)
 	struct err err;
 	bool there = access(path, F_OK) == 0;
 	if (there) {
-		struct schema *schema = read_schema(path, &err);
+		struct schema *schema = schema_read(path, &err);
 		if (schema != NULL)
 			entry_found(r, e, schema);
 		else

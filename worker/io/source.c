@@ -14,7 +14,7 @@
  *   something new. So: clear the descriptor, then poll until NULL. If max was reached, the caller
  *   polls again without waiting.
  * - Commits are advisory and never wait, but for source_commit_now() inside a revocation. Between a
- *   revocation and the next assignment they are held back: they could cost the membership
+ *   revocation and the next assignment they are put off: they could cost the membership
  *   (ILLEGAL_GENERATION, UNKNOWN_MEMBER_ID).
  *
  * Thread: the poll thread; all callbacks of librdkafka but the log's run inside consumer_poll() and

@@ -25,7 +25,7 @@ struct part {
 
 struct topic {
 	char *name;
-	/* held, so that messages can be told apart by this pointer */
+	/* kept, so that messages can be told apart by this pointer */
 	rd_kafka_topic_t *rkt;
 	const struct stream_config *stream; /* NULL: none of the config, which should not happen */
 	struct part **parts;
@@ -42,7 +42,7 @@ struct source {
 	struct topic **topics;
 	size_t ntopics;
 	bool joined, rebalancing, closing, dead;
-	bool deferred;       /* some part has a held commit or is to be revived */
+	bool deferred;       /* some part has a deferred commit or is to be revived */
 	struct nudge *nudge; /* NULL: this library needs none */
 	size_t nudged;       /* which partition had its turn last */
 	uint64_t dropped;    /* messages of partitions that were not started */
@@ -71,7 +71,7 @@ struct part *source_part(const struct source *s, const char *topic, int32_t part
 void source_give_up(struct source *s, struct source_partition **sps, size_t n, bool lost);
 void source_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
 			 rd_kafka_topic_partition_list_t *list, void *opaque);
-/* What had to wait for the end of a rebalance: held commits, partitions to be assigned anew. */
+/* What had to wait for the end of a rebalance: deferred commits, partitions to be assigned anew. */
 void source_do_deferred(struct source *s);
 
 /* source_log.c: the callback for commits without waiting. */

@@ -122,8 +122,7 @@ static bool write_map(struct encoder *e, const struct schema_type *t, const json
 		encode_long(&e->out, (int64_t)json_object_size(v));
 	const char *key;
 	json_t *value;
-	json_object_foreach((json_t *)v, key, value)
-	{
+	json_object_foreach ((json_t *)v, key, value) {
 		encode_bytes(&e->out, key, strlen(key));
 		if (!write_value(e, t->items, value, depth))
 			return false;

@@ -17,11 +17,6 @@
 
 enum { CONFLUENT_HEADER = 1 + 4, SINGLE_OBJECT_HEADER = 2 + 8 };
 
-static uint64_t get_le64(const uint8_t *p)
-{
-	return __builtin_bswap64(get_be64(p));
-}
-
 static bool is_single_object(struct slice m)
 {
 	return m.len >= SINGLE_OBJECT_HEADER && m.data[0] == 0xc3 && m.data[1] == 0x01;

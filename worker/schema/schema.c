@@ -23,7 +23,9 @@
 #include "schema/schema.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <jansson.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/arena.h"
@@ -571,6 +573,36 @@ const char *schema_canonical(const struct schema *s)
 uint64_t schema_fingerprint(const struct schema *s)
 {
 	return s->fingerprint;
+}
+
+/* --- files --- */
+
+static bool read_text(const char *path, struct buf *out, struct err *err)
+{
+	FILE *f = fopen(path, "re");
+	if (!f)
+		return err_set(err, ERR_CONFIG, "%s: %s", path, strerror(errno));
+	out->len = fread(buf_take(out, SCHEMA_MAX_BYTES + 1), 1, SCHEMA_MAX_BYTES + 1, f);
+	bool ok = !ferror(f);
+	if (!ok)
+		err_set(err, ERR_CONFIG, "%s: cannot be read: %s", path, strerror(errno));
+	else if (out->len > SCHEMA_MAX_BYTES)
+		ok = err_set(err, ERR_CONFIG, "%s: longer than 1 MiB, no schema", path);
+	(void)fclose(f);
+	return ok;
+}
+
+struct schema *schema_read(const char *path, struct err *err)
+{
+	struct buf text = {0};
+	struct schema *schema = NULL;
+	if (read_text(path, &text, err)) {
+		schema = schema_parse((const char *)text.data, text.len, err);
+		if (!schema)
+			err_wrap(err, "%s", path);
+	}
+	buf_free(&text);
+	return schema;
 }
 
 /* --- words --- */

@@ -102,6 +102,8 @@ struct schema {
  * type 'strin'". The text need not end in a NUL and is not kept.
  */
 struct schema *schema_parse(const char *text, size_t len, struct err *err);
+/* The same from a file. */
+struct schema *schema_read(const char *path, struct err *err);
 void schema_free(struct schema *s); /* NULL is fine */
 
 /* Parsing Canonical Form; lives as long as s */

@@ -220,24 +220,24 @@ bool sink_swapped(const struct sink *s, const int64_t *affected)
 	return true;
 }
 
-void sink_say_begin(struct sink *s)
+void sink_put_begin(struct sink *s)
 {
 	s->phase = "begin";
 	s->sql.len = 0;
-	books_say(s, BOOK_BEGIN);
+	books_put(s, BOOK_BEGIN);
 	for (size_t i = 0; i < s->nspans; i++)
-		books_say_swap(s, s->spans[i]);
+		books_put_swap(s, s->spans[i]);
 }
 
 /*
  * A span without offsets only asks whether its row is as expected: the swap was all there is to do
  * for it.
  */
-void sink_say_commit(struct sink *s)
+void sink_put_commit(struct sink *s)
 {
 	for (size_t i = 0; i < s->nspans; i++)
 		if (s->spans[i]->upto > s->spans[i]->from)
-			books_say_batch(s, s->spans[i]);
+			books_put_batch(s, s->spans[i]);
 	buf_puts(&s->sql, "COMMIT");
 }
 
@@ -415,12 +415,12 @@ enum sink_result sink_write(struct sink *s, struct batch *b, const struct sink_t
 	if (s->nspans == 0)
 		return SINK_DONE;
 	switch (s->way->begin(s, b, err)) {
-	case BEGUN:
+	case BEGIN_OK:
 		break;
-	case BEGUN_FENCED:
+	case BEGIN_FENCED:
 		sink_roll_back(s);
 		return fence_decide(s, b, err) ? SINK_AGAIN : SINK_FAILED;
-	case BEGUN_FAILED:
+	case BEGIN_FAILED:
 		return failed(s, b, err);
 	}
 	if (b->nrounds > 0 && !s->way->rows(s, b, err))

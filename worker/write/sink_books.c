@@ -77,13 +77,13 @@ bool row_prepare(struct sink *s, const struct batch *b, enum row_statement state
 
 /* --- in a text --- */
 
-void books_say(struct sink *s, enum book book)
+void books_put(struct sink *s, enum book book)
 {
 	buf_printf(&s->sql, "%s; ", books[book].sql);
 }
 
 /* The statement and the parameters that both begin with. */
-static void say(struct sink *s, enum book book, const struct span *span)
+static void put(struct sink *s, enum book book, const struct span *span)
 {
 	buf_printf(&s->sql, "EXECUTE %s(", books[book].name);
 	pg_quote_literal(&s->sql, s->config->group_id);
@@ -92,16 +92,16 @@ static void say(struct sink *s, enum book book, const struct span *span)
 	buf_printf(&s->sql, ", %d, %" PRId64 ", %" PRId64, span->partition, span->from, span->upto);
 }
 
-void books_say_swap(struct sink *s, const struct span *span)
+void books_put_swap(struct sink *s, const struct span *span)
 {
-	say(s, BOOK_SWAP, span);
+	put(s, BOOK_SWAP, span);
 	buf_printf(&s->sql, ", %" PRId64 ", %d); ", span->owner_epoch, span->leader_epoch);
 }
 
-void books_say_batch(struct sink *s, const struct span *span)
+void books_put_batch(struct sink *s, const struct span *span)
 {
 	const struct tally *t = &span->now;
-	say(s, BOOK_BATCH, span);
+	put(s, BOOK_BATCH, span);
 	buf_printf(&s->sql, ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRId64 "); ",
 		   t->events, t->written, tally_superseded(t), t->dead, span->owner_epoch);
 }

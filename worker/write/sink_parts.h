@@ -68,7 +68,7 @@ struct sink {
 	struct batch *peer; /* the batch behind this one, for the judge to look at; or NULL */
 };
 
-enum begun { BEGUN, BEGUN_FENCED, BEGUN_FAILED };
+enum begin_result { BEGIN_OK, BEGIN_FENCED, BEGIN_FAILED };
 
 /* A way of writing a batch. */
 struct way {
@@ -76,7 +76,7 @@ struct way {
 	/* Makes what the connection has to have, outside the transaction. */
 	bool (*ready)(struct sink *s, struct batch *b, struct err *err);
 	/* BEGIN, the swap, and whatever may travel with it. */
-	enum begun (*begin)(struct sink *s, struct batch *b, struct err *err);
+	enum begin_result (*begin)(struct sink *s, struct batch *b, struct err *err);
 	/* The rows into the table. Not called if there are none. */
 	bool (*rows)(struct sink *s, struct batch *b, struct err *err);
 	/* memingest.batches and COMMIT. */
@@ -96,9 +96,9 @@ bool sink_swapped(const struct sink *s, const int64_t *affected);
 MUST_CHECK bool sink_set_patience(struct sink *s, bool hurry, struct err *err);
 /* Appends BEGIN and the swaps, whose answers stand behind that of BEGIN. */
 #define SWAPS_AT 1
-void sink_say_begin(struct sink *s);
+void sink_put_begin(struct sink *s);
 /* Appends the rows of memingest.batches and COMMIT. */
-void sink_say_commit(struct sink *s);
+void sink_put_commit(struct sink *s);
 /* The end of a COPY, and the answers to all that follows it: here the server is waited for. */
 MUST_CHECK bool sink_end_copy(struct sink *s, int64_t affected[2], struct err *err);
 bool sink_has_dead_letters(const struct batch *b);
@@ -119,9 +119,9 @@ MUST_CHECK bool row_prepare(struct sink *s, const struct batch *b, enum row_stat
 			    struct err *err);
 const char *row_name(const struct sink *s, const struct batch *b, enum row_statement statement);
 /* To s->sql, with "; " behind it. */
-void books_say(struct sink *s, enum book book);
-void books_say_swap(struct sink *s, const struct span *span);
-void books_say_batch(struct sink *s, const struct span *span);
+void books_put(struct sink *s, enum book book);
+void books_put_swap(struct sink *s, const struct span *span);
+void books_put_batch(struct sink *s, const struct span *span);
 /* To the pipe (pg_pipe_add()); the first is for statements without parameters. */
 MUST_CHECK bool books_add(struct sink *s, enum book book, struct err *err);
 MUST_CHECK bool books_add_swap(struct sink *s, const struct span *span, struct err *err);
@@ -144,7 +144,7 @@ MUST_CHECK bool dead_write(struct sink *s, const struct batch *b, struct err *er
 
 /* way_singly.c: begins by prepared statements; finishes by them. */
 MUST_CHECK bool singly_ready(struct sink *s, struct batch *b, struct err *err);
-enum begun singly_begin(struct sink *s, struct batch *b, struct err *err);
+enum begin_result singly_begin(struct sink *s, struct batch *b, struct err *err);
 MUST_CHECK bool singly_finish(struct sink *s, struct batch *b, struct err *err);
 /*
  * Rows on top of what the transaction holds, in their order; their counts to the spans. After a

@@ -55,24 +55,24 @@ static bool ready(struct sink *s, struct batch *b, struct err *err)
 	return row_prepare(s, b, ROW_DIRECT, err);
 }
 
-static enum begun begin(struct sink *s, struct batch *b, struct err *err)
+static enum begin_result begin(struct sink *s, struct batch *b, struct err *err)
 {
 	const struct mergesql *sql = b->stream->sql;
 	int64_t *affected = arena_calloc(b->fold_arena, s->nspans + 2, sizeof(*affected));
 	s->whole = !sink_has_dead_letters(b);
 	sink_count_upserts(b, b->arranged, b->narranged);
-	sink_say_begin(s);
+	sink_put_begin(s);
 	buf_printf(&s->sql, "%s; EXECUTE %s; %s; ", sql->lock_table, row_name(s, b, ROW_DIRECT),
 		   sql->copy_direct);
 	if (s->whole)
-		sink_say_commit(s);
+		sink_put_commit(s);
 	if (!pg_copy_begin(s->pg, buf_cstr(&s->sql), affected, SWAPS_AT + s->nspans, err)) {
 		s->in_books = pg_passed(s->pg) < SWAPS_AT + s->nspans;
-		return BEGUN_FAILED;
+		return BEGIN_FAILED;
 	}
 	if (sink_swapped(s, affected + SWAPS_AT))
-		return BEGUN;
-	return pg_copy_abort(s->pg, "fenced", err) ? BEGUN_FENCED : BEGUN_FAILED;
+		return BEGIN_OK;
+	return pg_copy_abort(s->pg, "fenced", err) ? BEGIN_FENCED : BEGIN_FAILED;
 }
 
 /* With the rows, if the COMMIT was in the first text, all is done. */

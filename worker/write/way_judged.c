@@ -29,14 +29,14 @@
 
 #define PIECE_MOST 128
 
-static enum begun begin(struct sink *s, struct batch *b, struct err *err)
+static enum begin_result begin(struct sink *s, struct batch *b, struct err *err)
 {
-	enum begun begun = singly_begin(s, b, err);
-	if (begun != BEGUN)
-		return begun;
+	enum begin_result result = singly_begin(s, b, err);
+	if (result != BEGIN_OK)
+		return result;
 	s->sql.len = 0;
 	buf_printf(&s->sql, "SET CONSTRAINTS ALL IMMEDIATE; %s", b->stream->sql->lock_table);
-	return pg_exec(s->pg, buf_cstr(&s->sql), NULL, 0, err) ? BEGUN : BEGUN_FAILED;
+	return pg_exec(s->pg, buf_cstr(&s->sql), NULL, 0, err) ? BEGIN_OK : BEGIN_FAILED;
 }
 
 static bool book(struct sink *s, enum book book, struct err *err)

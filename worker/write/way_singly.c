@@ -170,24 +170,24 @@ static bool add_begin(struct sink *s, struct err *err)
 	return ok;
 }
 
-enum begun singly_begin(struct sink *s, struct batch *b, struct err *err)
+enum begin_result singly_begin(struct sink *s, struct batch *b, struct err *err)
 {
 	bool with_rows = s->way == &way_singly;
 	size_t n = with_rows ? b->narranged : 0, count = 2 + s->nspans + n;
 	int64_t *answers = arena_calloc(b->fold_arena, count, sizeof(*answers));
 	s->phase = with_rows ? "merge" : "begin";
 	if (!add_begin(s, err))
-		return BEGUN_FAILED;
+		return BEGIN_FAILED;
 	if (n > 0 && !add_rows(s, b, b->arranged, n, err))
-		return BEGUN_FAILED;
+		return BEGIN_FAILED;
 	if (!pg_pipe_end(s->pg, answers, SWAPS_AT + s->nspans + n, err)) {
 		s->in_books = pg_passed(s->pg) < SWAPS_AT + s->nspans;
-		return BEGUN_FAILED;
+		return BEGIN_FAILED;
 	}
 	if (!sink_swapped(s, answers + SWAPS_AT))
-		return BEGUN_FENCED;
+		return BEGIN_FENCED;
 	count_answers(s, b, b->arranged, n, answers + SWAPS_AT + s->nspans, n);
-	return BEGUN;
+	return BEGIN_OK;
 }
 
 /* The rows went with the first text. */

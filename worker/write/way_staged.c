@@ -34,7 +34,7 @@ static bool ready(struct sink *s, struct batch *b, struct err *err)
 }
 
 /* COPY, and what follows it in the same text. */
-static void say_round(struct sink *s, const struct batch *b, const struct batch_row *rows, size_t n)
+static void put_round(struct sink *s, const struct batch *b, const struct batch_row *rows, size_t n)
 {
 	const struct mergesql *sql = b->stream->sql;
 	buf_printf(&s->sql, "%s; ", sql->copy_stage);
@@ -44,23 +44,23 @@ static void say_round(struct sink *s, const struct batch *b, const struct batch_
 		buf_puts(&s->sql, sql->merge_upsert);
 }
 
-static enum begun begin(struct sink *s, struct batch *b, struct err *err)
+static enum begin_result begin(struct sink *s, struct batch *b, struct err *err)
 {
 	int64_t *affected = arena_calloc(b->fold_arena, s->nspans + 2, sizeof(*affected));
 	bool copy = b->nrounds > 0;
-	sink_say_begin(s);
+	sink_put_begin(s);
 	if (copy)
-		say_round(s, b, b->arranged, b->rounds[1]);
+		put_round(s, b, b->arranged, b->rounds[1]);
 	const char *sql = buf_cstr(&s->sql);
 	bool ok = copy ? pg_copy_begin(s->pg, sql, affected, SWAPS_AT + s->nspans, err)
 		       : pg_exec(s->pg, sql, affected, SWAPS_AT + s->nspans, err);
 	if (!ok) {
 		s->in_books = pg_passed(s->pg) < SWAPS_AT + s->nspans;
-		return BEGUN_FAILED;
+		return BEGIN_FAILED;
 	}
 	if (sink_swapped(s, affected + SWAPS_AT))
-		return BEGUN;
-	return copy && !pg_copy_abort(s->pg, "fenced", err) ? BEGUN_FAILED : BEGUN_FENCED;
+		return BEGIN_OK;
+	return copy && !pg_copy_abort(s->pg, "fenced", err) ? BEGIN_FAILED : BEGIN_FENCED;
 }
 
 /* Adds a query's (_part, count) rows to the spans, with a sign. */
@@ -125,7 +125,7 @@ static bool stage_round(struct sink *s, struct batch *b, const struct batch_row 
 {
 	s->sql.len = 0;
 	buf_printf(&s->sql, "%s; ", b->stream->sql->clear_stage);
-	say_round(s, b, rows, n);
+	put_round(s, b, rows, n);
 	return pg_copy_begin(s->pg, buf_cstr(&s->sql), NULL, 0, err) &&
 	       run_round(s, b, rows, n, err);
 }
@@ -163,7 +163,7 @@ static bool finish(struct sink *s, struct batch *b, struct err *err)
 	s->phase = "commit";
 	b->commit_sent = true;
 	s->sql.len = 0;
-	sink_say_commit(s);
+	sink_put_commit(s);
 	bool ok = pg_exec(s->pg, buf_cstr(&s->sql), NULL, 0, err);
 	return sink_commit_answered(s, b, ok, start, err) || err_wrap(err, "commit");
 }
