@@ -268,7 +268,7 @@ START_TEST(many_long_fields)
 {
 	char *text = times("\x01", 9000);
 	struct log_field fields[41] = {[40] = {.kind = LOG_KIND_END}};
-	struct log_site site = {.held = UINT32_MAX};
+	struct log_site site = {.muted = UINT32_MAX};
 	for (size_t i = 0; i < 40; i++)
 		fields[i] = i % 2 ? F(F_STR("text", text)) : F(F_INT("number", INT64_MIN));
 	capture(LOG_JSON, LOG_INFO);
@@ -499,7 +499,7 @@ END_TEST
 /* What a lost line was to tell of its site's held lines, a later one tells. */
 START_TEST(lost_with_suppressed)
 {
-	struct log_site site = {.held = 15};
+	struct log_site site = {.muted = 15};
 	struct log_field none[] = {{.kind = LOG_KIND_END}};
 	struct buf all = {0};
 	char filling[PIPE_BUF] = "";

@@ -369,6 +369,7 @@ static void count_rows(const struct sink *s, size_t stream)
 static enum sink_result committed(struct sink *s, struct batch *b, int64_t start_us)
 {
 	struct target *t = sink_target(s, b);
+	t->batches++;
 	if (s->way == &way_direct)
 		t->direct_backoff = 0;
 	count_rows(s, b->stream->index);

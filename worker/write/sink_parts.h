@@ -39,7 +39,8 @@ struct target {
 	char names[ROW_COUNT][32];
 	unsigned traits;       /* enum trait, as last looked at */
 	int64_t traits_due_us; /* when they are to be looked at again */
-	unsigned direct_wait;  /* batches to go another way before COPY is tried again */
+	uint64_t batches;      /* written */
+	uint64_t direct_from;  /* with how many of them COPY into the table is tried again */
 	unsigned direct_backoff;
 };
 

@@ -33,9 +33,7 @@ bool direct_fits(struct sink *s, const struct batch *b)
 	    t->traits & (TRAIT_TYPES | TRAIT_TIES) ||
 	    sink_count_deletes(b->arranged, b->narranged) > 0)
 		return false;
-	if (t->direct_wait > 0)
-		t->direct_wait--;
-	return t->direct_wait == 0;
+	return t->batches >= t->direct_from;
 }
 
 /* Whatever it was, the other ways will tell. */
@@ -45,7 +43,7 @@ bool direct_refused(struct sink *s, const struct batch *b, const struct err *err
 	if (s->way != &way_direct || err->class == ERR_RETRY)
 		return false;
 	t->direct_backoff = MIN(MAX(2 * t->direct_backoff, 2u), (unsigned)BACKOFF_MOST);
-	t->direct_wait = t->direct_backoff;
+	t->direct_from = t->batches + t->direct_backoff;
 	t->traits_due_us = 0;
 	return true;
 }
