@@ -2,7 +2,8 @@
  * cmd_check.c - "memingest check": is everything there that "run" will need? Every finding in one
  * report.
  *
- *   offline    config (all its mistakes), schema files, tables that follow from them
+ *   offline    config (all its mistakes), schema files, tables that follow from them, what is known
+ *              against the installed librdkafka
  *   --online   brokers, topics, group    kafka_check_topics()
  *              registry                  registry_ping()
  *              database                  below: version, pooler, bookkeeping, rights, tables
@@ -104,6 +105,14 @@ static void check_streams(struct check *k)
 }
 
 /* --- Kafka and registry --- */
+
+static void check_librdkafka(struct check *k)
+{
+	bool mended;
+	const char *defect = kafka_defect(k->cli->config, &mended);
+	report_add(&k->report, defect && !mended ? REPORT_WARN : REPORT_OK, "kafka",
+		   "librdkafka %s%s%s", kafka_version(), defect ? " " : "", defect ? defect : "");
+}
 
 static void check_kafka(struct check *k)
 {
@@ -338,6 +347,7 @@ static int run(struct cli *cli)
 	if (loaded) {
 		report_add(&k.report, REPORT_OK, "config", "%s",
 			   cli->config->path ? cli->config->path : "no file");
+		check_librdkafka(&k);
 		check_streams(&k);
 		if (cli_flag(cli, "online")) {
 			check_kafka(&k);

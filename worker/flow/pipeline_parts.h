@@ -75,7 +75,8 @@ struct pipeline {
 
 	size_t beat; /* this thread's */
 	int signal_fd;
-	bool draining; /* SIGTERM came */
+	bool draining;   /* SIGTERM came */
+	int64_t told_us; /* when */
 	int64_t drain_deadline_us;
 	bool source_drained; /* the last source_poll() found nothing more */
 	int64_t next_commit_us, next_status_us;
