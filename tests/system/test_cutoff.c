@@ -83,7 +83,6 @@ START_TEST(way_troubled)
 	lives_for(pace, w, 2);
 	proxy_mode(proxy, PROXY_PASS);
 	goes_on(pace, w);
-	ck_assert_double_eq(renewals(w), 0);
 	finish(bed, pace, w);
 	proxy_stop(proxy);
 }
@@ -128,6 +127,7 @@ START_TEST(brokers_forgotten)
 	bool newer = stack.librdkafka[0];
 	struct buf report = {0};
 	bed_set(bed, "kafka.topic.metadata.refresh.interval.ms", "200");
+	bed_set(bed, "kafka.session.timeout.ms", "60000"); /* nobody is replaced before that */
 	if (newer)
 		bed_set(bed, "kafka.metadata.recovery.strategy", "none");
 	struct pace *pace = pace_open(bed, "ledger", 1000);
