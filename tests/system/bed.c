@@ -25,6 +25,7 @@
 
 #include "broker.h"
 #include "event.h"
+#include "proxy.h"
 
 /* --- SQL --- */
 
@@ -299,6 +300,12 @@ void bed_set(struct bed *bed, const char *key, const char *fmt, ...)
 	va_start(args, fmt);
 	vsnprintf(bed->settings[i].value, sizeof(bed->settings[i].value), fmt, args);
 	va_end(args);
+}
+
+struct proxy *bed_proxy_kafka(struct bed *bed)
+{
+	bed_set(bed, "kafka.bootstrap.servers", "127.0.0.1:%u", stack.proxy_port);
+	return proxy_start_plain(stack.proxy_port, stack.proxied_port);
 }
 
 /*

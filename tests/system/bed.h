@@ -81,6 +81,11 @@ void bed_writer_schema(struct bed *bed, const char *stream, json_t *schema);
  * the streams are there already.
  */
 void bed_set(struct bed *bed, const char *key, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/*
+ * Workers reach the broker through a proxy, this one, which the caller stops after the last of
+ * them. The test's own dealings with the broker go straight there.
+ */
+struct proxy *bed_proxy_kafka(struct bed *bed);
 void bed_write_config(struct bed *bed);
 
 /*

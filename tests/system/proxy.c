@@ -4,10 +4,14 @@
  *   client  --- pipe[UP] ---->  server    each pipe: framer (where messages begin), a list of
  *   client  <-- pipe[DOWN] ---  server    chunks, each with the time from which it may be sent
  *
- * What was read goes through the framer first. A frontend message (PostgreSQL documentation, 55.7
- * "Message Formats") that makes the server commit is counted: a query (Q) that ends in COMMIT, or
- * where a COPY stands before that, the CopyDone (c) by which the server gets to it; or a Bind (B)
- * of the statement prepared as "commit". If it is the armed one, the pair gets the fault:
+ * A plain proxy passes bytes on and knows nothing of them. PROXY_SWALLOW marks the pairs that lost
+ * bytes by it: what came after a hole would be nonsense to the other side, so nothing ever does.
+ *
+ * Before PostgreSQL what was read goes through the framer first. A frontend message (PostgreSQL
+ * documentation, 55.7 "Message Formats") that makes the server commit is counted: a query (Q) that
+ * ends in COMMIT, or where a COPY stands before that, the CopyDone (c) by which the server gets to
+ * it; or a Bind (B) of the statement prepared as "commit". If it is the armed one, the pair gets
+ * the fault:
  *
  *   COMMIT_LOST    what was read up to the message's first byte is forwarded, then both sockets are
  *                  reset
@@ -77,6 +81,7 @@ struct pair {
 	bool copy_first;        /* a COMMIT is with the server, behind a COPY that goes on */
 	bool answered;          /* the server has said what became of the COMMIT */
 	bool stuck, dead;
+	bool swallowed; /* bytes of it were thrown away: what came after them would be nonsense */
 };
 
 struct proxy {
@@ -84,6 +89,7 @@ struct proxy {
 	pthread_mutex_t lock;
 	int listener, wake;
 	unsigned port, to;
+	bool plain; /* no PostgreSQL: bytes are not looked at */
 	struct pair *pairs[MAX_PAIRS];
 	size_t npairs;
 	/* under the lock */
@@ -96,12 +102,16 @@ struct proxy {
 
 /* --- sockets --- */
 
-static int listen_anywhere(unsigned *port)
+/* On *port, or on a free one if that is 0. */
+static int listen_on(unsigned *port)
 {
-	struct sockaddr_in address = {.sin_family = AF_INET};
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)*port)};
 	socklen_t len = sizeof(address);
+	int one = 1;
 	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	/* the connections of the test before may still be in TIME_WAIT */
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
 	ck_assert_int_eq(listen(fd, 64), 0);
 	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&address, &len), 0);
@@ -328,6 +338,16 @@ static void drop_first(struct pipe *pipe)
 	free(c);
 }
 
+/* How many of the n bytes may be forwarded. */
+static size_t look(struct proxy *p, struct pair *pair, int side, const uint8_t *data, size_t n)
+{
+	if (pair->swallowed)
+		return 0;
+	if (p->plain)
+		return n;
+	return side == UP ? look_up(p, pair, data, n) : look_down(p, pair, data, n);
+}
+
 static void read_side(struct proxy *p, struct pair *pair, int side, int64_t due_us)
 {
 	uint8_t data[CHUNK];
@@ -339,8 +359,7 @@ static void read_side(struct proxy *p, struct pair *pair, int side, int64_t due_
 		return;
 	}
 	pair->pipe[side].ended = n == 0;
-	size_t pass = side == UP ? look_up(p, pair, data, (size_t)n)
-				 : look_down(p, pair, data, (size_t)n);
+	size_t pass = look(p, pair, side, data, (size_t)n);
 	if (pass > 0)
 		queue_bytes(&pair->pipe[side], data, pass, due_us);
 }
@@ -473,6 +492,7 @@ static void move_bytes(struct proxy *p, const struct pollfd *pfds, enum proxy_mo
 		return;
 	for (size_t i = 0; i < 2 * p->npairs; i++) {
 		struct pair *pair = p->pairs[i / 2];
+		pair->swallowed |= mode == PROXY_SWALLOW && pfds[2 + i].revents;
 		if (pfds[2 + i].revents && !pair->pipe[i % 2].ended)
 			read_side(p, pair, i % 2, now_us + delay_us);
 		if (!pair->stuck)
@@ -512,15 +532,27 @@ static void wake(struct proxy *p)
 	ck_assert_int_eq(write(p->wake, &one, sizeof(one)), sizeof(one));
 }
 
-struct proxy *proxy_start(unsigned to)
+static struct proxy *start(unsigned port, unsigned to, bool plain)
 {
 	struct proxy *p = xcalloc(1, sizeof(*p));
+	p->port = port;
 	p->to = to;
-	p->listener = listen_anywhere(&p->port);
+	p->plain = plain;
+	p->listener = listen_on(&p->port);
 	p->wake = eventfd(0, EFD_CLOEXEC);
 	pthread_mutex_init(&p->lock, NULL);
 	ck_assert_int_eq(pthread_create(&p->thread, NULL, proxy_main, p), 0);
 	return p;
+}
+
+struct proxy *proxy_start(unsigned to)
+{
+	return start(0, to, false);
+}
+
+struct proxy *proxy_start_plain(unsigned port, unsigned to)
+{
+	return start(port, to, true);
 }
 
 void proxy_stop(struct proxy *p)

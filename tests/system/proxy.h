@@ -1,8 +1,8 @@
 /*
- * proxy.h - a TCP proxy between workers and PostgreSQL that can hurt the connection on purpose.
+ * proxy.h - a TCP proxy between workers and a server that can hurt the connections on purpose.
  *
- * A thread of the test's process. Understands as much of PostgreSQL's protocol as it takes to see a
- * COMMIT go by.
+ * A thread of the test's process. Before PostgreSQL it understands as much of the protocol as it
+ * takes to see a COMMIT go by; before the broker it looks at nothing.
  */
 #ifndef MEMINGEST_TEST_PROXY_H
 #define MEMINGEST_TEST_PROXY_H
@@ -19,6 +19,11 @@ enum proxy_mode {
 	 */
 	PROXY_BLACKHOLE,
 	PROXY_RESET, /* every connection, old and new, is reset at once */
+	/*
+	 * whatever is said, in either direction, is thrown away; a connection that lost bytes so
+	 * stays silent also afterwards, until one side closes it
+	 */
+	PROXY_SWALLOW,
 };
 
 /* What happens to one COMMIT. Afterwards the proxy goes on in its mode. */
@@ -33,8 +38,10 @@ enum proxy_fault {
 	PROXY_ANSWER_STUCK, /* the same, but the client's connection stays open and silent */
 };
 
-/* Listens on a free port of 127.0.0.1 and forwards to port "to". */
+/* Before PostgreSQL: listens on a free port of 127.0.0.1 and forwards to port "to". */
 struct proxy *proxy_start(unsigned to);
+/* Before any server: listens on this port. No COMMITs here. */
+struct proxy *proxy_start_plain(unsigned port, unsigned to);
 void proxy_stop(struct proxy *p);
 unsigned proxy_port(const struct proxy *p);
 

@@ -185,15 +185,26 @@ static void start_supervisor(void)
 
 static void read_env(FILE *in)
 {
+	const struct {
+		const char *key;
+		unsigned *port;
+	} ports[] = {
+		{"PGPORT", &stack.pg_port},
+		{"REGISTRY_PORT", &stack.registry_port},
+		{"PROXIED_PORT", &stack.proxied_port},
+		{"PROXY_PORT", &stack.proxy_port},
+	};
 	char line[256];
 	while (fgets(line, sizeof(line), in)) {
 		line[strcspn(line, "\n")] = '\0';
+		const char *value = strchr(line, '=') ? strchr(line, '=') + 1 : "";
 		if (strncmp(line, "BOOTSTRAP=", 10) == 0)
-			snprintf(stack.bootstrap, sizeof(stack.bootstrap), "%.60s", line + 10);
-		if (strncmp(line, "PGPORT=", 7) == 0)
-			stack.pg_port = (unsigned)strtoul(line + 7, NULL, 10);
-		if (strncmp(line, "REGISTRY_PORT=", 14) == 0)
-			stack.registry_port = (unsigned)strtoul(line + 14, NULL, 10);
+			snprintf(stack.bootstrap, sizeof(stack.bootstrap), "%.60s", value);
+		for (size_t i = 0; i < ARRAY_LEN(ports); i++) {
+			size_t n = strlen(ports[i].key);
+			if (strncmp(line, ports[i].key, n) == 0 && line[n] == '=')
+				*ports[i].port = (unsigned)strtoul(value, NULL, 10);
+		}
 	}
 }
 

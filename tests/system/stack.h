@@ -14,6 +14,11 @@ struct stack {
 	char dir[64];
 	char bootstrap[64];
 	unsigned pg_port, registry_port;
+	/*
+	 * The broker's second listener, and where it sends its clients: nobody listens there but a
+	 * test's proxy.
+	 */
+	unsigned proxied_port, proxy_port;
 	char program[4096]; /* the worker's binary */
 	/* folder of another librdkafka for the workers; empty: the system's */
 	char librdkafka[4096];

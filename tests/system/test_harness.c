@@ -205,6 +205,36 @@ START_TEST(proxy_modes)
 }
 END_TEST
 
+/*
+ * A plain proxy listens where it is told and sees no COMMITs. What is swallowed never arrives: the
+ * connection stays silent also afterwards, a new one works.
+ */
+START_TEST(proxy_plain)
+{
+	struct bed *bed = bed_new("plain");
+	struct proxy *p = proxy_start_plain(stack.proxy_port, stack.pg_port);
+	struct err err = {0};
+	ck_assert_uint_eq(proxy_port(p), stack.proxy_port);
+	bed_sql(bed, "CREATE TABLE t (n int); GRANT ALL ON t TO memingest");
+	struct pg *pg = through(bed, p), *other = through(bed, p);
+	ck_assert_ptr_nonnull(pg);
+	ck_assert_ptr_nonnull(other);
+	ck_assert(insert(pg, 1));
+	ck_assert_uint_eq(proxy_commits(p), 0);
+	proxy_mode(p, PROXY_SWALLOW);
+	pg_set_timeout(pg, 300 * US_PER_MS);
+	ck_assert(!pg_exec(pg, "INSERT INTO t VALUES (2)", NULL, 0, &err));
+	proxy_mode(p, PROXY_PASS);
+	ck_assert(!pg_exec(pg, "INSERT INTO t VALUES (3)", NULL, 0, &err));
+	ck_assert(insert(other, 4));
+	pg_free(pg);
+	pg_free(other);
+	ck_assert_int_eq(bed_int(bed, "SELECT sum(n) FROM t"), 5);
+	proxy_stop(p);
+	bed_free(bed);
+}
+END_TEST
+
 /* --- model.c --- */
 
 static void books(struct bed *bed, const char *topic)
@@ -413,6 +443,7 @@ static Suite *harness_suite(void)
 	tcase_add_test(tc, proxy_faults);
 	tcase_add_test(tc, proxy_sees_commits);
 	tcase_add_test(tc, proxy_modes);
+	tcase_add_test(tc, proxy_plain);
 	tcase_add_test(tc, model_sees);
 	tcase_add_test(tc, broker_log);
 	tcase_add_test(tc, stack_restarts);

@@ -187,7 +187,7 @@ static void open_source(struct seen *seen)
 
 static void close_source(struct seen *seen)
 {
-	source_close(seen->source);
+	ck_assert(source_close(seen->source, 10000));
 	ck_assert_int_eq(seen->assigned, 0);
 	free(seen->headers);
 }
@@ -485,6 +485,32 @@ START_TEST(test_two_members)
 }
 END_TEST
 
+/*
+ * A new client takes over where it is asked for: the partitions are given up in order, come back
+ * paused, and deliver from where they are started; the wake-up descriptor is the same.
+ */
+START_TEST(test_reload)
+{
+	struct seen one;
+	produce(1, 10);
+	open_source(&one);
+	PUMP_UNTIL(&one, one.assigned == PARTITIONS);
+	int fd = source_fd(one.source);
+	start_at(&one, 1, 0);
+	source_reload(one.source);
+	PUMP_UNTIL(&one, one.assigned == 0);
+	ck_assert(!source_joined(one.source));
+	PUMP_UNTIL(&one, one.assigned == PARTITIONS);
+	ck_assert_int_eq(one.revokes, 1);
+	ck_assert_int_eq(one.lost, 0);
+	ck_assert_int_eq(source_fd(one.source), fd);
+	start_at(&one, 1, 3);
+	PUMP_UNTIL(&one, one.eofs == 1);
+	ck_assert_int_eq(one.messages, 7);
+	close_source(&one);
+}
+END_TEST
+
 /* One message is read again without the group; where there is none, the error says so. */
 START_TEST(test_refetch)
 {
@@ -579,6 +605,7 @@ static Suite *source_suite(void)
 	tcase_add_test(tc, test_one_member);
 	tcase_add_test(tc, test_slow_broker);
 	tcase_add_test(tc, test_two_members);
+	tcase_add_test(tc, test_reload);
 	tcase_add_test(tc, test_refetch);
 	tcase_add_test(tc, test_check);
 	suite_add_tcase(suite, tc);

@@ -117,6 +117,8 @@ enum { LEVEL_WARN, LEVEL_ERROR, LEVEL_COUNT };
 	  "Batches dropped because another worker owns the partition.")                           \
 	X(REBALANCES, COUNTER, "rebalances_total", REBALANCE, NONE,                               \
 	  "Assignments, revocations and losses.")                                                 \
+	X(CLIENT_RENEWALS, COUNTER, "kafka_client_renewals_total", NONE, NONE,                    \
+	  "Times that the Kafka client was cut off and a new one took over.")                     \
 	X(REBALANCE_SECONDS, HISTOGRAM, "rebalance_duration_seconds", NONE, NONE,                 \
 	  "Time spent in a revocation.")                                                          \
 	X(ASSIGNED_PARTITIONS, GAUGE, "assigned_partitions", STREAM, NONE,                        \

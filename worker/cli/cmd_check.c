@@ -2,8 +2,9 @@
  * cmd_check.c - "memingest check": is everything there that "run" will need? Every finding in one
  * report.
  *
- *   offline    config (all its mistakes), schema files, tables that follow from them,
- *              the DSN              pg_dsn_check()
+ *   offline    config (all its mistakes), schema files, tables that follow from them, what is known
+ *              against the installed librdkafka,
+ *              the DSN               pg_dsn_check()
  *   --online   brokers, topics, group    kafka_check_topics()
  *              registry                  registry_ping()
  *              database                  below: version, pooler, bookkeeping, rights, tables
@@ -119,6 +120,14 @@ static bool check_dsn(struct check *k)
 }
 
 /* --- Kafka and registry --- */
+
+static void check_librdkafka(struct check *k)
+{
+	bool mended;
+	const char *defect = kafka_defect(k->cli->config, &mended);
+	report_add(&k->report, defect && !mended ? REPORT_WARN : REPORT_OK, "kafka",
+		   "librdkafka %s%s%s", kafka_version(), defect ? " " : "", defect ? defect : "");
+}
 
 static void check_kafka(struct check *k)
 {
@@ -378,6 +387,7 @@ static int run(struct cli *cli)
 	if (loaded) {
 		report_add(&k.report, REPORT_OK, "config", "%s",
 			   cli->config->path ? cli->config->path : "no file");
+		check_librdkafka(&k);
 		check_streams(&k);
 		bool dsn = check_dsn(&k);
 		if (cli_flag(cli, "online")) {

@@ -30,8 +30,11 @@
  * The loop polls Kafka at all times, but for the short wait that a slot may ask for (core/pool.h).
  *
  * A SIGTERM drains: no more intake, every open batch is sealed, what can be written is written
- * within shutdown.timeout, what is held is given back at once, and the group is left. What was not
- * written is not committed. A second SIGTERM ends the process at once, which is safe as well.
+ * within shutdown.timeout, what is held is given back at once, and the group is left, which is
+ * waited for some seconds only. What was not written is not committed. A second SIGTERM, a second
+ * or more after the first, ends the process at once, which is safe as well. SIGHUP opens a new
+ * Kafka client, because librdkafka reads certificates and secrets only then; PostgreSQL's and the
+ * registry's are read at each login and request anyway.
  */
 #include "flow/pipeline.h"
 
@@ -59,7 +62,10 @@
 
 #define POLL_MESSAGES 1000
 #define COMMIT_EVERY_US (200 * US_PER_MS)
-#define CLOSE_BUDGET_S 15
+#define SAME_SIGNAL_US US_PER_S
+#define ABANDON_MS 300
+#define LEAVE_QUIET_US US_PER_S
+#define LEAVE_BUDGET_US (5 * US_PER_S)
 
 struct pipeline {
 	const struct config *config;
@@ -77,7 +83,8 @@ struct pipeline {
 	struct httpd *httpd;
 
 	int signal_fd;
-	bool draining; /* SIGTERM came */
+	bool draining;   /* SIGTERM came */
+	int64_t told_us; /* when */
 	int64_t drain_deadline_us;
 	bool source_drained; /* the last source_poll() found nothing more */
 	int64_t next_commit_us;
@@ -177,22 +184,37 @@ static void serve_registry(struct pipeline *p)
 
 static void start_draining(struct pipeline *p, uint32_t signo)
 {
-	if (p->draining) {
-		log_warn("second signal, ending at once", F_INT("signal", signo));
-		_exit(EXIT_OK);
-	}
 	log_info("draining", F_INT("signal", signo),
 		 F_REAL("timeout_s", (double)p->config->shutdown_timeout_us / (double)US_PER_S));
 	p->draining = true;
-	p->drain_deadline_us = clock_mono_us() + p->config->shutdown_timeout_us;
+	p->told_us = clock_mono_us();
+	p->drain_deadline_us = p->told_us + p->config->shutdown_timeout_us;
 	publish_now(&p->publish, WORKER_DRAINING);
+}
+
+/*
+ * A second signal that follows at once is the first, sent twice (a shell and its process group, a
+ * service manager and an operator).
+ */
+static void take_signal(struct pipeline *p, uint32_t signo)
+{
+	if (signo == SIGHUP && !p->draining) {
+		log_info("SIGHUP: certificates and secrets are read anew");
+		source_reload(p->source);
+	} else if (signo != SIGHUP && !p->draining) {
+		start_draining(p, signo);
+	} else if (signo != SIGHUP && clock_mono_us() - p->told_us >= SAME_SIGNAL_US) {
+		log_warn("second signal, ending at once", F_INT("signal", signo));
+		source_abandon(p->source, ABANDON_MS);
+		_exit(EXIT_OK);
+	}
 }
 
 static void take_signals(struct pipeline *p)
 {
 	struct signalfd_siginfo info;
 	while (read(p->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
-		start_draining(p, info.ssi_signo);
+		take_signal(p, info.ssi_signo);
 }
 
 static void await_lanes(struct pipeline *p, int64_t deadline_us)
@@ -224,12 +246,6 @@ static void finish(struct pipeline *p)
 		await_lanes(p, clock_mono_us() + US_PER_S);
 	}
 	p->stopped = true;
-}
-
-static void close_took_too_long(int signo)
-{
-	(void)signo;
-	_exit(EXIT_AGAIN);
 }
 
 /* --- the loop --- */
@@ -352,6 +368,7 @@ static bool block_signals(struct pipeline *p)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
 	signal(SIGPIPE, SIG_IGN);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	p->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
@@ -460,19 +477,39 @@ static bool pipeline_open(struct pipeline *p, struct err *err)
 	return open_http(p, err);
 }
 
-static void close_source(struct pipeline *p)
+/*
+ * Everything that could be written is durable by now, so Kafka is not waited for long. True if
+ * nothing of the client is left.
+ */
+static bool close_source(struct pipeline *p)
 {
-	if (!p->source)
-		return;
-	signal(SIGALRM, close_took_too_long);
-	alarm(CLOSE_BUDGET_S);
-	source_close(p->source);
-	alarm(0);
+	int64_t begun = clock_mono_us();
+	bool told = false;
+	while (p->source && !source_leave(p->source, 100)) {
+		int64_t took = clock_mono_us() - begun;
+		beat(p->publish.beat);
+		take_signals(p);
+		if (took >= LEAVE_BUDGET_US) {
+			log_warn("the group was not left in time, it will miss this member for "
+				 "session.timeout.ms",
+				 F_STR("group", p->config->group_id));
+			break;
+		}
+		if (took >= LEAVE_QUIET_US && !told)
+			log_info("waiting for Kafka to let this member leave the group",
+				 F_STR("group", p->config->group_id));
+		told = told || took >= LEAVE_QUIET_US;
+	}
+	if (source_close(p->source, 0))
+		return true;
+	log_warn("the Kafka client does not end and is left behind");
+	return false;
 }
 
-static void pipeline_close(struct pipeline *p)
+/* False if threads of the Kafka client are left. */
+static bool pipeline_close(struct pipeline *p)
 {
-	close_source(p);
+	bool clean = close_source(p);
 	httpd_stop(p->httpd);
 	lookout_stop(p->lookout);
 	lanes_stop(&p->lanes);
@@ -491,6 +528,7 @@ static void pipeline_close(struct pipeline *p)
 	free(p->streams);
 	if (p->signal_fd > 0)
 		close(p->signal_fd);
+	return clean;
 }
 
 int pipeline_run(const struct config *config)
@@ -507,7 +545,9 @@ int pipeline_run(const struct config *config)
 		while (!p.stopped)
 			pipeline_turn(&p);
 	}
-	pipeline_close(&p);
+	bool clean = pipeline_close(&p);
 	log_info("stopped", F_INT("exit_code", p.exit_code));
+	if (!clean)
+		_exit(p.exit_code); /* see source_close() */
 	return p.exit_code;
 }

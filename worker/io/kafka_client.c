@@ -39,6 +39,7 @@
 
 #define VERSION_COOPERATIVE 0x020a0000 /* 2.10.0: librdkafka #4059 fixed */
 #define VERSION_KIP848 0x020c0000      /* 2.12.0: group.protocol=consumer is no preview any more */
+#define VERSION_FORGETS 0x020c0000     /* 2.12.0: brokers may be lost for good, librdkafka #5301 */
 
 enum setting_kind { SETTING_DEFAULT, SETTING_FORCED };
 
@@ -198,6 +199,23 @@ static bool apply_users(rd_kafka_conf_t *conf, const struct config *config, stru
 			return false;
 	}
 	return true;
+}
+
+/*
+ * librdkafka #5301; the story is in source_client.c. No release is without it yet: the first that
+ * is belongs here as an upper end.
+ */
+const char *kafka_defect(const struct config *config, bool *mended)
+{
+	const char *interval = user_value(config, "statistics.interval.ms");
+	*mended = !interval || strcmp(interval, "0") != 0;
+	if (rd_kafka_version() < VERSION_FORGETS)
+		return NULL;
+	return *mended ? "may lose all its brokers for good when the cluster says for a moment "
+			 "that it has none (librdkafka #5301); the worker notices and mends it"
+		       : "may lose all its brokers for good when the cluster says for a moment "
+			 "that it has none (librdkafka #5301), which the worker cannot notice with "
+			 "statistics.interval.ms = 0: set it to 5000";
 }
 
 static bool consumer_protocol(const struct config *config)

@@ -26,6 +26,12 @@ enum kafka_role {
 const char *kafka_version(void);
 
 /*
+ * What is known against the library found at run time and matters to a running worker, as text;
+ * NULL if nothing. mended: the worker makes up for it, as configured.
+ */
+const char *kafka_defect(const struct config *config, bool *mended);
+
+/*
  * A new librdkafka configuration for a role: our defaults, then config's [kafka] section, then what
  * must be as it is. Reads secret files. NULL with class CONFIG (a key that this library does not
  * know or that would break an invariant) or RETRY (a secret that cannot be read). The caller hands

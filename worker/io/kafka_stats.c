@@ -11,6 +11,9 @@
  * is when they are the news. A broker that was never needed (state INIT) is neither up nor down and
  * is left out.
  *
+ * kafka_stats_reach() is for the poll thread, at every emission: the text of a worker with many
+ * partitions is megabytes, the brokers stand at its beginning.
+ *
  * Partition -1 is librdkafka's own ("unassigned"); partitions not desired belong to somebody else
  * by now.
  *
@@ -33,13 +36,20 @@ static bool text_is(const json_t *object, const char *member, const char *want)
 	return text != NULL && strcmp(text, want) == 0;
 }
 
+/* REAUTH: connected, and logging in anew (librdkafka 2.2 and later, KIP-368). */
+static bool is_up(const json_t *broker)
+{
+	return text_is(broker, "state", "UP") || text_is(broker, "state", "UPDATE") ||
+	       text_is(broker, "state", "REAUTH");
+}
+
 static void read_broker(struct kafka_broker *b, const char *name, const json_t *json)
 {
 	const json_t *rtt = json_object_get(json, "rtt");
 	bool measured = number(rtt, "cnt") > 0;
 	*b = (struct kafka_broker){
 		.name = name,
-		.up = text_is(json, "state", "UP") || text_is(json, "state", "UPDATE"),
+		.up = is_up(json),
 		.connects = number(json, "connects"),
 		.disconnects = number(json, "disconnects"),
 		.request_timeouts = number(json, "req_timeouts"),
@@ -78,6 +88,29 @@ static void read_topic(struct kafka_stats *stats, const char *topic, json_t *par
 			.bytes = number(json, "fetchq_size"),
 		};
 	}
+}
+
+bool kafka_stats_reach(struct kafka_reach *reach, const char *json, size_t len)
+{
+	static const char member[] = "\"brokers\":";
+	const char *at = memmem(json, len, member, sizeof(member) - 1);
+	const char *name;
+	json_t *broker;
+	*reach = (struct kafka_reach){0};
+	if (!at)
+		return false;
+	at += sizeof(member) - 1;
+	json_t *brokers = json_loadb(at, len - (size_t)(at - json), JSON_DISABLE_EOF_CHECK, NULL);
+	json_object_foreach (brokers, name, broker) {
+		if (!text_is(broker, "source", "learned") &&
+		    !text_is(broker, "source", "configured"))
+			continue; /* librdkafka's own, and the alias "GroupCoordinator" */
+		reach->known++;
+		reach->up += is_up(broker);
+	}
+	bool ok = json_is_object(brokers);
+	json_decref(brokers);
+	return ok;
 }
 
 bool kafka_stats_parse(struct kafka_stats *stats, const char *json, size_t len)

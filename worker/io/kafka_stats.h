@@ -28,6 +28,15 @@ struct kafka_stats {
 	void *json;          /* owns the texts */
 };
 
+/* How the client stands with the brokers, whatever the number of partitions. */
+struct kafka_reach {
+	size_t known; /* brokers whose address it has, configured or learned */
+	size_t up;    /* of these, connected */
+};
+
+/* Reads that part of the statistics only. False when the text is not such JSON. Any thread. */
+bool kafka_stats_reach(struct kafka_reach *reach, const char *json, size_t len);
+
 /* False when the text is not such JSON; stats is empty then. Free it in any case. Any thread. */
 bool kafka_stats_parse(struct kafka_stats *stats, const char *json, size_t len);
 void kafka_stats_free(struct kafka_stats *stats);

@@ -4,7 +4,8 @@
  * What it is not: it knows no streams, batches or database. It hands each message of a started
  * partition to ops->message and says what happened to partitions; where to begin and when to stop
  * is the pipeline's word. Assignments, pauses and seeks are source_assign.c's, what the brokers
- * know of the logs, and commits, source_log.c's.
+ * know of the logs, and commits, source_log.c's; the client of librdkafka is opened and replaced by
+ * source_client.c and ended by source_end.c.
  *
  * Rules, and where they come from (read in librdkafka 2.0.2 and 2.15):
  *
@@ -38,10 +39,11 @@
 #include "io/source_parts.h"
 
 #define NUDGE_PARTITIONS 12 /* in one request */
+#define END_MS 2000         /* what a client that has left may take to be gone */
 
 /* --- events of the client --- */
 
-static void tell_fatal(struct source *s, const char *text)
+void source_tell_fatal(struct source *s, const char *text)
 {
 	if (s->dead)
 		return;
@@ -49,12 +51,12 @@ static void tell_fatal(struct source *s, const char *text)
 	s->ops->fatal(s->ctx, text);
 }
 
-static void on_error(rd_kafka_t *rk, int code, const char *text, void *opaque)
+void source_on_error(rd_kafka_t *rk, int code, const char *text, void *opaque)
 {
 	char reason[512];
 	if (code == RD_KAFKA_RESP_ERR__FATAL) {
 		rd_kafka_resp_err_t first = rd_kafka_fatal_error(rk, reason, sizeof(reason));
-		tell_fatal(opaque, first ? reason : text);
+		source_tell_fatal(opaque, first ? reason : text);
 		return;
 	}
 	if (kafka_err_class(code) == ERR_CONFIG)
@@ -65,20 +67,6 @@ static void on_error(rd_kafka_t *rk, int code, const char *text, void *opaque)
 	else /* the log callback tells of single connections */
 		log_debug("kafka error", F_STR("error", rd_kafka_err2name(code)),
 			  F_STR("text", text));
-}
-
-static int on_statistics(rd_kafka_t *rk, char *json, size_t len, void *opaque)
-{
-	struct source *s = opaque;
-	(void)rk;
-	/* With group.protocol=consumer an empty assignment calls no rebalance callback. */
-	if (memmem(json, len, "\"join_state\": \"steady\"", 22) ||
-	    memmem(json, len, "\"join_state\":\"steady\"", 21)) {
-		s->joined = true;
-		s->rebalancing = false;
-	}
-	s->ops->statistics(s->ctx, json, len);
-	return 0;
 }
 
 /* --- messages --- */
@@ -156,9 +144,9 @@ static void handle_error(struct source *s, struct part *part, const rd_kafka_mes
 		}
 	} else if (m->err == RD_KAFKA_RESP_ERR__FATAL ||
 		   m->err == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID) {
-		tell_fatal(s, rd_kafka_fatal_error(s->rk, reason, sizeof(reason))
-				      ? reason
-				      : rd_kafka_message_errstr(m));
+		source_tell_fatal(s, rd_kafka_fatal_error(s->rk, reason, sizeof(reason))
+					     ? reason
+					     : rd_kafka_message_errstr(m));
 	} else if (part) {
 		part_fault(s, part, m);
 	} else {
@@ -245,6 +233,7 @@ size_t source_poll(struct source *s, size_t max)
 		source_do_deferred(s);
 	if (s->nudge && nudge_due(s->nudge, rd_kafka_queue_length(s->queue)))
 		nudge_some(s);
+	source_client_watch(s);
 	return n;
 }
 
@@ -260,51 +249,6 @@ bool source_joined(const struct source *s)
 
 /* --- open and close --- */
 
-static bool open_client(struct source *s, struct err *err)
-{
-	char text[512];
-	rd_kafka_conf_t *conf = kafka_conf(s->config, KAFKA_ROLE_CONSUMER, err);
-	if (!conf)
-		return false;
-	rd_kafka_conf_set_opaque(conf, s);
-	rd_kafka_conf_set_rebalance_cb(conf, source_on_rebalance);
-	rd_kafka_conf_set_error_cb(conf, on_error);
-	rd_kafka_conf_set_stats_cb(conf, on_statistics);
-	rd_kafka_conf_set_offset_commit_cb(conf, source_on_commit);
-	s->rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, text, sizeof(text));
-	if (!s->rk) {
-		rd_kafka_conf_destroy(conf);
-		return err_set(err, ERR_CONFIG, "kafka: %s (librdkafka %s)", text, kafka_version());
-	}
-	rd_kafka_poll_set_consumer(s->rk);
-	return true;
-}
-
-static bool open_wakeup(struct source *s, struct err *err)
-{
-	static const uint64_t one = 1;
-	s->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (s->fd < 0)
-		return err_set(err, ERR_FATAL, "eventfd: %s", strerror(errno));
-	s->queue = rd_kafka_queue_get_consumer(s->rk);
-	rd_kafka_queue_io_event_enable(s->queue, s->fd, &one, sizeof(one));
-	s->nudge = nudge_start(s->rk);
-	return true;
-}
-
-static bool subscribe(struct source *s, struct err *err)
-{
-	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(8);
-	for (size_t i = 0; i < s->config->nstreams; i++)
-		for (size_t t = 0; t < s->config->streams[i].ntopics; t++)
-			rd_kafka_topic_partition_list_add(list, s->config->streams[i].topics[t],
-							  RD_KAFKA_PARTITION_UA);
-	rd_kafka_resp_err_t code = rd_kafka_subscribe(s->rk, list);
-	rd_kafka_topic_partition_list_destroy(list);
-	return !code ||
-	       err_set(err, ERR_CONFIG, "kafka: cannot subscribe: %s", rd_kafka_err2str(code));
-}
-
 struct source *source_new(const struct config *config, const struct source_ops *ops, void *ctx,
 			  struct err *err)
 {
@@ -312,11 +256,14 @@ struct source *source_new(const struct config *config, const struct source_ops *
 	s->config = config;
 	s->ops = ops;
 	s->ctx = ctx;
-	s->fd = -1;
 	void *symbol = dlsym(RTLD_DEFAULT, "rd_kafka_message_leader_epoch");
 	memcpy(&s->leader_epoch, &symbol, sizeof(symbol));
-	if (!open_client(s, err) || !open_wakeup(s, err) || !subscribe(s, err)) {
-		source_close(s);
+	s->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (s->fd < 0)
+		err_set(err, ERR_FATAL, "eventfd: %s", strerror(errno));
+	rd_kafka_t *rk = s->fd < 0 ? NULL : source_client_new(s, err);
+	if (!rk || !source_client_use(s, rk, err)) {
+		source_close(s, 0);
 		return NULL;
 	}
 	log_info("kafka consumer started", F_STR("librdkafka", kafka_version()),
@@ -324,56 +271,23 @@ struct source *source_new(const struct config *config, const struct source_ops *
 	return s;
 }
 
-/* Partitions that no revocation took back: a close cut short by a fatal error. */
-static void give_up_rest(struct source *s)
+bool source_close(struct source *s, int leave_ms)
 {
-	struct source_partition **sps = NULL;
-	size_t n = 0;
-	for (size_t i = 0; i < s->ntopics; i++) {
-		for (int32_t p = 0; p < s->topics[i]->nparts; p++) {
-			if (!s->topics[i]->parts[p])
-				continue;
-			sps = xrealloc(sps, (n + 1) * sizeof(struct source_partition *));
-			sps[n++] = &s->topics[i]->parts[p]->sp;
-		}
-	}
-	if (n > 0)
-		source_give_up(s, sps, n, true);
-	free(sps);
-}
-
-static void topics_free(struct source *s)
-{
-	for (size_t i = 0; i < s->ntopics; i++) {
-		if (s->topics[i]->rkt)
-			rd_kafka_topic_destroy(s->topics[i]->rkt);
-		free(s->topics[i]->parts);
-		free(s->topics[i]->name);
-		free(s->topics[i]);
-	}
-	free(s->topics);
-}
-
-void source_close(struct source *s)
-{
+	bool ended = true;
 	if (!s)
-		return;
-	s->closing = true;
-	nudge_stop(s->nudge);
-	if (s->queue) {
-		rd_kafka_queue_io_event_enable(s->queue, -1, NULL, 0);
-		rd_kafka_queue_destroy(s->queue);
+		return true;
+	if (s->rk) {
+		if (leave_ms > 0)
+			source_leave(s, leave_ms);
+		s->closing = true;
+		source_give_up_rest(s);
+		ended = source_end(s, END_MS);
 	}
-	if (s->rk)
-		rd_kafka_consumer_close(s->rk);
-	give_up_rest(s);
-	topics_free(s); /* before destroy, which waits for every handle */
-	if (s->rk)
-		rd_kafka_destroy(s->rk);
 	if (s->fd >= 0)
 		close(s->fd);
 	if (s->dropped > 0)
 		log_debug("messages of partitions not started were dropped",
 			  F_INT("count", s->dropped));
 	free(s);
+	return ended && source_ends_under_way() == 0;
 }

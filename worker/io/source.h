@@ -1,9 +1,9 @@
 /*
  * source.h - the Kafka consumer: messages in, assignments in, pauses, seeks and commits out.
  *
- * Owned and called by the poll thread alone; every callback runs inside source_poll() or
- * source_close(). A message is borrowed for the duration of its callback. Nothing fetches before
- * source_start(): a partition that was just assigned is paused.
+ * Owned and called by the poll thread alone; every callback runs inside source_poll(),
+ * source_leave() or source_close(). A message is borrowed for the duration of its callback. Nothing
+ * fetches before source_start(): a partition that was just assigned is paused.
  */
 #ifndef MEMINGEST_SOURCE_H
 #define MEMINGEST_SOURCE_H
@@ -108,7 +108,28 @@ char *source_headers_json(const struct source_message *m);
 /* the group has answered, be it with an empty assignment */
 bool source_joined(const struct source *s);
 
-/* Revokes (through ops), leaves the group, closes. */
-void source_close(struct source *s);
+/*
+ * Opens a new client in place of the one that is there, at the next source_poll(): certificates and
+ * secrets are read anew. Partitions are given up in order before. Of any callback too.
+ */
+void source_reload(struct source *s);
+
+/*
+ * Begins to leave the group, or goes on with it, for up to wait_ms: revokes (through ops), commits.
+ * True once the group is left. Nothing but this and source_close() may follow.
+ */
+bool source_leave(struct source *s, int wait_ms);
+/*
+ * For a process that is about to _exit(): says good-bye to the group, so that it does not wait for
+ * this member, and calls no ops. Up to wait_ms. NULL is fine, and inside a callback nothing is
+ * done.
+ */
+void source_abandon(struct source *s, int wait_ms);
+/*
+ * Leaves the group within leave_ms (0: not, or not any more), gives up the partitions that are left
+ * as lost, closes. False if a client of librdkafka does not end: its thread is left behind, and the
+ * process must end by _exit(). NULL is fine.
+ */
+bool source_close(struct source *s, int leave_ms);
 
 #endif

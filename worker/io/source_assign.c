@@ -188,6 +188,23 @@ void source_give_up(struct source *s, struct source_partition **sps, size_t n, b
 		part_free(s, sps[i]->internal);
 }
 
+void source_give_up_rest(struct source *s)
+{
+	struct source_partition **sps = NULL;
+	size_t n = 0;
+	for (size_t i = 0; i < s->ntopics; i++) {
+		for (int32_t p = 0; p < s->topics[i]->nparts; p++) {
+			if (!s->topics[i]->parts[p])
+				continue;
+			sps = xrealloc(sps, (n + 1) * sizeof(struct source_partition *));
+			sps[n++] = &s->topics[i]->parts[p]->sp;
+		}
+	}
+	if (n > 0)
+		source_give_up(s, sps, n, true);
+	free(sps);
+}
+
 static void on_revoke(struct source *s, rd_kafka_topic_partition_list_t *list)
 {
 	struct source_partition **sps =
@@ -211,7 +228,10 @@ void source_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
 			 rd_kafka_topic_partition_list_t *list, void *opaque)
 {
 	struct source *s = opaque;
-	if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
+	s->in_rebalance = true;
+	if (s->abandoned) {
+		unassign(s, list);
+	} else if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
 		on_assign(s, list);
 	} else if (code == RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS) {
 		on_revoke(s, list);
@@ -219,6 +239,7 @@ void source_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
 		log_error("kafka rebalance failed", F_STR("error", rd_kafka_err2str(code)));
 		rd_kafka_assign(rk, NULL);
 	}
+	s->in_rebalance = false;
 }
 
 /* --- pause and start --- */

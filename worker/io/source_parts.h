@@ -1,12 +1,14 @@
 /*
- * source_parts.h - what the files of the consumer share: source.c (assignment, messages, pauses)
- * and source_log.c (what the brokers know, commits). Private to them.
+ * source_parts.h - what the files of the consumer share: source.c (messages), source_assign.c
+ * (assignment, pauses), source_log.c (what the brokers know, commits), source_client.c (the client
+ * of librdkafka) and source_end.c (how it ends). Private to them.
  */
 #ifndef MEMINGEST_SOURCE_PARTS_H
 #define MEMINGEST_SOURCE_PARTS_H
 
 #include <librdkafka/rdkafka.h>
 
+#include "io/cutoff.h"
 #include "io/nudge.h"
 #include "io/source.h"
 
@@ -36,12 +38,19 @@ struct source {
 	const struct config *config;
 	const struct source_ops *ops;
 	void *ctx;
-	rd_kafka_t *rk;
+	rd_kafka_t *rk; /* one after another: source_client.c */
 	rd_kafka_queue_t *queue;
-	int fd;
+	rd_kafka_queue_t *leaving; /* takes the events while the group is left; NULL before */
+	int fd;                    /* outlives the clients */
 	struct topic **topics;
 	size_t ntopics;
-	bool joined, rebalancing, closing, dead;
+	bool joined, rebalancing, closing, left, dead;
+	bool in_rebalance; /* inside the callback */
+	bool abandoned;    /* the process ends: nothing is given up in order any more */
+	bool reload;       /* a new client is wanted */
+	struct cutoff cutoff;
+	bool hopeless; /* cut off, and too many old clients hang for a new one */
+	size_t hopeless_beat;
 	bool deferred;       /* some part has a deferred commit or is to be revived */
 	struct nudge *nudge; /* NULL: this library needs none */
 	size_t nudged;       /* which partition had its turn last */
@@ -64,11 +73,29 @@ struct source {
 /* A list of this one partition with this offset; the caller destroys it. */
 rd_kafka_topic_partition_list_t *source_list_of(const struct part *part, int64_t offset);
 
+/* source.c */
+void source_tell_fatal(struct source *s, const char *text);
+void source_on_error(rd_kafka_t *rk, int code, const char *text, void *opaque);
+
+/* source_client.c: a client made by the config as its files are now; NULL with class CONFIG. */
+rd_kafka_t *source_client_new(struct source *s, struct err *err);
+/* Takes it, also when this fails. */
+bool source_client_use(struct source *s, rd_kafka_t *rk, struct err *err);
+/* Replaces it when that is due; calls ops->revoked. Not from a callback of librdkafka. */
+void source_client_watch(struct source *s);
+
+/* source_end.c: destroys the client in a thread; true if that was done within wait_ms. */
+bool source_end(struct source *s, int wait_ms);
+unsigned source_ends_under_way(void);
+#define SOURCE_ENDS_MAX 4 /* that may hang before clients are not replaced any more */
+
 /* source_assign.c: by name; NULL where there is none. */
 struct topic *source_topic(const struct source *s, const char *name);
 struct part *source_part(const struct source *s, const char *topic, int32_t partition);
 /* Hands partitions to ops->revoked and frees them. */
 void source_give_up(struct source *s, struct source_partition **sps, size_t n, bool lost);
+/* All that are left, as lost. */
+void source_give_up_rest(struct source *s);
 void source_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
 			 rd_kafka_topic_partition_list_t *list, void *opaque);
 /* What had to wait for the end of a rebalance: deferred commits, partitions to be assigned anew. */
