@@ -109,7 +109,7 @@ static void check_table(const struct schema *s)
 	if (!plan)
 		give_up("it does not resolve to itself", err.text);
 	check_plan(plan, &err);
-	plan = plan_new_key(s, t, &err);
+	plan = plan_new_key(s, t, NULL, &err);
 	check_plan(plan, &err);
 	table_free(t);
 }

@@ -80,7 +80,7 @@ static void world_open(void)
 	ck_assert_msg(w.table != NULL, "%s", err.text);
 	w.plan = plan_new(w.schema, w.table, &err);
 	ck_assert_msg(w.plan != NULL, "%s", err.text);
-	w.key_plan = plan_new_key(w.key, w.table, &err);
+	w.key_plan = plan_new_key(w.key, w.table, NULL, &err);
 	ck_assert_msg(w.key_plan != NULL, "%s", err.text);
 	w.decoder = decoder_new(&limits);
 }

@@ -177,7 +177,7 @@ START_TEST(logical_types)
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct schema *s = rig_schema(cases[i].text);
 		ck_assert_msg(s->root->logical == cases[i].logical, "%s", cases[i].text);
-		ck_assert_ptr_nonnull(s->root->logical_text);
+		ck_assert_ptr_nonnull(s->root->claim.text);
 		schema_free(s);
 	}
 	struct schema *s =

@@ -6,6 +6,8 @@
  *                   top[i] stands
  *   plan.columns[]  the table's columns in their order: each takes a slot, or is a constant
  *
+ * A union has such a plan for each of its branches that is the stream's record.
+ *
  * A step says how one value of the writer stands on the wire and, if the row needs it, which reader
  * type it resolves to. Steps form a tree, with a loop where a record holds itself. All memory is
  * the plan's arena.
@@ -30,8 +32,8 @@ struct step {
 	/* of the writer's number, where the reader's logical type is a time or timestamp */
 	enum pgbin_unit unit;
 	/*
-	 * What the reader makes of it; never a union: its branch. NULL: the value is skipped, or
-	 * (kind null) the reader has no null there.
+	 * What the reader makes of it; never a union: its branch. NULL: the value is skipped or
+	 * refused, or (kind null) the reader has no null there.
 	 */
 	const struct schema_type *reader;
 	uint32_t size;          /* of fixed */
@@ -39,10 +41,20 @@ struct step {
 	struct step *items;     /* of array and map */
 	struct step **branches; /* of a union */
 	struct step_field *fields;
-	/* of an enum: the writer's index to the reader's; NULL when skipped */
-	const uint32_t *symbols;
+	const struct step_symbol
+		*symbols; /* of an enum, by the writer's index; NULL when skipped */
+	/*
+	 * of a record: why the reader cannot take the value, which is only skipped, or NULL. A
+	 * branch of any type that is refused is such a record, around it.
+	 */
+	const char *refusal;
 	/* of a record: "name":value,... of the reader's fields that the writer lacks, as JSON */
 	struct slice rest;
+};
+
+struct step_symbol {
+	uint32_t at;         /* among the reader's */
+	const char *refusal; /* why the reader cannot take it, or NULL */
 };
 
 struct step_field {
@@ -59,6 +71,25 @@ MUST_CHECK static inline bool walk_blob(struct cursor *c, const struct step *s, 
 		return walk_bytes(c, v);
 	v->len = s->size;
 	return walk_raw(c, s->size, &v->data);
+}
+
+/* Returns false: the reader cannot take what the datum has. */
+bool walk_refused(struct cursor *c, const char *refusal);
+
+/* Of a value that is wanted: whether its step does not refuse it. */
+MUST_CHECK static inline bool walk_wanted(struct cursor *c, const struct step *s)
+{
+	return !s->refusal || walk_refused(c, s->refusal);
+}
+
+/* The reader's symbol of the writer's enum. */
+MUST_CHECK static inline bool walk_symbol(struct cursor *c, const struct step *s, uint32_t *symbol)
+{
+	uint32_t index;
+	if (!walk_index(c, s->n, "enum", &index))
+		return false;
+	*symbol = s->symbols[index].at;
+	return !s->symbols[index].refusal || walk_refused(c, s->symbols[index].refusal);
 }
 
 /* Follows a union down to the value that is there. */
@@ -90,9 +121,21 @@ struct plan_column {
 	bool on_delete;        /* a delete needs it: key and version */
 };
 
+enum plan_shape {
+	PLAN_ROW,    /* the stream's record: top and columns say how it becomes a row */
+	PLAN_CHOICE, /* a union: the branch that a datum has says which plan */
+	PLAN_OTHER,  /* not the stream's record; see why */
+	PLAN_MISFIT, /* the stream's record, but it does not resolve; see why */
+};
+
 struct plan {
+	enum plan_shape shape;
 	const struct table *table; /* borrowed */
-	struct arena *arena;
+	struct arena *arena;       /* a branch's is that of the whole */
+	const char *why;
+	struct plan *branches; /* none of them a PLAN_CHOICE */
+	uint32_t nbranches;
+	const char *note; /* of the whole: what data may hold and the stream cannot take, or NULL */
 	struct step_field *top;
 	uint32_t ntop;
 	struct plan_column *columns; /* table->ncolumns */

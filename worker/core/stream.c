@@ -66,7 +66,7 @@ static bool load_key_schema(struct stream *s, struct err *err)
 	s->key_reader = load_schema(s->config->key_schema, err);
 	if (!s->key_reader)
 		return false;
-	struct plan *plan = plan_new_key(s->key_reader, s->table, err);
+	struct plan *plan = plan_new_key(s->key_reader, s->table, NULL, err);
 	if (!plan)
 		return err_wrap(err, "%s", s->config->key_schema);
 	plan_free(plan);
@@ -157,8 +157,8 @@ const struct plan *stream_plan(struct stream *s, uint64_t schema_key, bool key,
 	const struct plan *cached;
 	if (stream_plan_cached(s, schema_key, key, &cached, err))
 		return cached;
-	struct plan *plan =
-		key ? plan_new_key(writer, s->table, err) : plan_new(writer, s->table, err);
+	struct plan *plan = key ? plan_new_key(writer, s->table, s->key_reader, err)
+				: plan_new(writer, s->table, err);
 	if (!plan) {
 		err->class = ERR_CONFIG;
 		err_wrap(err, "stream.%s: %s schema %llu does not fit", s->config->name,

@@ -51,12 +51,24 @@ enum schema_logical {
 	LOGICAL_DURATION, /* fixed of 12 */
 };
 
+#define SCHEMA_UNCLEAR INT64_MIN
+
+/*
+ * What "logicalType" and its attributes say, whether or not Avro takes it: see logical.c. For
+ * holding a reader's logical type against it.
+ */
+struct schema_claim {
+	const char *text;            /* as written; NULL: there is none */
+	enum schema_logical logical; /* by that name alone; NONE: unknown */
+	bool beside;                 /* it stands beside the type, where Avro does not look */
+	int64_t precision, scale;    /* of a decimal, or SCHEMA_UNCLEAR */
+};
+
 struct schema_type {
 	enum schema_kind kind;
-	enum schema_logical logical;
-	/* "logicalType" as written, or NULL. Where it does not fit the type, logical is NONE */
-	const char *logical_text;
-	uint32_t precision, scale; /* of decimal */
+	enum schema_logical logical; /* NONE also where the claim is not valid for the type */
+	struct schema_claim claim;
+	uint32_t precision, scale; /* of a valid decimal */
 	const char *full_name;     /* of record, enum and fixed, with namespace */
 	const char *name;          /* its last part */
 	const char **aliases;      /* full names */
@@ -81,6 +93,7 @@ struct schema_field {
 	const char **aliases;
 	size_t naliases;
 	struct schema_type *type;
+	const char *beside; /* a "logicalType" that stands here and not in the type, or NULL */
 	enum schema_order order;
 	const struct json_t *default_json; /* or NULL: no default */
 	struct slice default_datum;        /* the default as Avro bytes of this field's type */
