@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "schema/schema_parts.h"
 
 static const struct {
@@ -162,4 +163,61 @@ void logical_describe(const struct schema_type *t, char *buf, size_t size)
 		snprintf(buf, size, "%s (decimal %s,%s%s)", kind, precision, scale, flaw);
 	else
 		snprintf(buf, size, "%s (%.40s%s)", kind, c->text, flaw);
+}
+
+/* --- what Avro ignores --- */
+
+struct tour {
+	struct buf *out;
+	bool *seen; /* by id of the named type */
+	char path[512];
+};
+
+static void visit(struct tour *t, const struct schema_type *type);
+
+static void report(struct tour *t, const struct schema_type *type)
+{
+	char text[200];
+	schema_describe(type, text, sizeof(text));
+	buf_printf(t->out, "field '%s': type %s: Avro ignores this logical type\n", t->path, text);
+}
+
+static void visit_field(struct tour *t, const struct schema_field *f)
+{
+	size_t before = strlen(t->path);
+	snprintf(t->path + before, sizeof(t->path) - before, "%s%s", before > 0 ? "." : "",
+		 f->name);
+	if (f->beside)
+		buf_printf(
+			t->out,
+			"field '%s': \"logicalType\": \"%.40s\" stands beside the type, where "
+			"Avro ignores it: write {\"type\": {\"type\": .., \"logicalType\": ..}}\n",
+			t->path, f->beside);
+	else
+		visit(t, f->type);
+	t->path[before] = '\0';
+}
+
+static void visit(struct tour *t, const struct schema_type *type)
+{
+	if (type->claim.text && type->logical == LOGICAL_NONE)
+		report(t, type);
+	if (type->full_name) {
+		if (t->seen[type->id])
+			return;
+		t->seen[type->id] = true;
+	}
+	for (size_t i = 0; i < type->nfields; i++)
+		visit_field(t, &type->fields[i]);
+	for (size_t i = 0; i < type->nbranches; i++)
+		visit(t, type->branches[i]);
+	if (type->items)
+		visit(t, type->items);
+}
+
+void schema_flaws(const struct schema *s, struct buf *out)
+{
+	struct tour t = {.out = out, .seen = xcalloc(s->ntypes + 1, sizeof(*t.seen))};
+	visit(&t, s->root);
+	free(t.seen);
 }

@@ -468,9 +468,13 @@ static void finish(struct schema *s, struct parser *p)
 {
 	struct buf text = {0};
 	encode_defaults(p);
-	canonical_write(s->root, p->ntypes, &text);
+	s->ntypes = p->ntypes;
+	canonical_write(s->root, p->ntypes, false, &text);
 	s->canonical = arena_strdup(s->arena, buf_cstr(&text));
 	s->fingerprint = canonical_fingerprint((struct slice){text.data, text.len});
+	text.len = 0;
+	canonical_write(s->root, p->ntypes, true, &text);
+	s->fingerprint_logical = canonical_fingerprint((struct slice){text.data, text.len});
 	buf_free(&text);
 }
 
@@ -529,6 +533,11 @@ const char *schema_canonical(const struct schema *s)
 uint64_t schema_fingerprint(const struct schema *s)
 {
 	return s->fingerprint;
+}
+
+uint64_t schema_fingerprint_logical(const struct schema *s)
+{
+	return s->fingerprint_logical;
 }
 
 /* --- words --- */

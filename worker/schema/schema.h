@@ -16,6 +16,7 @@
 #define SCHEMA_MAX_BYTES (1 << 20)
 #define SCHEMA_MAX_DEPTH 64
 
+struct buf;
 struct json_t; /* of jansson; only schema.c and table.c look inside */
 
 enum schema_kind {
@@ -106,8 +107,9 @@ struct schema {
 	struct schema_type *root;
 	struct arena *arena;
 	struct json_t *json;
+	size_t ntypes; /* named ones: their ids are below it */
 	const char *canonical;
-	uint64_t fingerprint;
+	uint64_t fingerprint, fingerprint_logical;
 };
 
 /*
@@ -120,6 +122,17 @@ void schema_free(struct schema *s); /* NULL is fine */
 /* Parsing Canonical Form; lives as long as s */
 const char *schema_canonical(const struct schema *s);
 uint64_t schema_fingerprint(const struct schema *s); /* CRC-64-AVRO of it */
+/*
+ * The same of a canonical form that keeps logical types, with which github.com/hamba/avro (Go)
+ * writes single objects. Without logical types it is the same number.
+ */
+uint64_t schema_fingerprint_logical(const struct schema *s);
+
+/*
+ * Appends a line ("field 'a.b': ...") for each logical type that Avro ignores, as it is not valid
+ * where it stands or stands beside the type.
+ */
+void schema_flaws(const struct schema *s, struct buf *out);
 
 const char *schema_kind_name(enum schema_kind kind);
 /*

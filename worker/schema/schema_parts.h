@@ -10,10 +10,10 @@
 #include "schema/schema.h"
 
 /*
- * canonical.c: appends the Parsing Canonical Form. ntypes: named types of the schema (their ids are
- * below it).
+ * canonical.c: appends the Parsing Canonical Form; or (logical) another one, which keeps logical
+ * types. ntypes: named types of the schema (their ids are below it).
  */
-void canonical_write(const struct schema_type *root, size_t ntypes, struct buf *out);
+void canonical_write(const struct schema_type *root, size_t ntypes, bool logical, struct buf *out);
 uint64_t canonical_fingerprint(struct slice text); /* CRC-64-AVRO */
 
 /* logical.c: fills claim, and logical where the claim is valid, from the object of the type. */

@@ -162,6 +162,8 @@ static enum witness hear_peer(struct sink *s, struct err *err)
 	     i++) {
 		struct batch_row row = row_of(peer, &peer->events[i]);
 		int64_t answer;
+		if (peer->events[i].dead)
+			continue;
 		if (!pg_exec(s->pg, "SAVEPOINT judged", NULL, 0, err))
 			return WITNESS_LOST;
 		bool ok = singly_add(s, peer, &row, err) && pg_pipe_end(s->pg, &answer, 1, err);
