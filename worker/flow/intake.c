@@ -70,6 +70,7 @@ static enum outcome dead_letter(const struct arrival *a, enum dead_reason reason
 	struct err err = {0};
 	if (!guard_admit(&a->in->guards[stream->index], a->in->config, stream->config->name, 1,
 			 &err)) {
+		err_wrap(&err, "%s", why->text);
 		partition_halt(a->in->partitions, a->part, &err);
 		return HELD;
 	}
@@ -196,8 +197,10 @@ static bool decode(const struct arrival *a, const struct plan *plan, struct slic
 static enum outcome other_type(const struct arrival *a, const struct record *record,
 			       struct err *err)
 {
-	switch (a->stream->config->other_types) {
+	const struct stream_config *c = a->stream->config;
+	switch (c->other_types) {
 	case OTHER_DEAD_LETTER:
+		err_wrap(err, "not the stream's record (stream.%s.other_types)", c->name);
 		return dead_letter(a, record->reason, err);
 	case OTHER_SKIP:
 		batch_skip(a->batch, my_span(a), a->m->offset, a->m->timestamp_ms);
@@ -206,7 +209,7 @@ static enum outcome other_type(const struct arrival *a, const struct record *rec
 		break;
 	}
 	err_wrap(err, "stream.%s.other_types is halt; set it to skip or dead_letter to go on",
-		 a->stream->config->name);
+		 c->name);
 	return halt(a, err);
 }
 
