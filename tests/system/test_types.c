@@ -170,6 +170,82 @@ START_TEST(misfit_in_a_union)
 }
 END_TEST
 
+/* One of the stream's events that its table refuses. */
+static void send_refused(struct bed *bed, const char *account)
+{
+	json_t *event = json_pack("{s:I, s:s, s:s}", "event_time", (json_int_t)T0, "account",
+				  account, "last", "refused");
+	bed_event(bed, "ledger", 0, event);
+	json_decref(event);
+}
+
+/*
+ * Proves: events that PostgreSQL refuses are found, and their neighbours land, in batches that hold
+ * skipped events before, between and behind them, and nothing but them and skipped ones.
+ */
+START_TEST(refused_among_skipped)
+{
+	struct bed *bed = ledger_bed("among", 1);
+	json_t *both = json_pack("[o, O]", other_record(), bed->streams[0].schema);
+	static const char order[] = "ooloorlorooloolrrlooolo";
+	bed->streams[0].other_types = OTHER_SKIP;
+	bed_set(bed, "batch.max_rows", "%d", _i);
+	bed_set(bed, "dlq.max_ratio", "1");
+	bed_sql(bed, "ALTER TABLE ledger ADD CHECK (last <> 'refused')");
+	bed_writer_schema(bed, "ledger", both);
+	for (int i = 0; order[i]; i++) {
+		char account[8];
+		snprintf(account, sizeof(account), "r%d", i);
+		if (order[i] == 'o')
+			send_other(bed, 1);
+		else if (order[i] == 'l')
+			send_ledger(bed, 1);
+		else
+			send_refused(bed, account);
+		if (order[i] == 'r')
+			model_expect_dead(bed->streams[0].topic, 0, i, "constraint");
+	}
+	bed_flush(bed);
+	struct worker *w = worker_start(bed, NULL);
+	bed_drain(bed, 30);
+	worker_stop(w);
+	model_check(bed);
+	json_decref(both);
+	bed_free(bed);
+}
+END_TEST
+
+/*
+ * Proves: where a lone event is refused in a way that may be the table's fault, the first event
+ * with a row of the next batch is the witness, behind those that are skipped.
+ */
+START_TEST(witness_behind_skipped)
+{
+	struct bed *bed = ledger_bed("witness", 1);
+	json_t *both = json_pack("[o, O]", other_record(), bed->streams[0].schema);
+	bed->streams[0].other_types = OTHER_SKIP;
+	bed_set(bed, "batch.max_rows", "4");
+	bed_set(bed, "dlq.max_ratio", "1");
+	bed_sql(bed,
+		"CREATE FUNCTION odd() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN "
+		"IF NEW.last = 'refused' THEN RAISE 'odd' USING ERRCODE = '42601'; END IF; "
+		"RETURN NEW; END$$; "
+		"CREATE TRIGGER odd BEFORE INSERT ON ledger FOR EACH ROW EXECUTE FUNCTION odd()");
+	bed_writer_schema(bed, "ledger", both);
+	send_refused(bed, "r");
+	send_other(bed, 6);
+	send_ledger(bed, 1);
+	model_expect_dead(bed->streams[0].topic, 0, 0, "database");
+	bed_flush(bed);
+	struct worker *w = worker_start(bed, NULL);
+	bed_drain(bed, 30);
+	worker_stop(w);
+	model_check(bed);
+	json_decref(both);
+	bed_free(bed);
+}
+END_TEST
+
 /* --- branches and symbols --- */
 
 /* The writer's schema with a type of one field replaced. */
@@ -469,6 +545,8 @@ static Suite *types_suite(void)
 	tcase_add_loop_test(tc, several_records, OTHER_DEAD_LETTER, OTHER_SKIP + 1);
 	tcase_add_test(tc, another_record_halts);
 	tcase_add_test(tc, misfit_in_a_union);
+	tcase_add_loop_test(tc, refused_among_skipped, 3, 6);
+	tcase_add_test(tc, witness_behind_skipped);
 	tcase_add_test(tc, branches_and_symbols);
 	tcase_add_test(tc, invalid_logical_type);
 	tcase_add_test(tc, guids_in_headers);

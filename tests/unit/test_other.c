@@ -284,6 +284,25 @@ START_TEST(strings_that_are_no_text)
 }
 END_TEST
 
+/* Nor is a number the text of a column that holds JSON as text. */
+START_TEST(numbers_that_are_no_json)
+{
+	struct rig r;
+	rig_open_fields(&r, "{'name':'j','type':['null','string','long']}",
+			"{'name':'j','type':['null','string'],'pg':{'type':'jsonb'}}");
+	avro_long(&r.in, 1);
+	avro_long(&r.in, 1);
+	avro_string(&r.in, "[1]");
+	rig_decode(&r);
+	rig_json(&r, 1, "[1]");
+	r.in.len = 1;
+	avro_long(&r.in, 2);
+	avro_long(&r.in, 0); /* as a length: an empty text */
+	rig_refused(&r, REASON_SCHEMA, "field 'j' at byte 2: the writer has long");
+	rig_free(&r);
+}
+END_TEST
+
 /* What nobody reads is refused by nobody: a field that the reader lacks, the rest of a delete. */
 START_TEST(unread_branches)
 {
@@ -437,6 +456,7 @@ static Suite *other_suite(void)
 	suite_add_tcase(s, t);
 	t = tcase_create("branches");
 	tcase_add_test(t, strings_that_are_no_text);
+	tcase_add_test(t, numbers_that_are_no_json);
 	tcase_add_test(t, unread_branches);
 	tcase_add_test(t, operation_that_is_none);
 	tcase_add_test(t, vector_of_a_union);

@@ -158,12 +158,13 @@ static enum witness hear_peer(struct sink *s, struct err *err)
 {
 	const struct batch *peer = s->peer;
 	enum witness heard = WITNESS_NONE;
-	for (size_t i = 0; peer && heard != WITNESS_PASSED && i < MIN(peer->nevents, PEER_ROWS);
-	     i++) {
+	size_t n = peer ? peer->nevents : 0, tried = 0;
+	for (size_t i = 0; i < n && tried < PEER_ROWS && heard != WITNESS_PASSED; i++) {
 		struct batch_row row = row_of(peer, &peer->events[i]);
 		int64_t answer;
 		if (peer->events[i].dead)
 			continue;
+		tried++;
 		if (!pg_exec(s->pg, "SAVEPOINT judged", NULL, 0, err))
 			return WITNESS_LOST;
 		bool ok = singly_add(s, peer, &row, err) && pg_pipe_end(s->pg, &answer, 1, err);
