@@ -4,7 +4,7 @@ FUZZERS := decode text frame schema
 FUZZ_SECONDS ?= 60
 FUZZ_CLANG ?= $(firstword $(foreach c,clang clang-20 clang-19 clang-18 clang-17 clang-16 clang-15 clang-14,$(shell command -v $(c))))
 OPT_fuzz := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-FUZZ_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard worker/base/*.c worker/codec/*.c) \
+FUZZ_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard worker/base/*.c worker/schema/*.c worker/codec/*.c) \
 	$(addprefix tests/unit/,oracle.c oracle_json.c random_avro.c random_data.c text_reference.c))
 
 .PHONY: fuzz
