@@ -29,6 +29,7 @@
 static const char *const may_be_zero[] = {
 	"memingest_commit_ambiguous_total", /* test_commit.c */
 	"memingest_halted_partitions",      /* test_halt.c */
+	"memingest_records_skipped_total",  /* test_types.c */
 	"memingest_offset_regressions_total",
 	"memingest_rdkafka_broker_request_timeouts_total",
 	"memingest_rdkafka_broker_errors_total",

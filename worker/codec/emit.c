@@ -16,6 +16,7 @@
  */
 #include "codec/emit.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -440,6 +441,7 @@ bool emit_value(const struct emit *e, const struct step *s, const struct target 
 	case PG_HALFVEC:
 		return emit_vector(e, s, t);
 	case PG_ARRAY:
+		assert(element); /* no array holds another */
 		return emit_array(e, s, t, element, oid);
 	}
 	return false;

@@ -25,6 +25,7 @@
  */
 #include "codec/plan.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -315,6 +316,7 @@ static void set_aside(struct task *t, struct plan *p, enum plan_shape shape)
 static bool add_value(struct task *t, struct plan *p, const struct schema_type *w)
 {
 	char type[200];
+	assert(t->like);
 	enum likeness l = likeness(w, t->like);
 	if (l >= t->least && add_row(&t->k, p, w))
 		return true;
