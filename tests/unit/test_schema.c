@@ -192,7 +192,7 @@ static void flaws_are(const char *text, const char *want)
 {
 	struct buf out = {0};
 	struct schema *s = rig_schema(text);
-	schema_flaws(s, &out);
+	logical_flaws(s, &out);
 	ck_assert_msg(strstr(buf_cstr(&out), want) && (*want || out.len == 0),
 		      "%s: '%s' lacks '%s'", text, buf_cstr(&out), want);
 	buf_free(&out);

@@ -58,7 +58,7 @@ static void describe_schema(struct check *k, const struct schema *s, const struc
 {
 	struct buf flaws = {0};
 	char *line, *rest;
-	schema_flaws(s, &flaws);
+	logical_flaws(s, &flaws);
 	(void)buf_cstr(&flaws);
 	for (char *from = (char *)flaws.data; flaws.len && (line = strtok_r(from, "\n", &rest));
 	     from = NULL)

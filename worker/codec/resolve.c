@@ -236,8 +236,7 @@ static enum family family_of(enum schema_logical logical)
 	return families[logical];
 }
 
-/* A scale that nobody can read is no scale; a precision is only a bound, and data are held to it.
- */
+/* A scale that nobody can read is no scale; a precision only bounds, and data are held to it. */
 static bool decimals_match(const struct schema_claim *w, const struct schema_type *r)
 {
 	return w->scale == (int64_t)r->scale &&
@@ -250,10 +249,9 @@ static bool logicals_match(const struct schema_type *w, const struct schema_type
 	enum family a = family_of(w->claim.logical), b = family_of(r->logical);
 	if (b == NO_FAMILY)
 		return true;
-	if (!w->claim.text)
-		return b != DECIMALS || w->kind != SCHEMA_STRING; /* digits are no number's bytes */
-	if (a ==
-	    NO_FAMILY) /* of a name that we do not know; the text of a uuid speaks for itself */
+	if (!w->claim.text) /* but the digits of a text are no number's bytes */
+		return b != DECIMALS || w->kind != SCHEMA_STRING;
+	if (a == NO_FAMILY) /* a name that we do not know; the text of a uuid speaks for itself */
 		return b == UUIDS && r->kind == SCHEMA_STRING;
 	return a == b && (a != DECIMALS || decimals_match(&w->claim, r));
 }

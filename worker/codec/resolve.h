@@ -19,8 +19,7 @@ struct resolver {
 	size_t npairs, cap;
 	int depth;
 	bool differs; /* the error, or what led to it, is that logical types differ */
-	/* what of the writer's the reader cannot take, should a datum use it: the first, and how
-	 * many */
+	/* what the reader cannot take, should a datum have it: the first, and how many */
 	const char *note;
 	size_t nnotes;
 };

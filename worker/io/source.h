@@ -100,10 +100,7 @@ void source_commit(struct source *s, struct source_partition *const *sps, const 
 void source_commit_now(struct source *s, struct source_partition *const *sps, const int64_t *next,
 		       size_t n, int timeout_ms);
 
-/*
- * What the message's headers say of the schema of its value, or (key) of its key; SCHEMA_ID_NONE if
- * they say nothing. False with class POISON: what cannot be.
- */
+/* frame_header() of all the message's headers. False with class POISON. */
 MUST_CHECK bool source_schema_id(const struct source_message *m, bool key, struct schema_id *id,
 				 struct err *err);
 

@@ -215,7 +215,7 @@ static void visit(struct tour *t, const struct schema_type *type)
 		visit(t, type->items);
 }
 
-void schema_flaws(const struct schema *s, struct buf *out)
+void logical_flaws(const struct schema *s, struct buf *out)
 {
 	struct tour t = {.out = out, .seen = xcalloc(s->ntypes + 1, sizeof(*t.seen))};
 	visit(&t, s->root);

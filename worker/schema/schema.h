@@ -12,11 +12,11 @@
 
 #include "base/base.h"
 #include "base/err.h"
+#include "schema/logical.h"
 
 #define SCHEMA_MAX_BYTES (1 << 20)
 #define SCHEMA_MAX_DEPTH 64
 
-struct buf;
 struct json_t; /* of jansson; only schema.c and table.c look inside */
 
 enum schema_kind {
@@ -34,35 +34,6 @@ enum schema_kind {
 	SCHEMA_MAP,
 	SCHEMA_RECORD,
 	SCHEMA_UNION,
-};
-
-enum schema_logical {
-	LOGICAL_NONE,
-	LOGICAL_DATE,             /* int */
-	LOGICAL_TIME_MILLIS,      /* int */
-	LOGICAL_TIME_MICROS,      /* long, as all of the following */
-	LOGICAL_TIMESTAMP_MILLIS, /* an instant */
-	LOGICAL_TIMESTAMP_MICROS,
-	LOGICAL_TIMESTAMP_NANOS,
-	LOGICAL_LOCAL_MILLIS, /* a wall clock without time zone */
-	LOGICAL_LOCAL_MICROS,
-	LOGICAL_LOCAL_NANOS,
-	LOGICAL_UUID,     /* string, or fixed of 16 */
-	LOGICAL_DECIMAL,  /* bytes or fixed */
-	LOGICAL_DURATION, /* fixed of 12 */
-};
-
-#define SCHEMA_UNCLEAR INT64_MIN
-
-/*
- * What "logicalType" and its attributes say, whether or not Avro takes it: see logical.c. For
- * holding a reader's logical type against it.
- */
-struct schema_claim {
-	const char *text;            /* as written; NULL: there is none */
-	enum schema_logical logical; /* by that name alone; NONE: unknown */
-	bool beside;                 /* it stands beside the type, where Avro does not look */
-	int64_t precision, scale;    /* of a decimal, or SCHEMA_UNCLEAR */
 };
 
 struct schema_type {
@@ -127,12 +98,6 @@ uint64_t schema_fingerprint(const struct schema *s); /* CRC-64-AVRO of it */
  * writes single objects. Without logical types it is the same number.
  */
 uint64_t schema_fingerprint_logical(const struct schema *s);
-
-/*
- * Appends a line ("field 'a.b': ...") for each logical type that Avro ignores, as it is not valid
- * where it stands or stands beside the type.
- */
-void schema_flaws(const struct schema *s, struct buf *out);
 
 const char *schema_kind_name(enum schema_kind kind);
 /*
