@@ -164,6 +164,11 @@ static enum registry_answer ask_for_guid(struct registry_client *client, const c
 	struct err ignored;
 	struct registry_reply reply;
 	enum registry_answer answer = ask(client, path, what, false, json, err);
+	if (answer == REGISTRY_UNKNOWN)
+		err_set(err, ERR_POISON,
+			"%s is not in the schema registry: is it the one of the producer, who puts "
+			"GUIDs into headers?",
+			what);
 	if (answer != REGISTRY_PENDING || !registry_client_missed(client))
 		return answer;
 	if (!registry_client_ask(client, "/schemas/ids/1", NULL, &reply, &ignored))
