@@ -3,12 +3,14 @@
 --state.
 
 Answers
-  GET  /schemas/ids/N                    {"schema": "..."} (and references), or 404 with error_code 40403
+  GET  /schemas/ids/N                    {"schema": "...", "guid": ".."} (and references), or 404 with error_code 40403
+  GET  /schemas/guids/GUID               the same; the GUID follows from the schema's text
   GET  /schemas/types                    ["AVRO"]
   GET  /subjects                         ["memory.events-value"]
   GET  /subjects/S/versions              [1, 2]
   GET  /subjects/S/versions/V            V is a number or "latest"
-  POST /subjects/S/versions              {"schema": "...", "references": [..]} -> {"id": N}; the same schema keeps its id
+  POST /subjects/S/versions              {"schema": "...", "references": [..]} -> {"id": N, "guid": ".."}; the same schema
+                                         keeps its id
 and, without authentication, for tests that want to see it fail:
   POST /_control {"mode": "ok|down|slow|404", "status": 503, "delay": 2.0}
   GET  /_control                         {"mode": .., "requests": N, "paths": [..]}
@@ -23,12 +25,14 @@ prints the port as its first line. Ends with SIGTERM, or when its standard input
 """
 import argparse
 import base64
+import hashlib
 import json
 import os
 import ssl
 import sys
 import threading
 import time
+import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
@@ -39,7 +43,7 @@ class Registry:
     def __init__(self, args):
         self.lock = threading.Lock()
         self.state = args.state
-        self.by_id = {}  # id -> {"schema": .., "references": [..]}
+        self.by_id = {}  # id -> {"schema": .., "guid": .., "references": [..]}
         self.ids = {}  # canonical text -> id
         self.subjects = {}  # name -> [id, ...], version = index + 1
         self.forced = {}  # id -> (status, text)
@@ -58,15 +62,15 @@ class Registry:
         key = json.dumps([json.loads(schema), references], sort_keys=True)
         with self.lock:
             number = self.ids.setdefault(key, len(self.ids) + 1)
-            entry = {"schema": schema}
+            entry = {"schema": schema, "guid": str(uuid.UUID(bytes=hashlib.md5(key.encode()).digest()))}
             if references:
                 entry["references"] = references
-            self.by_id.setdefault(number, entry)
+            self.by_id[number] = entry
             versions = self.subjects.setdefault(subject, [])
             if number not in versions:
                 versions.append(number)
                 self.save()
-        return 200, {"id": number}
+        return 200, {"id": number, "guid": entry["guid"]}
 
     def save(self):
         if self.state:
@@ -182,6 +186,11 @@ class Handler(BaseHTTPRequestHandler):
             if number in r.by_id:
                 return 200, r.by_id[number]
             return 404, error(40403, "Schema %d not found" % number)
+        if parts[:2] == ["schemas", "guids"] and len(parts) == 3:
+            for entry in r.by_id.values():
+                if entry.get("guid") == parts[2]:
+                    return 200, entry
+            return 404, error(40403, "Schema %s not found" % parts[2])
         if parts == ["schemas", "types"]:
             return 200, ["AVRO"]
         if parts == ["subjects"]:

@@ -149,10 +149,11 @@ def throughput(b):
         lines(
             "Events decided",
             "eps",
-            "Events that are through: written, void because of a newer one, or dead letters. In the long run as many as were "
-            "consumed.",
+            "Events that are through: written, void because of a newer one, of another type and skipped, or dead letters. In the "
+            "long run as many as were consumed.",
             rate("memingest_records_merged_total{%s}", "stream", "{{stream}} written"),
             rate("memingest_records_superseded_total{%s}", "stream", "{{stream}} superseded"),
+            rate("memingest_records_skipped_total{%s}", "stream", "{{stream}} skipped"),
             rate("memingest_dead_letters_total{%s}", "stream", "{{stream}} dead"),
             stack=True,
         ),

@@ -83,13 +83,14 @@ static void shuffle(struct events *e)
 struct events *events_make(struct stream *stream, const struct events_request *request)
 {
 	struct err err = {0};
+	const struct schema_id own = {.kind = SCHEMA_ID_NONE};
 	struct generator_options options = {.seed = request->seed,
 					    .keys = request->keys,
 					    .start_time_us = FIRST_EVENT_US,
 					    .format = FRAME_RAW};
 	struct generator *g = generator_new(stream->table, stream->key_reader, &options, &err);
 	struct events *e = xcalloc(1, sizeof(*e));
-	if (!g || !(e->plan = stream_plan(stream, 0, false, stream->reader, &err)))
+	if (!g || !(e->plan = stream_plan(stream, &own, false, stream->reader, &err)))
 		die(&err);
 	e->stream = stream;
 	e->decoder = decoder_new(&config->limits);

@@ -324,8 +324,11 @@ static void check_taken(const struct pair *p, struct slice body, const struct bu
 		give_up("record", "row_len or key_len");
 	if (!blocks_agree(p, body))
 		return;
-	if (!avro_reads(p, body, &view))
+	if (!avro_reads(p, body, &view)) {
+		if (record->op == RECORD_DELETE)
+			return; /* of a delete we read little, and what resolves not is not read */
 		give_up("Avro-C refuses what was taken", avro_strerror());
+	}
 	if (!oracle_row(&oracle, p->table, &view, record->op,
 			(struct slice){row->data + 1, row->len - 1}))
 		give_up("row", oracle.why);

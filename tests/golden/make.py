@@ -8,7 +8,7 @@ reader's; what it read is encoded here, by code that shares nothing with the wor
     python3 -m venv v && v/bin/pip install fastavro && v/bin/python tests/golden/make.py
 
 A case: {"name", "writer", "reader", "datum" (hex), "delete", "columns": [{"name", "hex"} or {"name", "json"} or {"name",
-"null"}]}. hex is the field behind its length. tests/unit/test_golden.c reads it; running the tests needs no Python.
+"null"}]}. hex is the field behind its length. A datum that fastavro cannot resolve has "refused" in place of "columns". tests/unit/test_golden.c reads it; running the tests needs no Python.
 """
 import datetime
 import decimal
@@ -223,8 +223,12 @@ def case(name, writer, reader, value, delete=False):
     buf = io.BytesIO()
     fastavro.schemaless_writer(buf, fastavro.parse_schema(json.loads(json.dumps(writer))), value)
     buf.seek(0)
-    got = fastavro.schemaless_reader(buf, fastavro.parse_schema(json.loads(json.dumps(writer))),
-                                     fastavro.parse_schema(json.loads(json.dumps(reader))))
+    datum = buf.getvalue().hex()
+    try:
+        got = fastavro.schemaless_reader(buf, fastavro.parse_schema(json.loads(json.dumps(writer))),
+                                         fastavro.parse_schema(json.loads(json.dumps(reader))))
+    except fastavro.read.SchemaResolutionError:
+        return {"name": name, "writer": writer, "reader": reader, "datum": datum, "refused": True}
     names = {}
     collect(reader, names)
     columns = []
@@ -235,7 +239,7 @@ def case(name, writer, reader, value, delete=False):
         if delete and field["name"] not in reader["pg"]["key"] and field["name"] != reader["pg"].get("version"):
             v = None
         columns.append(column(field, v, names))
-    return {"name": name, "writer": writer, "reader": reader, "datum": buf.getvalue().hex(), "delete": delete,
+    return {"name": name, "writer": writer, "reader": reader, "datum": datum, "delete": delete,
             "columns": columns}
 
 
@@ -367,6 +371,71 @@ def unions():
                table([f("a", {"type": "array", "items": ["null", "long"]})]), {"k": 1, "a": [None, 3, None]})
 
 
+def by_datum():
+    """What a branch or a symbol that the reader does not have does to a datum that has it, and to one that has not."""
+    some = record([f("x", ["null", "int", "string"])])
+    for v in [None, 5, "s"]:
+        yield case("a branch that the reader lacks: %r" % (v,), some, table([f("x", ["null", "long"])]), {"k": 1, "x": v})
+        yield case("a branch that one type lacks: %r" % (v,), some, table([f("x", ["string", "null"])]), {"k": 1, "x": v})
+    for v in [None, "s"]:
+        yield case("null alone resolves: %r" % (v,), record([f("x", ["null", "string"])]), table([f("x", ["null", "int"])]),
+                   {"k": 1, "x": v})
+    for v in [7, "s"]:
+        yield case("a union into one type: %r" % (v,), record([f("x", ["int", "string"])]), table([f("x", "double")]),
+                   {"k": 1, "x": v})
+    plain = {k: v for k, v in ENUM.items() if k != "default"}
+    more = {"type": "enum", "name": "Color", "symbols": ["PINK", "BLUE", "BLACK", "RED"]}
+    for symbol in more["symbols"]:
+        yield case("symbol %s, no default" % symbol, record([f("e", more)]), table([f("e", plain)]), {"k": 1, "e": symbol})
+        yield case("symbol %s inside a record" % symbol,
+                   record([f("r", {"type": "record", "name": "In", "fields": [f("e", more)]})]),
+                   table([f("r", {"type": "record", "name": "In", "fields": [f("e", plain)]})]), {"k": 1, "r": {"e": symbol}})
+        yield case("symbol %s in a union" % symbol, record([f("e", ["null", more, "string"])]), table([f("e", ["null", plain])]),
+                   {"k": 1, "e": symbol})
+    op = {"type": "enum", "name": "Op", "symbols": ["UPSERT", "DELETE"]}
+    deleting = table([f("op", op, pg={"column": False}), f("n", "long")],
+                     pg={"delete": {"field": "op", "symbol": "DELETE"}})
+    for symbol in ["MERGE", "DELETE", "UPSERT"]:
+        yield case("operation %s, no default" % symbol,
+                   record([f("op", {"type": "enum", "name": "Op", "symbols": ["MERGE", "DELETE", "UPSERT"]}), f("n", "int")]),
+                   deleting, {"k": 3, "op": symbol, "n": 9}, symbol == "DELETE")
+    items = ["null", "int", "boolean"]
+    for v in [[], [1, None], [1, True]]:
+        yield case("array of a union: %r" % (v,), record([f("a", {"type": "array", "items": items})]),
+                   table([f("a", {"type": "array", "items": ["null", "long"]})]), {"k": 1, "a": v})
+        m = {str(i): x for i, x in enumerate(v)}
+        yield case("map of a union: %r" % (m,), record([f("m", {"type": "map", "values": items})]),
+                   table([f("m", {"type": "map", "values": ["null", "long"]})]), {"k": 1, "m": m})
+    a, b = {"type": "record", "name": "A", "fields": [f("a", "int")]}, {"type": "record", "name": "B", "fields": [f("b", ["int", "string"])]}
+    for v in [("A", {"a": 1}), ("B", {"b": 2}), ("B", {"b": "x"})]:
+        yield case("unions in unions: %r" % (v,), record([f("x", [a, b])]),
+                   table([f("x", ["null", {"type": "record", "name": "B", "fields": [f("b", "long")]}])]), {"k": 1, "x": v})
+    old = {"type": "record", "name": "Node", "fields": [f("v", ["int", "string"]), f("next", ["null", "Node", "boolean"])]}
+    new = {"type": "record", "name": "Node", "fields": [f("v", "long"), f("next", ["null", "Node"])]}
+    for v in [{"v": 1, "next": {"v": 2, "next": None}}, {"v": 1, "next": {"v": "x", "next": None}}, {"v": 1, "next": {"v": 2, "next": True}}]:
+        yield case("a list of unions: %r" % (v,), record([f("l", old)]), table([f("l", new)]), {"k": 1, "l": v})
+    yield case("vectors of a union", record([f("v", {"type": "array", "items": ["null", "float", "int"]}),
+                                             f("h", {"type": "array", "items": ["float", "double"]})]),
+               table([f("v", {"type": "array", "items": "float"}, pg={"type": "vector(3)"}),
+                      f("h", {"type": "array", "items": "double"}, pg={"type": "halfvec(2)"})]),
+               {"k": 1, "v": [0.5, 2, -1.25], "h": [0.5, 1.5]})
+
+
+def types():
+    """A union of records, one of them the stream's; another record altogether."""
+    note = record([f("x", "int")], name="Note", namespace="t")
+    other = {"type": "record", "name": "Other", "namespace": "t", "fields": [f("x", "int")]}
+    reader = table([f("x", "long")], name="Note", namespace="t")
+    for v in [("t.Note", {"k": 1, "x": 2}), ("t.Other", {"x": 3})]:
+        yield case("two records: %s" % v[0], [note, other], reader, v)
+        yield case("null and two records: %s" % v[0], ["null", other, note], reader, v)
+        yield case("record %s alone" % v[0], note if v[0] == "t.Note" else other, reader, v[1])
+    yield case("null of a union of records", ["null", note], reader, None)
+    yield case("by an alias, in a union", [other, record([f("x", "int")], name="Old", namespace="u")],
+               table([f("x", "long")], name="Note", namespace="t", aliases=["u.Old"]), ("u.Old", {"k": 4, "x": 5}))
+    yield case("in another namespace", record([f("x", "int")], name="Note", namespace="u"), reader, {"k": 1, "x": 2})
+
+
 def removed():
     junk = [f("j1", {"type": "array", "items": {"type": "map", "values": ["null", "string", FIXED]}}),
             f("j2", NODE), f("j3", {"type": "map", "values": {"type": "array", "items": "double"}}), f("j4", ENUM),
@@ -465,7 +534,7 @@ def shipped():
 
 def main():
     cases = []
-    for group in (defaults, aliases, promotions, enums, unions, removed, lists, logicals, vectors, shipped):
+    for group in (defaults, aliases, promotions, enums, unions, by_datum, types, removed, lists, logicals, vectors, shipped):
         cases += group()
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "cases.json")
     with open(path, "w", encoding="ascii") as out:

@@ -333,6 +333,7 @@ static void write_section(struct bed *bed, FILE *out, const char *section, size_
 static void set_derived(struct bed *bed)
 {
 	static const char *const conflicts[] = {"newer", "update", "skip"};
+	static const char *const others[] = {"dead_letter", "skip", "halt"};
 	char key[96];
 	bed_set(bed, "postgres.dsn", "postgresql://memingest@127.0.0.1:%u/%s", bed->pg_port,
 		bed->name);
@@ -344,6 +345,8 @@ static void set_derived(struct bed *bed)
 		bed_set(bed, key, "%s", s->schema_path);
 		snprintf(key, sizeof(key), "stream.%s.on_conflict", s->name);
 		bed_set(bed, key, "%s", conflicts[s->on_conflict]);
+		snprintf(key, sizeof(key), "stream.%s.other_types", s->name);
+		bed_set(bed, key, "%s", others[s->other_types]);
 		snprintf(key, sizeof(key), "stream.%s.key_schema", s->name);
 		if (s->key_path[0])
 			bed_set(bed, key, "%s", s->key_path);

@@ -37,6 +37,7 @@ struct bed_stream {
 	uint32_t schema_id, key_id;           /* in the registry */
 	int partitions;
 	enum on_conflict on_conflict;
+	enum other_types other_types;
 };
 
 struct bed_setting {

@@ -232,8 +232,9 @@ void broker_delete_group(const char *group)
 
 /* --- writing --- */
 
-static void send_one(rd_kafka_t *rk, const char *topic, int32_t partition, struct slice key,
-		     struct slice value, int64_t ts)
+/* headers: new or NULL; once the message is taken, they are the client's. */
+static void send_with(rd_kafka_t *rk, const char *topic, int32_t partition, struct slice key,
+		      struct slice value, int64_t ts, rd_kafka_headers_t *headers)
 {
 	rd_kafka_resp_err_t error;
 	do {
@@ -241,12 +242,28 @@ static void send_one(rd_kafka_t *rk, const char *topic, int32_t partition, struc
 			rk, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(partition),
 			RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_KEY(key.data, key.len),
 			RD_KAFKA_V_VALUE((void *)(uintptr_t)value.data, value.len),
-			RD_KAFKA_V_TIMESTAMP(ts), RD_KAFKA_V_END);
+			RD_KAFKA_V_TIMESTAMP(ts), RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_END);
 		if (error == RD_KAFKA_RESP_ERR__QUEUE_FULL)
 			rd_kafka_poll(rk, 100);
 	} while (error == RD_KAFKA_RESP_ERR__QUEUE_FULL);
 	ck_assert_msg(error == RD_KAFKA_RESP_ERR_NO_ERROR, "produce to %s: %s", topic,
 		      rd_kafka_err2str(error));
+}
+
+static void send_one(rd_kafka_t *rk, const char *topic, int32_t partition, struct slice key,
+		     struct slice value, int64_t ts)
+{
+	send_with(rk, topic, partition, key, value, ts, NULL);
+}
+
+void broker_produce_headers(const char *topic, int32_t partition, struct slice key,
+			    struct slice value, const struct broker_header *headers, size_t n)
+{
+	rd_kafka_headers_t *list = rd_kafka_headers_new(n);
+	for (size_t i = 0; i < n; i++)
+		rd_kafka_header_add(list, headers[i].name, -1, headers[i].value.data,
+				    (ssize_t)headers[i].value.len);
+	send_with(the_producer(), topic, partition, key, value, 0, list);
 }
 
 void broker_produce(const char *topic, int32_t partition, struct slice key, struct slice value,
@@ -329,6 +346,17 @@ void broker_txn_end(bool commit)
 
 /* --- reading --- */
 
+static struct slice header_of(const rd_kafka_message_t *m, const char *name)
+{
+	rd_kafka_headers_t *headers;
+	const void *value;
+	size_t len;
+	if (rd_kafka_message_headers(m, &headers) ||
+	    rd_kafka_header_get_last(headers, name, &value, &len))
+		return (struct slice){0};
+	return (struct slice){value, len};
+}
+
 static void hand_over(const rd_kafka_message_t *m,
 		      void (*take)(void *ctx, const struct broker_message *m), void *ctx)
 {
@@ -340,6 +368,8 @@ static void hand_over(const rd_kafka_message_t *m,
 		.timestamp_ms = rd_kafka_message_timestamp(m, &type),
 		.key = {m->key, m->key_len},
 		.value = {m->payload, m->len},
+		.key_id = header_of(m, "__key_schema_id"),
+		.value_id = header_of(m, "__value_schema_id"),
 	};
 	take(ctx, &message);
 }

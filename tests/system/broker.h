@@ -34,6 +34,13 @@ void broker_delete_group(const char *group);
  */
 void broker_produce(const char *topic, int32_t partition, struct slice key, struct slice value,
 		    int64_t timestamp_ms);
+/* The same with headers. */
+struct broker_header {
+	const char *name;
+	struct slice value;
+};
+void broker_produce_headers(const char *topic, int32_t partition, struct slice key,
+			    struct slice value, const struct broker_header *headers, size_t n);
 void broker_flush(void);
 
 /*
@@ -50,6 +57,7 @@ struct broker_message {
 	int32_t partition;
 	int64_t offset, timestamp_ms;
 	struct slice key, value;
+	struct slice key_id, value_id; /* the headers __key_schema_id, __value_schema_id */
 };
 
 /*

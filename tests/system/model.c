@@ -7,8 +7,10 @@
  * nothing else: envelope, Avro, validation and rules are its own.
  *
  *   message -> envelope -> datum (event.c) -> values by column -> checked -> applied to its row
- *                 |           |                                     |
- *                 +--frame    +--decode                             +-- dead letter
+ *                 |           |      |                              |
+ *                 +--frame    |      +--another record: schema,     +-- dead letter
+ *                             |         or skipped
+ *                             +--decode
  *
  * Rules under "newer" (the default): an event older than the row changes nothing but add, min and
  * max; at equal versions the later wins; a null version is the oldest; a delete without a version
@@ -355,11 +357,9 @@ static void delete (struct model_stream *ms, json_t *values, bool has_version, i
 
 /* --- messages --- */
 
-/* The schema that the registry has under an id, borrowed; NULL when it has none. */
-static json_t *writer_schema(struct model *m, uint32_t id)
+/* The schema that the registry has under a path, borrowed; NULL when it has none. */
+static json_t *writer_schema(struct model *m, const char *path)
 {
-	char path[64];
-	snprintf(path, sizeof(path), "/schemas/ids/%u", id);
 	json_t *known = json_object_get(m->schemas, path);
 	if (!known) {
 		struct buf body = {0};
@@ -377,19 +377,72 @@ static json_t *writer_schema(struct model *m, uint32_t id)
 	return json_is_null(known) ? NULL : known;
 }
 
-/* The datum in a Confluent envelope, new; NULL with a reason. */
-static json_t *unwrap(struct model *m, struct slice message, const char **reason)
+/*
+ * Where the registry has the schema, and the datum: by the header (01 and a GUID), else by the
+ * Confluent envelope. False: neither.
+ */
+static bool find_datum(struct slice message, struct slice header, char path[static 80],
+		       struct slice *datum)
 {
+	*datum = message;
+	if (header.data) {
+		const uint8_t *g = header.data + 1;
+		snprintf(path, 80,
+			 "/schemas/guids/%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-"
+			 "%02x%02x%02x%02x%02x%02x",
+			 g[0], g[1], g[2], g[3], g[4], g[5], g[6], g[7], g[8], g[9], g[10], g[11],
+			 g[12], g[13], g[14], g[15]);
+		return header.len == 17 && header.data[0] == 1;
+	}
+	if (message.len < 5 || message.data[0] != 0)
+		return false;
+	snprintf(path, 80, "/schemas/ids/%u", get_be32(message.data + 1));
+	*datum = (struct slice){message.data + 5, message.len - 5};
+	return true;
+}
+
+/* By full name, and only that: the tests' schemas have neither aliases nor moved records. */
+static bool same_record(json_t *a, json_t *b)
+{
+	static const char *const parts[] = {"name", "namespace"};
+	bool same = true;
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+		json_t *x = json_object_get(a, parts[i]), *y = json_object_get(b, parts[i]);
+		same &= x == y || json_equal(x, y);
+	}
+	return same;
+}
+
+/* Whether the datum is of another record than the stream's; of a union it says which. */
+static bool is_other(const struct model_stream *ms, json_t *schema, struct slice datum)
+{
+	if (json_is_array(schema))
+		schema = json_array_get(schema, datum.len ? datum.data[0] / 2 : 0);
+	return !same_record(schema, ms->reader);
+}
+
+static const char skipped[] = "skipped"; /* in place of a reason */
+
+/* The datum of a value, or of a key, new; NULL with a reason. */
+static json_t *unwrap(struct model *m, const struct broker_message *msg, bool key,
+		      const char **reason)
+{
+	char path[80];
+	struct slice datum;
 	bool bad_text = false;
 	*reason = "frame";
-	if (message.len < 5 || message.data[0] != 0)
+	if (!find_datum(key ? msg->key : msg->value, key ? msg->key_id : msg->value_id, path,
+			&datum))
 		return NULL;
 	*reason = "schema";
-	json_t *schema = writer_schema(m, get_be32(message.data + 1));
+	json_t *schema = writer_schema(m, path);
 	if (!schema)
 		return NULL;
-	json_t *event =
-		event_decode(schema, (struct slice){message.data + 5, message.len - 5}, &bad_text);
+	if (!key && is_other(m->current, schema, datum)) {
+		*reason = m->current->stream->other_types == OTHER_SKIP ? skipped : "schema";
+		return NULL;
+	}
+	json_t *event = event_decode(schema, datum, &bad_text);
 	*reason = event ? NULL : "decode";
 	if (bad_text) {
 		*reason = "invalid_text";
@@ -421,7 +474,7 @@ static const char *apply(struct model *m, const struct broker_message *msg)
 	int64_t version;
 	if (tombstone && !ms->stream->key_path[0])
 		return "";
-	json_t *event = unwrap(m, tombstone ? msg->key : msg->value, &reason);
+	json_t *event = unwrap(m, msg, tombstone, &reason);
 	if (!event)
 		return reason;
 	bool gone = tombstone || says_delete(ms, event);
@@ -479,7 +532,9 @@ static void take(void *ctx, const struct broker_message *msg)
 	const char *reason = declared_dead(msg);
 	if (!reason)
 		reason = apply(m, msg);
-	if (reason) {
+	if (reason == skipped) {
+		p->skipped++;
+	} else if (reason) {
 		p->dead++;
 		model_add_dead(m, p->topic, msg->partition, msg->offset, *reason ? reason : NULL);
 	}

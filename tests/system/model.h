@@ -15,8 +15,8 @@
  *     with the right reason,
  *   - memingest.batches tiles each partition from its first offset to offsets.next_offset without
  *     hole or overlap, gaps included,
- *   - the batches' rows are their merged + superseded + dead, and add up to the messages that
- *     there are,
+ *   - the batches' rows are their merged + superseded + dead + skipped, and add up to the messages
+ *     that there are; skipped are those of other records, where the stream skips them,
  *   - offsets.next_offset is the end of the log, and what the group has committed to Kafka is not
  *     past it.
  *

@@ -254,13 +254,13 @@ static void compare_dead(struct model *m)
 
 static void compare_tiles(struct model *m, const struct model_partition *p, int64_t next_offset)
 {
-	int64_t at = p->start, events = 0, dead = 0;
+	int64_t at = p->start, events = 0, dead = 0, skipped = 0;
 	struct pg_rows *rows = bed_query(
 		m->bed,
-		"SELECT from_offset, to_offset, rows, merged + superseded + dead, dead FROM "
-		"memingest.batches "
+		"SELECT from_offset, to_offset, rows, merged + superseded + dead + skipped, dead, "
+		"skipped FROM memingest.batches "
 		"WHERE pipeline = '%s' AND topic = '%s' AND partition = %d UNION ALL "
-		"SELECT from_offset, to_offset, 0, 0, 0 FROM memingest.gaps "
+		"SELECT from_offset, to_offset, 0, 0, 0, 0 FROM memingest.gaps "
 		"WHERE pipeline = '%s' AND topic = '%s' AND partition = %d AND to_offset > "
 		"from_offset ORDER BY 1",
 		m->bed->name, p->topic, p->partition, m->bed->name, p->topic, p->partition);
@@ -272,21 +272,25 @@ static void compare_tiles(struct model *m, const struct model_partition *p, int6
 			       (long long)from, (long long)to, (long long)at);
 		if (n != pg_int(rows, r, 3))
 			report("%s/%d: batch [%lld, %lld) took %lld events, merged + superseded + "
-			       "dead are %lld",
+			       "dead + skipped are %lld",
 			       p->topic, p->partition, (long long)from, (long long)to, (long long)n,
 			       (long long)pg_int(rows, r, 3));
 		at = to;
 		events += n;
 		dead += pg_int(rows, r, 4);
+		skipped += pg_int(rows, r, 5);
 	}
 	pg_rows_free(rows);
 	if (at != next_offset)
 		report("%s/%d: batches end at %lld, next_offset is %lld", p->topic, p->partition,
 		       (long long)at, (long long)next_offset);
-	if (events != p->messages || dead != p->dead)
-		report("%s/%d: %lld events in batches (%lld dead), the topic has %lld (%lld dead)",
+	if (events != p->messages || dead != p->dead || skipped != p->skipped)
+		report("%s/%d: %lld events in batches (%lld dead, %lld skipped), the topic has "
+		       "%lld "
+		       "(%lld dead, %lld skipped)",
 		       p->topic, p->partition, (long long)events, (long long)dead,
-		       (long long)p->messages, (long long)p->dead);
+		       (long long)skipped, (long long)p->messages, (long long)p->dead,
+		       (long long)p->skipped);
 }
 
 static void compare_books(struct model *m)

@@ -35,7 +35,7 @@ struct model_partition {
 	int32_t partition;
 	int64_t start;    /* first offset that counts */
 	int64_t messages; /* from there on */
-	int64_t dead;
+	int64_t dead, skipped;
 };
 
 struct model_stream {
@@ -55,7 +55,7 @@ struct model {
 	size_t ndead, cap_dead;
 	struct model_partition *partitions;
 	size_t npartitions;
-	json_t *schemas; /* by registry id: schema, or null when the registry has none */
+	json_t *schemas; /* by path at the registry: schema, or null when it has none */
 };
 
 struct model *model_new(struct bed *bed); /* reads the topics and folds */

@@ -31,6 +31,7 @@ static const char *const may_be_zero[] = {
 	"memingest_halted_partitions",           /* test_halt.c */
 	"memingest_kafka_client_renewals_total", /* test_cutoff.c */
 	"memingest_log_lines_lost_total",        /* log_unread */
+	"memingest_records_skipped_total",       /* test_types.c */
 	"memingest_offset_regressions_total",
 	"memingest_rdkafka_broker_request_timeouts_total",
 	"memingest_rdkafka_broker_errors_total",

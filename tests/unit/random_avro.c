@@ -193,6 +193,8 @@ static void make_union(struct maker *m, struct texts *t, int depth)
 		make_type(m, t, depth + 1);
 		say(t, ALL, "}");
 	}
+	if (random_one_in(m->r, 4)) /* a branch that the readers do not have */
+		say(t, W, ",{\"type\":\"fixed\",\"name\":\"F%u\",\"size\":2}", m->names++);
 	say(t, ALL, "]");
 }
 

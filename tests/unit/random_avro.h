@@ -2,7 +2,8 @@
  * random_avro.h - random schemas and random data for the tests that compare us with Avro-C.
  *
  * A pair is a writer's schema and a reader's that resolves from it: fields in another order,
- * removed, added (null by default), made nullable, numbers promoted. It keeps to the rules that
+ * removed, added (null by default), made nullable, numbers promoted, branches of unions that only
+ * the writer has. It keeps to the rules that
  * Avro-C implements too: no aliases, no defaults other than null, no change of enums, no promotion
  * between string and bytes, one number at most in a union, equal logical types.
  */

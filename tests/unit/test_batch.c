@@ -773,6 +773,48 @@ START_TEST(a_cut_batch_takes_its_parts)
 }
 END_TEST
 
+/*
+ * Proves: skipped events have no row, are counted with the part of a batch that they lie in, and
+ * are neither written nor superseded.
+ */
+START_TEST(skipped_events_are_counted)
+{
+	struct batch *b = batch_new(16, 1 << 12);
+	uint32_t x = batch_span(b, "topic", 0, b, 10, 1);
+	struct sample s = upsert(5, 1);
+	batch_skip(b, x, 10, 7000);
+	add_sample(b, &plain, x, 11, &s);
+	batch_skip(b, x, 12, 7001);
+	batch_add_dead(b, &(struct dead_letter){.span = x, .offset = 13, .detail = "dead"});
+	add_sample(b, &plain, x, 14, &s);
+	batch_skip(b, x, 15, 7002);
+	ck_assert_int_eq(b->spans[x].first_ts_ms, 7000);
+	batch_cut(b, 3);
+	arrange_in_order(b);
+	ck_assert_uint_eq(b->narranged, 1);
+	ck_assert_uint_eq(b->arranged[0].event, 1);
+	ck_assert_int_eq(b->spans[x].upto, 13);
+	ck_assert_uint_eq(b->spans[x].now.events, 3);
+	ck_assert_uint_eq(b->spans[x].now.skipped, 2);
+	b->spans[x].now.written = 1;
+	ck_assert_uint_eq(tally_superseded(&b->spans[x].now), 0);
+	ck_assert(!batch_committed(b));
+	arrange_folded(b, &(struct fold_rules){.table = &plain, .on_conflict = CONFLICT_NEWER});
+	ck_assert_uint_eq(b->narranged, 1);
+	ck_assert_int_eq(b->spans[x].upto, 16);
+	ck_assert_uint_eq(b->spans[x].now.events, 3);
+	ck_assert_uint_eq(b->spans[x].now.skipped, 1);
+	ck_assert_uint_eq(b->spans[x].now.dead, 1);
+	ck_assert_uint_eq(tally_superseded(&b->spans[x].now), 1);
+	ck_assert(batch_committed(b));
+	ck_assert_uint_eq(b->spans[x].done.events, 6);
+	ck_assert_uint_eq(b->spans[x].done.skipped, 3);
+	batch_reset(b);
+	ck_assert_uint_eq(b->nevents, 0);
+	batch_free(b);
+}
+END_TEST
+
 /* Proves: refused events end the transaction's part until each has its dead letter, in order. */
 START_TEST(refused_events_cut_the_batch)
 {
@@ -854,6 +896,7 @@ static Suite *batch_suite(void)
 	tcase_add_test(tc, a_hot_key_costs_its_own_length);
 	tcase_add_loop_test(tc, an_upsert_behind_a_delete_is_apart, 0, 3);
 	tcase_add_test(tc, a_cut_batch_takes_its_parts);
+	tcase_add_test(tc, skipped_events_are_counted);
 	tcase_add_test(tc, refused_events_cut_the_batch);
 	tcase_add_test(tc, dead_letters_count);
 	tcase_set_timeout(tc, 60);

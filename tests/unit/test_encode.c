@@ -153,7 +153,7 @@ START_TEST(test_frames)
 		encode_frame(&b, formats[i], keys[i]);
 		buf_puts(&b, "datum");
 		ck_assert(frame_split(formats[i], (struct slice){b.data, b.len}, &frame, &err));
-		ck_assert(frame.schema == keys[i]);
+		ck_assert(frame.id.number == keys[i]);
 		ck_assert_uint_eq(frame.body.len, 5);
 		ck_assert_mem_eq(frame.body.data, "datum", 5);
 		buf_free(&b);

@@ -80,7 +80,7 @@ static void world_open(void)
 	ck_assert_msg(w.table != NULL, "%s", err.text);
 	w.plan = plan_new(w.schema, w.table, &err);
 	ck_assert_msg(w.plan != NULL, "%s", err.text);
-	w.key_plan = plan_new_key(w.key, w.table, &err);
+	w.key_plan = plan_new_key(w.key, w.table, NULL, &err);
 	ck_assert_msg(w.key_plan != NULL, "%s", err.text);
 	w.decoder = decoder_new(&limits);
 }
@@ -113,7 +113,7 @@ static void expect_poison(const struct generated *e, const struct generator_opti
 	ck_assert_ptr_nonnull(e->poison);
 	if (!frame_split(o->format, e->value, &frame, &err))
 		reason = REASON_FRAME;
-	else if (frame.schema != o->schema_id)
+	else if (frame.id.number != o->schema_id)
 		reason = REASON_SCHEMA;
 	else if (!decode_record(w.decoder, w.plan, frame.body, &row, &record, &err))
 		reason = record.reason;
@@ -132,7 +132,7 @@ static void expect_good(const struct generated *e, const struct generator_option
 	const struct plan *plan = e->value.data ? w.plan : w.key_plan;
 	row->len = 0;
 	ck_assert(frame_split(o->format, e->value.data ? e->value : e->key, &frame, &err));
-	ck_assert(frame.schema == (e->value.data ? o->schema_id : o->key_schema_id));
+	ck_assert(frame.id.number == (e->value.data ? o->schema_id : o->key_schema_id));
 	ck_assert_msg(decode_record(w.decoder, plan, frame.body, row, record, &err), "%s",
 		      err.text);
 	if (e->value.data) {

@@ -83,10 +83,14 @@ static void check_rows(const char *name, const struct schema *w, const struct sc
 	struct table *table = table_new(r, &err);
 	ck_assert_msg(table != NULL, "%s: %s", name, err.text);
 	struct recoder *recoder = recoder_new(w, r, &limits, &err);
-	ck_assert_msg(recoder != NULL, "%s: %s", name, err.text);
 	bool taken = row_of(w, table, datum, &before);
-	if (taken && !recode(recoder, datum, &out, &err))
-		ck_assert_msg(strstr(err.text, "finer than") != NULL, "%s: %s", name, err.text);
+	/* of a delete only the key is looked at */
+	bool deletes = taken && before.data[before.len - 1] == RECORD_DELETE;
+	if (!recoder)
+		ck_assert_msg(!taken, "%s: %s", name, err.text);
+	else if (taken && !recode(recoder, datum, &out, &err))
+		ck_assert_msg(deletes || strstr(err.text, "finer than") != NULL, "%s: %s", name,
+			      err.text);
 	else if (taken)
 		ck_assert_msg(row_of(r, table, (struct slice){out.data, out.len}, &after) &&
 				      same_rows(table, &before, &after),

@@ -127,6 +127,8 @@ static struct config config;
 static struct stub *stub, *second;
 static char folder[64];
 
+#define NUMBER(n) ((struct schema_id){.kind = SCHEMA_ID_NUMBER, .number = (n)})
+#define FINGERPRINT(n) ((struct schema_id){.kind = SCHEMA_ID_FINGERPRINT, .number = (n)})
 #define STRING_SCHEMA "{\"schema\":\"\\\"string\\\"\"}"
 
 static void setup(void)
@@ -170,18 +172,24 @@ static struct registry *start(void)
 }
 
 /* Asks as the poll thread does, until there is an answer or the time is over. */
-static enum registry_answer get(struct registry *r, uint64_t id, const struct schema **schema,
-				struct err *err, int ms)
+static enum registry_answer get_id(struct registry *r, const struct schema_id *id,
+				   const struct schema **schema, struct err *err, int ms)
 {
 	int64_t deadline = clock_mono_us() + ms * US_PER_MS;
 	for (;;) {
-		enum registry_answer a = registry_get(r, FRAME_CONFLUENT, id, schema, err);
+		enum registry_answer a = registry_get(r, id, schema, err);
 		if (a != REGISTRY_PENDING || clock_poll_ms(deadline) == 0)
 			return a;
 		struct pollfd p = {.fd = registry_fd(r), .events = POLLIN};
 		poll(&p, 1, clock_poll_ms(deadline));
 		registry_ack(r);
 	}
+}
+
+static enum registry_answer get(struct registry *r, uint64_t id, const struct schema **schema,
+				struct err *err, int ms)
+{
+	return get_id(r, &NUMBER(id), schema, err, ms);
 }
 
 static void wait_requests(struct stub *s, int n)
@@ -201,14 +209,14 @@ START_TEST(pending_then_found)
 	struct err err;
 	stub_page(stub, "/schemas/ids/7", 200, STRING_SCHEMA);
 	struct registry *r = start();
-	ck_assert_int_eq(registry_get(r, FRAME_CONFLUENT, 7, &schema, &err), REGISTRY_PENDING);
+	ck_assert_int_eq(registry_get(r, &NUMBER(7), &schema, &err), REGISTRY_PENDING);
 	struct pollfd p = {.fd = registry_fd(r), .events = POLLIN};
 	ck_assert_int_eq(poll(&p, 1, 5000), 1);
 	registry_ack(r);
 	ck_assert_int_eq(poll(&p, 1, 0), 0);
-	ck_assert_int_eq(registry_get(r, FRAME_CONFLUENT, 7, &schema, &err), REGISTRY_FOUND);
+	ck_assert_int_eq(registry_get(r, &NUMBER(7), &schema, &err), REGISTRY_FOUND);
 	ck_assert_int_eq(schema->root->kind, SCHEMA_STRING);
-	ck_assert_int_eq(registry_get(r, FRAME_CONFLUENT, 7, &again, &err), REGISTRY_FOUND);
+	ck_assert_int_eq(registry_get(r, &NUMBER(7), &again, &err), REGISTRY_FOUND);
 	ck_assert_ptr_eq(schema, again);
 	ck_assert_int_eq(atomic_load(&stub->requests), 1);
 	ck_assert_int_ge(stats_get(METRIC_SCHEMA_REQUESTS, RESULT_OK, 0), 1);
@@ -339,7 +347,7 @@ START_TEST(free_ends_a_request)
 	struct err err;
 	atomic_store(&stub->delay_ms, 2000);
 	struct registry *r = start();
-	ck_assert_int_eq(registry_get(r, FRAME_CONFLUENT, 1, &schema, &err), REGISTRY_PENDING);
+	ck_assert_int_eq(registry_get(r, &NUMBER(1), &schema, &err), REGISTRY_PENDING);
 	wait_requests(stub, 1);
 	int64_t before = clock_mono_us();
 	registry_free(r);
@@ -549,19 +557,18 @@ START_TEST(folder_first)
 	write_file(path, sizeof(path), "12.avsc", "\"long\"");
 	config.registry_directory = folder;
 	struct registry *r = start();
-	ck_assert_int_eq(registry_get(r, FRAME_CONFLUENT, 12, &schema, &err), REGISTRY_FOUND);
+	ck_assert_int_eq(registry_get(r, &NUMBER(12), &schema, &err), REGISTRY_FOUND);
 	ck_assert_int_eq(schema->root->kind, SCHEMA_LONG);
 	uint64_t fingerprint = schema_fingerprint(schema);
-	ck_assert_int_eq(registry_get(r, FRAME_SINGLE_OBJECT, fingerprint, &schema, &err),
-			 REGISTRY_FOUND);
-	ck_assert_int_eq(registry_get(r, FRAME_SINGLE_OBJECT, fingerprint + 1, &schema, &err),
+	ck_assert_int_eq(registry_get(r, &FINGERPRINT(fingerprint), &schema, &err), REGISTRY_FOUND);
+	ck_assert_int_eq(registry_get(r, &FINGERPRINT(fingerprint + 1), &schema, &err),
 			 REGISTRY_UNKNOWN);
 	ck_assert_int_eq(atomic_load(&stub->requests), 0);
 	registry_free(r);
 
 	config.nregistry_urls = 0;
 	r = start();
-	ck_assert_int_eq(registry_get(r, FRAME_CONFLUENT, 13, &schema, &err), REGISTRY_UNKNOWN);
+	ck_assert_int_eq(registry_get(r, &NUMBER(13), &schema, &err), REGISTRY_UNKNOWN);
 	ck_assert_ptr_nonnull(strstr(err.text, "13.avsc"));
 	registry_free(r);
 }
@@ -583,15 +590,151 @@ START_TEST(stream_files)
 	config.nstreams = 1;
 	struct schema *bytes = schema_parse("\"bytes\"", 7, &err);
 	struct registry *r = start();
-	ck_assert_int_eq(
-		registry_get(r, FRAME_SINGLE_OBJECT, schema_fingerprint(bytes), &schema, &err),
-		REGISTRY_FOUND);
+	ck_assert_int_eq(registry_get(r, &FINGERPRINT(schema_fingerprint(bytes)), &schema, &err),
+			 REGISTRY_FOUND);
 	registry_free(r);
 	schema_free(bytes);
 	write_file(key_path, sizeof(key_path), "k.avsc", "\"byte\"");
 	ck_assert_ptr_null(registry_new(&config, &err));
 	ck_assert_int_eq(err.class, ERR_CONFIG);
 	ck_assert_ptr_nonnull(strstr(err.text, "k.avsc"));
+}
+END_TEST
+
+/* --- other ids --- */
+
+static const struct schema_id guid = {.kind = SCHEMA_ID_GUID,
+				      .number = UINT64_C(0x8979176223364186),
+				      .low = UINT64_C(0x9674299b90a802e2)},
+			      other_guid = {.kind = SCHEMA_ID_GUID,
+					    .number = UINT64_C(0x8979176223364186),
+					    .low = UINT64_C(0x9674299b90a802e3)};
+#define GUID_TEXT "89791762-2336-4186-9674-299b90a802e2"
+
+/* A GUID is asked for by its text; one that the registry does not have is unknown, and named. */
+START_TEST(guids)
+{
+	const struct schema *schema;
+	struct err err;
+	stub_page(stub, "/schemas/guids/" GUID_TEXT, 200, STRING_SCHEMA);
+	struct registry *r = start();
+	ck_assert_int_eq(get_id(r, &guid, &schema, &err, 5000), REGISTRY_FOUND);
+	ck_assert_int_eq(schema->root->kind, SCHEMA_STRING);
+	ck_assert_int_eq(get_id(r, &other_guid, &schema, &err, 5000), REGISTRY_UNKNOWN);
+	ck_assert_msg(strstr(err.text, "GUID 89791762-2336-4186-9674-299b90a802e3"), "%s",
+		      err.text);
+	ck_assert_int_eq(atomic_load(&stub->requests), 2);
+	registry_free(r);
+}
+END_TEST
+
+/*
+ * A registry without GUIDs says 404 like a wrong proxy. If it answers to ids, it is a registry, and
+ * the partition halts with what to do; if it does not, it is one that is down.
+ */
+START_TEST(registry_without_guids)
+{
+	static const char no_page[] = "{\"error_code\":404,\"message\":\"HTTP 404 Not Found\"}";
+	const struct schema *schema;
+	struct err err;
+	stub_page(stub, "/schemas/guids/" GUID_TEXT, 404, no_page);
+	struct registry *r = start();
+	ck_assert_int_eq(get_id(r, &guid, &schema, &err, 5000), REGISTRY_INVALID);
+	ck_assert_msg(strstr(err.text, "PrefixSchemaIdSerializer"), "%s", err.text);
+	registry_free(r);
+	stub_page(stub, "/schemas/ids/1", 404, no_page);
+	r = start();
+	ck_assert_int_eq(get_id(r, &guid, &schema, &err, 300), REGISTRY_PENDING);
+	registry_free(r);
+	atomic_store(&stub->status, 503);
+	r = start();
+	ck_assert_int_eq(get_id(r, &guid, &schema, &err, 300), REGISTRY_PENDING);
+	registry_free(r);
+}
+END_TEST
+
+/* The folder has GUIDs by name; without a registry the others are unknown. */
+START_TEST(guid_in_the_folder)
+{
+	const struct schema *schema;
+	struct err err;
+	char path[128];
+	write_file(path, sizeof(path), GUID_TEXT ".avsc", "\"long\"");
+	config.registry_directory = folder;
+	config.nregistry_urls = 0;
+	struct registry *r = start();
+	ck_assert_int_eq(registry_get(r, &guid, &schema, &err), REGISTRY_FOUND);
+	ck_assert_int_eq(schema->root->kind, SCHEMA_LONG);
+	ck_assert_int_eq(registry_get(r, &other_guid, &schema, &err), REGISTRY_UNKNOWN);
+	ck_assert_msg(strstr(err.text, "299b90a802e3.avsc"), "%s", err.text);
+	registry_free(r);
+}
+END_TEST
+
+/*
+ * Fingerprints: of the canonical form, of the form that keeps logical types, and the one that a
+ * file is named by. All three lead to one schema.
+ */
+START_TEST(fingerprints)
+{
+	static const char text[] = "{\"type\":\"long\",\"logicalType\":\"timestamp-micros\"}";
+	const struct schema *schema, *again;
+	struct err err;
+	char path[128];
+	write_file(path, sizeof(path), "00DDBA11deadbeef.avsc", text);
+	write_file(path, sizeof(path), "1234567890123456.avsc.old", text);
+	write_file(path, sizeof(path), "17.avsc", "\"bytes\"");
+	config.registry_directory = folder;
+	struct registry *r = start();
+	struct schema *own = schema_parse(text, strlen(text), &err);
+	uint64_t plain = schema_fingerprint(own), logical = schema_fingerprint_logical(own);
+	ck_assert(plain != logical);
+	ck_assert_int_eq(registry_get(r, &FINGERPRINT(plain), &schema, &err), REGISTRY_FOUND);
+	ck_assert_int_eq(schema->root->logical, LOGICAL_TIMESTAMP_MICROS);
+	ck_assert_int_eq(registry_get(r, &FINGERPRINT(logical), &again, &err), REGISTRY_FOUND);
+	ck_assert_ptr_eq(again, schema);
+	ck_assert_int_eq(registry_get(r, &FINGERPRINT(UINT64_C(0x00ddba11deadbeef)), &again, &err),
+			 REGISTRY_FOUND);
+	ck_assert_ptr_eq(again, schema);
+	ck_assert_int_eq(registry_get(r, &FINGERPRINT(UINT64_C(0x1234567890123456)), &again, &err),
+			 REGISTRY_UNKNOWN);
+	ck_assert_msg(strstr(err.text, "1234567890123456.avsc"), "%s", err.text);
+	schema_free(own);
+	registry_free(r);
+}
+END_TEST
+
+/*
+ * Apicurio's ids are looked up as numbers of the registry's if the config says that they are, by
+ * kind; else nobody is asked, and the text says what to set.
+ */
+START_TEST(apicurio_ids)
+{
+	static const enum registry_answer want[][3] = {
+		[APICURIO_NONE] = {REGISTRY_INVALID, REGISTRY_INVALID, REGISTRY_INVALID},
+		[APICURIO_CONTENT] = {REGISTRY_FOUND, REGISTRY_INVALID, REGISTRY_FOUND},
+		[APICURIO_GLOBAL] = {REGISTRY_FOUND, REGISTRY_FOUND, REGISTRY_INVALID},
+	};
+	const struct schema *schema;
+	struct err err;
+	stub_page(stub, "/schemas/ids/7", 200, STRING_SCHEMA);
+	for (int ids = APICURIO_NONE; ids <= APICURIO_GLOBAL; ids++) {
+		config.registry_apicurio_ids = (enum apicurio_ids)ids;
+		struct registry *r = start();
+		for (int i = 0; i < 3; i++) {
+			struct schema_id id = {.kind = SCHEMA_ID_APICURIO + (uint64_t)i,
+					       .number = 7};
+			ck_assert_int_eq(get_id(r, &id, &schema, &err, 5000), want[ids][i]);
+			if (want[ids][i] == REGISTRY_INVALID)
+				ck_assert_msg(strstr(err.text, "registry.apicurio_ids") &&
+						      strstr(err.text, "apicurio.registry.use-id"),
+					      "%s", err.text);
+		}
+		struct schema_id name = {.kind = SCHEMA_ID_APICURIO_NAME};
+		ck_assert_int_eq(registry_get(r, &name, &schema, &err), REGISTRY_INVALID);
+		registry_free(r);
+	}
+	ck_assert_int_eq(atomic_load(&stub->requests), 2);
 }
 END_TEST
 
@@ -652,6 +795,11 @@ static Suite *registry_suite(void)
 		redirects,
 		folder_first,
 		stream_files,
+		guids,
+		registry_without_guids,
+		guid_in_the_folder,
+		fingerprints,
+		apicurio_ids,
 		registering,
 		pinging,
 	};

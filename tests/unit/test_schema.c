@@ -138,6 +138,91 @@ START_TEST(fingerprints)
 END_TEST
 
 /*
+ * The fingerprint of the form that keeps logical types, against what github.com/hamba/avro v2.30
+ * makes of the same schemas; without logical types it is the other one.
+ */
+START_TEST(fingerprints_logical)
+{
+	static const struct {
+		const char *path;
+		uint64_t fingerprint;
+	} files[] = {
+		{"schemas/memory_event.avsc", UINT64_C(0xcb3df57194547262)},
+		{"schemas/memory_key.avsc", UINT64_C(0x502a3d9f27def50c)},
+		{"schemas/pattern_event.avsc", UINT64_C(0x0d58f726f93ea5af)},
+		{"schemas/trajectory_event.avsc", UINT64_C(0x96449b7b9ce462d8)},
+		{"tests/schemas/everything.avsc", UINT64_C(0xd83134daa09faf75)},
+		{"tests/schemas/everything_key.avsc", UINT64_C(0x857737fb7aee5eea)},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		struct schema *s = rig_schema_file(files[i].path);
+		ck_assert_msg(schema_fingerprint_logical(s) == files[i].fingerprint,
+			      "%s: %016" PRIx64, files[i].path, schema_fingerprint_logical(s));
+		schema_free(s);
+	}
+	struct schema *s = rig_schema(
+		"{'type':'record','name':'R','namespace':'n','fields':[{'name':'a','type':{'type':"
+		"'fixed','name':'D','size':12,'logicalType':'duration'}},{'name':'b','type':['null'"
+		","
+		"{'type':'bytes','logicalType':'decimal','precision':9}]},{'name':'c','type':{'"
+		"type':"
+		"'fixed','name':'F','size':8,'logicalType':'decimal','precision':18,'scale':4}},{"
+		"'name':'d','type':{'type':'array','items':{'type':'string','logicalType':'uuid'}}}"
+		","
+		"{'name':'e','type':{'type':'map','values':{'type':'int','logicalType':'time-"
+		"millis'"
+		"}}},{'name':'f','type':{'type':'fixed','name':'U','size':16,'logicalType':'uuid'}}"
+		","
+		"{'name':'g','type':{'type':'long','logicalType':'timestamp-nanos'}},{'name':'h',"
+		"'type':'F'},{'name':'i','type':{'type':'long','logicalType':'local-timestamp-"
+		"millis'"
+		"}},{'name':'j','type':{'type':'bytes','logicalType':'decimal','precision':2,'"
+		"scale'"
+		":4}}]}");
+	ck_assert_msg(schema_fingerprint_logical(s) == UINT64_C(0xa6f184c66626dfa6), "%016" PRIx64,
+		      schema_fingerprint_logical(s));
+	schema_free(s);
+	s = rig_schema("{'type':'map','values':['null','long']}");
+	ck_assert(schema_fingerprint_logical(s) == schema_fingerprint(s));
+	schema_free(s);
+}
+END_TEST
+
+static void flaws_are(const char *text, const char *want)
+{
+	struct buf out = {0};
+	struct schema *s = rig_schema(text);
+	logical_flaws(s, &out);
+	ck_assert_msg(strstr(buf_cstr(&out), want) && (*want || out.len == 0),
+		      "%s: '%s' lacks '%s'", text, buf_cstr(&out), want);
+	buf_free(&out);
+	schema_free(s);
+}
+
+/* What Avro ignores is found wherever it stands, once, with its place. */
+START_TEST(flaws)
+{
+	flaws_are("{'type':'record','name':'R','fields':[{'name':'f','type':{'type':'long',"
+		  "'logicalType':'timestamp-millis'}},{'name':'next','type':['null','R']}]}",
+		  "");
+	flaws_are("{'type':'record','name':'R','fields':[{'name':'f','type':'long','logicalType':"
+		  "'timestamp-millis'}]}",
+		  "field 'f': \"logicalType\": \"timestamp-millis\" stands beside the type");
+	flaws_are("{'type':'record','name':'R','fields':[{'name':'f','type':['null','bytes'],"
+		  "'logicalType':'decimal','precision':9}]}",
+		  "field 'f': \"logicalType\": \"decimal\" stands beside");
+	flaws_are("{'type':'record','name':'R','fields':[{'name':'f','type':{'type':{'type':'int'},"
+		  "'logicalType':'date'}}]}",
+		  "field 'f': type int (date beside the type): Avro ignores this logical type\n");
+	flaws_are(
+		"{'type':'record','name':'R','fields':[{'name':'a','type':{'type':'array','items':"
+		"{'type':'record','name':'S','fields':[{'name':'m','type':{'type':'map','values':["
+		"'null',{'type':'bytes','logicalType':'decimal','precision':2,'scale':3}]}}]}}}]}",
+		"field 'a.m': type bytes (decimal 2,3, which is not valid)");
+}
+END_TEST
+
+/*
  * A logical type counts where it fits its type; elsewhere it is ignored, as the specification says,
  * but stays visible.
  */
@@ -177,7 +262,7 @@ START_TEST(logical_types)
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct schema *s = rig_schema(cases[i].text);
 		ck_assert_msg(s->root->logical == cases[i].logical, "%s", cases[i].text);
-		ck_assert_ptr_nonnull(s->root->logical_text);
+		ck_assert_ptr_nonnull(s->root->claim.text);
 		schema_free(s);
 	}
 	struct schema *s =
@@ -377,6 +462,8 @@ static Suite *schema_suite(void)
 	tcase_add_test(t, names);
 	tcase_add_test(t, canonical);
 	tcase_add_test(t, fingerprints);
+	tcase_add_test(t, fingerprints_logical);
+	tcase_add_test(t, flaws);
 	tcase_add_test(t, logical_types);
 	tcase_add_test(t, defaults);
 	tcase_add_test(t, endless_defaults);

@@ -129,6 +129,9 @@ START_TEST(mistakes)
 }
 END_TEST
 
+static const struct schema_id seven = {.kind = SCHEMA_ID_NUMBER, .number = 7},
+			      nine = {.kind = SCHEMA_ID_NUMBER, .number = 9};
+
 /* A plan is compiled once per schema and use; later calls do without the writer schema. */
 START_TEST(plans_are_cached)
 {
@@ -138,15 +141,15 @@ START_TEST(plans_are_cached)
 	char *path = put_file("fact.avsc", SCHEMA);
 	struct stream *s = load(path, NULL, &err);
 	struct schema *writer = parse(SCHEMA), *key = parse(KEY);
-	ck_assert(!stream_plan_cached(s, 7, false, &plan, &err));
-	plan = stream_plan(s, 7, false, writer, &err);
+	ck_assert(!stream_plan_cached(s, &seven, false, &plan, &err));
+	plan = stream_plan(s, &seven, false, writer, &err);
 	ck_assert_ptr_nonnull(plan);
-	const struct plan *key_plan = stream_plan(s, 7, true, key, &err);
+	const struct plan *key_plan = stream_plan(s, &seven, true, key, &err);
 	ck_assert_ptr_nonnull(key_plan);
 	ck_assert_ptr_ne(key_plan, plan);
-	ck_assert(stream_plan_cached(s, 7, false, &again, &err));
+	ck_assert(stream_plan_cached(s, &seven, false, &again, &err));
 	ck_assert_ptr_eq(again, plan);
-	ck_assert_ptr_eq(stream_plan(s, 7, true, NULL, &err), key_plan);
+	ck_assert_ptr_eq(stream_plan(s, &seven, true, NULL, &err), key_plan);
 	ck_assert_uint_eq(s->nplans, 2);
 	schema_free(writer);
 	schema_free(key);
@@ -167,10 +170,10 @@ START_TEST(misfits_are_cached)
 	struct schema *writer =
 		parse("{\"type\": \"record\", \"name\": \"Fact\", \"fields\": [{\"name\": \"id\","
 		      " \"type\": {\"type\": \"map\", \"values\": \"long\"}}]}");
-	ck_assert_ptr_null(stream_plan(s, 9, false, writer, &err));
+	ck_assert_ptr_null(stream_plan(s, &nine, false, writer, &err));
 	ck_assert_int_eq(err.class, ERR_CONFIG);
-	ck_assert_ptr_nonnull(strstr(err.text, "schema 9"));
-	ck_assert(stream_plan_cached(s, 9, false, &plan, &later));
+	ck_assert_ptr_nonnull(strstr(err.text, "id 9"));
+	ck_assert(stream_plan_cached(s, &nine, false, &plan, &later));
 	ck_assert_ptr_null(plan);
 	ck_assert_int_eq(later.class, ERR_CONFIG);
 	ck_assert_str_eq(later.text, err.text);

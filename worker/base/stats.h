@@ -69,6 +69,8 @@ enum { LEVEL_WARN, LEVEL_ERROR, LEVEL_COUNT };
 	  "Events whose row was written: inserted, updated or deleted.")                          \
 	X(RECORDS_SUPERSEDED, COUNTER, "records_superseded_total", STREAM, NONE,                  \
 	  "Events that a newer event of their key made void, or that changed nothing.")           \
+	X(RECORDS_SKIPPED, COUNTER, "records_skipped_total", STREAM, NONE,                        \
+	  "Records of another type than the stream's (other_types = skip).")                      \
 	X(DEAD_LETTERS, COUNTER, "dead_letters_total", STREAM, REASON,                            \
 	  "Events written to memingest.dead_letters.")                                            \
 	X(DEAD_LETTER_FAILURES, COUNTER, "dead_letter_failures_total", STREAM, NONE,              \

@@ -50,6 +50,30 @@ static void stream_area(const struct stream_config *c, char *area, size_t size)
 	snprintf(area, size, "stream.%s", c->name);
 }
 
+/*
+ * What its author may have meant otherwise than Avro reads it: a logical type that is none, in the
+ * type or beside it. For single objects also what its fingerprint is.
+ */
+static void describe_schema(struct check *k, const struct schema *s, const struct stream_config *c,
+			    const char *file, const char *area)
+{
+	struct buf flaws = {0};
+	char *line, *rest;
+	logical_flaws(s, &flaws);
+	(void)buf_cstr(&flaws);
+	for (char *from = (char *)flaws.data; flaws.len && (line = strtok_r(from, "\n", &rest));
+	     from = NULL)
+		report_add(&k->report, REPORT_WARN, area, "%s: %s", file, line);
+	buf_free(&flaws);
+	if (c->format == FRAME_SINGLE_OBJECT)
+		report_add(
+			&k->report, REPORT_OK, area,
+			"%s: fingerprint %016llx; with logical types kept, as hamba/avro has it, "
+			"%016llx",
+			file, (unsigned long long)schema_fingerprint(s),
+			(unsigned long long)schema_fingerprint_logical(s));
+}
+
 static void describe_stream(struct check *k, const struct stream *s, const char *area)
 {
 	const struct table *t = s->table;
@@ -59,6 +83,9 @@ static void describe_stream(struct check *k, const struct stream *s, const char 
 	report_add(&k->report, REPORT_OK, area, "%s: table %s, %zu columns, key (%s)",
 		   s->config->schema, table_full_name(t), t->ncolumns, buf_cstr(&keys));
 	buf_free(&keys);
+	describe_schema(k, s->reader, s->config, s->config->schema, area);
+	if (s->key_reader)
+		describe_schema(k, s->key_reader, s->config, s->config->key_schema, area);
 	if (s->config->on_conflict == CONFLICT_NEWER && t->version < 0)
 		report_add(&k->report, REPORT_WARN, area,
 			   "on_conflict = newer, but the schema names no \"version\": the last "
@@ -257,6 +284,21 @@ static void check_rights(struct check *k, const char *area, const char *table,
 	buf_free(&lacking);
 }
 
+/* Of tables that an older version made. */
+static void check_books_columns(struct check *k)
+{
+	bool there;
+	if (ask(k,
+		"SELECT to_regclass($1) IS NULL OR EXISTS (SELECT FROM pg_attribute WHERE attrelid "
+		"="
+		" to_regclass($1) AND attname = 'skipped')",
+		"memingest.batches", &there) &&
+	    !there)
+		report_add(
+			&k->report, REPORT_ERROR, "postgres",
+			"table memingest.batches lacks column skipped: run \"memingest migrate\"");
+}
+
 static void check_bookkeeping(struct check *k)
 {
 	bool temp, usage;
@@ -286,6 +328,7 @@ static void check_bookkeeping(struct check *k)
 			report_add(&k->report, REPORT_ERROR, "postgres",
 				   "table %s does not exist: run \"memingest migrate\"", c->table);
 	}
+	check_books_columns(k);
 }
 
 static bool check_types(struct check *k, const struct stream *s, const char *area)

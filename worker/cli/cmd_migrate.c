@@ -109,40 +109,71 @@ static bool look_at_types(struct migration *m, const struct stream *s, struct er
 
 /* --- bookkeeping --- */
 
+/* What one statement of bookkeeping.sql makes, and how to ask whether it is there. */
+struct made {
+	char kind[64], name[64];
+	char ask[256]; /* $1 is the name */
+};
+
 /*
  * "CREATE TABLE IF NOT EXISTS memingest.offsets (": kind and name. An index gets the schema in
  * front, as its table has it.
  */
-static void created_object(const char *sql, size_t len, char *kind, char *name, size_t size)
+static void created_object(const char *sql, const char *guard, struct made *m)
 {
-	const char *create = memmem(sql, len, "CREATE ", 7),
-		   *guard = memmem(sql, len, " IF NOT EXISTS ", 15);
-	snprintf(kind, size, "%.*s", (int)(guard - create - 7), create + 7);
-	const char *from = guard + 15;
-	bool bare = strcmp(kind, "INDEX") == 0;
-	snprintf(name, size, "%s%.*s", bare ? "memingest." : "", (int)strcspn(from, " ;\n"), from);
-	for (char *p = kind; *p; p++)
+	const char *create = strstr(sql, "CREATE ") + 7, *from = guard + 15;
+	snprintf(m->kind, sizeof(m->kind), "%.*s", (int)(guard - create), create);
+	bool bare = strcmp(m->kind, "INDEX") == 0;
+	snprintf(m->name, sizeof(m->name), "%s%.*s", bare ? "memingest." : "",
+		 (int)strcspn(from, " ;\n"), from);
+	for (char *p = m->kind; *p; p++)
 		*p = (char)(*p >= 'A' && *p <= 'Z' ? *p - 'A' + 'a' : *p);
+	snprintf(m->ask, sizeof(m->ask), "SELECT %s($1) IS NOT NULL",
+		 strcmp(m->kind, "schema") == 0 ? "to_regnamespace" : "to_regclass");
+}
+
+/*
+ * "ALTER TABLE memingest.batches ADD COLUMN IF NOT EXISTS skipped": name is the table's. It is
+ * there also where the table is not, for that is made with it.
+ */
+static void added_column(const char *alter, const char *guard, struct made *m)
+{
+	const char *table = alter + 12, *column = guard + 15;
+	snprintf(m->kind, sizeof(m->kind), "column %.*s of", (int)strcspn(column, " "), column);
+	snprintf(m->name, sizeof(m->name), "%.*s", (int)strcspn(table, " "), table);
+	snprintf(m->ask, sizeof(m->ask),
+		 "SELECT to_regclass($1) IS NULL OR EXISTS (SELECT FROM pg_attribute WHERE attrelid"
+		 " = to_regclass($1) AND attname = '%.*s' AND NOT attisdropped)",
+		 (int)strcspn(column, " "), column);
+}
+
+static struct made made_by(const char *sql, size_t len)
+{
+	struct made m = {0};
+	const char *guard = memmem(sql, len, " IF NOT EXISTS ", 15),
+		   *alter = memmem(sql, len, "ALTER TABLE ", 12);
+	if (alter)
+		added_column(alter, guard, &m);
+	else
+		created_object(sql, guard, &m);
+	return m;
 }
 
 static bool look_at_bookkeeping(struct migration *m, struct err *err)
 {
 	const char *p = sql_bookkeeping;
 	for (const char *end; (end = strstr(p, ";\n")) != NULL; p = end + 2) {
-		char kind[64], name[64], what[80];
+		char what[80];
 		bool there;
-		created_object(p, (size_t)(end - p), kind, name, sizeof(name));
-		const char *ask = strcmp(kind, "schema") == 0
-					  ? "SELECT to_regnamespace($1) IS NOT NULL"
-					  : "SELECT to_regclass($1) IS NOT NULL";
-		if (!catalog_ask(m->pg, ask, name, &there, err))
+		struct made made = made_by(p, (size_t)(end - p));
+		if (!catalog_ask(m->pg, made.ask, made.name, &there, err))
 			return false;
 		if (there)
 			continue;
 		struct buf sql = {0};
 		buf_put(&sql, p + strspn(p, "\n"), (size_t)(end + 2 - p) - strspn(p, "\n"));
-		snprintf(what, sizeof(what), "created %s", kind);
-		add_step(m, &sql, what, name);
+		snprintf(what, sizeof(what), "created %s", made.kind);
+		add_step(m, &sql, what, made.name);
 	}
 	return true;
 }

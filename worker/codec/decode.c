@@ -149,7 +149,7 @@ static bool find_slots(struct decoder *d, const struct plan *plan, struct slice 
 static bool read_op(struct decoder *d, const struct plan *plan, struct slice body,
 		    struct record *record, struct err *err)
 {
-	uint32_t index;
+	uint32_t symbol = 0;
 	record->op = plan->op;
 	if (plan->delete_slot == STEP_NO_SLOT)
 		return true;
@@ -157,10 +157,10 @@ static bool read_op(struct decoder *d, const struct plan *plan, struct slice bod
 	struct cursor c = cursor_on(d, slot->start, slot->end);
 	if (slot->step->kind == SCHEMA_NULL)
 		return true;
-	if (!walk_index(&c, slot->step->n, "enum", &index))
+	if (!walk_wanted(&c, slot->step) || !walk_symbol(&c, slot->step, &symbol))
 		return fail(d, record, err, plan->top[plan->delete_slot].name,
 			    (size_t)(slot->start - body.data));
-	if (slot->step->symbols[index] == plan->table->delete_symbol)
+	if (symbol == plan->table->delete_symbol)
 		record->op = RECORD_DELETE;
 	return true;
 }
@@ -242,11 +242,40 @@ static bool emit_row(struct decoder *d, const struct plan *plan, struct slice bo
 	return check_limits(d, plan, record, err);
 }
 
+/* The plan of the branch that the datum has, and what is behind the branch's number. */
+static bool follow_branch(struct decoder *d, const struct plan **plan, struct slice *body,
+			  struct err *err)
+{
+	uint32_t index;
+	struct cursor c = cursor_on(d, body->data, body->data + body->len);
+	if (!walk_index(&c, (*plan)->nbranches, "union", &index))
+		return err_set(err, ERR_POISON, "which record it is: %s", d->why.text);
+	*plan = &(*plan)->branches[index];
+	*body = (struct slice){c.p, (size_t)(c.end - c.p)};
+	return true;
+}
+
+/* Of a writer with other types than the stream's record: whether the datum is one all the same. */
+static __attribute__((noinline)) bool choose(struct decoder *d, const struct plan **plan,
+					     struct slice *body, struct record *record,
+					     struct err *err)
+{
+	if ((*plan)->shape == PLAN_CHOICE && !follow_branch(d, plan, body, err))
+		return false;
+	if ((*plan)->shape == PLAN_ROW)
+		return true;
+	record->reason = REASON_SCHEMA;
+	record->other = (*plan)->shape == PLAN_OTHER;
+	return err_set(err, record->other ? ERR_POISON : ERR_CONFIG, "%s", (*plan)->why);
+}
+
 bool decode_record(struct decoder *d, const struct plan *plan, struct slice body, struct buf *out,
 		   struct record *record, struct err *err)
 {
 	size_t start = out->len;
 	*record = (struct record){.reason = REASON_DECODE};
+	if (plan->shape != PLAN_ROW && !choose(d, &plan, &body, record, err))
+		return false;
 	if (find_slots(d, plan, body, record, err) && read_op(d, plan, body, record, err) &&
 	    emit_row(d, plan, body, out, record, err))
 		return true;

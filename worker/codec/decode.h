@@ -38,6 +38,7 @@ struct record {
 	size_t row_len;          /* bytes appended to out */
 	size_t key_len;          /* of these, the key columns */
 	enum dead_reason reason; /* when decoding failed */
+	bool other;              /* it failed, since the datum is not the stream's record */
 };
 
 /* one per thread; keeps scratch memory */
@@ -46,7 +47,8 @@ void decoder_free(struct decoder *d);
 
 /*
  * Appends one row to out. On failure out is as it was, err has class POISON and a text that names
- * field and position, and record->reason says why. Reads nothing outside body.
+ * field and position, and record->reason says why; class CONFIG if it is the stream's record, but
+ * not as its schema wants it. Reads nothing outside body.
  */
 MUST_CHECK bool decode_record(struct decoder *d, const struct plan *plan, struct slice body,
 			      struct buf *out, struct record *record, struct err *err);

@@ -70,6 +70,18 @@ static bool packed_floats(const struct emit *e, const struct step *s, struct sli
 	return true;
 }
 
+/* One element that is no plain float or double: promoted, or a union's branch. */
+static bool vector_item(const struct emit *e, struct pgbin_vector *v, const struct step *item)
+{
+	double d;
+	if (!walk_branch(e->c, &item) || !walk_wanted(e->c, item))
+		return false;
+	if (item->kind == SCHEMA_NULL)
+		return refuse(e->c->why, REASON_MISSING_FIELD, "a vector holds no null");
+	return walk_real(e->c, item, &d) &&
+	       pgbin_vector_doubles(e->out, v, (const uint8_t *)&d, 1, e->c->why);
+}
+
 static bool vector_block(const struct emit *e, struct pgbin_vector *v, const struct step *item,
 			 uint64_t count)
 {
@@ -83,12 +95,9 @@ static bool vector_block(const struct emit *e, struct pgbin_vector *v, const str
 			       ? pgbin_vector_floats(e->out, v, p, count, e->c->why)
 			       : pgbin_vector_doubles(e->out, v, p, count, e->c->why);
 	}
-	for (; count > 0; count--) { /* int or long, promoted */
-		double d;
-		if (!walk_real(e->c, item, &d) ||
-		    !pgbin_vector_doubles(e->out, v, (const uint8_t *)&d, 1, e->c->why))
+	for (; count > 0; count--)
+		if (!vector_item(e, v, item))
 			return false;
-	}
 	return true;
 }
 
@@ -226,12 +235,12 @@ static ASIDE bool emit_array(const struct emit *e, const struct step *s, const s
 static bool emit_text(const struct emit *e, const struct step *s, const struct target *t)
 {
 	struct slice v;
-	uint32_t index;
+	uint32_t symbol;
 	if (s->kind == SCHEMA_ENUM) {
-		if (!walk_index(e->c, s->n, "enum", &index))
+		if (!walk_symbol(e->c, s, &symbol))
 			return false;
-		const char *symbol = s->reader->symbols[s->symbols[index]];
-		v = (struct slice){(const uint8_t *)symbol, strlen(symbol)};
+		const char *text = s->reader->symbols[symbol];
+		v = (struct slice){(const uint8_t *)text, strlen(text)};
 	} else {
 		return walk_blob(e->c, s, &v) && emit_text_field(e, t, v);
 	}
@@ -401,12 +410,22 @@ static bool emit_null(const struct emit *e, const struct step *s)
 	return true;
 }
 
+/* Of these a column can hold null, and jsonb a record that is not refused. */
+#define NO_SCALAR (1u << SCHEMA_NULL | 1u << SCHEMA_RECORD)
+
+static ASIDE bool emit_no_scalar(const struct emit *e, const struct step *s, const struct target *t)
+{
+	if (s->kind == SCHEMA_NULL)
+		return emit_null(e, s);
+	return walk_wanted(e->c, s) && emit_json(e, s, t);
+}
+
 /* s is no union. */
 bool emit_value(const struct emit *e, const struct step *s, const struct target *t,
 		const struct target *element, enum pgbin_oid oid)
 {
-	if (s->kind == SCHEMA_NULL)
-		return emit_null(e, s);
+	if (NO_SCALAR >> s->kind & 1)
+		return emit_no_scalar(e, s, t);
 	switch (t->kind) {
 	case PG_BOOL:
 		return emit_bool(e);
@@ -437,6 +456,7 @@ bool emit_value(const struct emit *e, const struct step *s, const struct target 
 	case PG_HALFVEC:
 		return emit_vector(e, s, t);
 	case PG_ARRAY:
+		assert(element); /* no array holds another */
 		return emit_array(e, s, t, element, oid);
 	}
 	return false;

@@ -298,10 +298,10 @@ static bool put_blob(struct jsonout *j, struct cursor *c, const struct step *s)
 
 static bool put_enum(struct jsonout *j, struct cursor *c, const struct step *s)
 {
-	uint32_t index;
-	if (!walk_index(c, s->n, "enum", &index))
+	uint32_t symbol;
+	if (!walk_symbol(c, s, &symbol))
 		return false;
-	buf_printf(j->out, "\"%s\"", s->reader->symbols[s->symbols[index]]);
+	buf_printf(j->out, "\"%s\"", s->reader->symbols[symbol]);
 	return true;
 }
 
@@ -356,7 +356,7 @@ static bool put_record(struct jsonout *j, struct cursor *c, const struct step *s
 static bool put_nested(struct jsonout *j, struct cursor *c, const struct step *s)
 {
 	bool ok;
-	if (!walk_enter(c))
+	if (!walk_wanted(c, s) || !walk_enter(c))
 		return false;
 	if (s->kind == SCHEMA_RECORD)
 		ok = put_record(j, c, s);

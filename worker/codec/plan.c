@@ -13,11 +13,19 @@
  *
  * A plan for keys has the table's key columns; the others are constant nulls.
  *
+ * Which record is the stream's, where a topic has several types of them:
+ *
+ *   SAME       its full name or one of its aliases; where either has no namespace, its bare name
+ *   NAMESAKE   its bare name in another namespace: a record that was moved, or another one. It
+ *              is the stream's if it resolves, and if its union holds no SAME
+ *   UNLIKE     anything else
+ *
  * Failure: class CONFIG, naming the writer's field, the stream's field and both types. Memory: one
  * arena per plan. Copies what it needs of the writer; points into the table and its reader schema.
  */
 #include "codec/plan.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,7 +33,7 @@
 
 struct builder {
 	struct plan *plan;
-	struct resolver k;
+	struct resolver *k;
 	const struct schema_type *writer, *reader;
 	size_t *from; /* reader's field to writer's field */
 };
@@ -65,9 +73,9 @@ static void fill_column(struct builder *b, size_t i)
 static bool take_field(struct builder *b, size_t from, const struct schema_field *f)
 {
 	struct step_field *top = &b->plan->top[from];
-	top->step = resolve(&b->k, b->writer->fields[from].type, f->type);
+	top->step = resolve(b->k, b->writer->fields[from].type, f->type);
 	return top->step ||
-	       err_wrap(b->k.err, "writer's field '%s', stream's field '%s'", top->name, f->name);
+	       err_wrap(b->k->err, "writer's field '%s', stream's field '%s'", top->name, f->name);
 }
 
 static void keep_constant(struct builder *b, struct plan_column *pc, const struct buf *field)
@@ -97,12 +105,12 @@ static bool has_default(struct builder *b, const struct schema_field *f)
 {
 	char type[200];
 	if (!f->default_json)
-		return err_set(b->k.err, ERR_CONFIG,
+		return err_set(b->k->err, ERR_CONFIG,
 			       "the writer has no field '%s' (%s), and the stream's schema has no "
 			       "default for it",
 			       f->name, schema_describe(f->type, type, sizeof(type)));
 	return !f->default_error ||
-	       err_set(b->k.err, ERR_CONFIG, "field '%s': %s", f->name, f->default_error);
+	       err_set(b->k->err, ERR_CONFIG, "field '%s': %s", f->name, f->default_error);
 }
 
 static bool constant_default(struct builder *b, struct plan_column *pc,
@@ -113,14 +121,14 @@ static bool constant_default(struct builder *b, struct plan_column *pc,
 	if (!has_default(b, f))
 		return false;
 	struct cursor c = cursor_on_default(f, &why);
-	const struct step *s = resolve(&b->k, f->type, f->type);
+	const struct step *s = resolve(b->k, f->type, f->type);
 	if (!s)
 		return false;
 	bool ok = walk_branch(&c, &s) && decode_column(pc, s, &c, &resolve_default_limits, &field);
 	if (ok)
 		keep_constant(b, pc, &field);
 	else
-		err_set(b->k.err, ERR_CONFIG, "the default of field '%s': %s", f->name, why.text);
+		err_set(b->k->err, ERR_CONFIG, "the default of field '%s': %s", f->name, why.text);
 	buf_free(&field);
 	return ok;
 }
@@ -153,7 +161,7 @@ static bool default_op(struct builder *b, const struct schema_field *f)
 	if (!has_default(b, f))
 		return false;
 	struct cursor c = cursor_on_default(f, &why);
-	const struct step *s = resolve(&b->k, f->type, f->type);
+	const struct step *s = resolve(b->k, f->type, f->type);
 	if (!s)
 		return false;
 	if (walk_branch(&c, &s) && s->kind == SCHEMA_ENUM &&
@@ -175,18 +183,7 @@ static bool add_delete(struct builder *b)
 	return b->plan->top[from].step || take_field(b, from, f);
 }
 
-/* --- the whole --- */
-
-static struct plan *new_plan(const struct table *table)
-{
-	struct plan *p = xcalloc(1, sizeof(*p));
-	p->table = table;
-	p->arena = arena_new();
-	p->op = RECORD_UPSERT;
-	p->delete_slot = STEP_NO_SLOT;
-	p->columns = arena_calloc(p->arena, table->ncolumns, sizeof(*p->columns));
-	return p;
-}
+/* --- one record --- */
 
 static void add_top(struct builder *b, size_t n)
 {
@@ -201,62 +198,30 @@ static void skip_the_rest(struct builder *b)
 {
 	for (uint32_t i = 0; i < b->plan->ntop; i++)
 		if (!b->plan->top[i].step)
-			b->plan->top[i].step = resolve_skip(&b->k, b->writer->fields[i].type);
+			b->plan->top[i].step = resolve_skip(b->k, b->writer->fields[i].type);
 }
 
-static struct plan *finish(struct builder *b, bool ok)
+static struct builder new_builder(struct resolver *k, struct plan *p, const struct schema_type *w)
 {
-	free(b->from);
-	free(b->k.pairs);
-	if (ok)
-		return b->plan;
-	err_wrap(b->k.err, "the writer's schema does not fit table %s",
-		 table_full_name(b->plan->table));
-	plan_free(b->plan);
-	return NULL;
-}
-
-static struct builder new_builder(const struct schema *writer, const struct table *table,
-				  struct err *err)
-{
-	struct builder b = {
-		.plan = new_plan(table), .writer = writer->root, .reader = table->reader->root};
-	b.k = (struct resolver){.arena = b.plan->arena, .err = err};
+	struct builder b = {.plan = p, .k = k, .writer = w, .reader = p->table->reader->root};
 	b.from = xcalloc(b.reader->nfields + 1, sizeof(*b.from));
-	/*
-	 * Meets every record of the writer in the order of definition, which bounds how deep
-	 * resolve_skip() recurses.
-	 */
-	resolve_skip(&b.k, b.writer);
+	p->columns = arena_calloc(p->arena, p->table->ncolumns, sizeof(*p->columns));
 	return b;
 }
 
-static bool check_root(struct builder *b)
+static bool add_row(struct resolver *k, struct plan *p, const struct schema_type *w)
 {
-	if (b->writer->kind != SCHEMA_RECORD)
-		return err_set(b->k.err, ERR_CONFIG,
-			       "the writer has %s, the stream's schema record %s",
-			       schema_kind_name(b->writer->kind), b->reader->full_name);
-	return resolve_names_match(b->writer, b->reader) ||
-	       err_set(b->k.err, ERR_CONFIG,
-		       "the writer's record %s is neither %s nor one of its aliases",
-		       b->writer->full_name, b->reader->full_name);
-}
-
-struct plan *plan_new(const struct schema *writer, const struct table *table, struct err *err)
-{
-	struct builder b = new_builder(writer, table, err);
-	if (!check_root(&b))
-		return finish(&b, false);
-	resolve_fields(b.writer, b.reader, b.from);
-	add_top(&b, b.writer->nfields);
+	struct builder b = new_builder(k, p, w);
+	resolve_fields(w, b.reader, b.from);
+	add_top(&b, w->nfields);
 	bool ok = add_columns(&b) && add_delete(&b);
 	if (ok)
 		skip_the_rest(&b);
-	return finish(&b, ok);
+	free(b.from);
+	return ok;
 }
 
-/* --- keys --- */
+/* --- one key --- */
 
 /* A key's field is named like the stream's field, one of its aliases, or the column. */
 static bool add_key_column(struct builder *b, size_t i)
@@ -269,7 +234,7 @@ static bool add_key_column(struct builder *b, size_t i)
 		if (strcmp(b->writer->fields[j].name, c->name) == 0 && !b->plan->top[j].step)
 			from = j;
 	if (from == RESOLVE_NONE)
-		return err_set(b->k.err, ERR_CONFIG, "the key has no field '%s'", f->name);
+		return err_set(b->k->err, ERR_CONFIG, "the key has no field '%s'", f->name);
 	pc->slot = (uint32_t)from;
 	return take_field(b, from, f);
 }
@@ -279,33 +244,196 @@ static bool add_bare_key(struct builder *b)
 	struct plan_column *pc = &b->plan->columns[0];
 	const struct schema_field *f = &b->reader->fields[b->plan->table->columns[0].field];
 	if (b->plan->table->nkeys != 1)
-		return err_set(b->k.err, ERR_CONFIG,
+		return err_set(b->k->err, ERR_CONFIG,
 			       "the key is one %s, the table has %zu key columns",
 			       schema_kind_name(b->writer->kind), b->plan->table->nkeys);
 	pc->slot = 0;
-	b->plan->top[0].step = resolve(&b->k, b->writer, f->type);
-	return b->plan->top[0].step || err_wrap(b->k.err, "the key, stream's field '%s'", f->name);
+	b->plan->top[0].step = resolve(b->k, b->writer, f->type);
+	return b->plan->top[0].step || err_wrap(b->k->err, "the key, stream's field '%s'", f->name);
 }
 
-struct plan *plan_new_key(const struct schema *writer, const struct table *table, struct err *err)
+static bool add_key_row(struct resolver *k, struct plan *p, const struct schema_type *w)
 {
-	struct builder b = new_builder(writer, table, err);
-	bool record = b.writer->kind == SCHEMA_RECORD, ok = true;
-	b.plan->op = RECORD_DELETE;
-	add_top(&b, record ? b.writer->nfields : 1);
+	struct builder b = new_builder(k, p, w);
+	bool record = w->kind == SCHEMA_RECORD, ok = true;
+	add_top(&b, record ? w->nfields : 1);
 	if (record)
-		resolve_fields(b.writer, b.reader, b.from);
-	for (size_t i = 0; i < table->ncolumns && ok; i++) {
+		resolve_fields(w, b.reader, b.from);
+	for (size_t i = 0; i < p->table->ncolumns && ok; i++) {
 		fill_column(&b, i);
-		if (i >= table->nkeys)
-			constant_null(&b, &b.plan->columns[i]);
+		if (i >= p->table->nkeys)
+			constant_null(&b, &p->columns[i]);
 		else if (record)
 			ok = add_key_column(&b, i);
 	}
 	ok = ok && (record || add_bare_key(&b));
 	if (ok)
 		skip_the_rest(&b);
-	return finish(&b, ok);
+	free(b.from);
+	return ok;
+}
+
+/* --- which record --- */
+
+enum likeness { UNLIKE, NAMESAKE, SAME };
+
+static bool has_namespace(const struct schema_type *t)
+{
+	return t->name != t->full_name;
+}
+
+static enum likeness likeness(const struct schema_type *w, const struct schema_type *r)
+{
+	if (w->kind != SCHEMA_RECORD || !resolve_names_match(w, r))
+		return UNLIKE;
+	if (!has_namespace(w) || !has_namespace(r) || strcmp(w->full_name, r->full_name) == 0)
+		return SAME;
+	for (size_t i = 0; i < r->naliases; i++)
+		if (strcmp(r->aliases[i], w->full_name) == 0)
+			return SAME;
+	return NAMESAKE;
+}
+
+/* What a schema is compiled for. */
+struct task {
+	struct resolver k;
+	const struct table *table;
+	const struct schema_type *like; /* the stream's record, or that of its keys; or NULL */
+	bool key;
+	enum likeness least; /* what is less like it is another record */
+};
+
+/* The error that has just been found says why. */
+static void set_aside(struct task *t, struct plan *p, enum plan_shape shape)
+{
+	p->shape = shape;
+	p->why = arena_strdup(t->k.arena, t->k.err->text);
+	if (t->k.nnotes++ == 0)
+		t->k.note = p->why;
+	t->k.differs = false;
+	err_clear(t->k.err);
+}
+
+static bool add_value(struct task *t, struct plan *p, const struct schema_type *w)
+{
+	char type[200];
+	assert(t->like);
+	enum likeness l = likeness(w, t->like);
+	if (l >= t->least && add_row(&t->k, p, w))
+		return true;
+	if (l == SAME)
+		return false;
+	if (l < t->least)
+		err_set(t->k.err, ERR_CONFIG, "the writer has %s, the stream's schema record %s",
+			schema_describe(w, type, sizeof(type)), t->like->full_name);
+	set_aside(t, p, PLAN_OTHER);
+	return true;
+}
+
+/* Keys are known by their fields: a name only tells whether one that does not fit should. */
+static bool add_key(struct task *t, struct plan *p, const struct schema_type *w)
+{
+	if (add_key_row(&t->k, p, w))
+		return true;
+	if (!t->like || w->kind != SCHEMA_RECORD || likeness(w, t->like) == SAME)
+		return false;
+	set_aside(t, p, PLAN_OTHER);
+	return true;
+}
+
+static bool add_type(struct task *t, struct plan *p, const struct schema_type *w)
+{
+	return t->key ? add_key(t, p, w) : add_value(t, p, w);
+}
+
+/* --- the whole --- */
+
+static struct plan new_plan(const struct table *table, struct arena *arena, bool key)
+{
+	return (struct plan){.table = table,
+			     .arena = arena,
+			     .op = key ? RECORD_DELETE : RECORD_UPSERT,
+			     .delete_slot = STEP_NO_SLOT};
+}
+
+/* A branch that should fit and does not is an error of the data that have it. */
+static void add_branches(struct task *t, struct plan *p, const struct schema_type *w)
+{
+	p->shape = PLAN_CHOICE;
+	p->nbranches = (uint32_t)w->nbranches;
+	p->branches = arena_calloc(p->arena, w->nbranches, sizeof(*p->branches));
+	for (size_t i = 0; i < w->nbranches; i++)
+		if (t->like && likeness(w->branches[i], t->like) == SAME)
+			t->least = SAME;
+	for (size_t i = 0; i < w->nbranches; i++) {
+		p->branches[i] = new_plan(p->table, p->arena, t->key);
+		if (!add_type(t, &p->branches[i], w->branches[i]))
+			set_aside(t, &p->branches[i], PLAN_MISFIT);
+	}
+}
+
+static void keep_note(const struct resolver *k, struct plan *p)
+{
+	p->note = k->note;
+	if (k->nnotes <= 1)
+		return;
+	char *text = xasprintf("%s (and %zu more)", k->note, k->nnotes - 1);
+	p->note = arena_strdup(p->arena, text);
+	free(text);
+}
+
+/* A bare key may be a union, like any value of a field. */
+static bool is_choice(const struct task *t, const struct schema_type *w)
+{
+	bool records = false;
+	for (size_t i = 0; w->kind == SCHEMA_UNION && i < w->nbranches; i++)
+		records |= w->branches[i]->kind == SCHEMA_RECORD;
+	return records || (w->kind == SCHEMA_UNION && !t->key);
+}
+
+static struct plan *compile(struct task *t, const struct schema_type *w, struct err *err)
+{
+	struct plan *p = xcalloc(1, sizeof(*p));
+	*p = new_plan(t->table, arena_new(), t->key);
+	t->k = (struct resolver){.arena = p->arena, .err = err};
+	/*
+	 * Meets every record of the writer in the order of definition, which bounds how deep
+	 * resolve_skip() recurses.
+	 */
+	resolve_skip(&t->k, w);
+	bool ok = true;
+	if (is_choice(t, w))
+		add_branches(t, p, w);
+	else
+		ok = add_type(t, p, w);
+	free(t->k.pairs);
+	if (ok) {
+		keep_note(&t->k, p);
+		return p;
+	}
+	err_wrap(err, "the writer's schema does not fit table %s", table_full_name(t->table));
+	plan_free(p);
+	return NULL;
+}
+
+struct plan *plan_new(const struct schema *writer, const struct table *table, struct err *err)
+{
+	struct task t = {.table = table, .like = table->reader->root, .least = NAMESAKE};
+	return compile(&t, writer->root, err);
+}
+
+struct plan *plan_new_key(const struct schema *writer, const struct table *table,
+			  const struct schema *own, struct err *err)
+{
+	struct task t = {.table = table, .key = true};
+	if (own && own->root->kind == SCHEMA_RECORD)
+		t.like = own->root;
+	return compile(&t, writer->root, err);
+}
+
+const char *plan_note(const struct plan *p)
+{
+	return p->note;
 }
 
 void plan_free(struct plan *p)

@@ -17,17 +17,27 @@ struct schema;
 struct table;
 
 /*
- * Returns a new plan, or NULL with class CONFIG: a writer schema that does not resolve to the
- * table's reader schema, naming both fields. Copies what it needs of writer; borrows table, which
- * must outlive it.
+ * Returns a new plan, or NULL with class CONFIG: a writer schema of the stream's record that does
+ * not resolve to the table's reader schema, naming both fields. A writer's schema of something else
+ * has a plan too, by which decode_record() says of each datum that it is not the stream's; so have
+ * a union's other branches. Copies what it needs of writer; borrows table, which must outlive it.
  */
 struct plan *plan_new(const struct schema *writer, const struct table *table, struct err *err);
 
 /*
  * The plan for message keys: a record (or, for a single key column, a bare value) whose fields are
- * the table's key columns. Decoded with it, a row has its key columns and nulls.
+ * the table's key columns. Decoded with it, a row has its key columns and nulls. own: the stream's
+ * key schema, or NULL; a record of another name that does not fit is not the stream's.
  */
-struct plan *plan_new_key(const struct schema *writer, const struct table *table, struct err *err);
+struct plan *plan_new_key(const struct schema *writer, const struct table *table,
+			  const struct schema *own, struct err *err);
+
+/*
+ * What data of this writer may hold and the stream cannot take, in words, or NULL: a type of
+ * record, a branch, a symbol.
+ */
+const char *plan_note(const struct plan *p);
+
 void plan_free(struct plan *p); /* NULL is fine */
 
 #endif

@@ -6,9 +6,9 @@
  *                   top[i] stands
  *   plan.columns[]  the table's columns in their order: each takes a slot, or is a constant
  *
- * A step says how one value of the writer stands on the wire and, if the row needs it, which reader
- * type it resolves to. Steps form a tree, with a loop where a record holds itself. All memory is
- * the plan's arena.
+ * A union has such a plan for each of its branches that is the stream's record.
+ *
+ * All memory is the plan's arena.
  */
 #ifndef MEMINGEST_PLAN_STEPS_H
 #define MEMINGEST_PLAN_STEPS_H
@@ -18,60 +18,11 @@
 #include "codec/decode.h"
 #include "codec/pgbin.h"
 #include "codec/plan.h"
+#include "codec/step.h"
 #include "codec/table.h"
-#include "codec/walk.h"
 #include "schema/schema.h"
 
 #define STEP_NO_SLOT UINT32_MAX
-
-struct step {
-	enum schema_kind kind; /* of the writer's value */
-	uint8_t width;         /* bytes of every such value where that is 1, 4 or 8; else 0 */
-	/* of the writer's number, where the reader's logical type is a time or timestamp */
-	enum pgbin_unit unit;
-	/*
-	 * What the reader makes of it; never a union: its branch. NULL: the value is skipped, or
-	 * (kind null) the reader has no null there.
-	 */
-	const struct schema_type *reader;
-	uint32_t size;          /* of fixed */
-	uint32_t n;             /* number of fields, branches or symbols */
-	struct step *items;     /* of array and map */
-	struct step **branches; /* of a union */
-	struct step_field *fields;
-	/* of an enum: the writer's index to the reader's; NULL when skipped */
-	const uint32_t *symbols;
-	/* of a record: "name":value,... of the reader's fields that the writer lacks, as JSON */
-	struct slice rest;
-};
-
-struct step_field {
-	const char *name; /* the writer's, for messages */
-	struct step *step;
-	/* "name": as JSON, by the reader's name; empty: the reader has no such field */
-	struct slice key;
-};
-
-/* bytes, string or fixed. */
-MUST_CHECK static inline bool walk_blob(struct cursor *c, const struct step *s, struct slice *v)
-{
-	if (s->kind != SCHEMA_FIXED)
-		return walk_bytes(c, v);
-	v->len = s->size;
-	return walk_raw(c, s->size, &v->data);
-}
-
-/* Follows a union down to the value that is there. */
-MUST_CHECK static inline bool walk_branch(struct cursor *c, const struct step **s)
-{
-	uint32_t index;
-	if ((*s)->kind != SCHEMA_UNION)
-		return true;
-	if (!walk_index(c, (*s)->n, "union", &index))
-		return false;
-	*s = (*s)->branches[index]; /* a union holds no union */
-	return true;
-}
 
 /* Where a value goes: a column, or the elements of an array column. */
 struct target {
@@ -91,9 +42,21 @@ struct plan_column {
 	bool on_delete;        /* a delete needs it: key and version */
 };
 
+enum plan_shape {
+	PLAN_ROW,    /* the stream's record: top and columns say how it becomes a row */
+	PLAN_CHOICE, /* a union: the branch that a datum has says which plan */
+	PLAN_OTHER,  /* not the stream's record; see why */
+	PLAN_MISFIT, /* the stream's record, but it does not resolve; see why */
+};
+
 struct plan {
+	enum plan_shape shape;
 	const struct table *table; /* borrowed */
-	struct arena *arena;
+	struct arena *arena;       /* a branch's is that of the whole */
+	const char *why;
+	struct plan *branches; /* none of them a PLAN_CHOICE */
+	uint32_t nbranches;
+	const char *note; /* of the whole: what data may hold and the stream cannot take, or NULL */
 	struct step_field *top;
 	uint32_t ntop;
 	struct plan_column *columns; /* table->ncolumns */

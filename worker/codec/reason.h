@@ -8,8 +8,12 @@
 #include "base/base.h"
 
 enum dead_reason {
-	REASON_FRAME,             /* the envelope around the Avro bytes is wrong */
-	REASON_SCHEMA,            /* the schema id or fingerprint is known to nobody */
+	REASON_FRAME, /* the envelope around the Avro bytes is wrong */
+	/*
+	 * the schema id or fingerprint is known to nobody, or what was written (a record, a branch,
+	 * a symbol) has no place in the stream's schema
+	 */
+	REASON_SCHEMA,
 	REASON_DECODE,            /* the bytes are not what the writer schema says */
 	REASON_MISSING_FIELD,     /* null where the table wants a value */
 	REASON_INVALID_EMBEDDING, /* wrong dimension, NaN or infinity */
@@ -35,7 +39,7 @@ struct refusal {
 	/*
 	 * follows the field's name: "has 3 dimensions, the column wants 384". No data but numbers
 	 */
-	char text[120];
+	char text[200];
 };
 
 /* Fills it and returns false, so that "return refuse(...)" reads well. A longer text is cut. */

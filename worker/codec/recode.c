@@ -38,6 +38,10 @@ struct shape {
 };
 
 struct recoder {
+	/* of a writer whose data are a union: one for each branch, NULL where it is another record
+	 */
+	struct recoder **branches;
+	size_t nbranches;
 	struct arena *arena;
 	struct step root;     /* the writer's outermost record */
 	struct shape *shapes; /* of nested records, in the order in which they were met */
@@ -150,10 +154,10 @@ static bool put_blob(struct recoder *r, struct cursor *c, const struct step *s)
 
 static bool put_enum(struct recoder *r, struct cursor *c, const struct step *s)
 {
-	uint32_t index;
-	if (!walk_index(c, s->n, "enum", &index))
+	uint32_t symbol;
+	if (!walk_symbol(c, s, &symbol))
 		return fail(r);
-	encode_long(r->out, s->symbols[index]);
+	encode_long(r->out, symbol);
 	return true;
 }
 
@@ -254,6 +258,15 @@ static bool put_nested(struct recoder *r, struct cursor *c, const struct step *s
 
 /* ---- any value ---- */
 
+static struct cursor cursor_on(struct recoder *r, struct slice datum)
+{
+	return (struct cursor){.p = datum.data,
+			       .end = datum.data + datum.len,
+			       .depth = MIN(r->limits.max_depth, (uint32_t)HARD_DEPTH),
+			       .items = r->limits.max_items,
+			       .why = &r->why};
+}
+
 static bool put_value(struct recoder *r, struct cursor *c, const struct step *s)
 {
 	bool b;
@@ -299,7 +312,7 @@ static size_t branch_of(const struct schema_type *t, const struct step *s)
 static bool put(struct recoder *r, struct cursor *c, const struct step *s,
 		const struct schema_type *t)
 {
-	if (!walk_branch(c, &s))
+	if (!walk_branch(c, &s) || !walk_wanted(c, s))
 		return fail(r);
 	if (!s->reader)
 		return err_set(r->err, ERR_POISON,
@@ -309,14 +322,10 @@ static bool put(struct recoder *r, struct cursor *c, const struct step *s,
 	return put_value(r, c, s);
 }
 
-bool recode(struct recoder *r, struct slice datum, struct buf *out, struct err *err)
+static bool recode_record(struct recoder *r, struct slice datum, struct buf *out, struct err *err)
 {
 	size_t begin = out->len;
-	struct cursor c = {.p = datum.data,
-			   .end = datum.data + datum.len,
-			   .depth = MIN(r->limits.max_depth, (uint32_t)HARD_DEPTH),
-			   .items = r->limits.max_items,
-			   .why = &r->why};
+	struct cursor c = cursor_on(r, datum);
 	r->out = out;
 	r->err = err;
 	r->nplaces = 0;
@@ -329,6 +338,20 @@ bool recode(struct recoder *r, struct slice datum, struct buf *out, struct err *
 		return true;
 	out->len = begin;
 	return false;
+}
+
+bool recode(struct recoder *r, struct slice datum, struct buf *out, struct err *err)
+{
+	uint32_t index;
+	struct cursor c = cursor_on(r, datum);
+	if (!r->branches)
+		return recode_record(r, datum, out, err);
+	if (!walk_index(&c, (uint32_t)r->nbranches, "union", &index))
+		return err_set(err, ERR_POISON, "which record it is: %s", r->why.text);
+	if (!r->branches[index])
+		return err_set(err, ERR_POISON, "it is a record of another type");
+	return recode_record(r->branches[index], (struct slice){c.p, (size_t)(c.end - c.p)}, out,
+			     err);
 }
 
 /* ---- compiling ---- */
@@ -394,10 +417,9 @@ static struct recoder *finish(struct resolver *k, struct recoder *r, const struc
 	return NULL;
 }
 
-struct recoder *recoder_new(const struct schema *writer, const struct schema *reader,
-			    const struct decode_limits *limits, struct err *err)
+static struct recoder *record_recoder(const struct schema_type *w, const struct schema_type *t,
+				      const struct decode_limits *limits, struct err *err)
 {
-	const struct schema_type *w = writer->root, *t = reader->root;
 	if (w->kind != SCHEMA_RECORD || t->kind != SCHEMA_RECORD || !resolve_names_match(w, t)) {
 		char a[200], b[200];
 		err_set(err, ERR_CONFIG,
@@ -410,6 +432,33 @@ struct recoder *recoder_new(const struct schema *writer, const struct schema *re
 	struct resolver k = {.arena = r->arena, .err = err};
 	resolve_skip(&k, w); /* in the order of definition, which bounds how deep it recurses */
 	return finish(&k, r, w, compile(&k, r, w, t, false));
+}
+
+/* err has what is wrong with the last branch that is not to be had. */
+static struct recoder *union_recoder(const struct schema_type *w, const struct schema_type *t,
+				     const struct decode_limits *limits, struct err *err)
+{
+	struct recoder *r = xcalloc(1, sizeof(*r));
+	bool any = false;
+	r->limits = *limits;
+	r->nbranches = w->nbranches;
+	r->branches = xcalloc(w->nbranches, sizeof(struct recoder *));
+	for (size_t i = 0; i < w->nbranches; i++) {
+		r->branches[i] = record_recoder(w->branches[i], t, limits, err);
+		any |= r->branches[i] != NULL;
+	}
+	if (any)
+		return r;
+	recoder_free(r);
+	return NULL;
+}
+
+struct recoder *recoder_new(const struct schema *writer, const struct schema *reader,
+			    const struct decode_limits *limits, struct err *err)
+{
+	if (writer->root->kind == SCHEMA_UNION)
+		return union_recoder(writer->root, reader->root, limits, err);
+	return record_recoder(writer->root, reader->root, limits, err);
 }
 
 /* A bare key is the record of one field that it would be with a record around: the same bytes. */
@@ -443,6 +492,9 @@ void recoder_free(struct recoder *r)
 {
 	if (!r)
 		return;
+	for (size_t i = 0; i < r->nbranches; i++)
+		recoder_free(r->branches[i]);
+	free(r->branches);
 	arena_free(r->arena);
 	free(r->shapes);
 	free(r->places);

@@ -14,8 +14,9 @@
 struct recoder;
 
 /*
- * NULL with class CONFIG: the writer's schema does not resolve to the reader's. Both are records;
- * the reader is borrowed. limits are copied: depth and items count.
+ * NULL with class CONFIG: the writer's schema does not resolve to the reader's, which is a record.
+ * The writer is one too, or a union in which one is. The reader is borrowed. limits are copied:
+ * depth and items count.
  */
 struct recoder *recoder_new(const struct schema *writer, const struct schema *reader,
 			    const struct decode_limits *limits, struct err *err);

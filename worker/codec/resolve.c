@@ -14,18 +14,25 @@
  *                                   the branch of the same type, else the first that the value can
  *                                   be promoted to
  *
- * Stricter than the letter where the letter leaves a fault to each datum: a writer's branch or
- * symbol that the reader cannot take is an error of the schema, now, as Java's compatibility check
- * has it. A stream then stops with a clear message, and its events do not end as dead letters one
- * by one. The exception is null, which fails alone: it is what "missing_field" is for.
+ * As the specification has it, a writer's branch or symbol that the reader cannot take is no fault
+ * of the schema but of each datum that uses it: such a branch becomes a step that skips the value
+ * and refuses it where it is wanted. Only where nothing at all can be read (no branch of a union,
+ * no symbol of an enum) the schemas do not resolve. What the reader cannot take is noted, so that
+ * somebody can be told before an event uses it. Null, where the reader has none, is refused for a
+ * reason of its own: it is what "missing_field" is for.
  *
  * Logical types: the specification ignores them in resolution (but for decimals). Two of one family
  * are converted (timestamp-millis read as timestamp-micros is the same instant); two of different
- * families are an error, for date and time would trade places silently. Where only one side has
- * one, it is the reader's that counts.
+ * families are an error, for date and time would trade places silently. Where the writer has none,
+ * the reader's counts, and where the reader has none, the plain number does. A writer's that is not
+ * valid is held against the reader's all the same, by what it claims (schema/logical.c): with the
+ * same family, unit and scale the value is sure; else it is an error, and never the reader's scale.
+ * That somebody counts otherwise than the stream is for a person to see: if but for nulls it is all
+ * that a union holds, it is an error of the schema too.
  *
  * Records that hold themselves: each pair (writer's, reader's) of records has one step, entered
- * before its fields are resolved.
+ * before its fields are resolved. Where they then do not resolve, the step itself becomes one that
+ * refuses, as steps met meanwhile may point to it.
  */
 #include "codec/resolve.h"
 
@@ -37,6 +44,7 @@ enum { MAX_RESOLVE_DEPTH = 1000 };
 struct resolve_pair {
 	const struct schema_type *w, *r; /* r NULL: skipped */
 	struct step *step;
+	bool differs; /* see struct resolver; of a step that refuses */
 };
 
 const struct decode_limits resolve_default_limits = {.max_depth = SCHEMA_MAX_DEPTH,
@@ -56,12 +64,12 @@ static struct step *new_step(struct resolver *k, const struct schema_type *w,
 	return s;
 }
 
-static struct step *find_pair(const struct resolver *k, const struct schema_type *w,
-			      const struct schema_type *r)
+static struct resolve_pair *find_pair(const struct resolver *k, const struct schema_type *w,
+				      const struct schema_type *r)
 {
 	for (size_t i = 0; i < k->npairs; i++)
 		if (k->pairs[i].w == w && k->pairs[i].r == r)
-			return k->pairs[i].step;
+			return &k->pairs[i];
 	return NULL;
 }
 
@@ -73,7 +81,7 @@ static struct step *new_record(struct resolver *k, const struct schema_type *w,
 		k->cap = MAX(k->cap * 2, 16);
 		k->pairs = xrealloc(k->pairs, k->cap * sizeof(*k->pairs));
 	}
-	k->pairs[k->npairs++] = (struct resolve_pair){w, r, s};
+	k->pairs[k->npairs++] = (struct resolve_pair){.w = w, .r = r, .step = s};
 	s->n = (uint32_t)w->nfields;
 	s->fields = arena_calloc(k->arena, w->nfields + 1, sizeof(*s->fields));
 	for (size_t i = 0; i < w->nfields; i++)
@@ -86,10 +94,10 @@ static struct step *new_record(struct resolver *k, const struct schema_type *w,
 
 static struct step *skip_record(struct resolver *k, const struct schema_type *w)
 {
-	struct step *s = find_pair(k, w, NULL);
-	if (s)
-		return s;
-	s = new_record(k, w, NULL);
+	const struct resolve_pair *met = find_pair(k, w, NULL);
+	if (met)
+		return met->step;
+	struct step *s = new_record(k, w, NULL);
 	for (size_t i = 0; i < w->nfields; i++)
 		s->fields[i].step = resolve_skip(k, w->fields[i].type);
 	return s;
@@ -112,6 +120,31 @@ struct step *resolve_skip(struct resolver *k, const struct schema_type *w)
 		s->branches = arena_calloc(k->arena, w->nbranches, sizeof(struct step *));
 	for (size_t i = 0; i < w->nbranches; i++)
 		s->branches[i] = resolve_skip(k, w->branches[i]);
+	return s;
+}
+
+/* --- refusing --- */
+
+static void note(struct resolver *k, const char *text)
+{
+	if (k->nnotes++ == 0)
+		k->note = arena_strdup(k->arena, text);
+}
+
+/*
+ * The error that has just been found is one of each datum. The step is a record of one field, which
+ * is nothing on the wire: so whoever looks for a text or a number passes it by.
+ */
+static struct step *refuse_branch(struct resolver *k, const struct schema_type *w)
+{
+	struct step *s = arena_calloc(k->arena, 1, sizeof(*s));
+	s->kind = SCHEMA_RECORD;
+	s->n = 1;
+	s->fields = arena_calloc(k->arena, 1, sizeof(*s->fields));
+	s->fields[0] = (struct step_field){.name = "", .step = resolve_skip(k, w)};
+	s->refusal = arena_strdup(k->arena, k->err->text);
+	note(k, s->refusal);
+	err_clear(k->err);
 	return s;
 }
 
@@ -203,12 +236,24 @@ static enum family family_of(enum schema_logical logical)
 	return families[logical];
 }
 
+/* A scale that nobody can read is no scale; a precision only bounds, and data are held to it. */
+static bool decimals_match(const struct schema_claim *w, const struct schema_type *r)
+{
+	return w->scale == (int64_t)r->scale &&
+	       (w->precision == SCHEMA_UNCLEAR || w->precision <= (int64_t)r->precision);
+}
+
+/* By what the writer says, be it valid or not. */
 static bool logicals_match(const struct schema_type *w, const struct schema_type *r)
 {
-	enum family a = family_of(w->logical), b = family_of(r->logical);
-	if (a == NO_FAMILY || b == NO_FAMILY)
+	enum family a = family_of(w->claim.logical), b = family_of(r->logical);
+	if (b == NO_FAMILY)
 		return true;
-	return a == b && (a != DECIMALS || (w->scale == r->scale && w->precision <= r->precision));
+	if (!w->claim.text) /* but the digits of a text are no number's bytes */
+		return b != DECIMALS || w->kind != SCHEMA_STRING;
+	if (a == NO_FAMILY) /* a name that we do not know; the text of a uuid speaks for itself */
+		return b == UUIDS && r->kind == SCHEMA_STRING;
+	return a == b && (a != DECIMALS || decimals_match(&w->claim, r));
 }
 
 /* --- records --- */
@@ -309,17 +354,40 @@ static bool resolve_record_fields(struct resolver *k, const struct schema_type *
 	return ok;
 }
 
+/* A record that turned out not to resolve: steps met meanwhile may point to it. */
+static void spoil(struct resolver *k, const struct schema_type *w, const struct schema_type *r)
+{
+	struct resolve_pair *pair = find_pair(k, w, r);
+	struct step *s = pair->step;
+	pair->differs = k->differs;
+	s->reader = NULL;
+	s->refusal = arena_strdup(k->arena, k->err->text);
+	for (size_t i = 0; i < w->nfields; i++)
+		s->fields[i].step = resolve_skip(k, w->fields[i].type);
+}
+
+static struct step *met_before(struct resolver *k, const struct resolve_pair *pair)
+{
+	if (!pair->step->refusal)
+		return pair->step;
+	k->differs = pair->differs;
+	err_set(k->err, ERR_CONFIG, "%s", pair->step->refusal);
+	return NULL;
+}
+
 static struct step *resolve_record(struct resolver *k, const struct schema_type *w,
 				   const struct schema_type *r)
 {
-	struct step *s = find_pair(k, w, r);
-	if (s)
-		return s;
-	s = new_record(k, w, r);
+	const struct resolve_pair *met = find_pair(k, w, r);
+	if (met)
+		return met_before(k, met);
+	struct step *s = new_record(k, w, r);
 	size_t *from = xcalloc(r->nfields + 1, sizeof(*from));
 	resolve_fields(w, r, from);
 	bool ok = resolve_record_fields(k, w, r, from, s);
 	free(from);
+	if (!ok)
+		spoil(k, w, r);
 	return ok ? s : NULL;
 }
 
@@ -333,22 +401,34 @@ static int32_t find_symbol(const struct schema_type *r, const char *symbol)
 	return r->default_symbol;
 }
 
+/* A symbol that the reader cannot take is refused where a datum has it. */
+static const char *refuse_symbol(struct resolver *k, const struct schema_type *w,
+				 const char *symbol)
+{
+	err_set(k->err, ERR_CONFIG,
+		"symbol '%s' of the writer's enum %s is not in the stream's, which has no default",
+		symbol, w->full_name);
+	note(k, k->err->text);
+	return arena_strdup(k->arena, k->err->text);
+}
+
 static struct step *resolve_enum(struct resolver *k, const struct schema_type *w,
 				 const struct schema_type *r)
 {
 	struct step *s = new_step(k, w, r);
-	uint32_t *symbols = arena_calloc(k->arena, w->nsymbols, sizeof(*symbols));
+	struct step_symbol *symbols = arena_calloc(k->arena, w->nsymbols, sizeof(*symbols));
+	bool some = false;
 	for (size_t i = 0; i < w->nsymbols; i++) {
 		int32_t at = find_symbol(r, w->symbols[i]);
-		if (at < 0) {
-			err_set(k->err, ERR_CONFIG,
-				"symbol '%s' of the writer's enum %s is not in the stream's, which "
-				"has no default",
-				w->symbols[i], w->full_name);
-			return NULL;
-		}
-		symbols[i] = (uint32_t)at;
+		if (at < 0)
+			symbols[i].refusal = refuse_symbol(k, w, w->symbols[i]);
+		else
+			symbols[i].at = (uint32_t)at;
+		some |= at >= 0;
 	}
+	if (!some)
+		return NULL;
+	err_clear(k->err);
 	s->symbols = symbols;
 	s->n = (uint32_t)w->nsymbols;
 	return s;
@@ -362,22 +442,47 @@ static bool takes_null(const struct schema_type *r)
 	return r->kind == SCHEMA_NULL;
 }
 
+/* What the branches of a union have come to. */
+struct union_fit {
+	bool fits, nulls; /* one that is no null resolves; null does */
+	const char *why;  /* of the first that does not, or of one whose logical type differs */
+};
+
+static struct step *resolve_branch(struct resolver *k, const struct schema_type *w,
+				   const struct schema_type *r, struct union_fit *t)
+{
+	if (w->kind == SCHEMA_NULL) {
+		t->nulls |= takes_null(r);
+		return new_step(k, w, takes_null(r) ? r : NULL);
+	}
+	struct step *s = resolve(k, w, r);
+	t->fits |= s != NULL;
+	if (s)
+		return s;
+	s = refuse_branch(k, w);
+	if (!t->why || k->differs)
+		t->why = s->refusal;
+	return s;
+}
+
 static struct step *resolve_union(struct resolver *k, const struct schema_type *w,
 				  const struct schema_type *r)
 {
 	struct step *s = new_step(k, w, r);
+	struct union_fit t = {0};
+	bool differs = false;
 	s->n = (uint32_t)w->nbranches;
 	s->branches = arena_calloc(k->arena, w->nbranches, sizeof(struct step *));
 	for (size_t i = 0; i < w->nbranches; i++) {
-		const struct schema_type *branch = w->branches[i];
-		if (branch->kind == SCHEMA_NULL)
-			s->branches[i] = new_step(k, branch, takes_null(r) ? r : NULL);
-		else
-			s->branches[i] = resolve(k, branch, r);
-		if (!s->branches[i])
-			return NULL;
+		k->differs = false;
+		s->branches[i] = resolve_branch(k, w->branches[i], r, &t);
+		differs |= k->differs;
 	}
-	return s;
+	k->differs = differs && !t.fits;
+	if (t.fits || (t.nulls && !differs))
+		return s;
+	err_set(k->err, ERR_CONFIG, "%s", t.why ? t.why : "the writer has nothing but null");
+	return NULL;
 }
 
 static struct step *resolve_plain(struct resolver *k, const struct schema_type *w,
@@ -388,14 +493,17 @@ static struct step *resolve_plain(struct resolver *k, const struct schema_type *
 				w->full_name && w->kind == r->kind
 					? "; names and sizes have to agree, or an alias"
 					: "");
-	if (!logicals_match(w, r))
+	if (!logicals_match(w, r)) {
+		k->differs = true;
 		return mismatch(k, w, r, "; the logical types differ");
+	}
 	if (w->kind == SCHEMA_RECORD)
 		return resolve_record(k, w, r);
 	if (w->kind == SCHEMA_ENUM)
 		return resolve_enum(k, w, r);
 	struct step *s = new_step(k, w, r);
-	s->unit = unit_of(family_of(w->logical) == family_of(r->logical) ? w->logical : r->logical);
+	bool claimed = family_of(w->claim.logical) == family_of(r->logical);
+	s->unit = unit_of(claimed ? w->claim.logical : r->logical);
 	if (w->items) {
 		s->items = resolve(k, w->items, r->items);
 		if (!s->items)

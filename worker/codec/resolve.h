@@ -18,6 +18,10 @@ struct resolver {
 	struct resolve_pair *pairs; /* records met so far: free() when done */
 	size_t npairs, cap;
 	int depth;
+	bool differs; /* the error, or what led to it, is that logical types differ */
+	/* what the reader cannot take, should a datum have it: the first, and how many */
+	const char *note;
+	size_t nnotes;
 };
 
 #define RESOLVE_NONE SIZE_MAX
@@ -25,7 +29,7 @@ struct resolver {
 /* Bounds for values that come out of the schema itself. */
 extern const struct decode_limits resolve_default_limits;
 
-/* NULL with class CONFIG when w does not resolve to r. */
+/* NULL with class CONFIG when no w resolves to r. Single branches and symbols are noted. */
 struct step *resolve(struct resolver *k, const struct schema_type *w, const struct schema_type *r);
 /* How to pass over a w. Never NULL. */
 struct step *resolve_skip(struct resolver *k, const struct schema_type *w);

@@ -181,16 +181,22 @@ static bool parse_toast(struct builder *b, const json_t *pg, struct column *c)
 			  "pg.compression is none of pglz, lz4", &c->compression);
 }
 
+/* A logical type that Avro ignores would be a column of another type than its author wants. */
+static bool logical_lost(const struct schema_type *t)
+{
+	return t->claim.text && !t->claim.beside && t->logical == LOGICAL_NONE;
+}
+
 static bool refuse_type(struct builder *b, const struct schema_type *t, const char *sql,
 			const char *hint)
 {
 	char text[160];
 	schema_describe(t, text, sizeof(text));
-	if (t->logical_text && t->logical == LOGICAL_NONE)
+	if (logical_lost(t))
 		return err_set(b->err, ERR_CONFIG,
 			       "type %s: the logical type '%s' does not exist for it, or has wrong "
 			       "attributes",
-			       text, t->logical_text);
+			       text, t->claim.text);
 	return err_set(b->err, ERR_CONFIG, "type %s %s%s%s", text,
 		       sql ? "cannot be stored as " : "has no column type", sql ? sql : "", hint);
 }
@@ -205,10 +211,10 @@ static bool column_type(struct builder *b, const struct schema_field *f, struct 
 	const struct schema_type *t = schema_unwrap(f->type, &nullable);
 	char derived[64];
 	const char *sql = text_of(type);
-	bool logical_lost = t && t->logical_text && t->logical == LOGICAL_NONE;
+	bool lost = t && logical_lost(t);
 	if (!t)
 		t = f->type; /* several types in a union: only jsonb holds them */
-	if (!sql && (logical_lost || !sqltype_derive(t, derived, sizeof(derived))))
+	if (!sql && (lost || !sqltype_derive(t, derived, sizeof(derived))))
 		return refuse_type(b, t, NULL, "; set pg.type, or \"column\": false");
 	c->type = sql ? sql : arena_strdup(b->arena, derived);
 	c->stage_type = via ? text_of(via) : c->type;

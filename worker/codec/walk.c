@@ -119,6 +119,11 @@ bool walk_long_index(struct cursor *c, uint32_t n, const char *what, uint32_t *v
 	return true;
 }
 
+bool walk_refused(struct cursor *c, const char *refusal)
+{
+	return refuse(c->why, REASON_SCHEMA, "%s", refusal);
+}
+
 /* --- nesting --- */
 
 bool walk_enter(struct cursor *c)

@@ -14,7 +14,7 @@
 #include "codec/reason.h"
 #include "schema/schema.h"
 
-struct step; /* plan_steps.h */
+struct step; /* step.h */
 
 struct cursor {
 	const uint8_t *p, *end;

@@ -2,7 +2,7 @@
  * batch.c - rows, offsets and dead letters that will share one transaction.
  *
  *   rows     | row | row | row | ...   as decoded, in order of arrival; never moved once written
- *   events   one per row: key hash, version, offset, span
+ *   events   one per row: key hash, version, offset, span; and those that are skipped, without one
  *   spans    one per partition: [from, to), what the offsets row will say
  *   dead     dead letters, their bytes in the arena
  *   refused  events that PostgreSQL refuses; the first nburied of them have their dead letter
@@ -149,6 +149,15 @@ void batch_add(struct batch *b, uint32_t span, int64_t offset, int64_t timestamp
 	span_took(&b->spans[span], offset, timestamp_ms);
 }
 
+void batch_skip(struct batch *b, uint32_t span, int64_t offset, int64_t timestamp_ms)
+{
+	assert(b->nevents < b->max_events);
+	b->events[b->nevents++] = (struct event){
+		.offset = offset, .row = b->rows.len, .span = span, .dead = true, .skipped = true};
+	b->limit = b->nevents;
+	span_took(&b->spans[span], offset, timestamp_ms);
+}
+
 /* --- dead letters --- */
 
 static struct slice keep_slice(struct batch *b, struct slice s)
@@ -243,7 +252,8 @@ void batch_measure(struct batch *b)
 		const struct event *e = &b->events[i];
 		struct span *s = &b->spans[e->span];
 		s->upto = MAX(s->upto, e->offset + 1);
-		s->now.events += !e->dead;
+		s->now.events += !e->dead || e->skipped;
+		s->now.skipped += e->skipped;
 	}
 	for (size_t i = 0; i < b->ndead; i++) {
 		struct span *s = &b->spans[b->dead[i].span];
@@ -258,6 +268,7 @@ static void span_moves_on(struct span *s)
 	s->done.events += s->now.events;
 	s->done.written += s->now.written;
 	s->done.dead += s->now.dead;
+	s->done.skipped += s->now.skipped;
 	s->now = (struct tally){0};
 	s->from = s->upto;
 }

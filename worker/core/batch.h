@@ -29,9 +29,9 @@ enum span_result {
 	SPAN_ABANDONED, /* given up on request: not committed by us, as far as we know */
 };
 
-/* Events of a span: all, dead ones too; rows that were written for them; dead ones. */
+/* Events of a span: all; rows that were written for them; dead ones; skipped ones. */
 struct tally {
-	uint64_t events, written, dead;
+	uint64_t events, written, dead, skipped;
 };
 
 /* The offsets [from, to) of one partition that this batch handles. */
@@ -55,7 +55,7 @@ struct span {
 /* Events that a newer one of their key, in the batch or in the table, made void. */
 static inline uint64_t tally_superseded(const struct tally *t)
 {
-	return t->events - t->dead - t->written;
+	return t->events - t->dead - t->skipped - t->written;
 }
 
 struct event {
@@ -66,7 +66,8 @@ struct event {
 	uint32_t span;
 	uint8_t op; /* enum record_op */
 	bool has_version;
-	bool dead;
+	bool dead;    /* has no row: a dead letter, or skipped */
+	bool skipped; /* not the stream's, and never had one */
 };
 
 struct dead_letter {
@@ -160,6 +161,8 @@ void batch_add(struct batch *b, uint32_t span, int64_t offset, int64_t timestamp
 	       const struct record *record);
 /* Copies everything that it is given. Moves the span to offset + 1. */
 void batch_add_dead(struct batch *b, const struct dead_letter *letter);
+/* An event that is counted, and that is all. Moves the span to offset + 1. */
+void batch_skip(struct batch *b, uint32_t span, int64_t offset, int64_t timestamp_ms);
 /* Offsets without events (transaction markers, compaction): moves the span to "to". */
 void batch_advance(struct batch *b, uint32_t span, int64_t to);
 

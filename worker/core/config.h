@@ -17,6 +17,10 @@
 #include "schema/frame.h"
 
 enum on_conflict { CONFLICT_NEWER, CONFLICT_UPDATE, CONFLICT_SKIP };
+/* What becomes of a record that is not the stream's. */
+enum other_types { OTHER_DEAD_LETTER, OTHER_SKIP, OTHER_HALT };
+/* Which of Apicurio's ids the registry serves as /schemas/ids. */
+enum apicurio_ids { APICURIO_NONE, APICURIO_CONTENT, APICURIO_GLOBAL };
 enum start_kind { START_EARLIEST, START_LATEST, START_COMMITTED, START_TIMESTAMP };
 
 struct config_pair {
@@ -34,6 +38,7 @@ struct stream_config {
 	const char *key_schema; /* path, or NULL: messages without value are dead letters */
 	enum frame_format format;
 	enum on_conflict on_conflict;
+	enum other_types other_types;
 };
 
 struct config {
@@ -63,6 +68,7 @@ struct config {
 	const char *registry_token, *registry_token_file;
 	const char *registry_ca, *registry_cert, *registry_key; /* paths */
 	int64_t registry_timeout_us;
+	enum apicurio_ids registry_apicurio_ids;
 	/* offline source: ID.avsc for confluent ids; every .avsc for fingerprints */
 	const char *registry_directory;
 

@@ -25,6 +25,8 @@
 
 static const char *const formats[] = {"confluent", "single-object", "raw", NULL};
 static const char *const conflicts[] = {"newer", "update", "skip", NULL};
+static const char *const others[] = {"dead_letter", "skip", "halt", NULL};
+static const char *const apicurio[] = {"none", "content", "global", NULL};
 static const char *const log_formats[] = {"logfmt", "json", NULL};
 static const char *const log_levels[] = {"debug", "info", "warn", "error", NULL};
 
@@ -89,8 +91,18 @@ const struct config_key config_keys[] = {
 	{"registry", "timeout", KEY_DURATION, C(registry_timeout_us), .fallback = "5s",
 	 .min = "100ms", .max = "5m", .help = "How long one request may take."},
 	{"registry", "directory", KEY_PATH, C(registry_directory),
-	 .help = "Folder of schemas that needs no server: `ID.avsc` for an id, any `.avsc` for its "
-		 "fingerprint."},
+	 .help = "Folder of schemas that needs no server: `ID.avsc` for an id, `GUID.avsc` for a "
+		 "GUID, "
+		 "any `.avsc` for its fingerprint, and the one that it is named by, in 16 "
+		 "hexadecimal "
+		 "digits."},
+	{"registry", "apicurio_ids", KEY_CHOICE, C(registry_apicurio_ids), .fallback = "none",
+	 .choices = apicurio,
+	 .help = "Which ids of Apicurio's own serializers (8 bytes, or in headers) `url` serves "
+		 "under "
+		 "`/schemas/ids`: `content`, as its Confluent API does, or `global`, as that does "
+		 "in "
+		 "legacy id mode. With `none` such an event halts its partition."},
 
 	{"limits", "max_depth", KEY_COUNT, C(limits.max_depth), .fallback = "64", .min = "1",
 	 .max = "512",
@@ -150,6 +162,11 @@ const struct config_key config_keys[] = {
 		 "version, `update` always "
 		 "replaces, `skip` "
 		 "leaves the first."},
+	{"stream", "other_types", KEY_CHOICE, ST(other_types), .fallback = "dead_letter",
+	 .choices = others,
+	 .help = "What becomes of a record of another type than the stream's, where a topic holds "
+		 "several: a dead letter, `skip` (counted, nothing else), or `halt` its "
+		 "partition."},
 	{NULL},
 };
 

@@ -19,6 +19,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
+
 /* --- life --- */
 
 /* The key's columns must be found in the key schema, else no tombstone could ever be applied. */
@@ -29,7 +31,7 @@ static bool load_key_schema(struct stream *s, struct err *err)
 	s->key_reader = schema_read(s->config->key_schema, err);
 	if (!s->key_reader)
 		return false;
-	struct plan *plan = plan_new_key(s->key_reader, s->table, err);
+	struct plan *plan = plan_new_key(s->key_reader, s->table, NULL, err);
 	if (!plan)
 		return err_wrap(err, "%s", s->config->key_schema);
 	plan_free(plan);
@@ -77,11 +79,11 @@ void stream_free(struct stream *s)
 
 /* --- plans --- */
 
-static struct stream_plan *find_plan(struct stream *s, uint64_t schema_key, bool key)
+static struct stream_plan *find_plan(struct stream *s, const struct schema_id *id, bool key)
 {
 	for (size_t i = 0; i < s->nplans; i++) {
 		struct stream_plan found = s->plans[i];
-		if (found.schema != schema_key || found.key != key)
+		if (found.key != key || !schema_id_equal(&found.id, id))
 			continue;
 		s->plans[i] = s->plans[0];
 		s->plans[0] = found;
@@ -90,10 +92,10 @@ static struct stream_plan *find_plan(struct stream *s, uint64_t schema_key, bool
 	return NULL;
 }
 
-bool stream_plan_cached(struct stream *s, uint64_t schema_key, bool key, const struct plan **plan,
-			struct err *err)
+bool stream_plan_cached(struct stream *s, const struct schema_id *id, bool key,
+			const struct plan **plan, struct err *err)
 {
-	struct stream_plan *found = find_plan(s, schema_key, key);
+	struct stream_plan *found = find_plan(s, id, key);
 	if (!found)
 		return false;
 	*plan = found->plan;
@@ -102,32 +104,38 @@ bool stream_plan_cached(struct stream *s, uint64_t schema_key, bool key, const s
 	return true;
 }
 
-static void remember(struct stream *s, uint64_t schema_key, bool key, struct plan *plan,
+static void remember(struct stream *s, const struct schema_id *id, bool key, struct plan *plan,
 		     const struct err *err)
 {
 	s->plans = xrealloc(s->plans, (s->nplans + 1) * sizeof(*s->plans));
 	s->plans[s->nplans++] = (struct stream_plan){
-		.schema = schema_key,
+		.id = *id,
 		.key = key,
 		.plan = plan,
 		.error = plan ? NULL : xstrdup(err->text),
 	};
 }
 
-const struct plan *stream_plan(struct stream *s, uint64_t schema_key, bool key,
+const struct plan *stream_plan(struct stream *s, const struct schema_id *id, bool key,
 			       const struct schema *writer, struct err *err)
 {
+	char text[SCHEMA_ID_TEXT];
 	const struct plan *cached;
-	if (stream_plan_cached(s, schema_key, key, &cached, err))
+	if (stream_plan_cached(s, id, key, &cached, err))
 		return cached;
-	struct plan *plan =
-		key ? plan_new_key(writer, s->table, err) : plan_new(writer, s->table, err);
+	struct plan *plan = key ? plan_new_key(writer, s->table, s->key_reader, err)
+				: plan_new(writer, s->table, err);
+	schema_id_text(id, text);
 	if (!plan) {
 		err->class = ERR_CONFIG;
-		err_wrap(err, "stream.%s: %s schema %llu does not fit", s->config->name,
-			 key ? "key" : "writer", (unsigned long long)schema_key);
+		err_wrap(err, "stream.%s: %s schema (%s) does not fit", s->config->name,
+			 key ? "key" : "writer", text);
+	} else if (plan_note(plan)) {
+		log_warn("a writer may write what the stream cannot take",
+			 F_STR("stream", s->config->name), F_STR("schema", text),
+			 F_STR("note", plan_note(plan)));
 	}
-	remember(s, schema_key, key, plan, err);
+	remember(s, id, key, plan, err);
 	return plan;
 }
 

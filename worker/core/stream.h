@@ -15,9 +15,10 @@
 #include "core/config.h"
 #include "core/mergesql.h"
 #include "schema/schema.h"
+#include "schema/schema_id.h"
 
 struct stream_plan {
-	uint64_t schema; /* registry id or fingerprint */
+	struct schema_id id;
 	bool key;
 	struct plan *plan; /* NULL: incompatible, see error */
 	char *error;
@@ -39,14 +40,14 @@ void stream_free(struct stream *s);
 
 /*
  * The plan for a writer schema: compiled at first sight, then cached. writer is borrowed for the
- * call. NULL with class CONFIG when the schemas do not resolve; that answer is cached as well. Poll
- * thread.
+ * call. NULL with class CONFIG when the schemas do not resolve; that answer is cached as well. What
+ * of the writer's the stream cannot take is logged. Poll thread.
  */
-const struct plan *stream_plan(struct stream *s, uint64_t schema_key, bool key,
+const struct plan *stream_plan(struct stream *s, const struct schema_id *id, bool key,
 			       const struct schema *writer, struct err *err);
 /* Only the cache: true when the answer is known (plan may be NULL: incompatible, err filled). */
-bool stream_plan_cached(struct stream *s, uint64_t schema_key, bool key, const struct plan **plan,
-			struct err *err);
+bool stream_plan_cached(struct stream *s, const struct schema_id *id, bool key,
+			const struct plan **plan, struct err *err);
 
 /* A name, or "^regex". */
 bool stream_topic_matches(const char *pattern, const char *topic);

@@ -160,7 +160,7 @@ static inline bool is_plain(char c)
 static bool check_utf8(struct parser *p, const char *from, size_t len)
 {
 	struct refusal why;
-	char what[160];
+	char what[256];
 	if (text_check_utf8((struct slice){(const uint8_t *)from, len}, &why))
 		return true;
 	snprintf(what, sizeof(what), "a string: %s", why.text);

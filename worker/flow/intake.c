@@ -2,9 +2,12 @@
  * intake.c - from a message to a row in the open batch of its lane and stream.
  *
  *   message --frame--> schema --plan--> decode --> row in the slot's open batch --full--> lane
- *                       |        |        '-- refused: dead letter in that batch
+ *                       |        |        |-- refused: dead letter in that batch
+ *                       |        |        '-- another record than the stream's: as other_types says
  *                       |        '-- writer incompatible: partition halts, never a dead letter
  *                       '-- not known yet: partition pauses until the registry answers
+ *
+ * The frame is the message's own, or a header says which schema wrote it (format confluent).
  *
  * The position of a partition moves only when the message has a place, so one that was not taken
  * comes again.
@@ -67,6 +70,7 @@ static enum outcome dead_letter(const struct arrival *a, enum dead_reason reason
 	struct err err = {0};
 	if (!guard_admit(&a->in->guards[stream->index], a->in->config, stream->config->name, 1,
 			 &err)) {
+		err_wrap(&err, "%s", why->text);
 		partition_halt(a->in->partitions, a->part, &err);
 		return HELD;
 	}
@@ -89,32 +93,72 @@ static enum outcome dead_letter(const struct arrival *a, enum dead_reason reason
 	return TAKEN;
 }
 
+/* An operator must act before this message can be taken. */
+static enum outcome halt(const struct arrival *a, struct err *err)
+{
+	err->class = ERR_CONFIG;
+	err_wrap(err, "%s [%d] offset %" PRId64, a->part->topic, a->part->partition, a->m->offset);
+	partition_halt(a->in->partitions, a->part, err);
+	return HELD;
+}
+
+/* --- its schema --- */
+
+/* Where a message says it. */
+struct origin {
+	struct frame frame;
+	bool key;       /* it is about the key */
+	bool in_header; /* and the message has no envelope */
+};
+
+static bool find_frame(const struct arrival *a, struct slice message, struct origin *o,
+		       struct err *err)
+{
+	enum frame_format format = a->stream->config->format;
+	if (format == FRAME_CONFLUENT && !source_schema_id(a->m, o->key, &o->frame.id, err))
+		return false;
+	o->in_header = format == FRAME_CONFLUENT && o->frame.id.kind != SCHEMA_ID_NONE;
+	o->frame.body = message;
+	return o->in_header || frame_split(format, message, &o->frame, err);
+}
+
+/* "value schema id 7", "value schema GUID ... of header __value_schema_id". */
+static void wrap_origin(const struct origin *o, struct err *err)
+{
+	char name[SCHEMA_ID_TEXT], header[48] = "";
+	const char *what = o->key ? "key" : "value";
+	if (o->in_header && o->frame.id.kind >= SCHEMA_ID_APICURIO)
+		snprintf(header, sizeof(header), " of header apicurio.%s.*", what);
+	else if (o->in_header)
+		snprintf(header, sizeof(header), " of header __%s_schema_id", what);
+	err_wrap(err, "%s schema %s%s", what, schema_id_text(&o->frame.id, name), header);
+}
+
 enum found { PLAN_FOUND, PLAN_HELD, PLAN_UNKNOWN };
 
 /*
  * The plan for a frame's schema; pauses or halts the partition where there is none to be had now.
  */
-static enum found find_plan(const struct arrival *a, bool key, uint64_t schema_key,
+static enum found find_plan(const struct arrival *a, const struct origin *o,
 			    const struct plan **plan, struct err *err)
 {
 	struct stream *stream = a->stream;
-	enum frame_format format = stream->config->format;
-	const struct schema *writer = key ? stream->key_reader : stream->reader;
-	if (!stream_plan_cached(stream, schema_key, key, plan, err)) {
+	const struct schema_id *id = &o->frame.id;
+	const struct schema *writer = o->key ? stream->key_reader : stream->reader;
+	if (!stream_plan_cached(stream, id, o->key, plan, err)) {
 		enum registry_answer answer =
-			format == FRAME_RAW
+			id->kind == SCHEMA_ID_NONE
 				? REGISTRY_FOUND
-				: registry_get(a->in->registry, format, schema_key, &writer, err);
+				: registry_get(a->in->registry, id, &writer, err);
 		switch (answer) {
 		case REGISTRY_FOUND:
-			*plan = stream_plan(stream, schema_key, key, writer, err);
+			*plan = stream_plan(stream, id, o->key, writer, err);
 			break;
 		case REGISTRY_PENDING:
 			partition_pause(a->in->partitions, a->part, PAUSE_SCHEMA);
 			return PLAN_HELD;
 		case REGISTRY_UNKNOWN:
-			err_set(err, ERR_POISON, "schema %s %" PRIu64 " is not known",
-				format == FRAME_CONFLUENT ? "id" : "fingerprint", schema_key);
+			wrap_origin(o, err);
 			return PLAN_UNKNOWN;
 		case REGISTRY_INVALID:
 			*plan = NULL;
@@ -123,10 +167,8 @@ static enum found find_plan(const struct arrival *a, bool key, uint64_t schema_k
 	}
 	if (*plan)
 		return PLAN_FOUND;
-	err->class = ERR_CONFIG;
-	err_wrap(err, "%s [%d] offset %" PRId64 ": %s schema %" PRIu64, a->part->topic,
-		 a->part->partition, a->m->offset, key ? "key" : "value", schema_key);
-	partition_halt(a->in->partitions, a->part, err);
+	wrap_origin(o, err);
+	halt(a, err);
 	return PLAN_HELD;
 }
 
@@ -151,14 +193,46 @@ static bool decode(const struct arrival *a, const struct plan *plan, struct slic
 	return decode_record(a->in->decoder, plan, body, &a->batch->rows, record, err);
 }
 
+/* A record of another type than the stream's. */
+static enum outcome other_type(const struct arrival *a, const struct record *record,
+			       struct err *err)
+{
+	const struct stream_config *c = a->stream->config;
+	switch (c->other_types) {
+	case OTHER_DEAD_LETTER:
+		err_wrap(err, "not the stream's record (stream.%s.other_types)", c->name);
+		return dead_letter(a, record->reason, err);
+	case OTHER_SKIP:
+		batch_skip(a->batch, my_span(a), a->m->offset, a->m->timestamp_ms);
+		return TAKEN;
+	case OTHER_HALT:
+		break;
+	}
+	err_wrap(err, "stream.%s.other_types is halt; set it to skip or dead_letter to go on",
+		 c->name);
+	return halt(a, err);
+}
+
+static enum outcome not_decoded(const struct arrival *a, const struct origin *o,
+				const struct record *record, struct err *err)
+{
+	if (record->other)
+		return other_type(a, record, err);
+	if (err->class == ERR_POISON)
+		return dead_letter(a, record->reason, err);
+	wrap_origin(o, err);
+	return halt(a, err);
+}
+
 static enum outcome take_datum(const struct arrival *a, struct slice message, bool key)
 {
-	struct frame frame;
+	struct origin o = {.key = key};
 	struct err err = {0};
+	struct record record;
 	const struct plan *plan = NULL;
-	if (!frame_split(a->stream->config->format, message, &frame, &err))
+	if (!find_frame(a, message, &o, &err))
 		return dead_letter(a, REASON_FRAME, &err);
-	switch (find_plan(a, key, frame.schema, &plan, &err)) {
+	switch (find_plan(a, &o, &plan, &err)) {
 	case PLAN_FOUND:
 		break;
 	case PLAN_HELD:
@@ -166,9 +240,8 @@ static enum outcome take_datum(const struct arrival *a, struct slice message, bo
 	case PLAN_UNKNOWN:
 		return dead_letter(a, REASON_SCHEMA, &err);
 	}
-	struct record record;
-	if (!decode(a, plan, frame.body, key, &record, &err))
-		return dead_letter(a, record.reason, &err);
+	if (!decode(a, plan, o.frame.body, key, &record, &err))
+		return not_decoded(a, &o, &record, &err);
 	batch_add(a->batch, my_span(a), a->m->offset, a->m->timestamp_ms, &record);
 	a->in->taken[a->stream->index].decoded++;
 	return TAKEN;

@@ -21,8 +21,8 @@
  *      own limit.
  *   6. Order per key: a partition has one lane, a lane writes a stream's batches in order, a batch
  *      folds in order.
- *   7. Every event ends merged, superseded, dead-lettered or in a declared gap; the counters of the
- *      four add up.
+ *   7. Every event ends merged, superseded, skipped, dead-lettered or in a declared gap; the
+ *      counters add up.
  *   8. The table does not depend on where batches begin and end: it is as if every event had been
  *      applied alone, in offset order.
  *

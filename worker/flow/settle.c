@@ -11,8 +11,8 @@
  * a worker that was asleep to learn first that it has lost its membership, so that it does not
  * fence its successor.
  *
- * Every event ends merged, superseded, dead-lettered or in a declared gap; the first three are
- * counted here, from the transactions that were committed.
+ * Every event ends merged, superseded, skipped, dead-lettered or in a declared gap; all but the
+ * last are counted here, from the transactions that were committed.
  *
  * Thread: the poll thread.
  */
@@ -54,6 +54,7 @@ static void count_span(const struct span *span, size_t stream)
 {
 	stats_add(METRIC_RECORDS_MERGED, stream, 0, (int64_t)span->done.written);
 	stats_add(METRIC_RECORDS_SUPERSEDED, stream, 0, (int64_t)tally_superseded(&span->done));
+	stats_add(METRIC_RECORDS_SKIPPED, stream, 0, (int64_t)span->done.skipped);
 	if (span->done.events > 0)
 		observe_latency(span, stream);
 }

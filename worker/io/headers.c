@@ -1,9 +1,10 @@
 /*
- * headers.c - a message's headers as JSON, for dead letters.
+ * headers.c - a message's headers: which schema they name, and all of them as JSON for dead
+ * letters.
  *
- * An object by name; a name that occurs more than once has an array. A value that is not text
- * (invalid UTF-8, or with a NUL, which jsonb cannot hold) is "base64:...", and so is text that
- * begins that way, so that it can be read back.
+ * As JSON they are an object by name; a name that occurs more than once has an array. A value that
+ * is not text (invalid UTF-8, or with a NUL, which jsonb cannot hold) is "base64:...", and so is
+ * text that begins that way, so that it can be read back.
  *
  * Thread: any. Failure: none; a name that is no text is told as such.
  */
@@ -13,6 +14,7 @@
 #include <string.h>
 
 #include "io/source.h"
+#include "schema/frame.h"
 
 static json_t *base64_json(const uint8_t *p, size_t len)
 {
@@ -62,6 +64,22 @@ static void add_header(json_t *object, const char *name, json_t *value)
 		old = array;
 	}
 	json_array_append_new(old, value);
+}
+
+bool source_schema_id(const struct source_message *m, bool key, struct schema_id *id,
+		      struct err *err)
+{
+	rd_kafka_headers_t *headers = NULL;
+	const char *name;
+	const void *value;
+	size_t len;
+	*id = (struct schema_id){.kind = SCHEMA_ID_NONE};
+	if (!m->headers || rd_kafka_message_headers(m->headers, &headers))
+		return true;
+	for (size_t i = 0; !rd_kafka_header_get_all(headers, i, &name, &value, &len); i++)
+		if (!frame_header(name, (struct slice){value, len}, key, id, err))
+			return false;
+	return true;
 }
 
 char *source_headers_json(const struct source_message *m)

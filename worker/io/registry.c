@@ -1,7 +1,7 @@
 /*
  * registry.c - the cache of writer schemas, and the thread that fills it from a schema registry.
  *
- * A table of entries by (format, id or fingerprint), shared by two threads under one mutex. The
+ * A table of entries by id, GUID or fingerprint, shared by two threads under one mutex. The
  * poll thread looks up and creates entries; the registry's thread takes those that are WANTED and
  * due, asks without holding the mutex, and puts the answer in. Then it makes the eventfd readable.
  * No queue carries requests or answers: the table is both, so nothing can overflow, be asked twice
@@ -18,10 +18,15 @@
  * registry_get() itself settles a WANTED entry at once when a file has it, or when there is no
  * registry to ask.
  *
- * Folder before registry: what the folder of the config has needs no network. ID.avsc serves the
- * confluent id; every .avsc, and the schema files of the streams, serve their CRC-64-AVRO
- * fingerprint. A fingerprint that nobody knows makes us read the folder again, once a minute at
- * most, so a schema can be added without a restart.
+ * Folder before registry: what the folder of the config has needs no network. ID.avsc and GUID.avsc
+ * serve that id; every .avsc, and the schema files of the streams, serve their CRC-64-AVRO
+ * fingerprint, the one that serializers make who keep logical types in the canonical form, and the
+ * one that the file is named by, as 16 hexadecimal digits. A fingerprint that nobody knows makes us
+ * read the folder again, once a minute at most, so a schema can be added without a restart.
+ *
+ * Apicurio's own ids are numbers of two kinds, and its Confluent API serves one of them under
+ * /schemas/ids, by a setting of its own. A wrong guess would read events by another schema without
+ * a word, so registry.apicurio_ids has to say which.
  *
  * registry_fetch.c makes one schema of the registry's answers, registry_client.c speaks HTTP.
  *
@@ -50,7 +55,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/stats.h"
-#include "io/http_client.h"
 #include "io/registry_client.h"
 #include "io/registry_fetch.h"
 #include "schema/schema.h"
@@ -83,17 +87,13 @@ static const bool transitions[ENTRY_STATE_COUNT][ENTRY_STATE_COUNT] = {
 	[ENTRY_INVALID] = {[ENTRY_WANTED] = true, [ENTRY_FOUND] = true},
 };
 
-struct entry_key {
-	uint64_t key;
-	uint64_t format; /* wide, so that the struct has no padding: it is hashed as bytes */
-};
-
 struct entry {
-	struct entry_key key;
+	struct schema_id id; /* hashed as bytes */
 	enum entry_state state;
 	int64_t due_us, backoff_us;
-	struct schema *schema; /* of FOUND; owned */
-	char *error;           /* of UNKNOWN and INVALID; owned */
+	struct schema *schema; /* of FOUND; owned, unless another entry has it too */
+	bool borrowed;
+	char *error; /* of UNKNOWN and INVALID; owned */
 	UT_hash_handle hh;
 };
 
@@ -135,14 +135,10 @@ static void entry_found(struct registry *r, struct entry *e, struct schema *sche
 	e->schema = schema;
 }
 
-static struct entry *entry_find(struct registry *r, enum frame_format format, uint64_t key)
+static struct entry *entry_find(struct registry *r, const struct schema_id *id)
 {
-	struct entry_key k;
 	struct entry *e;
-	memset(&k, 0, sizeof(k)); /* hashed as bytes */
-	k.key = key;
-	k.format = (uint64_t)format;
-	HASH_FIND(hh, r->entries, &k, sizeof(k), e);
+	HASH_FIND(hh, r->entries, id, sizeof(*id), e);
 	return e;
 }
 
@@ -150,7 +146,8 @@ static void entry_drop(struct registry *r, struct entry *e)
 {
 	assert(e != r->entries || e->hh.prev == NULL); /* uthash: nothing is before the head */
 	HASH_DEL(r->entries, e);
-	schema_free(e->schema);
+	if (!e->borrowed)
+		schema_free(e->schema);
 	free(e->error);
 	free(e);
 }
@@ -172,44 +169,63 @@ static bool evict(struct registry *r)
 }
 
 /* A new entry, WANTED and due now. NULL when the table is full. */
-static struct entry *entry_add(struct registry *r, enum frame_format format, uint64_t key)
+static struct entry *entry_add(struct registry *r, const struct schema_id *id)
 {
 	if (HASH_COUNT(r->entries) >= ENTRIES_MAX && !evict(r))
 		return NULL;
 	struct entry *e = xcalloc(1, sizeof(*e));
-	e->key = (struct entry_key){.key = key, .format = (uint64_t)format};
+	e->id = *id;
 	e->state = ENTRY_WANTED;
 	r->nwanted++;
-	HASH_ADD(hh, r->entries, key, sizeof(e->key), e);
+	HASH_ADD(hh, r->entries, id, sizeof(e->id), e);
 	return e;
 }
 
 /* --- files --- */
 
-/*
- * Remembers the schema by its fingerprint, takes it. The first of two files with the same schema
- * serves both.
- */
-static void add_fingerprint(struct registry *r, struct schema *schema)
+/* The first of two files with the same schema serves both. Returns whether it took the schema. */
+static bool add_fingerprint(struct registry *r, uint64_t fingerprint, struct schema *schema,
+			    bool borrowed)
 {
-	uint64_t fingerprint = schema_fingerprint(schema);
-	pthread_mutex_lock(&r->lock);
-	struct entry *e = entry_find(r, FRAME_SINGLE_OBJECT, fingerprint);
+	const struct schema_id id = {.kind = SCHEMA_ID_FINGERPRINT, .number = fingerprint};
+	struct entry *e = entry_find(r, &id);
 	if (e == NULL)
-		e = entry_add(r, FRAME_SINGLE_OBJECT, fingerprint);
-	if (e != NULL && e->state != ENTRY_FOUND) {
-		entry_found(r, e, schema);
-		schema = NULL;
-	}
+		e = entry_add(r, &id);
+	if (e == NULL || e->state == ENTRY_FOUND)
+		return false;
+	entry_found(r, e, schema);
+	e->borrowed = borrowed;
+	return true;
+}
+
+/* "0123456789abcdef.avsc": a fingerprint that somebody else's serializer has for the schema. */
+static bool fingerprint_of_name(const char *path, uint64_t *fingerprint)
+{
+	const char *slash = strrchr(path, '/'), *name = slash != NULL ? slash + 1 : path;
+	char *end;
+	*fingerprint = strtoull(name, &end, 16);
+	return strspn(name, "0123456789abcdefABCDEF") == 16 && strcmp(end, ".avsc") == 0;
+}
+
+/* Remembers the schema by all its fingerprints, takes it. */
+static void add_schema(struct registry *r, const char *path, struct schema *schema)
+{
+	uint64_t named;
+	pthread_mutex_lock(&r->lock);
+	bool taken = add_fingerprint(r, schema_fingerprint(schema), schema, false);
+	taken |= add_fingerprint(r, schema_fingerprint_logical(schema), schema, taken);
+	if (fingerprint_of_name(path, &named))
+		taken |= add_fingerprint(r, named, schema, taken);
 	pthread_mutex_unlock(&r->lock);
-	schema_free(schema);
+	if (!taken)
+		schema_free(schema);
 }
 
 static bool add_file(struct registry *r, const char *path, struct err *err)
 {
 	struct schema *schema = schema_read(path, err);
 	if (schema != NULL)
-		add_fingerprint(r, schema);
+		add_schema(r, path, schema);
 	return schema != NULL;
 }
 
@@ -341,10 +357,11 @@ static void put_answer(struct registry *r, struct entry *e, enum registry_answer
 
 static void serve(struct registry *r, struct entry *e)
 {
+	char name[SCHEMA_ID_TEXT];
 	struct schema *schema = NULL;
 	struct err err = {0};
-	enum registry_answer answer = registry_fetch(r->client, e->key.key, &schema, &err);
-	uint64_t id = e->key.key;
+	enum registry_answer answer = registry_fetch(r->client, &e->id, &schema, &err);
+	schema_id_text(&e->id, name); /* once answered, the entry may be evicted */
 	put_answer(r, e, answer, schema, &err);
 	if (registry_client_stopped(r->client))
 		return;
@@ -352,9 +369,9 @@ static void serve(struct registry *r, struct entry *e)
 	if (answer == REGISTRY_PENDING)
 		return;
 	if (answer == REGISTRY_FOUND)
-		log_info("schema read from the registry", F_INT("schema_id", id));
+		log_info("schema read from the registry", F_STR("schema", name));
 	else
-		log_warn("schema cannot be had from the registry", F_INT("schema_id", id),
+		log_warn("schema cannot be had from the registry", F_STR("schema", name),
 			 F_STR("error", err.text));
 	uint64_t one = 1;
 	ssize_t rc = write(r->answers, &one, sizeof(one));
@@ -430,13 +447,26 @@ void registry_free(struct registry *r)
 	free(r);
 }
 
-/* ID.avsc of the folder. True when that settled the entry. */
+/* "7.avsc", "89791762-....avsc": how the folder names it. Fills buf and returns it. */
+static const char *file_name(const struct schema_id *id, char *buf, size_t size)
+{
+	char guid[SCHEMA_ID_TEXT];
+	schema_id_guid(id, guid);
+	if (id->kind == SCHEMA_ID_GUID)
+		snprintf(buf, size, "%s.avsc", guid);
+	else
+		snprintf(buf, size, "%llu.avsc", (unsigned long long)id->number);
+	return buf;
+}
+
+/* True when the folder has a file that settles the entry. */
 static bool settle_from_folder(struct registry *r, struct entry *e)
 {
+	char name[64];
 	if (r->config->registry_directory == NULL)
 		return false;
-	char *path = xasprintf("%s/%llu.avsc", r->config->registry_directory,
-			       (unsigned long long)e->key.key);
+	char *path = xasprintf("%s/%s", r->config->registry_directory,
+			       file_name(&e->id, name, sizeof(name)));
 	struct err err;
 	bool there = access(path, F_OK) == 0;
 	if (there) {
@@ -453,21 +483,24 @@ static bool settle_from_folder(struct registry *r, struct entry *e)
 /* An entry that is WANTED: from the folder, or by the thread, or known to nobody. */
 static void begin(struct registry *r, struct entry *e)
 {
-	if (e->key.format == FRAME_CONFLUENT && settle_from_folder(r, e))
+	bool of_a_registry = e->id.kind != SCHEMA_ID_FINGERPRINT;
+	if (of_a_registry && settle_from_folder(r, e))
 		return;
-	if (e->key.format == FRAME_CONFLUENT && r->client != NULL) {
+	if (of_a_registry && r->client != NULL) {
 		e->due_us = e->backoff_us = 0;
 		registry_client_wake(r->client);
 		return;
 	}
-	char text[160];
-	if (e->key.format == FRAME_CONFLUENT)
+	char text[200], name[64];
+	if (of_a_registry)
 		snprintf(text, sizeof(text),
-			 "no schema registry, and no file %llu.avsc in registry.directory",
-			 (unsigned long long)e->key.key);
+			 "no schema registry, and no file %s in registry.directory",
+			 file_name(&e->id, name, sizeof(name)));
 	else
-		snprintf(text, sizeof(text), "no schema file has the fingerprint %016llx",
-			 (unsigned long long)e->key.key);
+		snprintf(text, sizeof(text),
+			 "no schema file has it (\"memingest check\" shows those of the streams; "
+			 "%016llx.avsc in registry.directory would be read for it)",
+			 (unsigned long long)e->id.number);
 	entry_set(r, e, ENTRY_UNKNOWN, text);
 }
 
@@ -500,26 +533,23 @@ static enum registry_answer answer_of(const struct entry *e, const struct schema
 	abort();
 }
 
-static bool known(struct registry *r, enum frame_format format, uint64_t key)
+static bool known(struct registry *r, const struct schema_id *id)
 {
 	pthread_mutex_lock(&r->lock);
-	bool found = entry_find(r, format, key) != NULL;
+	bool found = entry_find(r, id) != NULL;
 	pthread_mutex_unlock(&r->lock);
 	return found;
 }
 
-enum registry_answer registry_get(struct registry *r, enum frame_format format, uint64_t key,
-				  const struct schema **schema, struct err *err)
+static enum registry_answer look_up(struct registry *r, const struct schema_id *id,
+				    const struct schema **schema, struct err *err)
 {
-	assert(format != FRAME_RAW); /* its schema is the stream's own */
 	enum registry_answer answer = REGISTRY_INVALID;
-	if (format == FRAME_SINGLE_OBJECT && !known(r, format, key))
-		rescan_if_old(r);
 	pthread_mutex_lock(&r->lock);
-	struct entry *e = entry_find(r, format, key);
+	struct entry *e = entry_find(r, id);
 	bool fresh = e == NULL;
 	if (fresh)
-		e = entry_add(r, format, key);
+		e = entry_add(r, id);
 	else if ((e->state == ENTRY_UNKNOWN || e->state == ENTRY_INVALID) &&
 		 e->due_us <= clock_mono_us()) {
 		entry_set(r, e, ENTRY_WANTED, NULL);
@@ -540,6 +570,42 @@ enum registry_answer registry_get(struct registry *r, enum frame_format format, 
 	return answer;
 }
 
+/* Under which number of /schemas/ids the registry has an id of Apicurio's. */
+static bool apicurio_number(const struct registry *r, struct schema_id *id, struct err *err)
+{
+	static const char *const served[] = {[APICURIO_NONE] = "none",
+					     [APICURIO_CONTENT] = "content",
+					     [APICURIO_GLOBAL] = "global"};
+	enum apicurio_ids ids = r->config->registry_apicurio_ids;
+	char name[SCHEMA_ID_TEXT];
+	bool fits = id->kind == SCHEMA_ID_APICURIO ||
+		    id->kind == (ids == APICURIO_GLOBAL ? SCHEMA_ID_APICURIO_GLOBAL
+							: SCHEMA_ID_APICURIO_CONTENT);
+	if (ids == APICURIO_NONE || !fits)
+		return err_set(
+			err, ERR_CONFIG,
+			"%s is one of Apicurio's own serializers, and registry.apicurio_ids "
+			"is %s: set it to what registry.url serves under /schemas/ids, or at "
+			"the producer apicurio.registry.use-id to contentId, "
+			"apicurio.registry.headers.enabled to false and "
+			"apicurio.registry.id-handler to one of 4 bytes",
+			schema_id_text(id, name), served[ids]);
+	*id = (struct schema_id){.kind = SCHEMA_ID_NUMBER, .number = id->number};
+	return true;
+}
+
+enum registry_answer registry_get(struct registry *r, const struct schema_id *id,
+				  const struct schema **schema, struct err *err)
+{
+	struct schema_id asked = *id;
+	assert(id->kind != SCHEMA_ID_NONE); /* its schema is the stream's own */
+	if (id->kind >= SCHEMA_ID_APICURIO && !apicurio_number(r, &asked, err))
+		return REGISTRY_INVALID;
+	if (asked.kind == SCHEMA_ID_FINGERPRINT && !known(r, &asked))
+		rescan_if_old(r);
+	return look_up(r, &asked, schema, err);
+}
+
 int registry_fd(const struct registry *r)
 {
 	return r->answers;
@@ -550,70 +616,4 @@ void registry_ack(struct registry *r)
 	uint64_t count;
 	ssize_t rc = read(r->answers, &count, sizeof(count));
 	(void)rc; /* nothing to read is fine */
-}
-
-/* --- public: calls that wait --- */
-
-/*
- * Asks for id 1 as the worker would: a schema, or "not found", says that address and credentials
- * are right.
- */
-bool registry_ping(const struct config *config, struct err *err)
-{
-	struct registry_client *client = registry_client_new(config);
-	struct registry_reply reply;
-	bool ok = registry_client_ask(client, "/schemas/ids/1", NULL, &reply, err);
-	if (ok) {
-		if (reply.status != 200 && reply.code != REGISTRY_CODE_NO_SCHEMA)
-			ok = err_set(err, ERR_RETRY, "the schema registry answered %ld, code %lld",
-				     reply.status, (long long)reply.code);
-		json_decref(reply.json);
-	}
-	registry_client_free(client);
-	return ok;
-}
-
-static bool read_registered(const struct registry_reply *reply, uint32_t *id, struct err *err)
-{
-	const char *message = json_string_value(json_object_get(reply->json, "message"));
-	json_int_t value = json_integer_value(json_object_get(reply->json, "id"));
-	if (reply->status != 200)
-		return err_set(err, ERR_CONFIG,
-			       "the schema registry refused the schema (%ld, code %lld): %s",
-			       reply->status, (long long)reply->code,
-			       message != NULL ? message : "");
-	if (!json_is_integer(json_object_get(reply->json, "id")) || value < 0 || value > UINT32_MAX)
-		return err_set(err, ERR_RETRY, "the schema registry's answer holds no id");
-	*id = (uint32_t)value;
-	return true;
-}
-
-bool registry_register(const struct config *config, const char *subject, const char *schema_json,
-		       uint32_t *id, struct err *err)
-{
-	struct registry_client *client = registry_client_new(config);
-	char *escaped = http_escape(subject);
-	char *path = xasprintf("/subjects/%s/versions", escaped);
-	json_t *body = json_pack("{s:s}", "schema", schema_json);
-	char *post = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
-	struct registry_reply reply = {0};
-	bool ok = post != NULL ? registry_client_ask(client, path, post, &reply, err)
-			       : err_set(err, ERR_CONFIG, "the schema is not UTF-8");
-	if (ok) {
-		ok = read_registered(&reply, id, err);
-		json_decref(reply.json);
-	}
-	if (!ok)
-		err_wrap(err, "subject \"%s\"", subject);
-	free(post);
-	json_decref(body);
-	free(path);
-	free(escaped);
-	registry_client_free(client);
-	return ok;
-}
-
-const char *registry_library_version(void)
-{
-	return http_client_version();
 }

@@ -1,6 +1,6 @@
 /*
- * registry.h - writer schemas by id or fingerprint: from a schema registry over HTTP, or from a
- * folder.
+ * registry.h - writer schemas by id, GUID or fingerprint: from a schema registry over HTTP, or from
+ * a folder.
  *
  * registry_get() never waits. What is not cached is asked for by a thread of the registry's own;
  * registry_fd() turns readable when an answer has come, and the caller asks again. An answer "not
@@ -12,6 +12,7 @@
 #include "base/base.h"
 #include "base/err.h"
 #include "core/config.h"
+#include "schema/schema_id.h"
 
 struct registry;
 struct schema;
@@ -23,7 +24,8 @@ enum registry_answer {
 	 */
 	REGISTRY_PENDING,
 	REGISTRY_UNKNOWN, /* the registry answered that it has no such schema */
-	REGISTRY_INVALID, /* it has one, but it is no valid Avro schema: err says why */
+	/* it has one, but no valid Avro schema, or cannot be asked for such an id: err says why */
+	REGISTRY_INVALID,
 };
 
 /*
@@ -33,11 +35,8 @@ enum registry_answer {
 struct registry *registry_new(const struct config *config, struct err *err);
 void registry_free(struct registry *r);
 
-/*
- * key: the confluent schema id, or the CRC-64-AVRO fingerprint. The schema is borrowed and lives as
- * long as the registry.
- */
-enum registry_answer registry_get(struct registry *r, enum frame_format format, uint64_t key,
+/* id: not SCHEMA_ID_NONE. The schema is borrowed and lives as long as the registry. */
+enum registry_answer registry_get(struct registry *r, const struct schema_id *id,
 				  const struct schema **schema, struct err *err);
 int registry_fd(const struct registry *r);
 void registry_ack(struct registry *r); /* after registry_fd() was readable */

@@ -37,6 +37,7 @@ struct registry_client {
 	struct http_client *http;
 	size_t url; /* index of the one that answered last */
 	bool secrets_read;
+	bool missed; /* see registry_client_missed() */
 	char *password, *token;
 };
 
@@ -161,6 +162,7 @@ static bool ask_one(struct registry_client *c, struct http_request *t, struct re
 			sent = send_once(c, t, err);
 	}
 	bool ok = sent && read_reply(t, reply, err);
+	c->missed = sent && !ok && t->status == 404;
 	stats_add(METRIC_SCHEMA_REQUESTS, ok ? RESULT_OK : RESULT_ERROR, 0, 1);
 	return ok;
 }
@@ -201,6 +203,11 @@ bool registry_client_ask(struct registry_client *c, const char *path, const char
 	}
 	buf_free(&t.body);
 	return ok;
+}
+
+bool registry_client_missed(const struct registry_client *c)
+{
+	return c->missed;
 }
 
 /* --- waiting --- */

@@ -2,7 +2,7 @@
  * registry_fetch.c - one writer schema from the registry, whole: the answer read, its references
  * fetched and put in place, parsed.
  *
- *   GET /schemas/ids/7
+ *   GET /schemas/ids/7, or /schemas/guids/89791762-...
  *       {"schema": "..", "references": [{"name": "a.B", "subject": "b", "version": 2}]}
  *   GET /subjects/b/versions/2
  *       {"schema": "..", "references": [..]}      and so on, each name once
@@ -10,7 +10,7 @@
  *
  * The answer says what to do, err says why: PENDING (ask again: the registry gave no usable
  * answer), UNKNOWN (it has no such id), INVALID (it has, but not as an Avro schema that can be
- * read: another type, too large, a reference that it lacks, a parse error).
+ * read: another type, too large, a reference that it lacks, a parse error; or it knows no GUIDs).
  *
  * No state, nothing kept, nothing logged. Runs in the thread of the client. Bounds: REFERENCES_MAX
  * definitions, each an answer of bounded size.
@@ -154,14 +154,54 @@ static char *complete(struct registry_client *client, const json_t *json,
 	return whole;
 }
 
-enum registry_answer registry_fetch(struct registry_client *client, uint64_t id,
+/*
+ * A registry that knows no GUIDs says 404 without a code of its own, as a wrong proxy would; so it
+ * is asked for an id, which tells the two apart.
+ */
+static enum registry_answer ask_for_guid(struct registry_client *client, const char *path,
+					 const char *what, json_t **json, struct err *err)
+{
+	struct err ignored;
+	struct registry_reply reply;
+	enum registry_answer answer = ask(client, path, what, false, json, err);
+	if (answer == REGISTRY_UNKNOWN)
+		err_set(err, ERR_POISON,
+			"%s is not in the schema registry: is it the one of the producer, who puts "
+			"GUIDs into headers?",
+			what);
+	if (answer != REGISTRY_PENDING || !registry_client_missed(client))
+		return answer;
+	if (!registry_client_ask(client, "/schemas/ids/1", NULL, &reply, &ignored))
+		return answer;
+	json_decref(reply.json);
+	err_set(err, ERR_CONFIG,
+		"the schema registry knows no GUIDs (Confluent's does from 8.0 on): put the schema "
+		"into registry.directory as GUID.avsc, or set the producer's %s to "
+		"io.confluent.kafka.serializers.schema.id.PrefixSchemaIdSerializer",
+		"key.schema.id.serializer and value.schema.id.serializer");
+	return REGISTRY_INVALID;
+}
+
+static enum registry_answer ask_for(struct registry_client *client, const struct schema_id *id,
+				    const char *what, json_t **json, struct err *err)
+{
+	char path[64], guid[SCHEMA_ID_TEXT];
+	if (id->kind == SCHEMA_ID_GUID) {
+		schema_id_guid(id, guid);
+		snprintf(path, sizeof(path), "/schemas/guids/%s", guid);
+		return ask_for_guid(client, path, what, json, err);
+	}
+	snprintf(path, sizeof(path), "/schemas/ids/%llu", (unsigned long long)id->number);
+	return ask(client, path, what, false, json, err);
+}
+
+enum registry_answer registry_fetch(struct registry_client *client, const struct schema_id *id,
 				    struct schema **schema, struct err *err)
 {
-	char path[64], what[64];
-	snprintf(path, sizeof(path), "/schemas/ids/%llu", (unsigned long long)id);
-	snprintf(what, sizeof(what), "schema id %llu", (unsigned long long)id);
+	char what[64], name[SCHEMA_ID_TEXT];
+	snprintf(what, sizeof(what), "schema %s", schema_id_text(id, name));
 	json_t *json;
-	enum registry_answer answer = ask(client, path, what, false, &json, err);
+	enum registry_answer answer = ask_for(client, id, what, &json, err);
 	if (answer != REGISTRY_FOUND)
 		return answer;
 	char *text = complete(client, json, &answer, err);

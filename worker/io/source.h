@@ -11,6 +11,7 @@
 #include "base/base.h"
 #include "base/err.h"
 #include "core/config.h"
+#include "schema/schema_id.h"
 
 struct source;
 
@@ -28,7 +29,7 @@ struct source_message {
 	int64_t timestamp_ms;    /* CreateTime or LogAppendTime; -1 unknown */
 	int32_t leader_epoch;    /* -1 unknown (librdkafka before 2.1) */
 	struct slice key, value; /* data is NULL for a null key or value */
-	void *headers;           /* for source_headers_json() */
+	void *headers;           /* for the two functions below that read them */
 };
 
 enum source_fault {
@@ -98,6 +99,10 @@ void source_commit(struct source *s, struct source_partition *const *sps, const 
 /* The same, waiting, for partitions about to be given up. */
 void source_commit_now(struct source *s, struct source_partition *const *sps, const int64_t *next,
 		       size_t n, int timeout_ms);
+
+/* frame_header() of all the message's headers. False with class POISON. */
+MUST_CHECK bool source_schema_id(const struct source_message *m, bool key, struct schema_id *id,
+				 struct err *err);
 
 /*
  * {"name": "value", ...} as JSON, NULL when there are none; bytes that are not UTF-8 as

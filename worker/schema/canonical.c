@@ -7,6 +7,11 @@
  * tree may hold cycles. Names and symbols are checked when they are parsed (letters, digits,
  * underscore), hence nothing needs escaping.
  *
+ * The other form keeps logical types, as github.com/hamba/avro (Go, v2) has it, whose single
+ * objects carry the fingerprint of that: {"type":"long","logicalType":"timestamp-micros"}, a
+ * decimal's precision, its scale if it is not 0, and behind the size of a fixed. Of the types that
+ * it knows, which are not all that we do.
+ *
  * The fingerprint is the 64-bit Rabin fingerprint of the same chapter (CRC-64-AVRO), bit by bit: a
  * schema is small and fingerprinted once.
  */
@@ -19,6 +24,7 @@
 struct writer {
 	struct buf *out;
 	bool *seen; /* by id of the named type */
+	bool logical;
 };
 
 static void write_type(struct writer *w, const struct schema_type *t);
@@ -27,6 +33,54 @@ static void write_head(struct writer *w, const struct schema_type *t)
 {
 	buf_printf(w->out, "{\"name\":\"%s\",\"type\":\"%s\"", t->full_name,
 		   schema_kind_name(t->kind));
+}
+
+/* Whether hamba/avro knows the type's logical type. */
+static bool is_kept(const struct writer *w, const struct schema_type *t)
+{
+	switch (t->logical) {
+	case LOGICAL_NONE:
+	case LOGICAL_TIMESTAMP_NANOS:
+	case LOGICAL_LOCAL_NANOS:
+		return false;
+	case LOGICAL_UUID:
+		return w->logical && t->kind == SCHEMA_STRING;
+	case LOGICAL_DATE:
+	case LOGICAL_TIME_MILLIS:
+	case LOGICAL_TIME_MICROS:
+	case LOGICAL_TIMESTAMP_MILLIS:
+	case LOGICAL_TIMESTAMP_MICROS:
+	case LOGICAL_LOCAL_MILLIS:
+	case LOGICAL_LOCAL_MICROS:
+	case LOGICAL_DECIMAL:
+	case LOGICAL_DURATION:
+		break;
+	}
+	return w->logical;
+}
+
+/* ,"logicalType":.. */
+static void write_logical(struct writer *w, const struct schema_type *t)
+{
+	if (!is_kept(w, t))
+		return;
+	buf_printf(w->out, ",\"logicalType\":\"%s\"", t->claim.text);
+	if (t->logical != LOGICAL_DECIMAL)
+		return;
+	buf_printf(w->out, ",\"precision\":%u", t->precision);
+	if (t->scale > 0)
+		buf_printf(w->out, ",\"scale\":%u", t->scale);
+}
+
+static void write_primitive(struct writer *w, const struct schema_type *t)
+{
+	if (!is_kept(w, t)) {
+		buf_printf(w->out, "\"%s\"", schema_kind_name(t->kind));
+		return;
+	}
+	buf_printf(w->out, "{\"type\":\"%s\"", schema_kind_name(t->kind));
+	write_logical(w, t);
+	buf_puts(w->out, "}");
 }
 
 static void write_record(struct writer *w, const struct schema_type *t)
@@ -55,7 +109,9 @@ static void write_named(struct writer *w, const struct schema_type *t)
 	}
 	write_head(w, t);
 	if (t->kind == SCHEMA_FIXED) {
-		buf_printf(w->out, ",\"size\":%u}", t->size);
+		buf_printf(w->out, ",\"size\":%u", t->size);
+		write_logical(w, t);
+		buf_puts(w->out, "}");
 		return;
 	}
 	buf_puts(w->out, ",\"symbols\":[");
@@ -75,7 +131,7 @@ static void write_type(struct writer *w, const struct schema_type *t)
 	case SCHEMA_DOUBLE:
 	case SCHEMA_BYTES:
 	case SCHEMA_STRING:
-		buf_printf(w->out, "\"%s\"", schema_kind_name(t->kind));
+		write_primitive(w, t);
 		return;
 	case SCHEMA_FIXED:
 	case SCHEMA_ENUM:
@@ -100,9 +156,10 @@ static void write_type(struct writer *w, const struct schema_type *t)
 	}
 }
 
-void canonical_write(const struct schema_type *root, size_t ntypes, struct buf *out)
+void canonical_write(const struct schema_type *root, size_t ntypes, bool logical, struct buf *out)
 {
-	struct writer w = {.out = out, .seen = xcalloc(ntypes + 1, sizeof(*w.seen))};
+	struct writer w = {
+		.out = out, .seen = xcalloc(ntypes + 1, sizeof(*w.seen)), .logical = logical};
 	write_type(&w, root);
 	free(w.seen);
 }

@@ -14,7 +14,7 @@
  *
  * Bounds: 1 MiB of text, 64 levels of types. A text may come from a registry that anybody writes
  * to. An unknown logical type is no error (the specification says to ignore it); it stays visible
- * as logical_text.
+ * as a claim (logical.c).
  *
  * Failure: class CONFIG; each level puts its place in front ("record 'a.B': field 'tags': unknown
  * type 'strin'"). Memory: an arena per schema, and the json_t, which annotations and defaults point
@@ -57,25 +57,6 @@ static const struct {
 	{"bytes", SCHEMA_BYTES},   {"string", SCHEMA_STRING},   {"fixed", SCHEMA_FIXED},
 	{"enum", SCHEMA_ENUM},     {"array", SCHEMA_ARRAY},     {"map", SCHEMA_MAP},
 	{"record", SCHEMA_RECORD}, {"union", SCHEMA_UNION},
-};
-
-static const struct {
-	const char *name;
-	enum schema_logical logical;
-	enum schema_kind on, or_on;
-} logicals[] = {
-	{"date", LOGICAL_DATE, SCHEMA_INT, SCHEMA_INT},
-	{"time-millis", LOGICAL_TIME_MILLIS, SCHEMA_INT, SCHEMA_INT},
-	{"time-micros", LOGICAL_TIME_MICROS, SCHEMA_LONG, SCHEMA_LONG},
-	{"timestamp-millis", LOGICAL_TIMESTAMP_MILLIS, SCHEMA_LONG, SCHEMA_LONG},
-	{"timestamp-micros", LOGICAL_TIMESTAMP_MICROS, SCHEMA_LONG, SCHEMA_LONG},
-	{"timestamp-nanos", LOGICAL_TIMESTAMP_NANOS, SCHEMA_LONG, SCHEMA_LONG},
-	{"local-timestamp-millis", LOGICAL_LOCAL_MILLIS, SCHEMA_LONG, SCHEMA_LONG},
-	{"local-timestamp-micros", LOGICAL_LOCAL_MICROS, SCHEMA_LONG, SCHEMA_LONG},
-	{"local-timestamp-nanos", LOGICAL_LOCAL_NANOS, SCHEMA_LONG, SCHEMA_LONG},
-	{"uuid", LOGICAL_UUID, SCHEMA_STRING, SCHEMA_FIXED},
-	{"decimal", LOGICAL_DECIMAL, SCHEMA_BYTES, SCHEMA_FIXED},
-	{"duration", LOGICAL_DURATION, SCHEMA_FIXED, SCHEMA_FIXED},
 };
 
 static struct schema_type *parse_type(struct parser *p, const json_t *json, const char *space);
@@ -235,6 +216,7 @@ static bool parse_field(struct parser *p, const json_t *json, const char *space,
 	     parse_order(p, json_object_get(json, "order"), f);
 	if (!ok)
 		return err_wrap(p->err, "field '%s'", f->name);
+	f->beside = logical_beside(f->type, json);
 	f->default_json = json_object_get(json, "default");
 	f->pg = json_object_get(json, "pg");
 	return true;
@@ -370,36 +352,6 @@ static struct schema_type *parse_union(struct parser *p, const json_t *json, con
 
 /* --- any type --- */
 
-static bool decimal_fits(const struct schema_type *t, const json_t *precision, const json_t *scale)
-{
-	int64_t p = json_integer_value(precision), s = json_integer_value(scale);
-	if (!json_is_integer(precision) || (scale && !json_is_integer(scale)) || p < 1 ||
-	    p > 1000000 || s < 0 || s > p)
-		return false;
-	/* A fixed of n bytes holds floor(log10(2^(8n-1) - 1)) digits. */
-	return t->kind != SCHEMA_FIXED || t->size > 400000 ||
-	       p <= (int64_t)((8.0 * t->size - 1) * 0.30102999566398120);
-}
-
-static void parse_logical(struct schema_type *t, const json_t *json)
-{
-	t->logical_text = text_of(json_object_get(json, "logicalType"));
-	for (size_t i = 0; t->logical_text && i < ARRAY_LEN(logicals); i++)
-		if (strcmp(logicals[i].name, t->logical_text) == 0 &&
-		    (logicals[i].on == t->kind || logicals[i].or_on == t->kind))
-			t->logical = logicals[i].logical;
-	const json_t *precision = json_object_get(json, "precision"),
-		     *scale = json_object_get(json, "scale");
-	if ((t->logical == LOGICAL_UUID && t->kind == SCHEMA_FIXED && t->size != 16) ||
-	    (t->logical == LOGICAL_DURATION && t->size != 12) ||
-	    (t->logical == LOGICAL_DECIMAL && !decimal_fits(t, precision, scale)))
-		t->logical = LOGICAL_NONE;
-	if (t->logical == LOGICAL_DECIMAL) {
-		t->precision = (uint32_t)json_integer_value(precision);
-		t->scale = (uint32_t)json_integer_value(scale);
-	}
-}
-
 static bool parse_complex(struct parser *p, const json_t *json, const char *space,
 			  struct schema_type *t)
 {
@@ -464,15 +416,21 @@ static struct schema_type *parse_object(struct parser *p, const json_t *json, co
 	const json_t *type = json_object_get(json, "type");
 	const char *name = text_of(type);
 	int kind = name ? kind_by_name(name) : -1;
-	if (!type)
+	if (!type) {
 		err_set(p->err, ERR_CONFIG, "a type has no \"type\"");
-	if (!type || kind < 0) /* {"type": {...}} and {"type": "Name"} mean what is inside */
-		return type ? parse_type(p, type, space) : NULL;
+		return NULL;
+	}
+	if (kind < 0) { /* {"type": {...}} and {"type": "Name"} mean what is inside */
+		struct schema_type *inner = parse_type(p, type, space);
+		if (inner)
+			(void)logical_beside(inner, json);
+		return inner;
+	}
 	struct schema_type *t = arena_calloc(p->arena, 1, sizeof(*t));
 	t->kind = (enum schema_kind)kind;
 	if (!parse_complex(p, json, space, t))
 		return NULL;
-	parse_logical(t, json);
+	logical_parse(t, json);
 	return t;
 }
 
@@ -512,9 +470,13 @@ static void finish(struct schema *s, struct parser *p)
 {
 	struct buf text = {0};
 	encode_defaults(p);
-	canonical_write(s->root, p->ntypes, &text);
+	s->ntypes = p->ntypes;
+	canonical_write(s->root, p->ntypes, false, &text);
 	s->canonical = arena_strdup(s->arena, buf_cstr(&text));
 	s->fingerprint = canonical_fingerprint((struct slice){text.data, text.len});
+	text.len = 0;
+	canonical_write(s->root, p->ntypes, true, &text);
+	s->fingerprint_logical = canonical_fingerprint((struct slice){text.data, text.len});
 	buf_free(&text);
 }
 
@@ -575,6 +537,11 @@ uint64_t schema_fingerprint(const struct schema *s)
 	return s->fingerprint;
 }
 
+uint64_t schema_fingerprint_logical(const struct schema *s)
+{
+	return s->fingerprint_logical;
+}
+
 /* --- files --- */
 
 static bool read_text(const char *path, struct buf *out, struct err *err)
@@ -629,11 +596,8 @@ const char *schema_describe(const struct schema_type *t, char *buf, size_t size)
 	char inner[80];
 	if (t->kind == SCHEMA_UNION)
 		describe_branches(t, buf, size);
-	else if (t->logical == LOGICAL_DECIMAL)
-		snprintf(buf, size, "%s (decimal %u,%u)", schema_kind_name(t->kind), t->precision,
-			 t->scale);
-	else if (t->logical != LOGICAL_NONE)
-		snprintf(buf, size, "%s (%s)", schema_kind_name(t->kind), t->logical_text);
+	else if (t->claim.text)
+		logical_describe(t, buf, size);
 	else if (t->kind == SCHEMA_FIXED)
 		snprintf(buf, size, "fixed %s of %u bytes", t->full_name, t->size);
 	else if (t->full_name)

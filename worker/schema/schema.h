@@ -12,6 +12,7 @@
 
 #include "base/base.h"
 #include "base/err.h"
+#include "schema/logical.h"
 
 #define SCHEMA_MAX_BYTES (1 << 20)
 #define SCHEMA_MAX_DEPTH 64
@@ -35,28 +36,11 @@ enum schema_kind {
 	SCHEMA_UNION,
 };
 
-enum schema_logical {
-	LOGICAL_NONE,
-	LOGICAL_DATE,             /* int */
-	LOGICAL_TIME_MILLIS,      /* int */
-	LOGICAL_TIME_MICROS,      /* long, as all of the following */
-	LOGICAL_TIMESTAMP_MILLIS, /* an instant */
-	LOGICAL_TIMESTAMP_MICROS,
-	LOGICAL_TIMESTAMP_NANOS,
-	LOGICAL_LOCAL_MILLIS, /* a wall clock without time zone */
-	LOGICAL_LOCAL_MICROS,
-	LOGICAL_LOCAL_NANOS,
-	LOGICAL_UUID,     /* string, or fixed of 16 */
-	LOGICAL_DECIMAL,  /* bytes or fixed */
-	LOGICAL_DURATION, /* fixed of 12 */
-};
-
 struct schema_type {
 	enum schema_kind kind;
-	enum schema_logical logical;
-	/* "logicalType" as written, or NULL. Where it does not fit the type, logical is NONE */
-	const char *logical_text;
-	uint32_t precision, scale; /* of decimal */
+	enum schema_logical logical; /* NONE also where the claim is not valid for the type */
+	struct schema_claim claim;
+	uint32_t precision, scale; /* of a valid decimal */
 	const char *full_name;     /* of record, enum and fixed, with namespace */
 	const char *name;          /* its last part */
 	const char **aliases;      /* full names */
@@ -81,6 +65,7 @@ struct schema_field {
 	const char **aliases;
 	size_t naliases;
 	struct schema_type *type;
+	const char *beside; /* a "logicalType" that stands here and not in the type, or NULL */
 	enum schema_order order;
 	const struct json_t *default_json; /* or NULL: no default */
 	struct slice default_datum;        /* the default as Avro bytes of this field's type */
@@ -93,8 +78,9 @@ struct schema {
 	struct schema_type *root;
 	struct arena *arena;
 	struct json_t *json;
+	size_t ntypes; /* named ones: their ids are below it */
 	const char *canonical;
-	uint64_t fingerprint;
+	uint64_t fingerprint, fingerprint_logical;
 };
 
 /*
@@ -109,6 +95,11 @@ void schema_free(struct schema *s); /* NULL is fine */
 /* Parsing Canonical Form; lives as long as s */
 const char *schema_canonical(const struct schema *s);
 uint64_t schema_fingerprint(const struct schema *s); /* CRC-64-AVRO of it */
+/*
+ * The same of a canonical form that keeps logical types, with which github.com/hamba/avro (Go)
+ * writes single objects. Without logical types it is the same number.
+ */
+uint64_t schema_fingerprint_logical(const struct schema *s);
 
 const char *schema_kind_name(enum schema_kind kind);
 /*

@@ -142,6 +142,7 @@ static void put_stream(struct buf *out, const struct view *v, size_t i, int64_t 
 		{"decoded", METRIC_RECORDS_DECODED},
 		{"merged", METRIC_RECORDS_MERGED},
 		{"superseded", METRIC_RECORDS_SUPERSEDED},
+		{"skipped", METRIC_RECORDS_SKIPPED},
 		{"dead_letters", METRIC_DEAD_LETTERS},
 		{"batches", METRIC_BATCHES_COMMITTED},
 	};

@@ -1,5 +1,6 @@
 -- The worker's own tables. Run as often as you like: what exists is left alone.
--- Each statement ends with a semicolon at the end of a line, and creates one thing.
+-- Each statement ends with a semicolon at the end of a line, and creates one thing; or it adds a column that a table of an older
+-- version lacks.
 
 CREATE SCHEMA IF NOT EXISTS memingest;
 
@@ -25,15 +26,18 @@ CREATE TABLE IF NOT EXISTS memingest.batches (
     partition    integer     NOT NULL,
     from_offset  bigint      NOT NULL,
     to_offset    bigint      NOT NULL,
-    rows         bigint      NOT NULL,           -- events: merged + superseded + dead
+    rows         bigint      NOT NULL,           -- events: merged + superseded + dead + skipped
     merged       bigint      NOT NULL,
     superseded   bigint      NOT NULL,
     dead         bigint      NOT NULL,
     owner_epoch  bigint      NOT NULL,
     committed_at timestamptz NOT NULL DEFAULT now(),
+    skipped      bigint      NOT NULL DEFAULT 0, -- records of another type than the stream's
     PRIMARY KEY (pipeline, topic, partition, from_offset),
     CHECK (to_offset > from_offset)
 );
+
+ALTER TABLE memingest.batches ADD COLUMN IF NOT EXISTS skipped bigint NOT NULL DEFAULT 0;
 
 CREATE INDEX IF NOT EXISTS batches_committed_at ON memingest.batches (committed_at);
 

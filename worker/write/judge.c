@@ -164,10 +164,13 @@ static enum witness hear_peer(struct sink *s, struct err *err)
 	struct batch *peer = s->peer;
 	uint64_t written = peer ? peer->spans[0].now.written : 0, deleted = s->deleted;
 	enum witness heard = WITNESS_NONE;
-	for (size_t i = 0; peer && heard != WITNESS_PASSED && i < MIN(peer->nevents, PEER_ROWS);
-	     i++) {
+	size_t n = peer ? peer->nevents : 0, tried = 0;
+	for (size_t i = 0; i < n && tried < PEER_ROWS && heard != WITNESS_PASSED; i++) {
 		struct batch_row row = row_of(peer, &peer->events[i]);
 		size_t passed;
+		if (peer->events[i].dead)
+			continue;
+		tried++;
 		if (!pg_exec(s->pg, "SAVEPOINT judged", NULL, 0, err))
 			return WITNESS_LOST;
 		bool ok = singly_apply(s, peer, &row, 1, &passed, err);

@@ -32,9 +32,10 @@ static const struct {
 		       7},
 	[BOOK_BATCH] = {"batch",
 			"INSERT INTO memingest.batches (pipeline, topic, partition, from_offset,"
-			" to_offset, rows, merged, superseded, dead, owner_epoch, committed_at)"
-			" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, clock_timestamp())",
-			10},
+			" to_offset, rows, merged, superseded, dead, skipped, owner_epoch,"
+			" committed_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,"
+			" clock_timestamp())",
+			11},
 	[BOOK_COMMIT] = {"commit", "COMMIT", 0},
 	[BOOK_SAVE] = {"save", "SAVEPOINT judged", 0},
 	[BOOK_BACK] = {"back", "ROLLBACK TO SAVEPOINT judged", 0},
@@ -102,8 +103,10 @@ void books_put_batch(struct sink *s, const struct span *span)
 {
 	const struct tally *t = &span->now;
 	put(s, BOOK_BATCH, span);
-	buf_printf(&s->sql, ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRId64 "); ",
-		   t->events, t->written, tally_superseded(t), t->dead, span->owner_epoch);
+	buf_printf(
+		&s->sql,
+		", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRId64 "); ",
+		t->events, t->written, tally_superseded(t), t->dead, t->skipped, span->owner_epoch);
 }
 
 /* --- in a pipe --- */
@@ -138,6 +141,7 @@ bool books_add_batch(struct sink *s, const struct span *span, struct err *err)
 	sink_put_int8(&s->chunk, (int64_t)span->now.written);
 	sink_put_int8(&s->chunk, (int64_t)tally_superseded(&span->now));
 	sink_put_int8(&s->chunk, (int64_t)span->now.dead);
+	sink_put_int8(&s->chunk, (int64_t)span->now.skipped);
 	sink_put_int8(&s->chunk, span->owner_epoch);
 	return books_add(s, BOOK_BATCH, err);
 }
