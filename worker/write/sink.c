@@ -369,9 +369,7 @@ static void count_rows(const struct sink *s, size_t stream)
 static enum sink_result committed(struct sink *s, struct batch *b, int64_t start_us)
 {
 	struct target *t = sink_target(s, b);
-	t->batches++;
-	if (s->way == &way_direct)
-		t->direct_backoff = 0;
+	direct_count(s, b);
 	count_rows(s, b->stream->index);
 	guard_count(&t->guard, s->config, b->limit - b->first);
 	stats_observe(METRIC_TRANSACTION_SECONDS, b->stream->index, clock_mono_us() - start_us);

@@ -39,8 +39,8 @@ struct target {
 	char names[ROW_COUNT][32];
 	unsigned traits;       /* enum trait, as last looked at */
 	int64_t traits_due_us; /* when they are to be looked at again */
-	uint64_t batches;      /* written */
-	uint64_t direct_from;  /* with how many of them COPY into the table is tried again */
+	uint64_t copyable;     /* batches written that could have gone by COPY into the table */
+	uint64_t direct_from;  /* with how many of them that is tried again */
 	unsigned direct_backoff;
 };
 
@@ -156,8 +156,10 @@ MUST_CHECK bool singly_apply(struct sink *s, struct batch *b, const struct batch
 /* way_singly.c: whether the batch is so small that this is the cheapest way. */
 bool singly_fits(const struct batch *b, bool direct);
 
-/* way_direct.c: whether COPY into the table itself is worth trying; it was refused. */
-bool direct_fits(struct sink *s, const struct batch *b);
+/* way_direct.c: whether COPY into the table itself is worth trying; a batch was written; refused.
+ */
+bool direct_fits(const struct sink *s, const struct batch *b);
+void direct_count(struct sink *s, const struct batch *b);
 bool direct_refused(struct sink *s, const struct batch *b, const struct err *err);
 
 /* judge.c: what to make of the refused rows; see there. */

@@ -26,14 +26,25 @@
 
 #define BACKOFF_MOST 64
 
-bool direct_fits(struct sink *s, const struct batch *b)
+static bool could_copy(const struct sink *s, const struct batch *b)
+{
+	return b->stream->sql->copy_direct && b->nrounds == 1 &&
+	       !(sink_target(s, b)->traits & (TRAIT_TYPES | TRAIT_TIES)) &&
+	       sink_count_deletes(b->arranged, b->narranged) == 0;
+}
+
+bool direct_fits(const struct sink *s, const struct batch *b)
+{
+	const struct target *t = sink_target(s, b);
+	return could_copy(s, b) && t->copyable >= t->direct_from;
+}
+
+void direct_count(struct sink *s, const struct batch *b)
 {
 	struct target *t = sink_target(s, b);
-	if (!b->stream->sql->copy_direct || b->nrounds != 1 ||
-	    t->traits & (TRAIT_TYPES | TRAIT_TIES) ||
-	    sink_count_deletes(b->arranged, b->narranged) > 0)
-		return false;
-	return t->batches >= t->direct_from;
+	t->copyable += could_copy(s, b);
+	if (s->way == &way_direct)
+		t->direct_backoff = 0;
 }
 
 /* Whatever it was, the other ways will tell. */
@@ -43,7 +54,7 @@ bool direct_refused(struct sink *s, const struct batch *b, const struct err *err
 	if (s->way != &way_direct || err->class == ERR_RETRY)
 		return false;
 	t->direct_backoff = MIN(MAX(2 * t->direct_backoff, 2u), (unsigned)BACKOFF_MOST);
-	t->direct_from = t->batches + t->direct_backoff;
+	t->direct_from = t->copyable + t->direct_backoff - 1;
 	t->traits_due_us = 0;
 	return true;
 }
