@@ -273,7 +273,8 @@ static void merge_value(size_t column, struct value *t, const struct value *e, b
 		if (t->null) {
 			*t = *e;
 		} else if (!e->null) {
-			t->n += e->n;
+			/* of a float, n is its bits */
+			t->n = is_float(column) ? t->n : t->n + e->n;
 			t->d += e->d;
 		}
 		return;
