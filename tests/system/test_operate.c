@@ -141,6 +141,38 @@ START_TEST(migrate_settings)
 }
 END_TEST
 
+/* Of a partitioned table they are set in the partitions that there are, too. */
+START_TEST(migrate_settings_of_partitions)
+{
+	struct bed *bed = bed_new("partitions");
+	bed_stream(bed, "memory", 1);
+	expect(bed, 0, "migrate", "created table memory_entries");
+	bed_sql(bed, "CREATE TABLE parted (LIKE memory_entries INCLUDING DEFAULTS, PRIMARY KEY "
+		     "(namespace, key))"
+		     " PARTITION BY HASH (namespace, key);"
+		     "CREATE TABLE \"half 0\" PARTITION OF parted FOR VALUES WITH (MODULUS 2, "
+		     "REMAINDER 0);"
+		     "CREATE TABLE half1 PARTITION OF parted FOR VALUES WITH (MODULUS 2, REMAINDER "
+		     "1);"
+		     "ALTER TABLE parted OWNER TO memingest; ALTER TABLE half1 OWNER TO memingest;"
+		     "ALTER TABLE \"half 0\" OWNER TO memingest;"
+		     "DROP TABLE memory_entries; ALTER TABLE parted RENAME TO memory_entries");
+	change_schema(bed, add_field_with_settings);
+	expect(bed, 0, "migrate", "added column memory_entries.mood");
+	expect(bed, 0, "migrate", "nothing to do");
+	ck_assert_int_eq(bed_int(bed,
+				 "SELECT count(*) FROM pg_attribute WHERE attname = 'mood' AND "
+				 "attstorage = 'x' AND attcompression = 'p' AND attrelid IN "
+				 "('memory_entries'::regclass, 'half1'::regclass, "
+				 "'\"half 0\"'::regclass)"),
+			 3);
+	bed_sql(bed, "ALTER TABLE half1 ALTER mood SET COMPRESSION default");
+	expect(bed, 0, "migrate", "set COMPRESSION of column memory_entries.mood");
+	expect(bed, 0, "migrate", "nothing to do");
+	bed_free(bed);
+}
+END_TEST
+
 /*
  * What cannot be made up for by adding is reported, all of it, and then nothing at all is changed.
  */
@@ -499,6 +531,7 @@ static Suite *operate_suite(void)
 	tcase_set_timeout(c, 120);
 	tcase_add_test(c, migrate_twice);
 	tcase_add_test(c, migrate_settings);
+	tcase_add_test(c, migrate_settings_of_partitions);
 	tcase_add_test(c, migrate_refuses);
 	tcase_add_test(c, migrate_at_once);
 	tcase_add_test(c, least_rights);

@@ -14,7 +14,10 @@
 
 struct catalog_column {
 	bool exists, same_type, not_null, has_default;
-	/* pg_attribute.attstorage and attcompression, which is 0 for the default */
+	/*
+	 * pg_attribute.attstorage and attcompression, which is 0 for the default; '?' if a
+	 * partition has another one
+	 */
 	char storage, compression;
 	char wanted[80], found[80]; /* types as PostgreSQL writes them */
 };

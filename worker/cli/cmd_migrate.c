@@ -201,8 +201,8 @@ static bool look_at_schema(struct migration *m, const struct table *t, struct er
  * found is pg_attribute's letter for the setting's value: the first one, but x for extended, as e
  * is external.
  */
-static void set_column(struct migration *m, const struct table *t, size_t i, const char *setting,
-		       const char *wanted, char found)
+static void set_column(struct migration *m, const struct table *t, const struct catalog *c,
+		       size_t i, const char *setting, const char *wanted, char found)
 {
 	struct buf sql = {0};
 	char what[32], name[256];
@@ -211,6 +211,8 @@ static void set_column(struct migration *m, const struct table *t, size_t i, con
 	snprintf(what, sizeof(what), "set %s of column", setting);
 	snprintf(name, sizeof(name), "%s.%s", table_full_name(t), t->columns[i].name);
 	ddl_set_column(t, i, setting, wanted, &sql);
+	if (c->kind == 'p')
+		ddl_set_in_partitions(t, i, setting, wanted, &sql);
 	add_step(m, &sql, what, name);
 }
 
@@ -226,9 +228,9 @@ static void add_columns(struct migration *m, const struct table *t, const struct
 			add_step(m, &sql, "added column", name);
 		}
 		if (i < t->ncolumns) {
-			set_column(m, t, i, "STORAGE", t->columns[i].storage,
+			set_column(m, t, c, i, "STORAGE", t->columns[i].storage,
 				   c->columns[i].storage);
-			set_column(m, t, i, "COMPRESSION", t->columns[i].compression,
+			set_column(m, t, c, i, "COMPRESSION", t->columns[i].compression,
 				   c->columns[i].compression);
 		}
 	}

@@ -69,6 +69,22 @@ void ddl_set_column(const struct table *t, size_t column, const char *setting, c
 	buf_free(&name);
 }
 
+void ddl_set_in_partitions(const struct table *t, size_t column, const char *setting,
+			   const char *value, struct buf *out)
+{
+	struct buf name = {0};
+	sqlname_table(t, &name);
+	buf_puts(out, "DO $$ DECLARE p regclass; BEGIN\n"
+		      "    FOR p IN SELECT relid FROM pg_partition_tree(");
+	buf_quoted(out, buf_cstr(&name), '\'');
+	buf_puts(out, ") WHERE level > 0 LOOP\n"
+		      "        EXECUTE format('ALTER TABLE %s ALTER COLUMN %I SET ");
+	buf_printf(out, "%s %s', p, ", setting, value);
+	buf_quoted(out, t->columns[column].name, '\'');
+	buf_puts(out, ");\n    END LOOP;\nEND $$;\n");
+	buf_free(&name);
+}
+
 /* "USING gin (tags)" on memory_entries: memory_entries_gin_tags_idx. */
 void ddl_index_name(const struct table *t, size_t index, struct buf *out)
 {

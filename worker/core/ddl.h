@@ -17,6 +17,11 @@ void ddl_create_table(const struct table *table, struct buf *out);
 /* ALTER COLUMN .. SET setting value, as in SET STORAGE external; nothing if value is NULL. */
 void ddl_set_column(const struct table *table, size_t column, const char *setting,
 		    const char *value, struct buf *out);
+/*
+ * The same in each partition that there is: PostgreSQL passes SET COMPRESSION on to new ones only.
+ */
+void ddl_set_in_partitions(const struct table *table, size_t column, const char *setting,
+			   const char *value, struct buf *out);
 void ddl_create_index(const struct table *table, size_t index, struct buf *out);
 /*
  * Its name: the annotation's, or one derived from table and definition that stays the same, at most
