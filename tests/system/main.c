@@ -19,15 +19,26 @@
 
 static struct entry {
 	const char *name;
-	Suite *(*make)(void);
+	int seconds; /* for each test */
+	void (*add)(TCase *tc);
 } entries[64];
 static size_t nentries;
 
-void system_register(const char *name, Suite *(*make)(void))
+void system_register(const char *name, int seconds, void (*add)(TCase *tc))
 {
 	if (nentries == sizeof(entries) / sizeof(entries[0]))
 		abort();
-	entries[nentries++] = (struct entry){name, make};
+	entries[nentries++] = (struct entry){name, seconds, add};
+}
+
+static Suite *make_suite(const struct entry *e)
+{
+	Suite *s = suite_create(e->name);
+	TCase *tc = tcase_create(e->name);
+	tcase_set_timeout(tc, e->seconds);
+	e->add(tc);
+	suite_add_tcase(s, tc);
+	return s;
 }
 
 static int by_name(const void *a, const void *b)
@@ -96,7 +107,7 @@ int main(int argc, char **argv)
 	SRunner *runner = srunner_create(NULL);
 	for (size_t i = 0; i < nentries; i++) {
 		if (wanted(entries[i].name, argc, argv, first))
-			srunner_add_suite(runner, entries[i].make());
+			srunner_add_suite(runner, make_suite(&entries[i]));
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	stack_up(new_librdkafka);

@@ -1,8 +1,8 @@
 /*
  * system.h - how a file of system tests joins the runner.
  *
- *   static Suite *poison_suite(void) { ... suite_create("poison") ... }
- *   SYSTEM_SUITE("poison", poison_suite)
+ *   static void poison_tests(TCase *tc) { tcase_add_test(tc, ...); ... }
+ *   SYSTEM_SUITE("poison", 60, poison_tests)       each of them within 60 s
  *
  * The name is what "build/release/system poison" and "tests/run poison" call it. Each test states
  * in a comment what it proves. Every test runs in a process of its own (Check forks), on the one
@@ -13,12 +13,12 @@
 
 #include <check.h>
 
-void system_register(const char *name, Suite *(*make)(void));
+void system_register(const char *name, int seconds, void (*add)(TCase *tc));
 
-#define SYSTEM_SUITE(name, make)                                                                   \
-	__attribute__((constructor)) static void register_##make(void)                             \
+#define SYSTEM_SUITE(name, seconds, add)                                                           \
+	__attribute__((constructor)) static void register_##add(void)                              \
 	{                                                                                          \
-		system_register(name, make);                                                       \
+		system_register(name, seconds, add);                                               \
 	}
 
 #endif

@@ -139,27 +139,17 @@ START_TEST(late_arrival)
 }
 END_TEST
 
-static Suite *commit_suite(void)
+static void commit_tests(TCase *tc)
 {
-	Suite *s = suite_create("commit");
-	TCase *tc = tcase_create("commit");
-	tcase_set_timeout(tc, 120);
 	tcase_add_test(tc, commit_lost);
 	tcase_add_test(tc, answer_lost);
 	tcase_add_test(tc, mixed);
-	suite_add_tcase(s, tc);
-	return s;
 }
-SYSTEM_SUITE("commit", commit_suite)
+SYSTEM_SUITE("commit", 120, commit_tests)
 
-static Suite *deadline_suite(void)
+static void deadline_tests(TCase *tc)
 {
-	Suite *s = suite_create("deadline");
-	TCase *tc = tcase_create("deadline");
-	tcase_set_timeout(tc, 120);
 	tcase_add_test(tc, answer_stuck);
 	tcase_add_test(tc, late_arrival);
-	suite_add_tcase(s, tc);
-	return s;
 }
-SYSTEM_SUITE("deadline", deadline_suite)
+SYSTEM_SUITE("deadline", 120, deadline_tests)

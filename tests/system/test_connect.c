@@ -179,15 +179,10 @@ START_TEST(file_becomes_malformed)
 }
 END_TEST
 
-static Suite *connect_suite(void)
+static void connect_tests(TCase *tc)
 {
-	Suite *s = suite_create("connect");
-	TCase *tc = tcase_create("connect");
-	tcase_set_timeout(tc, 120);
 	tcase_add_test(tc, silent_hosts_first);
 	tcase_add_test(tc, malformed);
 	tcase_add_test(tc, file_becomes_malformed);
-	suite_add_tcase(s, tc);
-	return s;
 }
-SYSTEM_SUITE("connect", connect_suite)
+SYSTEM_SUITE("connect", 120, connect_tests)

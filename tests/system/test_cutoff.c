@@ -147,15 +147,10 @@ START_TEST(brokers_forgotten)
 }
 END_TEST
 
-static Suite *cutoff_suite(void)
+static void cutoff_tests(TCase *tc)
 {
-	Suite *s = suite_create("cutoff");
-	TCase *tc = tcase_create("cutoff");
-	tcase_set_timeout(tc, 120);
 	tcase_add_test(tc, way_troubled);
 	tcase_add_test(tc, client_renewed);
 	tcase_add_test(tc, brokers_forgotten);
-	suite_add_tcase(s, tc);
-	return s;
 }
-SYSTEM_SUITE("cutoff", cutoff_suite)
+SYSTEM_SUITE("cutoff", 120, cutoff_tests)

@@ -181,17 +181,12 @@ START_TEST(hang_up)
 }
 END_TEST
 
-static Suite *ending_suite(void)
+static void ending_tests(TCase *tc)
 {
-	Suite *s = suite_create("ending");
-	TCase *tc = tcase_create("ending");
-	tcase_set_timeout(tc, 90);
 	tcase_add_test(tc, kafka_silent);
 	tcase_add_test(tc, topic_deleted);
 	tcase_add_test(tc, told_twice);
 	tcase_add_test(tc, told_while_joining);
 	tcase_add_test(tc, hang_up);
-	suite_add_tcase(s, tc);
-	return s;
 }
-SYSTEM_SUITE("ending", ending_suite)
+SYSTEM_SUITE("ending", 90, ending_tests)

@@ -284,17 +284,12 @@ START_TEST(interrupted)
 }
 END_TEST
 
-static Suite *files_suite(void)
+static void files_tests(TCase *tc)
 {
-	Suite *s = suite_create("files");
-	TCase *tc = tcase_create("files");
-	tcase_set_timeout(tc, 90);
 	tcase_add_test(tc, every_type);
 	tcase_add_test(tc, lines);
 	tcase_add_test(tc, containers);
 	tcase_add_test(tc, other_files);
 	tcase_add_test(tc, interrupted);
-	suite_add_tcase(s, tc);
-	return s;
 }
-SYSTEM_SUITE("files", files_suite)
+SYSTEM_SUITE("files", 90, files_tests)

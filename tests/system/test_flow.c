@@ -322,11 +322,8 @@ START_TEST(bare_key)
 }
 END_TEST
 
-static Suite *flow_suite(void)
+static void flow_tests(TCase *tc)
 {
-	Suite *s = suite_create("flow");
-	TCase *tc = tcase_create("flow");
-	tcase_set_timeout(tc, 90);
 	tcase_add_loop_test(tc, conflicts, 0, 9);
 	tcase_add_loop_test(tc, poison, 0, 8);
 	tcase_add_test(tc, max_age_on_a_silent_topic);
@@ -335,7 +332,5 @@ static Suite *flow_suite(void)
 	tcase_add_test(tc, bare_key);
 	tcase_add_test(tc, evolution_in_a_batch);
 	tcase_add_test(tc, incompatible_schema_halts);
-	suite_add_tcase(s, tc);
-	return s;
 }
-SYSTEM_SUITE("flow", flow_suite)
+SYSTEM_SUITE("flow", 90, flow_tests)

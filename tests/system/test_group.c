@@ -337,41 +337,23 @@ START_TEST(claimed_by_another)
 }
 END_TEST
 
-static Suite *group_suite(void)
+static void group_tests(TCase *tc)
 {
-	Suite *s = suite_create("group");
-	TCase *tc = tcase_create("group");
-	tcase_set_timeout(tc, 120);
 	tcase_add_test(tc, come_and_go);
 	tcase_add_test(tc, storm);
-	suite_add_tcase(s, tc);
-	return s;
 }
-SYSTEM_SUITE("group", group_suite)
+SYSTEM_SUITE("group", 120, group_tests)
 
-static Suite *zombie_suite(void)
+static void zombie_tests(TCase *tc)
 {
-	Suite *s = suite_create("zombie");
-	TCase *tc = tcase_create("zombie");
-	tcase_set_timeout(tc, 120);
 	tcase_add_test(tc, zombie_with_batches);
 	tcase_add_loop_test(tc, zombie_in_transaction, 0, 2);
-	suite_add_tcase(s, tc);
-	tc = tcase_create("copy");
-	tcase_set_timeout(tc, 120);
 	tcase_add_loop_test(tc, zombie_in_copy, 0, 2);
-	suite_add_tcase(s, tc);
-	return s;
 }
-SYSTEM_SUITE("zombie", zombie_suite)
+SYSTEM_SUITE("zombie", 120, zombie_tests)
 
-static Suite *claims_suite(void)
+static void claims_tests(TCase *tc)
 {
-	Suite *s = suite_create("claims");
-	TCase *tc = tcase_create("claims");
-	tcase_set_timeout(tc, 120);
 	tcase_add_loop_test(tc, claimed_by_another, 0, 2);
-	suite_add_tcase(s, tc);
-	return s;
 }
-SYSTEM_SUITE("claims", claims_suite)
+SYSTEM_SUITE("claims", 120, claims_tests)

@@ -277,37 +277,22 @@ START_TEST(registry_away)
 }
 END_TEST
 
-static Suite *halt_suite(void)
+static void halt_tests(TCase *tc)
 {
-	Suite *s = suite_create("halt");
-	TCase *tc = tcase_create("halt");
-	tcase_set_timeout(tc, 120);
 	tcase_add_test(tc, too_many_undecodable);
 	tcase_add_test(tc, refused_by_a_constraint);
 	tcase_add_loop_test(tc, mended_database, 0, 2);
-	suite_add_tcase(s, tc);
-	return s;
 }
-SYSTEM_SUITE("halt", halt_suite)
+SYSTEM_SUITE("halt", 120, halt_tests)
 
-static Suite *one_stream_suite(void)
+static void one_stream_tests(TCase *tc)
 {
-	Suite *s = suite_create("one_stream");
-	TCase *tc = tcase_create("one_stream");
-	tcase_set_timeout(tc, 120);
 	tcase_add_loop_test(tc, one_stream, 0, 3);
-	suite_add_tcase(s, tc);
-	return s;
 }
-SYSTEM_SUITE("one_stream", one_stream_suite)
+SYSTEM_SUITE("one_stream", 120, one_stream_tests)
 
-static Suite *registry_away_suite(void)
+static void registry_away_tests(TCase *tc)
 {
-	Suite *s = suite_create("registry_away");
-	TCase *tc = tcase_create("registry_away");
-	tcase_set_timeout(tc, 120);
 	tcase_add_loop_test(tc, registry_away, 0, 2);
-	suite_add_tcase(s, tc);
-	return s;
 }
-SYSTEM_SUITE("registry_away", registry_away_suite)
+SYSTEM_SUITE("registry_away", 120, registry_away_tests)

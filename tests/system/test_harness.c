@@ -434,11 +434,8 @@ START_TEST(children_die)
 }
 END_TEST
 
-static Suite *harness_suite(void)
+static void harness_tests(TCase *tc)
 {
-	Suite *s = suite_create("harness");
-	TCase *tc = tcase_create("harness");
-	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, event_codec);
 	tcase_add_test(tc, proxy_faults);
 	tcase_add_test(tc, proxy_sees_commits);
@@ -448,7 +445,5 @@ static Suite *harness_suite(void)
 	tcase_add_test(tc, broker_log);
 	tcase_add_test(tc, stack_restarts);
 	tcase_add_test(tc, children_die);
-	suite_add_tcase(s, tc);
-	return s;
 }
-SYSTEM_SUITE("harness", harness_suite)
+SYSTEM_SUITE("harness", 60, harness_tests)

@@ -330,13 +330,8 @@ START_TEST(as_if_alone)
 }
 END_TEST
 
-static Suite *judge_suite(void)
+static void judge_tests(TCase *tc)
 {
-	Suite *s = suite_create("judge");
-	TCase *tc = tcase_create("judge");
-	tcase_set_timeout(tc, 120);
 	tcase_add_loop_test(tc, as_if_alone, 0, 3 * (int)((ARRAY_LEN(twists) + GROUP - 1) / GROUP));
-	suite_add_tcase(s, tc);
-	return s;
 }
-SYSTEM_SUITE("judge", judge_suite)
+SYSTEM_SUITE("judge", 120, judge_tests)

@@ -169,15 +169,10 @@ START_TEST(many)
 }
 END_TEST
 
-static Suite *made_up_suite(void)
+static void made_up_tests(TCase *tc)
 {
-	Suite *s = suite_create("made_up");
-	TCase *tc = tcase_create("made_up");
-	tcase_set_timeout(tc, 90);
 	tcase_add_test(tc, every_type);
 	tcase_add_test(tc, every_type_in_one_batch);
 	tcase_add_test(tc, many);
-	suite_add_tcase(s, tc);
-	return s;
 }
-SYSTEM_SUITE("made_up", made_up_suite)
+SYSTEM_SUITE("made_up", 90, made_up_tests)

@@ -574,17 +574,12 @@ START_TEST(two_sessions)
 }
 END_TEST
 
-static Suite *merge_suite(void)
+static void merge_tests(TCase *tc)
 {
-	Suite *s = suite_create("merge");
-	TCase *c = tcase_create("merge");
-	tcase_set_timeout(c, 120);
-	tcase_add_loop_test(c, every_sequence, 0, 12);
-	tcase_add_test(c, unchanged_rows);
-	tcase_add_test(c, all_key);
-	tcase_add_test(c, key_order);
-	tcase_add_loop_test(c, two_sessions, 0, ARRAY_LEN(races));
-	suite_add_tcase(s, c);
-	return s;
+	tcase_add_loop_test(tc, every_sequence, 0, 12);
+	tcase_add_test(tc, unchanged_rows);
+	tcase_add_test(tc, all_key);
+	tcase_add_test(tc, key_order);
+	tcase_add_loop_test(tc, two_sessions, 0, ARRAY_LEN(races));
 }
-SYSTEM_SUITE("merge", merge_suite)
+SYSTEM_SUITE("merge", 120, merge_tests)

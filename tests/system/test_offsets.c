@@ -390,59 +390,34 @@ START_TEST(transactions)
 }
 END_TEST
 
-static Suite *retention_suite(void)
+static void retention_tests(TCase *tc)
 {
-	Suite *s = suite_create("retention");
-	TCase *tc = tcase_create("retention");
-	tcase_set_timeout(tc, 120);
 	tcase_add_loop_test(tc, retention_passes, 0, 2);
-	suite_add_tcase(s, tc);
-	return s;
 }
-SYSTEM_SUITE("retention", retention_suite)
+SYSTEM_SUITE("retention", 120, retention_tests)
 
-static Suite *created_anew_suite(void)
+static void created_anew_tests(TCase *tc)
 {
-	Suite *s = suite_create("created_anew");
-	TCase *tc = tcase_create("created_anew");
-	tcase_set_timeout(tc, 120);
 	tcase_add_loop_test(tc, topic_created_anew, 0, 2);
-	suite_add_tcase(s, tc);
-	return s;
 }
-SYSTEM_SUITE("created_anew", created_anew_suite)
+SYSTEM_SUITE("created_anew", 120, created_anew_tests)
 
-static Suite *start_suite(void)
+static void start_tests(TCase *tc)
 {
-	Suite *s = suite_create("start");
-	TCase *tc = tcase_create("start");
-	tcase_set_timeout(tc, 120);
 	tcase_add_test(tc, new_partitions);
 	tcase_add_test(tc, group_forgotten);
 	tcase_add_test(tc, transactions);
-	suite_add_tcase(s, tc);
-	return s;
 }
-SYSTEM_SUITE("start", start_suite)
+SYSTEM_SUITE("start", 120, start_tests)
 
-static Suite *restore_suite(void)
+static void restore_tests(TCase *tc)
 {
-	Suite *s = suite_create("restore");
-	TCase *tc = tcase_create("restore");
-	tcase_set_timeout(tc, 120);
 	tcase_add_loop_test(tc, database_restored, 0, 3);
-	suite_add_tcase(s, tc);
-	return s;
 }
-SYSTEM_SUITE("restore", restore_suite)
+SYSTEM_SUITE("restore", 120, restore_tests)
 
-static Suite *rewind_suite(void)
+static void rewind_tests(TCase *tc)
 {
-	Suite *s = suite_create("rewind");
-	TCase *tc = tcase_create("rewind");
-	tcase_set_timeout(tc, 120);
 	tcase_add_loop_test(tc, rewound, 0, 3);
-	suite_add_tcase(s, tc);
-	return s;
 }
-SYSTEM_SUITE("rewind", rewind_suite)
+SYSTEM_SUITE("rewind", 120, rewind_tests)

@@ -524,25 +524,20 @@ START_TEST(rewind_under_a_worker)
 }
 END_TEST
 
-static Suite *operate_suite(void)
+static void operate_tests(TCase *tc)
 {
-	Suite *s = suite_create("operate");
-	TCase *c = tcase_create("operate");
-	tcase_set_timeout(c, 120);
-	tcase_add_test(c, migrate_twice);
-	tcase_add_test(c, migrate_settings);
-	tcase_add_test(c, migrate_settings_of_partitions);
-	tcase_add_test(c, migrate_refuses);
-	tcase_add_test(c, migrate_at_once);
-	tcase_add_test(c, least_rights);
-	tcase_add_test(c, check_all_at_once);
-	tcase_add_test(c, rewind_into_a_batch);
-	tcase_add_test(c, rewind_by_time);
-	tcase_add_test(c, accept_gap);
-	tcase_add_test(c, adopt_topic);
-	tcase_add_test(c, show);
-	tcase_add_test(c, rewind_under_a_worker);
-	suite_add_tcase(s, c);
-	return s;
+	tcase_add_test(tc, migrate_twice);
+	tcase_add_test(tc, migrate_settings);
+	tcase_add_test(tc, migrate_settings_of_partitions);
+	tcase_add_test(tc, migrate_refuses);
+	tcase_add_test(tc, migrate_at_once);
+	tcase_add_test(tc, least_rights);
+	tcase_add_test(tc, check_all_at_once);
+	tcase_add_test(tc, rewind_into_a_batch);
+	tcase_add_test(tc, rewind_by_time);
+	tcase_add_test(tc, accept_gap);
+	tcase_add_test(tc, adopt_topic);
+	tcase_add_test(tc, show);
+	tcase_add_test(tc, rewind_under_a_worker);
 }
-SYSTEM_SUITE("operate", operate_suite)
+SYSTEM_SUITE("operate", 120, operate_tests)

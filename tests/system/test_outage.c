@@ -199,38 +199,23 @@ START_TEST(memory_with_defaults)
 }
 END_TEST
 
-static Suite *memory_suite(void)
+static void memory_tests(TCase *tc)
 {
-	Suite *s = suite_create("memory");
-	TCase *tc = tcase_create("memory");
-	tcase_set_timeout(tc, 150);
 	tcase_add_test(tc, memory_with_defaults);
-	suite_add_tcase(s, tc);
-	return s;
 }
-SYSTEM_SUITE("memory", memory_suite)
+SYSTEM_SUITE("memory", 150, memory_tests)
 
-static Suite *outage_suite(void)
+static void outage_tests(TCase *tc)
 {
-	Suite *s = suite_create("outage");
-	TCase *tc = tcase_create("outage");
-	tcase_set_timeout(tc, 120);
 	tcase_add_test(tc, database_away);
 	tcase_add_test(tc, database_crashes);
-	suite_add_tcase(s, tc);
-	return s;
 }
-SYSTEM_SUITE("outage", outage_suite)
+SYSTEM_SUITE("outage", 120, outage_tests)
 
-static Suite *sessions_suite(void)
+static void sessions_tests(TCase *tc)
 {
-	Suite *s = suite_create("sessions");
-	TCase *tc = tcase_create("sessions");
-	tcase_set_timeout(tc, 120);
 	tcase_add_test(tc, sessions_terminated);
 	tcase_add_test(tc, session_dies_in_rollback);
 	tcase_add_test(tc, broker_killed);
-	suite_add_tcase(s, tc);
-	return s;
 }
-SYSTEM_SUITE("sessions", sessions_suite)
+SYSTEM_SUITE("sessions", 120, sessions_tests)

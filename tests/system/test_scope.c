@@ -248,17 +248,12 @@ START_TEST(rewound_and_revoked)
 }
 END_TEST
 
-static Suite *scope_suite(void)
+static void scope_tests(TCase *tc)
 {
-	Suite *s = suite_create("scope");
-	TCase *tc = tcase_create("scope");
-	tcase_set_timeout(tc, 120);
 	tcase_add_loop_test(tc, odd_states, 0, 4);
 	tcase_add_test(tc, pruned_while_busy);
 	tcase_add_loop_test(tc, committed_is_put_right, 0, 3);
 	tcase_add_test(tc, rewound_and_revoked);
 	tcase_add_loop_test(tc, full_and_held, LOCKED, STOPPED + 1);
-	suite_add_tcase(s, tc);
-	return s;
 }
-SYSTEM_SUITE("scope", scope_suite)
+SYSTEM_SUITE("scope", 120, scope_tests)

@@ -138,26 +138,16 @@ START_TEST(bulk)
 }
 END_TEST
 
-static Suite *streams_suite(void)
+static void streams_tests(TCase *tc)
 {
-	Suite *s = suite_create("streams");
-	TCase *tc = tcase_create("streams");
-	tcase_set_timeout(tc, 120);
 	tcase_add_loop_test(tc, one_worker, CONFLICT_NEWER, CONFLICT_SKIP + 1);
 	tcase_add_test(tc, two_workers);
 	tcase_add_test(tc, partitioned_table);
-	suite_add_tcase(s, tc);
-	return s;
 }
-SYSTEM_SUITE("streams", streams_suite)
+SYSTEM_SUITE("streams", 120, streams_tests)
 
-static Suite *bulk_suite(void)
+static void bulk_tests(TCase *tc)
 {
-	Suite *s = suite_create("bulk");
-	TCase *tc = tcase_create("bulk");
-	tcase_set_timeout(tc, 120);
 	tcase_add_test(tc, bulk);
-	suite_add_tcase(s, tc);
-	return s;
 }
-SYSTEM_SUITE("bulk", bulk_suite)
+SYSTEM_SUITE("bulk", 120, bulk_tests)

@@ -555,19 +555,12 @@ START_TEST(log_unread)
 }
 END_TEST
 
-static Suite *telemetry_suite(void)
+static void telemetry_tests(TCase *tc)
 {
-	Suite *s = suite_create("telemetry");
-	TCase *metrics = tcase_create("metrics"), *tc = tcase_create("watching");
-	tcase_set_timeout(metrics, 120);
-	tcase_add_test(metrics, every_metric);
-	suite_add_tcase(s, metrics);
-	tcase_set_timeout(tc, 120);
+	tcase_add_test(tc, every_metric);
 	tcase_add_test(tc, status_and_top);
 	tcase_add_test(tc, top_and_terminal);
 	tcase_add_test(tc, service_manager);
 	tcase_add_test(tc, log_unread);
-	suite_add_tcase(s, tc);
-	return s;
 }
-SYSTEM_SUITE("telemetry", telemetry_suite)
+SYSTEM_SUITE("telemetry", 120, telemetry_tests)

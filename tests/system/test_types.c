@@ -536,11 +536,8 @@ START_TEST(books_are_extended)
 }
 END_TEST
 
-static Suite *types_suite(void)
+static void types_tests(TCase *tc)
 {
-	Suite *s = suite_create("types");
-	TCase *tc = tcase_create("types");
-	tcase_set_timeout(tc, 120);
 	tcase_add_loop_test(tc, several_records, OTHER_DEAD_LETTER, OTHER_SKIP + 1);
 	tcase_add_test(tc, another_record_halts);
 	tcase_add_test(tc, misfit_in_a_union);
@@ -552,7 +549,5 @@ static Suite *types_suite(void)
 	tcase_add_loop_test(tc, apicurio_ids, 0, 2);
 	tcase_add_test(tc, check_says);
 	tcase_add_test(tc, books_are_extended);
-	suite_add_tcase(s, tc);
-	return s;
 }
-SYSTEM_SUITE("types", types_suite)
+SYSTEM_SUITE("types", 120, types_tests)

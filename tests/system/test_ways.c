@@ -304,15 +304,10 @@ START_TEST(column_gone)
 }
 END_TEST
 
-static Suite *ways_suite(void)
+static void ways_tests(TCase *tc)
 {
-	Suite *s = suite_create("ways");
-	TCase *tc = tcase_create("ways");
-	tcase_set_timeout(tc, 90);
 	tcase_add_loop_test(tc, counts, 0, 3);
 	tcase_add_loop_test(tc, altered, 0, 2);
 	tcase_add_test(tc, column_gone);
-	suite_add_tcase(s, tc);
-	return s;
 }
-SYSTEM_SUITE("ways", ways_suite)
+SYSTEM_SUITE("ways", 90, ways_tests)
