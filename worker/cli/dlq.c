@@ -24,5 +24,5 @@ int dlq_fail(const struct err *err)
 
 uint8_t dlq_hex_byte(const char *hex)
 {
-	return (uint8_t)(hex_value((uint8_t)hex[0]) << 4 | hex_value((uint8_t)hex[1]));
+	return (uint8_t)(hex_value((uint8_t)hex[0]) * 16 + hex_value((uint8_t)hex[1]));
 }
