@@ -281,7 +281,7 @@ struct logs {
 /*
  * The mock has no controller, which tells topic ids: newer libraries give up after a few attempts.
  */
-static void look(struct logs *logs)
+static void look_until(struct logs *logs, int answers)
 {
 	struct pollfd fd = {.fd = lookout_fd(logs->lookout), .events = POLLIN};
 	for (int attempt = 0; attempt < 4; attempt++) {
@@ -300,11 +300,16 @@ static void look(struct logs *logs)
 		}
 		struct err err = look->err;
 		free(look);
-		if (logs->log[0].low >= 0 && logs->log[1].low >= 0)
+		if ((logs->log[0].low >= 0) + (logs->log[1].low >= 0) >= answers)
 			return;
 		ck_assert_int_eq(err.class, ERR_RETRY);
 	}
 	ck_abort_msg("no answer");
+}
+
+static void look(struct logs *logs)
+{
+	look_until(logs, 2);
 }
 
 /* low, high and each kind of start are what the log holds; a commit is read back as "committed". */
@@ -441,6 +446,31 @@ START_TEST(test_slow_broker)
 	ck_assert_int_eq(one.first, 7);
 	ck_assert_int_eq(one.last, 9);
 	close_source(&one);
+}
+END_TEST
+
+/*
+ * The broker that leads one partition says nothing for a minute: what another broker leads is
+ * answered all the same, within seconds, and the silent one's is not made up.
+ */
+START_TEST(test_silent_leader)
+{
+	rd_kafka_mock_cluster_t *two = rd_kafka_mock_cluster_new(w.rk, 2);
+	rd_kafka_mock_topic_create(two, "alpha", PARTITIONS, 1);
+	for (int32_t p = 0; p < PARTITIONS; p++)
+		rd_kafka_mock_partition_set_leader(two, "alpha", p, p < 2 ? 2 : 1);
+	rd_kafka_mock_coordinator_set(two, "group", "unit", 2);
+	rd_kafka_mock_broker_set_rtt(two, 1, 60000);
+	rd_kafka_mock_broker_set_rtt(two, 2, 50);
+	set_pair("bootstrap.servers", rd_kafka_mock_cluster_bootstraps(two));
+	struct logs logs = {.lookout = lookout_start(&w.config)};
+	int64_t begun = clock_mono_us();
+	look_until(&logs, 1);
+	ck_assert_int_lt(clock_mono_us() - begun, 4 * 10 * US_PER_S);
+	ck_assert_int_eq(logs.log[0].low, 0);
+	ck_assert_int_eq(logs.log[1].low, -1);
+	lookout_stop(logs.lookout);
+	rd_kafka_mock_cluster_destroy(two);
 }
 END_TEST
 
@@ -604,6 +634,7 @@ static Suite *source_suite(void)
 	tcase_add_test(tc, test_refused_settings);
 	tcase_add_test(tc, test_one_member);
 	tcase_add_test(tc, test_slow_broker);
+	tcase_add_test(tc, test_silent_leader);
 	tcase_add_test(tc, test_two_members);
 	tcase_add_test(tc, test_reload);
 	tcase_add_test(tc, test_refetch);
