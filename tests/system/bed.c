@@ -105,18 +105,18 @@ int64_t bed_int(struct bed *bed, const char *fmt, ...)
 
 /* --- the bed --- */
 
-static void create_database(struct bed *bed)
+static void create_database(struct bed *bed, const char *how)
 {
 	char dsn[128], sql[256];
 	struct err err = {0};
 	snprintf(dsn, sizeof(dsn), "postgresql://postgres@127.0.0.1:%u/postgres", stack.pg_port);
-	snprintf(sql, sizeof(sql), "CREATE DATABASE %s TEMPLATE agents OWNER memingest", bed->name);
+	snprintf(sql, sizeof(sql), "CREATE DATABASE %s OWNER memingest %s", bed->name, how);
 	struct pg *pg = session(dsn);
 	ck_assert_msg(pg_exec(pg, sql, NULL, 0, &err), "%s", err.text);
 	pg_free(pg);
 }
 
-struct bed *bed_new(const char *name)
+static struct bed *new_bed(const char *name, const char *database)
 {
 	struct bed *bed = xcalloc(1, sizeof(*bed));
 	snprintf(bed->name, sizeof(bed->name), "t_%s_%d", name, (int)getpid());
@@ -126,11 +126,21 @@ struct bed *bed_new(const char *name)
 		 bed->name);
 	bed->pg_port = stack.pg_port;
 	ck_assert_msg(mkdir(bed->dir, 0755) == 0, "%s: %s", bed->dir, strerror(errno));
-	create_database(bed);
+	create_database(bed, database);
 	bed_set(bed, "kafka.bootstrap.servers", "%s", stack.bootstrap);
 	bed_set(bed, "kafka.group.id", "%s", bed->name);
 	bed_set(bed, "registry.url", "http://127.0.0.1:%u", stack.registry_port);
 	return bed;
+}
+
+struct bed *bed_new(const char *name)
+{
+	return new_bed(name, "TEMPLATE agents");
+}
+
+struct bed *bed_new_latin1(const char *name)
+{
+	return new_bed(name, "TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'");
 }
 
 static void remove_folder(struct bed *bed)
@@ -206,7 +216,11 @@ struct bed_stream *bed_stream_files(struct bed *bed, const char *name, int parti
 		s->key_schema = event_schema(key_path);
 		s->key_id = register_schema(key_subject, s->key_schema);
 	}
-	broker_create_topic(s->topic, partitions, NULL, 0);
+	/* a producer's clock may say anything */
+	broker_create_topic(s->topic, partitions,
+			    (const char *const[]){"message.timestamp.after.max.ms="
+						  "9223372036854775807"},
+			    1);
 	return s;
 }
 

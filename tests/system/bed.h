@@ -61,6 +61,8 @@ struct bed {
 
 /* Short name, letters and digits. */
 struct bed *bed_new(const char *name);
+/* The same with a database of another encoding than UTF8, and without vectors. */
+struct bed *bed_new_latin1(const char *name);
 void bed_free(struct bed *bed);
 
 /*

@@ -81,7 +81,7 @@ static const struct {
 	{"72", PG_RETRY},        /* snapshot too old */
 	{"F0", PG_EITHER},       /* configuration file */
 	{"HV", PG_EITHER},       /* foreign data wrapper */
-	{"P0", PG_ROW},          /* raised by a trigger of the user's */
+	{"P0", PG_RAISED},       /* RAISE EXCEPTION */
 	{"XX", PG_EITHER},       /* internal error: an extension's own, most of the time */
 	{"XX001", PG_TABLE},     /* data corrupted */
 	{"XX002", PG_TABLE},     /* index corrupted */
@@ -99,7 +99,7 @@ static bool is_users_own(const char *sqlstate)
 
 enum pg_verdict pg_verdict(const char *sqlstate)
 {
-	enum pg_verdict best = is_users_own(sqlstate) ? PG_ROW : PG_EITHER;
+	enum pg_verdict best = is_users_own(sqlstate) ? PG_RAISED : PG_EITHER;
 	size_t best_len = 0;
 	for (size_t i = 0; i < ARRAY_LEN(verdicts); i++) {
 		size_t len = strlen(verdicts[i].prefix);
@@ -121,6 +121,7 @@ static enum err_class verdict_class(enum pg_verdict v)
 	case PG_DEGRADED:
 		return ERR_RETRY;
 	case PG_ROW:
+	case PG_RAISED:
 		return ERR_POISON;
 	case PG_ACCESS:
 	case PG_TABLE:

@@ -26,6 +26,7 @@ enum pg_verdict {
 	PG_DEGRADED,  /* disk full and the like: alert, retry slowly */
 	PG_ACCESS,    /* an operator must change something: the login, the database */
 	PG_ROW,       /* by its nature a value's fault: this row can not be stored */
+	PG_RAISED,    /* a trigger of the user's has raised it, most likely for the values */
 	PG_TABLE,     /* by its nature the table's: no row can, as things are */
 	PG_EITHER,    /* one of the two: which one is found by trying */
 };

@@ -10,14 +10,16 @@
  *   a misfit of the table (worker/sql/traits.sql), or     the table's: no row can land
  *   the statement is refused before it sees a value
  *   a state that is the table's by its nature             the table's: a sequence that is used up
- *   a state that is a value's by its nature               the event's: class 22, 23, triggers' own
+ *   a state that is a value's by its nature               the event's: class 22, 23
  *   any other, and other rows of the batch have passed    the event's
  *   any other, and no row has passed: a witness is heard
  *
  * Witnesses: a row that the table holds already, taken out and put in again (and all of it rolled
  * back); a row of the batch behind this one. If an innocent row passes it is the events' fault. If
  * it is refused as well, or several rows were tried and there is no witness, it is the table's. If
- * there is but this one event and no witness, the batch waits for one.
+ * there is but this one event and no witness, a state that a trigger has raised of its own (P0001,
+ * or of a class that is free to use) is believed to be about the event; else the batch waits for a
+ * witness.
  *
  * Should many events be at fault the guard stops the stream all the same (dlq.max_ratio).
  *
@@ -188,7 +190,8 @@ static enum witness hear_peer(struct sink *s, struct err *err)
 static bool rows_at_fault(struct sink *s, struct batch *b, const struct trial *t, struct err *err)
 {
 	struct err heard = {0};
-	if (t->odd == 0 || t->passed > 0)
+	bool by_nature = t->odd + t->raised == 0;
+	if (by_nature || t->passed > 0)
 		return true;
 	enum witness witness = hear_row(s, b, &heard);
 	if (witness == WITNESS_NONE)
@@ -202,6 +205,8 @@ static bool rows_at_fault(struct sink *s, struct batch *b, const struct trial *t
 	case WITNESS_REFUSED:
 		break;
 	case WITNESS_NONE:
+		if (t->tried == 1 && t->odd == 0)
+			return true;
 		if (t->tried == 1)
 			err_set(err, ERR_CONFIG,
 				"the only event that there is to try is refused, so its table may "

@@ -164,9 +164,9 @@ bool direct_refused(struct sink *s, const struct batch *b, const struct err *err
 
 /* judge.c: what to make of the refused rows; see there. */
 struct trial {
-	size_t tried, passed; /* rows */
-	size_t own;           /* refused in a way that is a value's fault by its nature */
-	size_t odd;           /* refused in another way */
+	size_t tried, passed, refused; /* rows */
+	size_t raised;                 /* of the refused: by a trigger's own code */
+	size_t odd;                    /* by a code that says nothing about whose fault it is */
 	bool second; /* others, refused before, wait for their messages: these had passed */
 	enum pg_verdict verdict; /* of the first that was refused */
 	struct err first;

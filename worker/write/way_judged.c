@@ -89,18 +89,18 @@ static bool refuse_row(struct sink *s, struct batch *b, const struct batch_row *
 	enum pg_verdict verdict = pg_last_verdict(s->pg);
 	if (t->second)
 		return err_set(err, ERR_RETRY, "a row that passed a moment ago is refused now");
-	if (t->odd + t->own == 0) {
+	if (t->refused == 0) {
 		t->first = *err;
 		t->verdict = verdict;
 		if (!judge_table(s, b, t, err))
 			return false;
 	}
-	bool own = verdict == PG_ROW;
-	t->own += own;
-	t->odd += !own;
+	t->refused++;
+	t->raised += verdict == PG_RAISED;
+	t->odd += verdict != PG_RAISED && verdict != PG_ROW;
 	batch_refuse(b, row->event, judge_reason(err), err->text);
 	/* More than the guard admits: no need to know how many. */
-	return t->odd + t->own <= guard_room(&sink_target(s, b)->guard, s->config) ||
+	return t->refused <= guard_room(&sink_target(s, b)->guard, s->config) ||
 	       judge_rows(s, b, t, err);
 }
 
@@ -130,7 +130,7 @@ static bool rows(struct sink *s, struct batch *b, struct err *err)
 		}
 	}
 	sink_took(b, METRIC_MERGE_SECONDS, STAGE_MERGE, clock_mono_us() - start);
-	return t.odd + t.own == 0 || judge_rows(s, b, &t, err);
+	return t.refused == 0 || judge_rows(s, b, &t, err);
 }
 
 const struct way way_judged = {"judged", singly_ready, begin, rows, singly_finish};
