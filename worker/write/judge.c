@@ -64,29 +64,40 @@ static bool is_lost(struct sink *s, const struct err *err)
 	return !pg_ok(s->pg) || err->class == ERR_RETRY;
 }
 
-static bool table_trouble(struct sink *s, struct batch *b, struct err *err)
+static bool table_trouble(const struct batch *b, struct err *err)
 {
-	(void)s;
 	err->class = ERR_CONFIG;
 	return err_wrap(err, "table %s", table_full_name(b->stream->table));
 }
 
 /* --- at the first refusal --- */
 
-static bool has_misfit(struct sink *s, struct batch *b, struct err *err)
+/* The table has such a trait, which is put in words; also true where it cannot be asked. */
+static bool has_trait(struct sink *s, struct batch *b, enum trait trait, struct err *err)
 {
 	struct pg_rows *rows = pg_query(s->pg, b->stream->sql->traits, NULL, 0, err);
-	bool misfit = false;
+	bool has = false;
 	if (!rows)
 		return true;
-	for (size_t i = 0; i < pg_rows_count(rows); i++) {
-		if (pg_int(rows, i, 0) != TRAIT_MISFIT)
-			continue;
-		err_set(err, ERR_CONFIG, "%s", pg_value(rows, i, 1));
-		misfit = true;
+	for (size_t i = 0; i < pg_rows_count(rows) && !has; i++) {
+		has = pg_int(rows, i, 0) == (int64_t)trait;
+		if (has)
+			err_set(err, ERR_CONFIG, "%s", pg_value(rows, i, 1));
 	}
 	pg_rows_free(rows);
-	return misfit;
+	return has;
+}
+
+bool judge_unprepared(struct sink *s, struct batch *b, struct err *err)
+{
+	struct err why = {0};
+	if (is_lost(s, err))
+		return false;
+	if (has_trait(s, b, TRAIT_MISFIT, &why))
+		*err = why;
+	else if (has_trait(s, b, TRAIT_TYPES, &why))
+		err_wrap(err, "%s", why.text);
+	return is_lost(s, err) ? false : table_trouble(b, err);
 }
 
 /* Plans the statement and checks the rights, without a value. */
@@ -117,11 +128,11 @@ bool judge_table(struct sink *s, struct batch *b, struct trial *t, struct err *e
 		return false;
 	}
 	if (t->verdict == PG_TABLE)
-		return table_trouble(s, b, err);
+		return table_trouble(b, err);
 	struct err trouble = {0};
-	if (has_misfit(s, b, &trouble) || !takes_statements(s, b, &trouble)) {
+	if (has_trait(s, b, TRAIT_MISFIT, &trouble) || !takes_statements(s, b, &trouble)) {
 		*err = trouble;
-		return is_lost(s, err) ? false : table_trouble(s, b, err);
+		return is_lost(s, err) ? false : table_trouble(b, err);
 	}
 	return true;
 }
@@ -216,7 +227,7 @@ static bool rows_at_fault(struct sink *s, struct batch *b, const struct trial *t
 	}
 	if (witness == WITNESS_REFUSED || t->tried > 1)
 		*err = t->first;
-	return table_trouble(s, b, err);
+	return table_trouble(b, err);
 }
 
 bool judge_rows(struct sink *s, struct batch *b, const struct trial *t, struct err *err)

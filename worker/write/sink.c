@@ -348,8 +348,8 @@ static bool get_ready(struct sink *s, struct batch *b, struct err *err)
 			arrange(s, b);
 		take_spans(s, b);
 		s->way = choose_way(s, b);
-		if (books_prepare(s, err) && s->way->ready(s, b, err))
-			return true;
+		if (books_prepare(s, err))
+			return s->way->ready(s, b, err) || judge_unprepared(s, b, err);
 	}
 	if (err->class == ERR_POISON)
 		err->class = ERR_CONFIG;

@@ -173,6 +173,8 @@ struct trial {
 };
 /* Called at the first refusal, in the transaction. False: it is the table's trouble. */
 MUST_CHECK bool judge_table(struct sink *s, struct batch *b, struct trial *t, struct err *err);
+/* No statement for the rows can be prepared: the table's trouble, put in words. Always false. */
+MUST_CHECK bool judge_unprepared(struct sink *s, struct batch *b, struct err *err);
 /* Called in the end. False: it is the table's trouble, or too many. */
 MUST_CHECK bool judge_rows(struct sink *s, struct batch *b, const struct trial *t, struct err *err);
 enum dead_reason judge_reason(const struct err *err);
