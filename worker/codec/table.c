@@ -2,7 +2,8 @@
  * table.c - from the annotation "pg" of a record schema to the table that it describes.
  *
  *   record "pg": table, key [..], version, delete {field, symbol}, indexes [..], storage {..}
- *   field  "pg": type, via, column (a name, or false), merge, default (SQL), storage, compression
+ *   field  "pg": type, via, column (a name, or false), merge, default (SQL), storage, compression,
+ *                search {distance, filter [..]}
  *   an index:    {"columns": ["user_id"]}, with "using", "unique", "name"; or
  *                {"sql": "USING gin (tags)"}, which is what follows ON table
  *
@@ -34,10 +35,12 @@ enum {
 	MAX_IDENTIFIER = 63, /* NAMEDATALEN - 1 */
 	MAX_COLUMNS =
 		/*
-		 * MaxHeapAttributeNumber, less created_at and updated_at (or _part and _op in the
-		 * stage)
+		 * MaxHeapAttributeNumber, less created_at, updated_at and search_xid (or _part and
+		 * _op in the stage)
 		 */
-	1600 - 2,
+	1600 - 3,
+	SEARCH_DIM_MOST = 4000, /* of halfvec in HNSW_MAX_DIM, pgvector's hnsw.h */
+	SEARCH_FILTERS_MOST = 16,
 };
 
 struct table_box {
@@ -297,9 +300,9 @@ static const char *default_sql(struct builder *b, const struct schema_field *f,
 static bool check_name(struct builder *b, const char *name)
 {
 	/* Ours, and the system columns that every table has. */
-	static const char *const reserved[] = {"created_at", "updated_at", "_part", "_op",
-					       "tableoid",   "xmin",       "xmax",  "cmin",
-					       "cmax",       "ctid",       NULL};
+	static const char *const reserved[] = {"created_at", "updated_at", "search_xid", "_part",
+					       "_op",        "tableoid",   "xmin",       "xmax",
+					       "cmin",       "cmax",       "ctid",       NULL};
 	if (!check_identifier(b, name, "the column's name"))
 		return false;
 	if (in_list(reserved, name))
@@ -315,8 +318,8 @@ static bool check_name(struct builder *b, const char *name)
 
 static bool add_column(struct builder *b, const struct schema_field *f, uint32_t index)
 {
-	static const char *const known[] = {"type",    "via",     "column",      "merge",
-					    "default", "storage", "compression", NULL};
+	static const char *const known[] = {"type",    "via",         "column", "merge", "default",
+					    "storage", "compression", "search", NULL};
 	const json_t *name = json_object_get(f->pg, "column");
 	if (f->pg && !check_keys(b, f->pg, "pg", known))
 		return false;
@@ -449,6 +452,93 @@ static bool parse_delete(struct builder *b)
 	return b->t->delete_field >= 0 ||
 	       err_set(b->err, ERR_CONFIG,
 		       "pg.delete needs the name of an enum field and one of its symbols");
+}
+
+/* --- search --- */
+
+static bool search_vector(struct builder *b, const struct column *c)
+{
+	struct sqltype st;
+	if (c->cast || !sqltype_parse(c->type, &st) ||
+	    (st.kind != PG_VECTOR && st.kind != PG_HALFVEC) || c->dim == 0)
+		return err_set(b->err, ERR_CONFIG,
+			       "pg.search: column %s is no vector(n) or halfvec(n), but %s",
+			       c->name, c->type);
+	if (c->dim > SEARCH_DIM_MOST)
+		return err_set(b->err, ERR_CONFIG,
+			       "pg.search: an HNSW index of pgvector takes %d dimensions at most",
+			       SEARCH_DIM_MOST);
+	if (find_column(b, "distance") >= 0)
+		return err_set(b->err, ERR_CONFIG,
+			       "pg.search: a column is named distance, as what a search returns");
+	return true;
+}
+
+static bool search_filters(struct builder *b, const json_t *list, struct table_search *search)
+{
+	static const char *const taken[] = {"query", "k", "n", "freshness", NULL};
+	if (list && (!json_is_array(list) || json_array_size(list) > SEARCH_FILTERS_MOST))
+		return err_set(b->err, ERR_CONFIG,
+			       "pg.search.filter is no list of %d columns at most",
+			       SEARCH_FILTERS_MOST);
+	search->nfilters = json_array_size(list);
+	search->filters = arena_calloc(b->arena, search->nfilters + 1, sizeof(size_t));
+	for (size_t i = 0; i < search->nfilters; i++) {
+		const char *name = text_of(json_array_get(list, i));
+		int at = name ? find_column(b, name) : -1;
+		if (at < 0 || (size_t)at == search->vector)
+			return err_set(b->err, ERR_CONFIG,
+				       "pg.search.filter: '%s' is no column to filter by",
+				       name ? name : "");
+		if (in_list(taken, b->t->columns[at].name))
+			return err_set(b->err, ERR_CONFIG,
+				       "pg.search.filter: column %s is named as a parameter that "
+				       "every search has",
+				       b->t->columns[at].name);
+		struct sqltype st;
+		if (b->t->columns[at].cast || !sqltype_parse(b->t->columns[at].type, &st) ||
+		    !st.key)
+			return err_set(b->err, ERR_CONFIG,
+				       "pg.search.filter: column %s of type %s is not filtered by",
+				       b->t->columns[at].name, b->t->columns[at].type);
+		for (size_t k = 0; k < i; k++)
+			if (search->filters[k] == (size_t)at)
+				return err_set(b->err, ERR_CONFIG,
+					       "pg.search.filter: '%s' stands twice", name);
+		search->filters[i] = (size_t)at;
+	}
+	return true;
+}
+
+/* Columns stand where they will stay: behind parse_key(). */
+static bool parse_search(struct builder *b)
+{
+	static const char *const known[] = {"distance", "filter", NULL}, *const distances[] = {
+										 "cosine", "l2",
+										 "ip", NULL};
+	for (size_t i = 0; i < b->t->ncolumns; i++) {
+		const json_t *pg = b->record->fields[b->t->columns[i].field].pg,
+			     *json = json_object_get(pg, "search");
+		const char *distance;
+		if (!json || json_is_false(json))
+			continue;
+		if (b->t->search)
+			return err_set(b->err, ERR_CONFIG, "pg.search stands at two fields");
+		struct table_search *search = arena_calloc(b->arena, 1, sizeof(*search));
+		search->vector = i;
+		if (!check_keys(b, json, "pg.search", known) ||
+		    !parse_word(b, json_object_get(json, "distance"), distances,
+				"pg.search.distance is none of cosine, l2, ip", &distance) ||
+		    !search_vector(b, &b->t->columns[i]) ||
+		    !search_filters(b, json_object_get(json, "filter"), search))
+			return false;
+		if (distance)
+			search->distance = distance[0] == 'c'   ? SEARCH_COSINE
+					   : distance[0] == 'l' ? SEARCH_L2
+								: SEARCH_IP;
+		b->t->search = search;
+	}
+	return true;
 }
 
 /* --- indexes, storage, name --- */
@@ -590,7 +680,7 @@ struct table *table_new(const struct schema *reader, struct err *err)
 	struct builder b = {
 		.t = &box->table, .arena = box->arena, .record = reader->root, .err = err};
 	if (parse_name(&b, box) && add_columns(&b) && parse_key(&b) && parse_version(&b) &&
-	    parse_delete(&b) && parse_indexes(&b) && parse_storage(&b))
+	    parse_delete(&b) && parse_search(&b) && parse_indexes(&b) && parse_storage(&b))
 		return &box->table;
 	err_wrap(err, "record '%s'", reader->root->full_name);
 	table_free(&box->table);
