@@ -4,8 +4,7 @@
  * For what lives as long as a schema, a plan or a batch. Pieces are aligned to 16 bytes. Not
  * thread-safe: an arena has one owner.
  */
-#ifndef MEMINGEST_ARENA_H
-#define MEMINGEST_ARENA_H
+#pragma once
 
 #include "base/base.h"
 
@@ -21,5 +20,3 @@ void arena_reset(struct arena *a);
 /* Of memory that it holds beyond its first block. */
 size_t arena_bytes(const struct arena *a);
 void arena_free(struct arena *a); /* NULL is fine */
-
-#endif

@@ -1,6 +1,5 @@
 /* base.h - attributes and small macros that every file may use. */
-#ifndef MEMINGEST_BASE_H
-#define MEMINGEST_BASE_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -40,5 +39,3 @@ void *xcalloc(size_t count, size_t size);
 void *xrealloc(void *p, size_t size);
 char *xstrdup(const char *s);
 char *xasprintf(const char *fmt, ...) PRINTF_LIKE(1, 2);
-
-#endif

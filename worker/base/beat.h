@@ -5,8 +5,7 @@
  * also while it waits, and leaves when it ends. One that is silent for a minute is what /livez and
  * the service manager's watchdog call dead.
  */
-#ifndef MEMINGEST_BEAT_H
-#define MEMINGEST_BEAT_H
+#pragma once
 
 #include "base/base.h"
 #include "base/buf.h"
@@ -23,5 +22,3 @@ bool beat_all(struct buf *silent);
 
 /* beat() as of a given monotonic time, for tests. */
 void beat_at(size_t place, int64_t mono_us);
-
-#endif

@@ -6,8 +6,7 @@
  * The struct is public because callers embed it. Zero-initialised is empty and valid. Out of memory
  * ends the process.
  */
-#ifndef MEMINGEST_BUF_H
-#define MEMINGEST_BUF_H
+#pragma once
 
 #include <string.h>
 
@@ -120,5 +119,3 @@ static inline void buf_be64(struct buf *b, uint64_t v)
 {
 	put_be64(buf_take(b, sizeof(v)), v);
 }
-
-#endif

@@ -1,6 +1,5 @@
 /* clock.h - the two clocks: one for deadlines, one to show people. */
-#ifndef MEMINGEST_CLOCK_H
-#define MEMINGEST_CLOCK_H
+#pragma once
 
 #include "base/base.h"
 
@@ -19,5 +18,3 @@ int64_t clock_ms_to_us(int64_t ms);
  * CLOCK_NEVER.
  */
 int clock_poll_ms(int64_t deadline_us);
-
-#endif

@@ -6,8 +6,7 @@
  * fill the error and return false (or NULL); callers put context in front on the way up; the loop
  * that decides logs it, once.
  */
-#ifndef MEMINGEST_ERR_H
-#define MEMINGEST_ERR_H
+#pragma once
 
 #include "base/base.h"
 
@@ -37,5 +36,3 @@ void err_clear(struct err *err);
 
 /* "retry", "poison", ... */
 const char *err_class_name(enum err_class class);
-
-#endif

@@ -9,8 +9,7 @@
  * ("suppressed"). No call waits for stderr: a line that it does not take at once is lost, and the
  * next that it takes says how many were ("lost"). A long text is cut, with "..." at its end.
  */
-#ifndef MEMINGEST_LOG_H
-#define MEMINGEST_LOG_H
+#pragma once
 
 #include "base/base.h"
 
@@ -69,5 +68,3 @@ void log_watch(void (*watch)(enum log_level level, const char *msg,
 
 void log_write(struct log_site *site, enum log_level level, const char *msg,
 	       const struct log_field *fields);
-
-#endif

@@ -5,8 +5,7 @@
  * has let go of it. The descriptor (an eventfd) is readable while the queue holds anything, so a
  * thread waits on it beside its sockets in one poll(2).
  */
-#ifndef MEMINGEST_QUEUE_H
-#define MEMINGEST_QUEUE_H
+#pragma once
 
 #include "base/base.h"
 
@@ -20,5 +19,3 @@ MUST_CHECK bool queue_push(struct queue *q, void *item); /* false when full; nev
 void *queue_pop(struct queue *q);                        /* NULL when empty; never waits */
 int queue_fd(const struct queue *q);
 size_t queue_len(struct queue *q);
-
-#endif

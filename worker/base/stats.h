@@ -9,8 +9,7 @@
  * What is known per partition or per broker only is not here: the poll thread publishes it as a
  * snapshot (see show/status).
  */
-#ifndef MEMINGEST_STATS_H
-#define MEMINGEST_STATS_H
+#pragma once
 
 #include "base/base.h"
 #include "base/buf.h"
@@ -198,5 +197,3 @@ size_t stats_sqlclass(const char *sqlstate);
 
 void stats_expose(struct buf *out);     /* Prometheus text format 0.0.4, process_* included */
 void stats_write_docs(struct buf *out); /* docs/METRICS.md */
-
-#endif

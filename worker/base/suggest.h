@@ -5,8 +5,7 @@
  *   suggest_offer(&s, "max_rows"); ...
  *   if (s.best) ...
  */
-#ifndef MEMINGEST_SUGGEST_H
-#define MEMINGEST_SUGGEST_H
+#pragma once
 
 #include "base/base.h"
 
@@ -17,5 +16,3 @@ struct suggest {
 
 struct suggest suggest_for(const char *wrong);
 void suggest_offer(struct suggest *s, const char *candidate);
-
-#endif
