@@ -5,8 +5,7 @@
  * Appends to a buf. What is written is what the caller says; it is the caller who keeps to the
  * schema. Rules: Avro 1.11 specification, "Binary encoding" and "Single object encoding".
  */
-#ifndef MEMINGEST_ENCODE_H
-#define MEMINGEST_ENCODE_H
+#pragma once
 
 #include "base/base.h"
 #include "base/buf.h"
@@ -33,5 +32,3 @@ void encode_decimal(struct buf *out, const struct schema_type *t, int64_t v);
 
 /* What stands in front of the datum. schema: registry id or fingerprint; nothing for raw. */
 void encode_frame(struct buf *out, enum frame_format format, uint64_t schema);
-
-#endif

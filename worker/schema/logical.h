@@ -1,8 +1,7 @@
 /*
  * logical.h - logical types: which there are, and what a schema says of them, valid or not.
  */
-#ifndef MEMINGEST_LOGICAL_H
-#define MEMINGEST_LOGICAL_H
+#pragma once
 
 #include "base/base.h"
 
@@ -43,5 +42,3 @@ struct schema_claim {
  * where it stands or stands beside the type.
  */
 void logical_flaws(const struct schema *s, struct buf *out);
-
-#endif

@@ -7,8 +7,7 @@
  * Immutable after schema_parse(), free to share between threads. Rules: Avro 1.11 specification,
  * with the logical types that 1.12 added.
  */
-#ifndef MEMINGEST_SCHEMA_H
-#define MEMINGEST_SCHEMA_H
+#pragma once
 
 #include "base/base.h"
 #include "base/err.h"
@@ -113,5 +112,3 @@ const char *schema_describe(const struct schema_type *t, char *buf, size_t size)
  * union.
  */
 const struct schema_type *schema_unwrap(const struct schema_type *t, bool *nullable);
-
-#endif
