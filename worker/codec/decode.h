@@ -5,8 +5,7 @@
  * for null), then the value. The tuple header (the number of fields) is the writer's business: the
  * sink puts staging columns in front.
  */
-#ifndef MEMINGEST_DECODE_H
-#define MEMINGEST_DECODE_H
+#pragma once
 
 #include "base/base.h"
 #include "base/buf.h"
@@ -63,5 +62,3 @@ MUST_CHECK bool decode_record(struct decoder *d, const struct plan *plan, struct
 MUST_CHECK bool decode_key(struct decoder *d, const struct plan *plan, struct slice body,
 			   int64_t version_us, struct buf *out, struct record *record,
 			   struct err *err);
-
-#endif

@@ -2,8 +2,7 @@
  * floats.h - many floats at once: from Avro's byte order to PostgreSQL's, and whether any is NaN or
  * infinite.
  */
-#ifndef MEMINGEST_FLOATS_H
-#define MEMINGEST_FLOATS_H
+#pragma once
 
 #include "base/base.h"
 
@@ -15,5 +14,3 @@ MUST_CHECK bool floats_swap(uint8_t *be, const uint8_t *le, size_t n);
 
 /* Whether n little-endian floats are all finite. */
 bool floats_finite(const uint8_t *le, size_t n);
-
-#endif

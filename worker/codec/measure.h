@@ -2,8 +2,7 @@
  * measure.h - how many bytes does a datum of this schema have? In an Avro container datums stand
  * behind one another without lengths.
  */
-#ifndef MEMINGEST_MEASURE_H
-#define MEMINGEST_MEASURE_H
+#pragma once
 
 #include "base/base.h"
 #include "base/err.h"
@@ -20,5 +19,3 @@ void measure_free(struct measure *m);                     /* NULL is fine */
  */
 MUST_CHECK bool measure_datum(const struct measure *m, struct slice bytes, size_t *len,
 			      struct err *err);
-
-#endif

@@ -6,8 +6,7 @@
  * others cannot fail. An element of an array has the same form as a field, so the same functions
  * append both. Forms: the *_recv functions of PostgreSQL's backend and of pgvector.
  */
-#ifndef MEMINGEST_PGBIN_H
-#define MEMINGEST_PGBIN_H
+#pragma once
 
 #include "base/base.h"
 #include "base/buf.h"
@@ -194,5 +193,3 @@ MUST_CHECK bool pgbin_vector_end(struct buf *out, const struct pgbin_vector *v,
 
 /* IEEE binary16 of v, ties to even; false when v is finite and too large for it. */
 MUST_CHECK bool pgbin_half(float v, uint16_t *half);
-
-#endif

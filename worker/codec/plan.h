@@ -6,8 +6,7 @@
  * specification, "Schema Resolution": fields by name and alias, promotions, defaults, unknown
  * fields skipped, enum defaults, unions.
  */
-#ifndef MEMINGEST_PLAN_H
-#define MEMINGEST_PLAN_H
+#pragma once
 
 #include "base/base.h"
 #include "base/err.h"
@@ -39,5 +38,3 @@ struct plan *plan_new_key(const struct schema *writer, const struct table *table
 const char *plan_note(const struct plan *p);
 
 void plan_free(struct plan *p); /* NULL is fine */
-
-#endif

@@ -10,8 +10,7 @@
  *
  * All memory is the plan's arena.
  */
-#ifndef MEMINGEST_PLAN_STEPS_H
-#define MEMINGEST_PLAN_STEPS_H
+#pragma once
 
 #include "base/arena.h"
 #include "base/base.h"
@@ -76,5 +75,3 @@ MUST_CHECK bool jsonout_value(struct jsonout *j, struct cursor *c, const struct 
 MUST_CHECK bool decode_column(const struct plan_column *column, const struct step *s,
 			      struct cursor *c, const struct decode_limits *limits,
 			      struct buf *out);
-
-#endif

@@ -2,8 +2,7 @@
  * reason.h - why an event became a dead letter: the closed list that tables, metrics and people
  * share.
  */
-#ifndef MEMINGEST_REASON_H
-#define MEMINGEST_REASON_H
+#pragma once
 
 #include "base/base.h"
 
@@ -44,5 +43,3 @@ struct refusal {
 
 /* Fills it and returns false, so that "return refuse(...)" reads well. A longer text is cut. */
 bool refuse(struct refusal *why, enum dead_reason reason, const char *fmt, ...) PRINTF_LIKE(3, 4);
-
-#endif

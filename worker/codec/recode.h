@@ -2,8 +2,7 @@
  * recode.h - a datum of a writer's schema as the datum of a reader's schema: Avro's schema
  * resolution from bytes to bytes.
  */
-#ifndef MEMINGEST_RECODE_H
-#define MEMINGEST_RECODE_H
+#pragma once
 
 #include "base/base.h"
 #include "base/buf.h"
@@ -33,5 +32,3 @@ void recoder_free(struct recoder *r); /* NULL is fine */
  * Appends the datum. On failure out is as it was, and err has class POISON: "field 'seen': ...".
  */
 MUST_CHECK bool recode(struct recoder *r, struct slice datum, struct buf *out, struct err *err);
-
-#endif

@@ -2,8 +2,7 @@
  * resolve.h - Avro schema resolution: (writer type, reader type) into steps. Internal to the
  * files of codec.
  */
-#ifndef MEMINGEST_RESOLVE_H
-#define MEMINGEST_RESOLVE_H
+#pragma once
 
 #include "base/arena.h"
 #include "base/err.h"
@@ -45,5 +44,3 @@ bool resolve_names_match(const struct schema_type *w, const struct schema_type *
  * name, then by alias; a field that one takes by name no other takes by alias. Room for r->nfields.
  */
 void resolve_fields(const struct schema_type *w, const struct schema_type *r, size_t *from);
-
-#endif

@@ -1,8 +1,7 @@
 /*
  * sqltype.h - the SQL types whose binary form we write, and which Avro types may go into them.
  */
-#ifndef MEMINGEST_SQLTYPE_H
-#define MEMINGEST_SQLTYPE_H
+#pragma once
 
 #include "base/base.h"
 #include "codec/table.h"
@@ -28,5 +27,3 @@ bool sqltype_stores(const struct sqltype *st, const struct schema_type *t);
  * The SQL type for an Avro type when no annotation names one. Fills buf; false when there is none.
  */
 bool sqltype_derive(const struct schema_type *t, char *buf, size_t size);
-
-#endif

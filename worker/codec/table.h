@@ -7,8 +7,7 @@
  * first, in the order of the annotation "key", then the others as the record declares them. So the
  * bytes of a row's key are a prefix of the row.
  */
-#ifndef MEMINGEST_TABLE_H
-#define MEMINGEST_TABLE_H
+#pragma once
 
 #include "base/base.h"
 #include "base/err.h"
@@ -101,5 +100,3 @@ void table_free(struct table *t);
 
 /* A name for errors and metrics: "schema.name" or "name". */
 const char *table_full_name(const struct table *t);
-
-#endif

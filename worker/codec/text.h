@@ -2,8 +2,7 @@
  * text.h - would PostgreSQL store these bytes as text, or as jsonb? Nothing is allocated or
  * changed.
  */
-#ifndef MEMINGEST_TEXT_H
-#define MEMINGEST_TEXT_H
+#pragma once
 
 #include "base/base.h"
 #include "codec/reason.h"
@@ -32,5 +31,3 @@ MUST_CHECK bool text_copy(uint8_t *to, struct slice s);
  * hold. Behind s stand TEXT_PAD zero bytes.
  */
 MUST_CHECK bool text_check_json(struct slice s, uint32_t max_depth, struct refusal *why);
-
-#endif

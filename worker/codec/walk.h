@@ -6,8 +6,7 @@
  * cursor's refusal is filled, and p stands at or behind the fault. What is called for every value
  * is inline: a datum of 2 kB is some forty calls.
  */
-#ifndef MEMINGEST_WALK_H
-#define MEMINGEST_WALK_H
+#pragma once
 
 #include "base/base.h"
 #include "codec/pgbin.h"
@@ -132,5 +131,3 @@ MUST_CHECK bool walk_real(struct cursor *c, const struct step *s, double *d);
 bool unit_convert(int64_t v, enum pgbin_unit from, enum pgbin_unit to, int64_t *out);
 /* Of a logical time or timestamp. */
 enum pgbin_unit unit_of(enum schema_logical logical);
-
-#endif
