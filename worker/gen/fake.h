@@ -2,8 +2,7 @@
  * fake.h - seeded randomness that looks like something: words, sentences, small JSON objects, unit
  * vectors.
  */
-#ifndef MEMINGEST_FAKE_H
-#define MEMINGEST_FAKE_H
+#pragma once
 
 #include "base/base.h"
 #include "base/buf.h"
@@ -31,5 +30,3 @@ void fake_json(struct fake *f, struct buf *out);
  * found. May be changed; lives until the next call.
  */
 float *fake_vector(struct fake *f, uint32_t dim);
-
-#endif

@@ -7,8 +7,7 @@
  * its name: sentences for text, unit vectors for vectors, small objects for jsonb, words for arrays
  * of strings.
  */
-#ifndef MEMINGEST_GENERATE_H
-#define MEMINGEST_GENERATE_H
+#pragma once
 
 #include "base/base.h"
 #include "base/buf.h"
@@ -63,5 +62,3 @@ const struct generated *generator_next(struct generator *g);
 
 /* The message key for a key index alone, as generator_next() has it. Appends to out. */
 void generator_key(const struct generator *g, uint64_t key_index, struct buf *out);
-
-#endif

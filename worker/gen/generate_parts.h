@@ -2,8 +2,7 @@
  * generate_parts.h - what the files of the generator share: generate.c (events and fields),
  * generate_key.c (keys), generate_value.c (values by Avro type). Private to them.
  */
-#ifndef MEMINGEST_GENERATE_PARTS_H
-#define MEMINGEST_GENERATE_PARTS_H
+#pragma once
 
 #include "gen/fake.h"
 #include "gen/generate.h"
@@ -73,5 +72,3 @@ void generate_vector(struct generator *g, const struct field *f, const struct sc
 void generate_json(struct generator *g, struct buf *out);
 void generate_plain(struct generator *g, const struct field *f, const struct schema_type *t,
 		    struct buf *out);
-
-#endif
