@@ -2,8 +2,7 @@
  * container.h - the records of an Avro container file, one after another, as the bytes of their
  * datums.
  */
-#ifndef MEMINGEST_CONTAINER_H
-#define MEMINGEST_CONTAINER_H
+#pragma once
 
 #include "base/base.h"
 #include "base/err.h"
@@ -43,5 +42,3 @@ enum container_result container_next(struct container *c, struct slice *datum, s
 
 /* The block that the record given last is in, from 1, and the offset where it begins. */
 uint64_t container_block(const struct container *c, uint64_t *offset);
-
-#endif

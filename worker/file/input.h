@@ -8,8 +8,7 @@
  *
  * Offsets count unpacked bytes.
  */
-#ifndef MEMINGEST_INPUT_H
-#define MEMINGEST_INPUT_H
+#pragma once
 
 #include "base/base.h"
 #include "base/err.h"
@@ -50,5 +49,3 @@ static inline void input_take(struct input *in, size_t n)
 	in->p += n;
 	in->offset += n;
 }
-
-#endif

@@ -7,8 +7,7 @@
  * An object is followed by its members, each a string and a value; an array by its values. Numbers
  * keep their digits, so that whoever knows the type decides what fits.
  */
-#ifndef MEMINGEST_JTAPE_H
-#define MEMINGEST_JTAPE_H
+#pragma once
 
 #include "base/base.h"
 #include "base/buf.h"
@@ -68,5 +67,3 @@ static inline bool jtoken_is(const struct jtoken *v, const char *text)
 {
 	return v->n == strlen(text) && memcmp(v->text, text, v->n) == 0;
 }
-
-#endif

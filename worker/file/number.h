@@ -5,8 +5,7 @@
  * The text is a number of JSON's grammar: [-] digits [. digits] [e [sign] digits]. What stands
  * behind it must not be a digit, a point or an e, and must be readable for one byte.
  */
-#ifndef MEMINGEST_NUMBER_H
-#define MEMINGEST_NUMBER_H
+#pragma once
 
 #include "base/base.h"
 #include "base/buf.h"
@@ -33,5 +32,3 @@ enum number_fit number_decimal(const char *text, size_t len, uint32_t precision,
 /* Correctly rounded. TOO_LARGE: beyond the largest finite value. What is too small is 0. */
 enum number_fit number_float(const char *text, float *v);
 enum number_fit number_double(const char *text, double *v);
-
-#endif

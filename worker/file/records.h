@@ -7,8 +7,7 @@
  * An event comes out as an Avro datum, written with records_schema(): a container's own schema, or
  * for JSON the stream's.
  */
-#ifndef MEMINGEST_RECORDS_H
-#define MEMINGEST_RECORDS_H
+#pragma once
 
 #include "base/base.h"
 #include "base/err.h"
@@ -53,5 +52,3 @@ struct records_place {
 	uint64_t offset;        /* of the line, or of the block that the record is in */
 };
 struct records_place records_place(const struct records *r);
-
-#endif

@@ -6,8 +6,7 @@
  * "2026-02-30T00:00:00Z": there is no such day in that month". JSON and CSV share them: what a
  * value is, is known by its type alone.
  */
-#ifndef MEMINGEST_SCALAR_H
-#define MEMINGEST_SCALAR_H
+#pragma once
 
 #include "base/base.h"
 #include "base/buf.h"
@@ -43,5 +42,3 @@ MUST_CHECK bool scalar_bytes(const struct schema_type *t, const char *text, size
 /* For a value that none of these take: found is "an array" or the value itself. Returns false. */
 bool scalar_refuse(const struct schema_type *t, const char *found, const char *why,
 		   struct err *err);
-
-#endif
