@@ -8,8 +8,7 @@
  * A batch mostly is one transaction. It can be cut: then the transaction takes the events before
  * the cut, and what is left stays in the batch for the next.
  */
-#ifndef MEMINGEST_BATCH_H
-#define MEMINGEST_BATCH_H
+#pragma once
 
 #include <stdatomic.h>
 
@@ -188,5 +187,3 @@ void batch_measure(struct batch *b);
  * it was cut, and what is left is ready to be arranged.
  */
 bool batch_committed(struct batch *b);
-
-#endif

@@ -6,8 +6,7 @@
  * the second may occur once per stream. Loaded once at start, read-only afterwards, so threads
  * share it without a lock; only secrets that stand in files are read again (config_secret).
  */
-#ifndef MEMINGEST_CONFIG_H
-#define MEMINGEST_CONFIG_H
+#pragma once
 
 #include "base/base.h"
 #include "base/buf.h"
@@ -118,5 +117,3 @@ void config_show_json(const struct config *c, struct buf *out);
 void config_write_help(struct buf *out);
 /* docs/CONFIG.md. */
 void config_write_docs(struct buf *out);
-
-#endif

@@ -2,8 +2,7 @@
  * config_file.h - a config while it is loaded, and what it remembers of its origins. Private to
  * core/config*.c.
  */
-#ifndef MEMINGEST_CONFIG_FILE_H
-#define MEMINGEST_CONFIG_FILE_H
+#pragma once
 
 #include "base/arena.h"
 #include "core/config.h"
@@ -66,5 +65,3 @@ void config_gather(struct loader *ld, const char *path, const struct config_over
 const struct setting *config_setting(const struct loaded *l, const char *section, const char *name);
 /* Does it end with "_file"? */
 bool config_names_file(const char *name);
-
-#endif

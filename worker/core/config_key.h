@@ -2,8 +2,7 @@
  * config_key.h - the table of settings, and what a value's text means. Private to core/config*.c
  * and its tests.
  */
-#ifndef MEMINGEST_CONFIG_KEY_H
-#define MEMINGEST_CONFIG_KEY_H
+#pragma once
 
 #include "base/base.h"
 #include "base/buf.h"
@@ -71,5 +70,3 @@ bool kafka_key_secret(const char *key);
 
 /* Appends value with the passwords of a URL or of a "key=value" DSN replaced by ***. */
 void config_hide_password(const char *value, struct buf *out);
-
-#endif

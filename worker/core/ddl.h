@@ -1,8 +1,7 @@
 /*
  * ddl.h - what a table is made of: CREATE TABLE, columns added later, storage, indexes, rights.
  */
-#ifndef MEMINGEST_DDL_H
-#define MEMINGEST_DDL_H
+#pragma once
 
 #include "base/buf.h"
 #include "codec/table.h"
@@ -46,5 +45,3 @@ void ddl_put_setting(struct buf *out, const char *table, const struct column *c,
 
 /* worker/sql/bookkeeping.sql: idempotent; every statement ends in ";\n" and creates one thing. */
 extern const char sql_bookkeeping[];
-
-#endif

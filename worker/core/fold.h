@@ -9,8 +9,7 @@
  * Events that a fold makes void are never seen by PostgreSQL, so folding is for tables that refuse
  * nothing by a value (write/traits.h); that is the caller's to know.
  */
-#ifndef MEMINGEST_FOLD_H
-#define MEMINGEST_FOLD_H
+#pragma once
 
 #include "base/arena.h"
 #include "base/base.h"
@@ -60,5 +59,3 @@ enum fold_result fold(const struct fold_rules *rules, struct fold_row *first,
 
 /* Makes a merged row one piece of memory again, in the arena. */
 void fold_pack(const struct table *table, struct fold_row *row, struct arena *arena);
-
-#endif

@@ -6,8 +6,7 @@
  * letters; the next one asks an operator. Not shared: the poll thread has one per stream for what
  * it can not decode, each lane one per stream for what PostgreSQL refuses.
  */
-#ifndef MEMINGEST_GUARD_H
-#define MEMINGEST_GUARD_H
+#pragma once
 
 #include "base/base.h"
 #include "base/err.h"
@@ -28,5 +27,3 @@ uint64_t guard_room(const struct guard *g, const struct config *config);
  */
 MUST_CHECK bool guard_admit(struct guard *g, const struct config *config, const char *stream,
 			    uint64_t dead, struct err *err);
-
-#endif

@@ -7,8 +7,7 @@
  *
  * No continued lines. Any length.
  */
-#ifndef MEMINGEST_INI_H
-#define MEMINGEST_INI_H
+#pragma once
 
 #include "base/base.h"
 
@@ -25,5 +24,3 @@ struct ini_line {
  * point.
  */
 void ini_parse(char *text, void (*handler)(void *ctx, const struct ini_line *line), void *ctx);
-
-#endif

@@ -9,8 +9,7 @@
  * JSON objects that were united) or 'D' (delete; only key columns and version matter). A batch
  * hands every key at most once per merge; core/arrange folds the rest.
  */
-#ifndef MEMINGEST_MERGESQL_H
-#define MEMINGEST_MERGESQL_H
+#pragma once
 
 #include "base/base.h"
 #include "base/buf.h"
@@ -86,5 +85,3 @@ struct mergesql {
 struct mergesql *mergesql_new(const char *stream, const struct table *table,
 			      enum on_conflict on_conflict);
 void mergesql_free(struct mergesql *m);
-
-#endif

@@ -11,8 +11,7 @@
  *
  * Pure: no threads, no clock of its own. Poll thread.
  */
-#ifndef MEMINGEST_POOL_H
-#define MEMINGEST_POOL_H
+#pragma once
 
 #include "base/base.h"
 #include "core/batch.h"
@@ -76,5 +75,3 @@ enum slot_lack pool_lack(const struct pool *p); /* of such a slot */
 
 size_t pool_bytes(const struct pool *p);     /* in all batches */
 size_t pool_in_flight(const struct pool *p); /* batches sealed and not back */
-
-#endif

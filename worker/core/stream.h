@@ -5,8 +5,7 @@
  * Loaded at start from the .avsc files, read-only for the lanes. The plan cache grows on the poll
  * thread alone.
  */
-#ifndef MEMINGEST_STREAM_H
-#define MEMINGEST_STREAM_H
+#pragma once
 
 #include "base/base.h"
 #include "base/err.h"
@@ -54,5 +53,3 @@ bool stream_topic_matches(const char *pattern, const char *topic);
 
 /* The stream whose topics match, by exact name or "^regex"; NULL for none. */
 struct stream *stream_for_topic(struct stream *const *streams, size_t n, const char *topic);
-
-#endif
