@@ -4,8 +4,7 @@
  *
  * Owned by one thread, but for wake and stop, which any thread may call.
  */
-#ifndef MEMINGEST_HTTP_CLIENT_H
-#define MEMINGEST_HTTP_CLIENT_H
+#pragma once
 
 #include "base/base.h"
 #include "base/buf.h"
@@ -57,5 +56,3 @@ char *http_escape(const char *segment);
 void http_shown_url(const char *url, char *out, size_t size);
 
 const char *http_client_version(void); /* of libcurl at run time */
-
-#endif

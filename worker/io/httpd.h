@@ -5,8 +5,7 @@
  * Runs in a thread of libmicrohttpd. Each path is served by a callback that fills a body; callbacks
  * read stats cells and published snapshots, nothing else.
  */
-#ifndef MEMINGEST_HTTPD_H
-#define MEMINGEST_HTTPD_H
+#pragma once
 
 #include "base/base.h"
 #include "base/buf.h"
@@ -38,5 +37,3 @@ void httpd_stop(struct httpd *h); /* NULL is fine */
 
 /* Of libmicrohttpd at run time, "0.9.75". */
 const char *httpd_library_version(void);
-
-#endif

@@ -5,8 +5,7 @@
  * Names librdkafka's structs without including its header, so that commands may ask for the version
  * or check the topics.
  */
-#ifndef MEMINGEST_KAFKA_CLIENT_H
-#define MEMINGEST_KAFKA_CLIENT_H
+#pragma once
 
 #include "base/base.h"
 #include "base/buf.h"
@@ -89,5 +88,3 @@ void kafka_query_committed(struct rd_kafka_s *rk, const struct kafka_log *logs, 
  */
 MUST_CHECK bool kafka_check_topics(const struct config *config, struct buf *findings,
 				   struct buf *facts, int timeout_ms);
-
-#endif

@@ -1,8 +1,7 @@
 /*
  * kafka_stats.h - the few numbers of librdkafka's statistics JSON that are worth a metric.
  */
-#ifndef MEMINGEST_KAFKA_STATS_H
-#define MEMINGEST_KAFKA_STATS_H
+#pragma once
 
 #include "base/base.h"
 
@@ -40,5 +39,3 @@ bool kafka_stats_reach(struct kafka_reach *reach, const char *json, size_t len);
 /* False when the text is not such JSON; stats is empty then. Free it in any case. Any thread. */
 bool kafka_stats_parse(struct kafka_stats *stats, const char *json, size_t len);
 void kafka_stats_free(struct kafka_stats *stats);
-
-#endif

@@ -6,8 +6,7 @@
  * holds up neither side. A look is the caller's until lookout_send(), then the lookout's until the
  * caller has it from lookout_answer().
  */
-#ifndef MEMINGEST_LOOKOUT_H
-#define MEMINGEST_LOOKOUT_H
+#pragma once
 
 #include "base/base.h"
 #include "base/err.h"
@@ -39,5 +38,3 @@ struct look *lookout_answer(struct lookout *l); /* NULL: none yet */
 int lookout_fd(const struct lookout *l);        /* readable when there is one */
 /* Looks that are under way are freed. NULL is fine. */
 void lookout_stop(struct lookout *l);
-
-#endif

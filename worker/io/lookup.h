@@ -5,8 +5,7 @@
  * resolv.conf lets it, which is tens of seconds. Here it runs on a thread of its own, and who asked
  * goes away when his time is up.
  */
-#ifndef MEMINGEST_LOOKUP_H
-#define MEMINGEST_LOOKUP_H
+#pragma once
 
 #include "base/base.h"
 #include "base/err.h"
@@ -37,5 +36,3 @@ struct addrinfo;
 typedef int (*lookup_function)(const char *node, const char *service, const struct addrinfo *hints,
 			       struct addrinfo **found);
 void lookup_use(lookup_function function);
-
-#endif

@@ -2,8 +2,7 @@
  * notify.h - tells a service manager (systemd, Type=notify) how the worker is doing: sd_notify(3)
  * without libsystemd.
  */
-#ifndef MEMINGEST_NOTIFY_H
-#define MEMINGEST_NOTIFY_H
+#pragma once
 
 #include "base/base.h"
 
@@ -21,5 +20,3 @@ void notify_send(struct notify *n, const char *text);
 
 /* True: the manager restarts us if it does not hear "WATCHDOG=1" in time. */
 bool notify_watchdog(const struct notify *n);
-
-#endif

@@ -2,8 +2,7 @@
  * nudge.h - wakes librdkafka's broker threads where they oversleep (below 2.2). Private to the
  * consumer's files.
  */
-#ifndef MEMINGEST_NUDGE_H
-#define MEMINGEST_NUDGE_H
+#pragma once
 
 #include <librdkafka/rdkafka.h>
 
@@ -24,5 +23,3 @@ bool nudge_due(struct nudge *n, size_t queue_length);
  */
 void nudge_send(struct nudge *n, rd_kafka_topic_partition_list_t *partitions);
 void nudge_stop(struct nudge *n); /* before the client is closed; NULL is fine */
-
-#endif

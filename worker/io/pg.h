@@ -6,8 +6,7 @@
  * readable (a lane that must let go of a batch). After a failure with pg_ok() false the connection
  * is dead: free it and connect anew; a COMMIT that failed that way may or may not have happened.
  */
-#ifndef MEMINGEST_PG_H
-#define MEMINGEST_PG_H
+#pragma once
 
 #include "base/base.h"
 #include "base/err.h"
@@ -115,5 +114,3 @@ const char *pg_library_version(void);
 struct buf;
 void pg_quote_literal(struct buf *out, const char *s);
 void pg_quote_ident(struct buf *out, const char *s);
-
-#endif

@@ -3,8 +3,7 @@
  * connect to), pg_connect.c (connecting), pg.c (statements, COPY, errors) and pg_pipe.c (prepared
  * statements in one go). Nobody else includes it, or libpq's header.
  */
-#ifndef MEMINGEST_PG_PARTS_H
-#define MEMINGEST_PG_PARTS_H
+#pragma once
 
 #include <libpq-fe.h>
 
@@ -29,5 +28,3 @@ int64_t pg_affected(const PGresult *res);
 /* Both fill err and the session's verdict, and return false. */
 bool pg_connection_error(struct pg *pg, const char *doing, struct err *err);
 bool pg_result_error(struct pg *pg, const PGresult *res, struct err *err);
-
-#endif

@@ -5,8 +5,7 @@
  * For "produce", "dlq replay" and the tests; the worker itself never produces. One owner; callbacks
  * run inside the calls.
  */
-#ifndef MEMINGEST_PRODUCER_H
-#define MEMINGEST_PRODUCER_H
+#pragma once
 
 #include "base/base.h"
 #include "base/err.h"
@@ -57,5 +56,3 @@ uint64_t producer_failed(const struct producer *p);
 size_t producer_queued(const struct producer *p);
 /* Of the first failed message, or "". */
 const char *producer_first_error(const struct producer *p);
-
-#endif

@@ -4,8 +4,7 @@
  * For dead letters that only PostgreSQL could find: rows do not keep the bytes of their message.
  * One thread at a time; every call waits for the broker.
  */
-#ifndef MEMINGEST_REFETCH_H
-#define MEMINGEST_REFETCH_H
+#pragma once
 
 #include <stdatomic.h>
 
@@ -38,5 +37,3 @@ void refetched_free(struct refetched *m);
 
 /* Nothing more for a while: fetches no further. */
 void refetch_rest(struct refetch *r);
-
-#endif

@@ -6,8 +6,7 @@
  * registry_fd() turns readable when an answer has come, and the caller asks again. An answer "not
  * found" is remembered for a minute, a good one for ever.
  */
-#ifndef MEMINGEST_REGISTRY_H
-#define MEMINGEST_REGISTRY_H
+#pragma once
 
 #include "base/base.h"
 #include "base/err.h"
@@ -49,5 +48,3 @@ MUST_CHECK bool registry_register(const struct config *config, const char *subje
 
 /* Of libcurl at run time, "7.88.1". */
 const char *registry_library_version(void);
-
-#endif

@@ -3,8 +3,7 @@
  * (assignment, pauses), source_log.c (what the brokers know, commits), source_client.c (the client
  * of librdkafka) and source_end.c (how it ends). Private to them.
  */
-#ifndef MEMINGEST_SOURCE_PARTS_H
-#define MEMINGEST_SOURCE_PARTS_H
+#pragma once
 
 #include <librdkafka/rdkafka.h>
 
@@ -104,5 +103,3 @@ void source_do_deferred(struct source *s);
 /* source_log.c: the callback for commits without waiting. */
 void source_on_commit(rd_kafka_t *rk, rd_kafka_resp_err_t code,
 		      rd_kafka_topic_partition_list_t *list, void *opaque);
-
-#endif
