@@ -6,8 +6,7 @@
  * another. What is wrong with one stream's table (a lock, a missing right, a full tablespace) holds
  * the batches of that stream; other streams' go on. What is wrong with the session holds all.
  */
-#ifndef MEMINGEST_LANE_H
-#define MEMINGEST_LANE_H
+#pragma once
 
 #include "base/err.h"
 #include "base/queue.h"
@@ -93,5 +92,3 @@ const char *lane_state_name(enum lane_state state);
  * none, if all came back.
  */
 void lane_stop(struct lane *lane);
-
-#endif

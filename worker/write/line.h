@@ -3,8 +3,7 @@
  *
  * One thread's, the lane's. Jobs are whoever's they were.
  */
-#ifndef MEMINGEST_LINE_H
-#define MEMINGEST_LINE_H
+#pragma once
 
 #include "base/base.h"
 #include "base/err.h"
@@ -40,5 +39,3 @@ bool line_ready(const struct line *line, int64_t now_us);
 void line_hold(struct line *line, const struct err *err, int64_t now_us, int64_t wait_us);
 /* The first one went, one way or another. */
 void line_moved(struct line *line);
-
-#endif

@@ -3,8 +3,7 @@
  *
  * One thread's, the lane's.
  */
-#ifndef MEMINGEST_SESSION_H
-#define MEMINGEST_SESSION_H
+#pragma once
 
 #include "base/err.h"
 #include "core/config.h"
@@ -38,5 +37,3 @@ int64_t session_backoff_us(struct session *s, unsigned failures);
 
 /* What waits for an operator is tried again so slowly. */
 #define SESSION_SLOW_US (10 * US_PER_S)
-
-#endif

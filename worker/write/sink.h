@@ -4,8 +4,7 @@
  * Works on a connection that the lane owns. Decides nothing about waiting: it reports what happened
  * and the lane retries, reconnects or waits.
  */
-#ifndef MEMINGEST_SINK_H
-#define MEMINGEST_SINK_H
+#pragma once
 
 #include "base/err.h"
 #include "base/stats.h"
@@ -76,5 +75,3 @@ MUST_CHECK bool sink_claim(struct sink *s, struct sink_claim *claim, struct err 
  * there may be more of them.
  */
 MUST_CHECK bool sink_prune(struct sink *s, bool *more, struct err *err);
-
-#endif

@@ -9,8 +9,7 @@
  *   sink_books.c  prepared statements
  *   sink_copy.c   the bytes of rows, sink_dead.c those of dead letters
  */
-#ifndef MEMINGEST_SINK_PARTS_H
-#define MEMINGEST_SINK_PARTS_H
+#pragma once
 
 #include "core/arrange.h"
 #include "core/guard.h"
@@ -176,5 +175,3 @@ MUST_CHECK bool judge_table(struct sink *s, struct batch *b, struct trial *t, st
 /* Called in the end. False: it is the table's trouble, or too many. */
 MUST_CHECK bool judge_rows(struct sink *s, struct batch *b, const struct trial *t, struct err *err);
 enum dead_reason judge_reason(const struct err *err);
-
-#endif
