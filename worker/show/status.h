@@ -7,8 +7,7 @@
  *   status_new() -> httpd_start(status_routes()) -> status_publish() .. -> httpd_stop()
  *                -> status_free()
  */
-#ifndef MEMINGEST_STATUS_H
-#define MEMINGEST_STATUS_H
+#pragma once
 
 #include "base/base.h"
 #include "core/config.h"
@@ -87,5 +86,3 @@ const char *worker_state_name(enum worker_state state);
  * The metrics that are ours and not in the stats table, as a section to follow stats_write_docs().
  */
 void status_write_docs(struct buf *out);
-
-#endif

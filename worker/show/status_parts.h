@@ -2,8 +2,7 @@
  * status_parts.h - the published snapshot, shared by status.c (who publishes, who reads),
  * status_render.c (what it looks like to Prometheus) and status_json.c (to people).
  */
-#ifndef MEMINGEST_STATUS_PARTS_H
-#define MEMINGEST_STATUS_PARTS_H
+#pragma once
 
 #include "base/arena.h"
 #include "base/buf.h"
@@ -57,5 +56,3 @@ void render_metrics(const struct view *v, struct slice statistics, struct buf *o
 void render_status(const struct view *v, struct buf *out);
 void render_version(const struct view *v, struct buf *out);
 void render_line(const struct snapshot *snapshot, struct buf *out);
-
-#endif
