@@ -1,8 +1,7 @@
 /*
  * assignment.h - partitions come and go: looks, claims, starts, halts, revocations. Poll thread.
  */
-#ifndef MEMINGEST_ASSIGNMENT_H
-#define MEMINGEST_ASSIGNMENT_H
+#pragma once
 
 #include "flow/settle.h"
 #include "io/lookout.h"
@@ -31,5 +30,3 @@ void assignment_fault(struct assignment *a, struct source_partition *sp, enum so
 int64_t assignment_drive(struct assignment *a);
 /* The registry has news: partitions that wait for a schema go on. */
 void assignment_schemas(struct assignment *a);
-
-#endif

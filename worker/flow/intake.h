@@ -1,8 +1,7 @@
 /*
  * intake.h - from a message to a row in the open batch of its lane and stream. Poll thread.
  */
-#ifndef MEMINGEST_INTAKE_H
-#define MEMINGEST_INTAKE_H
+#pragma once
 
 #include "codec/decode.h"
 #include "core/config.h"
@@ -40,5 +39,3 @@ void intake_eof(struct intake *in, struct source_partition *sp, int64_t offset);
 
 /* Counts what was taken since the last call. */
 void intake_count(struct intake *in);
-
-#endif

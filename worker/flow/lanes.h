@@ -5,8 +5,7 @@
  *
  * Poll thread.
  */
-#ifndef MEMINGEST_LANES_H
-#define MEMINGEST_LANES_H
+#pragma once
 
 #include "base/queue.h"
 #include "core/config.h"
@@ -42,5 +41,3 @@ void lanes_claim(struct lanes *ls, struct partition *part);
 /* A decided job, to be freed by the caller; NULL: none. */
 struct job *lanes_take(struct lanes *ls);
 size_t lanes_jobs(const struct lanes *ls); /* with all lanes */
-
-#endif

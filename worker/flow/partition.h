@@ -16,8 +16,7 @@
  *
  * partition.c is the only file that changes a state.
  */
-#ifndef MEMINGEST_PARTITION_H
-#define MEMINGEST_PARTITION_H
+#pragma once
 
 #include "base/arena.h"
 #include "base/base.h"
@@ -133,5 +132,3 @@ const char *pause_cause_name(enum pause_cause cause);
  * new topic too, unless the topic's id says otherwise.
  */
 MUST_CHECK bool partition_check_log(const struct partition *part, struct err *err);
-
-#endif
