@@ -2,8 +2,7 @@
  * catalog.h - what PostgreSQL has, beside what the streams want: for migrate, which makes up the
  * difference, and check, which reports it.
  */
-#ifndef MEMINGEST_CATALOG_H
-#define MEMINGEST_CATALOG_H
+#pragma once
 
 #include "base/base.h"
 #include "base/buf.h"
@@ -66,5 +65,3 @@ MUST_CHECK bool catalog_ask(struct pg *pg, const char *sql, const char *param, b
 			    struct err *err);
 MUST_CHECK bool catalog_ask_text(struct pg *pg, const char *sql, const char *param, char **answer,
 				 struct err *err);
-
-#endif

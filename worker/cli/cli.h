@@ -4,8 +4,7 @@
  * main() reads the global options, finds the command, loads the config if the command wants one,
  * and calls it. Help texts derive from the table.
  */
-#ifndef MEMINGEST_CLI_H
-#define MEMINGEST_CLI_H
+#pragma once
 
 #include "base/base.h"
 #include "core/config.h"
@@ -69,5 +68,3 @@ MUST_CHECK bool cli_need_config(struct cli *cli);
 
 /* All that main() does. commands ends with NULL. Returns the exit code. */
 int cli_main(const struct command *const *commands, int argc, char **argv);
-
-#endif

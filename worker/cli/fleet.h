@@ -2,8 +2,7 @@
  * fleet.h - the workers that "memingest top" and "memingest status" look at: their /status
  * documents, the newest and the one before.
  */
-#ifndef MEMINGEST_FLEET_H
-#define MEMINGEST_FLEET_H
+#pragma once
 
 #include <jansson.h>
 
@@ -37,5 +36,3 @@ void fleet_look(struct fleet *f, int64_t timeout_us);
 
 /* 0: every worker answered and is ready; 69: one did not answer; 75: one is not ready. */
 int fleet_exit_code(const struct fleet *f);
-
-#endif

@@ -6,8 +6,7 @@
  * applied in one transaction that looks again. Every change raises owner_epoch, so a running
  * worker's batch in flight is fenced, and it claims the partition anew.
  */
-#ifndef MEMINGEST_OFFSETS_CHANGE_H
-#define MEMINGEST_OFFSETS_CHANGE_H
+#pragma once
 
 #include "base/base.h"
 #include "base/err.h"
@@ -55,5 +54,3 @@ void offsets_plan_print(const struct offsets_plan *plan, bool done);
 MUST_CHECK bool offsets_apply(struct pg *pg, const struct config *config, struct offsets_plan *plan,
 			      const char *who, struct err *err);
 void offsets_plan_free(struct offsets_plan *plan);
-
-#endif

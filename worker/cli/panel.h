@@ -1,8 +1,7 @@
 /*
  * panel.h - what people see of a fleet: tables of text.
  */
-#ifndef MEMINGEST_PANEL_H
-#define MEMINGEST_PANEL_H
+#pragma once
 
 #include "base/buf.h"
 #include "cli/fleet.h"
@@ -15,5 +14,3 @@ struct panel_style {
 };
 
 void panel_draw(const struct fleet *f, const struct panel_style *style, struct buf *out);
-
-#endif

@@ -2,8 +2,7 @@
  * produce.h - events of one stream into its topic, from the generator or from a file; for
  * "memingest produce".
  */
-#ifndef MEMINGEST_PRODUCE_H
-#define MEMINGEST_PRODUCE_H
+#pragma once
 
 #include "base/base.h"
 #include "base/err.h"
@@ -54,5 +53,3 @@ MUST_CHECK bool produce_send(struct produce *p, struct slice key, struct slice v
 
 /* Waits until all are confirmed. */
 MUST_CHECK bool produce_finish(struct produce *p, struct err *err);
-
-#endif

@@ -2,8 +2,7 @@
  * report.h - findings of a command: collected first, then shown all at once, as lines for people or
  * as one JSON object.
  */
-#ifndef MEMINGEST_REPORT_H
-#define MEMINGEST_REPORT_H
+#pragma once
 
 #include "base/base.h"
 #include "base/err.h"
@@ -41,5 +40,3 @@ void report_free(struct report *r);
 
 /* The exit code for a failure: 78, 69, 65 or 70 by its class. */
 int report_err_exit_code(const struct err *err);
-
-#endif
