@@ -10,11 +10,11 @@
 
 struct arena;
 
-struct arena *arena_new(void);
+struct arena *arena_new(void);                   /* owner: the caller */
 void *arena_alloc(struct arena *a, size_t size); /* not cleared; never NULL */
 void *arena_calloc(struct arena *a, size_t count, size_t size);
-char *arena_strdup(struct arena *a, const char *s);
-void *arena_memdup(struct arena *a, const void *p, size_t len);
+char *arena_strdup(struct arena *a, const char *s);             /* with its NUL */
+void *arena_memdup(struct arena *a, const void *p, size_t len); /* aligned as any piece */
 /* Frees the pieces, keeps the first block for the next round. */
 void arena_reset(struct arena *a);
 /* Of memory that it holds beyond its first block. */

@@ -35,7 +35,7 @@ struct slice {
  * again).
  */
 void *xmalloc(size_t size);
-void *xcalloc(size_t count, size_t size);
-void *xrealloc(void *p, size_t size);
-char *xstrdup(const char *s);
-char *xasprintf(const char *fmt, ...) PRINTF_LIKE(1, 2);
+void *xcalloc(size_t count, size_t size); /* cleared; an overflow of the product is out of memory */
+void *xrealloc(void *p, size_t size);     /* p is void afterwards; NULL is fine */
+char *xstrdup(const char *s);             /* free() it */
+char *xasprintf(const char *fmt, ...) PRINTF_LIKE(1, 2); /* free() it */

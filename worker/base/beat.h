@@ -12,10 +12,10 @@
 
 /* A place for a thread; the name is kept, up to 15 bytes. Counts as its first beat. */
 size_t beat_join(const char *name);
-void beat(size_t place);
+void beat(size_t place); /* alive now; any thread, a store */
 /* Rests: it does something that may take as long as it likes, within deadlines of its own. */
 void beat_rest(size_t place);
-void beat_leave(size_t place);
+void beat_leave(size_t place); /* the place may be another thread's from now on */
 
 /* Appends a line for each thread that has been silent for too long. False if there is any. */
 bool beat_all(struct buf *silent);

@@ -32,7 +32,7 @@ bool err_set(struct err *err, enum err_class class, const char *fmt, ...) PRINTF
 /* Puts "context: " before the text; class and code stay. Returns false. */
 bool err_wrap(struct err *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
-void err_clear(struct err *err);
+void err_clear(struct err *err); /* no error, no text; NULL is fine */
 
 /* "retry", "poison", ... */
 const char *err_class_name(enum err_class class);

@@ -57,7 +57,7 @@ struct log_site {
 #define log_warn(...) LOG_AT(LOG_WARN, __VA_ARGS__)
 #define log_error(...) LOG_AT(LOG_ERROR, __VA_ARGS__)
 
-void log_init(enum log_format format, enum log_level level);
+void log_init(enum log_format format, enum log_level level); /* Once, before threads start. */
 
 /*
  * From now on every warning and error that passes its site's limit also goes to watch, whatever the
@@ -66,5 +66,6 @@ void log_init(enum log_format format, enum log_level level);
 void log_watch(void (*watch)(enum log_level level, const char *msg,
 			     const struct log_field *fields));
 
+/* By way of the macros above. errno stays as it was. */
 void log_write(struct log_site *site, enum log_level level, const char *msg,
 	       const struct log_field *fields);

@@ -18,4 +18,4 @@ void queue_free(struct queue *q);
 MUST_CHECK bool queue_push(struct queue *q, void *item); /* false when full; never waits */
 void *queue_pop(struct queue *q);                        /* NULL when empty; never waits */
 int queue_fd(const struct queue *q);
-size_t queue_len(struct queue *q);
+size_t queue_len(struct queue *q); /* a snapshot: another thread may change it at once */

@@ -181,12 +181,13 @@ void stats_init(const char *const *streams, size_t nstreams, const char *const *
 void stats_add(enum metric m, size_t a, size_t b, int64_t n);
 /* gauge; timestamps in microseconds */
 void stats_set(enum metric m, size_t a, size_t b, int64_t n);
+/* a gauge up, or down by a negative n */
 void stats_gauge_add(enum metric m, size_t a, size_t b, int64_t n);
 /* histogram; durations in microseconds */
 void stats_observe(enum metric m, size_t a, int64_t value);
-int64_t stats_get(enum metric m, size_t a, size_t b);
-int64_t stats_sum(enum metric m);              /* over all labels */
-int64_t stats_sum_of(enum metric m, size_t a); /* over the second label */
+int64_t stats_get(enum metric m, size_t a, size_t b); /* of a histogram: how many observations */
+int64_t stats_sum(enum metric m);                     /* over all labels */
+int64_t stats_sum_of(enum metric m, size_t a);        /* over the second label */
 /* A value of a label, "lane_copy"; NULL past the last. */
 const char *stats_label(enum label_set set, size_t i);
 

@@ -14,5 +14,6 @@ struct suggest {
 	unsigned distance;        /* of best; offers must be nearer */
 };
 
-struct suggest suggest_for(const char *wrong);
+struct suggest suggest_for(const char *wrong); /* wrong is borrowed */
+/* One of the names that would have been right; borrowed while s is used. */
 void suggest_offer(struct suggest *s, const char *candidate);
