@@ -12,10 +12,10 @@
 #include "schema/frame.h"
 #include "schema/schema.h"
 
-void encode_long(struct buf *out, int64_t v); /* int, long, enum, union branch, block count */
-void encode_bool(struct buf *out, bool v);
-void encode_float(struct buf *out, float v);
-void encode_double(struct buf *out, double v);
+void encode_long(struct buf *out, int64_t v);  /* int, long, enum, union branch, block count */
+void encode_bool(struct buf *out, bool v);     /* one byte */
+void encode_float(struct buf *out, float v);   /* 4 bytes */
+void encode_double(struct buf *out, double v); /* 8 bytes */
 void encode_bytes(struct buf *out, const void *p, size_t len); /* bytes and string */
 
 /* n floats as one array: a block and the end. */

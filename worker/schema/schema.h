@@ -100,7 +100,7 @@ uint64_t schema_fingerprint(const struct schema *s); /* CRC-64-AVRO of it */
  */
 uint64_t schema_fingerprint_logical(const struct schema *s);
 
-const char *schema_kind_name(enum schema_kind kind);
+const char *schema_kind_name(enum schema_kind kind); /* as the specification has it */
 /*
  * "long (timestamp-micros)", "array of float", "record a.b.C": for messages. Fills buf and returns
  * it.

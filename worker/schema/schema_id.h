@@ -24,6 +24,7 @@ struct schema_id {
 	uint64_t low;    /* the second half */
 };
 
+/* Byte for byte, as they are hashed. */
 static inline bool schema_id_equal(const struct schema_id *a, const struct schema_id *b)
 {
 	return a->number == b->number && a->kind == b->kind && a->low == b->low;
