@@ -42,7 +42,7 @@ struct record {
 
 /* one per thread; keeps scratch memory */
 struct decoder *decoder_new(const struct decode_limits *limits);
-void decoder_free(struct decoder *d);
+void decoder_free(struct decoder *d); /* NULL is fine */
 
 /*
  * Appends one row to out. On failure out is as it was, err has class POISON and a text that names

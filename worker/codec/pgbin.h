@@ -45,11 +45,13 @@ enum pgbin_oid pgbin_oid(const char *type);
 
 #define PGBIN_VECTOR_MAX_DIM 16000u /* of vector and halfvec */
 
+/* In an array as well. */
 static inline void pgbin_null(struct buf *out)
 {
 	buf_be32(out, UINT32_MAX);
 }
 
+/* Fixed width: these cannot fail. */
 static inline void pgbin_bool(struct buf *out, bool v)
 {
 	uint8_t *p = buf_take(out, 5);
@@ -57,6 +59,7 @@ static inline void pgbin_bool(struct buf *out, bool v)
 	p[4] = v ? 1 : 0;
 }
 
+/* The caller knows that the value fits, here and below. */
 static inline void pgbin_int2(struct buf *out, int16_t v)
 {
 	uint8_t *p = buf_take(out, 6);
@@ -120,7 +123,7 @@ MUST_CHECK bool pgbin_int4_checked(struct buf *out, int64_t v, struct refusal *w
 /* NaN and infinity pass */
 MUST_CHECK bool pgbin_float4_checked(struct buf *out, double v, struct refusal *why);
 
-void pgbin_uuid(struct buf *out, const uint8_t v[16]);
+void pgbin_uuid(struct buf *out, const uint8_t v[16]); /* Its 16 bytes in order. */
 /*
  * The forms that PostgreSQL reads: any case, braces around, hyphens after any group of four digits.
  * Else REASON_INVALID_TEXT.
@@ -183,11 +186,13 @@ struct pgbin_vector {
 	uint32_t dim;   /* wanted, or 0 */
 	uint64_t count; /* elements so far */
 };
+/* Fills nothing in yet: end does. */
 struct pgbin_vector pgbin_vector_begin(struct buf *out, enum pgbin_vector_kind kind, uint32_t dim);
 MUST_CHECK bool pgbin_vector_floats(struct buf *out, struct pgbin_vector *v, const uint8_t *le,
 				    size_t n, struct refusal *why);
 MUST_CHECK bool pgbin_vector_doubles(struct buf *out, struct pgbin_vector *v, const uint8_t *le,
 				     size_t n, struct refusal *why);
+/* The vector is complete: checks the number of elements. */
 MUST_CHECK bool pgbin_vector_end(struct buf *out, const struct pgbin_vector *v,
 				 struct refusal *why);
 

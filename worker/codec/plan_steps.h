@@ -69,6 +69,7 @@ struct jsonout {
 	struct buf *out;
 	size_t start, max;
 };
+/* False with the cursor's refusal filled; the caller cuts out back. */
 MUST_CHECK bool jsonout_value(struct jsonout *j, struct cursor *c, const struct step *s);
 
 /* decode.c, for plan.c: one COPY field from a datum of that step, as decode_record() makes it. */

@@ -96,7 +96,7 @@ struct table {
  * column type. "reader" is a record schema with pg annotations.
  */
 struct table *table_new(const struct schema *reader, struct err *err);
-void table_free(struct table *t);
+void table_free(struct table *t); /* NULL is fine */
 
 /* A name for errors and metrics: "schema.name" or "name". */
 const char *table_full_name(const struct table *t);

@@ -75,6 +75,7 @@ static inline bool varint_in_word(struct cursor *c, unsigned max_bytes, uint64_t
 	return true;
 }
 
+/* max_bytes: 5 for an int, 10 for a long; more would be another value. */
 bool walk_varint(struct cursor *c, unsigned max_bytes, uint64_t *z)
 {
 	if (varint_in_word(c, max_bytes, z))
@@ -97,6 +98,7 @@ bool walk_varint(struct cursor *c, unsigned max_bytes, uint64_t *z)
 	return most < max_bytes ? walk_short(c) : bad(c, "a number has more bits than its type");
 }
 
+/* Any other byte than 0 and 1 is a sign that the schema is not the writer's. */
 bool walk_bool(struct cursor *c, bool *v)
 {
 	const uint8_t *p;
@@ -106,6 +108,7 @@ bool walk_bool(struct cursor *c, bool *v)
 	return *p <= 1 || bad(c, "a boolean is neither 0 nor 1");
 }
 
+/* Where one byte does not do, and for what is wrong. */
 bool walk_long_index(struct cursor *c, uint32_t n, const char *what, uint32_t *v)
 {
 	int64_t i;
@@ -139,11 +142,13 @@ void walk_leave(struct cursor *c)
 	c->depth++;
 }
 
+/* One budget for all arrays and maps of a datum. */
 static bool too_many(struct cursor *c)
 {
 	return over_limit(c, "more array and map items than the limit (limits.max_items)");
 }
 
+/* A negative count has the block's size in bytes behind it. */
 static bool long_head(struct cursor *c, uint64_t *count, const uint8_t **stated_end)
 {
 	int64_t n, size;
@@ -184,6 +189,7 @@ bool walk_block(struct cursor *c, struct walk_blocks *b, uint64_t *count)
 	return block_head(c, count, &b->stated_end);
 }
 
+/* Items of a fixed width in one step, as those of an embedding. */
 static bool skip_items(struct cursor *c, const struct step *s, uint64_t count)
 {
 	struct slice key, v;
@@ -202,6 +208,7 @@ static bool skip_items(struct cursor *c, const struct step *s, uint64_t count)
 	return true;
 }
 
+/* A block that states its size is jumped over, unread. */
 static bool skip_blocks(struct cursor *c, const struct step *s)
 {
 	uint64_t count;
@@ -237,6 +244,7 @@ static bool skip_record(struct cursor *c, const struct step *s)
 	return true;
 }
 
+/* Depth is charged here, as this is where the recursion is. */
 static bool skip_nested(struct cursor *c, const struct step *s)
 {
 	if (!walk_enter(c))
@@ -246,6 +254,7 @@ static bool skip_nested(struct cursor *c, const struct step *s)
 	return ok;
 }
 
+/* Checks all that can be checked without reading what nobody wants. */
 bool walk_skip(struct cursor *c, const struct step *s)
 {
 	const uint8_t *p;
@@ -290,6 +299,7 @@ bool walk_number(struct cursor *c, const struct step *s, int64_t *i)
 	return s->kind == SCHEMA_INT ? walk_int(c, i) : walk_long(c, i);
 }
 
+/* What may be promoted to it, too. */
 bool walk_real(struct cursor *c, const struct step *s, double *d)
 {
 	const uint8_t *p;
@@ -315,6 +325,7 @@ bool walk_real(struct cursor *c, const struct step *s, double *d)
 
 /* --- units --- */
 
+/* Microseconds where the logical type says nothing of a unit. */
 enum pgbin_unit unit_of(enum schema_logical logical)
 {
 	switch (logical) {
@@ -338,6 +349,7 @@ enum pgbin_unit unit_of(enum schema_logical logical)
 	return UNIT_MICROS;
 }
 
+/* Towards the past; false if it overflows. */
 bool unit_convert(int64_t v, enum pgbin_unit from, enum pgbin_unit to, int64_t *out)
 {
 	static const int64_t per_second[] = {

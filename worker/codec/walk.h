@@ -28,11 +28,13 @@ MUST_CHECK bool walk_varint(struct cursor *c, unsigned max_bytes, uint64_t *z);
 bool walk_short(struct cursor *c);
 bool walk_negative(struct cursor *c);
 
+/* 0, 1, 2, 3 are 0, -1, 1, -2. */
 static inline int64_t walk_unzigzag(uint64_t z)
 {
 	return (int64_t)(z >> 1) ^ -(int64_t)(z & 1);
 }
 
+/* One byte or two here, as most have; longer ones by walk_varint(). */
 MUST_CHECK static inline bool walk_long(struct cursor *c, int64_t *v)
 {
 	uint64_t z;
@@ -53,6 +55,7 @@ MUST_CHECK static inline bool walk_long(struct cursor *c, int64_t *v)
 	return true;
 }
 
+/* The same with 5 bytes at most. */
 MUST_CHECK static inline bool walk_int(struct cursor *c, int64_t *v)
 {
 	uint64_t z;
@@ -66,6 +69,7 @@ MUST_CHECK static inline bool walk_int(struct cursor *c, int64_t *v)
 	return true;
 }
 
+/* n bytes as they stand: p points into the datum. */
 MUST_CHECK static inline bool walk_raw(struct cursor *c, size_t n, const uint8_t **p)
 {
 	if ((size_t)(c->end - c->p) < n) {
@@ -106,6 +110,7 @@ MUST_CHECK static inline bool walk_index(struct cursor *c, uint32_t n, const cha
 	return walk_long_index(c, n, what, v);
 }
 
+/* Passes over one value, with all checks. */
 MUST_CHECK bool walk_skip(struct cursor *c, const struct step *s);
 /* Down into, and up from, a nested value. */
 MUST_CHECK bool walk_enter(struct cursor *c);
