@@ -95,6 +95,7 @@ static void seed_state(uint64_t s[4], uint64_t seed)
 	}
 }
 
+/* The angles that a vector may be turned by are computed once. */
 struct fake *fake_new(uint64_t seed)
 {
 	struct fake *f = xcalloc(1, sizeof(*f));
@@ -122,6 +123,7 @@ const char *fake_word(struct fake *f)
 	return words[fake_bits(f) >> 57];
 }
 
+/* Words of seven bits each from one draw. */
 void fake_sentence(struct fake *f, struct buf *out, size_t max)
 {
 	uint64_t bits = fake_bits(f);
@@ -142,6 +144,7 @@ void fake_sentence(struct fake *f, struct buf *out, size_t max)
 		out->len = begin + max;
 }
 
+/* An object with texts, numbers, a switch and a list. */
 void fake_json(struct fake *f, struct buf *out)
 {
 	uint64_t bits = fake_bits(f);
@@ -177,6 +180,7 @@ static void fill_pool(struct pool *p, uint64_t seed)
 	}
 }
 
+/* Made at first use, from the seed alone: other draws do not change it. */
 static struct pool *pool_of(struct fake *f, uint32_t dim)
 {
 	struct pool *p = f->pools;
@@ -191,6 +195,7 @@ static struct pool *pool_of(struct fake *f, uint32_t dim)
 	return p;
 }
 
+/* Turning keeps the length at 1. Good until the next call; room for one float more. */
 float *fake_vector(struct fake *f, uint32_t dim)
 {
 	struct pool *p = pool_of(f, dim);

@@ -9,14 +9,14 @@
 
 struct fake;
 
-struct fake *fake_new(uint64_t seed);
-void fake_free(struct fake *f); /* NULL is fine */
+struct fake *fake_new(uint64_t seed); /* fake_free() it */
+void fake_free(struct fake *f);       /* NULL is fine */
 
-uint64_t fake_bits(struct fake *f);
+uint64_t fake_bits(struct fake *f);              /* 64 of them */
 uint64_t fake_below(struct fake *f, uint64_t n); /* 0 .. n - 1; n > 0 */
 double fake_real(struct fake *f);                /* 0 <= x < 1 */
 
-const char *fake_word(struct fake *f);
+const char *fake_word(struct fake *f); /* static text */
 /*
  * Five to twelve words, first letter large, a full stop. Appends, and cuts at max bytes (0: no
  * limit).
