@@ -39,11 +39,13 @@ void input_close(struct input *in); /* also after a failure */
  */
 MUST_CHECK bool input_want(struct input *in, size_t n, struct err *err);
 
+/* Bytes in the window. */
 static inline size_t input_has(const struct input *in)
 {
 	return (size_t)(in->end - in->p);
 }
 
+/* The caller is done with n bytes. */
 static inline void input_take(struct input *in, size_t n)
 {
 	in->p += n;

@@ -31,4 +31,5 @@ enum number_fit number_decimal(const char *text, size_t len, uint32_t precision,
 
 /* Correctly rounded. TOO_LARGE: beyond the largest finite value. What is too small is 0. */
 enum number_fit number_float(const char *text, float *v);
+/* The nearest; NUMBER_TOO_LARGE where that is infinite. */
 enum number_fit number_double(const char *text, double *v);

@@ -51,4 +51,5 @@ struct records_place {
 	uint64_t records, line; /* line: of JSON, from 1; else 0 */
 	uint64_t offset;        /* of the line, or of the block that the record is in */
 };
+/* Of the record that came last: for messages and progress. */
 struct records_place records_place(const struct records *r);
