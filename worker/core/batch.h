@@ -141,6 +141,7 @@ struct batch {
 	size_t touched; /* most bytes of rows ever used since the last trim */
 };
 
+/* max_bytes: rows, reserved in full */
 struct batch *batch_new(size_t max_events, size_t max_bytes);
 void batch_free(struct batch *b); /* NULL is fine */
 void batch_reset(struct batch *b);

@@ -101,7 +101,7 @@ struct config_override {
  */
 struct config *config_load(const char *path, const struct config_override *overrides,
 			   size_t noverrides, struct buf *findings, struct err *err);
-void config_free(struct config *c);
+void config_free(struct config *c); /* NULL is fine */
 
 /*
  * The value of a secret: that of the file if there is one, read anew, else the plain value. NULL

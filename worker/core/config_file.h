@@ -48,7 +48,9 @@ struct loader {
 	bool skip; /* the section is unknown, and was reported */
 };
 
+/* One line for whoever reads the findings; also the error, if it is the first. */
 void config_finding(struct loader *ld, const char *origin, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* The text is the arena's. */
 char *config_print(struct arena *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /*

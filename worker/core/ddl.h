@@ -21,6 +21,7 @@ void ddl_set_column(const struct table *table, size_t column, const char *settin
  */
 void ddl_set_in_partitions(const struct table *table, size_t column, const char *setting,
 			   const char *value, struct buf *out);
+/* IF NOT EXISTS, by its name */
 void ddl_create_index(const struct table *table, size_t index, struct buf *out);
 /*
  * Its name: the annotation's, or one derived from table and definition that stays the same, at most

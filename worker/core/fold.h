@@ -7,7 +7,7 @@
  * which is merged after the first.
  *
  * Events that a fold makes void are never seen by PostgreSQL, so folding is for tables that refuse
- * nothing by a value (write/traits.h); that is the caller's to know.
+ * nothing by a value (enum trait); that is the caller's to know.
  */
 #pragma once
 

@@ -16,6 +16,7 @@ struct guard {
 	uint64_t events, dead;
 };
 
+/* That many more events have been decided; may begin a new window. */
 void guard_count(struct guard *g, const struct config *config, uint64_t events);
 
 /* How many more dead letters the window admits. */

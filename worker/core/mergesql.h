@@ -29,10 +29,10 @@ enum trait {
 };
 
 struct mergesql {
-	char *stage_name;   /* qualified and quoted: pg_temp."memingest_stage_memory" */
-	char *create_stage; /* CREATE TEMP TABLE IF NOT EXISTS ... ON COMMIT DELETE ROWS; ALTER ..
-			     */
-	char *copy_stage;   /* COPY stage FROM STDIN (FORMAT binary) */
+	char *stage_name; /* qualified and quoted: pg_temp."memingest_stage_memory" */
+	/* CREATE TEMP TABLE IF NOT EXISTS ... ON COMMIT DELETE ROWS; ALTER .. */
+	char *create_stage;
+	char *copy_stage; /* COPY stage FROM STDIN (FORMAT binary) */
 
 	/*
 	 * COPY into the table itself, for rows whose keys are new; NULL where a column must be
@@ -74,8 +74,7 @@ struct mergesql {
 	char *delete_row;
 	size_t delete_version;
 
-	/* rows of an enum trait, as a number, and what gives it, in words (worker/sql/traits.sql)
-	 */
+	/* worker/sql/traits.sql: rows of an enum trait, as a number, and what gives it, in words */
 	char *traits;
 	/* into the stage, a row that the table holds, if it holds any; and out of the table */
 	char *take_witness, *remove_witness;
@@ -84,4 +83,4 @@ struct mergesql {
 /* Newer without a version column means update: there is nothing to compare. */
 struct mergesql *mergesql_new(const char *stream, const struct table *table,
 			      enum on_conflict on_conflict);
-void mergesql_free(struct mergesql *m);
+void mergesql_free(struct mergesql *m); /* NULL is fine */

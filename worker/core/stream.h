@@ -35,7 +35,7 @@ struct stream {
 
 /* Reads the schema files. NULL with class CONFIG, naming file and field. */
 struct stream *stream_new(const struct config *config, size_t index, struct err *err);
-void stream_free(struct stream *s);
+void stream_free(struct stream *s); /* NULL is fine */
 
 /*
  * The plan for a writer schema: compiled at first sight, then cached. writer is borrowed for the
