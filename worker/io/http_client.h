@@ -35,7 +35,7 @@ struct http_request {
 	struct err err;
 };
 
-struct http_client *http_client_new(void);
+struct http_client *http_client_new(void);    /* for one thread */
 void http_client_free(struct http_client *c); /* NULL is fine */
 
 /*
@@ -46,7 +46,7 @@ void http_client_run(struct http_client *c, struct http_request *requests, size_
 
 /* until the deadline, wake or stop */
 void http_client_wait(struct http_client *c, int64_t deadline_us);
-void http_client_wake(struct http_client *c);
+void http_client_wake(struct http_client *c); /* ends a wait; any thread */
 void http_client_stop(struct http_client *c); /* every call returns soon from then on */
 bool http_client_stopped(struct http_client *c);
 

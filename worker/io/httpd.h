@@ -32,8 +32,8 @@ struct httpd *httpd_start(const char *listen, const struct httpd_route *routes, 
  */
 MUST_CHECK bool httpd_own_address(const char *listen, char *out, size_t size, struct err *err);
 
-unsigned httpd_port(const struct httpd *h);
-void httpd_stop(struct httpd *h); /* NULL is fine */
+unsigned httpd_port(const struct httpd *h); /* that it listens on */
+void httpd_stop(struct httpd *h);           /* NULL is fine */
 
 /* Of libmicrohttpd at run time, "0.9.75". */
 const char *httpd_library_version(void);

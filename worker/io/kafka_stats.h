@@ -38,4 +38,4 @@ bool kafka_stats_reach(struct kafka_reach *reach, const char *json, size_t len);
 
 /* False when the text is not such JSON; stats is empty then. Free it in any case. Any thread. */
 bool kafka_stats_parse(struct kafka_stats *stats, const char *json, size_t len);
-void kafka_stats_free(struct kafka_stats *stats);
+void kafka_stats_free(struct kafka_stats *stats); /* after kafka_stats_parse() */

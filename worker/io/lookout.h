@@ -33,6 +33,7 @@ struct look *look_new(size_t n);
 
 /* Borrows config. */
 struct lookout *lookout_start(const struct config *config);
+/* The look is the lookout's until it is answered. */
 void lookout_send(struct lookout *l, struct look *look);
 struct look *lookout_answer(struct lookout *l); /* NULL: none yet */
 int lookout_fd(const struct lookout *l);        /* readable when there is one */

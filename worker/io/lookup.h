@@ -35,4 +35,4 @@ size_t lookup_under_way(void);
 struct addrinfo;
 typedef int (*lookup_function)(const char *node, const char *service, const struct addrinfo *hints,
 			       struct addrinfo **found);
-void lookup_use(lookup_function function);
+void lookup_use(lookup_function function); /* For tests: another getaddrinfo(). */

@@ -13,7 +13,7 @@ struct notify;
  * that follows.
  */
 struct notify *notify_open(void);
-void notify_close(struct notify *n);
+void notify_close(struct notify *n); /* NULL is fine */
 
 /* "READY=1", "STATUS=text"; several lines are one message. Never waits; what is lost is lost. */
 void notify_send(struct notify *n, const char *text);

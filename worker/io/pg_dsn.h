@@ -36,7 +36,7 @@ struct pg_dsn {
  */
 MUST_CHECK bool pg_dsn_read(const struct config *config, const char *application,
 			    struct pg_dsn *dsn, struct err *err);
-void pg_dsn_free(struct pg_dsn *dsn);
+void pg_dsn_free(struct pg_dsn *dsn); /* all that was read */
 
 /* The same for the answer alone, and without the password file. Connects to nothing. */
 MUST_CHECK bool pg_dsn_check(const struct config *config, struct err *err);

@@ -51,8 +51,8 @@ void producer_poll(struct producer *p, int timeout_ms);
 /* Waits until nothing is queued. False with class RETRY at the timeout. */
 MUST_CHECK bool producer_flush(struct producer *p, int timeout_ms, struct err *err);
 
-uint64_t producer_delivered(const struct producer *p);
-uint64_t producer_failed(const struct producer *p);
-size_t producer_queued(const struct producer *p);
+uint64_t producer_delivered(const struct producer *p); /* confirmed by the broker */
+uint64_t producer_failed(const struct producer *p);    /* given up */
+size_t producer_queued(const struct producer *p);      /* not reported yet */
 /* Of the first failed message, or "". */
 const char *producer_first_error(const struct producer *p);

@@ -33,7 +33,7 @@ struct refetched {
 MUST_CHECK bool refetch_read(struct refetch *r, const char *topic, int32_t partition,
 			     int64_t offset, int timeout_ms, const atomic_bool *stop,
 			     struct refetched *out, struct err *err);
-void refetched_free(struct refetched *m);
+void refetched_free(struct refetched *m); /* the copies in it */
 
 /* Nothing more for a while: fetches no further. */
 void refetch_rest(struct refetch *r);
