@@ -69,6 +69,7 @@ struct lane_view {
  */
 struct lane *lane_start(const struct config *config, struct stream *const *streams, size_t nstreams,
 			size_t index, struct reader *reader, struct queue *inbox, size_t max_jobs);
+/* The job is the lane's until it comes back by the inbox. */
 void lane_push(struct lane *lane, struct job *job);
 
 /*
@@ -83,8 +84,11 @@ void lane_release(struct lane *lane);
 /* For good: what can not be written at once comes back, what can is written. */
 void lane_drain(struct lane *lane);
 
+/* A copy of what the lane is at, as of now. */
 void lane_look(struct lane *lane, struct lane_view *view);
+/* The same of one stream's line. */
 void lane_look_at_line(struct lane *lane, size_t stream, struct line_view *view);
+/* A contract: labels and readers of /status know these words. */
 const char *lane_state_name(enum lane_state state);
 
 /*

@@ -28,6 +28,7 @@ struct errand {
 
 /* Borrows config. max_errands: as many as there can be. */
 struct reader *reader_start(const struct config *config, size_t max_errands);
+/* The errand is the reader's until it is home. */
 void reader_send(struct reader *r, struct errand *errand);
 /* Ends the thread. All errands must be back. NULL is fine. */
 void reader_stop(struct reader *r);

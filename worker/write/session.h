@@ -21,10 +21,11 @@ struct session {
 	uint32_t jitter;
 };
 
+/* No session yet; abort_fd ends the wait for one. */
 void session_init(struct session *s, const struct config *config, size_t lane, int abort_fd);
 /* Logs in. False: not now; it counts as a failure, and due_us is set. */
 MUST_CHECK bool session_open(struct session *s, struct err *err);
-void session_drop(struct session *s);
+void session_drop(struct session *s); /* If there is one. */
 /* It could not be had, or failed with err: dropped, and not to be had again at once. */
 void session_failed(struct session *s, const struct err *err);
 /* Whether err, of the last call, is the session's and not the statement's trouble. */

@@ -29,7 +29,7 @@ enum sink_result {
 
 /* One per lane. Borrows all. */
 struct sink *sink_new(const struct config *config, struct stream *const *streams, size_t nstreams);
-void sink_free(struct sink *s);
+void sink_free(struct sink *s); /* NULL is fine */
 
 /* What sink_write() is doing: "copy", "commit", ... Any thread. */
 const char *sink_phase(const struct sink *s);
@@ -68,6 +68,7 @@ struct sink_claim {
 	int64_t next_offset, owner_epoch;
 	char known_topic_id[37]; /* what the row says; empty: nothing */
 };
+/* Takes the partition over and fills in what is durable of it. */
 MUST_CHECK bool sink_claim(struct sink *s, struct sink_claim *claim, struct err *err);
 
 /*
