@@ -80,7 +80,7 @@ void status_line(struct status *s, struct buf *out);
 /* For httpd_start(), with the status as ctx. */
 const struct httpd_route *status_routes(size_t *n);
 
-const char *worker_state_name(enum worker_state state);
+const char *worker_state_name(enum worker_state state); /* as labels and /status have it */
 
 /*
  * The metrics that are ours and not in the stats table, as a section to follow stats_write_docs().
