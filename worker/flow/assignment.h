@@ -22,7 +22,9 @@ struct assignment {
 
 /* For struct source_ops, with the assignment as ctx. */
 void assignment_assigned(struct assignment *a, struct source_partition **sps, size_t n);
+/* Returns when nothing of them can be written any more. lost: nothing may be. */
 void assignment_revoked(struct assignment *a, struct source_partition **sps, size_t n, bool lost);
+/* sp: of the source's callback; text: librdkafka's. */
 void assignment_fault(struct assignment *a, struct source_partition *sp, enum source_fault fault,
 		      const char *text);
 

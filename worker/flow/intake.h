@@ -30,7 +30,7 @@ struct intake {
 
 /* Borrows all that it is given; makes the rest. */
 void intake_open(struct intake *in, const struct config *config);
-void intake_close(struct intake *in);
+void intake_close(struct intake *in); /* what intake_open() made */
 
 /* For struct source_ops, with the intake as ctx. False: take no more for now. */
 bool intake_message(struct intake *in, const struct source_message *m);

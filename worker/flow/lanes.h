@@ -29,7 +29,7 @@ void lanes_open(struct lanes *ls, const struct config *config, struct pool *pool
 		struct stream *const *streams);
 /* Ends them; jobs that they still have come back by lanes_take() before lanes_close(). */
 void lanes_stop(struct lanes *ls);
-void lanes_close(struct lanes *ls);
+void lanes_close(struct lanes *ls); /* after lanes_stop() */
 
 /* The open batch goes to its lane; what it holds of partitions is in flight. reason: SEAL_*. */
 void lanes_seal(struct lanes *ls, struct slot *slot, size_t reason);
