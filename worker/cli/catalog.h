@@ -48,7 +48,7 @@ bool catalog_is_vector(const char *type);
 /* Needs an open transaction and types that are known. The caller frees what out holds. */
 MUST_CHECK bool catalog_read(struct pg *pg, const struct table *t, struct catalog *out,
 			     struct err *err);
-void catalog_free(struct catalog *c);
+void catalog_free(struct catalog *c); /* what catalog_read() put into it */
 
 /* Name and declaration of column i: one of the table's, or created_at, updated_at. */
 const char *catalog_column_name(const struct table *t, size_t i);
@@ -63,5 +63,6 @@ size_t catalog_compare(const struct table *t, const struct catalog *c, const cha
 /* One row, one column: a boolean, or text (the caller frees it; NULL for null). */
 MUST_CHECK bool catalog_ask(struct pg *pg, const char *sql, const char *param, bool *answer,
 			    struct err *err);
+/* The same as text. */
 MUST_CHECK bool catalog_ask_text(struct pg *pg, const char *sql, const char *param, char **answer,
 				 struct err *err);

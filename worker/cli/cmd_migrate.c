@@ -65,6 +65,7 @@ static void add_step(struct migration *m, struct buf *sql, const char *what, con
 
 /* --- extension --- */
 
+/* While looking, as the types can only be compared with it there. */
 static bool create_vector(struct migration *m, const struct column *column, struct err *err)
 {
 	bool available;
@@ -94,6 +95,7 @@ static bool create_vector(struct migration *m, const struct column *column, stru
 	return true;
 }
 
+/* Again after the extension was made: another type may be missing. */
 static bool look_at_types(struct migration *m, const struct stream *s, struct err *err)
 {
 	const struct column *column;
@@ -147,6 +149,7 @@ static void added_column(const char *alter, const char *guard, struct made *m)
 		 (int)strcspn(column, " "), column);
 }
 
+/* Each statement of the file makes one thing: see its head. */
 static struct made made_by(const char *sql, size_t len)
 {
 	struct made m = {0};
@@ -159,6 +162,7 @@ static struct made made_by(const char *sql, size_t len)
 	return m;
 }
 
+/* Each statement is a step if what it makes is not there. */
 static bool look_at_bookkeeping(struct migration *m, struct err *err)
 {
 	const char *p = sql_bookkeeping;
@@ -180,6 +184,7 @@ static bool look_at_bookkeeping(struct migration *m, struct err *err)
 
 /* --- streams --- */
 
+/* Tables without a schema of their own go where search_path says. */
 static bool look_at_schema(struct migration *m, const struct table *t, struct err *err)
 {
 	bool there;
@@ -216,6 +221,7 @@ static void set_column(struct migration *m, const struct table *t, const struct 
 	add_step(m, &sql, what, name);
 }
 
+/* With the settings of columns that are there, too. */
 static void add_columns(struct migration *m, const struct table *t, const struct catalog *c)
 {
 	for (size_t i = 0; i < c->ncolumns; i++) {
@@ -236,6 +242,7 @@ static void add_columns(struct migration *m, const struct table *t, const struct
 	}
 }
 
+/* By name, on this table: a name may be another table's. */
 static bool index_exists(struct migration *m, const struct table *t, const char *name, bool *there,
 			 struct err *err)
 {
@@ -252,6 +259,7 @@ static bool index_exists(struct migration *m, const struct table *t, const char 
 	return ok;
 }
 
+/* Under the names that --dry-run shows, so one made by hand counts. */
 static bool look_at_indexes(struct migration *m, const struct table *t, struct err *err)
 {
 	bool ok = true;
@@ -269,6 +277,7 @@ static bool look_at_indexes(struct migration *m, const struct table *t, struct e
 	return ok;
 }
 
+/* A table that is not there is one step; else each difference is. */
 static bool look_at_stream(struct migration *m, const struct stream *s, struct err *err)
 {
 	struct catalog c;
@@ -290,6 +299,7 @@ static bool look_at_stream(struct migration *m, const struct stream *s, struct e
 
 /* --- grants --- */
 
+/* What the worker's role needs and no more. */
 static void write_grants(const struct migration *m, const char *role, struct buf *out)
 {
 	struct buf name = {0};
@@ -321,6 +331,7 @@ static void print_grants(const struct migration *m, const char *role)
 
 /* --- running --- */
 
+/* A second migration waits here. */
 static bool begin(struct migration *m, struct err *err)
 {
 	/* The number is "memingest" in hex, cut to 8 bytes. */
@@ -332,6 +343,7 @@ static bool begin(struct migration *m, struct err *err)
 	return err_wrap(err, "waiting for another migration to end");
 }
 
+/* Looks at all of it before anything is changed. */
 static bool look(struct migration *m, struct err *err)
 {
 	size_t n = m->cli->config->nstreams;
@@ -341,6 +353,7 @@ static bool look(struct migration *m, struct err *err)
 	return ok;
 }
 
+/* In the order in which they were found. */
 static bool run_steps(struct migration *m, struct err *err)
 {
 	for (size_t i = 0; i < m->nsteps; i++) {
@@ -352,6 +365,7 @@ static bool run_steps(struct migration *m, struct err *err)
 	return pg_exec(m->pg, "COMMIT", NULL, 0, err);
 }
 
+/* All or nothing. */
 static int migrate(struct migration *m, struct err *err)
 {
 	if (!begin(m, err) || !look(m, err))
@@ -379,6 +393,7 @@ static int migrate(struct migration *m, struct err *err)
 
 /* --- command --- */
 
+/* Before anything is asked of the server. */
 static bool load_streams(struct migration *m, struct err *err)
 {
 	size_t n = m->cli->config->nstreams;
@@ -389,6 +404,7 @@ static bool load_streams(struct migration *m, struct err *err)
 	return true;
 }
 
+/* What is still open is rolled back with the connection. */
 static void clear(struct migration *m)
 {
 	for (size_t i = 0; m->streams && i < m->cli->config->nstreams; i++)
@@ -403,6 +419,7 @@ static void clear(struct migration *m)
 	pg_free(m->pg); /* rolls back what is open */
 }
 
+/* --grants prints and asks no server. */
 static int run(struct cli *cli)
 {
 	struct migration m = {.cli = cli};

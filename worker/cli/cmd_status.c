@@ -11,6 +11,7 @@
 
 #define TIMEOUT_US (5 * US_PER_S)
 
+/* One frame of what "top" draws. */
 static void show(const struct fleet *f, const struct cli *cli)
 {
 	struct buf out = {0};
@@ -20,6 +21,7 @@ static void show(const struct fleet *f, const struct cli *cli)
 	buf_free(&out);
 }
 
+/* The exit code is that of health checks: see fleet_exit_code(). */
 static int run(struct cli *cli)
 {
 	struct fleet f;

@@ -29,6 +29,7 @@
 /* The timeout is longer than librdkafka takes to give up on a topic that there is not (30 s). */
 enum { REPLAY_PAGE = 100, KAFKA_TIMEOUT_MS = 60000 };
 
+/* Hex, as libpq's text protocol has bytes. */
 static struct slice bytes_of(const char *hex)
 {
 	if (hex == NULL)
@@ -91,6 +92,7 @@ static void take_headers(struct producer_message *m, json_t *json)
 	}
 }
 
+/* Topic and names are borrowed. */
 static void free_message(struct producer_message *m)
 {
 	for (size_t i = 0; i < m->nheaders; i++)
@@ -109,6 +111,7 @@ struct replay {
 	char error[760]; /* of the first that failed */
 };
 
+/* Only what the broker has is marked as replayed. */
 static void on_report(void *ctx, uint64_t tag, int32_t partition, int64_t offset, const char *error)
 {
 	struct replay *r = ctx;
@@ -164,6 +167,7 @@ static bool send_page(struct replay *r, const struct pg_rows *rows, struct err *
 	return ok && producer_queued(r->producer) == 0;
 }
 
+/* Also ends the page's transaction. */
 static bool mark(struct replay *r, struct err *err)
 {
 	if (r->delivered.len == 0)
@@ -205,6 +209,7 @@ static bool replay_page(struct replay *r, struct dlq_where *w, bool *more, struc
 	return sent && marked;
 }
 
+/* Goes on from page to page until one is empty or fails. */
 int dlq_replay(struct cli *cli, struct pg *pg, struct dlq_where *w)
 {
 	struct replay replay = {.pg = pg}, *r = &replay;

@@ -29,7 +29,7 @@ struct fleet {
  * after a complaint: code is what the command returns.
  */
 MUST_CHECK bool fleet_open(struct fleet *f, struct cli *cli, int *code);
-void fleet_close(struct fleet *f);
+void fleet_close(struct fleet *f); /* what fleet_open() made */
 
 /* Asks all at the same time, for so long at most. */
 void fleet_look(struct fleet *f, int64_t timeout_us);

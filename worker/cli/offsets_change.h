@@ -53,4 +53,4 @@ void offsets_plan_print(const struct offsets_plan *plan, bool done);
 /* All or nothing. who: for the rows' owner and the gaps' declared_by. */
 MUST_CHECK bool offsets_apply(struct pg *pg, const struct config *config, struct offsets_plan *plan,
 			      const char *who, struct err *err);
-void offsets_plan_free(struct offsets_plan *plan);
+void offsets_plan_free(struct offsets_plan *plan); /* its changes; positions are the caller's */

@@ -56,6 +56,7 @@ static size_t put_character(struct buf *out, const unsigned char *s)
 	return n;
 }
 
+/* Cuts at the width, counted in characters; colors are not counted. */
 static void end_line(struct panel *f, enum tone tone)
 {
 	static const char *const codes[] = {[PLAIN] = NULL,
@@ -78,6 +79,7 @@ static void end_line(struct panel *f, enum tone tone)
 	f->lines++;
 }
 
+/* With a blank line in front. */
 static void heading(struct panel *f, const char *text)
 {
 	end_line(f, PLAIN);
@@ -91,6 +93,7 @@ struct cell {
 	char text[24];
 };
 
+/* At most five characters. */
 static struct cell count_cell(double n)
 {
 	static const char units[] = " kMGT";
@@ -111,6 +114,7 @@ static struct cell count_cell(double n)
 	return c;
 }
 
+/* Two units at most. */
 static struct cell time_cell(double s)
 {
 	struct cell c;
@@ -175,6 +179,7 @@ static double rate(const struct fleet_worker *w, const json_t *now, const json_t
 	return from < 0 || to < from ? -1 : (to - from) / seconds;
 }
 
+/* By name: workers may have different streams. */
 static const json_t *find_stream(const json_t *document, const char *name)
 {
 	size_t i;
@@ -230,6 +235,7 @@ static bool ready(const struct fleet_worker *w)
 	return json_is_true(json_object_get(w->now, "ready"));
 }
 
+/* Sums over the fleet. */
 static void draw_title(struct panel *f)
 {
 	struct sums all = no_sums;
@@ -260,6 +266,7 @@ static double stage_share(const struct fleet_worker *w, const char *stage, size_
 	return per_second < 0 || threads == 0 ? -1 : MIN(per_second / (double)threads, 1);
 }
 
+/* Lanes with a session. */
 static size_t connected_lanes(const json_t *lanes)
 {
 	size_t i, n = 0;
@@ -270,6 +277,7 @@ static size_t connected_lanes(const json_t *lanes)
 	return n;
 }
 
+/* One that does not answer has its reason instead. */
 static void draw_worker(struct panel *f, const struct fleet_worker *w, int width)
 {
 	static const char *const stages[] = {"lane_fold", "lane_copy", "lane_merge", "lane_commit",
@@ -303,6 +311,7 @@ static void draw_worker(struct panel *f, const struct fleet_worker *w, int width
 	end_line(f, WARN);
 }
 
+/* As wide as the longest name. */
 static int name_width(const struct panel *f)
 {
 	int width = 6;
@@ -311,6 +320,7 @@ static int name_width(const struct panel *f)
 	return MIN(width, 32);
 }
 
+/* One line each, in the order of the command line. */
 static void draw_workers(struct panel *f)
 {
 	char head[256];
@@ -326,6 +336,7 @@ static void draw_workers(struct panel *f)
 
 /* --- streams and lanes --- */
 
+/* A stream is drawn with the first worker that has it. */
 static bool drawn_before(const struct panel *f, size_t worker, const char *name)
 {
 	for (size_t i = 0; i < worker; i++)
@@ -334,6 +345,7 @@ static bool drawn_before(const struct panel *f, size_t worker, const char *name)
 	return false;
 }
 
+/* Summed over all workers that have it. */
 static void draw_stream(struct panel *f, const char *name)
 {
 	struct sums s = no_sums;
@@ -348,6 +360,7 @@ static void draw_stream(struct panel *f, const char *name)
 	end_line(f, s.dead > 0 ? WARN : PLAIN);
 }
 
+/* Each name once. */
 static void draw_streams(struct panel *f)
 {
 	heading(f, "STREAM                PARTS    BEHIND     AGE  IN FLIGHT      IN/S     OUT/S  "
@@ -364,6 +377,7 @@ static void draw_streams(struct panel *f)
 	}
 }
 
+/* Halted is red, an error that is tried again is yellow. */
 static void draw_lane(struct panel *f, const struct fleet_worker *w, const json_t *lane, int width)
 {
 	const char *error = text(lane, "error");
@@ -376,6 +390,7 @@ static void draw_lane(struct panel *f, const struct fleet_worker *w, const json_
 	end_line(f, halted ? BAD : *error ? WARN : PLAIN);
 }
 
+/* All lanes of all workers. */
 static void draw_lanes(struct panel *f)
 {
 	char head[256];
@@ -409,6 +424,7 @@ static double trouble_of(const json_t *partition)
 	return strcmp(text(partition, "state"), "active") != 0;
 }
 
+/* Trouble first, then age, then how much; then by name, so that lines stay. */
 static int compare_rows(const void *x, const void *y)
 {
 	const struct row *a = x, *b = y;
@@ -423,6 +439,7 @@ static int compare_rows(const void *x, const void *y)
 	return topic ? topic : (pa > pb) - (pa < pb);
 }
 
+/* Over all workers. */
 static size_t count_items(const struct fleet *f, const char *key)
 {
 	size_t total = 0;
@@ -431,6 +448,7 @@ static size_t count_items(const struct fleet *f, const char *key)
 	return total;
 }
 
+/* The caller frees them. */
 static size_t gather_rows(const struct fleet *f, struct row **rows)
 {
 	size_t n = 0;
@@ -469,6 +487,7 @@ static const json_t *partition_before(const struct row *row)
 	return NULL;
 }
 
+/* With the reason, where it does not go on. */
 static void draw_partition(struct panel *f, const struct row *row, int width)
 {
 	const json_t *p = row->partition;
@@ -483,6 +502,7 @@ static void draw_partition(struct panel *f, const struct row *row, int width)
 	end_line(f, row->trouble > 1 ? BAD : row->trouble > 0 ? WARN : PLAIN);
 }
 
+/* The last line says how many more there are. */
 static void draw_partitions(struct panel *f, int room)
 {
 	char head[256];
@@ -518,6 +538,7 @@ static int compare_troubles(const void *x, const void *y)
 	return (a < b) - (a > b);
 }
 
+/* Newest first, over all workers. The caller frees them. */
 static size_t gather_troubles(const struct fleet *f, struct trouble_row **rows)
 {
 	size_t n = 0;
@@ -533,6 +554,7 @@ static size_t gather_troubles(const struct fleet *f, struct trouble_row **rows)
 	return n;
 }
 
+/* In local time, as people look at it. */
 static void draw_trouble(struct panel *f, const struct trouble_row *row, int width)
 {
 	const json_t *t = row->trouble;
@@ -552,6 +574,7 @@ static void draw_trouble(struct panel *f, const struct trouble_row *row, int wid
 	end_line(f, strcmp(text(t, "level"), "error") == 0 ? BAD : WARN);
 }
 
+/* Nothing where there are none. */
 static void draw_troubles(struct panel *f, const struct trouble_row *rows, size_t n)
 {
 	if (n == 0)
@@ -561,6 +584,7 @@ static void draw_troubles(struct panel *f, const struct trouble_row *rows, size_
 		draw_trouble(f, &rows[i], name_width(f));
 }
 
+/* Errors have their place at the end, so partitions get what is left. */
 void panel_draw(const struct fleet *fleet, const struct panel_style *style, struct buf *out)
 {
 	struct panel f = {.fleet = fleet, .style = style, .out = out};

@@ -13,4 +13,5 @@ struct panel_style {
 	bool color;
 };
 
+/* Appends one frame. */
 void panel_draw(const struct fleet *f, const struct panel_style *style, struct buf *out);

@@ -41,4 +41,4 @@ MUST_CHECK bool positions_read(struct pg *pg, const struct config *config, const
  */
 MUST_CHECK bool positions_ask(const struct config *config, const char *topic, int64_t at_ms,
 			      struct positions *p, struct err *err);
-void positions_free(struct positions *p);
+void positions_free(struct positions *p); /* may be used again */

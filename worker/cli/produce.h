@@ -32,7 +32,7 @@ struct produce {
  */
 MUST_CHECK bool produce_open(struct produce *p, const struct config *config, const char *stream,
 			     const char *topic, struct err *err);
-void produce_close(struct produce *p);
+void produce_close(struct produce *p); /* also after a failed produce_open() */
 
 /* count events; rate: events a second, 0 for as many as go. Fills the options' format and ids. */
 MUST_CHECK bool produce_generated(struct produce *p, struct generator_options *options,

@@ -30,6 +30,7 @@ static void add(struct report *r, enum report_level level, const char *area, cha
 	r->counts[level]++;
 }
 
+/* Cut at a kilobyte: a finding is a line. */
 void report_add(struct report *r, enum report_level level, const char *area, const char *fmt, ...)
 {
 	char text[1024];
@@ -46,6 +47,7 @@ void report_err(struct report *r, const char *area, const struct err *err)
 	r->unavailable += err->class == ERR_RETRY;
 }
 
+/* A line without an area in front has none. */
 void report_lines(struct report *r, enum report_level level, const char *text)
 {
 	while (*text) {
@@ -63,6 +65,7 @@ void report_lines(struct report *r, enum report_level level, const char *text)
 
 /* --- output --- */
 
+/* One object, so that a program reads it as a whole. */
 static void print_json(const struct report *r)
 {
 	json_t *findings = json_array();
@@ -87,6 +90,7 @@ static void print_line(const struct report_line *line, int width, bool color)
 	       color ? "\033[0m" : "", width, line->area, line->text);
 }
 
+/* Areas in one column. */
 void report_print(const struct report *r, const struct cli *cli)
 {
 	if (cli->json) {
@@ -113,6 +117,7 @@ int report_exit_code(const struct report *r)
 	return r->unavailable == r->counts[REPORT_ERROR] ? EXIT_UNAVAILABLE : EXIT_CONFIG;
 }
 
+/* May be used again. */
 void report_free(struct report *r)
 {
 	for (size_t i = 0; i < r->n; i++) {
@@ -123,6 +128,7 @@ void report_free(struct report *r)
 	*r = (struct report){0};
 }
 
+/* After sysexits.h. */
 int report_err_exit_code(const struct err *err)
 {
 	switch (err->class) {

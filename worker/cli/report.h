@@ -22,6 +22,7 @@ struct report {
 	size_t unavailable;
 };
 
+/* One finding, as for printf. */
 void report_add(struct report *r, enum report_level level, const char *area, const char *fmt, ...)
 	PRINTF_LIKE(4, 5);
 /* An error value: class RETRY counts as "out of reach". */
@@ -36,7 +37,7 @@ void report_print(const struct report *r, const struct cli *cli);
  * 0.
  */
 int report_exit_code(const struct report *r);
-void report_free(struct report *r);
+void report_free(struct report *r); /* may be used again */
 
 /* The exit code for a failure: 78, 69, 65 or 70 by its class. */
 int report_err_exit_code(const struct err *err);
