@@ -74,7 +74,6 @@ int cli_fail(enum exit_code code, const char *fmt, ...)
 	return code;
 }
 
-/* With the nearest action, or all of them. */
 int cli_unknown(const char *command, const char *action, const char *const *choices)
 {
 	struct buf list = {0};
@@ -102,7 +101,6 @@ const char *cli_option_letter(const struct cli_option *o)
 	return strcmp(o->name, "config") == 0 ? "-c, " : strcmp(o->name, "help") == 0 ? "-h, " : "";
 }
 
-/* In the order of the table. */
 static void help_options(const struct cli_option *options)
 {
 	for (const struct cli_option *o = options; o && o->name; o++) {
@@ -113,7 +111,6 @@ static void help_options(const struct cli_option *options)
 	}
 }
 
-/* The list of commands, one line each. */
 static int help_all(const struct command *const *commands)
 {
 	printf("memingest %s: moves events from Kafka into PostgreSQL, each one's effect exactly "
@@ -129,7 +126,6 @@ static int help_all(const struct command *const *commands)
 	return EXIT_OK;
 }
 
-/* From the command's own table. */
 static int help_command(const struct command *c)
 {
 	printf("Usage: memingest %s%s%s\n\n%s\n", c->name, *c->usage ? " " : "", c->usage,
@@ -155,7 +151,6 @@ static const struct command *find_command(const struct command *const *commands,
 	return NULL;
 }
 
-/* With the nearest one. */
 static int unknown_command(const struct command *const *commands, const char *name)
 {
 	struct suggest s = suggest_for(name);

@@ -211,7 +211,6 @@ static int list_rows(struct cli *cli, struct pg *pg, struct dlq_where *w)
 	return total != NULL ? EXIT_OK : dlq_fail(&err);
 }
 
-/* The newest first. */
 static int list(struct cli *cli, struct pg *pg)
 {
 	struct dlq_where w = {0};
@@ -311,7 +310,6 @@ static int show_row(struct cli *cli, struct pg *pg, struct dlq_where *w)
 				cli->config->group_id, cli->argv[1]);
 }
 
-/* One letter, by its id. */
 static int show(struct cli *cli, struct pg *pg)
 {
 	struct dlq_where w = {0};
@@ -474,7 +472,6 @@ static const struct {
 	int (*run)(struct cli *cli, struct pg *pg);
 } actions[] = {{"list", list}, {"show", show}, {"replay", replay}, {"purge", purge}};
 
-/* The action decides which options mean something. */
 static int run(struct cli *cli)
 {
 	const char *names[ARRAY_LEN(actions) + 1] = {0},

@@ -54,7 +54,6 @@ static void page_options(struct buf *out, const struct cli_option *options)
 	}
 }
 
-/* A section for each command, from its table. */
 static void page_command(struct buf *out, const struct command *c)
 {
 	buf_printf(out, ".SS %s\n\\fBmemingest %s\\fR ", c->name, c->name);
@@ -66,7 +65,6 @@ static void page_command(struct buf *out, const struct command *c)
 	page_options(out, c->options);
 }
 
-/* memingest(1) */
 static void write_program(struct buf *out, const struct command *const *commands)
 {
 	heading(out, "MEMINGEST", "1",

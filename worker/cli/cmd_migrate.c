@@ -343,7 +343,6 @@ static bool begin(struct migration *m, struct err *err)
 	return err_wrap(err, "waiting for another migration to end");
 }
 
-/* Looks at all of it before anything is changed. */
 static bool look(struct migration *m, struct err *err)
 {
 	size_t n = m->cli->config->nstreams;
@@ -353,7 +352,6 @@ static bool look(struct migration *m, struct err *err)
 	return ok;
 }
 
-/* In the order in which they were found. */
 static bool run_steps(struct migration *m, struct err *err)
 {
 	for (size_t i = 0; i < m->nsteps; i++) {

@@ -184,7 +184,6 @@ static void tell_json(const struct produce *p, double seconds)
 	json_decref(all);
 }
 
-/* The last line, for people. */
 static void tell(const struct produce *p, double seconds)
 {
 	uint64_t done = producer_delivered(p->producer);

@@ -11,7 +11,6 @@
 
 #define TIMEOUT_US (5 * US_PER_S)
 
-/* One frame of what "top" draws. */
 static void show(const struct fleet *f, const struct cli *cli)
 {
 	struct buf out = {0};

@@ -173,7 +173,6 @@ static int run_once(struct fleet *f, const struct cli *cli, int64_t interval_us)
 	return fleet_exit_code(f);
 }
 
-/* From a tenth of a second to an hour. */
 static bool parse_interval(const char *text, int64_t *us)
 {
 	char *end;
@@ -184,7 +183,6 @@ static bool parse_interval(const char *text, int64_t *us)
 	return valid;
 }
 
-/* Several workers, each by its address. */
 static int run(struct cli *cli)
 {
 	struct fleet f;

@@ -23,7 +23,6 @@ static const struct {
 	{"jansson", jansson_version_str},
 };
 
-/* What the libraries say of themselves at run time. */
 static int run(struct cli *cli)
 {
 	if (!cli->json) {

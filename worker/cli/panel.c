@@ -79,7 +79,6 @@ static void end_line(struct panel *f, enum tone tone)
 	f->lines++;
 }
 
-/* With a blank line in front. */
 static void heading(struct panel *f, const char *text)
 {
 	end_line(f, PLAIN);
@@ -114,7 +113,6 @@ static struct cell count_cell(double n)
 	return c;
 }
 
-/* Two units at most. */
 static struct cell time_cell(double s)
 {
 	struct cell c;
@@ -235,7 +233,6 @@ static bool ready(const struct fleet_worker *w)
 	return json_is_true(json_object_get(w->now, "ready"));
 }
 
-/* Sums over the fleet. */
 static void draw_title(struct panel *f)
 {
 	struct sums all = no_sums;
@@ -266,7 +263,6 @@ static double stage_share(const struct fleet_worker *w, const char *stage, size_
 	return per_second < 0 || threads == 0 ? -1 : MIN(per_second / (double)threads, 1);
 }
 
-/* Lanes with a session. */
 static size_t connected_lanes(const json_t *lanes)
 {
 	size_t i, n = 0;
@@ -311,7 +307,6 @@ static void draw_worker(struct panel *f, const struct fleet_worker *w, int width
 	end_line(f, WARN);
 }
 
-/* As wide as the longest name. */
 static int name_width(const struct panel *f)
 {
 	int width = 6;
@@ -320,7 +315,6 @@ static int name_width(const struct panel *f)
 	return MIN(width, 32);
 }
 
-/* One line each, in the order of the command line. */
 static void draw_workers(struct panel *f)
 {
 	char head[256];
@@ -345,7 +339,6 @@ static bool drawn_before(const struct panel *f, size_t worker, const char *name)
 	return false;
 }
 
-/* Summed over all workers that have it. */
 static void draw_stream(struct panel *f, const char *name)
 {
 	struct sums s = no_sums;
@@ -360,7 +353,6 @@ static void draw_stream(struct panel *f, const char *name)
 	end_line(f, s.dead > 0 ? WARN : PLAIN);
 }
 
-/* Each name once. */
 static void draw_streams(struct panel *f)
 {
 	heading(f, "STREAM                PARTS    BEHIND     AGE  IN FLIGHT      IN/S     OUT/S  "
@@ -377,7 +369,6 @@ static void draw_streams(struct panel *f)
 	}
 }
 
-/* Halted is red, an error that is tried again is yellow. */
 static void draw_lane(struct panel *f, const struct fleet_worker *w, const json_t *lane, int width)
 {
 	const char *error = text(lane, "error");
@@ -390,7 +381,6 @@ static void draw_lane(struct panel *f, const struct fleet_worker *w, const json_
 	end_line(f, halted ? BAD : *error ? WARN : PLAIN);
 }
 
-/* All lanes of all workers. */
 static void draw_lanes(struct panel *f)
 {
 	char head[256];
@@ -439,7 +429,6 @@ static int compare_rows(const void *x, const void *y)
 	return topic ? topic : (pa > pb) - (pa < pb);
 }
 
-/* Over all workers. */
 static size_t count_items(const struct fleet *f, const char *key)
 {
 	size_t total = 0;
@@ -574,7 +563,6 @@ static void draw_trouble(struct panel *f, const struct trouble_row *row, int wid
 	end_line(f, strcmp(text(t, "level"), "error") == 0 ? BAD : WARN);
 }
 
-/* Nothing where there are none. */
 static void draw_troubles(struct panel *f, const struct trouble_row *rows, size_t n)
 {
 	if (n == 0)

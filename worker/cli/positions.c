@@ -156,7 +156,6 @@ bool positions_ask(const struct config *config, const char *topic, int64_t at_ms
 	return ok;
 }
 
-/* May be used again. */
 void positions_free(struct positions *p)
 {
 	for (size_t i = 0; i < p->n; i++) {

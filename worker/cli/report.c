@@ -65,7 +65,6 @@ void report_lines(struct report *r, enum report_level level, const char *text)
 
 /* --- output --- */
 
-/* One object, so that a program reads it as a whole. */
 static void print_json(const struct report *r)
 {
 	json_t *findings = json_array();
@@ -90,7 +89,6 @@ static void print_line(const struct report_line *line, int width, bool color)
 	       color ? "\033[0m" : "", width, line->area, line->text);
 }
 
-/* Areas in one column. */
 void report_print(const struct report *r, const struct cli *cli)
 {
 	if (cli->json) {
@@ -117,7 +115,6 @@ int report_exit_code(const struct report *r)
 	return r->unavailable == r->counts[REPORT_ERROR] ? EXIT_UNAVAILABLE : EXIT_CONFIG;
 }
 
-/* May be used again. */
 void report_free(struct report *r)
 {
 	for (size_t i = 0; i < r->n; i++) {
@@ -128,7 +125,6 @@ void report_free(struct report *r)
 	*r = (struct report){0};
 }
 
-/* After sysexits.h. */
 int report_err_exit_code(const struct err *err)
 {
 	switch (err->class) {

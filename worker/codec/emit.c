@@ -259,7 +259,6 @@ static bool emit_text(const struct emit *e, const struct step *s, const struct t
 	return true;
 }
 
-/* Any bytes are fine; only their number is limited. */
 static bool emit_bytea(const struct emit *e, const struct step *s)
 {
 	struct slice v;
@@ -403,7 +402,6 @@ static ASIDE bool emit_time(const struct emit *e, const struct step *s, enum pg_
 	       pgbin_time(e->out, v, e->c->why);
 }
 
-/* Avro's byte is checked to be 0 or 1. */
 static bool emit_bool(const struct emit *e)
 {
 	bool b;

@@ -190,7 +190,6 @@ bool pgbin_uuid_text(struct buf *out, struct slice text, struct refusal *why)
 	return true;
 }
 
-/* To the other epoch; the range is PostgreSQL's. */
 bool pgbin_date(struct buf *out, int64_t days, struct refusal *why)
 {
 	if (days < DATE_MIN + EPOCH_DAYS || days >= DATE_END + EPOCH_DAYS)

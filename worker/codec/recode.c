@@ -124,7 +124,6 @@ static bool put_integer(struct recoder *r, struct cursor *c, const struct step *
 	return true;
 }
 
-/* A double is rounded where the reader wants a float. */
 static bool put_real(struct recoder *r, struct cursor *c, const struct step *s)
 {
 	double d;

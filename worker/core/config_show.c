@@ -180,7 +180,6 @@ void config_write_help(struct buf *out)
 	}
 }
 
-/* One table of Markdown. */
 static void doc_section(const char *section, struct buf *out)
 {
 	buf_puts(out, "\n## [");

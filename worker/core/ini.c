@@ -14,7 +14,6 @@
 
 #include "core/ini.h"
 
-/* In place. */
 static char *trim(char *s)
 {
 	while (isspace((unsigned char)*s))

@@ -146,7 +146,6 @@ static void put_parameters(struct buf *out, const struct table *t)
 	}
 }
 
-/* One row by parameters. */
 static char *upsert_row_sql(const struct conflict *m)
 {
 	struct buf b = {0};

@@ -135,7 +135,6 @@ static bool year(struct text *t, int64_t *v)
 	return ok;
 }
 
-/* Each number is held against the calendar. */
 static const char *date(struct text *t, int64_t *days)
 {
 	static const uint8_t lengths[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};

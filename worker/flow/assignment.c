@@ -45,7 +45,6 @@
 
 /* --- looks --- */
 
-/* What is asked about one partition. */
 static void put_sight(struct look *look, struct partition *part)
 {
 	const struct stream_config *stream = part->slot->stream->config;

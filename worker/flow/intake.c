@@ -268,7 +268,6 @@ static enum outcome take_message(const struct arrival *a)
 
 /* --- the batch --- */
 
-/* The reason goes to the metrics. */
 static void seal_if_full(struct intake *in, struct slot *slot)
 {
 	switch (pool_grew(in->pool, slot)) {

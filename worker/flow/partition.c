@@ -98,7 +98,6 @@ static const char *intern(struct partitions *ps, const char *topic)
 	return ps->topics[ps->ntopics++] = arena_strdup(ps->names, topic);
 }
 
-/* Known by Kafka, with nothing asked yet. */
 struct partition *partitions_add(struct partitions *ps, struct source_partition *sp,
 				 struct slot *slot)
 {

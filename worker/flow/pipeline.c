@@ -415,7 +415,6 @@ static void name_stats(const struct config *c)
 	stats_set(METRIC_BATCHES_LIMIT, 0, 0, (int64_t)batches);
 }
 
-/* The pool's limits are the config's. */
 static struct pool *new_pool(const struct config *c, struct stream *const *streams)
 {
 	const struct pool_limits limits = {.lanes = c->lanes,
@@ -455,7 +454,6 @@ static bool open_source(struct pipeline *p, struct err *err)
 	return p->source != NULL;
 }
 
-/* "off" is none. */
 static bool open_http(struct pipeline *p, struct err *err)
 {
 	size_t n;

@@ -162,7 +162,6 @@ static void settle_claim(struct settle *s, struct job *job)
 	}
 }
 
-/* Everything that is back. */
 void settle_results(struct settle *s)
 {
 	struct job *job;

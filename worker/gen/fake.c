@@ -123,7 +123,6 @@ const char *fake_word(struct fake *f)
 	return words[fake_bits(f) >> 57];
 }
 
-/* Words of seven bits each from one draw. */
 void fake_sentence(struct fake *f, struct buf *out, size_t max)
 {
 	uint64_t bits = fake_bits(f);
@@ -144,7 +143,6 @@ void fake_sentence(struct fake *f, struct buf *out, size_t max)
 		out->len = begin + max;
 }
 
-/* An object with texts, numbers, a switch and a list. */
 void fake_json(struct fake *f, struct buf *out)
 {
 	uint64_t bits = fake_bits(f);

@@ -111,7 +111,6 @@ bool generate_poison(struct generator *g, enum poison poison)
 
 /* ---- fields ---- */
 
-/* The event's time in the field's unit. */
 static void put_time(struct generator *g, const struct schema_type *t, struct buf *out)
 {
 	int64_t us = g->event.time_us;

@@ -63,7 +63,6 @@ static void put_text(struct generator *g, struct buf *out,
 	memcpy(out->data + begin, head.data, head.len);
 }
 
-/* Broken once, if this event is to be broken that way. */
 static void write_json(struct generator *g, struct buf *out, const void *arg)
 {
 	(void)arg;
@@ -110,7 +109,6 @@ static void write_plain(struct generator *g, struct buf *out, const void *arg)
 		out->data[begin] = '\0';
 }
 
-/* As 16 bytes or as text. */
 static void put_uuid(struct generator *g, const struct schema_type *t, struct buf *out)
 {
 	uint64_t a = fake_bits(g->fake), b = fake_bits(g->fake);
@@ -197,7 +195,6 @@ static void put_record(struct generator *g, const struct schema_type *t, int dep
 	}
 }
 
-/* bytes and fixed, with what their logical types mean. */
 static void put_bytes_kind(struct generator *g, const struct schema_type *t, struct buf *out)
 {
 	size_t n = t->kind == SCHEMA_FIXED ? t->size : 1 + fake_below(g->fake, 16);

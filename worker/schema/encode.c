@@ -37,7 +37,6 @@ void encode_bool(struct buf *out, bool v)
 	buf_u8(out, v);
 }
 
-/* The n low bytes, the lowest first. */
 static void put_le(struct buf *out, uint64_t v, size_t n)
 {
 	uint8_t *p = buf_take(out, n);

@@ -598,7 +598,6 @@ const char *schema_kind_name(enum schema_kind kind)
 	return kinds[kind].name;
 }
 
-/* Cut where buf ends. */
 static void describe_branches(const struct schema_type *t, char *buf, size_t size)
 {
 	snprintf(buf, size, "union [");

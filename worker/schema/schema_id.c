@@ -17,7 +17,6 @@ void schema_id_guid(const struct schema_id *id, char buf[static SCHEMA_ID_TEXT])
 		 b & UINT64_C(0xffffffffffff));
 }
 
-/* Words as the registries' own documents have them. */
 const char *schema_id_text(const struct schema_id *id, char buf[static SCHEMA_ID_TEXT])
 {
 	static const char *const words[] = {

@@ -127,7 +127,6 @@ static void copy_partitions(struct snapshot *to, const struct status_facts *from
 	to->facts.partitions = copy;
 }
 
-/* Into the snapshot's arena: nothing in it is the pipeline's. */
 static void copy_lanes(struct snapshot *to, const struct status_facts *from)
 {
 	struct status_lane *copy = arena_calloc(to->arena, MAX(from->nlanes, 1), sizeof(*copy));

@@ -117,7 +117,6 @@ static void put_partition(struct buf *out, const struct snapshot *s, size_t i, i
 	buf_u8(out, '}');
 }
 
-/* What it is doing and for how long. */
 static void put_lane(struct buf *out, const struct status_lane *lane, size_t i)
 {
 	buf_printf(out, "%s\n    {\"lane\":%zu,", i > 0 ? "," : "", i);

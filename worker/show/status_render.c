@@ -222,7 +222,6 @@ static const struct family broker_families[BROKER_METRIC_COUNT] = {
 	[RX_BYTES] = {"rdkafka_broker_rx_bytes_total", "counter", "broker", "Bytes received."},
 };
 
-/* All are counters or plain numbers of librdkafka's. */
 static int64_t broker_value(const struct kafka_broker *b, enum broker_metric metric)
 {
 	switch (metric) {
@@ -246,7 +245,6 @@ static int64_t broker_value(const struct kafka_broker *b, enum broker_metric met
 	return 0;
 }
 
-/* A series for each broker that librdkafka knows. */
 static void put_brokers(struct buf *out, const struct kafka_stats *stats)
 {
 	for (size_t m = 0; m < BROKER_METRIC_COUNT; m++) {
@@ -296,7 +294,6 @@ static const struct family other_families[OTHER_METRIC_COUNT] = {
 		   "What the worker does: starting, running, draining or stopped is 1."},
 };
 
-/* In seconds; unknown before the first request. */
 static void put_rtt(struct buf *out, const struct kafka_stats *stats)
 {
 	put_family(out, &other_families[RTT]);
@@ -313,7 +310,6 @@ static void put_rtt(struct buf *out, const struct kafka_stats *stats)
 	}
 }
 
-/* Records or bytes that librdkafka has fetched and nobody has taken. */
 static void put_fetch_queues(struct buf *out, const struct kafka_stats *stats,
 			     enum other_metric metric)
 {
@@ -406,7 +402,6 @@ static void put_lanes(struct buf *out, const struct status_facts *f)
 	buf_printf(out, "memingest_postgres_up %d\n", up);
 }
 
-/* One of them is 1. */
 static void put_states(struct buf *out, const struct snapshot *s)
 {
 	enum worker_state state = s != NULL ? s->facts.state : WORKER_STARTING;
@@ -440,7 +435,6 @@ static void doc_families(struct buf *out, const struct family *families, size_t 
 			   families[i].type, families[i].labels, families[i].help);
 }
 
-/* From the tables above. */
 void status_write_docs(struct buf *out)
 {
 	buf_puts(out, "\n## From the state of the worker and from librdkafka\n\n"
