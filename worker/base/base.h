@@ -29,11 +29,7 @@ struct slice {
 	size_t len;
 };
 
-/*
- * malloc, calloc, realloc and strdup that never return NULL: out of memory ends the process with a
- * message, because no caller could do better (nothing is lost: what is not committed is read
- * again).
- */
+/* malloc and the like that never return NULL: out of memory ends the process (see mem.c). */
 void *xmalloc(size_t size);
 void *xcalloc(size_t count, size_t size); /* cleared; an overflow of the product is out of memory */
 void *xrealloc(void *p, size_t size);     /* p is void afterwards; NULL is fine */

@@ -1,9 +1,6 @@
 /*
- * beat.h - heartbeats: each thread of the worker says from time to time that it goes round.
- *
- * Process-wide, as the log and the stats are. A thread joins, beats at least every few seconds,
- * also while it waits, and leaves when it ends. One that is silent for a minute is what /livez and
- * the service manager's watchdog call dead.
+ * beat.h - heartbeats: each thread says every few seconds that it goes round, also while it waits.
+ * One that is silent for a minute is what /livez and the service manager's watchdog call dead.
  */
 #pragma once
 

@@ -1,10 +1,6 @@
 /*
- * buf.h - growable bytes with big-endian puts, for COPY BINARY and SQL text.
- *
- *   data ... len ... cap          0 <= len <= cap
- *
- * The struct is public because callers embed it. Zero-initialised is empty and valid. Out of memory
- * ends the process.
+ * buf.h - growable bytes with big-endian puts, for COPY BINARY and SQL text. Zero-initialised is
+ * empty and valid; out of memory ends the process.
  */
 #pragma once
 

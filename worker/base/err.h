@@ -1,10 +1,8 @@
 /*
- * err.h - an error as a value: what class it is of, what code a server gave it, and what happened
- * in words.
+ * err.h - an error as a value: what class it is of, a server's code, and what happened in words.
  *
- * The class says who can do something about it, which is all that a loop needs to decide. Functions
- * fill the error and return false (or NULL); callers put context in front on the way up; the loop
- * that decides logs it, once.
+ * The class says who can do something about it. Functions fill the error and return false (or
+ * NULL), callers put context in front on the way up, and the loop that decides logs it, once.
  */
 #pragma once
 

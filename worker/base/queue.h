@@ -1,9 +1,6 @@
 /*
- * queue.h - a bounded queue of pointers between threads, with a file descriptor to wait on.
- *
- * The only way by which a batch, a claim or an answer changes its owner: whoever pushed a pointer
- * has let go of it. The descriptor (an eventfd) is readable while the queue holds anything, so a
- * thread waits on it beside its sockets in one poll(2).
+ * queue.h - a bounded queue of pointers between threads: whoever pushed one has let go of it. Its
+ * descriptor is readable while it holds anything, so a thread waits on it beside its sockets.
  */
 #pragma once
 

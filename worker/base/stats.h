@@ -1,13 +1,9 @@
 /*
- * stats.h - the numbers that /metrics and /status show, and the one table that names them.
+ * stats.h - the numbers that /metrics and /status show. METRICS is the one table of them: enum,
+ * storage, exposition and docs/METRICS.md derive from it.
  *
- * METRICS below is the table: enum, storage, exposition and docs/METRICS.md derive from it. A
- * metric has up to two labels whose values come from closed lists (streams are registered at
- * start), so the number of series is known before the first event. Cells are relaxed atomics: any
- * thread adds, the HTTP thread reads. Threads add per batch, not per event.
- *
- * What is known per partition or per broker only is not here: the poll thread publishes it as a
- * snapshot (see show/status).
+ * Any thread adds, per batch and not per event; the HTTP thread reads. What is known per partition
+ * or broker only is no cell but part of the snapshot (show/status).
  */
 #pragma once
 
@@ -51,10 +47,7 @@ enum { OP_INSERT, OP_UPSERT, OP_DELETE, OP_COUNT };
 enum { LEVEL_WARN, LEVEL_ERROR, LEVEL_COUNT };
 
 /* clang-format off */
-/*
- * X(ID, type, name without prefix, first label, second label, help). Durations are stored in
- * microseconds, shown in seconds.
- */
+/* X(ID, type, name without prefix, labels, help). Durations: microseconds, shown in seconds. */
 #define METRICS(X)                                                                                \
 	X(RECORDS_CONSUMED, COUNTER, "records_consumed_total", STREAM, NONE,                      \
 	  "Messages taken from Kafka.")                                                           \
@@ -169,10 +162,7 @@ enum metric {
 		METRIC_COUNT,
 };
 
-/*
- * Once, before threads start (a second call begins anew). Copies the names. Before it, adding does
- * nothing and reading gives 0.
- */
+/* Once, before threads start; a second call begins anew. Before it nothing is counted. */
 void stats_init(const char *const *streams, size_t nstreams, const char *const *reasons,
 		size_t nreasons);
 
