@@ -1,9 +1,6 @@
 /*
- * encode.h - Avro's binary encoding, written: single values, unions, defaults, and the envelope in
- * front.
- *
- * Appends to a buf. What is written is what the caller says; it is the caller who keeps to the
- * schema. Rules: Avro 1.11 specification, "Binary encoding" and "Single object encoding".
+ * encode.h - Avro's binary encoding, written: single values and the envelope in front. Appends; it
+ * is the caller who keeps to the schema.
  */
 #pragma once
 
@@ -24,10 +21,7 @@ void encode_float_array(struct buf *out, const float *v, size_t n);
 /* The index of the first branch of that kind, or -1. */
 int encode_branch(const struct schema_type *union_type, enum schema_kind kind);
 
-/*
- * The decimal v * 10^-scale as the type wants it: the shortest two's complement for bytes,
- * sign-extended for fixed.
- */
+/* v * 10^-scale: shortest two's complement for bytes, sign-extended for fixed. */
 void encode_decimal(struct buf *out, const struct schema_type *t, int64_t v);
 
 /* What stands in front of the datum. schema: registry id or fingerprint; nothing for raw. */

@@ -21,9 +21,7 @@ struct frame {
 	struct slice body;
 };
 
-/*
- * The body borrows from message. False with class POISON when the envelope is not of that format.
- */
+/* The body borrows from message. POISON when the envelope is not of that format. */
 MUST_CHECK bool frame_split(enum frame_format format, struct slice message, struct frame *frame,
 			    struct err *err);
 
