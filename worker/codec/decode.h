@@ -1,9 +1,8 @@
 /*
  * decode.h - from the bytes of one datum to the bytes of one row, by a plan.
  *
- * A row is the columns of the table in their order, each as COPY BINARY has it: int32 length (-1
- * for null), then the value. The tuple header (the number of fields) is the writer's business: the
- * sink puts staging columns in front.
+ * A row is the table's columns in their order as COPY BINARY has them, without the number of fields
+ * in front.
  */
 #pragma once
 
@@ -29,10 +28,7 @@ enum record_op { RECORD_UPSERT, RECORD_DELETE };
 struct record {
 	enum record_op op;
 	bool has_version; /* the table has a version column and it is not null */
-	/*
-	 * comparable among the table's versions: microseconds since 1970 for timestamps, days since
-	 * 1970 for dates, the number for integers
-	 */
+	/* microseconds or days since 1970, or the number itself */
 	int64_t version;
 	size_t row_len;          /* bytes appended to out */
 	size_t key_len;          /* of these, the key columns */

@@ -14,8 +14,7 @@ struct emit {
 };
 
 /*
- * The value that the cursor stands at, of step s (no union), as a field of the column. False: the
- * cursor's refusal says why.
+ * The value at the cursor, of step s (no union), as a field. False: the cursor's refusal says why.
  */
 MUST_CHECK bool emit_value(const struct emit *e, const struct step *s, const struct target *t,
 			   const struct target *element, enum pgbin_oid oid);

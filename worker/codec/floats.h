@@ -6,10 +6,7 @@
 
 #include "base/base.h"
 
-/*
- * n floats from little-endian (le) to big-endian (be), which must not overlap. False when one of
- * them is NaN or infinite.
- */
+/* n floats from little-endian to big-endian, without overlap. False: one is NaN or infinite. */
 MUST_CHECK bool floats_swap(uint8_t *be, const uint8_t *le, size_t n);
 
 /* Whether n little-endian floats are all finite. */

@@ -29,15 +29,10 @@ enum dead_reason {
 /* "frame", "schema", ... as written to memingest.dead_letters. */
 const char *dead_reason_name(enum dead_reason reason);
 
-/*
- * Why one value cannot be stored: what a function that checks a value answers with; who knows the
- * field makes an err of it.
- */
+/* A function that checks a value answers with it; who knows the field makes an err of it. */
 struct refusal {
 	enum dead_reason reason;
-	/*
-	 * follows the field's name: "has 3 dimensions, the column wants 384". No data but numbers
-	 */
+	/* follows the field's name; no data but numbers */
 	char text[200];
 };
 

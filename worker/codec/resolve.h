@@ -33,10 +33,7 @@ struct step *resolve(struct resolver *k, const struct schema_type *w, const stru
 /* How to pass over a w. Never NULL. */
 struct step *resolve_skip(struct resolver *k, const struct schema_type *w);
 
-/*
- * Whether names allow a writer's record, enum or fixed to be read as r: same last part, or an alias
- * of r.
- */
+/* Same last part of the name, or an alias of r: for records, enums and fixed. */
 bool resolve_names_match(const struct schema_type *w, const struct schema_type *r);
 
 /*

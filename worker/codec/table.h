@@ -24,10 +24,7 @@ enum merge_rule {
 	MERGE_JSON, /* jsonb || */
 };
 
-/*
- * How one COPY BINARY field is laid out. Folding in the batch needs it for ADD, MIN and MAX;
- * encoding for all.
- */
+/* How one COPY BINARY field is laid out; folding needs it for ADD, MIN and MAX. */
 enum pg_kind {
 	PG_BOOL,
 	PG_INT2,

@@ -98,6 +98,20 @@ bool walk_varint(struct cursor *c, unsigned max_bytes, uint64_t *z)
 	return most < max_bytes ? walk_short(c) : bad(c, "a number has more bits than its type");
 }
 
+/* As walk_long(), with 5 bytes at most. */
+static inline bool read_int(struct cursor *c, int64_t *v)
+{
+	uint64_t z;
+	if (c->p < c->end && c->p[0] < 0x80) {
+		*v = walk_unzigzag(*c->p++);
+		return true;
+	}
+	if (!walk_varint(c, 5, &z))
+		return false;
+	*v = walk_unzigzag(z);
+	return true;
+}
+
 /* Any other byte than 0 and 1 is a sign that the schema is not the writer's. */
 bool walk_bool(struct cursor *c, bool *v)
 {
@@ -112,7 +126,7 @@ bool walk_bool(struct cursor *c, bool *v)
 bool walk_long_index(struct cursor *c, uint32_t n, const char *what, uint32_t *v)
 {
 	int64_t i;
-	if (!walk_int(c, &i))
+	if (!read_int(c, &i))
 		return false;
 	if (i < 0 || i >= n) {
 		refuse(c->why, REASON_DECODE, "%s index %lld of %u", what, (long long)i, n);
@@ -268,7 +282,7 @@ bool walk_skip(struct cursor *c, const struct step *s)
 	case SCHEMA_BOOLEAN:
 		return walk_bool(c, &b);
 	case SCHEMA_INT:
-		return walk_int(c, &n);
+		return read_int(c, &n);
 	case SCHEMA_LONG:
 		return walk_long(c, &n);
 	case SCHEMA_FLOAT:
@@ -296,7 +310,7 @@ bool walk_skip(struct cursor *c, const struct step *s)
 
 bool walk_number(struct cursor *c, const struct step *s, int64_t *i)
 {
-	return s->kind == SCHEMA_INT ? walk_int(c, i) : walk_long(c, i);
+	return s->kind == SCHEMA_INT ? read_int(c, i) : walk_long(c, i);
 }
 
 /* What may be promoted to it, too. */

@@ -55,20 +55,6 @@ MUST_CHECK static inline bool walk_long(struct cursor *c, int64_t *v)
 	return true;
 }
 
-/* The same with 5 bytes at most. */
-MUST_CHECK static inline bool walk_int(struct cursor *c, int64_t *v)
-{
-	uint64_t z;
-	if (c->p < c->end && c->p[0] < 0x80) {
-		*v = walk_unzigzag(*c->p++);
-		return true;
-	}
-	if (!walk_varint(c, 5, &z))
-		return false;
-	*v = walk_unzigzag(z);
-	return true;
-}
-
 /* n bytes as they stand: p points into the datum. */
 MUST_CHECK static inline bool walk_raw(struct cursor *c, size_t n, const uint8_t **p)
 {
@@ -116,10 +102,7 @@ MUST_CHECK bool walk_skip(struct cursor *c, const struct step *s);
 MUST_CHECK bool walk_enter(struct cursor *c);
 void walk_leave(struct cursor *c);
 
-/*
- * The blocks of an array or map: walk_block() gives the number of items of the next block, 0 at the
- * end. A block that states its size has to keep to it.
- */
+/* The number of items of each block, 0 at the end. A stated size has to be kept to. */
 struct walk_blocks {
 	const uint8_t *stated_end; /* or NULL */
 };
@@ -129,10 +112,7 @@ MUST_CHECK bool walk_block(struct cursor *c, struct walk_blocks *b, uint64_t *co
 MUST_CHECK bool walk_number(struct cursor *c, const struct step *s, int64_t *i);
 MUST_CHECK bool walk_real(struct cursor *c, const struct step *s, double *d);
 
-/*
- * v in that unit, in another unit; false when it does not fit. Towards the past where it has to be
- * cut.
- */
+/* False when it does not fit. Towards the past where it has to be cut. */
 bool unit_convert(int64_t v, enum pgbin_unit from, enum pgbin_unit to, int64_t *out);
 /* Of a logical time or timestamp. */
 enum pgbin_unit unit_of(enum schema_logical logical);
