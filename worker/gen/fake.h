@@ -17,10 +17,7 @@ uint64_t fake_below(struct fake *f, uint64_t n); /* 0 .. n - 1; n > 0 */
 double fake_real(struct fake *f);                /* 0 <= x < 1 */
 
 const char *fake_word(struct fake *f); /* static text */
-/*
- * Five to twelve words, first letter large, a full stop. Appends, and cuts at max bytes (0: no
- * limit).
- */
+/* Five to twelve words and a full stop, cut at max bytes (0: no limit). */
 void fake_sentence(struct fake *f, struct buf *out, size_t max);
 /* A small JSON object; appends. */
 void fake_json(struct fake *f, struct buf *out);

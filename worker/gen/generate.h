@@ -1,11 +1,6 @@
 /*
  * generate.h - real-looking events of any stream, from its schema alone: for "produce", benchmarks
- * and tests.
- *
- * The same options give the same events, byte for byte (with start_time_us set; without, times are
- * the clock's). What is in a field follows from its Avro type, its column type and, for looks only,
- * its name: sentences for text, unit vectors for vectors, small objects for jsonb, words for arrays
- * of strings.
+ * and tests. The same options give the same events, byte for byte, if start_time_us is set.
  */
 #pragma once
 
