@@ -34,10 +34,7 @@ enum container_result {
 	CONTAINER_BROKEN, /* damaged: nothing behind it can be read */
 };
 
-/*
- * datum: valid until the next call. The error is the input's, or class POISON and begins with block
- * and offset in the file.
- */
+/* datum: until the next call. The error begins with block and offset in the file. */
 enum container_result container_next(struct container *c, struct slice *datum, struct err *err);
 
 /* The block that the record given last is in, from 1, and the offset where it begins. */

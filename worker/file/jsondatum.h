@@ -1,6 +1,4 @@
-/*
- * jsondatum.h - a JSON value as Avro bytes, by the schema of a stream.
- */
+/* jsondatum.h - a JSON value as Avro bytes, by the schema of a stream. */
 #pragma once
 
 #include "base/base.h"

@@ -1,6 +1,4 @@
-/*
- * lines.h - a text file line by line.
- */
+/* lines.h - a text file line by line. */
 #pragma once
 
 #include "base/base.h"

@@ -22,10 +22,7 @@ bool number_is(const char *text, size_t len);
 /* 1.0 and 1e3 are integers. */
 enum number_fit number_int64(const char *text, size_t len, int64_t *v);
 
-/*
- * The unscaled value of decimal(precision, scale), appended as the shortest big-endian two's
- * complement. Zeros behind the scale are no digits.
- */
+/* Appends the unscaled value, shortest big-endian two's complement. Zeros behind are no digits. */
 enum number_fit number_decimal(const char *text, size_t len, uint32_t precision, uint32_t scale,
 			       struct buf *out);
 

@@ -1,6 +1,4 @@
-/*
- * unpack.h - the codecs of Avro container files: one packed block to its bytes, within a limit.
- */
+/* unpack.h - the codecs of Avro container files: one packed block to its bytes, within a limit. */
 #pragma once
 
 #include "base/base.h"
