@@ -1,6 +1,4 @@
-/*
- * arrange.h - the order in which a batch's events go to PostgreSQL.
- */
+/* arrange.h - the order in which a batch's events go to PostgreSQL. */
 #pragma once
 
 #include "core/batch.h"

@@ -1,12 +1,9 @@
 /*
  * batch.h - events of one stream on their way to one transaction.
  *
- * Filled by the poll thread, then moved by queue to a lane, which arranges (core/arrange.h) and
- * writes it, then moved back. Whoever holds it owns it. Memory is taken at the first use and kept;
- * batch_reset() makes it empty, batch_trim() gives pages back.
- *
- * A batch mostly is one transaction. It can be cut: then the transaction takes the events before
- * the cut, and what is left stays in the batch for the next.
+ * Filled by the poll thread, moved by queue to a lane, which arranges and writes it, and back;
+ * whoever holds it owns it. It can be cut: then the transaction takes the events before the cut,
+ * and the rest stays for the next.
  */
 #pragma once
 
@@ -150,9 +147,7 @@ void batch_trim(struct batch *b); /* gives the pages of rows back to the system 
 /* Its owner tells the memory budget what it holds by now. */
 void batch_account(struct batch *b);
 
-/*
- * The span of a partition, made if there is none yet. "from" counts only then. Returns its index.
- */
+/* Made if there is none yet; "from" counts only then. Returns its index. */
 uint32_t batch_span(struct batch *b, const char *topic, int32_t partition, void *owner,
 		    int64_t from, int64_t owner_epoch);
 
@@ -178,10 +173,7 @@ void batch_bury(struct batch *b, const struct dead_letter *letter);
 
 /* The transaction takes the events before this one only. */
 void batch_cut(struct batch *b, size_t limit);
-/*
- * Works out what the transaction takes of each open span: upto, events, dead. Called by arranging;
- * again if events died since.
- */
+/* What the transaction takes of each open span. By arranging; again if events died since. */
 void batch_measure(struct batch *b);
 /*
  * The transaction is committed. True: all of the batch is, and its spans are SPAN_COMMITTED. False:

@@ -1,10 +1,6 @@
 /*
- * config.h - every setting, its value, and where the value came from.
- *
- * One table in config_key.c drives parsing, defaults, ranges, --help, "config show" and
- * docs/CONFIG.md. Sections [kafka] and [stream.NAME] are open: the first is handed to librdkafka,
- * the second may occur once per stream. Loaded once at start, read-only afterwards, so threads
- * share it without a lock; only secrets that stand in files are read again (config_secret).
+ * config.h - every setting and its value. Loaded once at start and read-only afterwards, so threads
+ * share it without a lock; only secrets in files are read again (config_secret).
  */
 #pragma once
 

@@ -53,10 +53,7 @@ void config_finding(struct loader *ld, const char *origin, const char *fmt, ...)
 /* The text is the arena's. */
 char *config_print(struct arena *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
-/*
- * The text of a file, NUL-terminated; the caller frees it. NULL with errno set; a file that holds a
- * NUL is EILSEQ.
- */
+/* NUL-terminated, the caller's. NULL with errno set; EILSEQ if the file holds a NUL. */
 char *config_read_text(const char *path, size_t max);
 
 /* Fills the settings from the file (path may be NULL), the environment and the overrides. */

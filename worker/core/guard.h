@@ -1,10 +1,7 @@
 /*
  * guard.h - the share of dead letters above which a stream halts instead of emptying its topic into
- * them.
- *
- * Counts over windows of dlq.window events. A window admits dlq.max_ratio of its events as dead
- * letters; the next one asks an operator. Not shared: the poll thread has one per stream for what
- * it can not decode, each lane one per stream for what PostgreSQL refuses.
+ * them: dlq.max_ratio of each dlq.window events. Each has its own: the poll thread for what it
+ * cannot decode, a lane for what PostgreSQL refuses.
  */
 #pragma once
 
@@ -23,8 +20,7 @@ void guard_count(struct guard *g, const struct config *config, uint64_t events);
 uint64_t guard_room(const struct guard *g, const struct config *config);
 
 /*
- * True: they may become dead letters, and are counted. False with class CONFIG: the stream has to
- * halt; nothing is counted.
+ * True: they may become dead letters, and count. False with class CONFIG: the stream has to halt.
  */
 MUST_CHECK bool guard_admit(struct guard *g, const struct config *config, const char *stream,
 			    uint64_t dead, struct err *err);

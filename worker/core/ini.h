@@ -19,8 +19,5 @@ struct ini_line {
 	const char *problem; /* what is wrong with the line; key and value are NULL then */
 };
 
-/*
- * Calls handler for each line that says something. Cuts up text, into which the lines' strings
- * point.
- */
+/* A call for each line that says something. Cuts up text, which the lines' strings point into. */
 void ini_parse(char *text, void (*handler)(void *ctx, const struct ini_line *line), void *ctx);

@@ -41,10 +41,7 @@ struct mergesql {
 	 * drop rows uncounted.
 	 */
 	char *copy_direct, *lock_table, *check_direct;
-	/*
-	 * Deletes what 'D' rows say, honouring on_conflict. Returns one row per partition: _part,
-	 * count.
-	 */
+	/* What 'D' rows say, honouring on_conflict. A row per partition: _part, count. */
 	char *merge_delete;
 	/* INSERT ... SELECT ... ON CONFLICT; its row count is the number of rows written. */
 	char *merge_upsert;

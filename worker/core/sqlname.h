@@ -1,6 +1,4 @@
-/*
- * sqlname.h - names as they stand in SQL: quoted, with their schema, and short enough.
- */
+/* sqlname.h - names as they stand in SQL: quoted, with their schema, and short enough. */
 #pragma once
 
 #include "base/buf.h"

@@ -1,9 +1,6 @@
 /*
- * stream.h - one stream of the config, ready to use: reader schema, table, SQL, key schema, decoder
- * plans by writer schema.
- *
- * Loaded at start from the .avsc files, read-only for the lanes. The plan cache grows on the poll
- * thread alone.
+ * stream.h - one stream of the config, ready to use: schemas, table, SQL, and decoder plans by
+ * writer schema. Read-only for the lanes; the plans are the poll thread's.
  */
 #pragma once
 
