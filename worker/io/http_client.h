@@ -24,10 +24,7 @@ struct http_request {
 	int64_t timeout_us;
 	size_t max_bytes;
 
-	/*
-	 * The answer; the body is the caller's to free. A request may be run again: body's memory
-	 * is used again.
-	 */
+	/* The answer; body is the caller's, and used again if the request is run again. */
 	bool answered;  /* some HTTP answer came; else err (class RETRY) says why not */
 	bool too_large; /* it had more than max_bytes: body is cut off */
 	long status;
@@ -38,10 +35,7 @@ struct http_request {
 struct http_client *http_client_new(void);    /* for one thread */
 void http_client_free(struct http_client *c); /* NULL is fine */
 
-/*
- * All at the same time. Returns when each has its answer or its error, or after http_client_stop().
- * Connections stay open.
- */
+/* All at the same time, until each has its answer or error, or http_client_stop(). */
 void http_client_run(struct http_client *c, struct http_request *requests, size_t n);
 
 /* until the deadline, wake or stop */

@@ -1,9 +1,6 @@
 /*
- * httpd.h - the HTTP endpoint for probes, metrics and status. GET and HEAD only, read-only, no
- * query.
- *
- * Runs in a thread of libmicrohttpd. Each path is served by a callback that fills a body; callbacks
- * read stats cells and published snapshots, nothing else.
+ * httpd.h - the HTTP endpoint for probes, metrics and status: GET and HEAD, read-only, no query.
+ * Callbacks run in its thread.
  */
 #pragma once
 

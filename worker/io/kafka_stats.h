@@ -1,6 +1,4 @@
-/*
- * kafka_stats.h - the few numbers of librdkafka's statistics JSON that are worth a metric.
- */
+/* kafka_stats.h - the few numbers of librdkafka's statistics JSON that are worth a metric. */
 #pragma once
 
 #include "base/base.h"

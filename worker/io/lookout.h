@@ -1,10 +1,6 @@
 /*
- * lookout.h - a thread that asks the brokers where logs begin and end, for a caller that must not
- * wait.
- *
- * It has a client of its own, so a broker that does not answer, or a consumer that is renewed,
- * holds up neither side. A look is the caller's until lookout_send(), then the lookout's until the
- * caller has it from lookout_answer().
+ * lookout.h - a thread with a client of its own that asks where logs begin and end, for a caller
+ * that must not wait. A look is the lookout's from lookout_send() to lookout_answer().
  */
 #pragma once
 

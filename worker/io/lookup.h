@@ -1,9 +1,6 @@
 /*
- * lookup.h - the addresses of a host name, asked for off the thread.
- *
- * getaddrinfo(3) heeds no deadline: with a name server that is silent it takes as long as
- * resolv.conf lets it, which is tens of seconds. Here it runs on a thread of its own, and who asked
- * goes away when his time is up.
+ * lookup.h - the addresses of a host name, asked for off the thread: getaddrinfo(3) heeds no
+ * deadline.
  */
 #pragma once
 

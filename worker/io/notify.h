@@ -8,10 +8,7 @@
 
 struct notify;
 
-/*
- * By $NOTIFY_SOCKET, $WATCHDOG_USEC and $WATCHDOG_PID. NULL: nobody wants to be told; fine for all
- * that follows.
- */
+/* By $NOTIFY_SOCKET and $WATCHDOG_*. NULL: nobody wants to be told; fine for all below. */
 struct notify *notify_open(void);
 void notify_close(struct notify *n); /* NULL is fine */
 

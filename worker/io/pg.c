@@ -537,11 +537,6 @@ size_t pg_passed(const struct pg *pg)
 	return pg->passed;
 }
 
-const char *pg_last_detail(const struct pg *pg)
-{
-	return pg->detail;
-}
-
 /* --- quoting --- */
 
 /*

@@ -15,10 +15,7 @@
 struct pg;
 struct pg_rows;
 
-/*
- * What to do about a failed statement, by SQLSTATE. pg_verdict() is table-driven: see the table in
- * pg.c and its source, PostgreSQL's errcodes.txt.
- */
+/* What to do about a failed statement, by SQLSTATE: see the table in pg.c. */
 enum pg_verdict {
 	PG_RETRY,     /* the same again, after a backoff: a lock, a deadlock, a timeout */
 	PG_RECONNECT, /* new connection, look at the offsets row, then again */
@@ -42,10 +39,7 @@ bool pg_ok(const struct pg *pg);
 bool pg_alive(struct pg *pg);
 int pg_server_version(const struct pg *pg); /* 160014 */
 
-/*
- * Deadline for each following call, from its start; the default is the config's statement timeout
- * plus ten seconds.
- */
+/* For each following call, from its start; else the statement timeout plus ten seconds. */
 void pg_set_timeout(struct pg *pg, int64_t timeout_us);
 
 /*
@@ -104,11 +98,6 @@ MUST_CHECK bool pg_pipe_end(struct pg *pg, int64_t *affected, size_t n, struct e
 enum pg_verdict pg_last_verdict(const struct pg *pg);
 /* How many of its statements went well before one failed. */
 size_t pg_passed(const struct pg *pg);
-/*
- * The constraint, column or data type that the server named, for dead letters; may be empty, never
- * row data.
- */
-const char *pg_last_detail(const struct pg *pg);
 
 /* By the longest prefix of the table; "" is a lost connection. */
 enum pg_verdict pg_verdict(const char *sqlstate);

@@ -1,9 +1,6 @@
 /*
- * producer.h - messages into Kafka: idempotent, in order per partition, each one reported as
- * delivered or failed.
- *
- * For "produce", "dlq replay" and the tests; the worker itself never produces. One owner; callbacks
- * run inside the calls.
+ * producer.h - messages into Kafka, each one reported as delivered or failed. For "produce", "dlq
+ * replay" and the tests; one owner, callbacks run inside the calls.
  */
 #pragma once
 
