@@ -30,10 +30,7 @@ void session_drop(struct session *s); /* If there is one. */
 void session_failed(struct session *s, const struct err *err);
 /* Whether err, of the last call, is the session's and not the statement's trouble. */
 bool session_lost(const struct session *s, const struct err *err);
-/*
- * How long to wait after so many failures: doubled from 0.1 s to 10 s, half of it fixed, half
- * random, so that workers that lost the same database do not come back in step.
- */
+/* From 0.1 s, doubled to 10 s; half of it random, so that workers do not come back in step. */
 int64_t session_backoff_us(struct session *s, unsigned failures);
 
 /* What waits for an operator is tried again so slowly. */

@@ -286,7 +286,7 @@ bool sink_commit_answered(struct sink *s, struct batch *b, bool ok, int64_t sinc
 }
 
 /* What it answers does not matter: the session is asked again or dropped. */
-void sink_roll_back(struct sink *s)
+static void roll_back(struct sink *s)
 {
 	struct err ignored;
 	if (pg_ok(s->pg) && !pg_exec(s->pg, "ROLLBACK", NULL, 0, &ignored))
@@ -321,7 +321,7 @@ static enum sink_result rows_failed(struct sink *s, struct batch *b, struct err 
 		b->apart = true;
 		return SINK_AGAIN;
 	}
-	if (direct_refused(s, b, err) && strcmp(err->code, "23505") == 0)
+	if (direct_note_refusal(s, b, err) && strcmp(err->code, "23505") == 0)
 		return SINK_AGAIN;
 	if (s->way == &way_judged) {
 		err->class = ERR_CONFIG;
@@ -338,7 +338,7 @@ static enum sink_result failed(struct sink *s, struct batch *b, struct err *err)
 	b->prepared = false;
 	if (!pg_ok(s->pg))
 		return SINK_FAILED;
-	sink_roll_back(s);
+	roll_back(s);
 	return s->in_books ? books_failed(b, err) : rows_failed(s, b, err);
 }
 
@@ -437,7 +437,7 @@ enum sink_result sink_write(struct sink *s, struct batch *b, const struct sink_t
 	case BEGIN_OK:
 		break;
 	case BEGIN_FENCED:
-		sink_roll_back(s);
+		roll_back(s);
 		return fence_decide(s, b, err) ? SINK_AGAIN : SINK_FAILED;
 	case BEGIN_FAILED:
 		return failed(s, b, err);
@@ -445,7 +445,7 @@ enum sink_result sink_write(struct sink *s, struct batch *b, const struct sink_t
 	if (b->nrounds > 0 && !s->way->rows(s, b, err))
 		return failed(s, b, err);
 	if (s->refused) {
-		sink_roll_back(s);
+		roll_back(s);
 		return SINK_READ;
 	}
 	if (!finish(s, b, err))

@@ -90,10 +90,7 @@ struct target *sink_target(const struct sink *s, const struct batch *b);
 void sink_took(const struct batch *b, enum metric metric, size_t stage, int64_t us);
 /* From the row counts of the swaps, whether each moved its row. */
 bool sink_swapped(const struct sink *s, const int64_t *affected);
-/*
- * How long the session waits for locks: shortly, or as configured. Of the session, since preparing
- * a statement and looking at a table take locks as well.
- */
+/* Waits for locks shortly, or as configured: the session, as preparing takes locks as well. */
 MUST_CHECK bool sink_set_patience(struct sink *s, bool hurry, struct err *err);
 /* Appends BEGIN and the swaps, whose answers stand behind that of BEGIN. */
 #define SWAPS_AT 1
@@ -103,8 +100,6 @@ void sink_put_commit(struct sink *s);
 /* The end of a COPY, and the answers to all that follows it: here the server is waited for. */
 MUST_CHECK bool sink_end_copy(struct sink *s, int64_t affected[2], struct err *err);
 bool sink_has_dead_letters(const struct batch *b); /* Of this transaction. */
-/* Ends the transaction if the connection lives. */
-void sink_roll_back(struct sink *s);
 /* What COMMIT answered, or did not. Returns ok. */
 bool sink_commit_answered(struct sink *s, struct batch *b, bool ok, int64_t since_us,
 			  const struct err *err);
@@ -170,7 +165,7 @@ bool direct_fits(const struct sink *s, const struct batch *b);
 /* To be called once per batch that was committed. */
 void direct_count(struct sink *s, const struct batch *b);
 /* True: the way was this one, and is not taken for a while. */
-bool direct_refused(struct sink *s, const struct batch *b, const struct err *err);
+bool direct_note_refusal(struct sink *s, const struct batch *b, const struct err *err);
 
 /* judge.c: what to make of the refused rows; see there. */
 struct trial {

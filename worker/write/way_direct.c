@@ -50,7 +50,7 @@ void direct_count(struct sink *s, const struct batch *b)
 }
 
 /* Whatever it was, the other ways will tell. */
-bool direct_refused(struct sink *s, const struct batch *b, const struct err *err)
+bool direct_note_refusal(struct sink *s, const struct batch *b, const struct err *err)
 {
 	struct target *t = sink_target(s, b);
 	if (s->way != &way_direct || err->class == ERR_RETRY)
