@@ -68,10 +68,7 @@ void status_free(struct status *s); /* NULL is fine */
 
 /* Poll thread. Copies everything. */
 void status_publish(struct status *s, const struct status_facts *facts);
-/*
- * Poll thread. Keeps the newest of librdkafka's statistics; read only when somebody asks for
- * /metrics.
- */
+/* Poll thread. Keeps librdkafka's newest statistics, for when somebody asks for /metrics. */
 void status_statistics(struct status *s, const char *json, size_t len);
 
 /* The state in one line, for a service manager; without a newline. */
@@ -82,7 +79,5 @@ const struct httpd_route *status_routes(size_t *n);
 
 const char *worker_state_name(enum worker_state state); /* as labels and /status have it */
 
-/*
- * The metrics that are ours and not in the stats table, as a section to follow stats_write_docs().
- */
+/* The metrics that are not in the stats table, to follow stats_write_docs(). */
 void status_write_docs(struct buf *out);

@@ -1,6 +1,4 @@
-/*
- * troubles.h - the last warnings and errors that the process logged, for /status.
- */
+/* troubles.h - the last warnings and errors that the process logged, for /status. */
 #pragma once
 
 #include "base/base.h"
