@@ -1,6 +1,4 @@
-/*
- * assignment.h - partitions come and go: looks, claims, starts, halts, revocations. Poll thread.
- */
+/* assignment.h - partitions come and go: looks, claims, starts, halts, revocations. Poll thread. */
 #pragma once
 
 #include "flow/settle.h"

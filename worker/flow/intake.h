@@ -1,6 +1,4 @@
-/*
- * intake.h - from a message to a row in the open batch of its lane and stream. Poll thread.
- */
+/* intake.h - from a message to a row in the open batch of its lane and stream. Poll thread. */
 #pragma once
 
 #include "codec/decode.h"

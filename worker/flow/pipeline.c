@@ -114,7 +114,7 @@ static void fail(struct pipeline *p, const char *why)
 /* --- what is due --- */
 
 /* Or when it is to be looked at again. */
-static void seal_reason(struct pipeline *p, struct slot *slot, int64_t now, int64_t *next)
+static void seal_if_due(struct pipeline *p, struct slot *slot, int64_t now, int64_t *next)
 {
 	if (!pool_begun(slot))
 		return;
@@ -136,7 +136,7 @@ static int64_t seal_due(struct pipeline *p)
 	size_t n;
 	struct slot *slots = pool_slots(p->pool, &n);
 	for (size_t i = 0; i < n; i++)
-		seal_reason(p, &slots[i], now, &next);
+		seal_if_due(p, &slots[i], now, &next);
 	return next;
 }
 

@@ -1,6 +1,4 @@
-/*
- * publish.h - what the poll thread tells the world of itself, about once a second. Poll thread.
- */
+/* publish.h - what the poll thread tells the world of itself, about once a second. Poll thread. */
 #pragma once
 
 #include "flow/intake.h"

@@ -1,6 +1,4 @@
-/*
- * settle.h - what comes back from the lanes, to the partitions and the pool. Poll thread.
- */
+/* settle.h - what comes back from the lanes, to the partitions and the pool. Poll thread. */
 #pragma once
 
 #include "core/pool.h"
