@@ -30,9 +30,9 @@ const char *const catalog_table_rights[5] = {"SELECT", "INSERT", "UPDATE", "DELE
 
 static const char *const timestamps[] = {"created_at", "updated_at"};
 
-/* No row is as good as null. */
-bool catalog_ask_text(struct pg *pg, const char *sql, const char *param, char **answer,
-		      struct err *err)
+/* One row, one column; no row is as good as null. The caller frees the answer. */
+static bool ask_text(struct pg *pg, const char *sql, const char *param, char **answer,
+		     struct err *err)
 {
 	struct pg_rows *rows = pg_query(pg, sql, &param, param ? 1 : 0, err);
 	if (!rows)
@@ -47,7 +47,7 @@ bool catalog_ask_text(struct pg *pg, const char *sql, const char *param, char **
 bool catalog_ask(struct pg *pg, const char *sql, const char *param, bool *answer, struct err *err)
 {
 	char *text;
-	if (!catalog_ask_text(pg, sql, param, &text, err))
+	if (!ask_text(pg, sql, param, &text, err))
 		return false;
 	*answer = text && text[0] == 't';
 	free(text);
@@ -108,8 +108,8 @@ static bool declared(const struct table *t, size_t timestamp)
 static bool read_relation(struct pg *pg, const char *name, struct catalog *c, struct err *err)
 {
 	char *kind = NULL;
-	if (!catalog_ask_text(pg, "SELECT relkind FROM pg_class WHERE oid = to_regclass($1)", name,
-			      &kind, err))
+	if (!ask_text(pg, "SELECT relkind FROM pg_class WHERE oid = to_regclass($1)", name, &kind,
+		      err))
 		return false;
 	c->exists = kind != NULL;
 	c->kind = kind ? kind[0] : '\0';
@@ -242,7 +242,7 @@ static bool read_foreign_columns(struct pg *pg, const struct table *t, const cha
 		       " AND attname NOT IN (");
 	put_literals(&sql, t, t->ncolumns);
 	buf_puts(&sql, ", 'created_at', 'updated_at')"); /* looked at by compare_present() */
-	bool ok = catalog_ask_text(pg, buf_cstr(&sql), name, &names, err);
+	bool ok = ask_text(pg, buf_cstr(&sql), name, &names, err);
 	if (ok && names)
 		snprintf(c->foreign_not_null, sizeof(c->foreign_not_null), "%s", names);
 	free(names);

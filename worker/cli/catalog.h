@@ -13,10 +13,7 @@
 
 struct catalog_column {
 	bool exists, same_type, not_null, has_default;
-	/*
-	 * pg_attribute.attstorage and attcompression, which is 0 for the default; '?' if a
-	 * partition has another one
-	 */
+	/* attstorage, and attcompression, 0 for the default; '?' if a partition has another */
 	char storage, compression;
 	char wanted[80], found[80]; /* types as PostgreSQL writes them */
 };
@@ -60,9 +57,6 @@ const char *catalog_column_name(const struct table *t, size_t i);
 size_t catalog_compare(const struct table *t, const struct catalog *c, const char *area,
 		       bool missing, struct report *r);
 
-/* One row, one column: a boolean, or text (the caller frees it; NULL for null). */
+/* One row, one column: a boolean; null, and no row, are false. */
 MUST_CHECK bool catalog_ask(struct pg *pg, const char *sql, const char *param, bool *answer,
 			    struct err *err);
-/* The same as text. */
-MUST_CHECK bool catalog_ask_text(struct pg *pg, const char *sql, const char *param, char **answer,
-				 struct err *err);

@@ -51,10 +51,7 @@ const char *cli_option_letter(const struct cli_option *o); /* "-c, " and the lik
 /* Prints "memingest: text" in red on a terminal, returns code. */
 int cli_fail(enum exit_code code, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
-/*
- * For a command with actions, as in "offsets show": complains about the action (NULL: none was
- * given), names the nearest of choices (ends with NULL) and returns EXIT_USAGE.
- */
+/* Complains about the action (NULL: none given), names the nearest of choices. EXIT_USAGE. */
 int cli_unknown(const char *command, const char *action, const char *const *choices);
 
 /*

@@ -111,6 +111,10 @@ static bool look_at_types(struct migration *m, const struct stream *s, struct er
 
 /* --- bookkeeping --- */
 
+/* Behind these words of a statement stands what it makes; see the head of bookkeeping.sql. */
+static const char create_word[] = "CREATE ", alter_words[] = "ALTER TABLE ",
+		  guard_words[] = " IF NOT EXISTS ";
+
 /* What one statement of bookkeeping.sql makes, and how to ask whether it is there. */
 struct made {
 	char kind[64], name[64];
@@ -123,7 +127,8 @@ struct made {
  */
 static void created_object(const char *sql, const char *guard, struct made *m)
 {
-	const char *create = strstr(sql, "CREATE ") + 7, *from = guard + 15;
+	const char *create = strstr(sql, create_word) + strlen(create_word),
+		   *from = guard + strlen(guard_words);
 	snprintf(m->kind, sizeof(m->kind), "%.*s", (int)(guard - create), create);
 	bool bare = strcmp(m->kind, "INDEX") == 0;
 	snprintf(m->name, sizeof(m->name), "%s%.*s", bare ? "memingest." : "",
@@ -140,7 +145,7 @@ static void created_object(const char *sql, const char *guard, struct made *m)
  */
 static void added_column(const char *alter, const char *guard, struct made *m)
 {
-	const char *table = alter + 12, *column = guard + 15;
+	const char *table = alter + strlen(alter_words), *column = guard + strlen(guard_words);
 	snprintf(m->kind, sizeof(m->kind), "column %.*s of", (int)strcspn(column, " "), column);
 	snprintf(m->name, sizeof(m->name), "%.*s", (int)strcspn(table, " "), table);
 	snprintf(m->ask, sizeof(m->ask),
@@ -153,8 +158,8 @@ static void added_column(const char *alter, const char *guard, struct made *m)
 static struct made made_by(const char *sql, size_t len)
 {
 	struct made m = {0};
-	const char *guard = memmem(sql, len, " IF NOT EXISTS ", 15),
-		   *alter = memmem(sql, len, "ALTER TABLE ", 12);
+	const char *guard = memmem(sql, len, guard_words, strlen(guard_words)),
+		   *alter = memmem(sql, len, alter_words, strlen(alter_words));
 	if (alter)
 		added_column(alter, guard, &m);
 	else

@@ -1,6 +1,4 @@
-/*
- * dlq.h - what the files of "memingest dlq" share: cmd_dlq.c, dlq_replay.c.
- */
+/* dlq.h - what the files of "memingest dlq" share: cmd_dlq.c, dlq_replay.c. */
 #pragma once
 
 #include "base/buf.h"

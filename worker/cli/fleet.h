@@ -25,8 +25,8 @@ struct fleet {
 };
 
 /*
- * From the command's arguments ("host:port" or a URL), or else from the config's http.listen. False
- * after a complaint: code is what the command returns.
+ * From the arguments, "host:port" or a URL, else http.listen. False after a complaint: code is the
+ * exit code.
  */
 MUST_CHECK bool fleet_open(struct fleet *f, struct cli *cli, int *code);
 void fleet_close(struct fleet *f); /* what fleet_open() made */

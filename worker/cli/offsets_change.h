@@ -2,9 +2,8 @@
  * offsets_change.h - what an operator may do to a partition's offset: go back, give up a range,
  * adopt a topic that was created anew.
  *
- * First a plan is made from positions (PostgreSQL and Kafka), which can be shown; then it is
- * applied in one transaction that looks again. Every change raises owner_epoch, so a running
- * worker's batch in flight is fenced, and it claims the partition anew.
+ * A plan is made first and can be shown; applied, it looks again, in one transaction. Every change
+ * raises owner_epoch, which fences a running worker.
  */
 #pragma once
 

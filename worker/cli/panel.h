@@ -1,6 +1,4 @@
-/*
- * panel.h - what people see of a fleet: tables of text.
- */
+/* panel.h - what people see of a fleet: tables of text. */
 #pragma once
 
 #include "base/buf.h"

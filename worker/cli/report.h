@@ -32,10 +32,7 @@ void report_lines(struct report *r, enum report_level level, const char *text);
 
 /* To standard output: as cli says, JSON or lines, with color on a terminal. */
 void report_print(const struct report *r, const struct cli *cli);
-/*
- * 78 if anything is wrong that an operator must change, 69 if servers were only out of reach, else
- * 0.
- */
+/* 78 if an operator must change anything, 69 if only servers were out of reach, else 0. */
 int report_exit_code(const struct report *r);
 void report_free(struct report *r); /* may be used again */
 
