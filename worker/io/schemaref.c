@@ -87,8 +87,9 @@ static void walk_fields(struct walk *w, json_t *record, const char *ns)
 	namespace_of(record, ns, inner, sizeof(inner));
 	size_t i;
 	json_t *field;
-	json_array_foreach (json_object_get(record, "fields"), i, field)
+	json_array_foreach (json_object_get(record, "fields"), i, field) {
 		walk_member(w, field, "type", inner);
+	}
 }
 
 /* A "type" may be a whole schema once more. */
