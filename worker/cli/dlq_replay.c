@@ -80,8 +80,9 @@ static void take_headers(struct producer_message *m, json_t *json)
 	const char *name;
 	json_t *value;
 	size_t n = 0;
-	json_object_foreach (json, name, value)
+	json_object_foreach (json, name, value) {
 		n += json_is_array(value) ? json_array_size(value) : 1;
+	}
 	struct producer_header *headers = xcalloc(n + 1, sizeof(*headers));
 	m->headers = headers;
 	json_object_foreach (json, name, value) {
