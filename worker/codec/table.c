@@ -77,10 +77,11 @@ static bool check_keys(struct builder *b, const json_t *object, const char *what
 	json_t *value;
 	if (!json_is_object(object))
 		return err_set(b->err, ERR_CONFIG, "\"%s\" is no object", what);
-	json_object_foreach ((json_t *)object, key, value)
+	json_object_foreach ((json_t *)object, key, value) {
 		if (!in_list(known, key))
 			return err_set(b->err, ERR_CONFIG, "\"%s\" has an unknown attribute \"%s\"",
 				       what, key);
+	}
 	return true;
 }
 
@@ -556,8 +557,9 @@ static bool parse_storage(struct builder *b)
 	bool ok = !json || json_is_object(json) ||
 		  err_set(b->err, ERR_CONFIG, "pg.storage is no object");
 	if (ok && json) {
-		json_object_foreach ((json_t *)json, key, value)
+		json_object_foreach ((json_t *)json, key, value) {
 			ok = ok && put_parameter(b, key, value, &text);
+		}
 	}
 	if (ok && text.len > 0)
 		b->t->storage = arena_strdup(b->arena, buf_cstr(&text));
