@@ -153,56 +153,6 @@ void partition_claim(struct partition *part)
 	part->in_flight++;
 }
 
-/*
- * Whether the claimed offset lies in the log that Kafka has now. False with class CONFIG and the
- * verb that an operator needs: accept-gap (retention passed it), rewind (the log ends before it),
- * adopt-topic (the topic was created anew). A suspect position that is in the log after all means a
- * new topic too, unless the topic's id says otherwise.
- */
-static bool check_log(const struct partition *part, struct err *err)
-{
-	if (part->topic_id[0] && part->known_topic_id[0] &&
-	    strcmp(part->topic_id, part->known_topic_id) != 0)
-		return err_set(err, ERR_CONFIG,
-			       "%s was created anew: its id is %s, the offsets row of partition %d "
-			       "(next_offset %" PRId64
-			       ") belongs to %s; run: memingest offsets adopt-topic %s",
-			       part->topic, part->topic_id, part->partition, part->durable,
-			       part->known_topic_id, part->topic);
-	if (part->durable > part->high)
-		return err_set(err, ERR_CONFIG,
-			       "%s [%d] ends at offset %" PRId64 ", but everything below %" PRId64
-			       " was consumed: the log was truncated or the topic created anew; "
-			       "run: memingest offsets "
-			       "rewind %s %d"
-			       " --to %" PRId64
-			       ", or for a new topic: memingest offsets adopt-topic %s",
-			       part->topic, part->partition, part->high, part->durable, part->topic,
-			       part->partition, part->high, part->topic);
-	if (part->durable < part->low)
-		return err_set(err, ERR_CONFIG,
-			       "%s [%d] begins at offset %" PRId64
-			       ", but only what is below %" PRId64
-			       " was consumed: retention deleted the %" PRId64
-			       " offsets between; to go on without them run: memingest offsets "
-			       "accept-gap %s %d",
-			       part->topic, part->partition, part->low, part->durable,
-			       part->low - part->durable, part->topic, part->partition);
-	if (part->suspect && !(part->topic_id[0] && part->known_topic_id[0]))
-		return err_set(err, ERR_CONFIG,
-			       "%s [%d]: Kafka said that offset %" PRId64
-			       " is not in the log, which now reaches from %" PRId64 " to %" PRId64
-			       ": the topic was probably created anew (librdkafka before 2.3 can "
-			       "not compare ids);"
-			       " run: memingest offsets adopt-topic %s, or to go on where it "
-			       "stood: memingest offsets "
-			       "rewind %s %d --to"
-			       " %" PRId64,
-			       part->topic, part->partition, part->durable, part->low, part->high,
-			       part->topic, part->topic, part->partition, part->durable);
-	return true;
-}
-
 /* True: it may start where the row says. */
 bool partition_claimed(struct partitions *ps, struct partition *part, int64_t next_offset,
 		       int64_t epoch, const char *topic_id)
@@ -215,7 +165,7 @@ bool partition_claimed(struct partitions *ps, struct partition *part, int64_t ne
 	part->epoch = epoch;
 	part->sure_us = clock_mono_us();
 	snprintf(part->known_topic_id, sizeof(part->known_topic_id), "%s", topic_id);
-	if (check_log(part, &err)) {
+	if (partition_check_log(part, &err)) {
 		part->error[0] = '\0';
 		part->suspect = part->past_end = false;
 		part->retry_us = 0;
@@ -337,3 +287,48 @@ void partition_gone(struct partition *part)
 }
 
 /* --- the log --- */
+
+/* Pure: from what the look and the claim have found. */
+bool partition_check_log(const struct partition *part, struct err *err)
+{
+	if (part->topic_id[0] && part->known_topic_id[0] &&
+	    strcmp(part->topic_id, part->known_topic_id) != 0)
+		return err_set(err, ERR_CONFIG,
+			       "%s was created anew: its id is %s, the offsets row of partition %d "
+			       "(next_offset %" PRId64
+			       ") belongs to %s; run: memingest offsets adopt-topic %s",
+			       part->topic, part->topic_id, part->partition, part->durable,
+			       part->known_topic_id, part->topic);
+	if (part->durable > part->high)
+		return err_set(err, ERR_CONFIG,
+			       "%s [%d] ends at offset %" PRId64 ", but everything below %" PRId64
+			       " was consumed: the log was truncated or the topic created anew; "
+			       "run: memingest offsets "
+			       "rewind %s %d"
+			       " --to %" PRId64
+			       ", or for a new topic: memingest offsets adopt-topic %s",
+			       part->topic, part->partition, part->high, part->durable, part->topic,
+			       part->partition, part->high, part->topic);
+	if (part->durable < part->low)
+		return err_set(err, ERR_CONFIG,
+			       "%s [%d] begins at offset %" PRId64
+			       ", but only what is below %" PRId64
+			       " was consumed: retention deleted the %" PRId64
+			       " offsets between; to go on without them run: memingest offsets "
+			       "accept-gap %s %d",
+			       part->topic, part->partition, part->low, part->durable,
+			       part->low - part->durable, part->topic, part->partition);
+	if (part->suspect && !(part->topic_id[0] && part->known_topic_id[0]))
+		return err_set(err, ERR_CONFIG,
+			       "%s [%d]: Kafka said that offset %" PRId64
+			       " is not in the log, which now reaches from %" PRId64 " to %" PRId64
+			       ": the topic was probably created anew (librdkafka before 2.3 can "
+			       "not compare ids);"
+			       " run: memingest offsets adopt-topic %s, or to go on where it "
+			       "stood: memingest offsets "
+			       "rewind %s %d --to"
+			       " %" PRId64,
+			       part->topic, part->partition, part->durable, part->low, part->high,
+			       part->topic, part->topic, part->partition, part->durable);
+	return true;
+}

@@ -127,3 +127,11 @@ bool partition_is_open(const struct partition *part);
 /* A contract: labels and readers of /status know these words. */
 const char *partition_state_name(enum partition_state state);
 const char *pause_cause_name(enum pause_cause cause); /* "" for none */
+
+/*
+ * Whether the claimed offset lies in the log that Kafka has now. False with class CONFIG and the
+ * verb that an operator needs: accept-gap (retention passed it), rewind (the log ends before it),
+ * adopt-topic (the topic was created anew). A suspect position that is in the log after all means a
+ * new topic too, unless the topic's id says otherwise.
+ */
+MUST_CHECK bool partition_check_log(const struct partition *part, struct err *err);

@@ -113,7 +113,7 @@ static void fail(struct pipeline *p, const char *why)
 
 /* --- what is due --- */
 
-/* Or when it is to be looked at again. */
+/* Else *next is when it will be due, if that is sooner. */
 static void seal_if_due(struct pipeline *p, struct slot *slot, int64_t now, int64_t *next)
 {
 	if (!pool_begun(slot))
