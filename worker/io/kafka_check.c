@@ -64,7 +64,7 @@ static void PRINTF_LIKE(2, 3) right(struct check *c, const char *fmt, ...)
 	buf_printf(c->facts, "%s\n", text);
 }
 
-/* Its partitions are kept for the questions that follow. */
+/* One partition of it is kept for the questions that follow. */
 static void check_topic(struct check *c, const char *stream, const rd_kafka_metadata_topic_t *topic)
 {
 	if (topic->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) {

@@ -32,13 +32,13 @@ enum registry_answer {
  * streams for fingerprints.
  */
 struct registry *registry_new(const struct config *config, struct err *err);
-void registry_free(struct registry *r);
+void registry_free(struct registry *r); /* NULL is fine; schemas that were borrowed end with it */
 
 /* id: not SCHEMA_ID_NONE. The schema is borrowed and lives as long as the registry. */
 enum registry_answer registry_get(struct registry *r, const struct schema_id *id,
 				  const struct schema **schema, struct err *err);
-int registry_fd(const struct registry *r);
-void registry_ack(struct registry *r); /* after registry_fd() was readable */
+int registry_fd(const struct registry *r); /* readable when an answer has come */
+void registry_ack(struct registry *r);     /* after registry_fd() was readable */
 
 /* For "check --online" and "produce": these wait. */
 MUST_CHECK bool registry_ping(const struct config *config, struct err *err);

@@ -78,6 +78,7 @@ int source_fd(const struct source *s);
  */
 size_t source_poll(struct source *s, size_t max);
 
+/* Nothing of it comes any more until source_start(). */
 void source_pause(struct source *s, struct source_partition *sp);
 /*
  * Fetching goes on (or begins) at offset. False with class RETRY if librdkafka is not ready: try
