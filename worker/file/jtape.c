@@ -268,7 +268,7 @@ static char *word(struct parser *p, char *at)
 
 /* ---- the grammar ---- */
 
-/* The token's count and size are filled in by pop(). */
+/* Its size is filled in by pop(), its count as the members come. */
 static bool push(struct parser *p, char *at)
 {
 	if (p->depth == JTAPE_MAX_DEPTH)
