@@ -299,7 +299,7 @@ static void moved_on(const struct arrival *a)
 	taken->bytes += a->m->key.len + a->m->value.len;
 }
 
-/* False: it has no place now, and has to come again. */
+/* False: no more should be taken for now, as a slot waits. */
 bool intake_message(struct intake *in, const struct source_message *m)
 {
 	struct partition *part = m->sp->user;
