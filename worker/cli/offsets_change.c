@@ -104,7 +104,7 @@ static bool plan_gap(struct offsets_plan *plan, const struct position *p, struct
 	return true;
 }
 
-/* Only for a topic whose id is another one by now. */
+/* Refused where the id says that it is the topic that was consumed. */
 static bool plan_adopt(struct offsets_plan *plan, const struct position *p, bool exists,
 		       struct err *err)
 {
