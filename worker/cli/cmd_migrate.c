@@ -65,6 +65,7 @@ static void add_step(struct migration *m, struct buf *sql, const char *what, con
 
 /* --- extension --- */
 
+/* While looking, as the types can only be compared with it there. */
 static bool create_vector(struct migration *m, const struct column *column, struct err *err)
 {
 	bool available;
@@ -94,6 +95,7 @@ static bool create_vector(struct migration *m, const struct column *column, stru
 	return true;
 }
 
+/* Again after the extension was made: another type may be missing. */
 static bool look_at_types(struct migration *m, const struct stream *s, struct err *err)
 {
 	const struct column *column;
@@ -109,6 +111,10 @@ static bool look_at_types(struct migration *m, const struct stream *s, struct er
 
 /* --- bookkeeping --- */
 
+/* Behind these words of a statement stands what it makes; see the head of bookkeeping.sql. */
+static const char create_word[] = "CREATE ", alter_words[] = "ALTER TABLE ",
+		  guard_words[] = " IF NOT EXISTS ";
+
 /* What one statement of bookkeeping.sql makes, and how to ask whether it is there. */
 struct made {
 	char kind[64], name[64];
@@ -121,7 +127,8 @@ struct made {
  */
 static void created_object(const char *sql, const char *guard, struct made *m)
 {
-	const char *create = strstr(sql, "CREATE ") + 7, *from = guard + 15;
+	const char *create = strstr(sql, create_word) + strlen(create_word),
+		   *from = guard + strlen(guard_words);
 	snprintf(m->kind, sizeof(m->kind), "%.*s", (int)(guard - create), create);
 	bool bare = strcmp(m->kind, "INDEX") == 0;
 	snprintf(m->name, sizeof(m->name), "%s%.*s", bare ? "memingest." : "",
@@ -138,7 +145,7 @@ static void created_object(const char *sql, const char *guard, struct made *m)
  */
 static void added_column(const char *alter, const char *guard, struct made *m)
 {
-	const char *table = alter + 12, *column = guard + 15;
+	const char *table = alter + strlen(alter_words), *column = guard + strlen(guard_words);
 	snprintf(m->kind, sizeof(m->kind), "column %.*s of", (int)strcspn(column, " "), column);
 	snprintf(m->name, sizeof(m->name), "%.*s", (int)strcspn(table, " "), table);
 	snprintf(m->ask, sizeof(m->ask),
@@ -147,11 +154,12 @@ static void added_column(const char *alter, const char *guard, struct made *m)
 		 (int)strcspn(column, " "), column);
 }
 
+/* Each statement of the file makes one thing: see its head. */
 static struct made made_by(const char *sql, size_t len)
 {
 	struct made m = {0};
-	const char *guard = memmem(sql, len, " IF NOT EXISTS ", 15),
-		   *alter = memmem(sql, len, "ALTER TABLE ", 12);
+	const char *guard = memmem(sql, len, guard_words, strlen(guard_words)),
+		   *alter = memmem(sql, len, alter_words, strlen(alter_words));
 	if (alter)
 		added_column(alter, guard, &m);
 	else
@@ -159,6 +167,7 @@ static struct made made_by(const char *sql, size_t len)
 	return m;
 }
 
+/* Each statement is a step if what it makes is not there. */
 static bool look_at_bookkeeping(struct migration *m, struct err *err)
 {
 	const char *p = sql_bookkeeping;
@@ -180,6 +189,7 @@ static bool look_at_bookkeeping(struct migration *m, struct err *err)
 
 /* --- streams --- */
 
+/* Tables without a schema of their own go where search_path says. */
 static bool look_at_schema(struct migration *m, const struct table *t, struct err *err)
 {
 	bool there;
@@ -216,6 +226,7 @@ static void set_column(struct migration *m, const struct table *t, const struct 
 	add_step(m, &sql, what, name);
 }
 
+/* With the settings of columns that are there, too. */
 static void add_columns(struct migration *m, const struct table *t, const struct catalog *c)
 {
 	for (size_t i = 0; i < c->ncolumns; i++) {
@@ -236,6 +247,7 @@ static void add_columns(struct migration *m, const struct table *t, const struct
 	}
 }
 
+/* By name, on this table: a name may be another table's. */
 static bool index_exists(struct migration *m, const struct table *t, const char *name, bool *there,
 			 struct err *err)
 {
@@ -252,6 +264,7 @@ static bool index_exists(struct migration *m, const struct table *t, const char 
 	return ok;
 }
 
+/* Under the names that --dry-run shows, so one made by hand counts. */
 static bool look_at_indexes(struct migration *m, const struct table *t, struct err *err)
 {
 	bool ok = true;
@@ -269,6 +282,7 @@ static bool look_at_indexes(struct migration *m, const struct table *t, struct e
 	return ok;
 }
 
+/* A table that is not there is one step; else each difference is. */
 static bool look_at_stream(struct migration *m, const struct stream *s, struct err *err)
 {
 	struct catalog c;
@@ -290,6 +304,7 @@ static bool look_at_stream(struct migration *m, const struct stream *s, struct e
 
 /* --- grants --- */
 
+/* What the worker's role needs and no more. */
 static void write_grants(const struct migration *m, const char *role, struct buf *out)
 {
 	struct buf name = {0};
@@ -321,6 +336,7 @@ static void print_grants(const struct migration *m, const char *role)
 
 /* --- running --- */
 
+/* A second migration waits here. */
 static bool begin(struct migration *m, struct err *err)
 {
 	/* The number is "memingest" in hex, cut to 8 bytes. */
@@ -352,6 +368,7 @@ static bool run_steps(struct migration *m, struct err *err)
 	return pg_exec(m->pg, "COMMIT", NULL, 0, err);
 }
 
+/* All or nothing. */
 static int migrate(struct migration *m, struct err *err)
 {
 	if (!begin(m, err) || !look(m, err))
@@ -379,6 +396,7 @@ static int migrate(struct migration *m, struct err *err)
 
 /* --- command --- */
 
+/* Before anything is asked of the server. */
 static bool load_streams(struct migration *m, struct err *err)
 {
 	size_t n = m->cli->config->nstreams;
@@ -389,6 +407,7 @@ static bool load_streams(struct migration *m, struct err *err)
 	return true;
 }
 
+/* What is still open is rolled back with the connection. */
 static void clear(struct migration *m)
 {
 	for (size_t i = 0; m->streams && i < m->cli->config->nstreams; i++)
@@ -403,6 +422,7 @@ static void clear(struct migration *m)
 	pg_free(m->pg); /* rolls back what is open */
 }
 
+/* --grants prints and asks no server. */
 static int run(struct cli *cli)
 {
 	struct migration m = {.cli = cli};

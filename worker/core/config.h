@@ -1,13 +1,8 @@
 /*
- * config.h - every setting, its value, and where the value came from.
- *
- * One table in config_key.c drives parsing, defaults, ranges, --help, "config show" and
- * docs/CONFIG.md. Sections [kafka] and [stream.NAME] are open: the first is handed to librdkafka,
- * the second may occur once per stream. Loaded once at start, read-only afterwards, so threads
- * share it without a lock; only secrets that stand in files are read again (config_secret).
+ * config.h - every setting and its value. Loaded once at start and read-only afterwards, so threads
+ * share it without a lock; only secrets in files are read again (config_secret).
  */
-#ifndef MEMINGEST_CONFIG_H
-#define MEMINGEST_CONFIG_H
+#pragma once
 
 #include "base/base.h"
 #include "base/buf.h"
@@ -102,7 +97,7 @@ struct config_override {
  */
 struct config *config_load(const char *path, const struct config_override *overrides,
 			   size_t noverrides, struct buf *findings, struct err *err);
-void config_free(struct config *c);
+void config_free(struct config *c); /* NULL is fine */
 
 /*
  * The value of a secret: that of the file if there is one, read anew, else the plain value. NULL
@@ -118,5 +113,3 @@ void config_show_json(const struct config *c, struct buf *out);
 void config_write_help(struct buf *out);
 /* docs/CONFIG.md. */
 void config_write_docs(struct buf *out);
-
-#endif

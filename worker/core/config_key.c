@@ -231,6 +231,7 @@ static bool ends_with(const char *s, const char *end)
 	return n >= m && strcmp(s + n - m, end) == 0;
 }
 
+/* A key may be refused but for one value. */
 const struct kafka_refusal *kafka_refused(const char *key, const char *value)
 {
 	for (const struct kafka_refusal *r = kafka_refusals; r->key; r++) {
@@ -283,6 +284,7 @@ static bool parse_units(const char *text, const struct unit *units, int64_t *n)
 	return *end == '\0' && value == 0; /* nothing needs no unit */
 }
 
+/* In millionths, so that it is compared as a whole number. */
 static bool parse_ratio(const char *text, int64_t *n)
 {
 	char *end;
@@ -296,6 +298,7 @@ static bool parse_ratio(const char *text, int64_t *n)
 	return true;
 }
 
+/* All the words that people use for it. */
 static bool parse_switch(const char *text, int64_t *n)
 {
 	static const char *const words[][2] = {
@@ -343,6 +346,7 @@ static bool parse_raw(const struct config_key *key, const char *text, int64_t *n
 	return false;
 }
 
+/* What to write instead, by type. */
 static void explain(const struct config_key *key, const char *text, struct buf *why)
 {
 	switch (key->type) {
@@ -382,6 +386,7 @@ static void explain(const struct config_key *key, const char *text, struct buf *
 	}
 }
 
+/* The range is written in the same notation and read by the same function. */
 bool config_key_parse(const struct config_key *key, const char *text, int64_t *n, struct buf *why)
 {
 	int64_t min, max;
@@ -416,6 +421,7 @@ static bool parse_fraction_and_zone(const char *s, int64_t *ms)
 	return true;
 }
 
+/* A date alone is its midnight, UTC. */
 static bool parse_iso(const char *text, int64_t *ms)
 {
 	struct tm tm = {0};
@@ -429,6 +435,7 @@ static bool parse_iso(const char *text, int64_t *ms)
 	return *ms >= 0 && (date_only || parse_fraction_and_zone(s, ms));
 }
 
+/* A word, milliseconds since 1970, or a time. */
 bool config_start_parse(const char *text, int *kind, int64_t *ms)
 {
 	static const char *const words[] = {"earliest", "latest", "committed", NULL};
@@ -505,6 +512,7 @@ static void hide_userinfo(const char *s, struct buf *out)
 	buf_puts(out, s);
 }
 
+/* URLs, key=value and parameters: whatever form a DSN may have. */
 void config_hide_password(const char *value, struct buf *out)
 {
 	struct buf open = {0};

@@ -1,8 +1,5 @@
-/*
- * sqlname.h - names as they stand in SQL: quoted, with their schema, and short enough.
- */
-#ifndef MEMINGEST_SQLNAME_H
-#define MEMINGEST_SQLNAME_H
+/* sqlname.h - names as they stand in SQL: quoted, with their schema, and short enough. */
+#pragma once
 
 #include "base/buf.h"
 #include "codec/table.h"
@@ -15,5 +12,3 @@ void sqlname_columns(struct buf *out, const struct table *t, size_t n);
 void sqlname_short(struct buf *out, const char *text);
 /* Whether the schema declares a column of that name. */
 bool sqlname_has_column(const struct table *t, const char *name);
-
-#endif
