@@ -2,8 +2,7 @@
  * events.h - the events that the benchmark's C programs work on: generated as "memingest produce"
  * does, held as Avro bytes.
  */
-#ifndef MEMINGEST_BENCH_EVENTS_H
-#define MEMINGEST_BENCH_EVENTS_H
+#pragma once
 
 #include "base/base.h"
 #include "base/buf.h"
@@ -50,5 +49,3 @@ static inline struct slice events_datum(const struct events *e, size_t i)
 
 /* Empties the batch and fills it with n events, as the worker would with those of one partition. */
 void events_decode(const struct events *e, size_t from, size_t n, struct batch *b);
-
-#endif

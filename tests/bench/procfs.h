@@ -1,8 +1,7 @@
 /*
  * procfs.h - CPU time of a process with all its children, as the kernel counts it.
  */
-#ifndef MEMINGEST_BENCH_PROCFS_H
-#define MEMINGEST_BENCH_PROCFS_H
+#pragma once
 
 #include "base/base.h"
 
@@ -15,5 +14,3 @@ int64_t procfs_tree_cpu_us(int pid);
 
 /* Peak resident memory of this process in KiB, since exec. */
 int64_t procfs_peak_kib(void);
-
-#endif

@@ -15,8 +15,7 @@
  * Everything fails the test by itself, with the reason. A bed that is not freed leaves its folder,
  * whose logs main() then prints.
  */
-#ifndef MEMINGEST_TEST_BED_H
-#define MEMINGEST_TEST_BED_H
+#pragma once
 
 #include <jansson.h>
 
@@ -164,5 +163,3 @@ bool bed_tick(struct bed *bed, int64_t deadline_us);
 			ck_assert_msg(bed_tick(bed, bed_deadline_), "not within %d s: %s",         \
 				      (int)(seconds), #condition);                                 \
 	} while (0)
-
-#endif

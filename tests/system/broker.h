@@ -5,8 +5,7 @@
  * Of the process that runs one test: clients are made at first use and closed by broker_close().
  * Whatever Kafka refuses fails the test.
  */
-#ifndef MEMINGEST_TEST_BROKER_H
-#define MEMINGEST_TEST_BROKER_H
+#pragma once
 
 #include "base/base.h"
 
@@ -68,5 +67,3 @@ void broker_read(const char *group, const char *topic,
 		 void (*take)(void *ctx, const struct broker_message *m), void *ctx);
 
 void broker_close(void);
-
-#endif

@@ -6,8 +6,7 @@
  * is plain (null or the value); bytes and fixed are strings of code points 0 to 255, as in Avro's
  * JSON encoding.
  */
-#ifndef MEMINGEST_TEST_EVENT_H
-#define MEMINGEST_TEST_EVENT_H
+#pragma once
 
 #include <jansson.h>
 
@@ -32,5 +31,3 @@ json_t *event_decode(json_t *schema, struct slice body, bool *bad_text);
 
 /* The envelope of the Confluent format, then the datum. */
 bool event_confluent(json_t *schema, uint32_t id, json_t *value, struct buf *out);
-
-#endif

@@ -6,8 +6,7 @@
  * merge rule: repeating an upsert of newest values would leave no trace, repeating an addition
  * does.
  */
-#ifndef MEMINGEST_TEST_LEDGER_H
-#define MEMINGEST_TEST_LEDGER_H
+#pragma once
 
 #include "bed.h"
 
@@ -51,5 +50,3 @@ void pace_close(struct pace *pace); /* flushes */
 
 /* Waits, with events coming in, until that many more are durable. */
 void pace_progress(struct pace *pace, int64_t events);
-
-#endif

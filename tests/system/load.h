@@ -3,8 +3,7 @@
  *
  * A key's events go to one partition, by the hash of the message key.
  */
-#ifndef MEMINGEST_TEST_LOAD_H
-#define MEMINGEST_TEST_LOAD_H
+#pragma once
 
 #include "bed.h"
 #include "gen/generate.h"
@@ -20,5 +19,3 @@ void load_close(struct load *l);
 /* All at once, flushed. */
 void load_fill(struct bed *bed, const char *stream, size_t events,
 	       struct generator_options options);
-
-#endif

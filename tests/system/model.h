@@ -2,8 +2,7 @@
  * model.h - what the tables must hold, worked out from what the topics hold, and the comparison
  * with what they do hold.
  */
-#ifndef MEMINGEST_TEST_MODEL_H
-#define MEMINGEST_TEST_MODEL_H
+#pragma once
 
 #include "bed.h"
 
@@ -47,5 +46,3 @@ void model_expect_dead(const char *topic, int32_t partition, int64_t offset, con
  * not ask for it.
  */
 void model_start_at(const char *topic, int32_t partition, int64_t offset);
-
-#endif

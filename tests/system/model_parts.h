@@ -6,8 +6,7 @@
  * raw float bytes for a vector; {"j": value} for jsonb (whose own null is not SQL null);
  * microseconds since 1970 for a timestamp; an array of strings for text[].
  */
-#ifndef MEMINGEST_TEST_MODEL_PARTS_H
-#define MEMINGEST_TEST_MODEL_PARTS_H
+#pragma once
 
 #include <uthash.h>
 
@@ -63,5 +62,3 @@ void model_free(struct model *m);
 char *model_key_text(const struct table *table, json_t *values); /* the caller frees it */
 struct model_dead *model_add_dead(struct model *m, const char *topic, int32_t partition,
 				  int64_t offset, const char *reason);
-
-#endif

@@ -4,8 +4,7 @@
  * A thread of the test's process. Before PostgreSQL it understands as much of the protocol as it
  * takes to see a COMMIT go by; before the broker it looks at nothing.
  */
-#ifndef MEMINGEST_TEST_PROXY_H
-#define MEMINGEST_TEST_PROXY_H
+#pragma once
 
 #include "base/base.h"
 
@@ -51,5 +50,3 @@ void proxy_delay(struct proxy *p, int64_t one_way_us); /* added to each directio
 void proxy_arm(struct proxy *p, enum proxy_fault fault, unsigned nth);
 unsigned proxy_fired(struct proxy *p);   /* how many faults have happened */
 unsigned proxy_commits(struct proxy *p); /* how many COMMITs were seen */
-
-#endif

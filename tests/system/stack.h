@@ -4,8 +4,7 @@
  * Started by main() before any test, so that the processes of the tests inherit it. A supervisor
  * process stops it and removes its folder when the program ends, however it ends.
  */
-#ifndef MEMINGEST_TEST_STACK_H
-#define MEMINGEST_TEST_STACK_H
+#pragma once
 
 #include "base/base.h"
 #include "base/buf.h"
@@ -51,5 +50,3 @@ int wait_exit(int pid); /* its exit status, or 128 + signal */
  * answers within 5 s. out may be NULL.
  */
 unsigned http(unsigned port, const char *path, const char *body, struct buf *out);
-
-#endif

@@ -8,8 +8,7 @@
  * in a comment what it proves. Every test runs in a process of its own (Check forks), on the one
  * stack of its suite.
  */
-#ifndef MEMINGEST_TEST_SYSTEM_H
-#define MEMINGEST_TEST_SYSTEM_H
+#pragma once
 
 #include <check.h>
 
@@ -20,5 +19,3 @@ void system_register(const char *name, int seconds, void (*add)(TCase *tc));
 	{                                                                                          \
 		system_register(name, seconds, add);                                               \
 	}
-
-#endif

@@ -3,8 +3,7 @@
  * writes wrong data as well. Not schema/encode.h: the decoder's tests should not lean on our own
  * encoder.
  */
-#ifndef MEMINGEST_TEST_AVRO_PUT_H
-#define MEMINGEST_TEST_AVRO_PUT_H
+#pragma once
 
 #include <string.h>
 
@@ -53,5 +52,3 @@ static inline void avro_floats(struct buf *b, size_t n)
 		avro_float(b, (float)i / 2);
 	avro_long(b, 0);
 }
-
-#endif

@@ -4,8 +4,7 @@
  * Schemas are written with ' for ". What goes wrong ends the test, unless a rig_try_ function says
  * otherwise.
  */
-#ifndef MEMINGEST_TEST_CODEC_RIG_H
-#define MEMINGEST_TEST_CODEC_RIG_H
+#pragma once
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -270,5 +269,3 @@ RIG_UNUSED static void rig_vector(const struct rig *r, size_t field, size_t n)
 		ck_assert_double_eq((double)f, (double)i / 2);
 	}
 }
-
-#endif

@@ -1,8 +1,7 @@
 /*
  * container_put.h - Avro container files by hand, for tests: whole ones, and any that are wrong.
  */
-#ifndef MEMINGEST_TEST_CONTAINER_PUT_H
-#define MEMINGEST_TEST_CONTAINER_PUT_H
+#pragma once
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -49,5 +48,3 @@ PUT_UNUSED static void file_put(char *path, const void *bytes, size_t n)
 }
 
 #define FILE_TEMPLATE "/tmp/memingest-unit-XXXXXX"
-
-#endif

@@ -6,8 +6,7 @@
  * avro_value_t of the reader's schema. The row is taken apart here with code of its own, and
  * compared field by field; jsonb by the meaning of its JSON.
  */
-#ifndef MEMINGEST_TEST_ORACLE_H
-#define MEMINGEST_TEST_ORACLE_H
+#pragma once
 
 #include <avro.h>
 
@@ -26,5 +25,3 @@ struct oracle {
  */
 bool oracle_row(struct oracle *o, const struct table *table, avro_value_t *value, enum record_op op,
 		struct slice row);
-
-#endif

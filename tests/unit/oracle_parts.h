@@ -1,6 +1,5 @@
 /* oracle_parts.h - what oracle.c and oracle_json.c share. Internal to the two. */
-#ifndef MEMINGEST_TEST_ORACLE_PARTS_H
-#define MEMINGEST_TEST_ORACLE_PARTS_H
+#pragma once
 
 #include <jansson.h>
 
@@ -31,5 +30,3 @@ uint32_t oracle_le32(const uint8_t *p);
 bool oracle_read_unscaled(struct slice s, __int128 *out);
 /* Its digits, with a point in front of the last scale (at most 40). buf of 100. */
 void oracle_decimal_text(__int128 v, uint32_t scale, char *buf);
-
-#endif

@@ -7,8 +7,7 @@
  * Avro-C implements too: no aliases, no defaults other than null, no change of enums, no promotion
  * between string and bytes, one number at most in a union, equal logical types.
  */
-#ifndef MEMINGEST_TEST_RANDOM_AVRO_H
-#define MEMINGEST_TEST_RANDOM_AVRO_H
+#pragma once
 
 #include <avro.h>
 
@@ -40,5 +39,3 @@ void random_fill(struct random *r, const struct schema_type *type, avro_value_t 
 
 /* v as Avro bytes, its arrays and maps cut into blocks at random, some with their size in front. */
 void random_encode(struct random *r, avro_value_t *v, struct buf *out);
-
-#endif

@@ -2,8 +2,7 @@
  * text_reference.h - text and JSON checked byte by byte, in another way than codec/text.c, to
  * compare it with.
  */
-#ifndef MEMINGEST_TEST_TEXT_REFERENCE_H
-#define MEMINGEST_TEST_TEXT_REFERENCE_H
+#pragma once
 
 #include "base/base.h"
 
@@ -15,5 +14,3 @@ bool reference_utf8(const uint8_t *p, size_t n);
  * numeric may refuse it; others are taken to fit.
  */
 bool reference_json(const uint8_t *p, size_t n, unsigned max_depth, bool *vast);
-
-#endif

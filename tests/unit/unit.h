@@ -6,8 +6,7 @@
  *
  * Each test states in a comment what it proves.
  */
-#ifndef MEMINGEST_TEST_UNIT_H
-#define MEMINGEST_TEST_UNIT_H
+#pragma once
 
 #include <check.h>
 
@@ -18,5 +17,3 @@ void unit_register(Suite *(*make)(void));
 	{                                                                                          \
 		unit_register(make);                                                               \
 	}
-
-#endif

@@ -31,6 +31,7 @@ struct arena {
 
 _Static_assert(sizeof(struct block) % ALIGN == 0, "pieces start on a multiple of ALIGN");
 
+/* The struct ends in its bytes, so a block is one malloc. */
 static struct block *block_new(size_t size, struct block *next)
 {
 	struct block *b = xmalloc(sizeof(*b) + size);
@@ -48,6 +49,7 @@ struct arena *arena_new(void)
 	return a;
 }
 
+/* The tail of the front block is given up when the piece does not fit: no search. */
 void *arena_alloc(struct arena *a, size_t size)
 {
 	if (size > SIZE_MAX / 2)
@@ -82,6 +84,7 @@ char *arena_strdup(struct arena *a, const char *s)
 	return arena_memdup(a, s, strlen(s) + 1);
 }
 
+/* The last of the list is the one that the arena began with. */
 void arena_reset(struct arena *a)
 {
 	while (a->front->next) {

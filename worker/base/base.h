@@ -1,6 +1,5 @@
 /* base.h - attributes and small macros that every file may use. */
-#ifndef MEMINGEST_BASE_H
-#define MEMINGEST_BASE_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -30,15 +29,9 @@ struct slice {
 	size_t len;
 };
 
-/*
- * malloc, calloc, realloc and strdup that never return NULL: out of memory ends the process with a
- * message, because no caller could do better (nothing is lost: what is not committed is read
- * again).
- */
+/* malloc and the like that never return NULL: out of memory ends the process (see mem.c). */
 void *xmalloc(size_t size);
-void *xcalloc(size_t count, size_t size);
-void *xrealloc(void *p, size_t size);
-char *xstrdup(const char *s);
-char *xasprintf(const char *fmt, ...) PRINTF_LIKE(1, 2);
-
-#endif
+void *xcalloc(size_t count, size_t size); /* cleared; an overflow of the product is out of memory */
+void *xrealloc(void *p, size_t size);     /* p is void afterwards; NULL is fine */
+char *xstrdup(const char *s);             /* free() it */
+char *xasprintf(const char *fmt, ...) PRINTF_LIKE(1, 2); /* free() it */

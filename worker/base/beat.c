@@ -26,6 +26,7 @@ static struct place {
 } places[PLACES_MAX];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
+/* The first free place; too many threads are a mistake of ours, not of the machine. */
 size_t beat_join(const char *name)
 {
 	size_t i = 0;
@@ -50,6 +51,7 @@ void beat(size_t place)
 	beat_at(place, clock_mono_us());
 }
 
+/* 0 is "no promise": beat_all() passes over it. */
 void beat_rest(size_t place)
 {
 	beat_at(place, 0);
@@ -63,6 +65,7 @@ void beat_leave(size_t place)
 	pthread_mutex_unlock(&lock);
 }
 
+/* Under the lock, so that no name changes while it is read. */
 bool beat_all(struct buf *silent)
 {
 	int64_t now = clock_mono_us();

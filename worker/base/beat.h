@@ -1,27 +1,21 @@
 /*
- * beat.h - heartbeats: each thread of the worker says from time to time that it goes round.
- *
- * Process-wide, as the log and the stats are. A thread joins, beats at least every few seconds,
- * also while it waits, and leaves when it ends. One that is silent for a minute is what /livez and
- * the service manager's watchdog call dead.
+ * beat.h - heartbeats: each thread says every few seconds that it goes round, also while it waits.
+ * One that is silent for a minute is what /livez and the service manager's watchdog call dead.
  */
-#ifndef MEMINGEST_BEAT_H
-#define MEMINGEST_BEAT_H
+#pragma once
 
 #include "base/base.h"
 #include "base/buf.h"
 
 /* A place for a thread; the name is kept, up to 15 bytes. Counts as its first beat. */
 size_t beat_join(const char *name);
-void beat(size_t place);
+void beat(size_t place); /* alive now; any thread, a store */
 /* Rests: it does something that may take as long as it likes, within deadlines of its own. */
 void beat_rest(size_t place);
-void beat_leave(size_t place);
+void beat_leave(size_t place); /* the place may be another thread's from now on */
 
 /* Appends a line for each thread that has been silent for too long. False if there is any. */
 bool beat_all(struct buf *silent);
 
 /* beat() as of a given monotonic time, for tests. */
 void beat_at(size_t place, int64_t mono_us);
-
-#endif

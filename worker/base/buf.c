@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 
+/* Also from a buf of zeros: realloc of NULL is malloc. */
 void buf_grow(struct buf *b, size_t more)
 {
 	size_t need;
@@ -31,6 +32,7 @@ void buf_free(struct buf *b)
 	*b = (struct buf){0};
 }
 
+/* Tries the room there is first; only a text that does not fit is formatted twice. */
 void buf_printf(struct buf *b, const char *fmt, ...)
 {
 	va_list args, again;
@@ -60,6 +62,7 @@ const char *buf_cstr(struct buf *b)
 	return (const char *)b->data;
 }
 
+/* PostgreSQL's rule for both kinds of quotes: a mark within is written twice. */
 void buf_quoted(struct buf *b, const char *s, char mark)
 {
 	buf_u8(b, (uint8_t)mark);

@@ -1,13 +1,8 @@
 /*
- * buf.h - growable bytes with big-endian puts, for COPY BINARY and SQL text.
- *
- *   data ... len ... cap          0 <= len <= cap
- *
- * The struct is public because callers embed it. Zero-initialised is empty and valid. Out of memory
- * ends the process.
+ * buf.h - growable bytes with big-endian puts, for COPY BINARY and SQL text. Zero-initialised is
+ * empty and valid; out of memory ends the process.
  */
-#ifndef MEMINGEST_BUF_H
-#define MEMINGEST_BUF_H
+#pragma once
 
 #include <string.h>
 
@@ -22,7 +17,7 @@ void buf_grow(struct buf *b, size_t more); /* makes room for that many bytes pas
 void buf_free(struct buf *b);
 /* without the closing NUL */
 void buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
-void buf_puts(struct buf *b, const char *s);
+void buf_puts(struct buf *b, const char *s);              /* without the closing NUL */
 void buf_quoted(struct buf *b, const char *s, char mark); /* SQL: 'it''s' or "na""me" */
 /* puts a NUL behind len (len stays) and returns data */
 const char *buf_cstr(struct buf *b);
@@ -37,12 +32,14 @@ static inline uint8_t *buf_take(struct buf *b, size_t n)
 	return p;
 }
 
+/* Copies n bytes behind the end; p may be NULL if n is 0. */
 static inline void buf_put(struct buf *b, const void *p, size_t n)
 {
 	if (n > 0)
 		memcpy(buf_take(b, n), p, n);
 }
 
+/* Big-endian, at any alignment, as all of these. */
 static inline void put_be16(uint8_t *p, uint16_t v)
 {
 	v = __builtin_bswap16(v);
@@ -82,6 +79,7 @@ static inline uint64_t get_be64(const uint8_t *p)
 	return __builtin_bswap64(v);
 }
 
+/* What Avro's floats and single objects have. */
 static inline uint32_t get_le32(const uint8_t *p)
 {
 	return __builtin_bswap32(get_be32(p));
@@ -101,6 +99,7 @@ static inline int hex_value(uint8_t c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
+/* Appended, big-endian. */
 static inline void buf_u8(struct buf *b, uint8_t v)
 {
 	*buf_take(b, 1) = v;
@@ -120,5 +119,3 @@ static inline void buf_be64(struct buf *b, uint64_t v)
 {
 	put_be64(buf_take(b, sizeof(v)), v);
 }
-
-#endif

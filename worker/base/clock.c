@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 
+/* clock_gettime() cannot fail for these two clocks. */
 static int64_t read_clock(clockid_t id)
 {
 	struct timespec ts = {0};
@@ -28,6 +29,7 @@ int64_t clock_wall_us(void)
 	return read_clock(CLOCK_REALTIME);
 }
 
+/* Saturates, as a record's timestamp may be any number. */
 int64_t clock_ms_to_us(int64_t ms)
 {
 	int64_t us;

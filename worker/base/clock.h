@@ -1,6 +1,5 @@
 /* clock.h - the two clocks: one for deadlines, one to show people. */
-#ifndef MEMINGEST_CLOCK_H
-#define MEMINGEST_CLOCK_H
+#pragma once
 
 #include "base/base.h"
 
@@ -14,10 +13,5 @@ int64_t clock_wall_us(void); /* microseconds since 1970 UTC: what people and Pos
 /* Milliseconds that somebody else chose, as microseconds; at the end of the range if out of it. */
 int64_t clock_ms_to_us(int64_t ms);
 
-/*
- * Milliseconds from now to a monotonic deadline, rounded up, for poll(2): 0 if past, -1 for
- * CLOCK_NEVER.
- */
+/* For poll(2): milliseconds to a monotonic deadline, rounded up; 0 if past, -1 for CLOCK_NEVER. */
 int clock_poll_ms(int64_t deadline_us);
-
-#endif

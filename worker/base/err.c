@@ -38,6 +38,7 @@ static void mark_cut(char *text, size_t size)
 	memcpy(text + end, "...", sizeof("..."));
 }
 
+/* By way of a copy, since an argument may be the error's own text. */
 bool err_set(struct err *err, enum err_class class, const char *fmt, ...)
 {
 	if (!err)
@@ -58,6 +59,7 @@ bool err_set(struct err *err, enum err_class class, const char *fmt, ...)
 	return false;
 }
 
+/* By way of a copy as err_set(); the context stays whole, the end of the text is cut. */
 bool err_wrap(struct err *err, const char *fmt, ...)
 {
 	if (!err)

@@ -1,13 +1,10 @@
 /*
- * err.h - an error as a value: what class it is of, what code a server gave it, and what happened
- * in words.
+ * err.h - an error as a value: what class it is of, a server's code, and what happened in words.
  *
- * The class says who can do something about it, which is all that a loop needs to decide. Functions
- * fill the error and return false (or NULL); callers put context in front on the way up; the loop
- * that decides logs it, once.
+ * The class says who can do something about it. Functions fill the error and return false (or
+ * NULL), callers put context in front on the way up, and the loop that decides logs it, once.
  */
-#ifndef MEMINGEST_ERR_H
-#define MEMINGEST_ERR_H
+#pragma once
 
 #include "base/base.h"
 
@@ -33,9 +30,7 @@ bool err_set(struct err *err, enum err_class class, const char *fmt, ...) PRINTF
 /* Puts "context: " before the text; class and code stay. Returns false. */
 bool err_wrap(struct err *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
-void err_clear(struct err *err);
+void err_clear(struct err *err); /* no error, no text; NULL is fine */
 
 /* "retry", "poison", ... */
 const char *err_class_name(enum err_class class);
-
-#endif

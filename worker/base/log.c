@@ -155,6 +155,7 @@ static void put_escaped(struct buf *line, const char *text)
 	}
 }
 
+/* Whether a reader finds the end of the value without quotes. */
 static bool bare_logfmt(const char *text)
 {
 	if (!*text)
@@ -166,6 +167,7 @@ static bool bare_logfmt(const char *text)
 	return true;
 }
 
+/* JSON always has quotes; escapes are the same in both formats. */
 static void put_string(struct buf *line, const char *text)
 {
 	if (!text)
@@ -178,6 +180,7 @@ static void put_string(struct buf *line, const char *text)
 		buf_u8(line, '"');
 }
 
+/* With what separates it from the field before. */
 static void put_key(struct buf *line, const char *key)
 {
 	if (log_format == LOG_JSON)
@@ -186,6 +189,7 @@ static void put_key(struct buf *line, const char *key)
 		buf_printf(line, "%s%s=", line->len ? " " : "", key);
 }
 
+/* A number that is not finite has no form in JSON, so it is written as a text. */
 static void put_field(struct buf *line, const struct log_field *f)
 {
 	put_key(line, f->key);
@@ -207,6 +211,7 @@ static void put_field(struct buf *line, const struct log_field *f)
 	}
 }
 
+/* RFC 3339 in UTC, to the microsecond. */
 static void put_time(struct buf *line, int64_t wall_us)
 {
 	struct tm tm = {0};
@@ -272,6 +277,7 @@ static void put_field_if_room(struct buf *line, const struct log_field *f)
 		line->len = before;
 }
 
+/* The fixed fields first, as they must find room; counts of what was held back last. */
 static void make_line(struct buf *line, enum log_level level, const char *msg,
 		      const struct log_field *fields, uint32_t suppressed)
 {
@@ -305,6 +311,7 @@ static bool write_fields(enum log_level level, const char *msg, const struct log
 	return true;
 }
 
+/* The level is for stderr: a watcher is told all the same, within the limit of the site. */
 void log_write(struct log_site *site, enum log_level level, const char *msg,
 	       const struct log_field *fields)
 {

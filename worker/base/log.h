@@ -1,16 +1,12 @@
 /*
- * log.h - one line per event on stderr, logfmt or JSON, with named fields.
+ * log.h - one line per event on stderr, logfmt or JSON, with named fields:
  *
  *   log_warn("partition halted", F_STR("topic", topic), F_INT("partition", p));
  *
- * Any thread. The message is a fixed text that people grep for; what varies stands in fields. Never
- * row data, never a secret. A message from one place that repeats more than ten times in ten
- * seconds is held back, and the next line from that place that passes says how many were
- * ("suppressed"). No call waits for stderr: a line that it does not take at once is lost, and the
- * next that it takes says how many were ("lost"). A long text is cut, with "..." at its end.
+ * Any thread; no call waits. The message is a fixed text that people grep for, what varies stands
+ * in fields. Never row data, never a secret. What repeats too often is held back and counted.
  */
-#ifndef MEMINGEST_LOG_H
-#define MEMINGEST_LOG_H
+#pragma once
 
 #include "base/base.h"
 
@@ -58,16 +54,12 @@ struct log_site {
 #define log_warn(...) LOG_AT(LOG_WARN, __VA_ARGS__)
 #define log_error(...) LOG_AT(LOG_ERROR, __VA_ARGS__)
 
-void log_init(enum log_format format, enum log_level level);
+void log_init(enum log_format format, enum log_level level); /* Once, before threads start. */
 
-/*
- * From now on every warning and error that passes its site's limit also goes to watch, whatever the
- * level. Any thread calls it. NULL ends it.
- */
+/* Every warning and error that passes its site's limit goes to watch too; NULL ends that. */
 void log_watch(void (*watch)(enum log_level level, const char *msg,
 			     const struct log_field *fields));
 
+/* By way of the macros above. errno stays as it was. */
 void log_write(struct log_site *site, enum log_level level, const char *msg,
 	       const struct log_field *fields);
-
-#endif

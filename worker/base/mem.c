@@ -17,6 +17,7 @@
 
 #include "base/base.h"
 
+/* write(2), as stdio may allocate. */
 static _Noreturn void out_of_memory(void)
 {
 	static const char text[] = "memingest: out of memory; lower batch.memory or limits.*, or "
@@ -34,6 +35,7 @@ void *xmalloc(size_t size)
 	return p;
 }
 
+/* calloc checks the product, so the two sizes stay apart. */
 void *xcalloc(size_t count, size_t size)
 {
 	if (count == 0 || size == 0)

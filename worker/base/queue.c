@@ -29,6 +29,7 @@ struct queue {
 	void *items[];
 };
 
+/* A process without descriptors cannot hand anything over; it says so and ends. */
 struct queue *queue_new(size_t capacity)
 {
 	struct queue *q = xcalloc(1, sizeof(*q) + capacity * sizeof(q->items[0]));
@@ -53,6 +54,7 @@ void queue_free(struct queue *q)
 	free(q);
 }
 
+/* The eventfd moves only between empty and one, so a full counter never blocks. */
 bool queue_push(struct queue *q, void *item)
 {
 	pthread_mutex_lock(&q->lock);
@@ -66,6 +68,7 @@ bool queue_push(struct queue *q, void *item)
 	return room;
 }
 
+/* Reads the eventfd with the last item, under the lock: it never lies. */
 void *queue_pop(struct queue *q)
 {
 	void *item = NULL;

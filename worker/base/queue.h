@@ -1,12 +1,8 @@
 /*
- * queue.h - a bounded queue of pointers between threads, with a file descriptor to wait on.
- *
- * The only way by which a batch, a claim or an answer changes its owner: whoever pushed a pointer
- * has let go of it. The descriptor (an eventfd) is readable while the queue holds anything, so a
- * thread waits on it beside its sockets in one poll(2).
+ * queue.h - a bounded queue of pointers between threads: whoever pushed one has let go of it. Its
+ * descriptor is readable while it holds anything, so a thread waits on it beside its sockets.
  */
-#ifndef MEMINGEST_QUEUE_H
-#define MEMINGEST_QUEUE_H
+#pragma once
 
 #include "base/base.h"
 
@@ -19,6 +15,4 @@ void queue_free(struct queue *q);
 MUST_CHECK bool queue_push(struct queue *q, void *item); /* false when full; never waits */
 void *queue_pop(struct queue *q);                        /* NULL when empty; never waits */
 int queue_fd(const struct queue *q);
-size_t queue_len(struct queue *q);
-
-#endif
+size_t queue_len(struct queue *q); /* a snapshot: another thread may change it at once */

@@ -109,6 +109,7 @@ static struct {
 	int64_t started_us; /* wall clock */
 } stats;
 
+/* The few with bounds of their own; the others are durations. */
 static const struct bounds *bounds_of(enum metric m)
 {
 	return m == METRIC_BATCH_ROWS           ? &rows_bounds
@@ -117,6 +118,7 @@ static const struct bounds *bounds_of(enum metric m)
 						: &duration_bounds;
 }
 
+/* Stored in microseconds, shown in seconds. */
 static bool of_time(enum metric m)
 {
 	return strstr(defs[m].name, "_seconds") != NULL;
@@ -128,6 +130,7 @@ static size_t series_size(enum metric m)
 	return defs[m].type == METRIC_HISTOGRAM ? bounds_of(m)->count + 2 : 1;
 }
 
+/* Frees those of an earlier stats_init(): tests call it again. */
 static void copy_names(enum label_set set, const char *const *names, size_t n)
 {
 	for (size_t i = 0; i < stats.counts[set] && stats.names[set]; i++)
@@ -139,6 +142,7 @@ static void copy_names(enum label_set set, const char *const *names, size_t n)
 		stats.names[set][i] = xstrdup(names[i]);
 }
 
+/* Lays the cells out one metric after another and clears them. */
 void stats_init(const char *const *streams, size_t nstreams, const char *const *reasons,
 		size_t nreasons)
 {
@@ -168,6 +172,7 @@ static int64_t *series(enum metric m, size_t a, size_t b)
 	return stats.cells + stats.first[m] + (a * width + b) * series_size(m);
 }
 
+/* Relaxed: nothing else is read by what a cell says. */
 static void cell_add(int64_t *cell, int64_t n)
 {
 	__atomic_fetch_add(cell, n, __ATOMIC_RELAXED);
@@ -202,6 +207,7 @@ void stats_gauge_add(enum metric m, size_t a, size_t b, int64_t n)
 		cell_add(cell, n);
 }
 
+/* Two cells: the bucket, and the sum behind the last one. */
 void stats_observe(enum metric m, size_t a, int64_t value)
 {
 	assert(defs[m].type == METRIC_HISTOGRAM);
@@ -217,6 +223,7 @@ void stats_observe(enum metric m, size_t a, int64_t value)
 	cell_add(&cells[bounds->count + 1], value);
 }
 
+/* Of a histogram the number of observations. */
 int64_t stats_get(enum metric m, size_t a, size_t b)
 {
 	const int64_t *cells = series(m, a, b);
@@ -282,6 +289,7 @@ static void put_number(struct buf *out, int64_t n, bool time)
 		out->len--;
 }
 
+/* separator is '{' before the first label and ',' from then on. */
 static void put_label(struct buf *out, enum label_set set, size_t i, char *separator)
 {
 	if (set == LABEL_NONE)
@@ -313,6 +321,7 @@ static void put_sample(struct buf *out, enum metric m, const char *suffix, size_
 	buf_puts(out, upper || separator == ',' ? "} " : " ");
 }
 
+/* Running totals are made here; the cells hold single buckets. */
 static void put_histogram(struct buf *out, enum metric m, size_t a, size_t b)
 {
 	const struct bounds *bounds = bounds_of(m);
@@ -340,6 +349,7 @@ static void put_histogram(struct buf *out, enum metric m, size_t a, size_t b)
 static const char *const type_names[] = {
 	[METRIC_COUNTER] = "counter", [METRIC_GAUGE] = "gauge", [METRIC_HISTOGRAM] = "histogram"};
 
+/* All series, those at 0 as well. */
 static void put_metric(struct buf *out, enum metric m)
 {
 	const struct metric_def *def = &defs[m];
@@ -370,6 +380,7 @@ static double cpu_seconds(void)
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
+/* field: 0 virtual, 1 resident. 0 where /proc is not there. */
 static double statm_bytes(int field)
 {
 	long values[2] = {0};
@@ -392,6 +403,7 @@ static double resident_bytes(void)
 	return statm_bytes(1);
 }
 
+/* Counts as /proc shows them, without those of the counting. */
 static double open_fds(void)
 {
 	DIR *dir = opendir("/proc/self/fd");
@@ -434,6 +446,7 @@ static const struct {
 	{"process_start_time_seconds", "gauge", "When the worker started, since 1970.", start_time},
 };
 
+/* Before stats_init() the process's own metrics only. */
 void stats_expose(struct buf *out)
 {
 	for (size_t m = 0; stats.cells && m < METRIC_COUNT; m++)
@@ -457,6 +470,7 @@ static void doc_bounds(struct buf *out, const char *title, const struct bounds *
 	buf_puts(out, time ? " seconds\n" : "\n");
 }
 
+/* Streams are named by the configuration, so their values are not listed. */
 static void doc_labels(struct buf *out)
 {
 	buf_puts(out, "\n## Labels\n\n| label | of | values |\n|---|---|---|\n");

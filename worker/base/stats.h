@@ -1,16 +1,11 @@
 /*
- * stats.h - the numbers that /metrics and /status show, and the one table that names them.
+ * stats.h - the numbers that /metrics and /status show. METRICS is the one table of them: enum,
+ * storage, exposition and docs/METRICS.md derive from it.
  *
- * METRICS below is the table: enum, storage, exposition and docs/METRICS.md derive from it. A
- * metric has up to two labels whose values come from closed lists (streams are registered at
- * start), so the number of series is known before the first event. Cells are relaxed atomics: any
- * thread adds, the HTTP thread reads. Threads add per batch, not per event.
- *
- * What is known per partition or per broker only is not here: the poll thread publishes it as a
- * snapshot (see show/status).
+ * Any thread adds, per batch and not per event; the HTTP thread reads. What is known per partition
+ * or broker only is no cell but part of the snapshot (show/status).
  */
-#ifndef MEMINGEST_STATS_H
-#define MEMINGEST_STATS_H
+#pragma once
 
 #include "base/base.h"
 #include "base/buf.h"
@@ -52,10 +47,7 @@ enum { OP_INSERT, OP_UPSERT, OP_DELETE, OP_COUNT };
 enum { LEVEL_WARN, LEVEL_ERROR, LEVEL_COUNT };
 
 /* clang-format off */
-/*
- * X(ID, type, name without prefix, first label, second label, help). Durations are stored in
- * microseconds, shown in seconds.
- */
+/* X(ID, type, name without prefix, labels, help). Durations: microseconds, shown in seconds. */
 #define METRICS(X)                                                                                \
 	X(RECORDS_CONSUMED, COUNTER, "records_consumed_total", STREAM, NONE,                      \
 	  "Messages taken from Kafka.")                                                           \
@@ -155,6 +147,22 @@ enum { LEVEL_WARN, LEVEL_ERROR, LEVEL_COUNT };
 	  "Messages below the expected offset, dropped.")                                         \
 	X(LAST_PROGRESS, GAUGE, "last_progress_timestamp_seconds", NONE, NONE,                    \
 	  "When the last transaction was committed.")                                             \
+	X(SEARCH_UNINDEXED, GAUGE, "search_unindexed_rows", STREAM, NONE,                         \
+	  "Rows that searches read one by one, for they are in no segment yet.")                  \
+	X(SEARCH_UNINDEXED_AGE, GAUGE, "search_unindexed_age_seconds", STREAM, NONE,              \
+	  "Age of the oldest of them.")                                                           \
+	X(SEARCH_SEGMENTS, GAUGE, "search_segments", STREAM, NONE,                                \
+	  "Segments that a search goes through.")                                                 \
+	X(SEARCH_SEALED, GAUGE, "search_sealed_rows", STREAM, NONE,                               \
+	  "Rows in segments.")                                                                    \
+	X(SEARCH_STALE, GAUGE, "search_stale_rows", STREAM, NONE,                                 \
+	  "Of these, changed or gone since, as last counted.")                                    \
+	X(SEARCH_BUILT, COUNTER, "search_built_rows_total", STREAM, NONE,                         \
+	  "Rows put into segments by this worker.")                                               \
+	X(SEARCH_BUILD_SECONDS, HISTOGRAM, "search_build_duration_seconds", STREAM, NONE,         \
+	  "One segment: copied, indexed, published.")                                             \
+	X(SEARCH_FAILURES, COUNTER, "search_failures_total", STREAM, NONE,                        \
+	  "Steps of upkeep that failed; they are tried again.")                                   \
 	X(LOG_MESSAGES, COUNTER, "log_messages_total", LEVEL, NONE,                               \
 	  "Warnings and errors logged.")                                                          \
 	X(LOG_LINES_LOST, COUNTER, "log_lines_lost_total", NONE, NONE,                            \
@@ -170,10 +178,7 @@ enum metric {
 		METRIC_COUNT,
 };
 
-/*
- * Once, before threads start (a second call begins anew). Copies the names. Before it, adding does
- * nothing and reading gives 0.
- */
+/* Once, before threads start; a second call begins anew. Before it nothing is counted. */
 void stats_init(const char *const *streams, size_t nstreams, const char *const *reasons,
 		size_t nreasons);
 
@@ -182,12 +187,13 @@ void stats_init(const char *const *streams, size_t nstreams, const char *const *
 void stats_add(enum metric m, size_t a, size_t b, int64_t n);
 /* gauge; timestamps in microseconds */
 void stats_set(enum metric m, size_t a, size_t b, int64_t n);
+/* a gauge up, or down by a negative n */
 void stats_gauge_add(enum metric m, size_t a, size_t b, int64_t n);
 /* histogram; durations in microseconds */
 void stats_observe(enum metric m, size_t a, int64_t value);
-int64_t stats_get(enum metric m, size_t a, size_t b);
-int64_t stats_sum(enum metric m);              /* over all labels */
-int64_t stats_sum_of(enum metric m, size_t a); /* over the second label */
+int64_t stats_get(enum metric m, size_t a, size_t b); /* of a histogram: how many observations */
+int64_t stats_sum(enum metric m);                     /* over all labels */
+int64_t stats_sum_of(enum metric m, size_t a);        /* over the second label */
 /* A value of a label, "lane_copy"; NULL past the last. */
 const char *stats_label(enum label_set set, size_t i);
 
@@ -198,5 +204,3 @@ size_t stats_sqlclass(const char *sqlstate);
 
 void stats_expose(struct buf *out);     /* Prometheus text format 0.0.4, process_* included */
 void stats_write_docs(struct buf *out); /* docs/METRICS.md */
-
-#endif

@@ -20,6 +20,7 @@ static int fold_case(char c)
 	return c == '-' || c == '_' || c == '.' ? '_' : tolower((unsigned char)c);
 }
 
+/* Three rows are enough, as a swap looks back by two. */
 static unsigned distance(const char *a, size_t n, const char *b, size_t m)
 {
 	unsigned rows[3][LONGEST + 1];
@@ -51,6 +52,7 @@ struct suggest suggest_for(const char *wrong)
 				.distance = (unsigned)MAX(strlen(wrong) / 3, (size_t)1) + 1};
 }
 
+/* Only what is strictly nearer replaces the best so far: the first of equals wins. */
 void suggest_offer(struct suggest *s, const char *candidate)
 {
 	size_t n = strlen(s->wrong), m = strlen(candidate);

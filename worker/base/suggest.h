@@ -5,8 +5,7 @@
  *   suggest_offer(&s, "max_rows"); ...
  *   if (s.best) ...
  */
-#ifndef MEMINGEST_SUGGEST_H
-#define MEMINGEST_SUGGEST_H
+#pragma once
 
 #include "base/base.h"
 
@@ -15,7 +14,6 @@ struct suggest {
 	unsigned distance;        /* of best; offers must be nearer */
 };
 
-struct suggest suggest_for(const char *wrong);
+struct suggest suggest_for(const char *wrong); /* wrong is borrowed */
+/* One of the names that would have been right; borrowed while s is used. */
 void suggest_offer(struct suggest *s, const char *candidate);
-
-#endif

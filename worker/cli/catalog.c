@@ -30,8 +30,9 @@ const char *const catalog_table_rights[5] = {"SELECT", "INSERT", "UPDATE", "DELE
 
 static const char *const timestamps[] = {"created_at", "updated_at"};
 
-bool catalog_ask_text(struct pg *pg, const char *sql, const char *param, char **answer,
-		      struct err *err)
+/* One row, one column; no row is as good as null. The caller frees the answer. */
+static bool ask_text(struct pg *pg, const char *sql, const char *param, char **answer,
+		     struct err *err)
 {
 	struct pg_rows *rows = pg_query(pg, sql, &param, param ? 1 : 0, err);
 	if (!rows)
@@ -42,16 +43,18 @@ bool catalog_ask_text(struct pg *pg, const char *sql, const char *param, char **
 	return true;
 }
 
+/* Null is false. */
 bool catalog_ask(struct pg *pg, const char *sql, const char *param, bool *answer, struct err *err)
 {
 	char *text;
-	if (!catalog_ask_text(pg, sql, param, &text, err))
+	if (!ask_text(pg, sql, param, &text, err))
 		return false;
 	*answer = text && text[0] == 't';
 	free(text);
 	return true;
 }
 
+/* By its name, with or without a schema in front. */
 bool catalog_is_vector(const char *type)
 {
 	static const char *const names[] = {"vector", "halfvec", "sparsevec"};
@@ -64,6 +67,7 @@ bool catalog_is_vector(const char *type)
 	return false;
 }
 
+/* Types of the schema's author: an extension may be missing. */
 bool catalog_unknown_type(struct pg *pg, const struct table *t, const struct column **column,
 			  struct err *err)
 {
@@ -100,11 +104,12 @@ static bool declared(const struct table *t, size_t timestamp)
 
 /* --- reading --- */
 
+/* A name that is not there has no row, which is no error. */
 static bool read_relation(struct pg *pg, const char *name, struct catalog *c, struct err *err)
 {
 	char *kind = NULL;
-	if (!catalog_ask_text(pg, "SELECT relkind FROM pg_class WHERE oid = to_regclass($1)", name,
-			      &kind, err))
+	if (!ask_text(pg, "SELECT relkind FROM pg_class WHERE oid = to_regclass($1)", name, &kind,
+		      err))
 		return false;
 	c->exists = kind != NULL;
 	c->kind = kind ? kind[0] : '\0';
@@ -112,6 +117,7 @@ static bool read_relation(struct pg *pg, const char *name, struct catalog *c, st
 	return true;
 }
 
+/* Declared, so that PostgreSQL itself says what the types are. */
 static void wanted_sql(const struct table *t, struct buf *out)
 {
 	buf_puts(out, "DROP TABLE IF EXISTS pg_temp.memingest_wanted; CREATE TEMP TABLE "
@@ -130,6 +136,7 @@ static void wanted_sql(const struct table *t, struct buf *out)
 	buf_puts(out, ") ON COMMIT DROP");
 }
 
+/* A column that is not there has no storage either. */
 static void take_column(struct catalog_column *c, const struct pg_rows *rows, size_t row)
 {
 	c->exists = pg_bool(rows, row, 0);
@@ -142,6 +149,7 @@ static void take_column(struct catalog_column *c, const struct pg_rows *rows, si
 	snprintf(c->found, sizeof(c->found), "%s", c->exists ? pg_value(rows, row, 7) : "");
 }
 
+/* Both tables joined by name; in the order of the schema. */
 static bool read_columns(struct pg *pg, const struct table *t, const char *name, struct catalog *c,
 			 struct err *err)
 {
@@ -187,6 +195,7 @@ static bool read_columns(struct pg *pg, const struct table *t, const char *name,
 	return true;
 }
 
+/* The first n columns, as literals. */
 static void put_literals(struct buf *out, const struct table *t, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -220,6 +229,7 @@ static bool read_key_index(struct pg *pg, const struct table *t, const char *nam
 	return ok;
 }
 
+/* Those that would refuse every row of ours. */
 static bool read_foreign_columns(struct pg *pg, const struct table *t, const char *name,
 				 struct catalog *c, struct err *err)
 {
@@ -232,7 +242,7 @@ static bool read_foreign_columns(struct pg *pg, const struct table *t, const cha
 		       " AND attname NOT IN (");
 	put_literals(&sql, t, t->ncolumns);
 	buf_puts(&sql, ", 'created_at', 'updated_at')"); /* looked at by compare_present() */
-	bool ok = catalog_ask_text(pg, buf_cstr(&sql), name, &names, err);
+	bool ok = ask_text(pg, buf_cstr(&sql), name, &names, err);
 	if (ok && names)
 		snprintf(c->foreign_not_null, sizeof(c->foreign_not_null), "%s", names);
 	free(names);
@@ -240,6 +250,7 @@ static bool read_foreign_columns(struct pg *pg, const struct table *t, const cha
 	return ok;
 }
 
+/* Each look adds to out; on failure nothing is left to free. */
 bool catalog_read(struct pg *pg, const struct table *t, struct catalog *out, struct err *err)
 {
 	struct buf name = {0};
@@ -266,6 +277,7 @@ void catalog_free(struct catalog *c)
 
 /* --- comparing --- */
 
+/* A difference in type is the worst: data could not even be sent. */
 static void compare_present(const struct table *t, const struct catalog *c, size_t i,
 			    const char *area, struct report *r)
 {
@@ -290,6 +302,7 @@ static void compare_present(const struct table *t, const struct catalog *c, size
 			   table, name);
 }
 
+/* missing: whether migrate's own work is to be reported as well. */
 static void compare_absent(const struct table *t, const struct catalog *c, size_t i,
 			   const char *area, bool missing, struct report *r)
 {
@@ -312,6 +325,7 @@ static void compare_absent(const struct table *t, const struct catalog *c, size_
 			   name, c->columns[i].wanted);
 }
 
+/* Of a table that is no table nothing more is said. */
 size_t catalog_compare(const struct table *t, const struct catalog *c, const char *area,
 		       bool missing, struct report *r)
 {

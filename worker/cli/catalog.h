@@ -2,8 +2,7 @@
  * catalog.h - what PostgreSQL has, beside what the streams want: for migrate, which makes up the
  * difference, and check, which reports it.
  */
-#ifndef MEMINGEST_CATALOG_H
-#define MEMINGEST_CATALOG_H
+#pragma once
 
 #include "base/base.h"
 #include "base/buf.h"
@@ -14,10 +13,7 @@
 
 struct catalog_column {
 	bool exists, same_type, not_null, has_default;
-	/*
-	 * pg_attribute.attstorage and attcompression, which is 0 for the default; '?' if a
-	 * partition has another one
-	 */
+	/* attstorage, and attcompression, 0 for the default; '?' if a partition has another */
 	char storage, compression;
 	char wanted[80], found[80]; /* types as PostgreSQL writes them */
 };
@@ -49,7 +45,7 @@ bool catalog_is_vector(const char *type);
 /* Needs an open transaction and types that are known. The caller frees what out holds. */
 MUST_CHECK bool catalog_read(struct pg *pg, const struct table *t, struct catalog *out,
 			     struct err *err);
-void catalog_free(struct catalog *c);
+void catalog_free(struct catalog *c); /* what catalog_read() put into it */
 
 /* Name and declaration of column i: one of the table's, or created_at, updated_at. */
 const char *catalog_column_name(const struct table *t, size_t i);
@@ -61,10 +57,6 @@ const char *catalog_column_name(const struct table *t, size_t i);
 size_t catalog_compare(const struct table *t, const struct catalog *c, const char *area,
 		       bool missing, struct report *r);
 
-/* One row, one column: a boolean, or text (the caller frees it; NULL for null). */
+/* One row, one column: a boolean; null, and no row, are false. */
 MUST_CHECK bool catalog_ask(struct pg *pg, const char *sql, const char *param, bool *answer,
 			    struct err *err);
-MUST_CHECK bool catalog_ask_text(struct pg *pg, const char *sql, const char *param, char **answer,
-				 struct err *err);
-
-#endif

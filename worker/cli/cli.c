@@ -52,6 +52,7 @@ struct parsed {
 
 /* --- messages */
 
+/* NO_COLOR and dumb terminals have none. */
 static bool color_on(int fd)
 {
 	/* no-color.org: set and not empty */
@@ -59,6 +60,7 @@ static bool color_on(int fd)
 	return !(no && *no) && !(term && strcmp(term, "dumb") == 0) && isatty(fd);
 }
 
+/* One line to standard error, behind whatever stands on standard output. */
 int cli_fail(enum exit_code code, const char *fmt, ...)
 {
 	bool color = color_on(STDERR_FILENO);
@@ -162,6 +164,7 @@ static int unknown_command(const struct command *const *commands, const char *na
 			name);
 }
 
+/* len: without what stands behind "=". */
 static const struct cli_option *match(const struct cli_option *options, const char *name,
 				      size_t len)
 {
@@ -171,6 +174,7 @@ static const struct cli_option *match(const struct cli_option *options, const ch
 	return NULL;
 }
 
+/* The command's own options and the global ones are on offer. */
 static int unknown_option(const struct parsed *p, const char *arg)
 {
 	char name[80];
@@ -188,6 +192,7 @@ static int unknown_option(const struct parsed *p, const char *arg)
 			command, blank);
 }
 
+/* Which sections and keys there are, the config knows. */
 static int take_override(struct parsed *p, const char *text)
 {
 	const char *equals = strchr(text, '=');
@@ -232,6 +237,7 @@ static int take_option(struct parsed *p, int argc, char **argv, int *i)
 	return strcmp(o->name, "set") == 0 && o->value ? take_override(p, value) : EXIT_OK;
 }
 
+/* Options and arguments in any order; nothing is looked up before all are read. */
 static int parse(struct parsed *p, int argc, char **argv)
 {
 	bool options = true;
@@ -288,6 +294,7 @@ const struct cli_option *cli_global_options(void)
 	return global_options;
 }
 
+/* -c, then the environment, then the working directory. */
 static const char *config_path(const struct parsed *p)
 {
 	const char *path = given_value(p, "config"), *env = getenv("MEMINGEST_CONFIG");
@@ -298,6 +305,7 @@ static const char *config_path(const struct parsed *p)
 	return access("memingest.ini", F_OK) == 0 ? "memingest.ini" : NULL;
 }
 
+/* Once per command; the log is set up by it. */
 bool cli_load_config(struct cli *cli, struct buf *findings, struct err *err)
 {
 	struct parsed *p = cli->parsed;
@@ -309,6 +317,7 @@ bool cli_load_config(struct cli *cli, struct buf *findings, struct err *err)
 	return p->config != NULL;
 }
 
+/* Says what is wrong, so the caller only returns. */
 bool cli_need_config(struct cli *cli)
 {
 	struct buf findings = {0};
@@ -327,6 +336,7 @@ bool cli_need_config(struct cli *cli)
 
 /* --- running */
 
+/* The config is loaded only for commands that want it. */
 static int run_command(struct parsed *p)
 {
 	struct cli cli = {.argc = p->nargs, .argv = p->args, .parsed = p};
@@ -343,6 +353,7 @@ static int run_command(struct parsed *p)
 	return p->command->run(&cli);
 }
 
+/* Help goes before everything, also for a command line that is not complete. */
 static int dispatch(struct parsed *p)
 {
 	const struct command *version = find_command(p->commands, "version");
@@ -358,6 +369,7 @@ static int dispatch(struct parsed *p)
 	return EXIT_USAGE;
 }
 
+/* Frees all that was parsed. */
 int cli_main(const struct command *const *commands, int argc, char **argv)
 {
 	size_t room = (size_t)argc + 1;

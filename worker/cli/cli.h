@@ -4,8 +4,7 @@
  * main() reads the global options, finds the command, loads the config if the command wants one,
  * and calls it. Help texts derive from the table.
  */
-#ifndef MEMINGEST_CLI_H
-#define MEMINGEST_CLI_H
+#pragma once
 
 #include "base/base.h"
 #include "core/config.h"
@@ -27,7 +26,7 @@ struct cli {
 
 /* value of --name */
 const char *cli_option(const struct cli *cli, const char *name, const char *fallback);
-bool cli_flag(const struct cli *cli, const char *name);
+bool cli_flag(const struct cli *cli, const char *name); /* whether it was given */
 
 struct command {
 	const char *name;
@@ -41,21 +40,18 @@ struct command {
 };
 
 extern const struct command command_run, command_check, command_migrate, command_produce,
-	command_offsets, command_dlq, command_top, command_status, command_config, command_manual,
-	command_version;
+	command_offsets, command_dlq, command_index, command_top, command_status, command_config,
+	command_manual, command_version;
 
 /* The tables themselves, for the manual. The letter is "-c, " or "-h, " or nothing. */
 const struct command *const *cli_commands(const struct cli *cli);
-const struct cli_option *cli_global_options(void);
-const char *cli_option_letter(const struct cli_option *o);
+const struct cli_option *cli_global_options(void);         /* those of every command */
+const char *cli_option_letter(const struct cli_option *o); /* "-c, " and the like */
 
 /* Prints "memingest: text" in red on a terminal, returns code. */
 int cli_fail(enum exit_code code, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
-/*
- * For a command with actions, as in "offsets show": complains about the action (NULL: none was
- * given), names the nearest of choices (ends with NULL) and returns EXIT_USAGE.
- */
+/* Complains about the action (NULL: none given), names the nearest of choices. EXIT_USAGE. */
 int cli_unknown(const char *command, const char *action, const char *const *choices);
 
 /*
@@ -65,9 +61,7 @@ int cli_unknown(const char *command, const char *action, const char *const *choi
  * cli_need_config() prints them, and the command returns EXIT_CONFIG.
  */
 MUST_CHECK bool cli_load_config(struct cli *cli, struct buf *findings, struct err *err);
-MUST_CHECK bool cli_need_config(struct cli *cli);
+MUST_CHECK bool cli_need_config(struct cli *cli); /* Prints what is wrong. */
 
 /* All that main() does. commands ends with NULL. Returns the exit code. */
 int cli_main(const struct command *const *commands, int argc, char **argv);
-
-#endif

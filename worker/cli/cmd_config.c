@@ -12,6 +12,7 @@
 #include "cli/cli.h"
 #include "show/status.h"
 
+/* Takes the bytes. */
 static int print(struct buf *out)
 {
 	fwrite(out->data, 1, out->len, stdout);
@@ -19,6 +20,7 @@ static int print(struct buf *out)
 	return EXIT_OK;
 }
 
+/* keys, docs and metrics do not look at any config file. */
 static int run(struct cli *cli)
 {
 	static const char *const actions[] = {"show", "keys", "docs", "metrics", NULL};

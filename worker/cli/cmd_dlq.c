@@ -65,6 +65,7 @@ static int take_ids(const struct cli *cli, char **ids)
 	return EXIT_OK;
 }
 
+/* A misspelt reason would select nothing, silently. */
 static int check_reason(const char *reason)
 {
 	struct suggest s = suggest_for(reason != NULL ? reason : "");
@@ -82,6 +83,7 @@ static int check_reason(const char *reason)
 	return cli_fail(EXIT_USAGE, "--reason %s: there is no such reason", reason);
 }
 
+/* Always within this pipeline. */
 static void select_by_options(const struct cli *cli, const char *ids, struct dlq_where *w)
 {
 	const char *stream = cli_option(cli, "stream", NULL),
@@ -177,6 +179,7 @@ static void print_table(const struct cli *cli, const struct pg_rows *rows)
 	"created_at, replayed_at,"                                                                 \
 	" octet_length(key) AS key_bytes, octet_length(value) AS value_bytes"
 
+/* Without content: a list may be shown to anybody. */
 static int list_rows(struct cli *cli, struct pg *pg, struct dlq_where *w)
 {
 	struct err err;
@@ -243,6 +246,7 @@ static void print_hex(const char *hex)
 	}
 }
 
+/* length: of the whole; hex: of its beginning. */
 static void print_bytes(const char *name, const char *length, const char *hex)
 {
 	if (length == NULL) {
@@ -271,6 +275,7 @@ static void print_letter(const struct pg_rows *rows)
 	print_bytes("value", pg_value(rows, 0, texts + 2), pg_value(rows, 0, texts + 3));
 }
 
+/* The only place that shows content. */
 static int show_row(struct cli *cli, struct pg *pg, struct dlq_where *w)
 {
 	struct err err;
@@ -350,6 +355,7 @@ static int replay_count(struct cli *cli, struct pg *pg, struct dlq_where *w)
 	return EXIT_OK;
 }
 
+/* Never all of them by accident: something has to be selected. */
 static int replay(struct cli *cli, struct pg *pg)
 {
 	struct dlq_where w = {0};
@@ -393,6 +399,7 @@ static bool age_seconds(const char *age, char *out, size_t size)
 	return false;
 }
 
+/* Not on a terminal --yes is needed: nobody is there to ask. */
 static bool confirmed(const struct cli *cli, int64_t count)
 {
 	if (cli_flag(cli, "yes"))
@@ -410,6 +417,7 @@ static bool confirmed(const struct cli *cli, int64_t count)
 	       (answer[0] == 'y' || answer[0] == 'Y');
 }
 
+/* Counted first, so that the question names a number. */
 static int purge_rows(struct cli *cli, struct pg *pg, struct dlq_where *w)
 {
 	struct err err;
@@ -431,6 +439,7 @@ static int purge_rows(struct cli *cli, struct pg *pg, struct dlq_where *w)
 	return EXIT_OK;
 }
 
+/* Never all of them by accident: an age or --replayed has to be said. */
 static int purge(struct cli *cli, struct pg *pg)
 {
 	const char *before = cli_option(cli, "before", NULL);

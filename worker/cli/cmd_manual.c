@@ -29,6 +29,7 @@ static const struct {
 	{EXIT_CONFIG, "the configuration, or something in the database, has to be changed"},
 };
 
+/* No date, so that the same program prints the same page. */
 static void heading(struct buf *out, const char *name, const char *section, const char *what)
 {
 	buf_printf(out,
@@ -39,6 +40,7 @@ static void heading(struct buf *out, const char *name, const char *section, cons
 	roff_line(out, what);
 }
 
+/* The tag is what would be typed. */
 static void page_options(struct buf *out, const struct cli_option *options)
 {
 	for (const struct cli_option *o = options; o && o->name; o++) {
@@ -87,6 +89,7 @@ static void write_program(struct buf *out, const struct command *const *commands
 		      ".SH SEE ALSO\n\\fBmemingest.ini\\fR(5)\n");
 }
 
+/* memingest.ini(5), from the text of docs/CONFIG.md. */
 static void write_settings(struct buf *out)
 {
 	struct buf docs = {0};
@@ -157,6 +160,7 @@ static void write_completion(struct buf *out, const struct command *const *comma
 		      "complete -o default -F _memingest memingest\n");
 }
 
+/* Needs no config. */
 static int run(struct cli *cli)
 {
 	static const char *const actions[] = {"program", "settings", "completion", NULL};

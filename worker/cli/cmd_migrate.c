@@ -26,6 +26,7 @@
 #include "base/clock.h"
 #include "cli/catalog.h"
 #include "cli/cli.h"
+#include "cli/migration.h"
 #include "cli/report.h"
 #include "core/ddl.h"
 #include "core/mergesql.h"
@@ -35,21 +36,7 @@
 
 #define MIGRATE_TIMEOUT (US_PER_S * 3600 * 24)
 
-struct step {
-	char *sql, *done;
-};
-
-struct migration {
-	struct cli *cli;
-	struct pg *pg;
-	struct stream **streams;
-	struct step *steps;
-	size_t nsteps;
-	struct report report;
-};
-
-/* Takes sql's bytes; two streams of one table want the same things once. */
-static void add_step(struct migration *m, struct buf *sql, const char *what, const char *name)
+void migration_add(struct migration *m, struct buf *sql, const char *what, const char *name)
 {
 	for (size_t i = 0; i < m->nsteps; i++) {
 		if (strcmp(m->steps[i].sql, buf_cstr(sql)) == 0) {
@@ -65,6 +52,7 @@ static void add_step(struct migration *m, struct buf *sql, const char *what, con
 
 /* --- extension --- */
 
+/* While looking, as the types can only be compared with it there. */
 static bool create_vector(struct migration *m, const struct column *column, struct err *err)
 {
 	bool available;
@@ -90,10 +78,11 @@ static bool create_vector(struct migration *m, const struct column *column, stru
 	}
 	struct buf sql = {0};
 	buf_puts(&sql, "CREATE EXTENSION vector;\n");
-	add_step(m, &sql, "created extension", "vector");
+	migration_add(m, &sql, "created extension", "vector");
 	return true;
 }
 
+/* Again after the extension was made: another type may be missing. */
 static bool look_at_types(struct migration *m, const struct stream *s, struct err *err)
 {
 	const struct column *column;
@@ -109,6 +98,10 @@ static bool look_at_types(struct migration *m, const struct stream *s, struct er
 
 /* --- bookkeeping --- */
 
+/* Behind these words of a statement stands what it makes; see the head of bookkeeping.sql. */
+static const char create_word[] = "CREATE ", alter_words[] = "ALTER TABLE ",
+		  guard_words[] = " IF NOT EXISTS ";
+
 /* What one statement of bookkeeping.sql makes, and how to ask whether it is there. */
 struct made {
 	char kind[64], name[64];
@@ -121,7 +114,8 @@ struct made {
  */
 static void created_object(const char *sql, const char *guard, struct made *m)
 {
-	const char *create = strstr(sql, "CREATE ") + 7, *from = guard + 15;
+	const char *create = strstr(sql, create_word) + strlen(create_word),
+		   *from = guard + strlen(guard_words);
 	snprintf(m->kind, sizeof(m->kind), "%.*s", (int)(guard - create), create);
 	bool bare = strcmp(m->kind, "INDEX") == 0;
 	snprintf(m->name, sizeof(m->name), "%s%.*s", bare ? "memingest." : "",
@@ -138,7 +132,7 @@ static void created_object(const char *sql, const char *guard, struct made *m)
  */
 static void added_column(const char *alter, const char *guard, struct made *m)
 {
-	const char *table = alter + 12, *column = guard + 15;
+	const char *table = alter + strlen(alter_words), *column = guard + strlen(guard_words);
 	snprintf(m->kind, sizeof(m->kind), "column %.*s of", (int)strcspn(column, " "), column);
 	snprintf(m->name, sizeof(m->name), "%.*s", (int)strcspn(table, " "), table);
 	snprintf(m->ask, sizeof(m->ask),
@@ -147,11 +141,12 @@ static void added_column(const char *alter, const char *guard, struct made *m)
 		 (int)strcspn(column, " "), column);
 }
 
+/* Each statement of the file makes one thing: see its head. */
 static struct made made_by(const char *sql, size_t len)
 {
 	struct made m = {0};
-	const char *guard = memmem(sql, len, " IF NOT EXISTS ", 15),
-		   *alter = memmem(sql, len, "ALTER TABLE ", 12);
+	const char *guard = memmem(sql, len, guard_words, strlen(guard_words)),
+		   *alter = memmem(sql, len, alter_words, strlen(alter_words));
 	if (alter)
 		added_column(alter, guard, &m);
 	else
@@ -159,9 +154,9 @@ static struct made made_by(const char *sql, size_t len)
 	return m;
 }
 
-static bool look_at_bookkeeping(struct migration *m, struct err *err)
+bool migration_books(struct migration *m, const char *text, struct err *err)
 {
-	const char *p = sql_bookkeeping;
+	const char *p = text;
 	for (const char *end; (end = strstr(p, ";\n")) != NULL; p = end + 2) {
 		char what[80];
 		bool there;
@@ -173,13 +168,14 @@ static bool look_at_bookkeeping(struct migration *m, struct err *err)
 		struct buf sql = {0};
 		buf_put(&sql, p + strspn(p, "\n"), (size_t)(end + 2 - p) - strspn(p, "\n"));
 		snprintf(what, sizeof(what), "created %s", made.kind);
-		add_step(m, &sql, what, made.name);
+		migration_add(m, &sql, what, made.name);
 	}
 	return true;
 }
 
 /* --- streams --- */
 
+/* Tables without a schema of their own go where search_path says. */
 static bool look_at_schema(struct migration *m, const struct table *t, struct err *err)
 {
 	bool there;
@@ -191,7 +187,7 @@ static bool look_at_schema(struct migration *m, const struct table *t, struct er
 			      &there, err);
 	if (ok && !there) {
 		buf_printf(&sql, "CREATE SCHEMA IF NOT EXISTS %s;\n", buf_cstr(&name));
-		add_step(m, &sql, "created schema", t->schema);
+		migration_add(m, &sql, "created schema", t->schema);
 	}
 	buf_free(&name);
 	return ok;
@@ -213,9 +209,10 @@ static void set_column(struct migration *m, const struct table *t, const struct 
 	ddl_set_column(t, i, setting, wanted, &sql);
 	if (c->kind == 'p')
 		ddl_set_in_partitions(t, i, setting, wanted, &sql);
-	add_step(m, &sql, what, name);
+	migration_add(m, &sql, what, name);
 }
 
+/* With the settings of columns that are there, too. */
 static void add_columns(struct migration *m, const struct table *t, const struct catalog *c)
 {
 	for (size_t i = 0; i < c->ncolumns; i++) {
@@ -225,7 +222,7 @@ static void add_columns(struct migration *m, const struct table *t, const struct
 			 catalog_column_name(t, i));
 		if (c->exists && !c->columns[i].exists) {
 			ddl_add_column(t, i, &sql);
-			add_step(m, &sql, "added column", name);
+			migration_add(m, &sql, "added column", name);
 		}
 		if (i < t->ncolumns) {
 			set_column(m, t, c, i, "STORAGE", t->columns[i].storage,
@@ -236,6 +233,7 @@ static void add_columns(struct migration *m, const struct table *t, const struct
 	}
 }
 
+/* By name, on this table: a name may be another table's. */
 static bool index_exists(struct migration *m, const struct table *t, const char *name, bool *there,
 			 struct err *err)
 {
@@ -252,6 +250,7 @@ static bool index_exists(struct migration *m, const struct table *t, const char 
 	return ok;
 }
 
+/* Under the names that --dry-run shows, so one made by hand counts. */
 static bool look_at_indexes(struct migration *m, const struct table *t, struct err *err)
 {
 	bool ok = true;
@@ -262,13 +261,14 @@ static bool look_at_indexes(struct migration *m, const struct table *t, struct e
 		ok = index_exists(m, t, buf_cstr(&name), &there, err);
 		if (ok && !there) {
 			ddl_create_index(t, i, &sql);
-			add_step(m, &sql, "created index", buf_cstr(&name));
+			migration_add(m, &sql, "created index", buf_cstr(&name));
 		}
 		buf_free(&name);
 	}
 	return ok;
 }
 
+/* A table that is not there is one step; else each difference is. */
 static bool look_at_stream(struct migration *m, const struct stream *s, struct err *err)
 {
 	struct catalog c;
@@ -280,16 +280,18 @@ static bool look_at_stream(struct migration *m, const struct stream *s, struct e
 	if (!c.exists) {
 		struct buf sql = {0};
 		ddl_create_table(s->table, &sql);
-		add_step(m, &sql, "created table", table_full_name(s->table));
+		migration_add(m, &sql, "created table", table_full_name(s->table));
 	}
 	if (catalog_compare(s->table, &c, area, false, &m->report) == 0)
 		add_columns(m, s->table, &c);
+	bool there = c.exists;
 	catalog_free(&c);
-	return look_at_indexes(m, s->table, err);
+	return look_at_indexes(m, s->table, err) && migration_search(m, s, there, err);
 }
 
 /* --- grants --- */
 
+/* What the worker's role needs and no more. */
 static void write_grants(const struct migration *m, const char *role, struct buf *out)
 {
 	struct buf name = {0};
@@ -321,6 +323,7 @@ static void print_grants(const struct migration *m, const char *role)
 
 /* --- running --- */
 
+/* A second migration waits here. */
 static bool begin(struct migration *m, struct err *err)
 {
 	/* The number is "memingest" in hex, cut to 8 bytes. */
@@ -335,7 +338,7 @@ static bool begin(struct migration *m, struct err *err)
 static bool look(struct migration *m, struct err *err)
 {
 	size_t n = m->cli->config->nstreams;
-	bool ok = look_at_bookkeeping(m, err);
+	bool ok = migration_books(m, sql_bookkeeping, err);
 	for (size_t i = 0; ok && i < n; i++)
 		ok = look_at_stream(m, m->streams[i], err);
 	return ok;
@@ -352,6 +355,7 @@ static bool run_steps(struct migration *m, struct err *err)
 	return pg_exec(m->pg, "COMMIT", NULL, 0, err);
 }
 
+/* All or nothing. */
 static int migrate(struct migration *m, struct err *err)
 {
 	if (!begin(m, err) || !look(m, err))
@@ -365,7 +369,7 @@ static int migrate(struct migration *m, struct err *err)
 	if (grantee) {
 		struct buf sql = {0};
 		write_grants(m, grantee, &sql);
-		add_step(m, &sql, "granted a worker's rights to", grantee);
+		migration_add(m, &sql, "granted a worker's rights to", grantee);
 	}
 	bool dry = cli_flag(m->cli, "dry-run");
 	if (!dry && !run_steps(m, err))
@@ -379,6 +383,7 @@ static int migrate(struct migration *m, struct err *err)
 
 /* --- command --- */
 
+/* Before anything is asked of the server. */
 static bool load_streams(struct migration *m, struct err *err)
 {
 	size_t n = m->cli->config->nstreams;
@@ -389,6 +394,7 @@ static bool load_streams(struct migration *m, struct err *err)
 	return true;
 }
 
+/* What is still open is rolled back with the connection. */
 static void clear(struct migration *m)
 {
 	for (size_t i = 0; m->streams && i < m->cli->config->nstreams; i++)
@@ -403,6 +409,7 @@ static void clear(struct migration *m)
 	pg_free(m->pg); /* rolls back what is open */
 }
 
+/* --grants prints and asks no server. */
 static int run(struct cli *cli)
 {
 	struct migration m = {.cli = cli};

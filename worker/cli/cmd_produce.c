@@ -33,6 +33,7 @@ static void on_signal(int number)
 	stop_signal = number;
 }
 
+/* The loop looks at the flag; the second one kills. */
 static void catch_signals(void)
 {
 	/* the second one ends it */
@@ -43,6 +44,7 @@ static void catch_signals(void)
 
 /* ---- options ---- */
 
+/* False after a complaint. */
 static bool whole(const struct cli *cli, const char *name, uint64_t fallback, uint64_t *value)
 {
 	const char *text = cli_option(cli, name, NULL);
@@ -81,6 +83,7 @@ static bool share(const struct cli *cli, const char *name, double fallback, doub
 	return false;
 }
 
+/* 0: as fast as it goes. */
 static bool rate(const struct cli *cli, double *value)
 {
 	const char *text = cli_option(cli, "rate", NULL);
@@ -99,6 +102,7 @@ struct wishes {
 	const char *file;
 };
 
+/* All options are read before anything is opened. */
 static bool read_wishes(const struct cli *cli, struct wishes *w)
 {
 	struct generator_options *g = &w->generator;
@@ -128,6 +132,7 @@ static double seconds_since(int64_t start_us)
 	return (double)(clock_mono_us() - start_us) / (double)US_PER_S;
 }
 
+/* Over the line before, without a line break. */
 static void draw_bar(const struct produce *p)
 {
 	uint64_t done = producer_delivered(p->producer) + producer_failed(p->producer);
@@ -149,6 +154,7 @@ static bool going_quietly(struct produce *p)
 	return !stop_signal;
 }
 
+/* Called often, draws seldom. */
 static bool going_with_bar(struct produce *p)
 {
 	static int64_t next_us; /* one bar per process */
@@ -159,6 +165,7 @@ static bool going_with_bar(struct produce *p)
 	return !stop_signal;
 }
 
+/* The members are a contract. */
 static void tell_json(const struct produce *p, double seconds)
 {
 	json_t *all = json_pack("{s:s, s:s, s:I, s:I, s:I, s:f, s:f, s:I, s:I, s:I, s:I}", "stream",
@@ -196,6 +203,7 @@ static void tell(const struct produce *p, double seconds)
 
 /* ---- the command ---- */
 
+/* The worst of what happened decides. */
 static int verdict(const struct produce *p, bool ok, const struct err *err)
 {
 	if (!ok)
@@ -208,6 +216,7 @@ static int verdict(const struct produce *p, bool ok, const struct err *err)
 	return p->bad > 0 ? EXIT_DATA : EXIT_OK;
 }
 
+/* What was sent before a failure is still waited for and told. */
 static int produce(struct cli *cli, struct produce *p, struct wishes *w)
 {
 	struct err err = {0}, unfinished = {0};
@@ -232,6 +241,7 @@ static int produce(struct cli *cli, struct produce *p, struct wishes *w)
 	return verdict(p, ok, &err);
 }
 
+/* Checks the command line before it opens anything. */
 static int run(struct cli *cli)
 {
 	struct produce p = {0};

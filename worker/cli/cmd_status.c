@@ -20,6 +20,7 @@ static void show(const struct fleet *f, const struct cli *cli)
 	buf_free(&out);
 }
 
+/* The exit code is that of health checks: see fleet_exit_code(). */
 static int run(struct cli *cli)
 {
 	struct fleet f;

@@ -44,6 +44,7 @@ struct screen {
 
 /* --- the terminal --- */
 
+/* Signals come by a descriptor from here on, keys one by one. */
 static void screen_open(struct screen *s)
 {
 	sigset_t set;
@@ -63,6 +64,7 @@ static void screen_open(struct screen *s)
 	fputs(ENTER, stdout);
 }
 
+/* The terminal as it was, whatever ended the run. */
 static void screen_close(struct screen *s)
 {
 	fputs(LEAVE, stdout);
@@ -72,6 +74,7 @@ static void screen_close(struct screen *s)
 	close(s->signals);
 }
 
+/* An end of the input ends the run. */
 static void take_keys(struct screen *s)
 {
 	char keys[32];
@@ -103,6 +106,7 @@ static bool screen_wait(struct screen *s, int64_t deadline_us)
 	return n > 0;
 }
 
+/* Asked for at each frame, as the window may have changed. */
 static struct panel_style style_of(const struct cli *cli)
 {
 	struct winsize size = {0};
@@ -139,6 +143,7 @@ static void look(struct fleet *f, int64_t interval_us)
 	fleet_look(f, MIN(MAX(interval_us, US_PER_S), TIMEOUT_MAX_US));
 }
 
+/* A new size paints again without a new look. */
 static void run_live(struct fleet *f, const struct cli *cli, int64_t interval_us)
 {
 	struct screen s = {0};
@@ -153,6 +158,7 @@ static void run_live(struct fleet *f, const struct cli *cli, int64_t interval_us
 	screen_close(&s);
 }
 
+/* Two looks, as rates are differences. */
 static int run_once(struct fleet *f, const struct cli *cli, int64_t interval_us)
 {
 	struct buf out = {0};

@@ -8,6 +8,7 @@
 
 #include "cli/report.h"
 
+/* The condition stands in the middle; its parameters go along. */
 struct pg_rows *dlq_query(struct pg *pg, const char *head, struct dlq_where *w, const char *tail,
 			  struct err *err)
 {

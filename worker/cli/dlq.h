@@ -1,8 +1,5 @@
-/*
- * dlq.h - what the files of "memingest dlq" share: cmd_dlq.c, dlq_replay.c.
- */
-#ifndef MEMINGEST_DLQ_H
-#define MEMINGEST_DLQ_H
+/* dlq.h - what the files of "memingest dlq" share: cmd_dlq.c, dlq_replay.c. */
+#pragma once
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -28,5 +25,3 @@ uint8_t dlq_hex_byte(const char *hex);
 
 /* Sends what the condition selects, says how many, returns the exit code. */
 int dlq_replay(struct cli *cli, struct pg *pg, struct dlq_where *w);
-
-#endif

@@ -29,6 +29,7 @@
 /* The timeout is longer than librdkafka takes to give up on a topic that there is not (30 s). */
 enum { REPLAY_PAGE = 100, KAFKA_TIMEOUT_MS = 60000 };
 
+/* Hex, as libpq's text protocol has bytes. */
 static struct slice bytes_of(const char *hex)
 {
 	if (hex == NULL)
@@ -79,8 +80,9 @@ static void take_headers(struct producer_message *m, json_t *json)
 	const char *name;
 	json_t *value;
 	size_t n = 0;
-	json_object_foreach (json, name, value)
+	json_object_foreach (json, name, value) {
 		n += json_is_array(value) ? json_array_size(value) : 1;
+	}
 	struct producer_header *headers = xcalloc(n + 1, sizeof(*headers));
 	m->headers = headers;
 	json_object_foreach (json, name, value) {
@@ -91,6 +93,7 @@ static void take_headers(struct producer_message *m, json_t *json)
 	}
 }
 
+/* Topic and names are borrowed. */
 static void free_message(struct producer_message *m)
 {
 	for (size_t i = 0; i < m->nheaders; i++)
@@ -109,6 +112,7 @@ struct replay {
 	char error[760]; /* of the first that failed */
 };
 
+/* Only what the broker has is marked as replayed. */
 static void on_report(void *ctx, uint64_t tag, int32_t partition, int64_t offset, const char *error)
 {
 	struct replay *r = ctx;
@@ -164,6 +168,7 @@ static bool send_page(struct replay *r, const struct pg_rows *rows, struct err *
 	return ok && producer_queued(r->producer) == 0;
 }
 
+/* Also ends the page's transaction. */
 static bool mark(struct replay *r, struct err *err)
 {
 	if (r->delivered.len == 0)
@@ -205,6 +210,7 @@ static bool replay_page(struct replay *r, struct dlq_where *w, bool *more, struc
 	return sent && marked;
 }
 
+/* Goes on from page to page until one is empty or fails. */
 int dlq_replay(struct cli *cli, struct pg *pg, struct dlq_where *w)
 {
 	struct replay replay = {.pg = pg}, *r = &replay;

@@ -20,6 +20,7 @@
 /* A partition is about 300 bytes of the document: enough for a worker that has 100,000. */
 #define MAX_BODY (size_t)(32 * 1024 * 1024)
 
+/* Whatever people type for an address. */
 static char *status_url(const char *address)
 {
 	const char *scheme = strstr(address, "://") ? "" : "http://";
@@ -50,6 +51,7 @@ static void add_worker(struct fleet *f, const char *address)
 	w->name = short_name(w->url);
 }
 
+/* Without arguments this machine's own worker. */
 bool fleet_open(struct fleet *f, struct cli *cli, int *code)
 {
 	struct err err = {0};
@@ -105,6 +107,7 @@ static json_t *read_answer(const struct http_request *r, char *error, size_t siz
 	return json;
 }
 
+/* Each keeps its own answer; one that is silent costs the others only the timeout. */
 void fleet_look(struct fleet *f, int64_t timeout_us)
 {
 	struct http_request *requests = xcalloc(f->n, sizeof(*requests));
@@ -125,6 +128,7 @@ void fleet_look(struct fleet *f, int64_t timeout_us)
 	free(requests);
 }
 
+/* The worst of them. */
 int fleet_exit_code(const struct fleet *f)
 {
 	int code = EXIT_OK;

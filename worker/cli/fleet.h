@@ -2,8 +2,7 @@
  * fleet.h - the workers that "memingest top" and "memingest status" look at: their /status
  * documents, the newest and the one before.
  */
-#ifndef MEMINGEST_FLEET_H
-#define MEMINGEST_FLEET_H
+#pragma once
 
 #include <jansson.h>
 
@@ -26,16 +25,14 @@ struct fleet {
 };
 
 /*
- * From the command's arguments ("host:port" or a URL), or else from the config's http.listen. False
- * after a complaint: code is what the command returns.
+ * From the arguments, "host:port" or a URL, else http.listen. False after a complaint: code is the
+ * exit code.
  */
 MUST_CHECK bool fleet_open(struct fleet *f, struct cli *cli, int *code);
-void fleet_close(struct fleet *f);
+void fleet_close(struct fleet *f); /* what fleet_open() made */
 
 /* Asks all at the same time, for so long at most. */
 void fleet_look(struct fleet *f, int64_t timeout_us);
 
 /* 0: every worker answered and is ready; 69: one did not answer; 75: one is not ready. */
 int fleet_exit_code(const struct fleet *f);
-
-#endif

@@ -35,6 +35,7 @@ static bool nonsense(struct err *err, const struct position *p, const char *what
 	return err_set(err, ERR_POISON, "%s [%d]: %s", p->topic, p->partition, what);
 }
 
+/* The epoch is what the transaction will compare with. */
 static void add_change(struct offsets_plan *plan, const struct position *p, int64_t to, bool gone)
 {
 	plan->changes = xrealloc(plan->changes, (plan->n + 1) * sizeof(*plan->changes));
@@ -45,12 +46,14 @@ static void add_change(struct offsets_plan *plan, const struct position *p, int6
 							   .epoch = p->owner_epoch};
 }
 
+/* Only where both ids are known. */
 static bool recreated(const struct position *p)
 {
 	return p->topic_id[0] && p->kafka_topic_id[0] &&
 	       strcmp(p->topic_id, p->kafka_topic_id) != 0;
 }
 
+/* Back only, and not below where the log begins. */
 static bool plan_rewind(struct offsets_plan *plan, const struct position *p, struct err *err)
 {
 	int64_t to = p->low;
@@ -80,6 +83,7 @@ static bool plan_rewind(struct offsets_plan *plan, const struct position *p, str
 	return true;
 }
 
+/* Ahead only, and not past where the log ends. */
 static bool plan_gap(struct offsets_plan *plan, const struct position *p, struct err *err)
 {
 	int64_t to = plan->request.to == TO_OFFSET ? plan->request.to_value : p->low;
@@ -100,6 +104,7 @@ static bool plan_gap(struct offsets_plan *plan, const struct position *p, struct
 	return true;
 }
 
+/* Refused where the id says that it is the topic that was consumed. */
 static bool plan_adopt(struct offsets_plan *plan, const struct position *p, bool exists,
 		       struct err *err)
 {
@@ -112,6 +117,7 @@ static bool plan_adopt(struct offsets_plan *plan, const struct position *p, bool
 	return true;
 }
 
+/* What makes no sense for one partition makes none of the plan. */
 static bool plan_one(struct offsets_plan *plan, const struct position *p, bool exists,
 		     struct err *err)
 {
@@ -123,6 +129,7 @@ static bool plan_one(struct offsets_plan *plan, const struct position *p, bool e
 						    : plan_gap(plan, p, err);
 }
 
+/* Partitions without a row have nothing to change. */
 bool offsets_plan(const struct offsets_request *request, const struct positions *positions,
 		  struct offsets_plan *plan, struct err *err)
 {
@@ -145,6 +152,7 @@ bool offsets_plan(const struct offsets_request *request, const struct positions 
 	return true;
 }
 
+/* Before it is done, or with what was done. */
 void offsets_plan_print(const struct offsets_plan *plan, bool done)
 {
 	for (size_t i = 0; i < plan->n; i++) {
@@ -240,6 +248,7 @@ static bool lock_row(const struct applying *a, enum offsets_verb verb, struct of
 		       a->partition);
 }
 
+/* The epoch fences whatever is under way. */
 static bool move_row(const struct applying *a, int64_t to, struct err *err)
 {
 	return run(a,
@@ -249,6 +258,7 @@ static bool move_row(const struct applying *a, int64_t to, struct err *err)
 		   &to, a->who, err) >= 0;
 }
 
+/* reason: ours, unless the operator gave one. */
 static bool insert_gap(const struct applying *a, int64_t from, int64_t to, const char *reason,
 		       struct err *err)
 {
@@ -267,6 +277,7 @@ static bool insert_gap(const struct applying *a, int64_t from, int64_t to, const
 	return rows != NULL;
 }
 
+/* Everything from there on is withdrawn: it will come again. */
 static bool apply_rewind(const struct applying *a, struct offsets_change *c, struct err *err)
 {
 	int64_t cut_gaps;
@@ -302,6 +313,7 @@ static bool apply_gap(const struct applying *a, const struct offsets_change *c, 
 	return insert_gap(a, c->before, c->to, reason, err) && move_row(a, c->to, err);
 }
 
+/* The old log's batches are forgotten, since offsets begin anew. */
 static bool apply_adopt(const struct applying *a, struct offsets_change *c, struct err *err)
 {
 	const struct position *p = c->position;
@@ -325,6 +337,7 @@ static bool apply_adopt(const struct applying *a, struct offsets_change *c, stru
 	return rows && move_row(a, c->to, err);
 }
 
+/* The row's lock first: then nothing of it moves any more. */
 static bool apply_one(const struct applying *a, enum offsets_verb verb, struct offsets_change *c,
 		      struct err *err)
 {
@@ -341,6 +354,7 @@ static bool apply_one(const struct applying *a, enum offsets_verb verb, struct o
 	return false;
 }
 
+/* One transaction; the first failure undoes all. */
 bool offsets_apply(struct pg *pg, const struct config *config, struct offsets_plan *plan,
 		   const char *who, struct err *err)
 {

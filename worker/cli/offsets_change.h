@@ -2,12 +2,10 @@
  * offsets_change.h - what an operator may do to a partition's offset: go back, give up a range,
  * adopt a topic that was created anew.
  *
- * First a plan is made from positions (PostgreSQL and Kafka), which can be shown; then it is
- * applied in one transaction that looks again. Every change raises owner_epoch, so a running
- * worker's batch in flight is fenced, and it claims the partition anew.
+ * A plan is made first and can be shown; applied, it looks again, in one transaction. Every change
+ * raises owner_epoch, which fences a running worker.
  */
-#ifndef MEMINGEST_OFFSETS_CHANGE_H
-#define MEMINGEST_OFFSETS_CHANGE_H
+#pragma once
 
 #include "base/base.h"
 #include "base/err.h"
@@ -54,6 +52,4 @@ void offsets_plan_print(const struct offsets_plan *plan, bool done);
 /* All or nothing. who: for the rows' owner and the gaps' declared_by. */
 MUST_CHECK bool offsets_apply(struct pg *pg, const struct config *config, struct offsets_plan *plan,
 			      const char *who, struct err *err);
-void offsets_plan_free(struct offsets_plan *plan);
-
-#endif
+void offsets_plan_free(struct offsets_plan *plan); /* its changes; positions are the caller's */

@@ -56,6 +56,7 @@ static size_t put_character(struct buf *out, const unsigned char *s)
 	return n;
 }
 
+/* Cuts at the width, counted in characters; colors are not counted. */
 static void end_line(struct panel *f, enum tone tone)
 {
 	static const char *const codes[] = {[PLAIN] = NULL,
@@ -91,6 +92,7 @@ struct cell {
 	char text[24];
 };
 
+/* At most five characters. */
 static struct cell count_cell(double n)
 {
 	static const char units[] = " kMGT";
@@ -175,6 +177,7 @@ static double rate(const struct fleet_worker *w, const json_t *now, const json_t
 	return from < 0 || to < from ? -1 : (to - from) / seconds;
 }
 
+/* By name: workers may have different streams. */
 static const json_t *find_stream(const json_t *document, const char *name)
 {
 	size_t i;
@@ -270,6 +273,7 @@ static size_t connected_lanes(const json_t *lanes)
 	return n;
 }
 
+/* One that does not answer has its reason instead. */
 static void draw_worker(struct panel *f, const struct fleet_worker *w, int width)
 {
 	static const char *const stages[] = {"lane_fold", "lane_copy", "lane_merge", "lane_commit",
@@ -326,6 +330,7 @@ static void draw_workers(struct panel *f)
 
 /* --- streams and lanes --- */
 
+/* A stream is drawn with the first worker that has it. */
 static bool drawn_before(const struct panel *f, size_t worker, const char *name)
 {
 	for (size_t i = 0; i < worker; i++)
@@ -409,6 +414,7 @@ static double trouble_of(const json_t *partition)
 	return strcmp(text(partition, "state"), "active") != 0;
 }
 
+/* Trouble first, then age, then how much; then by name, so that lines stay. */
 static int compare_rows(const void *x, const void *y)
 {
 	const struct row *a = x, *b = y;
@@ -431,6 +437,7 @@ static size_t count_items(const struct fleet *f, const char *key)
 	return total;
 }
 
+/* The caller frees them. */
 static size_t gather_rows(const struct fleet *f, struct row **rows)
 {
 	size_t n = 0;
@@ -469,6 +476,7 @@ static const json_t *partition_before(const struct row *row)
 	return NULL;
 }
 
+/* With the reason, where it does not go on. */
 static void draw_partition(struct panel *f, const struct row *row, int width)
 {
 	const json_t *p = row->partition;
@@ -483,6 +491,7 @@ static void draw_partition(struct panel *f, const struct row *row, int width)
 	end_line(f, row->trouble > 1 ? BAD : row->trouble > 0 ? WARN : PLAIN);
 }
 
+/* The last line says how many more there are. */
 static void draw_partitions(struct panel *f, int room)
 {
 	char head[256];
@@ -518,6 +527,7 @@ static int compare_troubles(const void *x, const void *y)
 	return (a < b) - (a > b);
 }
 
+/* Newest first, over all workers. The caller frees them. */
 static size_t gather_troubles(const struct fleet *f, struct trouble_row **rows)
 {
 	size_t n = 0;
@@ -533,6 +543,7 @@ static size_t gather_troubles(const struct fleet *f, struct trouble_row **rows)
 	return n;
 }
 
+/* In local time, as people look at it. */
 static void draw_trouble(struct panel *f, const struct trouble_row *row, int width)
 {
 	const json_t *t = row->trouble;
@@ -561,6 +572,7 @@ static void draw_troubles(struct panel *f, const struct trouble_row *rows, size_
 		draw_trouble(f, &rows[i], name_width(f));
 }
 
+/* Errors have their place at the end, so partitions get what is left. */
 void panel_draw(const struct fleet *fleet, const struct panel_style *style, struct buf *out)
 {
 	struct panel f = {.fleet = fleet, .style = style, .out = out};

@@ -1,8 +1,5 @@
-/*
- * panel.h - what people see of a fleet: tables of text.
- */
-#ifndef MEMINGEST_PANEL_H
-#define MEMINGEST_PANEL_H
+/* panel.h - what people see of a fleet: tables of text. */
+#pragma once
 
 #include "base/buf.h"
 #include "cli/fleet.h"
@@ -14,6 +11,5 @@ struct panel_style {
 	bool color;
 };
 
+/* Appends one frame. */
 void panel_draw(const struct fleet *f, const struct panel_style *style, struct buf *out);
-
-#endif

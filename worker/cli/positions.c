@@ -18,6 +18,7 @@
 
 #define KAFKA_TIMEOUT_MS 10000
 
+/* Moves the array: pointers into it are void. */
 static struct position *add(struct positions *p, const char *topic, int32_t partition)
 {
 	p->all = xrealloc(p->all, (p->n + 1) * sizeof(*p->all));
@@ -34,6 +35,7 @@ static char *text_or_empty(const struct pg_rows *rows, size_t row, size_t column
 	return xstrdup(text ? text : "");
 }
 
+/* Negative partitions are notes of the worker, not partitions. */
 bool positions_read(struct pg *pg, const struct config *config, const char *topic,
 		    struct positions *p, struct err *err)
 {
@@ -72,6 +74,7 @@ static struct position *find(struct positions *p, const char *topic, int32_t par
 	return NULL;
 }
 
+/* Those without a row are added. */
 static bool ask_logs(struct rd_kafka_s *rk, struct positions *p, const char *topic,
 		     int32_t partitions, int64_t at_ms, struct err *err)
 {
@@ -102,6 +105,7 @@ static bool ask_logs(struct rd_kafka_s *rk, struct positions *p, const char *top
 	return ok;
 }
 
+/* A topic that is gone has no partitions, which is an answer. */
 static bool ask_topic(struct rd_kafka_s *rk, struct positions *p, const char *name, int64_t at_ms,
 		      struct err *err)
 {
@@ -126,6 +130,7 @@ static int compare(const void *x, const void *y)
 	return order ? order : (a->partition > b->partition) - (a->partition < b->partition);
 }
 
+/* Each topic once; one that fails does not keep the others back. */
 bool positions_ask(const struct config *config, const char *topic, int64_t at_ms,
 		   struct positions *p, struct err *err)
 {

@@ -2,8 +2,7 @@
  * positions.h - where each partition stands: the offsets rows of PostgreSQL beside what Kafka's log
  * holds. For "offsets".
  */
-#ifndef MEMINGEST_POSITIONS_H
-#define MEMINGEST_POSITIONS_H
+#pragma once
 
 #include "base/base.h"
 #include "base/err.h"
@@ -42,6 +41,4 @@ MUST_CHECK bool positions_read(struct pg *pg, const struct config *config, const
  */
 MUST_CHECK bool positions_ask(const struct config *config, const char *topic, int64_t at_ms,
 			      struct positions *p, struct err *err);
-void positions_free(struct positions *p);
-
-#endif
+void positions_free(struct positions *p); /* may be used again */

@@ -25,6 +25,7 @@ enum { SEND_TIMEOUT_MS = 60000 };
 
 /* ---- open and close ---- */
 
+/* With a list of those that there are. */
 static bool find_stream(struct produce *p, const char *name, struct err *err)
 {
 	struct buf names = {0};
@@ -42,6 +43,7 @@ static bool find_stream(struct produce *p, const char *name, struct err *err)
 	return false;
 }
 
+/* The first that is a name: a pattern is no place to send to. */
 static bool choose_topic(struct produce *p, const char *topic, struct err *err)
 {
 	const struct stream_config *c = p->stream->config;
@@ -55,6 +57,7 @@ static bool choose_topic(struct produce *p, const char *topic, struct err *err)
 		       c->name);
 }
 
+/* Under the subject that other producers use. */
 static bool register_schema(struct produce *p, const struct schema *schema, const char *what,
 			    uint64_t *id, struct err *err)
 {
@@ -71,6 +74,7 @@ static bool register_schema(struct produce *p, const struct schema *schema, cons
 	return ok;
 }
 
+/* What stands in front of each value and key. */
 static bool name_schemas(struct produce *p, struct err *err)
 {
 	const struct stream *s = p->stream;
@@ -89,6 +93,7 @@ static bool name_schemas(struct produce *p, struct err *err)
 	return true;
 }
 
+/* On failure produce_close() is still to be called. */
 bool produce_open(struct produce *p, const struct config *config, const char *stream,
 		  const char *topic, struct err *err)
 {
@@ -106,6 +111,7 @@ void produce_close(struct produce *p)
 	stream_free(p->stream);
 }
 
+/* Counted as sent; whether it arrived, the reports say. */
 bool produce_send(struct produce *p, struct slice key, struct slice value, int64_t timestamp_ms,
 		  struct err *err)
 {
@@ -132,6 +138,7 @@ static void keep_pace(struct produce *p, double rate)
 		producer_poll(p->producer, MIN(clock_poll_ms(due_us), 100));
 }
 
+/* Ends at the count, at a failure, or when going() says so. */
 bool produce_generated(struct produce *p, struct generator_options *options, uint64_t count,
 		       double rate, struct err *err)
 {
@@ -156,6 +163,7 @@ bool produce_generated(struct produce *p, struct generator_options *options, uin
 	return ok;
 }
 
+/* As long as something is still confirmed now and then. */
 bool produce_finish(struct produce *p, struct err *err)
 {
 	int64_t deadline_us = clock_mono_us() + SEND_TIMEOUT_MS * US_PER_MS;

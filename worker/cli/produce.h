@@ -2,8 +2,7 @@
  * produce.h - events of one stream into its topic, from the generator or from a file; for
  * "memingest produce".
  */
-#ifndef MEMINGEST_PRODUCE_H
-#define MEMINGEST_PRODUCE_H
+#pragma once
 
 #include "base/base.h"
 #include "base/err.h"
@@ -33,7 +32,7 @@ struct produce {
  */
 MUST_CHECK bool produce_open(struct produce *p, const struct config *config, const char *stream,
 			     const char *topic, struct err *err);
-void produce_close(struct produce *p);
+void produce_close(struct produce *p); /* also after a failed produce_open() */
 
 /* count events; rate: events a second, 0 for as many as go. Fills the options' format and ids. */
 MUST_CHECK bool produce_generated(struct produce *p, struct generator_options *options,
@@ -54,5 +53,3 @@ MUST_CHECK bool produce_send(struct produce *p, struct slice key, struct slice v
 
 /* Waits until all are confirmed. */
 MUST_CHECK bool produce_finish(struct produce *p, struct err *err);
-
-#endif

@@ -38,6 +38,7 @@ struct loader {
 
 /* ---- open and close ---- */
 
+/* No recoder where the file has the stream's own schema. */
 static bool open_recoders(struct loader *l, struct err *err)
 {
 	const struct stream *s = l->p->stream;
@@ -57,6 +58,7 @@ static bool open_recoders(struct loader *l, struct err *err)
 	return false;
 }
 
+/* On failure close_loader() is still to be called. */
 static bool open_loader(struct loader *l, const char *path, struct err *err)
 {
 	const struct stream *s = l->p->stream;
@@ -70,6 +72,7 @@ static bool open_loader(struct loader *l, const char *path, struct err *err)
 	return l->plan != NULL;
 }
 
+/* All of it may be NULL. */
 static void close_loader(struct loader *l)
 {
 	records_close(l->records);
@@ -84,6 +87,7 @@ static void close_loader(struct loader *l)
 
 /* ---- events ---- */
 
+/* By the worker's own code: the row itself is thrown away. */
 static bool would_land(struct loader *l, struct slice datum, struct err *err)
 {
 	struct record record;
@@ -92,6 +96,7 @@ static bool would_land(struct loader *l, struct slice datum, struct err *err)
 	       err_wrap(err, "the table would not take it");
 }
 
+/* Envelope, datum in the stream's schema, and its key. */
 static bool make_message(struct loader *l, struct slice datum, struct err *err)
 {
 	const struct produce *p = l->p;
@@ -161,6 +166,7 @@ static bool next_event(struct loader *l, bool *more, struct err *err)
 	return false;
 }
 
+/* Looks at signals now and then, not at every event. */
 bool produce_file(struct produce *p, const char *path, struct err *err)
 {
 	struct loader l = {.p = p};

@@ -30,6 +30,7 @@ static void add(struct report *r, enum report_level level, const char *area, cha
 	r->counts[level]++;
 }
 
+/* Cut at a kilobyte: a finding is a line. */
 void report_add(struct report *r, enum report_level level, const char *area, const char *fmt, ...)
 {
 	char text[1024];
@@ -46,6 +47,7 @@ void report_err(struct report *r, const char *area, const struct err *err)
 	r->unavailable += err->class == ERR_RETRY;
 }
 
+/* A line without an area in front has none. */
 void report_lines(struct report *r, enum report_level level, const char *text)
 {
 	while (*text) {

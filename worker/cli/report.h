@@ -2,8 +2,7 @@
  * report.h - findings of a command: collected first, then shown all at once, as lines for people or
  * as one JSON object.
  */
-#ifndef MEMINGEST_REPORT_H
-#define MEMINGEST_REPORT_H
+#pragma once
 
 #include "base/base.h"
 #include "base/err.h"
@@ -23,6 +22,7 @@ struct report {
 	size_t unavailable;
 };
 
+/* One finding, as for printf. */
 void report_add(struct report *r, enum report_level level, const char *area, const char *fmt, ...)
 	PRINTF_LIKE(4, 5);
 /* An error value: class RETRY counts as "out of reach". */
@@ -32,14 +32,9 @@ void report_lines(struct report *r, enum report_level level, const char *text);
 
 /* To standard output: as cli says, JSON or lines, with color on a terminal. */
 void report_print(const struct report *r, const struct cli *cli);
-/*
- * 78 if anything is wrong that an operator must change, 69 if servers were only out of reach, else
- * 0.
- */
+/* 78 if an operator must change anything, 69 if only servers were out of reach, else 0. */
 int report_exit_code(const struct report *r);
-void report_free(struct report *r);
+void report_free(struct report *r); /* may be used again */
 
 /* The exit code for a failure: 78, 69, 65 or 70 by its class. */
 int report_err_exit_code(const struct err *err);
-
-#endif

@@ -26,6 +26,7 @@ struct span {
 	size_t len;
 };
 
+/* What roff would read as something else than it is. */
 static void put_char(struct buf *out, char c)
 {
 	static const char *const special[256] = {
@@ -39,6 +40,7 @@ static void put_char(struct buf *out, char c)
 		buf_u8(out, (uint8_t)c);
 }
 
+/* A dot at the beginning would be a request. */
 void roff_text(struct buf *out, const char *text, size_t len)
 {
 	bool bold = false;
@@ -73,6 +75,7 @@ static struct span next_line(const char **text)
 	return line;
 }
 
+/* Blanks only: there are no tabs. */
 static struct span trim(struct span s)
 {
 	while (s.len > 0 && *s.s == ' ')
@@ -101,6 +104,7 @@ static size_t item_word(struct span line)
 	return gap && gap > line.s ? (size_t)(gap - line.s) : 0;
 }
 
+/* Lists are known by two blanks behind a word. */
 void roff_help(struct buf *out, const char *help)
 {
 	bool in_list = false, gap = true; /* a blank line before this one */
@@ -128,6 +132,7 @@ void roff_help(struct buf *out, const char *help)
 
 /* --- Markdown */
 
+/* "| a | b |": the outer bars belong to it. */
 static size_t split_cells(struct span line, struct span *cells)
 {
 	size_t n = 0;
@@ -140,6 +145,7 @@ static size_t split_cells(struct span line, struct span *cells)
 	return n;
 }
 
+/* A row of another number of cells than the head comes out as text. */
 static void table_row(struct buf *out, struct span head, struct span row)
 {
 	struct span names[MAX_CELLS], cells[MAX_CELLS];
@@ -169,6 +175,7 @@ static void table(struct buf *out, struct span head, const char **text)
 		table_row(out, head, next_line(text));
 }
 
+/* Until the closing fence, as it stands. */
 static void code(struct buf *out, const char **text)
 {
 	buf_puts(out, ".PP\n.RS 4\n.EX\n");
@@ -187,6 +194,7 @@ static void skip_blank(const char **text)
 	*text += **text == '\n';
 }
 
+/* Line by line: blocks are known by how they begin. */
 void roff_markdown(struct buf *out, const char *markdown)
 {
 	bool gap = false;

@@ -73,6 +73,7 @@ bool decode_column(const struct plan_column *column, const struct step *s, struc
 	return emit_value(&e, s, &column->target, &column->element, column->element_oid);
 }
 
+/* One value or the whole datum, with the limits of one event. */
 static inline struct cursor cursor_on(struct decoder *d, const uint8_t *start, const uint8_t *end)
 {
 	return (struct cursor){.p = start,
@@ -111,6 +112,7 @@ static inline const uint8_t *find_short(const uint8_t *p, const uint8_t *end, co
 	return slot->end = p + 1 + (*p >> 1);
 }
 
+/* A union is entered here, so that pass 2 finds the branch's step. */
 static bool find_slot(struct cursor *c, const struct step *s, struct slot *slot)
 {
 	if (!walk_branch(c, &s))
@@ -122,6 +124,7 @@ static bool find_slot(struct cursor *c, const struct step *s, struct slot *slot)
 	return ok;
 }
 
+/* Pass 1. Ends at the datum's last byte, or it is not what the schema says. */
 static bool find_slots(struct decoder *d, const struct plan *plan, struct slice body,
 		       struct record *record, struct err *err)
 {
@@ -146,6 +149,7 @@ static bool find_slots(struct decoder *d, const struct plan *plan, struct slice 
 		       (size_t)(c.end - c.p));
 }
 
+/* A null where the operation should be is no delete. */
 static bool read_op(struct decoder *d, const struct plan *plan, struct slice body,
 		    struct record *record, struct err *err)
 {
@@ -165,6 +169,7 @@ static bool read_op(struct decoder *d, const struct plan *plan, struct slice bod
 	return true;
 }
 
+/* Texts as pass 1 found them; anything else is read again and has to end where it did. */
 static inline bool emit_column(struct decoder *d, const struct emit *e,
 			       const struct plan_column *pc)
 {
@@ -195,6 +200,7 @@ static void read_version(const struct column *c, const uint8_t *field, struct re
 				  (c->kind == PG_TIMESTAMP ? EPOCH_SECONDS * 1000000 : 0);
 }
 
+/* After the row is made: only then its length and its key's are known. */
 static bool check_limits(const struct decoder *d, const struct plan *plan, struct record *record,
 			 struct err *err)
 {
@@ -269,6 +275,7 @@ static __attribute__((noinline)) bool choose(struct decoder *d, const struct pla
 	return err_set(err, record->other ? ERR_POISON : ERR_CONFIG, "%s", (*plan)->why);
 }
 
+/* Pass 1, what kind of event it is, pass 2. */
 bool decode_record(struct decoder *d, const struct plan *plan, struct slice body, struct buf *out,
 		   struct record *record, struct err *err)
 {
@@ -305,6 +312,7 @@ static bool replace_version(const struct plan *plan, int64_t version_us, size_t 
 	return ok;
 }
 
+/* A delete of that key, at the time that the message has. */
 bool decode_key(struct decoder *d, const struct plan *plan, struct slice body, int64_t version_us,
 		struct buf *out, struct record *record, struct err *err)
 {

@@ -1,12 +1,10 @@
 /*
  * decode.h - from the bytes of one datum to the bytes of one row, by a plan.
  *
- * A row is the columns of the table in their order, each as COPY BINARY has it: int32 length (-1
- * for null), then the value. The tuple header (the number of fields) is the writer's business: the
- * sink puts staging columns in front.
+ * A row is the table's columns in their order as COPY BINARY has them, without the number of fields
+ * in front.
  */
-#ifndef MEMINGEST_DECODE_H
-#define MEMINGEST_DECODE_H
+#pragma once
 
 #include "base/base.h"
 #include "base/buf.h"
@@ -30,10 +28,7 @@ enum record_op { RECORD_UPSERT, RECORD_DELETE };
 struct record {
 	enum record_op op;
 	bool has_version; /* the table has a version column and it is not null */
-	/*
-	 * comparable among the table's versions: microseconds since 1970 for timestamps, days since
-	 * 1970 for dates, the number for integers
-	 */
+	/* microseconds or days since 1970, or the number itself */
 	int64_t version;
 	size_t row_len;          /* bytes appended to out */
 	size_t key_len;          /* of these, the key columns */
@@ -43,7 +38,7 @@ struct record {
 
 /* one per thread; keeps scratch memory */
 struct decoder *decoder_new(const struct decode_limits *limits);
-void decoder_free(struct decoder *d);
+void decoder_free(struct decoder *d); /* NULL is fine */
 
 /*
  * Appends one row to out. On failure out is as it was, err has class POISON and a text that names
@@ -63,5 +58,3 @@ MUST_CHECK bool decode_record(struct decoder *d, const struct plan *plan, struct
 MUST_CHECK bool decode_key(struct decoder *d, const struct plan *plan, struct slice body,
 			   int64_t version_us, struct buf *out, struct record *record,
 			   struct err *err);
-
-#endif

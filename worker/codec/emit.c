@@ -27,6 +27,7 @@
 
 /* --- text --- */
 
+/* Before anything is copied. */
 static bool check_size(const struct emit *e, size_t len)
 {
 	if (len <= e->limits->max_string_bytes)
@@ -44,6 +45,7 @@ static size_t count_chars(struct slice s)
 	return n;
 }
 
+/* varchar(n) counts characters, not bytes. */
 static bool check_chars(const struct emit *e, const struct target *t, struct slice s)
 {
 	if (t->max_chars == 0 || s.len <= t->max_chars || count_chars(s) <= t->max_chars)
@@ -82,6 +84,7 @@ static bool vector_item(const struct emit *e, struct pgbin_vector *v, const stru
 	       pgbin_vector_doubles(e->out, v, (const uint8_t *)&d, 1, e->c->why);
 }
 
+/* Plain floats and doubles in one call; anything else element by element. */
 static bool vector_block(const struct emit *e, struct pgbin_vector *v, const struct step *item,
 			 uint64_t count)
 {
@@ -101,6 +104,7 @@ static bool vector_block(const struct emit *e, struct pgbin_vector *v, const str
 	return true;
 }
 
+/* The writer may have it in any number of blocks, or packed in bytes. */
 static ASIDE bool emit_vector(const struct emit *e, const struct step *s, const struct target *t)
 {
 	struct pgbin_vector v = pgbin_vector_begin(
@@ -130,11 +134,13 @@ static bool check_dim(const struct emit *e, const struct target *t, uint64_t n)
 		      (unsigned long long)n, t->dim);
 }
 
+/* A real[] that stands for an embedding takes finite numbers only. */
 static bool refuse_nonfinite(const struct emit *e)
 {
 	return refuse(e->c->why, REASON_INVALID_EMBEDDING, "it holds NaN or infinity");
 }
 
+/* All of them are looked at before the first is written. */
 static bool emit_floats(const struct emit *e, const struct target *t, struct slice le)
 {
 	if (!check_dim(e, t, le.len / 4))
@@ -187,6 +193,7 @@ static inline bool emit_element(const struct emit *e, const struct step *item,
 	return emit_value(e, item, element, NULL, OID_NONE);
 }
 
+/* Blocks of any number and size; has_null goes into the array's head at the end. */
 static bool emit_elements(const struct emit *e, const struct step *s, const struct target *element,
 			  enum pgbin_oid oid, uint64_t *total)
 {
@@ -217,6 +224,7 @@ static bool emit_elements(const struct emit *e, const struct step *s, const stru
 	return true;
 }
 
+/* Bytes, one block of floats, or any other array: the first two in one piece. */
 static ASIDE bool emit_array(const struct emit *e, const struct step *s, const struct target *t,
 			     const struct target *element, enum pgbin_oid oid)
 {
@@ -232,6 +240,7 @@ static ASIDE bool emit_array(const struct emit *e, const struct step *s, const s
 
 /* --- scalars --- */
 
+/* An enum is its symbol's text, as the reader's schema spells it. */
 static bool emit_text(const struct emit *e, const struct step *s, const struct target *t)
 {
 	struct slice v;
@@ -259,6 +268,7 @@ static bool emit_bytea(const struct emit *e, const struct step *s)
 	return true;
 }
 
+/* Blanks around it are allowed, as a text may have them. */
 static bool is_json_null(struct slice json)
 {
 	static const char blank[4] = {' ', '\t', '\r', '\n'};
@@ -285,6 +295,7 @@ bool emit_json_text(const struct emit *e, const struct target *t, struct slice v
 	return text_check_json(v, e->limits->max_depth, e->c->why);
 }
 
+/* jsonb's head is written first and its length put in at the end. */
 static ASIDE bool emit_json(const struct emit *e, const struct step *s, const struct target *t)
 {
 	struct slice v;
@@ -301,6 +312,7 @@ static ASIDE bool emit_json(const struct emit *e, const struct step *s, const st
 	return true;
 }
 
+/* A fixed has the 16 bytes; a string has to be read. */
 static ASIDE bool emit_uuid(const struct emit *e, const struct step *s)
 {
 	struct slice v;
@@ -317,6 +329,7 @@ static bool is_timed(enum schema_logical logical)
 	return logical >= LOGICAL_TIME_MILLIS && logical <= LOGICAL_LOCAL_NANOS;
 }
 
+/* A time that does not fit the reader's unit. */
 static bool refuse_range(const struct emit *e)
 {
 	return refuse(e->c->why, REASON_OUT_OF_RANGE,
@@ -333,6 +346,7 @@ static bool read_integer(const struct emit *e, const struct step *s, int64_t *v)
 	return unit_convert(*v, s->unit, unit_of(s->reader->logical), v) || refuse_range(e);
 }
 
+/* Narrower columns than the wire's are checked. */
 static bool emit_integer(const struct emit *e, const struct step *s, enum pg_kind kind)
 {
 	int64_t v;
@@ -346,6 +360,7 @@ static bool emit_integer(const struct emit *e, const struct step *s, enum pg_kin
 	return true;
 }
 
+/* A double into a real column is rounded, unless it becomes infinite. */
 static ASIDE bool emit_real(const struct emit *e, const struct step *s, enum pg_kind kind)
 {
 	double d;
@@ -357,6 +372,7 @@ static ASIDE bool emit_real(const struct emit *e, const struct step *s, enum pg_
 	return true;
 }
 
+/* A whole number is a decimal of scale 0. */
 static ASIDE bool emit_numeric(const struct emit *e, const struct step *s)
 {
 	struct slice v;
@@ -372,6 +388,7 @@ static ASIDE bool emit_numeric(const struct emit *e, const struct step *s)
 	       pgbin_numeric(e->out, v, s->reader->precision, s->reader->scale, e->c->why);
 }
 
+/* Which unit the wire has is the step's; the column's is microseconds or days. */
 static ASIDE bool emit_time(const struct emit *e, const struct step *s, enum pg_kind kind)
 {
 	int64_t v;
@@ -413,6 +430,7 @@ static bool emit_null(const struct emit *e, const struct step *s)
 /* Of these a column can hold null, and jsonb a record that is not refused. */
 #define NO_SCALAR (1u << SCHEMA_NULL | 1u << SCHEMA_RECORD)
 
+/* Null, or what only JSON can hold. */
 static ASIDE bool emit_no_scalar(const struct emit *e, const struct step *s, const struct target *t)
 {
 	if (s->kind == SCHEMA_NULL)

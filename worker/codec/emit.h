@@ -2,8 +2,7 @@
  * emit.h - one value of a datum as one COPY field. For decode.c alone, whose loop over the columns
  * wants the common case, a short text, inline.
  */
-#ifndef MEMINGEST_EMIT_H
-#define MEMINGEST_EMIT_H
+#pragma once
 
 #include "codec/plan_steps.h"
 #include "codec/text.h"
@@ -15,8 +14,7 @@ struct emit {
 };
 
 /*
- * The value that the cursor stands at, of step s (no union), as a field of the column. False: the
- * cursor's refusal says why.
+ * The value at the cursor, of step s (no union), as a field. False: the cursor's refusal says why.
  */
 MUST_CHECK bool emit_value(const struct emit *e, const struct step *s, const struct target *t,
 			   const struct target *element, enum pgbin_oid oid);
@@ -36,5 +34,3 @@ MUST_CHECK static inline bool emit_text_field(const struct emit *e, const struct
 	return (plain && v.len <= most && v.len <= e->limits->max_string_bytes) ||
 	       emit_check_text(e, t, v);
 }
-
-#endif

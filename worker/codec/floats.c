@@ -18,6 +18,7 @@
 #define VECTORISE __attribute__((optimize("O3")))
 #endif
 
+/* Swaps all n and says whether all are finite; the caller asks again which one is not. */
 static inline __attribute__((always_inline)) bool swap(uint8_t *restrict be,
 						       const uint8_t *restrict le, size_t n)
 {
@@ -33,6 +34,7 @@ static inline __attribute__((always_inline)) bool swap(uint8_t *restrict be,
 	return most < EXPONENT << 1;
 }
 
+/* As swap(), without writing. */
 static inline __attribute__((always_inline)) bool look(const uint8_t *le, size_t n)
 {
 	uint32_t most = 0;

@@ -36,6 +36,7 @@ enum {
 
 /* --- strings --- */
 
+/* The short form where JSON has one. */
 static void put_escape(struct buf *out, uint8_t c)
 {
 	static const char hex[] = "0123456789abcdef";
@@ -49,6 +50,7 @@ static bool is_plain(uint8_t c)
 	return c >= 0x20 && c != '"' && c != '\\';
 }
 
+/* Plain runs go in one piece; what has to be escaped goes alone. */
 static bool put_string(struct jsonout *j, struct cursor *c, struct slice s)
 {
 	if (s.len > j->max)
@@ -70,6 +72,7 @@ static bool put_string(struct jsonout *j, struct cursor *c, struct slice s)
 	return true;
 }
 
+/* Avro's JSON encoding: a byte is the code point of its number. */
 static bool put_bytes(struct jsonout *j, struct cursor *c, struct slice s)
 {
 	if (s.len > j->max)
@@ -130,6 +133,7 @@ static void put_clock(struct buf *out, int64_t within, enum pgbin_unit unit)
 		   within % per_second[unit]);
 }
 
+/* 24:00:00 passes, as PostgreSQL takes it. */
 static bool put_time(struct buf *out, struct cursor *c, int64_t v, enum pgbin_unit unit)
 {
 	if (v < 0 || v > 86400 * per_second[unit])
@@ -140,6 +144,7 @@ static bool put_time(struct buf *out, struct cursor *c, int64_t v, enum pgbin_un
 	return true;
 }
 
+/* Rounds down, so that times before 1970 have the right day. */
 static void put_timestamp(struct buf *out, int64_t v, enum pgbin_unit unit, const char *zone)
 {
 	int64_t day = 86400 * per_second[unit];
@@ -160,6 +165,7 @@ static void put_duration(struct buf *out, const uint8_t *p)
 
 /* --- numbers --- */
 
+/* As few digits as read back the same number. */
 static bool put_real(struct buf *out, struct cursor *c, double d, bool single)
 {
 	char text[40];
@@ -199,6 +205,7 @@ static size_t to_digits(uint8_t *magnitude, size_t len, char *digits, size_t roo
 	return room - n;
 }
 
+/* Two's complement, in place. */
 static void negate(uint8_t *p, size_t len)
 {
 	unsigned carry = 1;
@@ -209,6 +216,7 @@ static void negate(uint8_t *p, size_t len)
 	}
 }
 
+/* Digits with the point put in; the length is bounded before any work. */
 static bool put_decimal(struct buf *out, struct cursor *c, struct slice v,
 			const struct schema_type *t)
 {
@@ -242,6 +250,7 @@ static bool put_decimal(struct buf *out, struct cursor *c, struct slice v,
 	return true;
 }
 
+/* By the reader's logical type: a date, a time or the plain number. */
 static bool put_integer(struct jsonout *j, struct cursor *c, const struct step *s)
 {
 	int64_t v;
@@ -278,6 +287,7 @@ static bool put_integer(struct jsonout *j, struct cursor *c, const struct step *
 
 /* --- values --- */
 
+/* By the reader's type: text, decimal, UUID, duration or plain bytes. */
 static bool put_blob(struct jsonout *j, struct cursor *c, const struct step *s)
 {
 	struct slice v;
@@ -296,6 +306,7 @@ static bool put_blob(struct jsonout *j, struct cursor *c, const struct step *s)
 	return true;
 }
 
+/* A symbol has no characters that would need escaping. */
 static bool put_enum(struct jsonout *j, struct cursor *c, const struct step *s)
 {
 	uint32_t symbol;
@@ -305,6 +316,7 @@ static bool put_enum(struct jsonout *j, struct cursor *c, const struct step *s)
 	return true;
 }
 
+/* Arrays and maps: blocks of any number, read as one list. */
 static bool put_items(struct jsonout *j, struct cursor *c, const struct step *s)
 {
 	struct walk_blocks blocks = {0};
@@ -330,6 +342,7 @@ static bool put_items(struct jsonout *j, struct cursor *c, const struct step *s)
 	return true;
 }
 
+/* A field without a key is one that the reader does not have. */
 static bool put_record(struct jsonout *j, struct cursor *c, const struct step *s)
 {
 	bool first = true;
@@ -353,6 +366,7 @@ static bool put_record(struct jsonout *j, struct cursor *c, const struct step *s
 	return true;
 }
 
+/* Depth is charged here, as this is where the recursion is. */
 static bool put_nested(struct jsonout *j, struct cursor *c, const struct step *s)
 {
 	bool ok;
@@ -366,6 +380,7 @@ static bool put_nested(struct jsonout *j, struct cursor *c, const struct step *s
 	return ok;
 }
 
+/* A step without a reader is a value that the stream's schema has no place for. */
 static bool put_value(struct jsonout *j, struct cursor *c, const struct step *s)
 {
 	double d;
@@ -408,6 +423,7 @@ static bool put_value(struct jsonout *j, struct cursor *c, const struct step *s)
 	return false;
 }
 
+/* The limit is looked at after each value, so the text is never much longer. */
 bool jsonout_value(struct jsonout *j, struct cursor *c, const struct step *s)
 {
 	if (!put_value(j, c, s))

@@ -106,6 +106,7 @@ static bool bare_type(const char *type, char *bare, size_t size)
 	return true;
 }
 
+/* The short and the standard names stand in one list. */
 enum pgbin_oid pgbin_oid(const char *type)
 {
 	char bare[40];
@@ -207,6 +208,7 @@ bool pgbin_time(struct buf *out, int64_t micros, struct refusal *why)
 	return true;
 }
 
+/* Towards the past, also before the epoch. */
 static int64_t divide_down(int64_t v, int64_t by)
 {
 	return v / by - (v % by < 0);
@@ -254,6 +256,7 @@ bool pgbin_timestamp(struct buf *out, int64_t v, enum pgbin_unit unit, struct re
 	return true;
 }
 
+/* PostgreSQL keeps the three parts apart, as Avro does. */
 bool pgbin_interval(struct buf *out, const uint8_t v[12], struct refusal *why)
 {
 	uint32_t months = get_le32(v), days = get_le32(v + 4), millis = get_le32(v + 8);
@@ -271,6 +274,7 @@ bool pgbin_interval(struct buf *out, const uint8_t v[12], struct refusal *why)
 
 enum { ARRAY_HEADER = 4 + 12, ARRAY_DIMENSION = 8 };
 
+/* Length, count and "has null" are put in at the end. */
 struct pgbin_array pgbin_array_begin(struct buf *out, enum pgbin_oid element)
 {
 	struct pgbin_array a = {.start = out->len};
@@ -280,6 +284,7 @@ struct pgbin_array pgbin_array_begin(struct buf *out, enum pgbin_oid element)
 	return a;
 }
 
+/* An empty array has no dimension. */
 void pgbin_array_end(struct buf *out, struct pgbin_array a, uint32_t count, bool has_null)
 {
 	if (count == 0) {
@@ -294,6 +299,7 @@ void pgbin_array_end(struct buf *out, struct pgbin_array a, uint32_t count, bool
 	patch_length(out, a.start);
 }
 
+/* Each element is a field of its own, length and all. */
 void pgbin_array_floats(struct buf *out, const uint8_t *le, size_t n)
 {
 	uint8_t *p = buf_take(out, n * 8);
@@ -303,6 +309,7 @@ void pgbin_array_floats(struct buf *out, const uint8_t *le, size_t n)
 	}
 }
 
+/* Rounds to even by hand: not every CPU has the instruction. */
 bool pgbin_half(float v, uint16_t *half)
 {
 	uint32_t bits;
@@ -403,6 +410,7 @@ static bool put_element(struct buf *out, enum pgbin_vector_kind kind, float f)
 	return false;
 }
 
+/* In one go if all are finite; else once more, to find the one that is not. */
 bool pgbin_vector_floats(struct buf *out, struct pgbin_vector *v, const uint8_t *le, size_t n,
 			 struct refusal *why)
 {
@@ -420,6 +428,7 @@ bool pgbin_vector_floats(struct buf *out, struct pgbin_vector *v, const uint8_t 
 	return true;
 }
 
+/* pgvector has no doubles, so each is rounded to a float. */
 bool pgbin_vector_doubles(struct buf *out, struct pgbin_vector *v, const uint8_t *le, size_t n,
 			  struct refusal *why)
 {
@@ -435,6 +444,7 @@ bool pgbin_vector_doubles(struct buf *out, struct pgbin_vector *v, const uint8_t
 	return true;
 }
 
+/* Here a wrong number of elements is refused, when all have been counted. */
 bool pgbin_vector_end(struct buf *out, const struct pgbin_vector *v, struct refusal *why)
 {
 	uint64_t n = v->count;

@@ -6,16 +6,13 @@
  * others cannot fail. An element of an array has the same form as a field, so the same functions
  * append both. Forms: the *_recv functions of PostgreSQL's backend and of pgvector.
  */
-#ifndef MEMINGEST_PGBIN_H
-#define MEMINGEST_PGBIN_H
+#pragma once
 
 #include "base/base.h"
 #include "base/buf.h"
 #include "codec/reason.h"
 
-/*
- * Object identifiers of the built-in types that may stand in an array; fixed in every PostgreSQL.
- */
+/* OIDs of built-in types that may stand in an array; fixed in every PostgreSQL. */
 enum pgbin_oid {
 	OID_NONE = 0,
 	OID_BOOL = 16,
@@ -46,11 +43,13 @@ enum pgbin_oid pgbin_oid(const char *type);
 
 #define PGBIN_VECTOR_MAX_DIM 16000u /* of vector and halfvec */
 
+/* In an array as well. */
 static inline void pgbin_null(struct buf *out)
 {
 	buf_be32(out, UINT32_MAX);
 }
 
+/* Fixed width: these cannot fail. */
 static inline void pgbin_bool(struct buf *out, bool v)
 {
 	uint8_t *p = buf_take(out, 5);
@@ -58,6 +57,7 @@ static inline void pgbin_bool(struct buf *out, bool v)
 	p[4] = v ? 1 : 0;
 }
 
+/* The caller knows that the value fits, here and below. */
 static inline void pgbin_int2(struct buf *out, int16_t v)
 {
 	uint8_t *p = buf_take(out, 6);
@@ -93,10 +93,7 @@ static inline void pgbin_float8(struct buf *out, double v)
 	pgbin_int8(out, (int64_t)bits);
 }
 
-/*
- * Text and bytea have the same form. Text is the caller's to check first (text_check_utf8). At most
- * INT32_MAX - 1 bytes.
- */
+/* Text or bytea, at most INT32_MAX - 1 bytes. The caller checks text (text_check_utf8). */
 static inline void pgbin_bytes(struct buf *out, struct slice v)
 {
 	uint8_t *p = buf_take(out, 4 + v.len);
@@ -121,11 +118,8 @@ MUST_CHECK bool pgbin_int4_checked(struct buf *out, int64_t v, struct refusal *w
 /* NaN and infinity pass */
 MUST_CHECK bool pgbin_float4_checked(struct buf *out, double v, struct refusal *why);
 
-void pgbin_uuid(struct buf *out, const uint8_t v[16]);
-/*
- * The forms that PostgreSQL reads: any case, braces around, hyphens after any group of four digits.
- * Else REASON_INVALID_TEXT.
- */
+void pgbin_uuid(struct buf *out, const uint8_t v[16]); /* Its 16 bytes in order. */
+/* In any form that PostgreSQL reads; else REASON_INVALID_TEXT. */
 MUST_CHECK bool pgbin_uuid_text(struct buf *out, struct slice text, struct refusal *why);
 
 /* Days since 1970-01-01 (Avro). REASON_OUT_OF_RANGE outside 4714-11-24 BC .. 5874897-12-31. */
@@ -145,10 +139,7 @@ MUST_CHECK bool pgbin_timestamp(struct buf *out, int64_t v, enum pgbin_unit unit
 MUST_CHECK bool pgbin_timestamp_us(int64_t v, enum pgbin_unit unit, int64_t *us,
 				   struct refusal *why);
 
-/*
- * Avro's duration: months, days and milliseconds, each uint32 little-endian. REASON_OUT_OF_RANGE
- * over INT32_MAX months or days.
- */
+/* Avro's duration: months, days, milliseconds. REASON_OUT_OF_RANGE over INT32_MAX of the former. */
 MUST_CHECK bool pgbin_interval(struct buf *out, const uint8_t v[12], struct refusal *why);
 
 /*
@@ -159,10 +150,7 @@ MUST_CHECK bool pgbin_interval(struct buf *out, const uint8_t v[12], struct refu
 MUST_CHECK bool pgbin_numeric(struct buf *out, struct slice unscaled, uint32_t precision,
 			      uint32_t scale, struct refusal *why);
 
-/*
- * One-dimensional array: begin, then one field per element (pgbin_null() for null), then end. To
- * give it up, set out->len to start.
- */
+/* Begin, a field per element (or pgbin_null()), end. To give it up, set out->len to start. */
 struct pgbin_array {
 	size_t start; /* of the field in out */
 };
@@ -184,15 +172,15 @@ struct pgbin_vector {
 	uint32_t dim;   /* wanted, or 0 */
 	uint64_t count; /* elements so far */
 };
+/* Fills nothing in yet: end does. */
 struct pgbin_vector pgbin_vector_begin(struct buf *out, enum pgbin_vector_kind kind, uint32_t dim);
 MUST_CHECK bool pgbin_vector_floats(struct buf *out, struct pgbin_vector *v, const uint8_t *le,
 				    size_t n, struct refusal *why);
 MUST_CHECK bool pgbin_vector_doubles(struct buf *out, struct pgbin_vector *v, const uint8_t *le,
 				     size_t n, struct refusal *why);
+/* The vector is complete: checks the number of elements. */
 MUST_CHECK bool pgbin_vector_end(struct buf *out, const struct pgbin_vector *v,
 				 struct refusal *why);
 
 /* IEEE binary16 of v, ties to even; false when v is finite and too large for it. */
 MUST_CHECK bool pgbin_half(float v, uint16_t *half);
-
-#endif

@@ -68,6 +68,7 @@ static void load_limbs(struct decimal *d, struct slice s)
 	}
 }
 
+/* The caller has left room for one limb more. */
 static void multiply(struct decimal *d, uint32_t by)
 {
 	uint64_t carry = 0;
@@ -93,6 +94,7 @@ static uint32_t divide(struct decimal *d)
 	return (uint32_t)rest;
 }
 
+/* Scaled to a multiple of four decimals first, as digits stand at the decimal point. */
 static void split_digits(struct decimal *d)
 {
 	static const uint16_t powers[] = {1, 10, 100, 1000};
@@ -117,6 +119,7 @@ static size_t count_decimals(const struct decimal *d)
 	return n - d->pad;
 }
 
+/* weight counts digits of base 10000 before the point, less one. */
 static void write_numeric(struct buf *out, const struct decimal *d)
 {
 	size_t from = 0; /* zeros at the low end are not written */
@@ -134,6 +137,7 @@ static void write_numeric(struct buf *out, const struct decimal *d)
 		put_be16(p + 12 + i * 2, d->digit[d->ndigits - 1 - i]);
 }
 
+/* The schema's precision first, for its message says more. */
 static bool write_checked(struct buf *out, const struct decimal *d, uint32_t precision,
 			  struct refusal *why)
 {
@@ -148,6 +152,7 @@ static bool write_checked(struct buf *out, const struct decimal *d, uint32_t pre
 	return true;
 }
 
+/* Small ones on the stack; the length is bounded before anything is computed. */
 bool pgbin_numeric(struct buf *out, struct slice unscaled, uint32_t precision, uint32_t scale,
 		   struct refusal *why)
 {

@@ -47,6 +47,7 @@ static bool is_json_text(const struct schema_type *t, enum pg_kind kind)
 	return kind == PG_JSONB && inner && inner->kind == SCHEMA_STRING;
 }
 
+/* What the table says of the column; where its value comes from is not known yet. */
 static void fill_column(struct builder *b, size_t i)
 {
 	const struct column *c = &b->plan->table->columns[i];
@@ -84,6 +85,7 @@ static void keep_constant(struct builder *b, struct plan_column *pc, const struc
 		(struct slice){arena_memdup(b->plan->arena, field->data, field->len), field->len};
 }
 
+/* Encoded once, here. */
 static void constant_null(struct builder *b, struct plan_column *pc)
 {
 	struct buf field = {0};
@@ -92,6 +94,7 @@ static void constant_null(struct builder *b, struct plan_column *pc)
 	buf_free(&field);
 }
 
+/* A default is a datum like any other, with limits of its own. */
 static struct cursor cursor_on_default(const struct schema_field *f, struct refusal *why)
 {
 	return (struct cursor){.p = f->default_datum.data,
@@ -101,6 +104,7 @@ static struct cursor cursor_on_default(const struct schema_field *f, struct refu
 			       .why = why};
 }
 
+/* False with the reason: there is none, or it does not fit its type. */
 static bool has_default(struct builder *b, const struct schema_field *f)
 {
 	char type[200];
@@ -113,6 +117,7 @@ static bool has_default(struct builder *b, const struct schema_field *f)
 	       err_set(b->k->err, ERR_CONFIG, "field '%s': %s", f->name, f->default_error);
 }
 
+/* By the code that reads data, so that a default is checked as those are. */
 static bool constant_default(struct builder *b, struct plan_column *pc,
 			     const struct schema_field *f)
 {
@@ -133,6 +138,7 @@ static bool constant_default(struct builder *b, struct plan_column *pc,
 	return ok;
 }
 
+/* Each from one of the writer's fields, or a constant. */
 static bool add_columns(struct builder *b)
 {
 	const struct table *t = b->plan->table;
@@ -154,6 +160,7 @@ static bool add_columns(struct builder *b)
 
 /* --- the field that says DELETE --- */
 
+/* The writer lacks the field: its default says of all events whether they delete. */
 static bool default_op(struct builder *b, const struct schema_field *f)
 {
 	struct refusal why = {0};
@@ -170,6 +177,7 @@ static bool default_op(struct builder *b, const struct schema_field *f)
 	return true;
 }
 
+/* The field that says what an event is need not be a column. */
 static bool add_delete(struct builder *b)
 {
 	const struct table *t = b->plan->table;
@@ -185,6 +193,7 @@ static bool add_delete(struct builder *b)
 
 /* --- one record --- */
 
+/* A bare key is one field, called "key" in messages. */
 static void add_top(struct builder *b, size_t n)
 {
 	b->plan->ntop = (uint32_t)n;
@@ -194,6 +203,7 @@ static void add_top(struct builder *b, size_t n)
 		b->plan->top[i].name = arena_strdup(b->plan->arena, b->writer->fields[i].name);
 }
 
+/* Fields that nobody takes are walked over by the writer's type alone. */
 static void skip_the_rest(struct builder *b)
 {
 	for (uint32_t i = 0; i < b->plan->ntop; i++)
@@ -209,6 +219,7 @@ static struct builder new_builder(struct resolver *k, struct plan *p, const stru
 	return b;
 }
 
+/* b.from is needed while the columns are found, and no longer. */
 static bool add_row(struct resolver *k, struct plan *p, const struct schema_type *w)
 {
 	struct builder b = new_builder(k, p, w);
@@ -239,6 +250,7 @@ static bool add_key_column(struct builder *b, size_t i)
 	return take_field(b, from, f);
 }
 
+/* A key that is no record can only be one column. */
 static bool add_bare_key(struct builder *b)
 {
 	struct plan_column *pc = &b->plan->columns[0];
@@ -252,6 +264,7 @@ static bool add_bare_key(struct builder *b)
 	return b->plan->top[0].step || err_wrap(b->k->err, "the key, stream's field '%s'", f->name);
 }
 
+/* Only key columns have values; a delete needs no others. */
 static bool add_key_row(struct resolver *k, struct plan *p, const struct schema_type *w)
 {
 	struct builder b = new_builder(k, p, w);
@@ -282,6 +295,7 @@ static bool has_namespace(const struct schema_type *t)
 	return t->name != t->full_name;
 }
 
+/* Whether the writer's record is the stream's: see the essay. */
 static enum likeness likeness(const struct schema_type *w, const struct schema_type *r)
 {
 	if (w->kind != SCHEMA_RECORD || !resolve_names_match(w, r))
@@ -314,6 +328,7 @@ static void set_aside(struct task *t, struct plan *p, enum plan_shape shape)
 	err_clear(t->k.err);
 }
 
+/* A record of the stream's own name that does not resolve is an error of the schema. */
 static bool add_value(struct task *t, struct plan *p, const struct schema_type *w)
 {
 	char type[200];
@@ -372,6 +387,7 @@ static void add_branches(struct task *t, struct plan *p, const struct schema_typ
 	}
 }
 
+/* The first thing that the reader cannot take, and how many more there are. */
 static void keep_note(const struct resolver *k, struct plan *p)
 {
 	p->note = k->note;
@@ -391,6 +407,7 @@ static bool is_choice(const struct task *t, const struct schema_type *w)
 	return records || (w->kind == SCHEMA_UNION && !t->key);
 }
 
+/* For values and for keys; what fails leaves no plan. */
 static struct plan *compile(struct task *t, const struct schema_type *w, struct err *err)
 {
 	struct plan *p = xcalloc(1, sizeof(*p));
@@ -422,6 +439,7 @@ struct plan *plan_new(const struct schema *writer, const struct table *table, st
 	return compile(&t, writer->root, err);
 }
 
+/* own: the key's own schema, whose name says whether a key should fit. */
 struct plan *plan_new_key(const struct schema *writer, const struct table *table,
 			  const struct schema *own, struct err *err)
 {

@@ -1,13 +1,8 @@
 /*
  * plan.h - Avro schema resolution, done once: what to do with each piece of a writer's datum to get
- * a row of a table.
- *
- * Compiled from (writer schema, table); immutable afterwards and free to share. Rules: Avro 1.11
- * specification, "Schema Resolution": fields by name and alias, promotions, defaults, unknown
- * fields skipped, enum defaults, unions.
+ * a row of a table. Immutable and free to share.
  */
-#ifndef MEMINGEST_PLAN_H
-#define MEMINGEST_PLAN_H
+#pragma once
 
 #include "base/base.h"
 #include "base/err.h"
@@ -32,12 +27,7 @@ struct plan *plan_new(const struct schema *writer, const struct table *table, st
 struct plan *plan_new_key(const struct schema *writer, const struct table *table,
 			  const struct schema *own, struct err *err);
 
-/*
- * What data of this writer may hold and the stream cannot take, in words, or NULL: a type of
- * record, a branch, a symbol.
- */
+/* What data may hold and the stream cannot take, in words, or NULL. */
 const char *plan_note(const struct plan *p);
 
 void plan_free(struct plan *p); /* NULL is fine */
-
-#endif

@@ -10,8 +10,7 @@
  *
  * All memory is the plan's arena.
  */
-#ifndef MEMINGEST_PLAN_STEPS_H
-#define MEMINGEST_PLAN_STEPS_H
+#pragma once
 
 #include "base/arena.h"
 #include "base/base.h"
@@ -70,11 +69,10 @@ struct jsonout {
 	struct buf *out;
 	size_t start, max;
 };
+/* False with the cursor's refusal filled; the caller cuts out back. */
 MUST_CHECK bool jsonout_value(struct jsonout *j, struct cursor *c, const struct step *s);
 
 /* decode.c, for plan.c: one COPY field from a datum of that step, as decode_record() makes it. */
 MUST_CHECK bool decode_column(const struct plan_column *column, const struct step *s,
 			      struct cursor *c, const struct decode_limits *limits,
 			      struct buf *out);
-
-#endif

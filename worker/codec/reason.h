@@ -2,8 +2,7 @@
  * reason.h - why an event became a dead letter: the closed list that tables, metrics and people
  * share.
  */
-#ifndef MEMINGEST_REASON_H
-#define MEMINGEST_REASON_H
+#pragma once
 
 #include "base/base.h"
 
@@ -30,19 +29,12 @@ enum dead_reason {
 /* "frame", "schema", ... as written to memingest.dead_letters. */
 const char *dead_reason_name(enum dead_reason reason);
 
-/*
- * Why one value cannot be stored: what a function that checks a value answers with; who knows the
- * field makes an err of it.
- */
+/* A function that checks a value answers with it; who knows the field makes an err of it. */
 struct refusal {
 	enum dead_reason reason;
-	/*
-	 * follows the field's name: "has 3 dimensions, the column wants 384". No data but numbers
-	 */
+	/* follows the field's name; no data but numbers */
 	char text[200];
 };
 
 /* Fills it and returns false, so that "return refuse(...)" reads well. A longer text is cut. */
 bool refuse(struct refusal *why, enum dead_reason reason, const char *fmt, ...) PRINTF_LIKE(3, 4);
-
-#endif

@@ -81,6 +81,7 @@ static size_t source_of(const struct step *s, const char *name)
 	return RESOLVE_NONE;
 }
 
+/* Made at the first meeting; the pointer is good until the next shape is made. */
 static const struct shape *shape_of(struct recoder *r, const struct step *s)
 {
 	for (size_t i = 0; i < r->nshapes; i++)
@@ -100,6 +101,7 @@ static const struct shape *shape_of(struct recoder *r, const struct step *s)
 
 /* ---- scalars ---- */
 
+/* There and back has to give the same number, else the unit is too coarse. */
 static bool put_integer(struct recoder *r, struct cursor *c, const struct step *s)
 {
 	const struct schema_type *t = s->reader;
@@ -140,6 +142,7 @@ static bool put_number(struct recoder *r, struct cursor *c, const struct step *s
 	return real ? put_real(r, c, s) : put_integer(r, c, s);
 }
 
+/* A fixed has no length in front. */
 static bool put_blob(struct recoder *r, struct cursor *c, const struct step *s)
 {
 	struct slice v;
@@ -152,6 +155,7 @@ static bool put_blob(struct recoder *r, struct cursor *c, const struct step *s)
 	return true;
 }
 
+/* The step has turned the writer's index into the reader's. */
 static bool put_enum(struct recoder *r, struct cursor *c, const struct step *s)
 {
 	uint32_t symbol;
@@ -188,6 +192,7 @@ static bool put_items(struct recoder *r, struct cursor *c, const struct step *s,
 	return true;
 }
 
+/* Blocks as the writer has them; stated sizes are dropped. */
 static bool put_blocks(struct recoder *r, struct cursor *c, const struct step *s)
 {
 	struct walk_blocks blocks = {0};
@@ -202,6 +207,7 @@ static bool put_blocks(struct recoder *r, struct cursor *c, const struct step *s
 	return true;
 }
 
+/* Pass 1: places of the nested records stand behind those of the outer one. */
 static bool find_places(struct recoder *r, struct cursor *c, const struct step *s, size_t base)
 {
 	if (base + s->n > r->places_cap) {
@@ -217,6 +223,7 @@ static bool find_places(struct recoder *r, struct cursor *c, const struct step *
 	return true;
 }
 
+/* Pass 2. Items are not charged again: pass 1 has counted them. */
 static bool put_fields(struct recoder *r, struct cursor *c, const struct shape *shape,
 		       const struct step *s, size_t base)
 {
@@ -237,6 +244,7 @@ static bool put_fields(struct recoder *r, struct cursor *c, const struct shape *
 	return true;
 }
 
+/* Gives its places back when it is done. */
 static bool put_record(struct recoder *r, struct cursor *c, const struct shape *shape,
 		       const struct step *s)
 {
@@ -246,6 +254,7 @@ static bool put_record(struct recoder *r, struct cursor *c, const struct shape *
 	return ok;
 }
 
+/* Depth is charged here, as this is where the recursion is. */
 static bool put_nested(struct recoder *r, struct cursor *c, const struct step *s)
 {
 	if (!walk_enter(c))
@@ -267,6 +276,7 @@ static struct cursor cursor_on(struct recoder *r, struct slice datum)
 			       .why = &r->why};
 }
 
+/* s is no union. */
 static bool put_value(struct recoder *r, struct cursor *c, const struct step *s)
 {
 	bool b;
@@ -299,6 +309,7 @@ static bool put_value(struct recoder *r, struct cursor *c, const struct step *s)
 	return false;
 }
 
+/* The reader's branch that the step's type stands at. */
 static size_t branch_of(const struct schema_type *t, const struct step *s)
 {
 	size_t i = 0;
@@ -322,6 +333,7 @@ static bool put(struct recoder *r, struct cursor *c, const struct step *s,
 	return put_value(r, c, s);
 }
 
+/* The root has no step of its own, since its fields are matched by the recoder. */
 static bool recode_record(struct recoder *r, struct slice datum, struct buf *out, struct err *err)
 {
 	size_t begin = out->len;
@@ -340,6 +352,7 @@ static bool recode_record(struct recoder *r, struct slice datum, struct buf *out
 	return false;
 }
 
+/* Of a writer's union the branch says which record it is. */
 bool recode(struct recoder *r, struct slice datum, struct buf *out, struct err *err)
 {
 	uint32_t index;
@@ -356,6 +369,7 @@ bool recode(struct recoder *r, struct slice datum, struct buf *out, struct err *
 
 /* ---- compiling ---- */
 
+/* The root's fields are the writer's; steps are filled in by the caller. */
 static struct recoder *new_recoder(const struct schema_type *w, const struct decode_limits *limits)
 {
 	struct recoder *r = xcalloc(1, sizeof(*r));
@@ -368,6 +382,7 @@ static struct recoder *new_recoder(const struct schema_type *w, const struct dec
 	return r;
 }
 
+/* A key has no defaults: it has to be what it was. */
 static bool use_default(const struct schema_field *f, bool key, struct err *err)
 {
 	char type[200];
@@ -404,6 +419,7 @@ static bool compile(struct resolver *k, struct recoder *r, const struct schema_t
 	return true;
 }
 
+/* Fields that nobody takes are walked over. Frees r if it was not ok. */
 static struct recoder *finish(struct resolver *k, struct recoder *r, const struct schema_type *w,
 			      bool ok)
 {
@@ -478,6 +494,7 @@ static const struct schema_type *as_record(struct recoder *r, const struct schem
 	return t;
 }
 
+/* field: the one that a bare key stands for. */
 struct recoder *recoder_new_key(const struct schema *writer, const struct schema *key, size_t field,
 				const struct decode_limits *limits, struct err *err)
 {

@@ -2,8 +2,7 @@
  * recode.h - a datum of a writer's schema as the datum of a reader's schema: Avro's schema
  * resolution from bytes to bytes.
  */
-#ifndef MEMINGEST_RECODE_H
-#define MEMINGEST_RECODE_H
+#pragma once
 
 #include "base/base.h"
 #include "base/buf.h"
@@ -22,16 +21,12 @@ struct recoder *recoder_new(const struct schema *writer, const struct schema *re
 			    const struct decode_limits *limits, struct err *err);
 
 /*
- * Of the writer's record the fields that a message key wants: key is a record of another name, or
- * the bare value of the field of that index. Each field has to be there: a default is no key.
+ * The fields that a message key wants: a record of another name, or the one field of that index,
+ * bare. A default is no key.
  */
 struct recoder *recoder_new_key(const struct schema *writer, const struct schema *key, size_t field,
 				const struct decode_limits *limits, struct err *err);
 void recoder_free(struct recoder *r); /* NULL is fine */
 
-/*
- * Appends the datum. On failure out is as it was, and err has class POISON: "field 'seen': ...".
- */
+/* Appends the datum. On failure out is as it was, and err has class POISON: "field 'seen': ...". */
 MUST_CHECK bool recode(struct recoder *r, struct slice datum, struct buf *out, struct err *err);
-
-#endif

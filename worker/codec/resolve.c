@@ -53,6 +53,7 @@ const struct decode_limits resolve_default_limits = {.max_depth = SCHEMA_MAX_DEP
 						     .max_row_bytes = 16 * SCHEMA_MAX_BYTES,
 						     .max_key_bytes = SCHEMA_MAX_BYTES};
 
+/* r NULL: nobody reads the value. */
 static struct step *new_step(struct resolver *k, const struct schema_type *w,
 			     const struct schema_type *r)
 {
@@ -64,6 +65,7 @@ static struct step *new_step(struct resolver *k, const struct schema_type *w,
 	return s;
 }
 
+/* A list is enough: a schema has few records. */
 static struct resolve_pair *find_pair(const struct resolver *k, const struct schema_type *w,
 				      const struct schema_type *r)
 {
@@ -73,6 +75,7 @@ static struct resolve_pair *find_pair(const struct resolver *k, const struct sch
 	return NULL;
 }
 
+/* Entered among the pairs before its fields are resolved, as they may hold it. */
 static struct step *new_record(struct resolver *k, const struct schema_type *w,
 			       const struct schema_type *r)
 {
@@ -92,6 +95,7 @@ static struct step *new_record(struct resolver *k, const struct schema_type *w,
 
 /* --- skipping --- */
 
+/* Once per record, so that one that holds itself ends. */
 static struct step *skip_record(struct resolver *k, const struct schema_type *w)
 {
 	const struct resolve_pair *met = find_pair(k, w, NULL);
@@ -125,6 +129,7 @@ struct step *resolve_skip(struct resolver *k, const struct schema_type *w)
 
 /* --- refusing --- */
 
+/* The first is kept, the others are counted. */
 static void note(struct resolver *k, const char *text)
 {
 	if (k->nnotes++ == 0)
@@ -150,6 +155,7 @@ static struct step *refuse_branch(struct resolver *k, const struct schema_type *
 
 /* --- matching --- */
 
+/* The usual error: both types in words, and why. */
 static struct step *mismatch(struct resolver *k, const struct schema_type *w,
 			     const struct schema_type *r, const char *why)
 {
@@ -165,6 +171,7 @@ static const char *last_part(const char *full)
 	return dot ? dot + 1 : full;
 }
 
+/* Without namespaces, as the specification allows. */
 bool resolve_names_match(const struct schema_type *w, const struct schema_type *r)
 {
 	if (strcmp(w->name, r->name) == 0)
@@ -176,6 +183,7 @@ bool resolve_names_match(const struct schema_type *w, const struct schema_type *
 	return false;
 }
 
+/* To the right in int, long, float, double; strings and bytes both ways. */
 static bool promotes(enum schema_kind w, enum schema_kind r)
 {
 	bool number =
@@ -203,6 +211,7 @@ static int closeness(const struct schema_type *w, const struct schema_type *r)
 	return w->full_name && strcmp(w->full_name, r->full_name) == 0 ? 3 : 2;
 }
 
+/* The same type if there is one, else the first that it can be promoted to. */
 static const struct schema_type *best_branch(const struct schema_type *w,
 					     const struct schema_type *r)
 {
@@ -216,6 +225,7 @@ static const struct schema_type *best_branch(const struct schema_type *w,
 
 enum family { NO_FAMILY, DATES, TIMES, INSTANTS, LOCAL_TIMES, UUIDS, DECIMALS, DURATIONS };
 
+/* Within a family values can be converted; between two they would change their meaning. */
 static enum family family_of(enum schema_logical logical)
 {
 	static const enum family families[] = {
@@ -266,6 +276,7 @@ static size_t writer_field(const struct schema_type *w, const char *name)
 	return RESOLVE_NONE;
 }
 
+/* A writer's field that a name has taken is not taken again. */
 static size_t by_alias(const struct schema_type *w, const struct schema_type *r, size_t field,
 		       const bool *taken)
 {
@@ -278,6 +289,7 @@ static size_t by_alias(const struct schema_type *w, const struct schema_type *r,
 	return RESOLVE_NONE;
 }
 
+/* All names first: a name goes before an alias, whatever the order of fields. */
 void resolve_fields(const struct schema_type *w, const struct schema_type *r, size_t *from)
 {
 	bool *taken = xcalloc(w->nfields + 1, sizeof(*taken));
@@ -329,6 +341,7 @@ static bool add_default(struct resolver *k, const struct schema_field *f, struct
 	       err_set(k->err, ERR_CONFIG, "the default of field '%s': %s", f->name, why.text);
 }
 
+/* What the writer lacks becomes JSON text, for who writes the record as JSON (jsonout.c). */
 static bool resolve_record_fields(struct resolver *k, const struct schema_type *w,
 				  const struct schema_type *r, const size_t *from, struct step *s)
 {
@@ -366,6 +379,7 @@ static void spoil(struct resolver *k, const struct schema_type *w, const struct 
 		s->fields[i].step = resolve_skip(k, w->fields[i].type);
 }
 
+/* A pair that did not resolve says so again, with its first reason. */
 static struct step *met_before(struct resolver *k, const struct resolve_pair *pair)
 {
 	if (!pair->step->refusal)
@@ -375,6 +389,7 @@ static struct step *met_before(struct resolver *k, const struct resolve_pair *pa
 	return NULL;
 }
 
+/* The pair is there before the fields are resolved. */
 static struct step *resolve_record(struct resolver *k, const struct schema_type *w,
 				   const struct schema_type *r)
 {
@@ -412,6 +427,7 @@ static const char *refuse_symbol(struct resolver *k, const struct schema_type *w
 	return arena_strdup(k->arena, k->err->text);
 }
 
+/* Fails only if no symbol at all can be taken. */
 static struct step *resolve_enum(struct resolver *k, const struct schema_type *w,
 				 const struct schema_type *r)
 {
@@ -434,6 +450,7 @@ static struct step *resolve_enum(struct resolver *k, const struct schema_type *w
 	return s;
 }
 
+/* As a type or as a branch. */
 static bool takes_null(const struct schema_type *r)
 {
 	for (size_t i = 0; i < r->nbranches; i++)
@@ -448,6 +465,7 @@ struct union_fit {
 	const char *why;  /* of the first that does not, or of one whose logical type differs */
 };
 
+/* Null that the reader has not is a step without reader: refused where it stands. */
 static struct step *resolve_branch(struct resolver *k, const struct schema_type *w,
 				   const struct schema_type *r, struct union_fit *t)
 {
@@ -465,6 +483,7 @@ static struct step *resolve_branch(struct resolver *k, const struct schema_type 
 	return s;
 }
 
+/* Fails if no branch can be read, or null alone where another would be but counts otherwise. */
 static struct step *resolve_union(struct resolver *k, const struct schema_type *w,
 				  const struct schema_type *r)
 {
@@ -485,6 +504,7 @@ static struct step *resolve_union(struct resolver *k, const struct schema_type *
 	return NULL;
 }
 
+/* Neither is a union. */
 static struct step *resolve_plain(struct resolver *k, const struct schema_type *w,
 				  const struct schema_type *r)
 {
@@ -512,6 +532,7 @@ static struct step *resolve_plain(struct resolver *k, const struct schema_type *
 	return s;
 }
 
+/* The one place that recurses, so depth is counted here. */
 struct step *resolve(struct resolver *k, const struct schema_type *w, const struct schema_type *r)
 {
 	struct step *s;

@@ -2,8 +2,7 @@
  * resolve.h - Avro schema resolution: (writer type, reader type) into steps. Internal to the
  * files of codec.
  */
-#ifndef MEMINGEST_RESOLVE_H
-#define MEMINGEST_RESOLVE_H
+#pragma once
 
 #include "base/arena.h"
 #include "base/err.h"
@@ -34,10 +33,7 @@ struct step *resolve(struct resolver *k, const struct schema_type *w, const stru
 /* How to pass over a w. Never NULL. */
 struct step *resolve_skip(struct resolver *k, const struct schema_type *w);
 
-/*
- * Whether names allow a writer's record, enum or fixed to be read as r: same last part, or an alias
- * of r.
- */
+/* Same last part of the name, or an alias of r: for records, enums and fixed. */
 bool resolve_names_match(const struct schema_type *w, const struct schema_type *r);
 
 /*
@@ -45,5 +41,3 @@ bool resolve_names_match(const struct schema_type *w, const struct schema_type *
  * name, then by alias; a field that one takes by name no other takes by alias. Room for r->nfields.
  */
 void resolve_fields(const struct schema_type *w, const struct schema_type *r, size_t *from);
-
-#endif

@@ -88,6 +88,7 @@ static bool parse_args(const char *s, const char *end, size_t max, uint32_t arg[
 	return false;
 }
 
+/* len is without "[]". */
 static bool parse_scalar(const char *text, size_t len, struct sqltype *out)
 {
 	const char *bracket = memchr(text, '(', len), *end = text + len;
@@ -110,6 +111,7 @@ static bool args_in_range(const struct sqltype *t)
 	return t->kind != PG_NUMERIC || (t->arg[0] <= 1000 && t->arg[1] <= 1000);
 }
 
+/* An array's arguments are those of its elements. */
 bool sqltype_parse(const char *text, struct sqltype *out)
 {
 	*out = (struct sqltype){0};
@@ -138,6 +140,7 @@ static bool is_float_kind(enum pg_kind k)
 	return k == PG_FLOAT4 || k == PG_FLOAT8;
 }
 
+/* By logical type; a plain number may go into any number, as each value is checked. */
 static bool number_fits(const struct sqltype *st, const struct schema_type *t)
 {
 	switch (t->logical) {
@@ -162,6 +165,7 @@ static bool number_fits(const struct sqltype *st, const struct schema_type *t)
 	return is_integer_kind(st->kind) || is_float_kind(st->kind) || st->kind == PG_NUMERIC;
 }
 
+/* Bytes may be a vector: its length is then a matter of each event. */
 static bool bytes_fit(const struct sqltype *st, const struct schema_type *t)
 {
 	if (st->kind == PG_NUMERIC)
@@ -177,6 +181,7 @@ static bool bytes_fit(const struct sqltype *st, const struct schema_type *t)
 	       (st->kind == PG_ARRAY && st->element == PG_FLOAT4 && t->logical == LOGICAL_NONE);
 }
 
+/* A vector holds no nulls; elements of an array are no arrays. */
 static bool items_fit(const struct sqltype *st, const struct schema_type *t)
 {
 	bool nullable;
@@ -189,6 +194,7 @@ static bool items_fit(const struct sqltype *st, const struct schema_type *t)
 	       sqltype_stores(&element, item);
 }
 
+/* Everything has a JSON form, so jsonb takes all but null alone. */
 bool sqltype_stores(const struct sqltype *st, const struct schema_type *t)
 {
 	if (st->kind == PG_JSONB)
@@ -254,6 +260,7 @@ static const char *plain_type(enum schema_kind kind)
 	return names[kind];
 }
 
+/* Of what has no element type, none; of records and maps one jsonb. */
 static bool derive_array(const struct schema_type *t, char *buf, size_t size)
 {
 	bool nullable;
@@ -267,6 +274,7 @@ static bool derive_array(const struct schema_type *t, char *buf, size_t size)
 	return snprintf(buf + n, size - n, "[]") < (int)(size - n);
 }
 
+/* numeric has at most 1000 digits of precision; a longer decimal has no type. */
 bool sqltype_derive(const struct schema_type *t, char *buf, size_t size)
 {
 	if (t->kind == SCHEMA_ARRAY)

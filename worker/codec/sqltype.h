@@ -1,8 +1,5 @@
-/*
- * sqltype.h - the SQL types whose binary form we write, and which Avro types may go into them.
- */
-#ifndef MEMINGEST_SQLTYPE_H
-#define MEMINGEST_SQLTYPE_H
+/* sqltype.h - the SQL types whose binary form we write, and which Avro types may go into them. */
+#pragma once
 
 #include "base/base.h"
 #include "codec/table.h"
@@ -19,14 +16,8 @@ struct sqltype {
 /* False: no type that we know the binary form of. */
 bool sqltype_parse(const char *text, struct sqltype *out);
 
-/*
- * Whether a value of an Avro type (no nullable union: unwrapped) can be written as that SQL type.
- */
+/* Whether a value of that Avro type (no union) can be written as that SQL type. */
 bool sqltype_stores(const struct sqltype *st, const struct schema_type *t);
 
-/*
- * The SQL type for an Avro type when no annotation names one. Fills buf; false when there is none.
- */
+/* The SQL type when no annotation names one. Fills buf; false when there is none. */
 bool sqltype_derive(const struct schema_type *t, char *buf, size_t size);
-
-#endif

@@ -4,8 +4,7 @@
  *
  * Steps form a tree, with a loop where a record holds itself. All memory is the plan's arena.
  */
-#ifndef MEMINGEST_STEP_H
-#define MEMINGEST_STEP_H
+#pragma once
 
 #include "base/base.h"
 #include "codec/walk.h"
@@ -88,5 +87,3 @@ MUST_CHECK static inline bool walk_branch(struct cursor *c, const struct step **
 	*s = (*s)->branches[index]; /* a union holds no union */
 	return true;
 }
-
-#endif

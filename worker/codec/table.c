@@ -72,6 +72,7 @@ static bool in_list(const char *const *list, const char *s)
 	return false;
 }
 
+/* A misspelt attribute would be ignored in silence. */
 static bool check_keys(struct builder *b, const json_t *object, const char *what,
 		       const char *const *known)
 {
@@ -79,10 +80,11 @@ static bool check_keys(struct builder *b, const json_t *object, const char *what
 	json_t *value;
 	if (!json_is_object(object))
 		return err_set(b->err, ERR_CONFIG, "\"%s\" is no object", what);
-	json_object_foreach ((json_t *)object, key, value)
+	json_object_foreach ((json_t *)object, key, value) {
 		if (!in_list(known, key))
 			return err_set(b->err, ERR_CONFIG, "\"%s\" has an unknown attribute \"%s\"",
 				       what, key);
+	}
 	return true;
 }
 
@@ -112,6 +114,7 @@ static bool check_type_text(struct builder *b, const json_t *json, const char *w
 
 /* --- columns --- */
 
+/* Whether the rule fits the column's type is checked later (check_merge). */
 static bool parse_merge(struct builder *b, const json_t *json, struct column *c)
 {
 	static const char *const names[] = {
@@ -190,6 +193,7 @@ static bool logical_lost(const struct schema_type *t)
 	return t->claim.text && !t->claim.beside && t->logical == LOGICAL_NONE;
 }
 
+/* A logical type that was lost is the likely cause, so it is named. */
 static bool refuse_type(struct builder *b, const struct schema_type *t, const char *sql,
 			const char *hint)
 {
@@ -245,6 +249,7 @@ static bool column_type(struct builder *b, const struct schema_field *f, struct 
 	return true;
 }
 
+/* E'' only where a backslash needs it; the result is the arena's. */
 static const char *quote_literal(struct builder *b, const char *s)
 {
 	struct buf out = {0};
@@ -297,6 +302,7 @@ static const char *default_sql(struct builder *b, const struct schema_field *f,
 	return arena_strdup(b->arena, text);
 }
 
+/* Ours and PostgreSQL's own columns, and one that is there already. */
 static bool check_name(struct builder *b, const char *name)
 {
 	/* Ours, and the system columns that every table has. */
@@ -316,6 +322,7 @@ static bool check_name(struct builder *b, const char *name)
 	return true;
 }
 
+/* A field with "column": false has no column and no further say. */
 static bool add_column(struct builder *b, const struct schema_field *f, uint32_t index)
 {
 	static const char *const known[] = {"type",    "via",         "column", "merge", "default",
@@ -367,6 +374,7 @@ static int find_column(const struct builder *b, const char *name)
 	return -1;
 }
 
+/* Equal values have to be equal in bytes: events are folded by the bytes of their key. */
 static bool check_key(struct builder *b, const struct column *c)
 {
 	struct sqltype st;
@@ -382,6 +390,7 @@ static bool check_key(struct builder *b, const struct column *c)
 	return true;
 }
 
+/* Moves the key's columns to the front, in the key's order. */
 static bool parse_key(struct builder *b)
 {
 	const json_t *list = json_object_get(b->record->pg, "key");
@@ -405,6 +414,7 @@ static bool parse_key(struct builder *b)
 	return true;
 }
 
+/* Has to be a column with an order that 64 bits hold. */
 static bool parse_version(struct builder *b)
 {
 	const json_t *json = json_object_get(b->record->pg, "version");
@@ -426,6 +436,7 @@ static bool parse_version(struct builder *b)
 	return true;
 }
 
+/* The field has to be an enum with that symbol; it may be a column or not. */
 static bool parse_delete(struct builder *b)
 {
 	static const char *const known[] = {"field", "symbol", NULL};
@@ -543,6 +554,7 @@ static bool parse_search(struct builder *b)
 
 /* --- indexes, storage, name --- */
 
+/* From "columns", what follows ON table. */
 static bool index_sql(struct builder *b, const json_t *json, struct buf *out)
 {
 	const json_t *columns = json_object_get(json, "columns"),
@@ -569,6 +581,7 @@ static bool index_sql(struct builder *b, const json_t *json, struct buf *out)
 	return true;
 }
 
+/* "sql" is taken as it is, the operator's own. */
 static bool parse_index(struct builder *b, const json_t *json, struct table_index *x)
 {
 	static const char *const known[] = {"name", "columns", "using", "unique", "sql", NULL};
@@ -602,6 +615,7 @@ static bool parse_indexes(struct builder *b)
 	return true;
 }
 
+/* Goes into SQL without quotes, so only letters, digits and "_.-" pass. */
 static bool put_parameter(struct builder *b, const char *key, const json_t *v, struct buf *out)
 {
 	static const char letters[] =
@@ -623,6 +637,7 @@ static bool put_parameter(struct builder *b, const char *key, const json_t *v, s
 			     "pg.storage: parameter \"%s\" or its value has no plain form", key);
 }
 
+/* To one text, as WITH (...) wants it. */
 static bool parse_storage(struct builder *b)
 {
 	const json_t *json = json_object_get(b->record->pg, "storage");
@@ -632,8 +647,9 @@ static bool parse_storage(struct builder *b)
 	bool ok = !json || json_is_object(json) ||
 		  err_set(b->err, ERR_CONFIG, "pg.storage is no object");
 	if (ok && json) {
-		json_object_foreach ((json_t *)json, key, value)
+		json_object_foreach ((json_t *)json, key, value) {
 			ok = ok && put_parameter(b, key, value, &text);
+		}
 	}
 	if (ok && text.len > 0)
 		b->t->storage = arena_strdup(b->arena, buf_cstr(&text));
@@ -641,6 +657,7 @@ static bool parse_storage(struct builder *b)
 	return ok;
 }
 
+/* With or without a schema; each part a valid identifier. */
 static bool parse_name(struct builder *b, struct table_box *box)
 {
 	static const char *const known[] = {"table",   "key",     "version", "delete",
@@ -667,6 +684,7 @@ static bool parse_name(struct builder *b, struct table_box *box)
 
 /* --- the whole --- */
 
+/* The order of the steps matters: see the essay. */
 struct table *table_new(const struct schema *reader, struct err *err)
 {
 	if (reader->root->kind != SCHEMA_RECORD) {
@@ -687,6 +705,7 @@ struct table *table_new(const struct schema *reader, struct err *err)
 	return NULL;
 }
 
+/* The table is the first member of its box. */
 void table_free(struct table *t)
 {
 	if (!t)

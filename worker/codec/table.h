@@ -7,8 +7,7 @@
  * first, in the order of the annotation "key", then the others as the record declares them. So the
  * bytes of a row's key are a prefix of the row.
  */
-#ifndef MEMINGEST_TABLE_H
-#define MEMINGEST_TABLE_H
+#pragma once
 
 #include "base/base.h"
 #include "base/err.h"
@@ -25,10 +24,7 @@ enum merge_rule {
 	MERGE_JSON, /* jsonb || */
 };
 
-/*
- * How one COPY BINARY field is laid out. Folding in the batch needs it for ADD, MIN and MAX;
- * encoding for all.
- */
+/* How one COPY BINARY field is laid out; folding needs it for ADD, MIN and MAX. */
 enum pg_kind {
 	PG_BOOL,
 	PG_INT2,
@@ -108,9 +104,7 @@ struct table {
  * column type. "reader" is a record schema with pg annotations.
  */
 struct table *table_new(const struct schema *reader, struct err *err);
-void table_free(struct table *t);
+void table_free(struct table *t); /* NULL is fine */
 
 /* A name for errors and metrics: "schema.name" or "name". */
 const char *table_full_name(const struct table *t);
-
-#endif

@@ -168,6 +168,7 @@ static size_t utf8_length(const uint8_t *p, size_t left)
 	return overlong || beyond ? 0 : 4;
 }
 
+/* Runs of ASCII are jumped over; each other character is looked at. */
 bool text_check_utf8(struct slice s, struct refusal *why)
 {
 	const uint8_t *p = s.data, *end = s.data + s.len;
@@ -355,6 +356,7 @@ static const uint8_t *json_numeric(struct json *j, const uint8_t *p, const uint8
 	return fits ? p : json_bad(j, p, "number that numeric cannot hold");
 }
 
+/* No number is computed: numeric's limits are on how many digits there are. */
 static const uint8_t *json_number(struct json *j, const uint8_t *p)
 {
 	if (*p == '-')
@@ -392,6 +394,7 @@ static inline bool json_in_object(const struct json *j)
 	return j->is_object[level / 64] >> (level % 64) & 1;
 }
 
+/* One bit a level is all that the grammar needs. */
 static inline bool json_push(struct json *j, const uint8_t *p, bool object)
 {
 	if (j->depth == j->max_depth)
@@ -464,6 +467,7 @@ static const uint8_t *json_after(struct json *j, const uint8_t *p)
 	}
 }
 
+/* Zeros behind the text are the caller's to see to (TEXT_PAD). */
 bool text_check_json(struct slice s, uint32_t max_depth, struct refusal *why)
 {
 	struct json j;

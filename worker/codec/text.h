@@ -2,8 +2,7 @@
  * text.h - would PostgreSQL store these bytes as text, or as jsonb? Nothing is allocated or
  * changed.
  */
-#ifndef MEMINGEST_TEXT_H
-#define MEMINGEST_TEXT_H
+#pragma once
 
 #include "base/base.h"
 #include "codec/reason.h"
@@ -11,16 +10,10 @@
 /* what text_check_json() can count; a larger max_depth means this */
 #define TEXT_JSON_MAX_DEPTH 1024u
 
-/*
- * UTF-8 as PostgreSQL's encoding UTF8 has it: no NUL, surrogates or overlong forms, up to U+10FFFF.
- * Else REASON_INVALID_TEXT.
- */
+/* As PostgreSQL's UTF8: no NUL, surrogates, overlong forms. Else REASON_INVALID_TEXT. */
 MUST_CHECK bool text_check_utf8(struct slice s, struct refusal *why);
 
-/*
- * Copies s to "to" in any case. True: it is ASCII without NUL. False says nothing:
- * text_check_utf8() knows whether it is text.
- */
+/* Copies s in any case. True: ASCII without NUL. False: text_check_utf8() has to tell. */
 MUST_CHECK bool text_copy(uint8_t *to, struct slice s);
 
 #define TEXT_PAD 16u /* zero bytes that stand behind what text_check_json() looks at */
@@ -32,5 +25,3 @@ MUST_CHECK bool text_copy(uint8_t *to, struct slice s);
  * hold. Behind s stand TEXT_PAD zero bytes.
  */
 MUST_CHECK bool text_check_json(struct slice s, uint32_t max_depth, struct refusal *why);
-
-#endif

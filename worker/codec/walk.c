@@ -75,6 +75,7 @@ static inline bool varint_in_word(struct cursor *c, unsigned max_bytes, uint64_t
 	return true;
 }
 
+/* max_bytes: 5 for an int, 10 for a long; more would be another value. */
 bool walk_varint(struct cursor *c, unsigned max_bytes, uint64_t *z)
 {
 	if (varint_in_word(c, max_bytes, z))
@@ -97,6 +98,21 @@ bool walk_varint(struct cursor *c, unsigned max_bytes, uint64_t *z)
 	return most < max_bytes ? walk_short(c) : bad(c, "a number has more bits than its type");
 }
 
+/* As walk_long(), with 5 bytes at most. */
+static inline bool read_int(struct cursor *c, int64_t *v)
+{
+	uint64_t z;
+	if (c->p < c->end && c->p[0] < 0x80) {
+		*v = walk_unzigzag(*c->p++);
+		return true;
+	}
+	if (!walk_varint(c, 5, &z))
+		return false;
+	*v = walk_unzigzag(z);
+	return true;
+}
+
+/* Any other byte than 0 and 1 is a sign that the schema is not the writer's. */
 bool walk_bool(struct cursor *c, bool *v)
 {
 	const uint8_t *p;
@@ -106,10 +122,11 @@ bool walk_bool(struct cursor *c, bool *v)
 	return *p <= 1 || bad(c, "a boolean is neither 0 nor 1");
 }
 
+/* Where one byte does not do, and for what is wrong. */
 bool walk_long_index(struct cursor *c, uint32_t n, const char *what, uint32_t *v)
 {
 	int64_t i;
-	if (!walk_int(c, &i))
+	if (!read_int(c, &i))
 		return false;
 	if (i < 0 || i >= n) {
 		refuse(c->why, REASON_DECODE, "%s index %lld of %u", what, (long long)i, n);
@@ -139,11 +156,13 @@ void walk_leave(struct cursor *c)
 	c->depth++;
 }
 
+/* One budget for all arrays and maps of a datum. */
 static bool too_many(struct cursor *c)
 {
 	return over_limit(c, "more array and map items than the limit (limits.max_items)");
 }
 
+/* A negative count has the block's size in bytes behind it. */
 static bool long_head(struct cursor *c, uint64_t *count, const uint8_t **stated_end)
 {
 	int64_t n, size;
@@ -184,6 +203,7 @@ bool walk_block(struct cursor *c, struct walk_blocks *b, uint64_t *count)
 	return block_head(c, count, &b->stated_end);
 }
 
+/* Items of a fixed width in one step, as those of an embedding. */
 static bool skip_items(struct cursor *c, const struct step *s, uint64_t count)
 {
 	struct slice key, v;
@@ -202,6 +222,7 @@ static bool skip_items(struct cursor *c, const struct step *s, uint64_t count)
 	return true;
 }
 
+/* A block that states its size is jumped over, unread. */
 static bool skip_blocks(struct cursor *c, const struct step *s)
 {
 	uint64_t count;
@@ -237,6 +258,7 @@ static bool skip_record(struct cursor *c, const struct step *s)
 	return true;
 }
 
+/* Depth is charged here, as this is where the recursion is. */
 static bool skip_nested(struct cursor *c, const struct step *s)
 {
 	if (!walk_enter(c))
@@ -246,6 +268,7 @@ static bool skip_nested(struct cursor *c, const struct step *s)
 	return ok;
 }
 
+/* Checks all that can be checked without reading what nobody wants. */
 bool walk_skip(struct cursor *c, const struct step *s)
 {
 	const uint8_t *p;
@@ -259,7 +282,7 @@ bool walk_skip(struct cursor *c, const struct step *s)
 	case SCHEMA_BOOLEAN:
 		return walk_bool(c, &b);
 	case SCHEMA_INT:
-		return walk_int(c, &n);
+		return read_int(c, &n);
 	case SCHEMA_LONG:
 		return walk_long(c, &n);
 	case SCHEMA_FLOAT:
@@ -287,9 +310,10 @@ bool walk_skip(struct cursor *c, const struct step *s)
 
 bool walk_number(struct cursor *c, const struct step *s, int64_t *i)
 {
-	return s->kind == SCHEMA_INT ? walk_int(c, i) : walk_long(c, i);
+	return s->kind == SCHEMA_INT ? read_int(c, i) : walk_long(c, i);
 }
 
+/* What may be promoted to it, too. */
 bool walk_real(struct cursor *c, const struct step *s, double *d)
 {
 	const uint8_t *p;
@@ -315,6 +339,7 @@ bool walk_real(struct cursor *c, const struct step *s, double *d)
 
 /* --- units --- */
 
+/* Microseconds where the logical type says nothing of a unit. */
 enum pgbin_unit unit_of(enum schema_logical logical)
 {
 	switch (logical) {
@@ -338,6 +363,7 @@ enum pgbin_unit unit_of(enum schema_logical logical)
 	return UNIT_MICROS;
 }
 
+/* Towards the past; false if it overflows. */
 bool unit_convert(int64_t v, enum pgbin_unit from, enum pgbin_unit to, int64_t *out)
 {
 	static const int64_t per_second[] = {

@@ -6,8 +6,7 @@
  * cursor's refusal is filled, and p stands at or behind the fault. What is called for every value
  * is inline: a datum of 2 kB is some forty calls.
  */
-#ifndef MEMINGEST_WALK_H
-#define MEMINGEST_WALK_H
+#pragma once
 
 #include "base/base.h"
 #include "codec/pgbin.h"
@@ -29,11 +28,13 @@ MUST_CHECK bool walk_varint(struct cursor *c, unsigned max_bytes, uint64_t *z);
 bool walk_short(struct cursor *c);
 bool walk_negative(struct cursor *c);
 
+/* 0, 1, 2, 3 are 0, -1, 1, -2. */
 static inline int64_t walk_unzigzag(uint64_t z)
 {
 	return (int64_t)(z >> 1) ^ -(int64_t)(z & 1);
 }
 
+/* One byte or two here, as most have; longer ones by walk_varint(). */
 MUST_CHECK static inline bool walk_long(struct cursor *c, int64_t *v)
 {
 	uint64_t z;
@@ -54,19 +55,7 @@ MUST_CHECK static inline bool walk_long(struct cursor *c, int64_t *v)
 	return true;
 }
 
-MUST_CHECK static inline bool walk_int(struct cursor *c, int64_t *v)
-{
-	uint64_t z;
-	if (c->p < c->end && c->p[0] < 0x80) {
-		*v = walk_unzigzag(*c->p++);
-		return true;
-	}
-	if (!walk_varint(c, 5, &z))
-		return false;
-	*v = walk_unzigzag(z);
-	return true;
-}
-
+/* n bytes as they stand: p points into the datum. */
 MUST_CHECK static inline bool walk_raw(struct cursor *c, size_t n, const uint8_t **p)
 {
 	if ((size_t)(c->end - c->p) < n) {
@@ -107,15 +96,13 @@ MUST_CHECK static inline bool walk_index(struct cursor *c, uint32_t n, const cha
 	return walk_long_index(c, n, what, v);
 }
 
+/* Passes over one value, with all checks. */
 MUST_CHECK bool walk_skip(struct cursor *c, const struct step *s);
 /* Down into, and up from, a nested value. */
 MUST_CHECK bool walk_enter(struct cursor *c);
 void walk_leave(struct cursor *c);
 
-/*
- * The blocks of an array or map: walk_block() gives the number of items of the next block, 0 at the
- * end. A block that states its size has to keep to it.
- */
+/* The number of items of each block, 0 at the end. A stated size has to be kept to. */
 struct walk_blocks {
 	const uint8_t *stated_end; /* or NULL */
 };
@@ -125,12 +112,7 @@ MUST_CHECK bool walk_block(struct cursor *c, struct walk_blocks *b, uint64_t *co
 MUST_CHECK bool walk_number(struct cursor *c, const struct step *s, int64_t *i);
 MUST_CHECK bool walk_real(struct cursor *c, const struct step *s, double *d);
 
-/*
- * v in that unit, in another unit; false when it does not fit. Towards the past where it has to be
- * cut.
- */
+/* False when it does not fit. Towards the past where it has to be cut. */
 bool unit_convert(int64_t v, enum pgbin_unit from, enum pgbin_unit to, int64_t *out);
 /* Of a logical time or timestamp. */
 enum pgbin_unit unit_of(enum schema_logical logical);
-
-#endif

@@ -45,6 +45,7 @@ static const uint8_t *event_row(const struct batch *b, const struct event *e)
 	return b->rows.data + e->row;
 }
 
+/* Open addressing: the key's slot, or the free one where it belongs. */
 static uint32_t *find_slot(struct arranger *a, const struct event *e)
 {
 	for (size_t i = e->hash & a->mask;; i = (i + 1) & a->mask) {
@@ -66,6 +67,7 @@ static struct fold_row as_fold_row(const struct batch *b, const struct event *e)
 				 .row = {event_row(b, e), e->row_len}};
 }
 
+/* A key without a pending row, or one whose row has been closed. */
 static void open_row(struct arranger *a, uint32_t *slot, uint32_t event, uint32_t round)
 {
 	const struct event *e = &a->b->events[event];
@@ -85,6 +87,7 @@ static void note_folded(struct arranger *a, const struct event *e)
 	a->b->folded_bytes = MAX(a->b->folded_bytes, bytes);
 }
 
+/* Folded into the pending row of its key, or the first of a new one. */
 static void take_event(struct arranger *a, uint32_t event)
 {
 	const struct event *e = &a->b->events[event];
@@ -238,6 +241,7 @@ static size_t table_size(size_t events)
 	return size;
 }
 
+/* What an earlier arranging has made is void. */
 static void begin_arranging(struct batch *b)
 {
 	arena_reset(b->fold_arena);
@@ -250,6 +254,7 @@ static bool is_taken(const struct batch *b, const struct event *e)
 	return !e->dead && b->spans[e->span].result == SPAN_OPEN;
 }
 
+/* All scratch memory is one piece, kept with the batch. */
 void arrange_folded(struct batch *b, const struct fold_rules *rules)
 {
 	size_t slots = table_size(b->nevents);
@@ -274,6 +279,7 @@ void arrange_folded(struct batch *b, const struct fold_rules *rules)
 	batch_account(b);
 }
 
+/* One round, and nothing is folded: each event keeps a row of its own. */
 void arrange_in_order(struct batch *b)
 {
 	begin_arranging(b);

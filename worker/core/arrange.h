@@ -1,8 +1,5 @@
-/*
- * arrange.h - the order in which a batch's events go to PostgreSQL.
- */
-#ifndef MEMINGEST_ARRANGE_H
-#define MEMINGEST_ARRANGE_H
+/* arrange.h - the order in which a batch's events go to PostgreSQL. */
+#pragma once
 
 #include "core/batch.h"
 #include "core/fold.h"
@@ -16,5 +13,3 @@ void arrange_folded(struct batch *b, const struct fold_rules *rules);
 
 /* Every event a row of its own, in order of arrival, one round. Else the same. */
 void arrange_in_order(struct batch *b);
-
-#endif

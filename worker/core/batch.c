@@ -34,6 +34,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+/* Reserves rows in full, so that they never move; pages cost only once they are touched. */
 struct batch *batch_new(size_t max_events, size_t max_bytes)
 {
 	struct batch *b = xcalloc(1, sizeof(*b));
@@ -63,6 +64,7 @@ void batch_free(struct batch *b)
 	free(b);
 }
 
+/* Keeps all memory: the next batch will need it. */
 void batch_reset(struct batch *b)
 {
 	b->touched = MAX(b->touched, b->rows.len);
@@ -77,6 +79,7 @@ void batch_reset(struct batch *b)
 	batch_account(b);
 }
 
+/* Only of an empty batch. The first and last page may be somebody else's. */
 void batch_trim(struct batch *b)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -96,6 +99,7 @@ void batch_account(struct batch *b)
 	atomic_store_explicit(&b->bytes, bytes, memory_order_relaxed);
 }
 
+/* Looked for from the first: a batch has few partitions. */
 uint32_t batch_span(struct batch *b, const char *topic, int32_t partition, void *owner,
 		    int64_t from, int64_t owner_epoch)
 {
@@ -119,6 +123,7 @@ uint32_t batch_span(struct batch *b, const char *topic, int32_t partition, void 
 	return (uint32_t)b->nspans++;
 }
 
+/* Offsets only go up; timestamps need not. */
 static void span_took(struct span *s, int64_t offset, int64_t timestamp_ms)
 {
 	assert(offset >= s->to);
@@ -130,6 +135,7 @@ static void span_took(struct span *s, int64_t offset, int64_t timestamp_ms)
 	s->last_ts_ms = timestamp_ms;
 }
 
+/* The row is there already; the key's bytes come first in it. */
 void batch_add(struct batch *b, uint32_t span, int64_t offset, int64_t timestamp_ms,
 	       const struct record *record)
 {
@@ -149,6 +155,7 @@ void batch_add(struct batch *b, uint32_t span, int64_t offset, int64_t timestamp
 	span_took(&b->spans[span], offset, timestamp_ms);
 }
 
+/* Takes a place among the events, so that offsets stay in order, but has no row. */
 void batch_skip(struct batch *b, uint32_t span, int64_t offset, int64_t timestamp_ms)
 {
 	assert(b->nevents < b->max_events);
@@ -167,6 +174,7 @@ static struct slice keep_slice(struct batch *b, struct slice s)
 	return (struct slice){arena_memdup(b->arena, s.data, s.len), s.len};
 }
 
+/* The bytes are copied: the message is gone when the letter is written. */
 static void keep_dead(struct batch *b, const struct dead_letter *letter)
 {
 	if (b->ndead == b->cap_dead) {
@@ -193,11 +201,13 @@ void batch_advance(struct batch *b, uint32_t span, int64_t to)
 	b->spans[span].to = MAX(b->spans[span].to, to);
 }
 
+/* A refused event without dead letter ends the transaction before it. */
 static void renew_limit(struct batch *b)
 {
 	b->limit = b->nburied < b->nrefused ? b->refused[b->nburied].event : b->nevents;
 }
 
+/* In the order of events, as they are buried in that order. */
 void batch_refuse(struct batch *b, uint32_t event, enum dead_reason reason, const char *why)
 {
 	assert(b->nrefused == b->nburied || b->refused[b->nrefused - 1].event < event);
@@ -216,6 +226,7 @@ void batch_forgive(struct batch *b)
 	renew_limit(b);
 }
 
+/* The next refused event in turn: what it is and why is known; the message comes with it. */
 void batch_bury(struct batch *b, const struct dead_letter *letter)
 {
 	const struct refused *r = &b->refused[b->nburied++];
@@ -240,6 +251,7 @@ void batch_cut(struct batch *b, size_t limit)
 	b->limit = MAX(MIN(b->limit, limit), b->first + 1);
 }
 
+/* Of a batch that is cut the spans end behind the last event that is taken. */
 void batch_measure(struct batch *b)
 {
 	bool whole = b->limit == b->nevents;
@@ -263,6 +275,7 @@ void batch_measure(struct batch *b)
 	}
 }
 
+/* What is durable is done; the next transaction begins behind it. */
 static void span_moves_on(struct span *s)
 {
 	s->done.events += s->now.events;
@@ -273,6 +286,7 @@ static void span_moves_on(struct span *s)
 	s->from = s->upto;
 }
 
+/* Letters of spans that were fenced are not written: their owner is another. */
 bool batch_committed(struct batch *b)
 {
 	bool whole = b->limit == b->nevents;

@@ -1,15 +1,11 @@
 /*
  * batch.h - events of one stream on their way to one transaction.
  *
- * Filled by the poll thread, then moved by queue to a lane, which arranges (core/arrange.h) and
- * writes it, then moved back. Whoever holds it owns it. Memory is taken at the first use and kept;
- * batch_reset() makes it empty, batch_trim() gives pages back.
- *
- * A batch mostly is one transaction. It can be cut: then the transaction takes the events before
- * the cut, and what is left stays in the batch for the next.
+ * Filled by the poll thread, moved by queue to a lane, which arranges and writes it, and back;
+ * whoever holds it owns it. It can be cut: then the transaction takes the events before the cut,
+ * and the rest stays for the next.
  */
-#ifndef MEMINGEST_BATCH_H
-#define MEMINGEST_BATCH_H
+#pragma once
 
 #include <stdatomic.h>
 
@@ -142,6 +138,7 @@ struct batch {
 	size_t touched; /* most bytes of rows ever used since the last trim */
 };
 
+/* max_bytes: rows, reserved in full */
 struct batch *batch_new(size_t max_events, size_t max_bytes);
 void batch_free(struct batch *b); /* NULL is fine */
 void batch_reset(struct batch *b);
@@ -150,9 +147,7 @@ void batch_trim(struct batch *b); /* gives the pages of rows back to the system 
 /* Its owner tells the memory budget what it holds by now. */
 void batch_account(struct batch *b);
 
-/*
- * The span of a partition, made if there is none yet. "from" counts only then. Returns its index.
- */
+/* Made if there is none yet; "from" counts only then. Returns its index. */
 uint32_t batch_span(struct batch *b, const char *topic, int32_t partition, void *owner,
 		    int64_t from, int64_t owner_epoch);
 
@@ -178,15 +173,10 @@ void batch_bury(struct batch *b, const struct dead_letter *letter);
 
 /* The transaction takes the events before this one only. */
 void batch_cut(struct batch *b, size_t limit);
-/*
- * Works out what the transaction takes of each open span: upto, events, dead. Called by arranging;
- * again if events died since.
- */
+/* What the transaction takes of each open span. By arranging; again if events died since. */
 void batch_measure(struct batch *b);
 /*
  * The transaction is committed. True: all of the batch is, and its spans are SPAN_COMMITTED. False:
  * it was cut, and what is left is ready to be arranged.
  */
 bool batch_committed(struct batch *b);
-
-#endif

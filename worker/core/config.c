@@ -30,6 +30,7 @@ enum { MAX_SECRET = 64 << 10 };
 
 /* --- building: from text to values */
 
+/* By memcpy, as the table knows offsets and not types. */
 static void store(void *base, size_t offset, const void *value, size_t size)
 {
 	memcpy((char *)base + offset, value, size);
@@ -74,6 +75,7 @@ static const char **split(struct arena *a, const char *text, size_t *n)
 	return items;
 }
 
+/* The widths are those of the fields in config.h. */
 static void store_number(const struct config_key *key, void *base, int64_t n)
 {
 	uint32_t u32 = (uint32_t)n;
@@ -103,6 +105,7 @@ static void store_number(const struct config_key *key, void *base, int64_t n)
 	}
 }
 
+/* A finding names the key and where the text came from, not the text of a secret. */
 static void build_number(struct loader *ld, const struct config_key *key, void *base,
 			 const char *section, const char *text, const char *origin)
 {
@@ -115,6 +118,7 @@ static void build_number(struct loader *ld, const struct config_key *key, void *
 	buf_free(&why);
 }
 
+/* Two fields: which kind, and the time. */
 static void build_start(struct loader *ld, const struct config_key *key, void *base,
 			const char *section, const char *text, const char *origin)
 {
@@ -129,6 +133,7 @@ static void build_start(struct loader *ld, const struct config_key *key, void *b
 	store(base, key->count_offset, &ms, sizeof(ms));
 }
 
+/* Numbers of all kinds go one way; an empty text or path is as good as none. */
 static void build_key(struct loader *ld, const struct config_key *key, void *base,
 		      const char *section)
 {
@@ -164,6 +169,7 @@ static void build_key(struct loader *ld, const struct config_key *key, void *bas
 	}
 }
 
+/* As they stand: librdkafka judges them. NAME_file is read when a client is made. */
 static void build_kafka(struct loader *ld)
 {
 	struct config *c = &ld->l->config;
@@ -187,6 +193,7 @@ static void build_kafka(struct loader *ld)
 	}
 }
 
+/* Each section is one stream; a required key that is missing is found here. */
 static void build_stream(struct loader *ld, const struct stream_section *section)
 {
 	struct stream_config *stream = &ld->l->config.streams[ld->l->config.nstreams++];
@@ -202,6 +209,7 @@ static void build_stream(struct loader *ld, const struct stream_section *section
 	}
 }
 
+/* [kafka] and the streams are no rows of the fixed sections. */
 static void build(struct loader *ld)
 {
 	struct loaded *l = ld->l;
@@ -223,6 +231,7 @@ static const char *origin_of(struct loader *ld, const char *section, const char 
 	return s ? s->origin : "default";
 }
 
+/* The two without which no client can be made. */
 static void check_kafka_key(struct loader *ld, const char *name, const char *example)
 {
 	const struct setting *s = config_setting(ld->l, "kafka", name);
@@ -232,6 +241,7 @@ static void check_kafka_key(struct loader *ld, const char *name, const char *exa
 			       name, example);
 }
 
+/* All that is missing, each with an example to copy. */
 static void check_complete(struct loader *ld)
 {
 	const struct config *c = &ld->l->config;
@@ -246,6 +256,7 @@ static void check_complete(struct loader *ld)
 			       "no stream: write a section [stream.NAME] with topic and schema");
 }
 
+/* A topic in two streams would be written twice. */
 static void check_topic(struct loader *ld, size_t stream, const char *topic)
 {
 	const struct config *c = &ld->l->config;
@@ -259,6 +270,7 @@ static void check_topic(struct loader *ld, size_t stream, const char *topic)
 					c->streams[stream].name, topic, c->streams[i].name);
 }
 
+/* What a stream needs from other sections. */
 static void check_streams(struct loader *ld)
 {
 	const struct config *c = &ld->l->config;
@@ -276,6 +288,7 @@ static void check_streams(struct loader *ld)
 	}
 }
 
+/* A limit that another one makes impossible. */
 static void check_sizes(struct loader *ld)
 {
 	const struct config *c = &ld->l->config;
@@ -292,6 +305,7 @@ static void check_sizes(struct loader *ld)
 			       origin_of(ld, "batch", "max_bytes"));
 }
 
+/* Two ways to log in, or half of one. */
 static void check_registry(struct loader *ld)
 {
 	const struct config *c = &ld->l->config;
@@ -311,6 +325,7 @@ static void check_registry(struct loader *ld)
 			       "registry.cert and registry.key: one is set without the other");
 }
 
+/* The last colon counts, as an IPv6 address has several. */
 static void check_listen(struct loader *ld)
 {
 	const char *listen = ld->l->config.http_listen,
@@ -328,6 +343,7 @@ static void check_listen(struct loader *ld)
 
 /* --- public */
 
+/* Findings of all steps together; NULL if there is any. */
 struct config *config_load(const char *path, const struct config_override *overrides,
 			   size_t noverrides, struct buf *findings, struct err *err)
 {
@@ -359,6 +375,7 @@ void config_free(struct config *c)
 		arena_free(((struct loaded *)c)->arena);
 }
 
+/* Read at every call, so that a changed file counts. The caller frees it. */
 char *config_secret(const char *value, const char *file, struct err *err)
 {
 	if (!file)

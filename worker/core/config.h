@@ -1,13 +1,8 @@
 /*
- * config.h - every setting, its value, and where the value came from.
- *
- * One table in config_key.c drives parsing, defaults, ranges, --help, "config show" and
- * docs/CONFIG.md. Sections [kafka] and [stream.NAME] are open: the first is handed to librdkafka,
- * the second may occur once per stream. Loaded once at start, read-only afterwards, so threads
- * share it without a lock; only secrets that stand in files are read again (config_secret).
+ * config.h - every setting and its value. Loaded once at start and read-only afterwards, so threads
+ * share it without a lock; only secrets in files are read again (config_secret).
  */
-#ifndef MEMINGEST_CONFIG_H
-#define MEMINGEST_CONFIG_H
+#pragma once
 
 #include "base/base.h"
 #include "base/buf.h"
@@ -21,6 +16,8 @@ enum on_conflict { CONFLICT_NEWER, CONFLICT_UPDATE, CONFLICT_SKIP };
 enum other_types { OTHER_DEAD_LETTER, OTHER_SKIP, OTHER_HALT };
 /* Which of Apicurio's ids the registry serves as /schemas/ids. */
 enum apicurio_ids { APICURIO_NONE, APICURIO_CONTENT, APICURIO_GLOBAL };
+/* When segments of searches are built: as needed, while nothing else is to be done, in a window. */
+enum index_when { INDEX_ALWAYS, INDEX_IDLE, INDEX_WINDOW, INDEX_NEVER };
 enum start_kind { START_EARLIEST, START_LATEST, START_COMMITTED, START_TIMESTAMP };
 
 struct config_pair {
@@ -83,6 +80,13 @@ struct config {
 	enum log_format log_format;
 	enum log_level log_level;
 
+	enum index_when index_when;
+	int64_t index_from_us, index_until_us; /* of INDEX_WINDOW: since midnight, UTC */
+	uint32_t index_cores;
+	uint64_t index_memory; /* bytes of one build, in the server */
+	uint32_t index_segment_rows, index_tail_rows;
+	double index_stale_share;
+
 	int64_t shutdown_timeout_us;
 
 	struct stream_config *streams;
@@ -102,7 +106,7 @@ struct config_override {
  */
 struct config *config_load(const char *path, const struct config_override *overrides,
 			   size_t noverrides, struct buf *findings, struct err *err);
-void config_free(struct config *c);
+void config_free(struct config *c); /* NULL is fine */
 
 /*
  * The value of a secret: that of the file if there is one, read anew, else the plain value. NULL
@@ -118,5 +122,3 @@ void config_show_json(const struct config *c, struct buf *out);
 void config_write_help(struct buf *out);
 /* docs/CONFIG.md. */
 void config_write_docs(struct buf *out);
-
-#endif

@@ -2,8 +2,7 @@
  * config_file.h - a config while it is loaded, and what it remembers of its origins. Private to
  * core/config*.c.
  */
-#ifndef MEMINGEST_CONFIG_FILE_H
-#define MEMINGEST_CONFIG_FILE_H
+#pragma once
 
 #include "base/arena.h"
 #include "core/config.h"
@@ -49,13 +48,12 @@ struct loader {
 	bool skip; /* the section is unknown, and was reported */
 };
 
+/* One line for whoever reads the findings; also the error, if it is the first. */
 void config_finding(struct loader *ld, const char *origin, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* The text is the arena's. */
 char *config_print(struct arena *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
-/*
- * The text of a file, NUL-terminated; the caller frees it. NULL with errno set; a file that holds a
- * NUL is EILSEQ.
- */
+/* NUL-terminated, the caller's. NULL with errno set; EILSEQ if the file holds a NUL. */
 char *config_read_text(const char *path, size_t max);
 
 /* Fills the settings from the file (path may be NULL), the environment and the overrides. */
@@ -66,5 +64,3 @@ void config_gather(struct loader *ld, const char *path, const struct config_over
 const struct setting *config_setting(const struct loaded *l, const char *section, const char *name);
 /* Does it end with "_file"? */
 bool config_names_file(const char *name);
-
-#endif

@@ -32,6 +32,7 @@ extern char **environ;
 
 enum { MAX_FILE = 1 << 20, MAX_STREAM_NAME = 40 };
 
+/* The first one is the error as well, for callers who want only one. */
 void config_finding(struct loader *ld, const char *origin, const char *fmt, ...)
 {
 	char text[512];
@@ -45,6 +46,7 @@ void config_finding(struct loader *ld, const char *origin, const char *fmt, ...)
 		buf_printf(ld->findings, "%s: %s\n", origin, text);
 }
 
+/* The arena's: it lives as long as the config. */
 char *config_print(struct arena *a, const char *fmt, ...)
 {
 	va_list args, again;
@@ -61,6 +63,7 @@ char *config_print(struct arena *a, const char *fmt, ...)
 
 /* --- the list of settings */
 
+/* The one that counts: those that a stronger source has overridden are passed over. */
 static struct setting *find(const struct loaded *l, const char *section, const char *name)
 {
 	for (size_t i = 0; i < l->nsettings; i++) {
@@ -94,6 +97,7 @@ static struct setting *find_twin(struct loader *ld, const char *section, const c
 	return find(ld->l, section, twin);
 }
 
+/* An arena cannot grow a piece, so the old one is left behind. */
 static void add(struct loader *ld, const struct setting *s)
 {
 	struct loaded *l = ld->l;
@@ -137,6 +141,7 @@ static void keep(struct loader *ld, const char *section, const char *name, const
 		add(ld, &s);
 }
 
+/* With the nearest name that there is. */
 static void unknown_section(struct loader *ld, const char *section)
 {
 	struct suggest s = suggest_for(section);
@@ -149,6 +154,7 @@ static void unknown_section(struct loader *ld, const char *section)
 		       s.best ? "; did you mean [" : "", s.best ? s.best : "", s.best ? "]?" : "");
 }
 
+/* With the nearest name of that section. */
 static void unknown_key(struct loader *ld, const char *kind, const char *section, const char *name)
 {
 	struct suggest s = suggest_for(name);
@@ -164,6 +170,7 @@ static void unknown_key(struct loader *ld, const char *kind, const char *section
 			       section, name);
 }
 
+/* Once per section, in the order of their first mention. */
 static void note_stream(struct loader *ld, const char *section)
 {
 	struct loaded *l = ld->l;
@@ -182,6 +189,7 @@ static void note_stream(struct loader *ld, const char *section)
 		(struct stream_section){arena_strdup(l->arena, section), ld->origin};
 }
 
+/* It becomes a label, and part of the name of the staging table. */
 static bool stream_name_ok(const char *name)
 {
 	size_t len = strlen(name);
@@ -212,6 +220,7 @@ static const char *section_kind(struct loader *ld, const char *section)
 	return NULL;
 }
 
+/* librdkafka's keys are not known here, but those that we set ourselves are refused. */
 static void put_kafka(struct loader *ld, const char *name, const char *value)
 {
 	const struct kafka_refusal *no = kafka_refused(name, value);
@@ -229,6 +238,7 @@ static void put_kafka(struct loader *ld, const char *name, const char *value)
 		keep(ld, "kafka", name, value);
 }
 
+/* One setting, whichever source it is from. */
 static void put(struct loader *ld, const char *section, const char *name, const char *value)
 {
 	const char *kind = section_kind(ld, section);
@@ -246,6 +256,7 @@ static void put(struct loader *ld, const char *section, const char *name, const 
 
 /* --- the file */
 
+/* A section that is not known is one finding, not one for each of its lines. */
 static void file_line(void *ctx, const struct ini_line *line)
 {
 	struct loader *ld = ctx;
@@ -277,6 +288,7 @@ static char *read_stream(FILE *f, size_t max)
 	return text;
 }
 
+/* NULL with errno set; errno is the read's, not the close's. */
 char *config_read_text(const char *path, size_t max)
 {
 	FILE *f = fopen(path, "re");
@@ -289,6 +301,7 @@ char *config_read_text(const char *path, size_t max)
 	return text;
 }
 
+/* A file that cannot be read is a finding, so that the rest is still checked. */
 static void gather_file(struct loader *ld, const char *path)
 {
 	char *text = config_read_text(path, MAX_FILE);
@@ -353,6 +366,7 @@ static const char *env_stream_section(struct loader *ld, const char *name, size_
 	return arena_strdup(ld->l->arena, section);
 }
 
+/* The name of the stream and of the key stand together, with nothing between. */
 static void env_stream(struct loader *ld, const char *rest, const char *value)
 {
 	size_t name_len = 0;
@@ -383,6 +397,7 @@ static void env_kafka(struct loader *ld, const char *rest, const char *value)
 	put(ld, "kafka", name, value);
 }
 
+/* By comparing with every name, as dots and underscores look the same there. */
 static void env_fixed(struct loader *ld, const char *rest, const char *value)
 {
 	char names[64][64], one[64];
@@ -421,6 +436,7 @@ static bool env_of_service(const char *rest)
 	return port[4] == '\0' || (port[4] == '_' && isdigit((unsigned char)port[5]));
 }
 
+/* An empty variable is none, as container tools set such. */
 static void gather_env(struct loader *ld)
 {
 	ld->source = SOURCE_ENV;
@@ -447,6 +463,7 @@ static void gather_env(struct loader *ld)
 
 /* --- --set, and all of them */
 
+/* Of stream.NAME.KEY the last dot ends the name; of any other the first ends the section. */
 static void gather_overrides(struct loader *ld, const struct config_override *overrides, size_t n)
 {
 	ld->source = SOURCE_SET;
@@ -467,6 +484,7 @@ static void gather_overrides(struct loader *ld, const struct config_override *ov
 	}
 }
 
+/* From the weakest source to the strongest. */
 void config_gather(struct loader *ld, const char *path, const struct config_override *overrides,
 		   size_t noverrides)
 {

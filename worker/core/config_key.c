@@ -27,6 +27,7 @@ static const char *const formats[] = {"confluent", "single-object", "raw", NULL}
 static const char *const conflicts[] = {"newer", "update", "skip", NULL};
 static const char *const others[] = {"dead_letter", "skip", "halt", NULL};
 static const char *const apicurio[] = {"none", "content", "global", NULL};
+static const char *const index_whens[] = {"always", "idle", "window", "never", NULL};
 static const char *const log_formats[] = {"logfmt", "json", NULL};
 static const char *const log_levels[] = {"debug", "info", "warn", "error", NULL};
 
@@ -124,6 +125,30 @@ const struct config_key config_keys[] = {
 		 "into them."},
 	{"dlq", "window", KEY_COUNT, C(dlq_window), .fallback = "10000", .min = "1",
 	 .max = "100000000", .help = "Events over which that share is taken."},
+
+	{"index", "when", KEY_CHOICE, C(index_when), .fallback = "always", .choices = index_whens,
+	 .help = "When this worker puts vectors into the graphs of their searches: `always` as they "
+		 "come, `idle` while no batch is in flight, `window` between `from` and `until`, or "
+		 "`never`. Until then a search reads them row by row."},
+	{"index", "from", KEY_DURATION, C(index_from_us), .fallback = "0", .min = "0",
+	 .max = "24h", .help = "Beginning of the window, after midnight UTC: `22h`."},
+	{"index", "until", KEY_DURATION, C(index_until_us), .fallback = "6h", .min = "0",
+	 .max = "24h", .help = "Its end; before `from` if midnight is within."},
+	{"index", "cores", KEY_COUNT, C(index_cores), .fallback = "2", .min = "1", .max = "64",
+	 .help = "How many of the server's cores one build may use; one while ingest is behind. More "
+		 "than one needs as much shared memory (/dev/shm) as `memory`."},
+	{"index", "memory", KEY_BYTES, C(index_memory), .fallback = "512MiB", .min = "16MiB",
+	 .max = "64GiB",
+	 .help = "The server's memory for one build (`maintenance_work_mem`). A graph of 100,000 "
+		 "vectors of 384 dimensions needs 150 MiB."},
+	{"index", "segment_rows", KEY_COUNT, C(index_segment_rows), .fallback = "100000",
+	 .min = "1000", .max = "10000000",
+	 .help = "Rows of one graph. Fewer are built faster a row, and searched slower."},
+	{"index", "tail_rows", KEY_COUNT, C(index_tail_rows), .fallback = "5000", .min = "100",
+	 .max = "1000000", .help = "Rows that are worth a graph of their own."},
+	{"index", "stale_share", KEY_RATIO, C(index_stale_share), .fallback = "0.2", .min = "0.01",
+	 .max = "1",
+	 .help = "A graph is built anew when more than this share of its rows has changed or gone."},
 
 	{"http", "listen", KEY_TEXT, C(http_listen), .fallback = "127.0.0.1:9464",
 	 .help = "HOST:PORT for metrics and probes; port 0 takes a free one and logs it; `off` for "
@@ -231,6 +256,7 @@ static bool ends_with(const char *s, const char *end)
 	return n >= m && strcmp(s + n - m, end) == 0;
 }
 
+/* A key may be refused but for one value. */
 const struct kafka_refusal *kafka_refused(const char *key, const char *value)
 {
 	for (const struct kafka_refusal *r = kafka_refusals; r->key; r++) {
@@ -283,6 +309,7 @@ static bool parse_units(const char *text, const struct unit *units, int64_t *n)
 	return *end == '\0' && value == 0; /* nothing needs no unit */
 }
 
+/* In millionths, so that it is compared as a whole number. */
 static bool parse_ratio(const char *text, int64_t *n)
 {
 	char *end;
@@ -296,6 +323,7 @@ static bool parse_ratio(const char *text, int64_t *n)
 	return true;
 }
 
+/* All the words that people use for it. */
 static bool parse_switch(const char *text, int64_t *n)
 {
 	static const char *const words[][2] = {
@@ -343,6 +371,7 @@ static bool parse_raw(const struct config_key *key, const char *text, int64_t *n
 	return false;
 }
 
+/* What to write instead, by type. */
 static void explain(const struct config_key *key, const char *text, struct buf *why)
 {
 	switch (key->type) {
@@ -382,6 +411,7 @@ static void explain(const struct config_key *key, const char *text, struct buf *
 	}
 }
 
+/* The range is written in the same notation and read by the same function. */
 bool config_key_parse(const struct config_key *key, const char *text, int64_t *n, struct buf *why)
 {
 	int64_t min, max;
@@ -416,6 +446,7 @@ static bool parse_fraction_and_zone(const char *s, int64_t *ms)
 	return true;
 }
 
+/* A date alone is its midnight, UTC. */
 static bool parse_iso(const char *text, int64_t *ms)
 {
 	struct tm tm = {0};
@@ -429,6 +460,7 @@ static bool parse_iso(const char *text, int64_t *ms)
 	return *ms >= 0 && (date_only || parse_fraction_and_zone(s, ms));
 }
 
+/* A word, milliseconds since 1970, or a time. */
 bool config_start_parse(const char *text, int *kind, int64_t *ms)
 {
 	static const char *const words[] = {"earliest", "latest", "committed", NULL};
@@ -505,6 +537,7 @@ static void hide_userinfo(const char *s, struct buf *out)
 	buf_puts(out, s);
 }
 
+/* URLs, key=value and parameters: whatever form a DSN may have. */
 void config_hide_password(const char *value, struct buf *out)
 {
 	struct buf open = {0};

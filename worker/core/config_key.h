@@ -2,8 +2,7 @@
  * config_key.h - the table of settings, and what a value's text means. Private to core/config*.c
  * and its tests.
  */
-#ifndef MEMINGEST_CONFIG_KEY_H
-#define MEMINGEST_CONFIG_KEY_H
+#pragma once
 
 #include "base/base.h"
 #include "base/buf.h"
@@ -44,6 +43,7 @@ struct config_key {
 
 extern const struct config_key config_keys[]; /* ends with a NULL section */
 
+/* NULL: there is none. */
 const struct config_key *config_key_find(const char *section, const char *name);
 /* A section that the table has, "stream" and "kafka" included. */
 bool config_section_known(const char *section);
@@ -67,9 +67,7 @@ struct kafka_refusal {
 extern const struct kafka_refusal kafka_refusals[]; /* ends with a NULL key */
 /* NULL: the key may be handed on. */
 const struct kafka_refusal *kafka_refused(const char *key, const char *value);
-bool kafka_key_secret(const char *key);
+bool kafka_key_secret(const char *key); /* Whether its value must not be shown. */
 
 /* Appends value with the passwords of a URL or of a "key=value" DSN replaced by ***. */
 void config_hide_password(const char *value, struct buf *out);
-
-#endif

@@ -20,6 +20,7 @@
 /* One line of "config show". value: NULL if not set. */
 typedef void (*show_line)(void *ctx, const char *name, const char *value, const char *origin);
 
+/* Passwords never, URLs without theirs. */
 static void show_setting(const char *section, const char *name, const struct setting *s,
 			 const char *fallback, enum key_secrecy secrecy, show_line line, void *ctx)
 {
@@ -37,6 +38,7 @@ static void show_setting(const char *section, const char *name, const struct set
 	buf_free(&shown);
 }
 
+/* kind is what the table calls the section. */
 static void show_section(const struct loaded *l, const char *kind, const char *section,
 			 show_line line, void *ctx)
 {
@@ -46,6 +48,7 @@ static void show_section(const struct loaded *l, const char *kind, const char *s
 				     k->fallback, k->secrecy, line, ctx);
 }
 
+/* [kafka] has no rows in the table, so its settings are walked by themselves. */
 static void show_all(const struct config *c, show_line line, void *ctx)
 {
 	const struct loaded *l = (const struct loaded *)c;
@@ -76,6 +79,7 @@ void config_show(const struct config *c, struct buf *out)
 	show_all(c, text_line, out);
 }
 
+/* One flat object: "section.key". */
 static void json_line(void *ctx, const char *name, const char *value, const char *origin)
 {
 	json_t *entry = json_object();
@@ -127,6 +131,7 @@ static const char *section_text(const char *section)
 	return "";
 }
 
+/* What may be written, in words. */
 static void put_range(const struct config_key *k, struct buf *out)
 {
 	if (k->choices)
@@ -149,6 +154,7 @@ static void put_section_name(const char *section, struct buf *out)
 	buf_printf(out, "%s", strcmp(section, "stream") == 0 ? "stream.NAME" : section);
 }
 
+/* For a terminal: help texts without the marks of Markdown. */
 void config_write_help(struct buf *out)
 {
 	buf_puts(out, "[kafka]\n  any key of librdkafka; bootstrap.servers and group.id have to be "
@@ -194,6 +200,7 @@ static void doc_section(const char *section, struct buf *out)
 	}
 }
 
+/* Its keys are librdkafka's; what is ours is which of them are refused. */
 static void doc_kafka(struct buf *out)
 {
 	buf_printf(out,

@@ -30,11 +30,13 @@ void conflict_put_column(struct buf *out, const char *prefix, const struct colum
 	buf_quoted(out, c->name, '"');
 }
 
+/* What a late event changes as well. */
 static bool rule_accumulates(enum merge_rule rule)
 {
 	return rule == MERGE_ADD || rule == MERGE_MIN || rule == MERGE_MAX;
 }
 
+/* Without a version column "newer" means "update". */
 struct conflict conflict_of(const struct table *t, enum on_conflict on_conflict)
 {
 	struct conflict m = {.table = t, .on_conflict = on_conflict};
@@ -47,6 +49,7 @@ struct conflict conflict_of(const struct table *t, enum on_conflict on_conflict)
 	return m;
 }
 
+/* A row without version is older than any event. */
 static void put_fresh(struct buf *out, const struct conflict *m)
 {
 	buf_puts(out, "(");
@@ -69,6 +72,7 @@ static void put_pair(struct buf *out, const struct column *c, const char *before
 	buf_puts(out, after);
 }
 
+/* t is the row that is there, excluded the event's. */
 static void put_rule(struct buf *out, const struct column *c)
 {
 	switch (c->merge) {
@@ -166,6 +170,7 @@ static void put_search_xid(struct buf *out, const struct conflict *m)
 		buf_puts(out, " THEN pg_current_xact_id() ELSE t.\"search_xid\" END");
 }
 
+/* Our updated_at too, unless the schema has a column of that name. */
 void conflict_put_set(struct buf *out, const struct conflict *m)
 {
 	const char *comma = "";
@@ -230,6 +235,7 @@ bool conflict_updates(const struct conflict *m)
 	return m->on_conflict != CONFLICT_SKIP && count_set(m) > 0;
 }
 
+/* An update that would change nothing must not write. */
 void conflict_put_where(struct buf *out, const struct conflict *m)
 {
 	if (m->version && !m->accumulates) {

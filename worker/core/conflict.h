@@ -3,8 +3,7 @@
  *
  * The row is called t, the event's row excluded, as in INSERT ... ON CONFLICT DO UPDATE.
  */
-#ifndef MEMINGEST_CONFLICT_H
-#define MEMINGEST_CONFLICT_H
+#pragma once
 
 #include "base/base.h"
 #include "base/buf.h"
@@ -29,5 +28,3 @@ void conflict_put_set(struct buf *out, const struct conflict *c);
 void conflict_put_where(struct buf *out, const struct conflict *c);
 /* prefix."name" */
 void conflict_put_column(struct buf *out, const char *prefix, const struct column *c);
-
-#endif

@@ -12,6 +12,7 @@
 
 #include "core/sqlname.h"
 
+/* Nothing where the schema says nothing. */
 void ddl_put_setting(struct buf *out, const char *table, const struct column *c,
 		     const char *setting, const char *value)
 {
@@ -24,6 +25,7 @@ void ddl_put_setting(struct buf *out, const char *table, const struct column *c,
 
 static const char *const timestamps[] = {"created_at", "updated_at"};
 
+/* Past the schema's columns come our own two timestamps. */
 static void put_definition(struct buf *out, const struct table *t, size_t column)
 {
 	if (column >= t->ncolumns) {
@@ -40,6 +42,7 @@ static void put_definition(struct buf *out, const struct table *t, size_t column
 		buf_printf(out, " DEFAULT %s", c->default_sql);
 }
 
+/* Our timestamps only where the schema has no columns of these names. */
 void ddl_create_table(const struct table *t, struct buf *out)
 {
 	buf_puts(out, "CREATE TABLE IF NOT EXISTS ");
@@ -60,6 +63,7 @@ void ddl_create_table(const struct table *t, struct buf *out)
 	buf_puts(out, ";\n");
 }
 
+/* The table itself; its partitions are another statement. */
 void ddl_set_column(const struct table *t, size_t column, const char *setting, const char *value,
 		    struct buf *out)
 {
@@ -69,6 +73,7 @@ void ddl_set_column(const struct table *t, size_t column, const char *setting, c
 	buf_free(&name);
 }
 
+/* They do not inherit it, and only the server knows which there are. */
 void ddl_set_in_partitions(const struct table *t, size_t column, const char *setting,
 			   const char *value, struct buf *out)
 {
@@ -110,6 +115,7 @@ void ddl_index_name(const struct table *t, size_t index, struct buf *out)
 	buf_free(&full);
 }
 
+/* By a name of ours, so that "IF NOT EXISTS" can tell. */
 void ddl_create_index(const struct table *t, size_t index, struct buf *out)
 {
 	struct buf name = {0};
@@ -133,6 +139,7 @@ void ddl_table(const struct table *t, struct buf *out)
 		ddl_create_index(t, i, out);
 }
 
+/* The same definition as in CREATE TABLE. */
 void ddl_add_column(const struct table *t, size_t column, struct buf *out)
 {
 	buf_puts(out, "ALTER TABLE ");
@@ -142,6 +149,7 @@ void ddl_add_column(const struct table *t, size_t column, struct buf *out)
 	buf_puts(out, ";\n");
 }
 
+/* What writing needs, no more. */
 void ddl_grants(const struct table *t, const char *role, struct buf *out)
 {
 	if (t->schema) {

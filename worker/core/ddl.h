@@ -1,8 +1,5 @@
-/*
- * ddl.h - what a table is made of: CREATE TABLE, columns added later, storage, indexes, rights.
- */
-#ifndef MEMINGEST_DDL_H
-#define MEMINGEST_DDL_H
+/* ddl.h - what a table is made of: CREATE TABLE, columns added later, storage, indexes, rights. */
+#pragma once
 
 #include "base/buf.h"
 #include "codec/table.h"
@@ -17,22 +14,15 @@ void ddl_create_table(const struct table *table, struct buf *out);
 /* ALTER COLUMN .. SET setting value, as in SET STORAGE external; nothing if value is NULL. */
 void ddl_set_column(const struct table *table, size_t column, const char *setting,
 		    const char *value, struct buf *out);
-/*
- * The same in each partition that there is: PostgreSQL passes SET COMPRESSION on to new ones only.
- */
+/* PostgreSQL passes SET COMPRESSION on to new partitions only; this is for those there are. */
 void ddl_set_in_partitions(const struct table *table, size_t column, const char *setting,
 			   const char *value, struct buf *out);
+/* IF NOT EXISTS, by its name */
 void ddl_create_index(const struct table *table, size_t index, struct buf *out);
-/*
- * Its name: the annotation's, or one derived from table and definition that stays the same, at most
- * 63 bytes.
- */
+/* The annotation's, or one of table and definition that stays the same; at most 63 bytes. */
 void ddl_index_name(const struct table *table, size_t index, struct buf *out);
 
-/*
- * ALTER TABLE ... ADD COLUMN for one column that the table lacks. column == ncolumns: created_at, +
- * 1: updated_at.
- */
+/* One column that the table lacks; column == ncolumns: created_at, + 1: updated_at. */
 void ddl_add_column(const struct table *table, size_t column, struct buf *out);
 /* GRANTs for a worker's role on this table. */
 void ddl_grants(const struct table *table, const char *role, struct buf *out);
@@ -46,5 +36,3 @@ void ddl_put_setting(struct buf *out, const char *table, const struct column *c,
 
 /* worker/sql/bookkeeping.sql: idempotent; every statement ends in ";\n" and creates one thing. */
 extern const char sql_bookkeeping[];
-
-#endif

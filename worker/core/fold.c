@@ -28,7 +28,7 @@
  *   json    t || a || b is t || (a || b) if a is an array, whatever t and b are. If both are
  *           objects it is so for every t but an array or a scalar: "united" says that somebody
  *           has to look. Anything else: apart; so is the JSON null of a column that is NOT NULL,
- * for it changes nothing (of another column it has been decoded as null).
+ *           for it changes nothing (of another column it has been decoded as null).
  *
  * A row into which something was merged is kept by column, JSON as a list of pieces:
  *
@@ -62,6 +62,7 @@ struct fold_field {
 	size_t bytes; /* of all pieces, a comma behind each */
 };
 
+/* What the table as a whole needs to know, found once. */
 struct fold_rules fold_rules(const struct table *table, enum on_conflict on_conflict)
 {
 	struct fold_rules rules = {.table = table, .on_conflict = on_conflict, .unite = true};
@@ -92,6 +93,7 @@ struct fold_rules fold_rules(const struct table *table, enum on_conflict on_conf
 
 /* --- numbers --- */
 
+/* The width is the field's length. */
 static int64_t load_int(struct slice v)
 {
 	switch (v.len) {
@@ -104,6 +106,7 @@ static int64_t load_int(struct slice v)
 	}
 }
 
+/* Both widths as a double, which holds each exactly. */
 static double load_real(struct slice v)
 {
 	if (v.len == 4) {
@@ -123,6 +126,7 @@ static bool is_real(const struct column *c)
 	return c->kind == PG_FLOAT4 || c->kind == PG_FLOAT8;
 }
 
+/* The caller knows that it fits. */
 static struct slice store_int(struct arena *arena, size_t len, int64_t n)
 {
 	uint8_t *p = arena_alloc(arena, len);
@@ -189,6 +193,7 @@ static struct slice json_inside(struct slice text)
 	return in;
 }
 
+/* See the essay under "json". */
 static bool may_join(const struct fold_rules *rules, struct slice a, struct slice b)
 {
 	if (json_is(b, 'n'))
@@ -196,6 +201,7 @@ static bool may_join(const struct fold_rules *rules, struct slice a, struct slic
 	return json_is(a, '[') || (rules->unite && json_is(a, '{') && json_is(b, '{'));
 }
 
+/* Linked, not copied: n events cost n pieces. */
 static void add_piece(struct fold_field *f, struct slice text, struct arena *arena)
 {
 	if (text.len == 0)
@@ -269,6 +275,7 @@ static bool may_fold(const struct job *job, const struct column *c, struct slice
 	return false;
 }
 
+/* may_fold() has said yes to every column before. */
 static void fold_field(const struct job *job, const struct column *c, struct fold_field *f,
 		       struct slice b)
 {
@@ -317,6 +324,7 @@ static struct slice next_field(const uint8_t **p)
 	return field;
 }
 
+/* Once per row; from then on the fields are the row. */
 static void unpack(const struct table *table, struct fold_row *row, struct arena *arena)
 {
 	const uint8_t *p = row->row.data;
@@ -327,6 +335,7 @@ static void unpack(const struct table *table, struct fold_row *row, struct arena
 		row->fields[i].value = next_field(&p);
 }
 
+/* The pieces are joined only here, once for all events of the key. */
 void fold_pack(const struct table *table, struct fold_row *row, struct arena *arena)
 {
 	size_t len = 0;
@@ -374,6 +383,7 @@ static bool plain(const struct fold_rules *rules)
 	return !rules->keeps && !rules->accumulates && !rules->partial;
 }
 
+/* Without one an upsert is the oldest and a delete the newest: see the essay. */
 static int compare_versions(const struct fold_row *a, const struct fold_row *b)
 {
 	int64_t low = INT64_MIN, high = INT64_MAX;
@@ -382,6 +392,7 @@ static int compare_versions(const struct fold_row *a, const struct fold_row *b)
 	return x < y ? -1 : x > y;
 }
 
+/* The first line of the table in the essay; under "update" both apply. */
 static enum fold_result fold_upserts(const struct fold_rules *rules, struct fold_row *a,
 				     const struct fold_row *b, struct arena *arena)
 {
@@ -404,6 +415,7 @@ static enum fold_result fold_upserts(const struct fold_rules *rules, struct fold
 	return FOLD_MERGED;
 }
 
+/* See the essay's table; a delete never folds into what comes behind it. */
 static enum fold_result fold_newer(const struct fold_rules *rules, struct fold_row *a,
 				   const struct fold_row *b, struct arena *arena)
 {
@@ -416,6 +428,7 @@ static enum fold_result fold_newer(const struct fold_rules *rules, struct fold_r
 	return FOLD_SECOND;
 }
 
+/* Says what the outcome allows; the caller keeps the rows. */
 enum fold_result fold(const struct fold_rules *rules, struct fold_row *first,
 		      const struct fold_row *second, struct arena *arena)
 {

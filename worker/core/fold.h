@@ -1,16 +1,11 @@
 /*
- * fold.h - two events of one key made one, where that changes nothing about the outcome.
+ * fold.h - two events of one key made one, where that changes nothing about the outcome, whatever
+ * row the table holds; else the later one goes into the batch's next round.
  *
- * The table must end as if every event had been applied alone, in offset order, wherever batches
- * begin and end. The row that the table already holds is not known here, so folding is right only
- * where it is right for every such row; else the later event goes into the batch's next round,
- * which is merged after the first.
- *
- * Events that a fold makes void are never seen by PostgreSQL, so folding is for tables that refuse
- * nothing by a value (write/traits.h); that is the caller's to know.
+ * For tables that refuse nothing by a value (enum trait), as PostgreSQL never sees what a fold
+ * makes void: the caller's to know.
  */
-#ifndef MEMINGEST_FOLD_H
-#define MEMINGEST_FOLD_H
+#pragma once
 
 #include "base/arena.h"
 #include "base/base.h"
@@ -60,5 +55,3 @@ enum fold_result fold(const struct fold_rules *rules, struct fold_row *first,
 
 /* Makes a merged row one piece of memory again, in the arena. */
 void fold_pack(const struct table *table, struct fold_row *row, struct arena *arena);
-
-#endif

@@ -18,6 +18,7 @@ void guard_count(struct guard *g, const struct config *config, uint64_t events)
 		*g = (struct guard){0};
 }
 
+/* In events, of one window. */
 static uint64_t limit_of(const struct config *config)
 {
 	return (uint64_t)(config->dlq_max_ratio * (double)config->dlq_window);
@@ -29,6 +30,7 @@ uint64_t guard_room(const struct guard *g, const struct config *config)
 	return limit - MIN(g->dead, limit);
 }
 
+/* Refused ones are not counted: they will be asked about again. */
 bool guard_admit(struct guard *g, const struct config *config, const char *stream, uint64_t dead,
 		 struct err *err)
 {

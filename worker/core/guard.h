@@ -1,13 +1,9 @@
 /*
  * guard.h - the share of dead letters above which a stream halts instead of emptying its topic into
- * them.
- *
- * Counts over windows of dlq.window events. A window admits dlq.max_ratio of its events as dead
- * letters; the next one asks an operator. Not shared: the poll thread has one per stream for what
- * it can not decode, each lane one per stream for what PostgreSQL refuses.
+ * them: dlq.max_ratio of each dlq.window events. Each has its own: the poll thread for what it
+ * cannot decode, a lane for what PostgreSQL refuses.
  */
-#ifndef MEMINGEST_GUARD_H
-#define MEMINGEST_GUARD_H
+#pragma once
 
 #include "base/base.h"
 #include "base/err.h"
@@ -17,16 +13,14 @@ struct guard {
 	uint64_t events, dead;
 };
 
+/* That many more events have been decided; may begin a new window. */
 void guard_count(struct guard *g, const struct config *config, uint64_t events);
 
 /* How many more dead letters the window admits. */
 uint64_t guard_room(const struct guard *g, const struct config *config);
 
 /*
- * True: they may become dead letters, and are counted. False with class CONFIG: the stream has to
- * halt; nothing is counted.
+ * True: they may become dead letters, and count. False with class CONFIG: the stream has to halt.
  */
 MUST_CHECK bool guard_admit(struct guard *g, const struct config *config, const char *stream,
 			    uint64_t dead, struct err *err);
-
-#endif

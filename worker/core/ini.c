@@ -50,6 +50,7 @@ static char *parse_value(char *s)
 	return *trim(end) ? NULL : s;
 }
 
+/* What stands behind the bracket can only be a comment. */
 static void parse_section(char *s, struct ini_line *line)
 {
 	char *end = strchr(s, ']');
@@ -65,6 +66,7 @@ static void parse_section(char *s, struct ini_line *line)
 		line->section = trim(s + 1);
 }
 
+/* The value may be quoted; the key may not. */
 static void parse_key(char *s, struct ini_line *line)
 {
 	char *equals = strchr(s, '=');
@@ -80,6 +82,7 @@ static void parse_key(char *s, struct ini_line *line)
 		line->problem = "a value that begins with a quote has to end with one";
 }
 
+/* One call of the handler for each line that is not empty. */
 void ini_parse(char *text, void (*handler)(void *ctx, const struct ini_line *line), void *ctx)
 {
 	const char *section = "";

@@ -7,8 +7,7 @@
  *
  * No continued lines. Any length.
  */
-#ifndef MEMINGEST_INI_H
-#define MEMINGEST_INI_H
+#pragma once
 
 #include "base/base.h"
 
@@ -20,10 +19,5 @@ struct ini_line {
 	const char *problem; /* what is wrong with the line; key and value are NULL then */
 };
 
-/*
- * Calls handler for each line that says something. Cuts up text, into which the lines' strings
- * point.
- */
+/* A call for each line that says something. Cuts up text, which the lines' strings point into. */
 void ini_parse(char *text, void (*handler)(void *ctx, const struct ini_line *line), void *ctx);
-
-#endif

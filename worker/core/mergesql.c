@@ -49,6 +49,7 @@ static void put_staged(struct buf *out, const struct column *c)
 		buf_printf(out, "::%s", c->type);
 }
 
+/* The stage's keys are cast as its values are. */
 static void put_key_match(struct buf *out, const struct table *t)
 {
 	for (size_t i = 0; i < t->nkeys; i++) {
@@ -67,6 +68,7 @@ static char *take_text(struct buf *b)
 	return text;
 }
 
+/* OVERRIDING: an identity column takes the event's value. */
 static void put_insert(struct buf *out, const struct table *t)
 {
 	buf_puts(out, "INSERT INTO ");
@@ -76,6 +78,7 @@ static void put_insert(struct buf *out, const struct table *t)
 	buf_puts(out, ") OVERRIDING SYSTEM VALUE ");
 }
 
+/* The same for a stage and for a single row. */
 static void put_on_conflict(struct buf *out, const struct conflict *m)
 {
 	buf_puts(out, " ON CONFLICT (");
@@ -91,6 +94,7 @@ static void put_on_conflict(struct buf *out, const struct conflict *m)
 	conflict_put_where(out, m);
 }
 
+/* In the stage's order, which is that of the keys. */
 static char *upsert_sql(const struct conflict *m, const char *stage)
 {
 	const struct table *t = m->table;
@@ -187,6 +191,7 @@ static char *update_row_sql(const struct conflict *m)
 	return take_text(&b);
 }
 
+/* The key is not there; ON CONFLICT is for a race. */
 static char *insert_row_sql(const struct conflict *m)
 {
 	struct buf b = {0};
@@ -265,6 +270,7 @@ static char *skipped_sql(const struct table *t, const char *stage)
 
 /* --- the staging table --- */
 
+/* Of the session, so no other one's of that name is in the way. */
 static char *stage_name(const char *stream)
 {
 	struct buf full = {0}, name = {0}, quoted = {0};
@@ -403,6 +409,7 @@ static char *traits_sql(const char *table, const char *columns)
 	return take_text(&b);
 }
 
+/* One row of the table itself, to see whether the stage takes it. */
 static char *take_witness_sql(const struct table *t, const char *stage)
 {
 	struct buf b = {0};
@@ -421,6 +428,7 @@ static char *take_witness_sql(const struct table *t, const char *stage)
 	return take_text(&b);
 }
 
+/* It leaves the table, so that it can come back as an event would. */
 static char *remove_witness_sql(const struct table *t, const char *stage)
 {
 	struct buf b = {0};
@@ -431,6 +439,7 @@ static char *remove_witness_sql(const struct table *t, const char *stage)
 	return take_text(&b);
 }
 
+/* The statements that look at the table, where none is written. */
 static void make_looks(struct mergesql *sql, const struct conflict *m)
 {
 	struct buf name = {0}, literal = {0};
@@ -447,6 +456,7 @@ static void make_looks(struct mergesql *sql, const struct conflict *m)
 	buf_free(&name);
 }
 
+/* All texts are made at start; none depends on an event. */
 struct mergesql *mergesql_new(const char *stream, const struct table *table,
 			      enum on_conflict on_conflict)
 {

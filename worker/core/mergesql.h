@@ -9,8 +9,7 @@
  * JSON objects that were united) or 'D' (delete; only key columns and version matter). A batch
  * hands every key at most once per merge; core/arrange folds the rest.
  */
-#ifndef MEMINGEST_MERGESQL_H
-#define MEMINGEST_MERGESQL_H
+#pragma once
 
 #include "base/base.h"
 #include "base/buf.h"
@@ -30,10 +29,10 @@ enum trait {
 };
 
 struct mergesql {
-	char *stage_name;   /* qualified and quoted: pg_temp."memingest_stage_memory" */
-	char *create_stage; /* CREATE TEMP TABLE IF NOT EXISTS ... ON COMMIT DELETE ROWS; ALTER ..
-			     */
-	char *copy_stage;   /* COPY stage FROM STDIN (FORMAT binary) */
+	char *stage_name; /* qualified and quoted: pg_temp."memingest_stage_memory" */
+	/* CREATE TEMP TABLE IF NOT EXISTS ... ON COMMIT DELETE ROWS; ALTER .. */
+	char *create_stage;
+	char *copy_stage; /* COPY stage FROM STDIN (FORMAT binary) */
 
 	/*
 	 * COPY into the table itself, for rows whose keys are new; NULL where a column must be
@@ -42,10 +41,7 @@ struct mergesql {
 	 * drop rows uncounted.
 	 */
 	char *copy_direct, *lock_table, *check_direct;
-	/*
-	 * Deletes what 'D' rows say, honouring on_conflict. Returns one row per partition: _part,
-	 * count.
-	 */
+	/* What 'D' rows say, honouring on_conflict. A row per partition: _part, count. */
 	char *merge_delete;
 	/* INSERT ... SELECT ... ON CONFLICT; its row count is the number of rows written. */
 	char *merge_upsert;
@@ -75,8 +71,7 @@ struct mergesql {
 	char *delete_row;
 	size_t delete_version;
 
-	/* rows of an enum trait, as a number, and what gives it, in words (worker/sql/traits.sql)
-	 */
+	/* worker/sql/traits.sql: rows of an enum trait, as a number, and what gives it, in words */
 	char *traits;
 	/* into the stage, a row that the table holds, if it holds any; and out of the table */
 	char *take_witness, *remove_witness;
@@ -85,6 +80,4 @@ struct mergesql {
 /* Newer without a version column means update: there is nothing to compare. */
 struct mergesql *mergesql_new(const char *stream, const struct table *table,
 			      enum on_conflict on_conflict);
-void mergesql_free(struct mergesql *m);
-
-#endif
+void mergesql_free(struct mergesql *m); /* NULL is fine */

@@ -51,6 +51,7 @@ struct pool {
 	size_t kept;   /* bytes of pages that empty batches keep */
 };
 
+/* Every slot has its batches from the start: none has to be had later. */
 struct pool *pool_new(const struct pool_limits *limits, struct stream *const *streams)
 {
 	struct pool *p = xcalloc(1, sizeof(*p));
@@ -97,6 +98,7 @@ struct slot *pool_slot(struct pool *p, size_t lane, size_t stream)
 
 /* --- memory --- */
 
+/* Wherever its batches are. */
 static size_t slot_bytes(const struct slot *s)
 {
 	size_t bytes = 0;
@@ -105,6 +107,7 @@ static size_t slot_bytes(const struct slot *s)
 	return bytes;
 }
 
+/* Afresh, since lanes change what batches hold. */
 static void count_bytes(struct pool *p)
 {
 	p->bytes = p->common = 0;
@@ -115,6 +118,7 @@ static void count_bytes(struct pool *p)
 	}
 }
 
+/* Below its share always; above it from the common half. */
 static bool has_memory(const struct pool *p, const struct slot *s)
 {
 	return p->common < p->limits.memory - p->share * p->nslots || slot_bytes(s) < p->share;
@@ -147,6 +151,7 @@ static void renew(const struct pool *p, struct slot *s, int64_t now_us)
 		s->state = SLOT_SHUT;
 }
 
+/* The spare one becomes the open one. */
 static void feed(struct slot *s)
 {
 	if (s->open || !s->spare)
@@ -168,6 +173,7 @@ bool pool_begun(const struct slot *s)
 	return s->open && s->open->opened_us != 0;
 }
 
+/* The sums are kept up to date without counting all slots. */
 enum fullness pool_grew(struct pool *p, struct slot *s)
 {
 	struct batch *b = s->open;
@@ -184,6 +190,7 @@ enum fullness pool_grew(struct pool *p, struct slot *s)
 	return has_memory(p, s) ? NOT_FULL : FULL_MEMORY;
 }
 
+/* The slot has another batch, or waits for one. */
 struct batch *pool_seal(struct pool *p, struct slot *s, int64_t now_us)
 {
 	struct batch *b = s->open;
@@ -194,6 +201,7 @@ struct batch *pool_seal(struct pool *p, struct slot *s, int64_t now_us)
 	return b;
 }
 
+/* Its slot is found by the lane; each has two batches. */
 void pool_back(struct pool *p, struct batch *b, int64_t now_us)
 {
 	struct slot *s = pool_slot(p, b->lane, 0);
@@ -215,6 +223,7 @@ void pool_back(struct pool *p, struct batch *b, int64_t now_us)
 	renew(p, s, now_us);
 }
 
+/* Renews all and says when the next one runs out of patience. */
 int64_t pool_look(struct pool *p, int64_t now_us)
 {
 	int64_t next = CLOCK_NEVER;
@@ -251,6 +260,7 @@ size_t pool_bytes(const struct pool *p)
 	return p->bytes;
 }
 
+/* What is neither open nor spare is with a lane. */
 size_t pool_in_flight(const struct pool *p)
 {
 	size_t n = 0;

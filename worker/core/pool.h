@@ -11,8 +11,7 @@
  *
  * Pure: no threads, no clock of its own. Poll thread.
  */
-#ifndef MEMINGEST_POOL_H
-#define MEMINGEST_POOL_H
+#pragma once
 
 #include "base/base.h"
 #include "core/batch.h"
@@ -48,7 +47,8 @@ struct pool;
 struct pool *pool_new(const struct pool_limits *limits, struct stream *const *streams);
 void pool_free(struct pool *p); /* NULL is fine; frees all batches, wherever they are */
 
-struct slot *pool_slots(struct pool *p, size_t *n);
+struct slot *pool_slots(struct pool *p, size_t *n); /* All of them, lane by lane. */
+/* The slot of that stream at that lane. */
 struct slot *pool_slot(struct pool *p, size_t lane, size_t stream);
 
 /* The open batch, of a slot that takes, holds something since now_us, if it did not before. */
@@ -62,6 +62,7 @@ enum fullness pool_grew(struct pool *p, struct slot *slot);
 
 /* Takes the open batch out, to be written. It comes back by pool_back(), empty or not. */
 struct batch *pool_seal(struct pool *p, struct slot *slot, int64_t now_us);
+/* A lane has given it back: emptied, it is the slot's spare or open one. */
 void pool_back(struct pool *p, struct batch *b, int64_t now_us);
 
 /*
@@ -76,5 +77,3 @@ enum slot_lack pool_lack(const struct pool *p); /* of such a slot */
 
 size_t pool_bytes(const struct pool *p);     /* in all batches */
 size_t pool_in_flight(const struct pool *p); /* batches sealed and not back */
-
-#endif

@@ -28,7 +28,7 @@
 
 extern const char sql_search_segments[], sql_search_functions[], sql_search_ways[],
 	sql_search_one_by_one[], sql_search_segment[], sql_search_finish[], sql_search_stale[],
-	sql_search_look[], sql_search_cut[], sql_search_rows[];
+	sql_search_look[], sql_search_cut[], sql_search_rows[], sql_search_begin[];
 
 struct words {
 	struct sqlname_word list[WORDS_MOST];
@@ -384,14 +384,15 @@ static void add_names(struct words *w, struct searchsql *s)
 	buf_printf(&full, "%s_search_xid_idx", t->name);
 	sqlname_short(&index, buf_cstr(&full));
 	buf_quoted(&name, buf_cstr(&index), '"');
-	s->index = take_text(&name);
+	add(w, "index", take_text(&name));
 	if (t->schema) {
 		buf_quoted(&path, t->schema, '"');
 		buf_puts(&path, ".");
 	}
-	buf_puts(&path, s->index);
+	buf_quoted(&path, buf_cstr(&index), '"');
 	add(w, "index_literal", literal_of(buf_cstr(&path)));
-	add(w, "index_path", take_text(&path));
+	s->index_path = take_text(&path);
+	add(w, "index_path", xstrdup(s->index_path));
 	char *of_segment = segment_prefix(s->segments);
 	buf_quoted(&prefix, of_segment, '\'');
 	add(w, "table", xstrdup(s->table_name));
@@ -400,7 +401,6 @@ static void add_names(struct words *w, struct searchsql *s)
 	add(w, "search", xstrdup(s->search));
 	add(w, "candidates", xstrdup(s->candidates));
 	add(w, "scope", xstrdup(s->scope));
-	add(w, "index", xstrdup(s->index));
 	add(w, "candidate", object_name(t, "", "_candidate"));
 	add(w, "found", object_name(t, "", "_found"));
 	add(w, "segment", xasprintf("%s:number\"", of_segment));
@@ -504,6 +504,9 @@ struct searchsql *searchsql_new(const struct table *table)
 	s->add_column = fill(&w, "ALTER TABLE :table ADD COLUMN search_xid xid8;\n"
 				 "ALTER TABLE :table ALTER COLUMN search_xid"
 				 " SET DEFAULT pg_current_xact_id();\n");
+	s->drop_column = fill(&w, "ALTER TABLE :table DROP COLUMN search_xid;\n");
+	s->create_index_now = fill(&w, "CREATE INDEX :index ON :table (search_xid);\n");
+	s->begin = fill(&w, sql_search_begin);
 	s->create_index = fill(&w, "CREATE INDEX CONCURRENTLY IF NOT EXISTS :index"
 				   " ON :table (search_xid)");
 	s->create_segments = with_note(&w, sql_search_segments, &s->segments_note);
@@ -545,7 +548,10 @@ void searchsql_free(struct searchsql *s)
 			 s->search,
 			 s->candidates,
 			 s->scope,
-			 s->index,
+			 s->index_path,
+			 s->drop_column,
+			 s->create_index_now,
+			 s->begin,
 			 s->add_column,
 			 s->create_index,
 			 s->create_segments,

@@ -19,10 +19,13 @@ struct searchsql {
 	char *search;     /* memingest."search_memory_entries", and so on */
 	char *candidates;
 	char *scope;
-	char *index; /* on search_xid: its quoted name */
 
-	char *add_column;   /* ALTER TABLE: search_xid; takes no time however full the table */
-	char *create_index; /* CREATE INDEX CONCURRENTLY */
+	char *add_column; /* ALTER TABLE: search_xid; takes no time however full the table */
+	char *drop_column;
+	char *index_path;       /* its index, with its schema */
+	char *create_index;     /* CONCURRENTLY */
+	char *create_index_now; /* within a transaction */
+	char *begin;            /* nothing is sealed yet, or not any more */
 	/* The segments, and the functions; before each, its DROP; and what its comment then says.
 	 */
 	char *create_segments, *drop_segments, *segments_note;

@@ -19,6 +19,7 @@ void sqlname_columns(struct buf *out, const struct table *t, size_t n)
 	}
 }
 
+/* For use in SQL; for people there is table_full_name(). */
 void sqlname_table(const struct table *t, struct buf *out)
 {
 	if (t->schema) {
@@ -36,6 +37,7 @@ bool sqlname_has_column(const struct table *t, const char *name)
 	return false;
 }
 
+/* A hash at the end keeps long names apart. */
 void sqlname_short(struct buf *out, const char *text)
 {
 	size_t len = strlen(text);

@@ -1,8 +1,5 @@
-/*
- * sqlname.h - names as they stand in SQL: quoted, with their schema, and short enough.
- */
-#ifndef MEMINGEST_SQLNAME_H
-#define MEMINGEST_SQLNAME_H
+/* sqlname.h - names as they stand in SQL: quoted, with their schema, and short enough. */
+#pragma once
 
 #include "base/buf.h"
 #include "codec/table.h"
@@ -22,5 +19,3 @@ struct sqlname_word {
 void sqlname_fill(struct buf *out, const char *sql, const struct sqlname_word *words, size_t n);
 /* Whether the schema declares a column of that name. */
 bool sqlname_has_column(const struct table *t, const char *name);
-
-#endif

@@ -38,6 +38,7 @@ static bool load_key_schema(struct stream *s, struct err *err)
 	return true;
 }
 
+/* What is wrong with the schema is said with its file's name. */
 struct stream *stream_new(const struct config *config, size_t index, struct err *err)
 {
 	struct stream *s = xcalloc(1, sizeof(*s));
@@ -54,6 +55,7 @@ struct stream *stream_new(const struct config *config, size_t index, struct err 
 	if (!load_key_schema(s, err))
 		goto fail;
 	s->sql = mergesql_new(s->config->name, s->table, s->config->on_conflict);
+	s->search = searchsql_new(s->table);
 	return s;
 fail:
 	err_wrap(err, "stream.%s", s->config->name);
@@ -71,6 +73,7 @@ void stream_free(struct stream *s)
 	}
 	free(s->plans);
 	mergesql_free(s->sql);
+	searchsql_free(s->search);
 	table_free(s->table);
 	schema_free(s->key_reader);
 	schema_free(s->reader);
@@ -79,6 +82,7 @@ void stream_free(struct stream *s)
 
 /* --- plans --- */
 
+/* Moves the hit to the front. */
 static struct stream_plan *find_plan(struct stream *s, const struct schema_id *id, bool key)
 {
 	for (size_t i = 0; i < s->nplans; i++) {
@@ -92,6 +96,7 @@ static struct stream_plan *find_plan(struct stream *s, const struct schema_id *i
 	return NULL;
 }
 
+/* True also of a writer that does not resolve: *plan is NULL then. */
 bool stream_plan_cached(struct stream *s, const struct schema_id *id, bool key,
 			const struct plan **plan, struct err *err)
 {
@@ -104,6 +109,7 @@ bool stream_plan_cached(struct stream *s, const struct schema_id *id, bool key,
 	return true;
 }
 
+/* Failures too: they are asked for at every message. */
 static void remember(struct stream *s, const struct schema_id *id, bool key, struct plan *plan,
 		     const struct err *err)
 {
@@ -116,6 +122,7 @@ static void remember(struct stream *s, const struct schema_id *id, bool key, str
 	};
 }
 
+/* The error is one of the config: the schemas have to change, not the event. */
 const struct plan *stream_plan(struct stream *s, const struct schema_id *id, bool key,
 			       const struct schema *writer, struct err *err)
 {
@@ -154,6 +161,7 @@ bool stream_topic_matches(const char *pattern, const char *topic)
 	return match;
 }
 
+/* Either by names or by patterns. */
 static bool names_topic(const struct stream_config *c, const char *topic, bool patterns)
 {
 	for (size_t i = 0; i < c->ntopics; i++) {

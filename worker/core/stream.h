@@ -1,12 +1,8 @@
 /*
- * stream.h - one stream of the config, ready to use: reader schema, table, SQL, key schema, decoder
- * plans by writer schema.
- *
- * Loaded at start from the .avsc files, read-only for the lanes. The plan cache grows on the poll
- * thread alone.
+ * stream.h - one stream of the config, ready to use: schemas, table, SQL, and decoder plans by
+ * writer schema. Read-only for the lanes; the plans are the poll thread's.
  */
-#ifndef MEMINGEST_STREAM_H
-#define MEMINGEST_STREAM_H
+#pragma once
 
 #include "base/base.h"
 #include "base/err.h"
@@ -14,6 +10,7 @@
 #include "codec/table.h"
 #include "core/config.h"
 #include "core/mergesql.h"
+#include "core/searchsql.h"
 #include "schema/schema.h"
 #include "schema/schema_id.h"
 
@@ -30,13 +27,14 @@ struct stream {
 	struct schema *reader, *key_reader; /* key_reader: NULL if the config names none */
 	struct table *table;
 	struct mergesql *sql;
+	struct searchsql *search; /* NULL: the table is not searched by nearness */
 	struct stream_plan *plans;
 	size_t nplans;
 };
 
 /* Reads the schema files. NULL with class CONFIG, naming file and field. */
 struct stream *stream_new(const struct config *config, size_t index, struct err *err);
-void stream_free(struct stream *s);
+void stream_free(struct stream *s); /* NULL is fine */
 
 /*
  * The plan for a writer schema: compiled at first sight, then cached. writer is borrowed for the
@@ -54,5 +52,3 @@ bool stream_topic_matches(const char *pattern, const char *topic);
 
 /* The stream whose topics match, by exact name or "^regex"; NULL for none. */
 struct stream *stream_for_topic(struct stream *const *streams, size_t n, const char *topic);
-
-#endif

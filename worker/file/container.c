@@ -68,6 +68,7 @@ static bool need(struct container *c, size_t n, struct err *err)
 	return input_want(c->in, n, err) && (input_has(c->in) >= n || cut_off(err));
 }
 
+/* More bytes than the number may have are asked for: the file may end behind it. */
 static bool read_long(struct container *c, int64_t *v, struct err *err)
 {
 	struct refusal why = {0};
@@ -101,6 +102,7 @@ static bool read_bytes(struct container *c, int64_t max, struct slice *v, struct
 
 /* ---- header ---- */
 
+/* A schema that is wrong makes the file wrong, not the config. */
 static bool set_schema(struct container *c, struct slice text, struct err *err)
 {
 	if (c->schema)
@@ -112,6 +114,7 @@ static bool set_schema(struct container *c, struct slice text, struct err *err)
 	return false;
 }
 
+/* A codec that is not known ends the file: nothing in it can be read. */
 static bool set_codec(struct container *c, struct slice name, struct err *err)
 {
 	if (c->unpacker)
@@ -127,6 +130,7 @@ static bool is_text(struct slice s, const char *text)
 	return s.len == strlen(text) && memcmp(s.data, text, s.len) == 0;
 }
 
+/* left: what the whole metadata may still be; unknown keys are passed over. */
 static bool read_entry(struct container *c, int64_t *left, struct err *err)
 {
 	struct slice key, value;
@@ -144,6 +148,7 @@ static bool read_entry(struct container *c, int64_t *left, struct err *err)
 	return true;
 }
 
+/* A map of bytes, in blocks. */
 static bool read_metadata(struct container *c, struct err *err)
 {
 	int64_t count, size, left = MAX_METADATA;
@@ -163,6 +168,7 @@ static bool read_metadata(struct container *c, struct err *err)
 	}
 }
 
+/* Everything that must be known before the first block. */
 static bool read_header(struct container *c, struct err *err)
 {
 	err_clear(err);
@@ -180,6 +186,7 @@ static bool read_header(struct container *c, struct err *err)
 
 /* ---- blocks ---- */
 
+/* The count is held against the bytes, as records of no bytes could be endless. */
 static bool open_block(struct container *c, int64_t count, struct slice packed, struct err *err)
 {
 	struct slice body;
@@ -213,6 +220,7 @@ static bool read_block(struct container *c, struct err *err)
 	return open_block(c, count, (struct slice){c->in->p, (size_t)size}, err);
 }
 
+/* Only now its bytes are taken out of the window. */
 static bool close_block(struct container *c, struct err *err)
 {
 	if (c->rest.len > 0)
@@ -248,6 +256,7 @@ static enum container_result next_block(struct container *c, struct err *err)
 	return CONTAINER_RECORD;
 }
 
+/* A record that is no datum ends the file: the next could begin anywhere. */
 enum container_result container_next(struct container *c, struct slice *datum, struct err *err)
 {
 	enum container_result result = next_block(c, err);
@@ -272,6 +281,7 @@ bool container_is(struct input *in)
 	return input_has(in) >= sizeof(magic) && memcmp(in->p, magic, sizeof(magic)) == 0;
 }
 
+/* NULL with the reason; in stays the caller's in any case. */
 struct container *container_open(struct input *in, size_t max_block, struct err *err)
 {
 	struct container *c = xcalloc(1, sizeof(*c));

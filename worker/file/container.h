@@ -2,8 +2,7 @@
  * container.h - the records of an Avro container file, one after another, as the bytes of their
  * datums.
  */
-#ifndef MEMINGEST_CONTAINER_H
-#define MEMINGEST_CONTAINER_H
+#pragma once
 
 #include "base/base.h"
 #include "base/err.h"
@@ -35,13 +34,8 @@ enum container_result {
 	CONTAINER_BROKEN, /* damaged: nothing behind it can be read */
 };
 
-/*
- * datum: valid until the next call. The error is the input's, or class POISON and begins with block
- * and offset in the file.
- */
+/* datum: until the next call. The error begins with block and offset in the file. */
 enum container_result container_next(struct container *c, struct slice *datum, struct err *err);
 
 /* The block that the record given last is in, from 1, and the offset where it begins. */
 uint64_t container_block(const struct container *c, uint64_t *offset);
-
-#endif

@@ -67,6 +67,7 @@ static const struct {
 	{"PAR1", 4, "Parquet: JSON lines and Avro containers are read", PLAIN},
 };
 
+/* By its first bytes; what is none of the formats is plain. */
 static bool recognise(struct input *in, struct err *err)
 {
 	for (size_t i = 0; i < ARRAY_LEN(formats); i++) {
@@ -100,6 +101,7 @@ static bool begin_unpacking(struct input *in, struct err *err)
 
 /* ---- reading ---- */
 
+/* An interrupted read may be tried again; any other error ends the input. */
 static bool read_some(struct input *in, uint8_t *p, size_t n, size_t *got, struct err *err)
 {
 	ssize_t len = read(in->parts->fd, p, n);
@@ -117,6 +119,7 @@ static bool damaged(const struct input *in, const char *what, struct err *err)
 		       in->parts->packing == GZIP ? "gzip" : "zstd", good, what);
 }
 
+/* Between two members zlib has to begin anew. */
 static bool gunzip(struct input *in, size_t n, struct err *err)
 {
 	struct input_parts *x = in->parts;
@@ -135,6 +138,7 @@ static bool gunzip(struct input *in, size_t n, struct err *err)
 	return damaged(in, x->gzip.msg ? x->gzip.msg : "it does not unpack", err);
 }
 
+/* It begins the next frame by itself. */
 static bool unzstd(struct input *in, size_t n, struct err *err)
 {
 	struct input_parts *x = in->parts;
@@ -188,6 +192,7 @@ static void make_room(struct input *in, size_t n)
 	in->end = in->p + has;
 }
 
+/* Less than n only where the input has ended. */
 bool input_want(struct input *in, size_t n, struct err *err)
 {
 	struct input_parts *x = in->parts;
@@ -212,6 +217,7 @@ bool input_want(struct input *in, size_t n, struct err *err)
 
 /* ---- open and close ---- */
 
+/* A directory can be opened, so it is asked for. */
 static bool open_file(struct input *in, const char *path, struct err *err)
 {
 	struct stat st;
@@ -226,6 +232,7 @@ static bool open_file(struct input *in, const char *path, struct err *err)
 	return !S_ISDIR(st.st_mode) || err_set(err, ERR_CONFIG, "it is a directory");
 }
 
+/* On failure input_close() is still the caller's to call. */
 bool input_open(struct input *in, const char *path, struct err *err)
 {
 	*in = (struct input){.name = path, .parts = xcalloc(1, sizeof(*in->parts))};
@@ -239,6 +246,7 @@ bool input_open(struct input *in, const char *path, struct err *err)
 	       err_wrap(err, "%s", in->name);
 }
 
+/* NULL parts are fine: of an input that was never opened. */
 void input_close(struct input *in)
 {
 	struct input_parts *x = in->parts;

@@ -8,8 +8,7 @@
  *
  * Offsets count unpacked bytes.
  */
-#ifndef MEMINGEST_INPUT_H
-#define MEMINGEST_INPUT_H
+#pragma once
 
 #include "base/base.h"
 #include "base/err.h"
@@ -40,15 +39,15 @@ void input_close(struct input *in); /* also after a failure */
  */
 MUST_CHECK bool input_want(struct input *in, size_t n, struct err *err);
 
+/* Bytes in the window. */
 static inline size_t input_has(const struct input *in)
 {
 	return (size_t)(in->end - in->p);
 }
 
+/* The caller is done with n bytes. */
 static inline void input_take(struct input *in, size_t n)
 {
 	in->p += n;
 	in->offset += n;
 }
-
-#endif

@@ -57,6 +57,7 @@ static bool put(struct jsondatum *e, const struct schema_type *t, const struct j
 
 /* ---- refusals ---- */
 
+/* What the schema wants and what stands there. Returns false. */
 static bool wants(struct jsondatum *e, const struct schema_type *t, const struct jtoken *v)
 {
 	static const char *const found[] = {
@@ -68,6 +69,7 @@ static bool wants(struct jsondatum *e, const struct schema_type *t, const struct
 	return scalar_refuse(t, found[v->kind], NULL, e->err);
 }
 
+/* With the nearest name, as it is mostly a typing mistake. */
 static bool no_such_field(struct jsondatum *e, const struct schema_type *t, const struct jtoken *k)
 {
 	char name[81];
@@ -88,6 +90,7 @@ static bool twice(struct jsondatum *e, const struct jtoken *k)
 
 /* ---- scalars ---- */
 
+/* Only texts and numbers: null and booleans have been dealt with. */
 static bool put_scalar(struct jsondatum *e, const struct schema_type *t, const struct jtoken *v)
 {
 	switch (v->kind) {
@@ -134,6 +137,7 @@ static bool put_packed(struct jsondatum *e, const struct schema_type *t, const s
 
 /* ---- nesting ---- */
 
+/* One block; an item's error says which it is. */
 static bool put_array(struct jsondatum *e, const struct schema_type *t, const struct jtoken *v)
 {
 	const struct jtoken *at = v + 1;
@@ -148,6 +152,7 @@ static bool put_array(struct jsondatum *e, const struct schema_type *t, const st
 	return true;
 }
 
+/* A key that stands twice is refused, as every parser takes another one. */
 static bool put_map(struct jsondatum *e, const struct schema_type *t, const struct jtoken *v)
 {
 	const struct jtoken *at = v + 1, *again;
@@ -177,6 +182,7 @@ static size_t field_named(const struct schema_type *t, const struct jtoken *k, s
 	return t->nfields;
 }
 
+/* Pass 1: where each field's value stands among the tokens. */
 static bool find_fields(struct jsondatum *e, const struct schema_type *t, const struct jtoken *v,
 			size_t base)
 {
@@ -193,6 +199,7 @@ static bool find_fields(struct jsondatum *e, const struct schema_type *t, const 
 	return true;
 }
 
+/* A default that does not fit its type matters only here, where it is needed. */
 static bool put_default(struct jsondatum *e, const struct schema_field *f)
 {
 	if (!f->default_json)
@@ -204,6 +211,7 @@ static bool put_default(struct jsondatum *e, const struct schema_field *f)
 	return true;
 }
 
+/* Pass 2, in the order of the schema. packed is known of the outermost fields only. */
 static bool put_fields(struct jsondatum *e, const struct schema_type *t, const struct jtoken *v,
 		       size_t base)
 {
@@ -219,6 +227,7 @@ static bool put_fields(struct jsondatum *e, const struct schema_type *t, const s
 	return true;
 }
 
+/* Its places stand behind those of the record around it. */
 static bool put_record(struct jsondatum *e, const struct schema_type *t, const struct jtoken *v)
 {
 	size_t base = e->nplaces;
@@ -290,6 +299,7 @@ static bool put_inner(struct jsondatum *e, const struct schema_type *t, const st
 	return put(e, t, v);
 }
 
+/* What was written of a branch that does not fit is taken back. */
 static bool put_branch(struct jsondatum *e, const struct schema_type *t, size_t branch,
 		       const struct jtoken *v, bool named)
 {
@@ -301,6 +311,7 @@ static bool put_branch(struct jsondatum *e, const struct schema_type *t, size_t 
 	return false;
 }
 
+/* As Avro's JSON encoding has it: an object whose one key is the branch. */
 static bool put_named(struct jsondatum *e, const struct schema_type *t, const struct jtoken *v)
 {
 	if (v->kind != JTOKEN_OBJECT || v->n != 1)
@@ -311,6 +322,7 @@ static bool put_named(struct jsondatum *e, const struct schema_type *t, const st
 	return false;
 }
 
+/* Null never is what another type could take, nor the other way round. */
 static bool put_plain(struct jsondatum *e, const struct schema_type *t, const struct jtoken *v)
 {
 	for (int natural = 1; natural >= 0; natural--) {
@@ -347,6 +359,7 @@ static bool put_union(struct jsondatum *e, const struct schema_type *t, const st
 
 /* ---- any value ---- */
 
+/* Depth is charged here, as this is where the recursion is. */
 static bool put_nested(struct jsondatum *e, const struct schema_type *t, const struct jtoken *v)
 {
 	bool ok = false;
@@ -365,6 +378,7 @@ static bool put_nested(struct jsondatum *e, const struct schema_type *t, const s
 	return ok;
 }
 
+/* t as it stands, a union included. */
 static bool put(struct jsondatum *e, const struct schema_type *t, const struct jtoken *v)
 {
 	switch (t->kind) {
@@ -399,6 +413,7 @@ static bool put(struct jsondatum *e, const struct schema_type *t, const struct j
 	return false;
 }
 
+/* A failure leaves out as it was. */
 bool jsondatum_encode(struct jsondatum *j, const struct jtape *value, struct buf *out,
 		      struct err *err)
 {
@@ -417,6 +432,7 @@ bool jsondatum_encode(struct jsondatum *j, const struct jtape *value, struct buf
 	return false;
 }
 
+/* table NULL: no field is a vector. */
 struct jsondatum *jsondatum_new(const struct schema *schema, const struct table *table)
 {
 	struct jsondatum *j = xcalloc(1, sizeof(*j));

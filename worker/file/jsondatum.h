@@ -1,8 +1,5 @@
-/*
- * jsondatum.h - a JSON value as Avro bytes, by the schema of a stream.
- */
-#ifndef MEMINGEST_JSONDATUM_H
-#define MEMINGEST_JSONDATUM_H
+/* jsondatum.h - a JSON value as Avro bytes, by the schema of a stream. */
+#pragma once
 
 #include "base/base.h"
 #include "base/buf.h"
@@ -26,5 +23,3 @@ void jsondatum_free(struct jsondatum *j); /* NULL is fine */
  */
 MUST_CHECK bool jsondatum_encode(struct jsondatum *j, const struct jtape *value, struct buf *out,
 				 struct err *err);
-
-#endif

@@ -70,6 +70,7 @@ static inline char *space(char *p)
 	return p;
 }
 
+/* A pointer to the token, good until the next one. */
 static struct jtoken *add(struct parser *p, enum jtoken_kind kind, const char *at, uint32_t n)
 {
 	struct jtape *t = p->tape;
@@ -96,6 +97,7 @@ static int32_t hex4(const char *p)
 	return v;
 }
 
+/* c is a scalar value, never half of a pair. */
 static char *put_utf8(char *to, int32_t c)
 {
 	if (c < 0x80) {
@@ -217,6 +219,7 @@ static inline char *digits(char *p)
 	return p;
 }
 
+/* Its digits stay text: what they are worth depends on the type they are for. */
 static char *number(struct parser *p, char *at)
 {
 	char *from = at, *whole = at + (*at == '-');
@@ -242,6 +245,7 @@ static char *number(struct parser *p, char *at)
 	return at;
 }
 
+/* true, false or null, nothing else. */
 static char *word(struct parser *p, char *at)
 {
 	static const struct {
@@ -264,6 +268,7 @@ static char *word(struct parser *p, char *at)
 
 /* ---- the grammar ---- */
 
+/* Its size is filled in by pop(), its count as the members come. */
 static bool push(struct parser *p, char *at)
 {
 	if (p->depth == JTAPE_MAX_DEPTH)
@@ -337,6 +342,7 @@ static char *after(struct parser *p, char *at, bool *more)
 	return at == p->end ? at : unexpected(p, at, "the end of the line");
 }
 
+/* Rewrites strings in text, which the tokens point into. */
 bool jtape_parse(struct jtape *t, char *text, size_t len, struct err *err)
 {
 	struct parser p = {.tape = t, .begin = text, .end = text + len, .err = err};
@@ -367,6 +373,7 @@ static int by_text(const void *a, const void *b)
 	return order != 0 ? order : (x->n > y->n) - (x->n < y->n);
 }
 
+/* By sorting, as an object may have any number of keys. */
 const struct jtoken *jtape_duplicate(const struct jtoken *object)
 {
 	const struct jtoken **keys = xmalloc((object->n + 1) * sizeof(const struct jtoken *));
@@ -383,6 +390,7 @@ const struct jtoken *jtape_duplicate(const struct jtoken *object)
 
 /* ---- writing ---- */
 
+/* Escapes what has to be; other characters stand as they are. */
 static void write_string(const struct jtoken *v, struct buf *out)
 {
 	buf_u8(out, '"');
@@ -398,6 +406,7 @@ static void write_string(const struct jtoken *v, struct buf *out)
 	buf_u8(out, '"');
 }
 
+/* Keys that stand twice are found here, since jsonb would drop one silently. */
 static bool write_members(const struct jtoken *v, struct buf *out, struct err *err)
 {
 	bool object = v->kind == JTOKEN_OBJECT;

@@ -1,14 +1,13 @@
 /*
  * jtape.h - a JSON text (RFC 8259) as a flat row of tokens.
  *
- *   {"a": [1, 2], "b": "x"}      object(2) string a  array(2) number 1  number 2  string b  string
- * x
+ *   {"a": [1, 2], "b": "x"}
+ *   object(2)  string a  array(2)  number 1  number 2  string b  string x
  *
  * An object is followed by its members, each a string and a value; an array by its values. Numbers
  * keep their digits, so that whoever knows the type decides what fits.
  */
-#ifndef MEMINGEST_JTAPE_H
-#define MEMINGEST_JTAPE_H
+#pragma once
 
 #include "base/base.h"
 #include "base/buf.h"
@@ -48,7 +47,7 @@ struct jtape {
  * (column 17)"; columns are bytes, from 1.
  */
 MUST_CHECK bool jtape_parse(struct jtape *t, char *text, size_t len, struct err *err);
-void jtape_free(struct jtape *t);
+void jtape_free(struct jtape *t); /* the tokens; the text is the caller's */
 
 /*
  * Appends the value as JSON text without blanks; numbers as they were written. False with class
@@ -59,14 +58,14 @@ MUST_CHECK bool jtape_write(const struct jtoken *v, struct buf *out, struct err 
 /* A key that stands twice in the object, or NULL. */
 const struct jtoken *jtape_duplicate(const struct jtoken *object);
 
+/* Behind a value and all that is in it. */
 static inline const struct jtoken *jtape_next(const struct jtoken *v)
 {
 	return v + v->size;
 }
 
+/* Whether a key or string is that text. */
 static inline bool jtoken_is(const struct jtoken *v, const char *text)
 {
 	return v->n == strlen(text) && memcmp(v->text, text, v->n) == 0;
 }
-
-#endif

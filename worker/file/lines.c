@@ -47,6 +47,7 @@ static bool skip_line(struct lines *l, struct err *err)
 	}
 }
 
+/* A line that is too long is passed over and costs no memory. */
 enum lines_result lines_next(struct lines *l, char **text, size_t *len, struct err *err)
 {
 	size_t mark = sizeof(byte_order_mark) - 1;

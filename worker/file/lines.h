@@ -1,8 +1,5 @@
-/*
- * lines.h - a text file line by line.
- */
-#ifndef MEMINGEST_LINES_H
-#define MEMINGEST_LINES_H
+/* lines.h - a text file line by line. */
+#pragma once
 
 #include "base/base.h"
 #include "base/err.h"
@@ -31,5 +28,3 @@ enum lines_result {
  * input's, or class POISON.
  */
 enum lines_result lines_next(struct lines *l, char **text, size_t *len, struct err *err);
-
-#endif

@@ -123,6 +123,7 @@ static int64_t to_days(int64_t year, int64_t month, int64_t day)
 	return era * 146097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719468;
 }
 
+/* Four digits, or a sign and at least four. */
 static bool year(struct text *t, int64_t *v)
 {
 	bool negative = take(t, '-'), sign = negative || take(t, '+');
@@ -204,6 +205,7 @@ static const char *zone(struct text *t, int64_t *offset_s)
 	return NULL;
 }
 
+/* A part that is no date at all makes the whole "not read". */
 static const char *timestamp(struct text *t, enum schema_logical logical, int64_t *v)
 {
 	int64_t days, seconds, rest, offset_s = 0, units = per_second(logical);
@@ -226,6 +228,7 @@ static const char *timestamp(struct text *t, enum schema_logical logical, int64_
 	return NULL;
 }
 
+/* NULL, or why not. What is left behind the moment makes it none. */
 const char *moment_parse(enum schema_logical logical, const char *text, size_t len, int64_t *v)
 {
 	struct text t = {text, text + len};

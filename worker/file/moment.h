@@ -2,8 +2,7 @@
  * moment.h - dates, times of day and timestamps as people and programs write them, in the units of
  * Avro's logical types: exactly, or not at all.
  */
-#ifndef MEMINGEST_MOMENT_H
-#define MEMINGEST_MOMENT_H
+#pragma once
 
 #include "base/base.h"
 #include "schema/schema.h"
@@ -24,5 +23,3 @@ bool moment_is(enum schema_logical logical);
 
 /* Units of a whole day, of a time of day; 0 for other types. */
 int64_t moment_day(enum schema_logical logical);
-
-#endif

@@ -39,6 +39,7 @@ static inline bool is_digit(char c)
 	return c >= '0' && c <= '9';
 }
 
+/* JSON's grammar, without blanks. */
 bool number_is(const char *text, size_t len)
 {
 	const char *p = text, *end = text + len;
@@ -77,6 +78,7 @@ struct digits {
 	const char *point; /* or where it would stand: not among the digits */
 };
 
+/* Stops where any number is out of every type's range. */
 static int64_t read_exponent(const char *p, const char *end)
 {
 	int64_t v = 0;
@@ -93,6 +95,7 @@ static size_t count(const struct digits *d, const char *p, const char *end)
 	return (size_t)(end - p) - (p <= d->point && d->point < end);
 }
 
+/* Zeros at either end are no digits; the point may stand anywhere. */
 static struct digits scan(const char *text, size_t len)
 {
 	struct digits d = {.negative = *text == '-'};
@@ -122,6 +125,7 @@ static inline unsigned digit(const struct digits *d, size_t i)
 	return (unsigned)(p[d->p <= d->point && p >= d->point] - '0');
 }
 
+/* Within 64 bits; the sign is put in last, as the lowest has no positive. */
 enum number_fit number_int64(const char *text, size_t len, int64_t *v)
 {
 	struct digits d = scan(text, len);
@@ -194,6 +198,7 @@ static void put_limbs(uint32_t *limb, size_t n, bool negative, struct buf *out)
 	out->len -= skip;
 }
 
+/* Appends to out. The digits are bounded before any arithmetic. */
 enum number_fit number_decimal(const char *text, size_t len, uint32_t precision, uint32_t scale,
 			       struct buf *out)
 {
@@ -276,6 +281,7 @@ static inline bool in_doubt(double d)
 	return rest - (half - doubt) <= 2 * doubt;
 }
 
+/* The quick way, or strtof() where it may round otherwise. */
 enum number_fit number_float(const char *text, float *v)
 {
 	uint64_t word;
@@ -293,6 +299,7 @@ enum number_fit number_float(const char *text, float *v)
 	return isfinite(*v) ? NUMBER_FITS : NUMBER_TOO_LARGE;
 }
 
+/* The quick way is exact only while the word has no more bits than a double. */
 enum number_fit number_double(const char *text, double *v)
 {
 	uint64_t word;

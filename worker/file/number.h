@@ -5,8 +5,7 @@
  * The text is a number of JSON's grammar: [-] digits [. digits] [e [sign] digits]. What stands
  * behind it must not be a digit, a point or an e, and must be readable for one byte.
  */
-#ifndef MEMINGEST_NUMBER_H
-#define MEMINGEST_NUMBER_H
+#pragma once
 
 #include "base/base.h"
 #include "base/buf.h"
@@ -23,15 +22,11 @@ bool number_is(const char *text, size_t len);
 /* 1.0 and 1e3 are integers. */
 enum number_fit number_int64(const char *text, size_t len, int64_t *v);
 
-/*
- * The unscaled value of decimal(precision, scale), appended as the shortest big-endian two's
- * complement. Zeros behind the scale are no digits.
- */
+/* Appends the unscaled value, shortest big-endian two's complement. Zeros behind are no digits. */
 enum number_fit number_decimal(const char *text, size_t len, uint32_t precision, uint32_t scale,
 			       struct buf *out);
 
 /* Correctly rounded. TOO_LARGE: beyond the largest finite value. What is too small is 0. */
 enum number_fit number_float(const char *text, float *v);
+/* The nearest; NUMBER_TOO_LARGE where that is infinite. */
 enum number_fit number_double(const char *text, double *v);
-
-#endif

@@ -56,6 +56,7 @@ static bool encode_line(struct records *r, char *text, size_t len, struct err *e
 	return jsondatum_encode(r->json, &r->tape, &r->datum, err);
 }
 
+/* Blank lines are nothing. */
 static enum records_result next_line(struct records *r, struct slice *datum, struct err *err)
 {
 	char *text = NULL;
@@ -82,6 +83,7 @@ static enum records_result next_line(struct records *r, struct slice *datum, str
 
 /* ---- containers ---- */
 
+/* What is broken stays broken: there is no next record to look for. */
 static enum records_result next_datum(struct records *r, struct slice *datum, struct err *err)
 {
 	switch (container_next(r->container, datum, err)) {
@@ -110,6 +112,7 @@ static bool open_container(struct records *r, struct err *err)
 	return r->container || err_wrap(err, "%s", r->in.name);
 }
 
+/* By its first bytes, whatever its name. */
 struct records *records_open(const char *path, const struct table *table, struct err *err)
 {
 	struct records *r = xcalloc(1, sizeof(*r));
@@ -139,6 +142,7 @@ const struct schema *records_schema(const struct records *r)
 	return r->container ? container_schema(r->container) : r->reader;
 }
 
+/* Of the record that came last. */
 struct records_place records_place(const struct records *r)
 {
 	struct records_place place = {.records = r->count};

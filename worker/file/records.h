@@ -7,8 +7,7 @@
  * An event comes out as an Avro datum, written with records_schema(): a container's own schema, or
  * for JSON the stream's.
  */
-#ifndef MEMINGEST_RECORDS_H
-#define MEMINGEST_RECORDS_H
+#pragma once
 
 #include "base/base.h"
 #include "base/err.h"
@@ -52,6 +51,5 @@ struct records_place {
 	uint64_t records, line; /* line: of JSON, from 1; else 0 */
 	uint64_t offset;        /* of the line, or of the block that the record is in */
 };
+/* Of the record that came last: for messages and progress. */
 struct records_place records_place(const struct records *r);
-
-#endif

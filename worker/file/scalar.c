@@ -62,6 +62,7 @@ static bool is_decimal(const struct schema_type *t)
 	return t->logical == LOGICAL_DECIMAL;
 }
 
+/* A time of day has to lie within the day. */
 static bool put_int(const struct schema_type *t, const char *text, size_t len, struct buf *out,
 		    struct err *err)
 {
@@ -77,6 +78,7 @@ static bool put_int(const struct schema_type *t, const char *text, size_t len, s
 	return true;
 }
 
+/* Infinity only by its name, never by too large a number. */
 static bool put_real(const struct schema_type *t, const char *text, size_t len, struct buf *out,
 		     struct err *err)
 {
@@ -105,6 +107,7 @@ static void put_unscaled(const struct schema_type *t, const struct buf *v, struc
 	buf_put(out, v->data, v->len);
 }
 
+/* The scale is the type's; more digits behind the point are refused. */
 static bool put_decimal(const struct schema_type *t, const char *text, size_t len, bool quotes,
 			struct buf *out, struct err *err)
 {
@@ -126,6 +129,7 @@ static bool put_decimal(const struct schema_type *t, const char *text, size_t le
 	return false;
 }
 
+/* What a JSON number may become. */
 bool scalar_number(const struct schema_type *t, const char *text, size_t len, struct buf *out,
 		   struct err *err)
 {
@@ -161,6 +165,7 @@ static bool text_is(const char *text, size_t len, const char *what)
 	return len == strlen(what) && memcmp(text, what, len) == 0;
 }
 
+/* A whole number in quotes is no moment. */
 static bool put_moment(const struct schema_type *t, const char *text, size_t len, struct buf *out,
 		       struct err *err)
 {
@@ -176,6 +181,7 @@ static bool put_moment(const struct schema_type *t, const char *text, size_t len
 	return true;
 }
 
+/* JSON has no such numbers, so they are texts. */
 static bool put_infinite(const struct schema_type *t, const char *text, size_t len, struct buf *out,
 			 struct err *err)
 {
@@ -195,6 +201,7 @@ static bool put_infinite(const struct schema_type *t, const char *text, size_t l
 	return true;
 }
 
+/* With the nearest symbol that there is. */
 static bool put_symbol(const struct schema_type *t, const char *text, size_t len, struct buf *out,
 		       struct err *err)
 {
@@ -231,6 +238,7 @@ static bool put_uuid(const struct schema_type *t, const char *text, size_t len, 
 	return ok;
 }
 
+/* A code point is a byte: Avro's JSON encoding. */
 bool scalar_bytes(const struct schema_type *t, const char *text, size_t len, struct buf *out,
 		  struct err *err)
 {
@@ -257,6 +265,7 @@ bool scalar_bytes(const struct schema_type *t, const char *text, size_t len, str
 	return true;
 }
 
+/* A decimal as text is a number; see the essay. */
 static bool put_blob(const struct schema_type *t, const char *text, size_t len, struct buf *out,
 		     struct err *err)
 {
@@ -269,6 +278,7 @@ static bool put_blob(const struct schema_type *t, const char *text, size_t len, 
 	return refuse_value(t, text, len, true, "write it as a number", err);
 }
 
+/* What a JSON string may become. */
 bool scalar_text(const struct schema_type *t, const char *text, size_t len, struct buf *out,
 		 struct err *err)
 {

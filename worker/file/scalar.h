@@ -1,23 +1,17 @@
 /*
  * scalar.h - one value of a text file, a number or a text, as Avro bytes of a type.
  *
- * Each appends the value. On failure out may hold a part of it, and err has class POISON and says
- * what was wanted, what was found, and why it does not do: "wants long (timestamp-millis), found
- * "2026-02-30T00:00:00Z": there is no such day in that month". JSON and CSV share them: what a
- * value is, is known by its type alone.
+ * Each appends the value. On failure out may hold a part of it; err has class POISON and says what
+ * was wanted, what was found, and why it does not do.
  */
-#ifndef MEMINGEST_SCALAR_H
-#define MEMINGEST_SCALAR_H
+#pragma once
 
 #include "base/base.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "schema/schema.h"
 
-/*
- * A number of JSON's grammar (number.h says what has to stand behind it). For int, long, float,
- * double, and bytes or fixed that are decimals.
- */
+/* A number (see number.h): for int, long, float, double, and decimals. */
 MUST_CHECK bool scalar_number(const struct schema_type *t, const char *text, size_t len,
 			      struct buf *out, struct err *err);
 
@@ -43,5 +37,3 @@ MUST_CHECK bool scalar_bytes(const struct schema_type *t, const char *text, size
 /* For a value that none of these take: found is "an array" or the value itself. Returns false. */
 bool scalar_refuse(const struct schema_type *t, const char *found, const char *why,
 		   struct err *err);
-
-#endif

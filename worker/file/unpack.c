@@ -79,6 +79,7 @@ static bool more_room(struct unpacker *u, size_t *room)
 
 /* ---- one after another ---- */
 
+/* Room for as much again each time, up to the limit. */
 static bool inflate_all(struct unpacker *u, z_stream *z)
 {
 	size_t room = 0;
@@ -96,6 +97,7 @@ static bool inflate_all(struct unpacker *u, z_stream *z)
 	return damaged(u, code == Z_BUF_ERROR ? "it ends early" : z->msg ? z->msg : "no deflate");
 }
 
+/* RAW: without zlib's head and tail. */
 static bool run_deflate(struct unpacker *u, struct slice packed)
 {
 	z_stream z = {.next_in = (uint8_t *)packed.data, .avail_in = (uInt)packed.len};
@@ -106,6 +108,7 @@ static bool run_deflate(struct unpacker *u, struct slice packed)
 	return ok;
 }
 
+/* The one codec that states its length; it is believed only if it is likely. */
 static bool run_snappy(struct unpacker *u, struct slice packed)
 {
 	const char *from = (const char *)packed.data;
@@ -129,6 +132,7 @@ static bool run_snappy(struct unpacker *u, struct slice packed)
 	return true;
 }
 
+/* Several frames may follow one another. */
 static bool run_zstd_stream(struct unpacker *u, struct slice packed, ZSTD_DStream *z)
 {
 	ZSTD_inBuffer in = {packed.data, packed.len, 0};
@@ -148,6 +152,7 @@ static bool run_zstd_stream(struct unpacker *u, struct slice packed, ZSTD_DStrea
 	return true;
 }
 
+/* The window is bounded as well, for it is memory that a frame can ask for. */
 static bool run_zstd(struct unpacker *u, struct slice packed)
 {
 	ZSTD_DStream *z = ZSTD_createDStream();
@@ -160,6 +165,7 @@ static bool run_zstd(struct unpacker *u, struct slice packed)
 	return ok;
 }
 
+/* The library calls a lack of data no error: without progress the block ends early. */
 static bool bunzip_all(struct unpacker *u, bz_stream *z)
 {
 	size_t room = 0;
@@ -187,6 +193,7 @@ static bool run_bzip2(struct unpacker *u, struct slice packed)
 	return ok;
 }
 
+/* LZMA_FINISH: all the data there will be is there. */
 static bool unxz_all(struct unpacker *u, lzma_stream *z)
 {
 	size_t room = 0;
@@ -206,6 +213,7 @@ static bool unxz_all(struct unpacker *u, lzma_stream *z)
 							: "it does not unpack");
 }
 
+/* The library's memory is bounded, for a stream can ask for it. */
 static bool run_xz(struct unpacker *u, struct slice packed)
 {
 	lzma_stream z = LZMA_STREAM_INIT;
@@ -230,6 +238,7 @@ const char *unpacker_names(void)
 	return "null, deflate, snappy, zstandard, bzip2, xz";
 }
 
+/* NULL: no such codec. */
 struct unpacker *unpacker_new(struct slice name)
 {
 	for (size_t i = 0; i < ARRAY_LEN(codecs); i++) {
@@ -251,6 +260,7 @@ void unpacker_free(struct unpacker *u)
 	free(u);
 }
 
+/* out is the block itself where there is no codec, else good until the next call. */
 bool unpack(struct unpacker *u, struct slice packed, size_t max, struct slice *out, struct err *err)
 {
 	u->max = max;

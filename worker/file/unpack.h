@@ -1,8 +1,5 @@
-/*
- * unpack.h - the codecs of Avro container files: one packed block to its bytes, within a limit.
- */
-#ifndef MEMINGEST_UNPACK_H
-#define MEMINGEST_UNPACK_H
+/* unpack.h - the codecs of Avro container files: one packed block to its bytes, within a limit. */
+#pragma once
 
 #include "base/base.h"
 #include "base/buf.h"
@@ -23,5 +20,3 @@ const char *unpacker_names(void);
  */
 MUST_CHECK bool unpack(struct unpacker *u, struct slice packed, size_t max, struct slice *out,
 		       struct err *err);
-
-#endif

@@ -92,6 +92,7 @@ static void send_look(struct assignment *a, int64_t now)
 		free(look);
 }
 
+/* Kept until the claim is answered; both are needed for the check. */
 static void take_log(struct partition *part, const struct sight *s)
 {
 	part->low = s->log.low;
@@ -133,6 +134,7 @@ static void looked_at_silence(struct assignment *a, struct partition *part, cons
 	partition_rewind(a->partitions, part, 0);
 }
 
+/* A partition may have gone meanwhile: then this was all that kept it. */
 static void take_answers(struct assignment *a)
 {
 	struct look *look = lookout_answer(a->lookout);
@@ -159,6 +161,7 @@ static void take_answers(struct assignment *a)
 
 /* --- what is due --- */
 
+/* Not while its slot is shut: what came would have no place. */
 static void start(struct assignment *a, struct partition *part)
 {
 	struct err err = {0};
@@ -169,6 +172,7 @@ static void start(struct assignment *a, struct partition *part)
 	part->retry_us = clock_mono_us() + START_RETRY_US;
 }
 
+/* A span without offsets: the swap only asks whether the row is ours. */
 static int64_t ask_when_idle(struct partition *part, int64_t now)
 {
 	if (part->in_flight > 0 || part->position != part->durable ||
@@ -210,6 +214,7 @@ static int64_t drive(struct assignment *a, struct partition *part, int64_t now)
 	return CLOCK_NEVER;
 }
 
+/* The soonest of all deadlines, or now if a look is to be sent. */
 int64_t assignment_drive(struct assignment *a)
 {
 	int64_t now = clock_mono_us(), next = CLOCK_NEVER;
@@ -225,6 +230,7 @@ int64_t assignment_drive(struct assignment *a)
 	return now + START_RETRY_US;
 }
 
+/* A schema may have come: all that wait for one look again. */
 void assignment_schemas(struct assignment *a)
 {
 	for (size_t i = 0; i < a->partitions->n; i++) {
@@ -234,6 +240,7 @@ void assignment_schemas(struct assignment *a)
 	}
 }
 
+/* A position that is lost is looked at again; anything else is for an operator. */
 void assignment_fault(struct assignment *a, struct source_partition *sp, enum source_fault fault,
 		      const char *text)
 {
@@ -277,6 +284,7 @@ static size_t lane_for(const struct assignment *a, const char *topic, int32_t pa
 	return (first + (size_t)partition) % a->config->lanes;
 }
 
+/* A partition of no stream is logged and never started. */
 void assignment_assigned(struct assignment *a, struct source_partition **sps, size_t n)
 {
 	stats_add(METRIC_REBALANCES, REBALANCE_ASSIGN, 0, 1);
@@ -310,6 +318,7 @@ static bool in_flight(const struct partition *part)
 	return part && part->in_flight > 0;
 }
 
+/* Nothing of what is taken away is under way any more. */
 static bool is_done(const struct revoked *r)
 {
 	for (size_t i = 0; i < r->n; i++)
@@ -331,6 +340,7 @@ static bool wait_done(struct assignment *a, const struct revoked *r, int64_t dea
 	}
 }
 
+/* Others are left alone: an abort costs them a session. */
 static bool lane_is_involved(const struct revoked *r, size_t lane)
 {
 	for (size_t i = 0; i < r->n; i++) {
@@ -341,6 +351,7 @@ static bool lane_is_involved(const struct revoked *r, size_t lane)
 	return false;
 }
 
+/* What is held gives way at once instead of being waited for. */
 static void release_lanes(struct assignment *a, const struct revoked *r)
 {
 	for (size_t lane = 0; lane < a->lanes->n; lane++)
@@ -359,6 +370,7 @@ static void await_lane(struct assignment *a, size_t lane, int64_t deadline_us)
 	a->stuck |= a->lanes->jobs[lane] > 0;
 }
 
+/* All first, then each is waited for: they end at the same time. */
 static void abort_lanes(struct assignment *a, const struct revoked *r)
 {
 	bool *aborted = xcalloc(a->lanes->n, sizeof(*aborted));
@@ -375,6 +387,7 @@ static void abort_lanes(struct assignment *a, const struct revoked *r)
 	free(aborted);
 }
 
+/* Of a lost partition nothing more may be written; of one that is taken, what is here. */
 static void seal_or_drop(struct assignment *a, const struct revoked *r, bool lost)
 {
 	for (size_t i = 0; i < r->n; i++) {
@@ -407,6 +420,7 @@ static void tell_kafka(struct assignment *a, const struct revoked *r)
 	free(next);
 }
 
+/* Returns when nothing of these partitions can be written any more. */
 void assignment_revoked(struct assignment *a, struct source_partition **sps, size_t n, bool lost)
 {
 	struct revoked r = {sps, n};

@@ -1,8 +1,5 @@
-/*
- * assignment.h - partitions come and go: looks, claims, starts, halts, revocations. Poll thread.
- */
-#ifndef MEMINGEST_ASSIGNMENT_H
-#define MEMINGEST_ASSIGNMENT_H
+/* assignment.h - partitions come and go: looks, claims, starts, halts, revocations. Poll thread. */
+#pragma once
 
 #include "flow/settle.h"
 #include "io/lookout.h"
@@ -23,7 +20,9 @@ struct assignment {
 
 /* For struct source_ops, with the assignment as ctx. */
 void assignment_assigned(struct assignment *a, struct source_partition **sps, size_t n);
+/* Returns when nothing of them can be written any more. lost: nothing may be. */
 void assignment_revoked(struct assignment *a, struct source_partition **sps, size_t n, bool lost);
+/* sp: of the source's callback; text: librdkafka's. */
 void assignment_fault(struct assignment *a, struct source_partition *sp, enum source_fault fault,
 		      const char *text);
 
@@ -31,5 +30,3 @@ void assignment_fault(struct assignment *a, struct source_partition *sp, enum so
 int64_t assignment_drive(struct assignment *a);
 /* The registry has news: partitions that wait for a schema go on. */
 void assignment_schemas(struct assignment *a);
-
-#endif

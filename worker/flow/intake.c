@@ -56,6 +56,7 @@ struct arrival {
 	struct batch *batch;
 };
 
+/* Made with the first event of the partition in this batch. */
 static uint32_t my_span(const struct arrival *a)
 {
 	const struct partition *part = a->part;
@@ -63,6 +64,7 @@ static uint32_t my_span(const struct arrival *a)
 			  part->epoch);
 }
 
+/* The guard comes first: too many of them stop the partition. */
 static enum outcome dead_letter(const struct arrival *a, enum dead_reason reason,
 				const struct err *why)
 {
@@ -111,6 +113,7 @@ struct origin {
 	bool in_header; /* and the message has no envelope */
 };
 
+/* A header goes before the value's own envelope. */
 static bool find_frame(const struct arrival *a, struct slice message, struct origin *o,
 		       struct err *err)
 {
@@ -184,6 +187,7 @@ static int64_t tombstone_version(const struct source_message *m)
 				   : MIN(us, INT64_MAX - US_PER_MS) + US_PER_MS - 1;
 }
 
+/* Appends to the open batch; on failure it is as it was. */
 static bool decode(const struct arrival *a, const struct plan *plan, struct slice body, bool key,
 		   struct record *record, struct err *err)
 {
@@ -213,6 +217,7 @@ static enum outcome other_type(const struct arrival *a, const struct record *rec
 	return halt(a, err);
 }
 
+/* Another type, a bad event, or a schema that does not fit the stream. */
 static enum outcome not_decoded(const struct arrival *a, const struct origin *o,
 				const struct record *record, struct err *err)
 {
@@ -224,6 +229,7 @@ static enum outcome not_decoded(const struct arrival *a, const struct origin *o,
 	return halt(a, err);
 }
 
+/* Value or key, each with the plan of its own schema. */
 static enum outcome take_datum(const struct arrival *a, struct slice message, bool key)
 {
 	struct origin o = {.key = key};
@@ -247,6 +253,7 @@ static enum outcome take_datum(const struct arrival *a, struct slice message, bo
 	return TAKEN;
 }
 
+/* Without a value it is a tombstone, which only a key can place. */
 static enum outcome take_message(const struct arrival *a)
 {
 	struct err err = {0};
@@ -278,6 +285,7 @@ static void seal_if_full(struct intake *in, struct slot *slot)
 	}
 }
 
+/* It has its place: from here on it will not come again. */
 static void moved_on(const struct arrival *a)
 {
 	struct partition *part = a->part;
@@ -291,6 +299,7 @@ static void moved_on(const struct arrival *a)
 	taken->bytes += a->m->key.len + a->m->value.len;
 }
 
+/* False: no more should be taken for now, as a slot waits. */
 bool intake_message(struct intake *in, const struct source_message *m)
 {
 	struct partition *part = m->sp->user;
@@ -316,6 +325,7 @@ bool intake_message(struct intake *in, const struct source_message *m)
 	return !pool_waits(in->pool);
 }
 
+/* Offsets without messages (compacted, or a transaction's marks) count as handled. */
 void intake_eof(struct intake *in, struct source_partition *sp, int64_t offset)
 {
 	struct partition *part = sp->user;
@@ -332,6 +342,7 @@ void intake_eof(struct intake *in, struct source_partition *sp, int64_t offset)
 	(void)in;
 }
 
+/* Once per turn, not per event. */
 void intake_count(struct intake *in)
 {
 	for (size_t i = 0; i < in->config->nstreams; i++) {

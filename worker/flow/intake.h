@@ -1,8 +1,5 @@
-/*
- * intake.h - from a message to a row in the open batch of its lane and stream. Poll thread.
- */
-#ifndef MEMINGEST_INTAKE_H
-#define MEMINGEST_INTAKE_H
+/* intake.h - from a message to a row in the open batch of its lane and stream. Poll thread. */
+#pragma once
 
 #include "codec/decode.h"
 #include "core/config.h"
@@ -31,7 +28,7 @@ struct intake {
 
 /* Borrows all that it is given; makes the rest. */
 void intake_open(struct intake *in, const struct config *config);
-void intake_close(struct intake *in);
+void intake_close(struct intake *in); /* what intake_open() made */
 
 /* For struct source_ops, with the intake as ctx. False: take no more for now. */
 bool intake_message(struct intake *in, const struct source_message *m);
@@ -40,5 +37,3 @@ void intake_eof(struct intake *in, struct source_partition *sp, int64_t offset);
 
 /* Counts what was taken since the last call. */
 void intake_count(struct intake *in);
-
-#endif

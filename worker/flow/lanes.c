@@ -25,6 +25,7 @@
 /* Claims that may be with one lane at a time: as many as one assignment can have partitions. */
 #define MAX_CLAIMS 10000
 
+/* Queues have room for every job there can be, so pushing cannot fail. */
 void lanes_open(struct lanes *ls, const struct config *config, struct pool *pool,
 		struct stream *const *streams)
 {
@@ -57,12 +58,14 @@ void lanes_close(struct lanes *ls)
 
 /* --- out --- */
 
+/* Counted until it is back. */
 static void push(struct lanes *ls, size_t lane, struct job *job)
 {
 	ls->jobs[lane]++;
 	lane_push(ls->all[lane], job);
 }
 
+/* From here on the batch is the lane's. */
 void lanes_seal(struct lanes *ls, struct slot *slot, size_t reason)
 {
 	int64_t now = clock_mono_us();
@@ -86,6 +89,7 @@ int64_t lanes_seal_due(const struct lanes *ls, const struct slot *slot)
 	return slot->open->opened_us + age;
 }
 
+/* The answer comes by the inbox, in the same job. */
 void lanes_claim(struct lanes *ls, struct partition *part)
 {
 	struct job *job = xcalloc(1, sizeof(*job));
@@ -114,6 +118,7 @@ static void learn_cost(int64_t *cost_us, const struct job *job)
 	*cost_us = *cost_us > 0 ? MIN(cost, 2 * *cost_us) : cost;
 }
 
+/* NULL: none is back. */
 struct job *lanes_take(struct lanes *ls)
 {
 	struct job *job = queue_pop(ls->inbox);

@@ -5,8 +5,7 @@
  *
  * Poll thread.
  */
-#ifndef MEMINGEST_LANES_H
-#define MEMINGEST_LANES_H
+#pragma once
 
 #include "base/queue.h"
 #include "core/config.h"
@@ -30,7 +29,7 @@ void lanes_open(struct lanes *ls, const struct config *config, struct pool *pool
 		struct stream *const *streams);
 /* Ends them; jobs that they still have come back by lanes_take() before lanes_close(). */
 void lanes_stop(struct lanes *ls);
-void lanes_close(struct lanes *ls);
+void lanes_close(struct lanes *ls); /* after lanes_stop() */
 
 /* The open batch goes to its lane; what it holds of partitions is in flight. reason: SEAL_*. */
 void lanes_seal(struct lanes *ls, struct slot *slot, size_t reason);
@@ -42,5 +41,3 @@ void lanes_claim(struct lanes *ls, struct partition *part);
 /* A decided job, to be freed by the caller; NULL: none. */
 struct job *lanes_take(struct lanes *ls);
 size_t lanes_jobs(const struct lanes *ls); /* with all lanes */
-
-#endif

@@ -58,6 +58,7 @@ const char *pause_cause_name(enum pause_cause cause)
 	return names[cause];
 }
 
+/* The one place where a state changes. */
 static void set_state(struct partition *part, enum partition_state state)
 {
 	assert(states[part->state].next & 1u << state);
@@ -87,6 +88,7 @@ void partitions_close(struct partitions *ps)
 	arena_free(ps->names);
 }
 
+/* Spans outlive partitions, so topics' names live as long as the process. */
 static const char *intern(struct partitions *ps, const char *topic)
 {
 	for (size_t i = 0; i < ps->ntopics; i++)
@@ -125,6 +127,7 @@ static bool is_named(const struct partition *part)
 	return false;
 }
 
+/* The last of those who name it frees it. */
 void partition_release(struct partitions *ps, struct partition *part)
 {
 	if (part->state != PARTITION_GONE || part->in_flight > 0 || part->looks > 0 ||
@@ -150,6 +153,7 @@ void partition_claim(struct partition *part)
 	part->in_flight++;
 }
 
+/* True: it may start where the row says. */
 bool partition_claimed(struct partitions *ps, struct partition *part, int64_t next_offset,
 		       int64_t epoch, const char *topic_id)
 {
@@ -178,6 +182,7 @@ bool partition_claimed(struct partitions *ps, struct partition *part, int64_t ne
 	return false;
 }
 
+/* False: librdkafka cannot seek yet; nothing has changed. */
 bool partition_start(struct partitions *ps, struct partition *part, struct err *err)
 {
 	if (!source_start(ps->source, part->sp, part->position, err))
@@ -211,6 +216,7 @@ void partition_resume(struct partition *part)
 	part->retry_us = 0;
 }
 
+/* A slot that is shut or takes again takes all its partitions along. */
 void partitions_follow_slots(struct partitions *ps)
 {
 	for (size_t i = 0; i < ps->n; i++) {
@@ -225,6 +231,7 @@ void partitions_follow_slots(struct partitions *ps)
 
 /* --- back --- */
 
+/* Logged only when the reason is a new one. */
 void partition_halt(struct partitions *ps, struct partition *part, const struct err *err)
 {
 	bool news = strcmp(part->error, err->text) != 0;
@@ -240,6 +247,7 @@ void partition_halt(struct partitions *ps, struct partition *part, const struct 
 			  F_INT("offset", part->position), F_STR("error", err->text));
 }
 
+/* Its events in the open batch have not been sealed. */
 bool partition_is_open(const struct partition *part)
 {
 	const struct batch *b = part->slot->open;
@@ -249,6 +257,7 @@ bool partition_is_open(const struct partition *part)
 	return false;
 }
 
+/* Rows stay in the batch; their span says that they are nobody's. */
 void partition_drop_open(struct partition *part)
 {
 	struct batch *b = part->slot->open;
@@ -257,6 +266,7 @@ void partition_drop_open(struct partition *part)
 			b->spans[i].result = SPAN_DROPPED;
 }
 
+/* What was read and not written will be read again. */
 void partition_rewind(struct partitions *ps, struct partition *part, int64_t delay_us)
 {
 	if (!is_on(part) && part->state != PARTITION_HALTED)
@@ -278,6 +288,7 @@ void partition_gone(struct partition *part)
 
 /* --- the log --- */
 
+/* Pure: from what the look and the claim have found. */
 bool partition_check_log(const struct partition *part, struct err *err)
 {
 	if (part->topic_id[0] && part->known_topic_id[0] &&

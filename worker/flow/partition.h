@@ -16,8 +16,7 @@
  *
  * partition.c is the only file that changes a state.
  */
-#ifndef MEMINGEST_PARTITION_H
-#define MEMINGEST_PARTITION_H
+#pragma once
 
 #include "base/arena.h"
 #include "base/base.h"
@@ -84,8 +83,8 @@ struct partitions {
 	size_t ntopics;
 };
 
-void partitions_open(struct partitions *ps);
-void partitions_close(struct partitions *ps);
+void partitions_open(struct partitions *ps);  /* empty */
+void partitions_close(struct partitions *ps); /* frees them all */
 
 /* A new one, ASSIGNED. Its lane and stream are the slot's. */
 struct partition *partitions_add(struct partitions *ps, struct source_partition *sp,
@@ -95,16 +94,18 @@ void partition_release(struct partitions *ps, struct partition *part);
 
 /* The steps forward: asked, claim sent, claimed; then partition_start(), until it returns true. */
 void partition_look(struct partition *part);
-void partition_claim(struct partition *part);
+void partition_claim(struct partition *part); /* Its claim is under way. */
 /* False: what the row says is not in the log; the partition is halted, or looked at again. */
 bool partition_claimed(struct partitions *ps, struct partition *part, int64_t next_offset,
 		       int64_t epoch, const char *topic_id);
+/* Fetches from its position; false: not yet, try again. */
 MUST_CHECK bool partition_start(struct partitions *ps, struct partition *part, struct err *err);
 /* Back to ASSIGNED, from LOOKING or CLAIMING, to be tried again. */
 void partition_try_again(struct partition *part, const struct err *err, int64_t delay_us);
 
+/* Fetches nothing until partition_resume(). */
 void partition_pause(struct partitions *ps, struct partition *part, enum pause_cause cause);
-void partition_resume(struct partition *part);
+void partition_resume(struct partition *part); /* It may be started again, from where it stood. */
 /* Pauses those whose slot is shut, resumes those whose slot takes again. */
 void partitions_follow_slots(struct partitions *ps);
 
@@ -123,8 +124,9 @@ void partition_drop_open(struct partition *part);
 /* Whether the open batch holds anything of it. */
 bool partition_is_open(const struct partition *part);
 
+/* A contract: labels and readers of /status know these words. */
 const char *partition_state_name(enum partition_state state);
-const char *pause_cause_name(enum pause_cause cause);
+const char *pause_cause_name(enum pause_cause cause); /* "" for none */
 
 /*
  * Whether the claimed offset lies in the log that Kafka has now. False with class CONFIG and the
@@ -133,5 +135,3 @@ const char *pause_cause_name(enum pause_cause cause);
  * new topic too, unless the topic's id says otherwise.
  */
 MUST_CHECK bool partition_check_log(const struct partition *part, struct err *err);
-
-#endif

@@ -59,6 +59,7 @@
 #include "flow/publish.h"
 #include "io/httpd.h"
 #include "io/kafka_client.h"
+#include "search/indexer.h"
 
 #define POLL_MESSAGES 1000
 #define COMMIT_EVERY_US (200 * US_PER_MS)
@@ -78,6 +79,7 @@ struct pipeline {
 	struct assignment assignment;
 	struct publish publish;
 	struct source *source;
+	struct indexer *indexer; /* NULL: nothing is searched */
 	struct lookout *lookout;
 	struct registry *registry;
 	struct httpd *httpd;
@@ -92,6 +94,7 @@ struct pipeline {
 	int exit_code;
 };
 
+/* Before the group is joined it is starting, however long that takes. */
 static enum worker_state worker_state(const struct pipeline *p)
 {
 	if (p->stopped)
@@ -101,6 +104,7 @@ static enum worker_state worker_state(const struct pipeline *p)
 	return p->source && source_joined(p->source) ? WORKER_RUNNING : WORKER_STARTING;
 }
 
+/* The loop ends after this turn; what is not durable will be read again. */
 static void fail(struct pipeline *p, const char *why)
 {
 	log_error("the worker can not go on", F_STR("error", why));
@@ -111,7 +115,8 @@ static void fail(struct pipeline *p, const char *why)
 
 /* --- what is due --- */
 
-static void seal_reason(struct pipeline *p, struct slot *slot, int64_t now, int64_t *next)
+/* Else *next is when it will be due, if that is sooner. */
+static void seal_if_due(struct pipeline *p, struct slot *slot, int64_t now, int64_t *next)
 {
 	if (!pool_begun(slot))
 		return;
@@ -133,7 +138,7 @@ static int64_t seal_due(struct pipeline *p)
 	size_t n;
 	struct slot *slots = pool_slots(p->pool, &n);
 	for (size_t i = 0; i < n; i++)
-		seal_reason(p, &slots[i], now, &next);
+		seal_if_due(p, &slots[i], now, &next);
 	return next;
 }
 
@@ -156,6 +161,7 @@ static void commit_now(struct pipeline *p)
 	free(offsets);
 }
 
+/* Now and then: it is a courtesy to tools that show lag. */
 static int64_t commit_offsets(struct pipeline *p)
 {
 	int64_t now = clock_mono_us();
@@ -171,6 +177,7 @@ static int64_t commit_offsets(struct pipeline *p)
 	return CLOCK_NEVER;
 }
 
+/* All that wait are asked, since an answer does not say for whom it was. */
 static void serve_registry(struct pipeline *p)
 {
 	struct pollfd fd = {.fd = registry_fd(p->registry), .events = POLLIN};
@@ -182,6 +189,7 @@ static void serve_registry(struct pipeline *p)
 
 /* --- signals and the end --- */
 
+/* From now on nothing is taken. */
 static void start_draining(struct pipeline *p, uint32_t signo)
 {
 	log_info("draining", F_INT("signal", signo),
@@ -210,6 +218,7 @@ static void take_signal(struct pipeline *p, uint32_t signo)
 	}
 }
 
+/* By signalfd: no handler runs in the middle of anything. */
 static void take_signals(struct pipeline *p)
 {
 	struct signalfd_siginfo info;
@@ -217,6 +226,7 @@ static void take_signals(struct pipeline *p)
 		take_signal(p, info.ssi_signo);
 }
 
+/* Until the lanes have nothing, or the deadline; signals are still heard. */
 static void await_lanes(struct pipeline *p, int64_t deadline_us)
 {
 	struct pollfd fds[2] = {{.fd = queue_fd(p->lanes.inbox), .events = POLLIN},
@@ -232,6 +242,7 @@ static void await_lanes(struct pipeline *p, int64_t deadline_us)
 	}
 }
 
+/* What is not written in time is given up: it will be read again. */
 static void finish(struct pipeline *p)
 {
 	seal_due(p);
@@ -250,6 +261,7 @@ static void finish(struct pipeline *p)
 
 /* --- the loop --- */
 
+/* Not at all while a slot waits: what came would have no place. */
 static void intake_turn(struct pipeline *p)
 {
 	if (pool_waits(p->pool))
@@ -264,6 +276,7 @@ static void intake_turn(struct pipeline *p)
 	intake_count(&p->intake);
 }
 
+/* The one wait. Kafka's descriptor is left out while a slot waits. */
 static void wait_turn(struct pipeline *p, int64_t deadline_us)
 {
 	bool waits = pool_waits(p->pool);
@@ -281,6 +294,7 @@ static void wait_turn(struct pipeline *p, int64_t deadline_us)
 		stats_add(METRIC_BACKPRESSURE_SECONDS, cause, 0, clock_mono_us() - start);
 }
 
+/* Results first: they free batches for what comes in. */
 static void pipeline_turn(struct pipeline *p)
 {
 	take_signals(p);
@@ -362,6 +376,7 @@ static const struct source_ops source_callbacks = {
 
 /* --- set-up and tear-down --- */
 
+/* Before any thread starts, as all inherit the mask. */
 static bool block_signals(struct pipeline *p)
 {
 	sigset_t set;
@@ -375,6 +390,7 @@ static bool block_signals(struct pipeline *p)
 	return p->signal_fd >= 0;
 }
 
+/* Read once: a changed schema needs a restart. */
 static bool load_streams(struct pipeline *p, struct err *err)
 {
 	const struct config *c = p->config;
@@ -385,6 +401,7 @@ static bool load_streams(struct pipeline *p, struct err *err)
 	return true;
 }
 
+/* The closed lists of labels, before the first thread counts. */
 static void name_stats(const struct config *c)
 {
 	const char **names = xcalloc(c->nstreams, sizeof(*names));
@@ -452,6 +469,7 @@ static bool open_http(struct pipeline *p, struct err *err)
 	return p->httpd != NULL;
 }
 
+/* What fails leaves pipeline_close() to undo what there is. */
 static bool pipeline_open(struct pipeline *p, struct err *err)
 {
 	const struct config *c = p->config;
@@ -469,6 +487,7 @@ static bool pipeline_open(struct pipeline *p, struct err *err)
 	p->pool = new_pool(c, p->streams);
 	lanes_open(&p->lanes, c, p->pool, p->streams);
 	p->lookout = lookout_start(c);
+	p->indexer = indexer_start(c, p->streams, c->nstreams);
 	wire(p);
 	if (!open_source(p, err))
 		return false;
@@ -511,6 +530,7 @@ static bool pipeline_close(struct pipeline *p)
 {
 	bool clean = close_source(p);
 	httpd_stop(p->httpd);
+	indexer_stop(p->indexer);
 	lookout_stop(p->lookout);
 	lanes_stop(&p->lanes);
 	if (p->pool)
@@ -531,6 +551,7 @@ static bool pipeline_close(struct pipeline *p)
 	return clean;
 }
 
+/* Until a signal ends it, or what cannot be mended. Returns the exit code. */
 int pipeline_run(const struct config *config)
 {
 	struct pipeline p = {.config = config, .publish = {.beat = beat_join("poll")}};

@@ -1,14 +1,7 @@
-/*
- * pipeline.h - the worker: everything wired together, run until SIGTERM.
- */
-#ifndef MEMINGEST_PIPELINE_H
-#define MEMINGEST_PIPELINE_H
+/* pipeline.h - the worker: everything wired together, run until SIGTERM. */
+#pragma once
 
 #include "core/config.h"
 
-/*
- * Runs until it is told to stop or can not go on; returns the process's exit code (enum exit_code).
- */
+/* Runs until it is told to stop or cannot go on; returns the process's exit code. */
 int pipeline_run(const struct config *config);
-
-#endif

@@ -34,6 +34,7 @@ static bool is_on(const struct partition *part)
 	return part->state == PARTITION_ACTIVE || part->state == PARTITION_PAUSED;
 }
 
+/* Also if its batches are held at the lane until an operator acts. */
 static bool is_halted(const struct seen *s)
 {
 	return s->part->state == PARTITION_HALTED ||
@@ -50,6 +51,7 @@ static bool waits_for_schema(const struct seen *s)
 	return s->part->state == PARTITION_PAUSED && s->part->cause == PAUSE_SCHEMA;
 }
 
+/* As people understand it: its own state, or that of its line. */
 static struct status_partition partition_facts(const struct publish *pub, const struct seen *s)
 {
 	const struct partition *part = s->part;
@@ -73,6 +75,7 @@ static struct status_partition partition_facts(const struct publish *pub, const 
 		.pending_ts_ms = part->pending_ts_ms};
 }
 
+/* A copy: the lane goes on meanwhile. */
 static struct status_lane lane_facts(const struct publish *pub, const struct lane_view *view,
 				     size_t lane)
 {
@@ -107,6 +110,7 @@ static struct seen *see(const struct publish *pub, size_t *n)
 	return seen;
 }
 
+/* status_publish() copies all of it. */
 static void publish_snapshot(struct publish *pub, enum worker_state state, const struct seen *seen,
 			     size_t n)
 {
@@ -132,6 +136,7 @@ static void publish_snapshot(struct publish *pub, enum worker_state state, const
 	free(views);
 }
 
+/* Sums by stream, as series by partition may be turned off. */
 static void publish_gauges(struct publish *pub, const struct seen *seen, size_t n)
 {
 	for (size_t stream = 0; stream < pub->config->nstreams; stream++) {
@@ -153,6 +158,7 @@ static void publish_gauges(struct publish *pub, const struct seen *seen, size_t 
 	stats_set(METRIC_BATCH_MEMORY, 0, 0, (int64_t)pool_bytes(pub->pool));
 }
 
+/* Silent to the watchdog if any thread is. */
 static void tell_manager(struct publish *pub, enum worker_state state)
 {
 	struct buf text = {0}, silent = {0};
@@ -167,6 +173,7 @@ static void tell_manager(struct publish *pub, enum worker_state state)
 	buf_free(&silent);
 }
 
+/* All of them are from one look, so that they agree. */
 void publish_now(struct publish *pub, enum worker_state state)
 {
 	size_t n;

@@ -1,8 +1,5 @@
-/*
- * publish.h - what the poll thread tells the world of itself, about once a second. Poll thread.
- */
-#ifndef MEMINGEST_PUBLISH_H
-#define MEMINGEST_PUBLISH_H
+/* publish.h - what the poll thread tells the world of itself, about once a second. Poll thread. */
+#pragma once
 
 #include "flow/intake.h"
 #include "flow/lanes.h"
@@ -24,5 +21,3 @@ struct publish {
 
 /* Says it all, in the state that the worker is in. Sets due_us. */
 void publish_now(struct publish *pub, enum worker_state state);
-
-#endif

@@ -31,6 +31,7 @@
 
 /* --- batches --- */
 
+/* Kafka is told later; pending is over if nothing has come since. */
 static void span_committed(struct partition *part, const struct span *span)
 {
 	part->durable = span->to;
@@ -50,6 +51,7 @@ static void observe_latency(const struct span *span, size_t stream)
 		stats_observe(METRIC_END_TO_END_SECONDS, stream, MAX(age_us, 0));
 }
 
+/* From what was committed, never from what was taken. */
 static void count_span(const struct span *span, size_t stream)
 {
 	stats_add(METRIC_RECORDS_MERGED, stream, 0, (int64_t)span->done.written);
@@ -59,6 +61,7 @@ static void count_span(const struct span *span, size_t stream)
 		observe_latency(span, stream);
 }
 
+/* The partition may be gone; then this may be what frees it. */
 static void settle_span(struct settle *s, struct batch *b, struct span *span)
 {
 	struct partition *part = span->owner;
@@ -87,6 +90,7 @@ static void settle_span(struct settle *s, struct batch *b, struct span *span)
 	partition_release(s->partitions, part);
 }
 
+/* A batch in which nothing was committed counts as none. */
 static void count_batch(const struct batch *b)
 {
 	uint64_t events = 0;
@@ -103,6 +107,7 @@ static void count_batch(const struct batch *b)
 	stats_set(METRIC_LAST_PROGRESS, 0, 0, clock_wall_us());
 }
 
+/* Counted before it goes back, where it is emptied. */
 static void settle_batch(struct settle *s, struct batch *b)
 {
 	count_batch(b);
@@ -113,6 +118,7 @@ static void settle_batch(struct settle *s, struct batch *b)
 
 /* --- claims --- */
 
+/* An operator's matter halts; anything else is tried again. */
 static void claim_failed(struct settle *s, struct partition *part, const struct err *err)
 {
 	if (err->class == ERR_CONFIG) {
@@ -137,6 +143,7 @@ static void compare_committed(struct partition *part)
 			 F_INT("kafka", part->committed), F_INT("postgresql", part->durable));
 }
 
+/* A partition that is gone meanwhile has raised the epoch for nothing. */
 static void settle_claim(struct settle *s, struct job *job)
 {
 	struct partition *part = job->owner;

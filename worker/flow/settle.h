@@ -1,8 +1,5 @@
-/*
- * settle.h - what comes back from the lanes, to the partitions and the pool. Poll thread.
- */
-#ifndef MEMINGEST_SETTLE_H
-#define MEMINGEST_SETTLE_H
+/* settle.h - what comes back from the lanes, to the partitions and the pool. Poll thread. */
+#pragma once
 
 #include "core/pool.h"
 #include "flow/lanes.h"
@@ -16,5 +13,3 @@ struct settle {
 
 /* Takes all that has come. */
 void settle_results(struct settle *s);
-
-#endif

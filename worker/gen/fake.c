@@ -95,6 +95,7 @@ static void seed_state(uint64_t s[4], uint64_t seed)
 	}
 }
 
+/* The angles that a vector may be turned by are computed once. */
 struct fake *fake_new(uint64_t seed)
 {
 	struct fake *f = xcalloc(1, sizeof(*f));
@@ -177,6 +178,7 @@ static void fill_pool(struct pool *p, uint64_t seed)
 	}
 }
 
+/* Made at first use, from the seed alone: other draws do not change it. */
 static struct pool *pool_of(struct fake *f, uint32_t dim)
 {
 	struct pool *p = f->pools;
@@ -191,6 +193,7 @@ static struct pool *pool_of(struct fake *f, uint32_t dim)
 	return p;
 }
 
+/* Turning keeps the length at 1. Good until the next call; room for one float more. */
 float *fake_vector(struct fake *f, uint32_t dim)
 {
 	struct pool *p = pool_of(f, dim);

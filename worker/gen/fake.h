@@ -2,26 +2,22 @@
  * fake.h - seeded randomness that looks like something: words, sentences, small JSON objects, unit
  * vectors.
  */
-#ifndef MEMINGEST_FAKE_H
-#define MEMINGEST_FAKE_H
+#pragma once
 
 #include "base/base.h"
 #include "base/buf.h"
 
 struct fake;
 
-struct fake *fake_new(uint64_t seed);
-void fake_free(struct fake *f); /* NULL is fine */
+struct fake *fake_new(uint64_t seed); /* fake_free() it */
+void fake_free(struct fake *f);       /* NULL is fine */
 
-uint64_t fake_bits(struct fake *f);
+uint64_t fake_bits(struct fake *f);              /* 64 of them */
 uint64_t fake_below(struct fake *f, uint64_t n); /* 0 .. n - 1; n > 0 */
 double fake_real(struct fake *f);                /* 0 <= x < 1 */
 
-const char *fake_word(struct fake *f);
-/*
- * Five to twelve words, first letter large, a full stop. Appends, and cuts at max bytes (0: no
- * limit).
- */
+const char *fake_word(struct fake *f); /* static text */
+/* Five to twelve words and a full stop, cut at max bytes (0: no limit). */
 void fake_sentence(struct fake *f, struct buf *out, size_t max);
 /* A small JSON object; appends. */
 void fake_json(struct fake *f, struct buf *out);
@@ -31,5 +27,3 @@ void fake_json(struct fake *f, struct buf *out);
  * found. May be changed; lives until the next call.
  */
 float *fake_vector(struct fake *f, uint32_t dim);
-
-#endif

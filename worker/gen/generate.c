@@ -59,6 +59,7 @@ const struct schema_type *generate_unwrap(const struct schema_type *t)
 	return inner ? inner : t;
 }
 
+/* Nothing where the type is no union. */
 void generate_branch(struct buf *out, const struct schema_type *t, const struct schema_type *inner)
 {
 	if (t->kind != SCHEMA_UNION)
@@ -68,6 +69,7 @@ void generate_branch(struct buf *out, const struct schema_type *t, const struct 
 			encode_long(out, (int64_t)i);
 }
 
+/* A plausible time in the unit of the type; 0 for a plain number. */
 int64_t generate_base(enum schema_logical logical)
 {
 	switch (logical) {
@@ -157,6 +159,7 @@ static bool put_nothing(const struct schema_field *f, struct buf *out)
 	return true;
 }
 
+/* Now and then a value that may be missing is, but never what this event is about. */
 static bool left_out(struct generator *g, const struct field *f)
 {
 	if (f->role != ROLE_PLAIN && f->role != ROLE_JSON)
@@ -168,6 +171,7 @@ static bool left_out(struct generator *g, const struct field *f)
 	return !wanted && f->schema->type->kind == SCHEMA_UNION && fake_below(g->fake, 8) == 0;
 }
 
+/* A key column writes its own branch, as the key schema may differ. */
 static void put_field(struct generator *g, const struct field *f, struct buf *out)
 {
 	const struct schema_type *type = f->schema->type, *t = generate_unwrap(type);
@@ -197,6 +201,7 @@ static void put_field(struct generator *g, const struct field *f, struct buf *ou
 	}
 }
 
+/* NULL: the field has no column. */
 static const struct column *column_of(const struct table *table, size_t field, size_t *index)
 {
 	for (*index = 0; *index < table->ncolumns; (*index)++)
@@ -225,6 +230,7 @@ static uint32_t vector_dim(const struct schema_type *t, const struct column *c)
 	return c->dim > 0 ? c->dim : DEFAULT_DIM;
 }
 
+/* By the table: what a column is for, else what its type is. */
 static void set_role(struct generator *g, struct field *f, size_t index)
 {
 	size_t at;
@@ -254,6 +260,7 @@ static void set_role(struct generator *g, struct field *f, size_t index)
 	}
 }
 
+/* Only the kinds that can go wrong in this schema take turns. */
 static void allow(struct generator *g, enum poison poison)
 {
 	for (size_t i = 0; i < g->nkinds; i++)
@@ -262,6 +269,7 @@ static void allow(struct generator *g, enum poison poison)
 	g->kinds[g->nkinds++] = poison;
 }
 
+/* What a table of this kind can refuse, and what no table can take. */
 static void choose_poisons(struct generator *g)
 {
 	allow(g, POISON_TRUNCATED);
@@ -283,6 +291,7 @@ static void choose_poisons(struct generator *g)
 	}
 }
 
+/* NULL if no key column can count. */
 struct generator *generator_new(const struct table *table, const struct schema *key_schema,
 				const struct generator_options *options, struct err *err)
 {
@@ -319,6 +328,7 @@ void generator_free(struct generator *g)
 
 /* ---- events ---- */
 
+/* The shares are parts of one, so one draw decides. */
 static enum generated_op draw_op(struct generator *g)
 {
 	const struct generator_options *o = &g->options;
@@ -333,6 +343,7 @@ static enum generated_op draw_op(struct generator *g)
 								  : GENERATED_UPSERT;
 }
 
+/* An update or a delete is of a key that was used; else the next new one. */
 static void draw_key(struct generator *g)
 {
 	const struct generator_options *o = &g->options;
@@ -344,6 +355,7 @@ static void draw_key(struct generator *g)
 	e->key_index = e->update ? fake_below(g->fake, g->used_keys) : g->used_keys++;
 }
 
+/* Strictly rising, but for those that are late on purpose. */
 static void draw_time(struct generator *g)
 {
 	const struct generator_options *o = &g->options;
@@ -357,6 +369,7 @@ static void draw_time(struct generator *g)
 		g->event.time_us -= 1 + (int64_t)fake_below(g->fake, LATE_US);
 }
 
+/* The kinds take turns, so that a short run has all of them. */
 static void draw_poison(struct generator *g)
 {
 	g->poison = POISON_NONE;
@@ -380,6 +393,7 @@ static void spoil(struct generator *g, size_t frame_len)
 	assert(g->poison == POISON_NONE);
 }
 
+/* The event is the generator's: good until the next call. */
 const struct generated *generator_next(struct generator *g)
 {
 	struct generated *e = &g->event;

@@ -1,14 +1,8 @@
 /*
  * generate.h - real-looking events of any stream, from its schema alone: for "produce", benchmarks
- * and tests.
- *
- * The same options give the same events, byte for byte (with start_time_us set; without, times are
- * the clock's). What is in a field follows from its Avro type, its column type and, for looks only,
- * its name: sentences for text, unit vectors for vectors, small objects for jsonb, words for arrays
- * of strings.
+ * and tests. The same options give the same events, byte for byte, if start_time_us is set.
  */
-#ifndef MEMINGEST_GENERATE_H
-#define MEMINGEST_GENERATE_H
+#pragma once
 
 #include "base/base.h"
 #include "base/buf.h"
@@ -63,5 +57,3 @@ const struct generated *generator_next(struct generator *g);
 
 /* The message key for a key index alone, as generator_next() has it. Appends to out. */
 void generator_key(const struct generator *g, uint64_t key_index, struct buf *out);
-
-#endif

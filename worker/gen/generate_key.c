@@ -27,6 +27,7 @@ static bool is_integer(const struct schema_type *t)
 	return (t->kind == SCHEMA_INT || t->kind == SCHEMA_LONG) && t->logical == LOGICAL_NONE;
 }
 
+/* A type that can tell any two numbers apart. */
 static bool can_count(const struct schema_type *t)
 {
 	return t->kind == SCHEMA_STRING || t->kind == SCHEMA_INT || t->kind == SCHEMA_LONG ||
@@ -55,6 +56,7 @@ static uint64_t key_number(const struct generator *g, size_t k, uint64_t index)
 	return index % SPLIT;
 }
 
+/* A UUID of version 4 by its form; the number makes it differ. */
 static void put_key_text(struct buf *out, bool uuid, const char *name, uint64_t n)
 {
 	char text[128];
@@ -67,6 +69,7 @@ static void put_key_text(struct buf *out, bool uuid, const char *name, uint64_t 
 	encode_bytes(out, text, (size_t)len);
 }
 
+/* Big-endian, in the last eight bytes. */
 static void put_fixed_number(struct buf *out, size_t size, uint64_t n)
 {
 	for (size_t i = size; i > 0; i--)
@@ -111,6 +114,7 @@ void generate_key_column(const struct generator *g, size_t k, const struct schem
 	put_key_value(out, type, key_field(g, k), &g->table->columns[k], key_number(g, k, index));
 }
 
+/* A key schema names the column, or the field behind it. */
 static size_t key_by_name(const struct generator *g, const char *name)
 {
 	for (size_t k = 0; k < g->table->nkeys; k++)
@@ -120,6 +124,7 @@ static size_t key_by_name(const struct generator *g, const char *name)
 	return g->table->nkeys;
 }
 
+/* Of several that can count, the name decides which looks best. */
 bool generate_choose_key(struct generator *g, struct err *err)
 {
 	int best = 0;
@@ -147,6 +152,7 @@ bool generate_choose_key(struct generator *g, struct err *err)
 	return true;
 }
 
+/* Without a key schema the number itself, as text. */
 void generator_key(const struct generator *g, uint64_t key_index, struct buf *out)
 {
 	if (!g->key_type) {

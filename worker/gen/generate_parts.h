@@ -2,8 +2,7 @@
  * generate_parts.h - what the files of the generator share: generate.c (events and fields),
  * generate_key.c (keys), generate_value.c (values by Avro type). Private to them.
  */
-#ifndef MEMINGEST_GENERATE_PARTS_H
-#define MEMINGEST_GENERATE_PARTS_H
+#pragma once
 
 #include "gen/fake.h"
 #include "gen/generate.h"
@@ -64,14 +63,14 @@ bool generate_poison(struct generator *g, enum poison poison);
 
 /* generate_key.c */
 MUST_CHECK bool generate_choose_key(struct generator *g, struct err *err);
+/* Key column k of a key's number, as that type has it. */
 void generate_key_column(const struct generator *g, size_t key, const struct schema_type *type,
 			 uint64_t index, struct buf *out);
 
 /* generate_value.c: t is never a union with null. */
 void generate_vector(struct generator *g, const struct field *f, const struct schema_type *t,
 		     struct buf *out);
-void generate_json(struct generator *g, struct buf *out);
+void generate_json(struct generator *g, struct buf *out); /* A JSON text, as a string. */
+/* A value of that type; the field's name chooses among what looks right. */
 void generate_plain(struct generator *g, const struct field *f, const struct schema_type *t,
 		    struct buf *out);
-
-#endif

@@ -21,6 +21,7 @@ static void put_packed(struct buf *out, const float *v, size_t n)
 		encode_float(out, v[i]);
 }
 
+/* As the type has it: packed bytes, or an array of float or double. */
 void generate_vector(struct generator *g, const struct field *f, const struct schema_type *t,
 		     struct buf *out)
 {
@@ -71,6 +72,7 @@ static void write_json(struct generator *g, struct buf *out, const void *arg)
 		fake_json(g->fake, out);
 }
 
+/* Fields of few different values, as people name them. */
 static bool looks_like_word(const char *name)
 {
 	static const char *const ends[] = {"type",     "source", "status", "kind",
@@ -87,6 +89,7 @@ struct text_arg {
 	bool may_hold_nul;
 };
 
+/* The name says what it looks like; max_chars cuts it. */
 static void write_plain(struct generator *g, struct buf *out, const void *arg)
 {
 	static const char *const roles[] = {"user", "assistant", "system", "tool"};
@@ -121,6 +124,7 @@ static void put_uuid(struct generator *g, const struct schema_type *t, struct bu
 	encode_bytes(out, text, (size_t)len);
 }
 
+/* Around that time, where the type is one. */
 static void put_integer(struct generator *g, const struct schema_type *t, const char *name,
 			struct buf *out)
 {
@@ -131,6 +135,7 @@ static void put_integer(struct generator *g, const struct schema_type *t, const 
 	encode_long(out, base + (int64_t)fake_below(g->fake, range));
 }
 
+/* At most nine digits, and no more than the type holds. */
 static void put_decimal(struct generator *g, const struct schema_type *t, struct buf *out)
 {
 	uint64_t range = 1;
@@ -150,6 +155,7 @@ static void put_random_bytes(struct generator *g, size_t n, struct buf *out)
 static void put_value(struct generator *g, const struct schema_type *t, const struct text_arg *text,
 		      int depth, struct buf *out);
 
+/* A few; none where a recursive schema has to end. */
 static void put_items(struct generator *g, const struct schema_type *t, const struct text_arg *text,
 		      int depth, struct buf *out)
 {
@@ -206,6 +212,7 @@ static void put_bytes_kind(struct generator *g, const struct schema_type *t, str
 	}
 }
 
+/* Any type; depth ends recursive schemas. */
 static void put_value(struct generator *g, const struct schema_type *t, const struct text_arg *text,
 		      int depth, struct buf *out)
 {

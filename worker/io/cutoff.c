@@ -32,6 +32,7 @@
 #define MOST_US (300 * US_PER_S)
 #define DOUBLINGS 6
 
+/* Each clock starts when its trouble is first seen and stops when it is over. */
 void cutoff_saw(struct cutoff *c, bool connected, bool joined, int64_t now_us)
 {
 	if (connected)
@@ -46,6 +47,7 @@ void cutoff_saw(struct cutoff *c, bool connected, bool joined, int64_t now_us)
 		c->renewals = 0;
 }
 
+/* Twice as long for each renewal in a row, to a limit. */
 static int64_t patience(const struct cutoff *c)
 {
 	int64_t first = MAX(c->session_us, LEAST_US);
@@ -62,6 +64,7 @@ static bool over(const struct cutoff *c, int64_t since_us, int64_t patience_us, 
 	return now_us - from >= patience_us;
 }
 
+/* Without a connection first: then nothing can be said of the group. */
 enum cutoff_why cutoff_due(const struct cutoff *c, int64_t now_us)
 {
 	if (over(c, c->down_us, patience(c), now_us))

@@ -4,8 +4,7 @@
  * A judgement only: it sees what the client says of itself and knows no librdkafka. Times are
  * monotonic microseconds. Of the poll thread.
  */
-#ifndef MEMINGEST_CUTOFF_H
-#define MEMINGEST_CUTOFF_H
+#pragma once
 
 #include "base/base.h"
 
@@ -30,5 +29,3 @@ enum cutoff_why cutoff_due(const struct cutoff *c, int64_t now_us);
 void cutoff_renewed(struct cutoff *c, int64_t now_us);
 /* How long it has been so. */
 int64_t cutoff_since_us(const struct cutoff *c, int64_t now_us);
-
-#endif

@@ -16,6 +16,7 @@
 #include "io/source.h"
 #include "schema/frame.h"
 
+/* Marked, so that it can be read back. */
 static json_t *base64_json(const uint8_t *p, size_t len)
 {
 	static const char digits[] =
@@ -38,6 +39,7 @@ static json_t *base64_json(const uint8_t *p, size_t len)
 	return json;
 }
 
+/* Text that looks encoded is encoded too, or it would be read back as something else. */
 static json_t *value_json(const uint8_t *value, size_t len)
 {
 	if (!value)
@@ -49,6 +51,7 @@ static json_t *value_json(const uint8_t *value, size_t len)
 	return text ? text : base64_json(value, len);
 }
 
+/* A second value makes an array of the first; the order is kept. */
 static void add_header(json_t *object, const char *name, json_t *value)
 {
 	json_t *old = json_object_get(object, name);
@@ -66,6 +69,7 @@ static void add_header(json_t *object, const char *name, json_t *value)
 	json_array_append_new(old, value);
 }
 
+/* Of several headers that name a schema frame_header() knows which counts. */
 bool source_schema_id(const struct source_message *m, bool key, struct schema_id *id,
 		      struct err *err)
 {
@@ -82,6 +86,7 @@ bool source_schema_id(const struct source_message *m, bool key, struct schema_id
 	return true;
 }
 
+/* NULL for none. The caller frees it. */
 char *source_headers_json(const struct source_message *m)
 {
 	rd_kafka_headers_t *headers = NULL;

@@ -69,6 +69,7 @@ void http_client_free(struct http_client *c)
 
 /* --- one transfer --- */
 
+/* Fewer bytes taken than given end the transfer. */
 static size_t on_body(char *data, size_t size, size_t n, void *ctx)
 {
 	struct http_request *r = ctx;
@@ -80,6 +81,7 @@ static size_t on_body(char *data, size_t size, size_t n, void *ctx)
 	return size * n;
 }
 
+/* A redirect must not lead from https to http. */
 static void restrict_protocols(CURL *easy, const char *url)
 {
 	bool tls = strncmp(url, "https:", 6) == 0;
@@ -96,6 +98,7 @@ static void restrict_protocols(CURL *easy, const char *url)
 	curl_easy_setopt(easy, CURLOPT_POSTREDIR, (long)CURL_REDIR_POST_ALL);
 }
 
+/* Basic or bearer, never both; the CA goes for this server alone. */
 static void set_identity(CURL *easy, const struct http_request *r)
 {
 	if (r->user != NULL) {
@@ -114,6 +117,7 @@ static void set_identity(CURL *easy, const struct http_request *r)
 		curl_easy_setopt(easy, CURLOPT_SSLKEY, r->key);
 }
 
+/* curl copies the line. */
 static void add_header(struct transfer *t, const char *name, const char *value)
 {
 	if (value == NULL)
@@ -131,6 +135,7 @@ static void set_headers(struct transfer *t)
 	curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, t->headers);
 }
 
+/* "given up" is what it ends with if nobody sets another end. */
 static void transfer_begin(struct http_client *c, struct transfer *t, struct http_request *r)
 {
 	CURL *easy = curl_easy_init();
@@ -159,6 +164,7 @@ static void transfer_begin(struct http_client *c, struct transfer *t, struct htt
 	curl_multi_add_handle(c->multi, easy);
 }
 
+/* A body that was too large is an answer all the same. */
 static void transfer_done(struct transfer *t, CURLcode rc)
 {
 	struct http_request *r = t->request;
@@ -171,6 +177,7 @@ static void transfer_done(struct transfer *t, CURLcode rc)
 			t->detail[0] != '\0' ? t->detail : curl_easy_strerror(rc));
 }
 
+/* Those that were cut short by a stop have no message and stay "given up". */
 static void take_done(struct http_client *c)
 {
 	int left;
@@ -183,6 +190,7 @@ static void take_done(struct http_client *c)
 	}
 }
 
+/* All at the same time; a stop ends all of them. */
 void http_client_run(struct http_client *c, struct http_request *requests, size_t n)
 {
 	struct transfer *transfers = xcalloc(n + 1, sizeof(*transfers));
@@ -231,6 +239,7 @@ bool http_client_stopped(struct http_client *c)
 
 /* --- URLs --- */
 
+/* For one segment of a path. The caller frees it. */
 char *http_escape(const char *segment)
 {
 	struct buf out = {0};
@@ -247,6 +256,7 @@ char *http_escape(const char *segment)
 	return escaped;
 }
 
+/* Without user and password, for logs. */
 void http_shown_url(const char *url, char *out, size_t size)
 {
 	const char *host = strstr(url, "://");

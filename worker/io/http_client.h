@@ -4,8 +4,7 @@
  *
  * Owned by one thread, but for wake and stop, which any thread may call.
  */
-#ifndef MEMINGEST_HTTP_CLIENT_H
-#define MEMINGEST_HTTP_CLIENT_H
+#pragma once
 
 #include "base/base.h"
 #include "base/buf.h"
@@ -25,10 +24,7 @@ struct http_request {
 	int64_t timeout_us;
 	size_t max_bytes;
 
-	/*
-	 * The answer; the body is the caller's to free. A request may be run again: body's memory
-	 * is used again.
-	 */
+	/* The answer; body is the caller's, and used again if the request is run again. */
 	bool answered;  /* some HTTP answer came; else err (class RETRY) says why not */
 	bool too_large; /* it had more than max_bytes: body is cut off */
 	long status;
@@ -36,18 +32,15 @@ struct http_request {
 	struct err err;
 };
 
-struct http_client *http_client_new(void);
+struct http_client *http_client_new(void);    /* for one thread */
 void http_client_free(struct http_client *c); /* NULL is fine */
 
-/*
- * All at the same time. Returns when each has its answer or its error, or after http_client_stop().
- * Connections stay open.
- */
+/* All at the same time, until each has its answer or error, or http_client_stop(). */
 void http_client_run(struct http_client *c, struct http_request *requests, size_t n);
 
 /* until the deadline, wake or stop */
 void http_client_wait(struct http_client *c, int64_t deadline_us);
-void http_client_wake(struct http_client *c);
+void http_client_wake(struct http_client *c); /* ends a wait; any thread */
 void http_client_stop(struct http_client *c); /* every call returns soon from then on */
 bool http_client_stopped(struct http_client *c);
 
@@ -57,5 +50,3 @@ char *http_escape(const char *segment);
 void http_shown_url(const char *url, char *out, size_t size);
 
 const char *http_client_version(void); /* of libcurl at run time */
-
-#endif

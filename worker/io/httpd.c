@@ -111,6 +111,7 @@ static void make_room(struct httpd *h)
 		client_end(answered.silent);
 }
 
+/* Last in the row of those who may be ended. */
 static void client_heard(struct httpd *h, struct client *c, size_t answer)
 {
 	c->heard = ++h->heard;
@@ -167,6 +168,7 @@ static enum MHD_Result respond(struct httpd *h, struct MHD_Connection *conn, uns
 	return rc;
 }
 
+/* Says what there is, for whoever looks by hand. */
 static enum MHD_Result answer_not_found(struct httpd *h, struct MHD_Connection *conn)
 {
 	struct buf body = {0};
@@ -261,6 +263,7 @@ static bool address_split(const char *listen, struct address *a, struct err *err
 	return true;
 }
 
+/* 127.0.0.1 where the worker listens everywhere. */
 bool httpd_own_address(const char *listen, char *out, size_t size, struct err *err)
 {
 	static const char *const every[] = {"", "*", "0.0.0.0", "::"};
@@ -322,6 +325,7 @@ static int open_any(const struct addrinfo *list)
 	return -1;
 }
 
+/* -1 with the error filled. A name may have several addresses. */
 static int open_listener(const char *listen, struct err *err)
 {
 	struct address a = {0};
@@ -350,6 +354,7 @@ static int open_listener(const char *listen, struct err *err)
 	return fd;
 }
 
+/* What the kernel chose for port 0. */
 static unsigned port_of(int fd)
 {
 	struct sockaddr_storage addr = {0};
@@ -363,6 +368,7 @@ static unsigned port_of(int fd)
 
 /* --- start and stop --- */
 
+/* epoll where the library was built with it. */
 static struct MHD_Daemon *start_daemon(struct httpd *h, int fd)
 {
 	unsigned flags = MHD_is_feature_supported(MHD_FEATURE_EPOLL) == MHD_YES
@@ -382,6 +388,7 @@ static struct MHD_Daemon *start_daemon(struct httpd *h, int fd)
 	return daemon;
 }
 
+/* An address that cannot be had is the config's mistake. */
 struct httpd *httpd_start(const char *listen, const struct httpd_route *routes, size_t nroutes,
 			  void *ctx, struct err *err)
 {

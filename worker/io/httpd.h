@@ -1,12 +1,8 @@
 /*
- * httpd.h - the HTTP endpoint for probes, metrics and status. GET and HEAD only, read-only, no
- * query.
- *
- * Runs in a thread of libmicrohttpd. Each path is served by a callback that fills a body; callbacks
- * read stats cells and published snapshots, nothing else.
+ * httpd.h - the HTTP endpoint for probes, metrics and status: GET and HEAD, read-only, no query.
+ * Callbacks run in its thread.
  */
-#ifndef MEMINGEST_HTTPD_H
-#define MEMINGEST_HTTPD_H
+#pragma once
 
 #include "base/base.h"
 #include "base/buf.h"
@@ -33,10 +29,8 @@ struct httpd *httpd_start(const char *listen, const struct httpd_route *routes, 
  */
 MUST_CHECK bool httpd_own_address(const char *listen, char *out, size_t size, struct err *err);
 
-unsigned httpd_port(const struct httpd *h);
-void httpd_stop(struct httpd *h); /* NULL is fine */
+unsigned httpd_port(const struct httpd *h); /* that it listens on */
+void httpd_stop(struct httpd *h);           /* NULL is fine */
 
 /* Of libmicrohttpd at run time, "0.9.75". */
 const char *httpd_library_version(void);
-
-#endif

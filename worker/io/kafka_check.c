@@ -33,11 +33,13 @@ struct check {
 	rd_kafka_topic_partition_list_t *seen; /* partition 0 of each topic that exists */
 };
 
+/* One deadline for all the questions together. */
 static int time_left_ms(const struct check *c)
 {
 	return MAX(clock_poll_ms(c->deadline_us), 1);
 }
 
+/* A finding; nothing stops for it. */
 static void PRINTF_LIKE(2, 3) wrong(struct check *c, const char *fmt, ...)
 {
 	char text[768];
@@ -49,6 +51,7 @@ static void PRINTF_LIKE(2, 3) wrong(struct check *c, const char *fmt, ...)
 	buf_printf(c->findings, "%s\n", text);
 }
 
+/* A fact, for those who want to see what was looked at. */
 static void PRINTF_LIKE(2, 3) right(struct check *c, const char *fmt, ...)
 {
 	char text[768];
@@ -61,6 +64,7 @@ static void PRINTF_LIKE(2, 3) right(struct check *c, const char *fmt, ...)
 	buf_printf(c->facts, "%s\n", text);
 }
 
+/* One partition of it is kept for the questions that follow. */
 static void check_topic(struct check *c, const char *stream, const rd_kafka_metadata_topic_t *topic)
 {
 	if (topic->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) {
@@ -85,6 +89,7 @@ static void check_topic(struct check *c, const char *stream, const rd_kafka_meta
 			      topic->topic, topic->partitions[i].id);
 }
 
+/* Against all topics of the cluster; none is a finding. */
 static void check_pattern(struct check *c, const char *stream, const char *pattern,
 			  const rd_kafka_metadata_t *all)
 {
@@ -149,6 +154,7 @@ static bool settling(rd_kafka_resp_err_t code)
 	       code == RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS;
 }
 
+/* A coordinator that is just starting is given time. */
 static void check_group(struct check *c)
 {
 	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_copy(c->seen);
@@ -180,6 +186,7 @@ static bool check_fetched(struct check *c, const rd_kafka_message_t *m)
 	return true;
 }
 
+/* Until each topic has said whether it may be read, or the time is over. */
 static void check_read(struct check *c)
 {
 	for (int i = 0; i < c->seen->cnt; i++)
@@ -202,6 +209,7 @@ static void check_read(struct check *c)
 	rd_kafka_assign(c->rk, NULL);
 }
 
+/* A client that joins no group. */
 static bool check_open(struct check *c)
 {
 	struct err err = {0};
@@ -221,6 +229,7 @@ static bool check_open(struct check *c)
 	return true;
 }
 
+/* True: nothing was found. */
 bool kafka_check_topics(const struct config *config, struct buf *findings, struct buf *facts,
 			int timeout_ms)
 {

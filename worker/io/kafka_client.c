@@ -125,6 +125,7 @@ const char *kafka_version(void)
 	return rd_kafka_version_str();
 }
 
+/* The last one counts, as for librdkafka. */
 static const char *user_value(const struct config *config, const char *key)
 {
 	const char *value = NULL;
@@ -134,6 +135,7 @@ static const char *user_value(const struct config *config, const char *key)
 	return value;
 }
 
+/* optional: a library that does not know the key is fine. */
 static bool set(rd_kafka_conf_t *conf, const char *key, const char *value, bool optional,
 		struct err *err)
 {
@@ -144,6 +146,7 @@ static bool set(rd_kafka_conf_t *conf, const char *key, const char *value, bool 
 	return err_set(err, ERR_CONFIG, "kafka.%s: %s (librdkafka %s)", key, text, kafka_version());
 }
 
+/* Some of ours give way to a key of the user's that means the same. */
 static bool apply_ours(rd_kafka_conf_t *conf, const struct config *config, enum kafka_role role,
 		       enum setting_kind kind, struct err *err)
 {
@@ -162,6 +165,7 @@ static bool apply_ours(rd_kafka_conf_t *conf, const struct config *config, enum 
 	return true;
 }
 
+/* What an invariant rests on may be set to the one value that it has. */
 static bool may_set(const char *key, const char *value, struct err *err)
 {
 	for (size_t i = 0; i < ARRAY_LEN(refused); i++)
@@ -178,6 +182,7 @@ static bool may_set(const char *key, const char *value, struct err *err)
 	return true;
 }
 
+/* Secrets in files are read here, so a new client has the new ones. */
 static bool apply_users(rd_kafka_conf_t *conf, const struct config *config, struct err *err)
 {
 	for (size_t i = 0; i < config->nkafka; i++) {
@@ -224,6 +229,7 @@ static bool consumer_protocol(const struct config *config)
 	return protocol && strcmp(protocol, "consumer") == 0;
 }
 
+/* The user's word first; cooperative only where it costs no assignment. */
 const char *kafka_assignor(const struct config *config)
 {
 	const char *wanted = user_value(config, "partition.assignment.strategy");
@@ -293,6 +299,7 @@ static void on_error(rd_kafka_t *rk, int code, const char *text, void *opaque)
 	log_debug("kafka error", F_STR("error", rd_kafka_err2name(code)), F_STR("text", text));
 }
 
+/* Defaults, then the user's, then what is forced. NULL with the key named. */
 struct rd_kafka_conf_s *kafka_conf(const struct config *config, enum kafka_role role,
 				   struct err *err)
 {
@@ -310,6 +317,7 @@ struct rd_kafka_conf_s *kafka_conf(const struct config *config, enum kafka_role 
 	return conf;
 }
 
+/* What is not in the list is taken to pass. */
 enum err_class kafka_err_class(int code)
 {
 	switch (code) {
@@ -350,6 +358,7 @@ struct describe_api {
 	int64_t (*high)(const void *uuid);
 };
 
+/* False: the library is older than these functions. */
 static bool describe_api_find(struct describe_api *api)
 {
 	struct {
@@ -375,6 +384,7 @@ static bool describe_api_find(struct describe_api *api)
 	return true;
 }
 
+/* In PostgreSQL's form. Left empty where the broker has none. */
 static void uuid_text(const struct describe_api *api, const void *uuid, char text[37])
 {
 	uint64_t high = (uint64_t)api->high(uuid), low = (uint64_t)api->low(uuid);
@@ -385,6 +395,7 @@ static void uuid_text(const struct describe_api *api, const void *uuid, char tex
 		 low & UINT64_C(0xffffffffffff));
 }
 
+/* By name, as the answer's order is its own. */
 static void read_ids(const struct describe_api *api, rd_kafka_event_t *event, const char **names,
 		     size_t n, char (*ids)[37])
 {
@@ -399,6 +410,7 @@ static void read_ids(const struct describe_api *api, rd_kafka_event_t *event, co
 				uuid_text(api, api->id(topics[t]), ids[i]);
 }
 
+/* True without ids too, where library or broker have none. */
 bool kafka_topic_ids(struct rd_kafka_s *rk, const char **names, size_t n, char (*ids)[37],
 		     int timeout_ms)
 {

@@ -1,12 +1,8 @@
 /*
- * kafka_client.h - what consumer, producer and check share of librdkafka: its configuration, its
- * log, its version.
- *
- * Names librdkafka's structs without including its header, so that commands may ask for the version
- * or check the topics.
+ * kafka_client.h - what all clients of librdkafka share. Names its structs without including its
+ * header, so that commands may use it.
  */
-#ifndef MEMINGEST_KAFKA_CLIENT_H
-#define MEMINGEST_KAFKA_CLIENT_H
+#pragma once
 
 #include "base/base.h"
 #include "base/buf.h"
@@ -40,10 +36,7 @@ const char *kafka_defect(const struct config *config, bool *mended);
 struct rd_kafka_conf_s *kafka_conf(const struct config *config, enum kafka_role role,
 				   struct err *err);
 
-/*
- * The assignor that kafka_conf() chose or the user set, for the log; "consumer protocol" for
- * group.protocol=consumer.
- */
+/* For the log: chosen by us or the user, or "consumer protocol". */
 const char *kafka_assignor(const struct config *config);
 
 /* Class RETRY or CONFIG for an error code of librdkafka (rd_kafka_resp_err_t). */
@@ -75,10 +68,7 @@ struct kafka_log {
 MUST_CHECK bool kafka_query_logs(struct rd_kafka_s *rk, struct kafka_log *logs, size_t n,
 				 int timeout_ms, struct err *err);
 
-/*
- * What the group has committed: -1 nothing, -2 not known. Waits up to timeout_ms. The client needs
- * the group's id.
- */
+/* -1 nothing committed, -2 not known. Waits up to timeout_ms. The client needs the group's id. */
 void kafka_query_committed(struct rd_kafka_s *rk, const struct kafka_log *logs, size_t n,
 			   int timeout_ms, int64_t *committed);
 
@@ -89,5 +79,3 @@ void kafka_query_committed(struct rd_kafka_s *rk, const struct kafka_log *logs, 
  */
 MUST_CHECK bool kafka_check_topics(const struct config *config, struct buf *findings,
 				   struct buf *facts, int timeout_ms);
-
-#endif

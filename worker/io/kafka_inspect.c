@@ -11,6 +11,7 @@
 
 #include <librdkafka/rdkafka.h>
 
+/* A consumer that never subscribes. */
 struct rd_kafka_s *kafka_inspect_open(const struct config *config, struct err *err)
 {
 	char text[512];
@@ -35,6 +36,7 @@ void kafka_inspect_close(struct rd_kafka_s *rk)
 	rd_kafka_destroy(rk);
 }
 
+/* 0: there is no such topic. */
 bool kafka_inspect_partitions(struct rd_kafka_s *rk, const char *topic, int timeout_ms,
 			      int32_t *partitions, struct err *err)
 {

@@ -2,8 +2,7 @@
  * kafka_inspect.h - a Kafka client for commands that only ask: no group, no subscription, calls
  * that wait.
  */
-#ifndef MEMINGEST_KAFKA_INSPECT_H
-#define MEMINGEST_KAFKA_INSPECT_H
+#pragma once
 
 #include "base/base.h"
 #include "base/err.h"
@@ -17,5 +16,3 @@ void kafka_inspect_close(struct rd_kafka_s *rk); /* NULL is fine */
 /* The topic's number of partitions; 0: there is no such topic. */
 MUST_CHECK bool kafka_inspect_partitions(struct rd_kafka_s *rk, const char *topic, int timeout_ms,
 					 int32_t *partitions, struct err *err);
-
-#endif

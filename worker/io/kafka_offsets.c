@@ -31,6 +31,7 @@
 
 enum ask { ASK_LOW, ASK_HIGH, ASK_TIME, ASK_COMMITTED };
 
+/* Only where a question is still open, and only those who start by it. */
 static bool wanted(const struct kafka_log *log, enum ask ask)
 {
 	return ask == ASK_LOW || ask == ASK_HIGH ||
@@ -38,6 +39,7 @@ static bool wanted(const struct kafka_log *log, enum ask ask)
 	       (ask == ASK_COMMITTED && log->start_kind == START_COMMITTED);
 }
 
+/* What stands in the place of an offset in the request. */
 static int64_t question(const struct kafka_log *log, enum ask ask)
 {
 	switch (ask) {
@@ -70,6 +72,7 @@ static void take_answer(struct kafka_log *log, enum ask ask, int64_t offset)
 	}
 }
 
+/* Rights are for an operator; anything else may pass. */
 static bool failed(struct err *err, const char *topic, int32_t partition, rd_kafka_resp_err_t code)
 {
 	return err_set(err, kafka_err_class(code),
@@ -77,6 +80,7 @@ static bool failed(struct err *err, const char *topic, int32_t partition, rd_kaf
 		       rd_kafka_err2str(code));
 }
 
+/* One request for all of them. */
 static bool ask_for(rd_kafka_t *rk, struct kafka_log *logs, size_t n, enum ask ask,
 		    int64_t deadline_us, struct err *err)
 {
@@ -107,6 +111,7 @@ static bool ask_for(rd_kafka_t *rk, struct kafka_log *logs, size_t n, enum ask a
 	return ok;
 }
 
+/* Brought into the log's range: a time before it is its beginning. */
 static void settle_start(struct kafka_log *log)
 {
 	switch (log->start_kind) {
@@ -126,6 +131,7 @@ static void settle_start(struct kafka_log *log)
 	log->start = MIN(MAX(log->start, log->low), log->high);
 }
 
+/* Without both ends nothing else means anything. */
 static bool ask_all(rd_kafka_t *rk, struct kafka_log *logs, size_t n, int64_t deadline_us,
 		    struct err *err)
 {
@@ -149,6 +155,7 @@ static bool ask_all(rd_kafka_t *rk, struct kafka_log *logs, size_t n, int64_t de
 
 /* --- who leads a partition, and how many of them there are --- */
 
+/* The leader decides with whom a partition is asked. */
 static void take_topic(const rd_kafka_metadata_topic_t *topic, struct kafka_log *logs, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -161,6 +168,7 @@ static void take_topic(const rd_kafka_metadata_topic_t *topic, struct kafka_log 
 	}
 }
 
+/* By name, one by one: a topic that is missing fails alone. */
 static bool ask_topic(rd_kafka_t *rk, const char *name, struct kafka_log *logs, size_t n,
 		      int64_t deadline_us, struct err *err)
 {
@@ -217,6 +225,7 @@ static bool ask_leader(rd_kafka_t *rk, struct kafka_log *logs, size_t n, int64_t
 	return all;
 }
 
+/* So that those of one leader stand together. */
 static int by_leader(const void *x, const void *y)
 {
 	const struct kafka_log *a = *(struct kafka_log *const *)x;
@@ -224,6 +233,7 @@ static int by_leader(const void *x, const void *y)
 	return (a->leader > b->leader) - (a->leader < b->leader);
 }
 
+/* Through a copy, as the group is not in one piece. */
 static bool ask_group(rd_kafka_t *rk, struct kafka_log **group, size_t n, int64_t deadline_us,
 		      struct err *err)
 {
@@ -237,6 +247,7 @@ static bool ask_group(rd_kafka_t *rk, struct kafka_log **group, size_t n, int64_
 	return ok;
 }
 
+/* Leaders one after the other, each within its time. */
 bool kafka_query_logs(struct rd_kafka_s *rk, struct kafka_log *logs, size_t n, int timeout_ms,
 		      struct err *err)
 {
@@ -260,6 +271,7 @@ bool kafka_query_logs(struct rd_kafka_s *rk, struct kafka_log *logs, size_t n, i
 	return all;
 }
 
+/* -1: nothing committed, -2: no answer. */
 void kafka_query_committed(struct rd_kafka_s *rk, const struct kafka_log *logs, size_t n,
 			   int timeout_ms, int64_t *committed)
 {

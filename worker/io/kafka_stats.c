@@ -43,6 +43,7 @@ static bool is_up(const json_t *broker)
 	       text_is(broker, "state", "REAUTH");
 }
 
+/* Times are unknown until there was a request. */
 static void read_broker(struct kafka_broker *b, const char *name, const json_t *json)
 {
 	const json_t *rtt = json_object_get(json, "rtt");
@@ -61,6 +62,7 @@ static void read_broker(struct kafka_broker *b, const char *name, const json_t *
 	};
 }
 
+/* source: only those that the cluster named, or only those of the config. */
 static void read_brokers(struct kafka_stats *stats, json_t *brokers, const char *source)
 {
 	const char *name;
@@ -71,6 +73,7 @@ static void read_brokers(struct kafka_stats *stats, json_t *brokers, const char 
 	}
 }
 
+/* Partitions that are ours, and real ones. */
 static void read_topic(struct kafka_stats *stats, const char *topic, json_t *partitions)
 {
 	const char *key;
@@ -90,6 +93,7 @@ static void read_topic(struct kafka_stats *stats, const char *topic, json_t *par
 	}
 }
 
+/* Parses the brokers alone; the rest of the text is not looked at. */
 bool kafka_stats_reach(struct kafka_reach *reach, const char *json, size_t len)
 {
 	static const char member[] = "\"brokers\":";
@@ -113,6 +117,7 @@ bool kafka_stats_reach(struct kafka_reach *reach, const char *json, size_t len)
 	return ok;
 }
 
+/* Texts are borrowed from the JSON, which lives until kafka_stats_free(). */
 bool kafka_stats_parse(struct kafka_stats *stats, const char *json, size_t len)
 {
 	*stats = (struct kafka_stats){0};

@@ -1,8 +1,5 @@
-/*
- * kafka_stats.h - the few numbers of librdkafka's statistics JSON that are worth a metric.
- */
-#ifndef MEMINGEST_KAFKA_STATS_H
-#define MEMINGEST_KAFKA_STATS_H
+/* kafka_stats.h - the few numbers of librdkafka's statistics JSON that are worth a metric. */
+#pragma once
 
 #include "base/base.h"
 
@@ -39,6 +36,4 @@ bool kafka_stats_reach(struct kafka_reach *reach, const char *json, size_t len);
 
 /* False when the text is not such JSON; stats is empty then. Free it in any case. Any thread. */
 bool kafka_stats_parse(struct kafka_stats *stats, const char *json, size_t len);
-void kafka_stats_free(struct kafka_stats *stats);
-
-#endif
+void kafka_stats_free(struct kafka_stats *stats); /* after kafka_stats_parse() */

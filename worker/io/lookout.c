@@ -58,6 +58,7 @@ struct look *look_new(size_t n)
 
 /* --- the client --- */
 
+/* Kept from look to look: connecting costs more than asking. */
 static bool open_client(struct lookout *l, struct err *err)
 {
 	char text[512];
@@ -113,6 +114,7 @@ static bool ask_ids(struct lookout *l, const char **names, size_t n, char (*ids)
 	return true;
 }
 
+/* False: an id is missing that should be there. */
 static bool fill_ids(struct lookout *l, struct look *look)
 {
 	const char **names = xcalloc(look->n + 1, sizeof(char *));
@@ -128,6 +130,7 @@ static bool fill_ids(struct lookout *l, struct look *look)
 	return ok;
 }
 
+/* For lag alone: what is unknown stays so. */
 static void fill_committed(struct lookout *l, struct look *look, const struct kafka_log *logs)
 {
 	int64_t *committed = xcalloc(look->n + 1, sizeof(*committed));
@@ -137,6 +140,7 @@ static void fill_committed(struct lookout *l, struct look *look, const struct ka
 	free(committed);
 }
 
+/* Sights whose log's end is known. */
 static size_t answers(const struct look *look)
 {
 	size_t n = 0;
@@ -145,12 +149,14 @@ static size_t answers(const struct look *look)
 	return n;
 }
 
+/* A look whose ids are missing counts as none, since a claim needs both. */
 static void forget_answers(struct look *look)
 {
 	for (size_t i = 0; i < look->n; i++)
 		look->sights[i].log.low = -1;
 }
 
+/* Through a copy: the answers come in one piece. */
 static void look_at_logs(struct lookout *l, struct look *look)
 {
 	struct kafka_log *logs = xcalloc(look->n + 1, sizeof(*logs));
@@ -166,6 +172,7 @@ static void look_at_logs(struct lookout *l, struct look *look)
 		forget_answers(look);
 }
 
+/* A client that gives nothing three times in a row is replaced. */
 static void take_look(struct lookout *l, struct look *look)
 {
 	forget_answers(look);
@@ -178,6 +185,7 @@ static void take_look(struct lookout *l, struct look *look)
 	l->vain = 0;
 }
 
+/* A look without answers goes home too: its owner waits for it. */
 static void *lookout_main(void *arg)
 {
 	struct lookout *l = arg;
@@ -201,6 +209,7 @@ static void *lookout_main(void *arg)
 
 /* --- the caller's side --- */
 
+/* One thread, one client; the client at the first look. */
 struct lookout *lookout_start(const struct config *config)
 {
 	struct lookout *l = xcalloc(1, sizeof(*l));
@@ -228,6 +237,7 @@ int lookout_fd(const struct lookout *l)
 	return queue_fd(l->answered);
 }
 
+/* A thread that hangs is left behind: its memory ends with the process. */
 void lookout_stop(struct lookout *l)
 {
 	struct look *look;

@@ -1,13 +1,8 @@
 /*
- * lookout.h - a thread that asks the brokers where logs begin and end, for a caller that must not
- * wait.
- *
- * It has a client of its own, so a broker that does not answer, or a consumer that is renewed,
- * holds up neither side. A look is the caller's until lookout_send(), then the lookout's until the
- * caller has it from lookout_answer().
+ * lookout.h - a thread with a client of its own that asks where logs begin and end, for a caller
+ * that must not wait. A look is the lookout's from lookout_send() to lookout_answer().
  */
-#ifndef MEMINGEST_LOOKOUT_H
-#define MEMINGEST_LOOKOUT_H
+#pragma once
 
 #include "base/base.h"
 #include "base/err.h"
@@ -34,10 +29,9 @@ struct look *look_new(size_t n);
 
 /* Borrows config. */
 struct lookout *lookout_start(const struct config *config);
+/* The look is the lookout's until it is answered. */
 void lookout_send(struct lookout *l, struct look *look);
 struct look *lookout_answer(struct lookout *l); /* NULL: none yet */
 int lookout_fd(const struct lookout *l);        /* readable when there is one */
 /* Looks that are under way are freed. NULL is fine. */
 void lookout_stop(struct lookout *l);
-
-#endif

@@ -51,6 +51,7 @@ void lookup_use(lookup_function function)
 	ask = function;
 }
 
+/* For tests: threads that still ask. */
 size_t lookup_under_way(void)
 {
 	size_t n = 0;
@@ -61,6 +62,7 @@ size_t lookup_under_way(void)
 	return n;
 }
 
+/* As text, which is what libpq is given. */
 static void take_addresses(const struct addrinfo *found, struct lookup_answer *answer)
 {
 	size_t max = 0;
@@ -112,6 +114,7 @@ static void let_go(struct lookup *l)
 	free(l);
 }
 
+/* Out of the list before it wakes anybody: the next question is asked anew. */
 static void *lookup_main(void *arg)
 {
 	struct lookup *l = arg, **at = &under_way;
@@ -171,6 +174,7 @@ static struct lookup *join(const char *host)
 	return l;
 }
 
+/* Several may wait for one answer, and each frees its own. */
 static void copy_answer(const struct lookup_answer *from, struct lookup_answer *to)
 {
 	to->n = from->n;
@@ -178,6 +182,7 @@ static void copy_answer(const struct lookup_answer *from, struct lookup_answer *
 	memcpy(to->addresses, from->addresses, from->n * sizeof(*to->addresses));
 }
 
+/* A name that is not known may come back. */
 static bool take_answer(const struct lookup *l, struct lookup_answer *answer, struct err *err)
 {
 	if (l->failure)
@@ -188,6 +193,7 @@ static bool take_answer(const struct lookup *l, struct lookup_answer *answer, st
 	return true;
 }
 
+/* Lets go of the look-up when its time is over; the thread goes on without it. */
 bool lookup_host(const char *host, int abort_fd, int64_t deadline_us, struct lookup_answer *answer,
 		 struct err *err)
 {

@@ -1,12 +1,8 @@
 /*
- * lookup.h - the addresses of a host name, asked for off the thread.
- *
- * getaddrinfo(3) heeds no deadline: with a name server that is silent it takes as long as
- * resolv.conf lets it, which is tens of seconds. Here it runs on a thread of its own, and who asked
- * goes away when his time is up.
+ * lookup.h - the addresses of a host name, asked for off the thread: getaddrinfo(3) heeds no
+ * deadline.
  */
-#ifndef MEMINGEST_LOOKUP_H
-#define MEMINGEST_LOOKUP_H
+#pragma once
 
 #include "base/base.h"
 #include "base/err.h"
@@ -36,6 +32,4 @@ size_t lookup_under_way(void);
 struct addrinfo;
 typedef int (*lookup_function)(const char *node, const char *service, const struct addrinfo *hints,
 			       struct addrinfo **found);
-void lookup_use(lookup_function function);
-
-#endif
+void lookup_use(lookup_function function); /* For tests: another getaddrinfo(). */

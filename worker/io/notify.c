@@ -37,6 +37,7 @@ struct notify {
 	socklen_t address_len;
 };
 
+/* An abstract name has a zero for its "@". */
 static bool set_address(struct notify *n, const char *name)
 {
 	size_t len = strlen(name);
@@ -50,6 +51,7 @@ static bool set_address(struct notify *n, const char *name)
 	return true;
 }
 
+/* A pid in the environment means only that process. */
 static bool watchdog_wanted(void)
 {
 	const char *limit = getenv("WATCHDOG_USEC"), *pid = getenv("WATCHDOG_PID");
@@ -63,6 +65,7 @@ static bool watchdog_wanted(void)
 	return true;
 }
 
+/* NULL where nobody wants to be told, which the others accept. */
 struct notify *notify_open(void)
 {
 	const char *name = getenv("NOTIFY_SOCKET");
@@ -90,6 +93,7 @@ void notify_close(struct notify *n)
 	free(n);
 }
 
+/* Lost if the manager does not take it: the next one comes in a second. */
 void notify_send(struct notify *n, const char *text)
 {
 	if (n == NULL)

@@ -48,6 +48,7 @@ struct nudge {
 	int64_t last_us;
 };
 
+/* The newest list counts; one that was not sent yet is dropped. */
 static void *nudge_main(void *arg)
 {
 	struct nudge *n = arg;
@@ -71,6 +72,7 @@ static void *nudge_main(void *arg)
 	return NULL;
 }
 
+/* NULL where the library needs none, which nudge_stop() accepts. */
 struct nudge *nudge_start(rd_kafka_t *rk)
 {
 	if (rd_kafka_version() >= FIRST_GOOD_VERSION)
@@ -84,6 +86,7 @@ struct nudge *nudge_start(rd_kafka_t *rk)
 	return n;
 }
 
+/* Remembers the fullest queue and the time of the last nudge. */
 bool nudge_due(struct nudge *n, size_t queue_length)
 {
 	if (queue_length >= n->fullest) {
@@ -101,6 +104,7 @@ bool nudge_due(struct nudge *n, size_t queue_length)
 	return true;
 }
 
+/* Read as one, however many times it is written. */
 static void wake(struct nudge *n)
 {
 	static const uint64_t one = 1;
@@ -108,6 +112,7 @@ static void wake(struct nudge *n)
 		abort();
 }
 
+/* Takes the list. */
 void nudge_send(struct nudge *n, rd_kafka_topic_partition_list_t *partitions)
 {
 	pthread_mutex_lock(&n->lock);
@@ -118,6 +123,7 @@ void nudge_send(struct nudge *n, rd_kafka_topic_partition_list_t *partitions)
 	wake(n);
 }
 
+/* Waits for the request that is under way. */
 void nudge_stop(struct nudge *n)
 {
 	if (!n)

@@ -2,8 +2,7 @@
  * nudge.h - wakes librdkafka's broker threads where they oversleep (below 2.2). Private to the
  * consumer's files.
  */
-#ifndef MEMINGEST_NUDGE_H
-#define MEMINGEST_NUDGE_H
+#pragma once
 
 #include <librdkafka/rdkafka.h>
 
@@ -13,16 +12,8 @@ struct nudge;
 
 /* NULL when the library found at run time does not need it. */
 struct nudge *nudge_start(rd_kafka_t *rk);
-/*
- * True when the queue has drained far enough since it was last full that the broker threads should
- * be fetching. Does not wait.
- */
+/* The queue has drained so far that the broker threads should be fetching. Does not wait. */
 bool nudge_due(struct nudge *n, size_t queue_length);
-/*
- * Asks the leaders of these partitions for something small, from the nudge's own thread. Takes the
- * list. Does not wait.
- */
+/* Asks the leaders for something small, from its own thread. Takes the list. Does not wait. */
 void nudge_send(struct nudge *n, rd_kafka_topic_partition_list_t *partitions);
 void nudge_stop(struct nudge *n); /* before the client is closed; NULL is fine */
-
-#endif

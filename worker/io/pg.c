@@ -97,6 +97,7 @@ static bool is_users_own(const char *sqlstate)
 	return !((c >= '0' && c <= '4') || (c >= 'A' && c <= 'H'));
 }
 
+/* The longest prefix in the table counts. */
 enum pg_verdict pg_verdict(const char *sqlstate)
 {
 	enum pg_verdict best = is_users_own(sqlstate) ? PG_RAISED : PG_EITHER;
@@ -113,6 +114,7 @@ enum pg_verdict pg_verdict(const char *sqlstate)
 	return best;
 }
 
+/* What a loop needs to know of a verdict. */
 static enum err_class verdict_class(enum pg_verdict v)
 {
 	switch (v) {
@@ -141,6 +143,7 @@ const char *pg_library_version(void)
 
 /* --- errors --- */
 
+/* libpq's texts have several lines. */
 static void trim_line(char *text)
 {
 	size_t len = strlen(text);
@@ -164,6 +167,7 @@ bool pg_connection_error(struct pg *pg, const char *doing, struct err *err)
 	return false;
 }
 
+/* The connection is closed: the server rolls back when it notices. */
 static bool ended_early(struct pg *pg, const char *why, struct err *err)
 {
 	pg->dead = true;
@@ -172,6 +176,7 @@ static bool ended_early(struct pg *pg, const char *why, struct err *err)
 	return err_set(err, ERR_RETRY, "PostgreSQL: %s", why);
 }
 
+/* Names only: DETAIL quotes the row. */
 static void keep_detail(struct pg *pg, const PGresult *res)
 {
 	const char *constraint = PQresultErrorField(res, PG_DIAG_CONSTRAINT_NAME);
@@ -184,6 +189,7 @@ static void keep_detail(struct pg *pg, const PGresult *res)
 		pg->detail[0] = '\0';
 }
 
+/* A result without a SQLSTATE is libpq's own: the connection is gone. */
 bool pg_result_error(struct pg *pg, const PGresult *res, struct err *err)
 {
 	const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
@@ -240,6 +246,7 @@ bool pg_flush(struct pg *pg, struct err *err)
 	return left == 0 ? true : pg_connection_error(pg, "send", err);
 }
 
+/* Until libpq has a whole result. */
 bool pg_wait_result(struct pg *pg, struct err *err)
 {
 	while (PQisBusy(pg->conn)) {
@@ -315,6 +322,7 @@ bool pg_usable(struct pg *pg, struct err *err)
 	return true;
 }
 
+/* The call's clock starts here. */
 static bool send_query(struct pg *pg, const char *sql, struct err *err)
 {
 	if (!pg_usable(pg, err))
@@ -340,6 +348,7 @@ bool pg_ok(const struct pg *pg)
 	return !pg->dead && PQstatus(pg->conn) == CONNECTION_OK;
 }
 
+/* Reads what has come, which is where an end would stand. */
 bool pg_alive(struct pg *pg)
 {
 	struct pollfd fd = {.fd = PQsocket(pg->conn), .events = POLLIN};
@@ -361,6 +370,7 @@ void pg_set_timeout(struct pg *pg, int64_t timeout_us)
 
 /* --- statements --- */
 
+/* A COPY that nobody asked for leaves the session of no use. */
 static bool collect_all(struct pg *pg, int64_t *affected, size_t n, struct err *err)
 {
 	switch (collect(pg, affected, n, NULL, err)) {
@@ -380,6 +390,7 @@ bool pg_exec(struct pg *pg, const char *sql, int64_t *affected, size_t n, struct
 	return send_query(pg, sql, err) && collect_all(pg, affected, n, err);
 }
 
+/* NULL with the error; of an UPDATE or DELETE there are rows without any. */
 struct pg_rows *pg_query(struct pg *pg, const char *sql, const char *const *params, size_t nparams,
 			 struct err *err)
 {
@@ -450,6 +461,7 @@ void pg_rows_free(struct pg_rows *rows)
 
 /* --- COPY --- */
 
+/* A text whose COPY never begins is a mistake of ours. */
 bool pg_copy_begin(struct pg *pg, const char *sql, int64_t *affected, size_t n, struct err *err)
 {
 	if (!send_query(pg, sql, err))
@@ -465,6 +477,7 @@ bool pg_copy_begin(struct pg *pg, const char *sql, int64_t *affected, size_t n, 
 	return false;
 }
 
+/* libpq keeps what the socket does not take, so it is flushed each time. */
 bool pg_copy_data(struct pg *pg, const void *data, size_t len, struct err *err)
 {
 	int rc;
@@ -477,6 +490,7 @@ bool pg_copy_data(struct pg *pg, const void *data, size_t len, struct err *err)
 	return pg_flush(pg, err);
 }
 
+/* abort_reason NULL: the end is meant. */
 static bool put_end(struct pg *pg, const char *abort_reason, struct err *err)
 {
 	int rc;
@@ -500,6 +514,7 @@ bool pg_copy_results(struct pg *pg, int64_t *affected, size_t n, struct err *err
 	return collect_all(pg, affected, n, err);
 }
 
+/* The COPY has to fail; if it does not, nobody knows what was run. */
 bool pg_copy_abort(struct pg *pg, const char *reason, struct err *err)
 {
 	struct err refused;
@@ -520,11 +535,6 @@ enum pg_verdict pg_last_verdict(const struct pg *pg)
 size_t pg_passed(const struct pg *pg)
 {
 	return pg->passed;
-}
-
-const char *pg_last_detail(const struct pg *pg)
-{
-	return pg->detail;
 }
 
 /* --- quoting --- */

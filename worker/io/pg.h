@@ -6,8 +6,7 @@
  * readable (a lane that must let go of a batch). After a failure with pg_ok() false the connection
  * is dead: free it and connect anew; a COMMIT that failed that way may or may not have happened.
  */
-#ifndef MEMINGEST_PG_H
-#define MEMINGEST_PG_H
+#pragma once
 
 #include "base/base.h"
 #include "base/err.h"
@@ -16,10 +15,7 @@
 struct pg;
 struct pg_rows;
 
-/*
- * What to do about a failed statement, by SQLSTATE. pg_verdict() is table-driven: see the table in
- * pg.c and its source, PostgreSQL's errcodes.txt.
- */
+/* What to do about a failed statement, by SQLSTATE: see the table in pg.c. */
 enum pg_verdict {
 	PG_RETRY,     /* the same again, after a backoff: a lock, a deadlock, a timeout */
 	PG_RECONNECT, /* new connection, look at the offsets row, then again */
@@ -43,10 +39,7 @@ bool pg_ok(const struct pg *pg);
 bool pg_alive(struct pg *pg);
 int pg_server_version(const struct pg *pg); /* 160014 */
 
-/*
- * Deadline for each following call, from its start; the default is the config's statement timeout
- * plus ten seconds.
- */
+/* For each following call, from its start; else the statement timeout plus ten seconds. */
 void pg_set_timeout(struct pg *pg, int64_t timeout_us);
 
 /*
@@ -59,14 +52,14 @@ MUST_CHECK bool pg_exec(struct pg *pg, const char *sql, int64_t *affected, size_
 /* One statement with text parameters (NULL for SQL null). Returns new rows, or NULL. */
 struct pg_rows *pg_query(struct pg *pg, const char *sql, const char *const *params, size_t nparams,
 			 struct err *err);
-size_t pg_rows_count(const struct pg_rows *rows);
-size_t pg_rows_columns(const struct pg_rows *rows);
-const char *pg_rows_name(const struct pg_rows *rows, size_t column);
+size_t pg_rows_count(const struct pg_rows *rows);   /* of a query without rows: 0 */
+size_t pg_rows_columns(const struct pg_rows *rows); /* also of no rows */
+const char *pg_rows_name(const struct pg_rows *rows, size_t column); /* lives as long as rows */
 const char *pg_value(const struct pg_rows *rows, size_t row, size_t column); /* NULL for SQL null */
 int64_t pg_int(const struct pg_rows *rows, size_t row, size_t column);
-bool pg_bool(const struct pg_rows *rows, size_t row, size_t column);
-int64_t pg_rows_affected(const struct pg_rows *rows);
-void pg_rows_free(struct pg_rows *rows); /* NULL is fine */
+bool pg_bool(const struct pg_rows *rows, size_t row, size_t column); /* NULL is false */
+int64_t pg_rows_affected(const struct pg_rows *rows);                /* by INSERT, UPDATE, DELETE */
+void pg_rows_free(struct pg_rows *rows);                             /* NULL is fine */
 
 /*
  * COPY ... FROM STDIN (FORMAT binary). The text may hold statements before it and after it ("BEGIN;
@@ -79,9 +72,12 @@ void pg_rows_free(struct pg_rows *rows); /* NULL is fine */
  */
 MUST_CHECK bool pg_copy_begin(struct pg *pg, const char *sql, int64_t *affected, size_t n,
 			      struct err *err);
+/* In pieces of any size. */
 MUST_CHECK bool pg_copy_data(struct pg *pg, const void *data, size_t len, struct err *err);
-MUST_CHECK bool pg_copy_end(struct pg *pg, struct err *err);
+MUST_CHECK bool pg_copy_end(struct pg *pg, struct err *err); /* Does not wait. */
+/* Waits. */
 MUST_CHECK bool pg_copy_results(struct pg *pg, int64_t *affected, size_t n, struct err *err);
+/* True: nothing of the text was run behind the COPY. */
 MUST_CHECK bool pg_copy_abort(struct pg *pg, const char *reason, struct err *err);
 
 /*
@@ -92,20 +88,18 @@ MUST_CHECK bool pg_copy_abort(struct pg *pg, const char *reason, struct err *err
  */
 #define PG_MAX_FIELDS 1600 /* the most columns that a table can have */
 MUST_CHECK bool pg_prepare(struct pg *pg, const char *name, const char *sql, struct err *err);
+/* Sends nothing yet, as far as the buffers go. */
 MUST_CHECK bool pg_pipe_add(struct pg *pg, const char *name, const uint8_t *row, size_t fields,
 			    struct err *err);
+/* False: one failed, see pg_passed(), or the session is dead. */
 MUST_CHECK bool pg_pipe_end(struct pg *pg, int64_t *affected, size_t n, struct err *err);
 
 /* Of the last failed call: what to do. */
 enum pg_verdict pg_last_verdict(const struct pg *pg);
 /* How many of its statements went well before one failed. */
 size_t pg_passed(const struct pg *pg);
-/*
- * The constraint, column or data type that the server named, for dead letters; may be empty, never
- * row data.
- */
-const char *pg_last_detail(const struct pg *pg);
 
+/* By the longest prefix of the table; "" is a lost connection. */
 enum pg_verdict pg_verdict(const char *sqlstate);
 
 /* Of libpq at run time, "15.18". */
@@ -115,5 +109,3 @@ const char *pg_library_version(void);
 struct buf;
 void pg_quote_literal(struct buf *out, const char *s);
 void pg_quote_ident(struct buf *out, const char *s);
-
-#endif

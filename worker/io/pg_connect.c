@@ -47,6 +47,7 @@ struct search {
 	struct buf why;       /* an entry for each attempt that failed */
 };
 
+/* Only warnings: notices say that something is there already. */
 static void notice(void *ctx, const PGresult *res)
 {
 	(void)ctx;
@@ -106,6 +107,7 @@ static bool failed(struct err *err, enum err_class class, const char *why)
 	return err_set(err, class, "%s", why);
 }
 
+/* By its words, as there is no SQLSTATE for a connection. */
 static bool libpq_failed(const struct pg *pg, struct err *err)
 {
 	struct buf reason = {0};
@@ -118,6 +120,7 @@ static bool libpq_failed(const struct pg *pg, struct err *err)
 
 /* --- one attempt --- */
 
+/* libpq is given one host and one address, so it looks up nothing. */
 static struct pg *start(const struct search *s, const struct pg_host *host, const char *addr,
 			struct err *err)
 {
@@ -220,12 +223,14 @@ static void start_clock(struct search *s)
 	s->deadline_us = clock_mono_us() + s->config->pg_connect_timeout_us;
 }
 
+/* Not another host after an abort. */
 static bool given_up(const struct search *s)
 {
 	struct pollfd fd = {.fd = s->abort_fd, .events = POLLIN};
 	return poll(&fd, 1, 0) > 0;
 }
 
+/* Each attempt and its reason, the worst class of them. */
 static void note_failure(struct search *s, const struct pg_host *host, const char *addr,
 			 const struct err *err)
 {
@@ -265,6 +270,7 @@ static void shuffle(void *items, size_t n, size_t size)
 	}
 }
 
+/* Its addresses in turn, until one has said no. */
 static struct pg *try_name(struct search *s, const struct pg_host *host)
 {
 	struct lookup_answer found;
@@ -286,6 +292,7 @@ static struct pg *try_name(struct search *s, const struct pg_host *host)
 	return pg;
 }
 
+/* Each host has connect_timeout anew. */
 static struct pg *try_host(struct search *s, const struct pg_host *host)
 {
 	bool refused;
@@ -295,6 +302,7 @@ static struct pg *try_host(struct search *s, const struct pg_host *host)
 	return try_name(s, host);
 }
 
+/* The error names all attempts. */
 struct pg *pg_connect(const struct config *config, const char *role, int abort_fd, struct err *err)
 {
 	char application[64];

@@ -13,8 +13,9 @@
  *
  * What can be read in two ways is refused before libpq reads it in the wrong one:
  *
- *   postgresql://user:S3cret/Pw@host/db     to libpq host "user", port "S3cret", database
- * "Pw@host/db" postgresql://user:S3@cret@host/db       to libpq host "cret@host"
+ *   postgresql://user:S3cret/Pw@host/db    to libpq host "user", port "S3cret",
+ *                                          database "Pw@host/db"
+ *   postgresql://user:S3@cret@host/db      to libpq host "cret@host"
  *
  * because libpq, resolver and server quote host, port and database in what they complain about.
  * Where libpq does not take the text its complaint is not passed on but looked up: it begins with
@@ -45,6 +46,7 @@ struct reader {
 
 /* --- findings --- */
 
+/* Says what is wrong without quoting the text, which holds a password. */
 PRINTF_LIKE(3, 4)
 static bool finding(const struct reader *r, const char *hint, const char *fmt, ...)
 {
@@ -149,6 +151,7 @@ static bool begins_with(const char *text, const char *start)
 	return strncmp(text, start, strlen(start)) == 0;
 }
 
+/* By the beginning of libpq's complaint; what follows may quote. */
 static bool explain(const struct reader *r, const char *said)
 {
 	for (size_t i = 0; i < ARRAY_LEN(complaints); i++)
@@ -163,6 +166,7 @@ static bool explain(const struct reader *r, const char *said)
 
 /* --- what libpq would misread --- */
 
+/* NULL: it is no URL but key=value. */
 static const char *behind_scheme(const char *text)
 {
 	static const char *const schemes[] = {"postgresql://", "postgres://"};
@@ -209,6 +213,7 @@ static bool is_number(const char *text, long min, long max)
 	return end != text && end[strspn(end, " \t\n")] == '\0' && n >= min && n <= max;
 }
 
+/* An empty value is none. */
 static bool check_choice(const struct reader *r, const char *keyword, const char *value,
 			 const char *const *words)
 {
@@ -274,6 +279,7 @@ static const char *next_of(struct arena *arena, const char **list)
 	return len ? item : NULL;
 }
 
+/* What a host can not have in it is likely a piece of a password. */
 static bool check_host(const struct reader *r, const struct pg_host *h)
 {
 	if (h->addr && !lookup_is_address(h->addr))
@@ -377,6 +383,7 @@ static void keep_options(struct pg_dsn *dsn, const PQconninfoOption *options,
 	keep(dsn, STOP, *attrs ? attrs : "read-write");
 }
 
+/* own: what the DSN says itself; all: with environment, service file and defaults. */
 static bool take_apart(const struct reader *r, const char *application, const char *password,
 		       struct pg_dsn *dsn)
 {
@@ -395,6 +402,7 @@ static bool take_apart(const struct reader *r, const char *application, const ch
 	return ok;
 }
 
+/* password NULL: none goes beside the text. */
 static bool read_dsn(const struct config *config, const char *application, const char *password,
 		     struct pg_dsn *dsn, struct err *err)
 {
@@ -410,6 +418,7 @@ static bool read_dsn(const struct config *config, const char *application, const
 	return ok;
 }
 
+/* The password of a file goes beside the text, never into it. */
 bool pg_dsn_read(const struct config *config, const char *application, struct pg_dsn *dsn,
 		 struct err *err)
 {
@@ -422,6 +431,7 @@ bool pg_dsn_read(const struct config *config, const char *application, struct pg
 	return ok;
 }
 
+/* The text alone: a password of its own file may be mounted later. */
 bool pg_dsn_check(const struct config *config, struct err *err)
 {
 	struct pg_dsn dsn;

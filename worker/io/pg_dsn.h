@@ -4,8 +4,7 @@
  * What a message says of a DSN never quotes it: a password with a character that should have been
  * encoded makes any part of it look like a host, a port or an option.
  */
-#ifndef MEMINGEST_PG_DSN_H
-#define MEMINGEST_PG_DSN_H
+#pragma once
 
 #include "base/arena.h"
 #include "base/err.h"
@@ -37,12 +36,10 @@ struct pg_dsn {
  */
 MUST_CHECK bool pg_dsn_read(const struct config *config, const char *application,
 			    struct pg_dsn *dsn, struct err *err);
-void pg_dsn_free(struct pg_dsn *dsn);
+void pg_dsn_free(struct pg_dsn *dsn); /* all that was read */
 
 /* The same for the answer alone, and without the password file. Connects to nothing. */
 MUST_CHECK bool pg_dsn_check(const struct config *config, struct err *err);
 
 /* Is it the folder of a Unix-domain socket (or "@name", an abstract one), not a host? */
 bool pg_dsn_is_socket(const char *host);
-
-#endif

@@ -3,8 +3,7 @@
  * connect to), pg_connect.c (connecting), pg.c (statements, COPY, errors) and pg_pipe.c (prepared
  * statements in one go). Nobody else includes it, or libpq's header.
  */
-#ifndef MEMINGEST_PG_PARTS_H
-#define MEMINGEST_PG_PARTS_H
+#pragma once
 
 #include <libpq-fe.h>
 
@@ -20,14 +19,12 @@ struct pg {
 	char detail[160];
 };
 
-bool pg_usable(struct pg *pg, struct err *err);
-void pg_start_call(struct pg *pg); /* its deadline counts from now */
+bool pg_usable(struct pg *pg, struct err *err); /* False with the error if it is dead. */
+void pg_start_call(struct pg *pg);              /* its deadline counts from now */
 /* Sends what libpq holds, reading meanwhile. */
 bool pg_flush(struct pg *pg, struct err *err);
-bool pg_wait_result(struct pg *pg, struct err *err);
-int64_t pg_affected(const PGresult *res);
+bool pg_wait_result(struct pg *pg, struct err *err); /* Until libpq has one whole result. */
+int64_t pg_affected(const PGresult *res);            /* rows, of one result */
 /* Both fill err and the session's verdict, and return false. */
 bool pg_connection_error(struct pg *pg, const char *doing, struct err *err);
 bool pg_result_error(struct pg *pg, const PGresult *res, struct err *err);
-
-#endif

@@ -17,6 +17,7 @@
 #include "base/buf.h"
 #include "io/pg_parts.h"
 
+/* Waits for its answer: a statement that fails here is not the row's fault. */
 bool pg_prepare(struct pg *pg, const char *name, const char *sql, struct err *err)
 {
 	if (!pg_usable(pg, err))
@@ -41,6 +42,7 @@ static void split_row(const uint8_t *row, size_t fields, const char **values, in
 	}
 }
 
+/* Only queued; libpq may send some of it. */
 bool pg_pipe_add(struct pg *pg, const char *name, const uint8_t *row, size_t fields,
 		 struct err *err)
 {
@@ -74,6 +76,7 @@ static bool take_answer(struct pg *pg, int64_t *affected, bool *failed, struct e
 	}
 }
 
+/* Ends pipeline mode, or the session is of no use. */
 static bool take_sync(struct pg *pg, struct err *err)
 {
 	if (!pg_wait_result(pg, err))
@@ -84,6 +87,7 @@ static bool take_sync(struct pg *pg, struct err *err)
 	return (sync && PQexitPipelineMode(pg->conn)) || pg_connection_error(pg, "wait", err);
 }
 
+/* All are taken, also behind a failure: those are "not run". */
 static bool take_answers(struct pg *pg, int64_t *affected, size_t n, bool *failed, struct err *err)
 {
 	if (!PQpipelineSync(pg->conn))
@@ -99,6 +103,7 @@ static bool take_answers(struct pg *pg, int64_t *affected, size_t n, bool *faile
 	return take_sync(pg, err);
 }
 
+/* The session survives a failed statement, not a lost answer. */
 bool pg_pipe_end(struct pg *pg, int64_t *affected, size_t n, struct err *err)
 {
 	bool failed = false;

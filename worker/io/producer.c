@@ -33,6 +33,7 @@ struct producer {
 	char first_error[256];
 };
 
+/* Runs inside producer_poll() and the like. */
 static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque)
 {
 	struct producer *p = opaque;
@@ -50,6 +51,7 @@ static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaqu
 		p->report(p->ctx, (uint64_t)(uintptr_t)m->_private, m->partition, m->offset, error);
 }
 
+/* Without a topic: each message names its own. */
 struct producer *producer_new(const struct config *config, producer_report report, void *ctx,
 			      struct err *err)
 {
@@ -71,6 +73,7 @@ struct producer *producer_new(const struct config *config, producer_report repor
 	return NULL;
 }
 
+/* Reports of what is dropped are served, so that the counts add up. */
 void producer_free(struct producer *p)
 {
 	if (!p)
@@ -91,6 +94,7 @@ static rd_kafka_headers_t *headers_of(const struct producer_message *m)
 	return headers;
 }
 
+/* librdkafka copies key and value. */
 static rd_kafka_resp_err_t try_send(struct producer *p, const struct producer_message *m)
 {
 	rd_kafka_headers_t *headers = headers_of(m);
@@ -106,6 +110,7 @@ static rd_kafka_resp_err_t try_send(struct producer *p, const struct producer_me
 	return code;
 }
 
+/* A full queue is waited for; any other error is the message's or the client's. */
 bool producer_send(struct producer *p, const struct producer_message *m, int timeout_ms,
 		   struct err *err)
 {

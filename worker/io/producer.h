@@ -1,12 +1,8 @@
 /*
- * producer.h - messages into Kafka: idempotent, in order per partition, each one reported as
- * delivered or failed.
- *
- * For "produce", "dlq replay" and the tests; the worker itself never produces. One owner; callbacks
- * run inside the calls.
+ * producer.h - messages into Kafka, each one reported as delivered or failed. For "produce", "dlq
+ * replay" and the tests; one owner, callbacks run inside the calls.
  */
-#ifndef MEMINGEST_PRODUCER_H
-#define MEMINGEST_PRODUCER_H
+#pragma once
 
 #include "base/base.h"
 #include "base/err.h"
@@ -52,10 +48,8 @@ void producer_poll(struct producer *p, int timeout_ms);
 /* Waits until nothing is queued. False with class RETRY at the timeout. */
 MUST_CHECK bool producer_flush(struct producer *p, int timeout_ms, struct err *err);
 
-uint64_t producer_delivered(const struct producer *p);
-uint64_t producer_failed(const struct producer *p);
-size_t producer_queued(const struct producer *p);
+uint64_t producer_delivered(const struct producer *p); /* confirmed by the broker */
+uint64_t producer_failed(const struct producer *p);    /* given up */
+size_t producer_queued(const struct producer *p);      /* not reported yet */
 /* Of the first failed message, or "". */
 const char *producer_first_error(const struct producer *p);
-
-#endif

@@ -43,6 +43,7 @@ struct refetch *refetch_new(const struct config *config)
 	return r;
 }
 
+/* consumer_close() is quick: it is in no group. */
 static void close_client(struct refetch *r)
 {
 	if (!r->rk)
@@ -60,6 +61,7 @@ void refetch_free(struct refetch *r)
 	free(r);
 }
 
+/* Kept from message to message. */
 static bool open_client(struct refetch *r, struct err *err)
 {
 	char text[512];
@@ -95,6 +97,7 @@ static bool go_to(struct refetch *r, const char *topic, int32_t partition, int64
 	return !code || err_set(err, kafka_err_class(code), "%s", rd_kafka_err2str(code));
 }
 
+/* NULL stays NULL, and empty stays empty: a key may be either. */
 static uint8_t *copy_bytes(const void *p, size_t len)
 {
 	if (!p)
@@ -104,6 +107,7 @@ static uint8_t *copy_bytes(const void *p, size_t len)
 	return copy;
 }
 
+/* The headers as JSON, which is how a dead letter has them. */
 static void copy_message(rd_kafka_message_t *m, struct refetched *out)
 {
 	rd_kafka_timestamp_type_t kind;
@@ -118,6 +122,7 @@ static void copy_message(rd_kafka_message_t *m, struct refetched *out)
 	};
 }
 
+/* What Kafka says of an offset that is not there any more. */
 static bool gone(rd_kafka_resp_err_t code)
 {
 	return code == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET ||
@@ -151,6 +156,7 @@ static bool judge(struct refetch *r, rd_kafka_message_t *m, int64_t offset, stru
 	return false; /* brokers come and go: until the timeout */
 }
 
+/* In slices, so that stop is heard. */
 static bool wait_for(struct refetch *r, int64_t offset, int64_t deadline_us,
 		     const atomic_bool *stop, struct refetched *out, struct err *err)
 {
@@ -168,6 +174,7 @@ static bool wait_for(struct refetch *r, int64_t offset, int64_t deadline_us,
 	return found;
 }
 
+/* A client that gave no answer is replaced at the next read. */
 bool refetch_read(struct refetch *r, const char *topic, int32_t partition, int64_t offset,
 		  int timeout_ms, const atomic_bool *stop, struct refetched *out, struct err *err)
 {

@@ -4,8 +4,7 @@
  * For dead letters that only PostgreSQL could find: rows do not keep the bytes of their message.
  * One thread at a time; every call waits for the broker.
  */
-#ifndef MEMINGEST_REFETCH_H
-#define MEMINGEST_REFETCH_H
+#pragma once
 
 #include <stdatomic.h>
 
@@ -34,9 +33,7 @@ struct refetched {
 MUST_CHECK bool refetch_read(struct refetch *r, const char *topic, int32_t partition,
 			     int64_t offset, int timeout_ms, const atomic_bool *stop,
 			     struct refetched *out, struct err *err);
-void refetched_free(struct refetched *m);
+void refetched_free(struct refetched *m); /* the copies in it */
 
 /* Nothing more for a while: fetches no further. */
 void refetch_rest(struct refetch *r);
-
-#endif

@@ -158,10 +158,11 @@ static void entry_drop(struct registry *r, struct entry *e)
 static bool evict(struct registry *r)
 {
 	struct entry *e, *next, *oldest = NULL;
-	HASH_ITER (hh, r->entries, e, next)
+	HASH_ITER (hh, r->entries, e, next) {
 		if ((e->state == ENTRY_UNKNOWN || e->state == ENTRY_INVALID) &&
 		    (oldest == NULL || e->due_us < oldest->due_us))
 			oldest = e;
+	}
 	if (oldest == NULL)
 		return false;
 	entry_drop(r, oldest);
@@ -293,11 +294,13 @@ static struct entry *take_due(struct registry *r, int64_t *deadline_us)
 {
 	struct entry *first = NULL, *e, *next;
 	pthread_mutex_lock(&r->lock);
-	if (r->nwanted > 0)
-		HASH_ITER (hh, r->entries, e, next)
+	if (r->nwanted > 0) {
+		HASH_ITER (hh, r->entries, e, next) {
 			if (e->state == ENTRY_WANTED &&
 			    (first == NULL || e->due_us < first->due_us))
 				first = e;
+		}
+	}
 	*deadline_us = first != NULL ? first->due_us : CLOCK_NEVER;
 	if (first != NULL && first->due_us > clock_mono_us())
 		first = NULL;
@@ -310,9 +313,10 @@ static struct entry *take_due(struct registry *r, int64_t *deadline_us)
 static void make_all_due(struct registry *r)
 {
 	struct entry *e, *next;
-	HASH_ITER (hh, r->entries, e, next)
+	HASH_ITER (hh, r->entries, e, next) {
 		if (e->state == ENTRY_WANTED)
 			e->due_us = 0;
+	}
 }
 
 static void log_change(struct registry *r, bool up, const struct err *err)
@@ -439,8 +443,9 @@ void registry_free(struct registry *r)
 		registry_client_free(r->client);
 	}
 	struct entry *e, *next;
-	HASH_ITER (hh, r->entries, e, next)
+	HASH_ITER (hh, r->entries, e, next) {
 		entry_drop(r, e);
+	}
 	if (r->answers >= 0)
 		close(r->answers);
 	pthread_mutex_destroy(&r->lock);

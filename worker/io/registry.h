@@ -6,8 +6,7 @@
  * registry_fd() turns readable when an answer has come, and the caller asks again. An answer "not
  * found" is remembered for a minute, a good one for ever.
  */
-#ifndef MEMINGEST_REGISTRY_H
-#define MEMINGEST_REGISTRY_H
+#pragma once
 
 #include "base/base.h"
 #include "base/err.h"
@@ -33,13 +32,13 @@ enum registry_answer {
  * streams for fingerprints.
  */
 struct registry *registry_new(const struct config *config, struct err *err);
-void registry_free(struct registry *r);
+void registry_free(struct registry *r); /* NULL is fine; schemas that were borrowed end with it */
 
 /* id: not SCHEMA_ID_NONE. The schema is borrowed and lives as long as the registry. */
 enum registry_answer registry_get(struct registry *r, const struct schema_id *id,
 				  const struct schema **schema, struct err *err);
-int registry_fd(const struct registry *r);
-void registry_ack(struct registry *r); /* after registry_fd() was readable */
+int registry_fd(const struct registry *r); /* readable when an answer has come */
+void registry_ack(struct registry *r);     /* after registry_fd() was readable */
 
 /* For "check --online" and "produce": these wait. */
 MUST_CHECK bool registry_ping(const struct config *config, struct err *err);
@@ -49,5 +48,3 @@ MUST_CHECK bool registry_register(const struct config *config, const char *subje
 
 /* Of libcurl at run time, "7.88.1". */
 const char *registry_library_version(void);
-
-#endif

@@ -3,8 +3,7 @@
  *
  * Owned by one thread, but for wake and stop, which any thread may call.
  */
-#ifndef MEMINGEST_REGISTRY_CLIENT_H
-#define MEMINGEST_REGISTRY_CLIENT_H
+#pragma once
 
 #include <jansson.h>
 
@@ -36,8 +35,6 @@ bool registry_client_missed(const struct registry_client *c);
 
 /* until the deadline, wake or stop */
 void registry_client_wait(struct registry_client *c, int64_t deadline_us);
-void registry_client_wake(struct registry_client *c);
+void registry_client_wake(struct registry_client *c); /* ends a wait; any thread */
 void registry_client_stop(struct registry_client *c); /* every call returns soon from then on */
 bool registry_client_stopped(struct registry_client *c);
-
-#endif

@@ -1,6 +1,5 @@
 /* registry_fetch.h - one writer schema by id or GUID, and what it references; for registry.c. */
-#ifndef MEMINGEST_REGISTRY_FETCH_H
-#define MEMINGEST_REGISTRY_FETCH_H
+#pragma once
 
 #include "io/registry.h"
 #include "io/registry_client.h"
@@ -11,5 +10,3 @@ enum { REGISTRY_CODE_NO_SCHEMA = 40403 };
 /* Waits. FOUND with a new schema; otherwise err says why. */
 enum registry_answer registry_fetch(struct registry_client *client, const struct schema_id *id,
 				    struct schema **schema, struct err *err);
-
-#endif

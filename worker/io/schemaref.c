@@ -8,8 +8,8 @@
  * then. That one rule serves chains, diamonds and a definition that mentions itself.
  *
  *   {"fields":[{"type":"a.Point"},{"type":"a.Point"}]}   defs: a.Point
- *        ->
- * {"fields":[{"type":{"type":"record","name":"Point","namespace":"a",..}},{"type":"a.Point"}]}
+ *   -> {"fields":[{"type":{"type":"record","name":"Point","namespace":"a",..}},
+ *                 {"type":"a.Point"}]}
  *
  * Only the name that a reference gives is looked for. A type nested in a definition is usable after
  * it, as Avro has it, and not before: such a schema stays incomplete, and parsing it names the
@@ -56,6 +56,7 @@ static json_t *placed_copy(const json_t *def)
 	return copy;
 }
 
+/* The first mention becomes the definition, which is walked in its own place. */
 static json_t *walk_name(struct walk *w, json_t *schema, const char *ns)
 {
 	const char *name = json_string_value(schema);
@@ -79,16 +80,19 @@ static void walk_member(struct walk *w, json_t *object, const char *member, cons
 		json_object_set_new(object, member, walk_schema(w, json_incref(value), ns));
 }
 
+/* In the namespace of the record. */
 static void walk_fields(struct walk *w, json_t *record, const char *ns)
 {
 	char inner[512];
 	namespace_of(record, ns, inner, sizeof(inner));
 	size_t i;
 	json_t *field;
-	json_array_foreach (json_object_get(record, "fields"), i, field)
+	json_array_foreach (json_object_get(record, "fields"), i, field) {
 		walk_member(w, field, "type", inner);
+	}
 }
 
+/* A "type" may be a whole schema once more. */
 static json_t *walk_object(struct walk *w, json_t *schema, const char *ns)
 {
 	const json_t *type = json_object_get(schema, "type");
@@ -104,6 +108,7 @@ static json_t *walk_object(struct walk *w, json_t *schema, const char *ns)
 	return schema;
 }
 
+/* Takes a reference, and gives back the schema that stands there now. */
 static json_t *walk_schema(struct walk *w, json_t *schema, const char *ns)
 {
 	if (json_is_string(schema))

@@ -4,8 +4,7 @@
  *
  * Pure functions over JSON; asking the registry for the definitions is registry.c's.
  */
-#ifndef MEMINGEST_SCHEMAREF_H
-#define MEMINGEST_SCHEMAREF_H
+#pragma once
 
 #include <jansson.h>
 
@@ -17,5 +16,3 @@
  * new value. Definitions may mention each other.
  */
 json_t *schemaref_inline(json_t *schema, const json_t *defs);
-
-#endif

@@ -5,8 +5,7 @@
  * source_leave() or source_close(). A message is borrowed for the duration of its callback. Nothing
  * fetches before source_start(): a partition that was just assigned is paused.
  */
-#ifndef MEMINGEST_SOURCE_H
-#define MEMINGEST_SOURCE_H
+#pragma once
 
 #include "base/base.h"
 #include "base/err.h"
@@ -79,6 +78,7 @@ int source_fd(const struct source *s);
  */
 size_t source_poll(struct source *s, size_t max);
 
+/* Nothing of it comes any more until source_start(). */
 void source_pause(struct source *s, struct source_partition *sp);
 /*
  * Fetching goes on (or begins) at offset. False with class RETRY if librdkafka is not ready: try
@@ -136,5 +136,3 @@ void source_abandon(struct source *s, int wait_ms);
  * process must end by _exit(). NULL is fine.
  */
 bool source_close(struct source *s, int leave_ms);
-
-#endif

@@ -3,8 +3,7 @@
  * (assignment, pauses), source_log.c (what the brokers know, commits), source_client.c (the client
  * of librdkafka) and source_end.c (how it ends). Private to them.
  */
-#ifndef MEMINGEST_SOURCE_PARTS_H
-#define MEMINGEST_SOURCE_PARTS_H
+#pragma once
 
 #include <librdkafka/rdkafka.h>
 
@@ -75,6 +74,7 @@ rd_kafka_topic_partition_list_t *source_list_of(const struct part *part, int64_t
 
 /* source.c */
 void source_tell_fatal(struct source *s, const char *text);
+/* librdkafka's callback */
 void source_on_error(rd_kafka_t *rk, int code, const char *text, void *opaque);
 
 /* source_client.c: a client made by the config as its files are now; NULL with class CONFIG. */
@@ -86,16 +86,18 @@ void source_client_watch(struct source *s);
 
 /* source_end.c: destroys the client in a thread; true if that was done within wait_ms. */
 bool source_end(struct source *s, int wait_ms);
-unsigned source_ends_under_way(void);
-#define SOURCE_ENDS_MAX 4 /* that may hang before clients are not replaced any more */
+unsigned source_ends_under_way(void); /* clients that are not destroyed yet */
+#define SOURCE_ENDS_MAX 4             /* that may hang before clients are not replaced any more */
 
 /* source_assign.c: by name; NULL where there is none. */
 struct topic *source_topic(const struct source *s, const char *name);
+/* while it is assigned */
 struct part *source_part(const struct source *s, const char *topic, int32_t partition);
 /* Hands partitions to ops->revoked and frees them. */
 void source_give_up(struct source *s, struct source_partition **sps, size_t n, bool lost);
 /* All that are left, as lost. */
 void source_give_up_rest(struct source *s);
+/* librdkafka's callback, and for events that are served by hand. */
 void source_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
 			 rd_kafka_topic_partition_list_t *list, void *opaque);
 /* What had to wait for the end of a rebalance: deferred commits, partitions to be assigned anew. */
@@ -104,5 +106,3 @@ void source_do_deferred(struct source *s);
 /* source_log.c: the callback for commits without waiting. */
 void source_on_commit(rd_kafka_t *rk, rd_kafka_resp_err_t code,
 		      rd_kafka_topic_partition_list_t *list, void *opaque);
-
-#endif

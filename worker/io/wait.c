@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 
+/* The abort goes before everything else. */
 enum waited wait_fd(int fd, short events, int abort_fd, int64_t deadline_us)
 {
 	struct pollfd fds[2] = {{.fd = fd, .events = events}, {.fd = abort_fd, .events = POLLIN}};

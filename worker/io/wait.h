@@ -2,8 +2,7 @@
  * wait.h - the wait of a thread that talks to a server: for a descriptor, a request to let go, or
  * a deadline, whichever comes first.
  */
-#ifndef MEMINGEST_WAIT_H
-#define MEMINGEST_WAIT_H
+#pragma once
 
 #include "base/base.h"
 
@@ -18,5 +17,3 @@ enum waited {
  * The deadline is monotonic, in microseconds.
  */
 enum waited wait_fd(int fd, short events, int abort_fd, int64_t deadline_us);
-
-#endif

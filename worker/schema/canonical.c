@@ -72,6 +72,7 @@ static void write_logical(struct writer *w, const struct schema_type *t)
 		buf_printf(w->out, ",\"scale\":%u", t->scale);
 }
 
+/* Its bare name, or an object where a logical type is kept. */
 static void write_primitive(struct writer *w, const struct schema_type *t)
 {
 	if (!is_kept(w, t)) {
@@ -83,6 +84,7 @@ static void write_primitive(struct writer *w, const struct schema_type *t)
 	buf_puts(w->out, "}");
 }
 
+/* In the specification's order: name, type, fields, and of a field only name and type. */
 static void write_record(struct writer *w, const struct schema_type *t)
 {
 	write_head(w, t);
@@ -96,6 +98,7 @@ static void write_record(struct writer *w, const struct schema_type *t)
 	buf_puts(w->out, "]}");
 }
 
+/* In full where it comes first, by its name from then on: recursion ends here. */
 static void write_named(struct writer *w, const struct schema_type *t)
 {
 	if (w->seen[t->id]) {
@@ -120,6 +123,7 @@ static void write_named(struct writer *w, const struct schema_type *t)
 	buf_puts(w->out, "]}");
 }
 
+/* Unions and primitives have no name, so they are written out each time. */
 static void write_type(struct writer *w, const struct schema_type *t)
 {
 	switch (t->kind) {

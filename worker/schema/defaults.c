@@ -27,6 +27,7 @@ struct encoder {
 
 static bool write_value(struct encoder *e, const struct schema_type *t, const json_t *v, int depth);
 
+/* The first reason is the one that the field keeps. Returns false. */
 static bool unfit(struct encoder *e, const char *text)
 {
 	if (e->why[0] == '\0')
@@ -34,6 +35,7 @@ static bool unfit(struct encoder *e, const char *text)
 	return false;
 }
 
+/* What most of them say: the default is not of the field's type. Returns false. */
 static bool mismatch(struct encoder *e, const struct schema_type *t)
 {
 	char type[80], text[160];
@@ -42,6 +44,7 @@ static bool mismatch(struct encoder *e, const struct schema_type *t)
 	return unfit(e, text);
 }
 
+/* JSON's numbers have no width, so the range of an int is ours to check. */
 static bool write_number(struct encoder *e, const struct schema_type *t, const json_t *v)
 {
 	if (t->kind == SCHEMA_INT || t->kind == SCHEMA_LONG) {
@@ -90,6 +93,7 @@ static bool write_bytes(struct encoder *e, const struct schema_type *t, const js
 	return ok;
 }
 
+/* By the symbol's text; its index is what Avro writes. */
 static bool write_enum(struct encoder *e, const struct schema_type *t, const json_t *v)
 {
 	for (size_t i = 0; json_is_string(v) && i < t->nsymbols; i++) {
@@ -101,6 +105,7 @@ static bool write_enum(struct encoder *e, const struct schema_type *t, const jso
 	return mismatch(e, t);
 }
 
+/* One block with all items, and the end. */
 static bool write_array(struct encoder *e, const struct schema_type *t, const json_t *v, int depth)
 {
 	if (!json_is_array(v))
@@ -114,6 +119,7 @@ static bool write_array(struct encoder *e, const struct schema_type *t, const js
 	return true;
 }
 
+/* One block, in the order of the JSON text. */
 static bool write_map(struct encoder *e, const struct schema_type *t, const json_t *v, int depth)
 {
 	if (!json_is_object(v))
@@ -131,6 +137,7 @@ static bool write_map(struct encoder *e, const struct schema_type *t, const json
 	return true;
 }
 
+/* A field that the default leaves out has its own default, as the specification says. */
 static bool write_record(struct encoder *e, const struct schema_type *t, const json_t *v, int depth)
 {
 	if (!json_is_object(v))
@@ -147,6 +154,7 @@ static bool write_record(struct encoder *e, const struct schema_type *t, const j
 	return true;
 }
 
+/* A branch that failed half way is taken back before the next is tried. */
 static bool write_union(struct encoder *e, const struct schema_type *t, const json_t *v, int depth)
 {
 	size_t start = e->out.len;
@@ -162,6 +170,7 @@ static bool write_union(struct encoder *e, const struct schema_type *t, const js
 	return mismatch(e, t);
 }
 
+/* Every value passes here, so the budget of the schema is spent here. */
 static bool write_value(struct encoder *e, const struct schema_type *t, const json_t *v, int depth)
 {
 	if (depth >= SCHEMA_MAX_DEPTH || e->budget->values == 0 || e->out.len > e->budget->bytes)
@@ -198,6 +207,7 @@ static bool write_value(struct encoder *e, const struct schema_type *t, const js
 	return false;
 }
 
+/* Either the datum or the reason; the budget counts what is kept. */
 void default_encode(struct schema_field *field, struct default_budget *budget, struct arena *arena)
 {
 	struct encoder e = {.budget = budget};

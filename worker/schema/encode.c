@@ -18,6 +18,7 @@
 
 #include <assert.h>
 
+/* Zigzag first, so that small negative numbers are short as well. */
 void encode_long(struct buf *out, int64_t v)
 {
 	uint64_t z = ((uint64_t)v << 1) ^ (uint64_t)(v >> 63);
@@ -63,6 +64,7 @@ void encode_bytes(struct buf *out, const void *p, size_t len)
 	buf_put(out, p, len);
 }
 
+/* In one piece where memory has the wire's order already. */
 void encode_float_array(struct buf *out, const float *v, size_t n)
 {
 	if (n > 0)
@@ -85,6 +87,7 @@ int encode_branch(const struct schema_type *union_type, enum schema_kind kind)
 	return -1;
 }
 
+/* A fixed is filled with the sign on the left. */
 void encode_decimal(struct buf *out, const struct schema_type *t, int64_t v)
 {
 	uint8_t be[8];
@@ -103,6 +106,7 @@ void encode_decimal(struct buf *out, const struct schema_type *t, int64_t v)
 		buf_u8(out, i > sizeof(be) ? (v < 0 ? 0xff : 0) : be[sizeof(be) - i]);
 }
 
+/* A raw datum has nothing in front of it. */
 void encode_frame(struct buf *out, enum frame_format format, uint64_t schema)
 {
 	switch (format) {

@@ -39,6 +39,7 @@ enum {
 	GUID_HEADER = 1 + 16,
 };
 
+/* The two bytes of the marker; enough to name the likely mistake. */
 static bool is_single_object(struct slice m)
 {
 	return m.len >= SINGLE_OBJECT_HEADER && m.data[0] == 0xc3 && m.data[1] == 0x01;
@@ -49,6 +50,7 @@ static struct slice skip(struct slice m, size_t n)
 	return (struct slice){m.data + n, m.len - n};
 }
 
+/* An id of 0 is none of Confluent's, so it is Apicurio's 8 bytes. */
 static bool split_confluent(struct slice m, struct frame *frame, struct err *err)
 {
 	if (m.len < CONFLUENT_HEADER)
@@ -71,6 +73,7 @@ static bool split_confluent(struct slice m, struct frame *frame, struct err *err
 	return true;
 }
 
+/* The fingerprint is little-endian there, unlike the registries' ids. */
 static bool split_single_object(struct slice m, struct frame *frame, struct err *err)
 {
 	if (m.len < SINGLE_OBJECT_HEADER)
@@ -105,6 +108,7 @@ bool frame_split(enum frame_format format, struct slice message, struct frame *f
 
 /* --- headers --- */
 
+/* The first byte says which of the two forms it is. */
 static bool confluent_id(const char *name, struct slice v, struct schema_id *id, struct err *err)
 {
 	if (v.len >= GUID_HEADER && v.data[0] == 1)
@@ -121,6 +125,7 @@ static bool confluent_id(const char *name, struct slice v, struct schema_id *id,
 	return true;
 }
 
+/* kind: which of Apicurio's ids the header's name says it is. */
 static bool apicurio_id(const char *name, struct slice v, enum schema_id_kind kind,
 			struct schema_id *id, struct err *err)
 {
@@ -130,6 +135,7 @@ static bool apicurio_id(const char *name, struct slice v, enum schema_id_kind ki
 	return true;
 }
 
+/* last: what stands behind "apicurio.value." or "apicurio.key.". */
 static bool apicurio_header(const char *name, const char *last, struct slice v,
 			    struct schema_id *id, struct err *err)
 {
@@ -152,6 +158,7 @@ static bool apicurio_header(const char *name, const char *last, struct slice v,
 	return true;
 }
 
+/* A null value says nothing. */
 bool frame_header(const char *name, struct slice value, bool key, struct schema_id *id,
 		  struct err *err)
 {

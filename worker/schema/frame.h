@@ -8,8 +8,7 @@
  *                  (Avro 1.11 specification, "Single object encoding")
  *   raw            datum, written with the stream's own schema
  */
-#ifndef MEMINGEST_FRAME_H
-#define MEMINGEST_FRAME_H
+#pragma once
 
 #include "base/base.h"
 #include "base/err.h"
@@ -22,9 +21,7 @@ struct frame {
 	struct slice body;
 };
 
-/*
- * The body borrows from message. False with class POISON when the envelope is not of that format.
- */
+/* The body borrows from message. POISON when the envelope is not of that format. */
 MUST_CHECK bool frame_split(enum frame_format format, struct slice message, struct frame *frame,
 			    struct err *err);
 
@@ -35,5 +32,3 @@ MUST_CHECK bool frame_split(enum frame_format format, struct slice message, stru
  */
 MUST_CHECK bool frame_header(const char *name, struct slice value, bool key, struct schema_id *id,
 			     struct err *err);
-
-#endif

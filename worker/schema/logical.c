@@ -46,6 +46,7 @@ static const struct {
 
 /* --- the claim --- */
 
+/* A precision that somebody has quoted is clear all the same. */
 static int64_t number_in_text(const char *text)
 {
 	char *end;
@@ -64,6 +65,7 @@ static int64_t whole_number(const json_t *json, int64_t absent)
 	return d == (double)(int32_t)MAX(MIN(d, 1e9), -1e9) ? (int64_t)d : SCHEMA_UNCLEAR;
 }
 
+/* As written, and as far as it can be understood; nothing is judged here. */
 static struct schema_claim read_claim(const json_t *json)
 {
 	const json_t *name = json_object_get(json, "logicalType");
@@ -79,6 +81,7 @@ static struct schema_claim read_claim(const json_t *json)
 
 /* --- whether it is valid --- */
 
+/* The specification's conditions, and that a fixed has room for the precision. */
 static bool decimal_fits(const struct schema_type *t, const json_t *precision, const json_t *scale)
 {
 	int64_t p = json_integer_value(precision), s = json_integer_value(scale);
@@ -90,6 +93,7 @@ static bool decimal_fits(const struct schema_type *t, const json_t *precision, c
 	       p <= (int64_t)((8.0 * t->size - 1) * 0.30102999566398120);
 }
 
+/* Which Avro type a logical type may be said of. */
 static bool stands_on(enum schema_logical logical, enum schema_kind kind)
 {
 	for (size_t i = 0; i < ARRAY_LEN(logicals); i++)
@@ -98,6 +102,7 @@ static bool stands_on(enum schema_logical logical, enum schema_kind kind)
 	return false;
 }
 
+/* A fixed has to have the size that its logical type needs. */
 static bool is_valid(const struct schema_type *t, const json_t *json)
 {
 	enum schema_logical logical = t->claim.logical;
@@ -111,6 +116,7 @@ static bool is_valid(const struct schema_type *t, const json_t *json)
 	return t->size == (logical == LOGICAL_UUID ? 16 : 12);
 }
 
+/* The claim is kept in any case; the logical type only where it is valid. */
 void logical_parse(struct schema_type *t, const json_t *json)
 {
 	t->claim = read_claim(json);
@@ -123,6 +129,7 @@ void logical_parse(struct schema_type *t, const json_t *json)
 	}
 }
 
+/* A claim in the type itself goes first: there Avro looks. */
 const char *logical_beside(struct schema_type *type, const json_t *json)
 {
 	bool nullable;
@@ -136,6 +143,7 @@ const char *logical_beside(struct schema_type *type, const json_t *json)
 
 /* --- words --- */
 
+/* SCHEMA_UNCLEAR is written as a question mark. */
 static void put_number(int64_t n, char *buf, size_t size)
 {
 	if (n == SCHEMA_UNCLEAR)
@@ -182,6 +190,7 @@ static void report(struct tour *t, const struct schema_type *type)
 	buf_printf(t->out, "field '%s': type %s: Avro ignores this logical type\n", t->path, text);
 }
 
+/* A claim beside the type gets a line of its own, for it wants another mend. */
 static void visit_field(struct tour *t, const struct schema_field *f)
 {
 	size_t before = strlen(t->path);
@@ -198,6 +207,7 @@ static void visit_field(struct tour *t, const struct schema_field *f)
 	t->path[before] = '\0';
 }
 
+/* A named type is visited once, as it may hold itself. */
 static void visit(struct tour *t, const struct schema_type *type)
 {
 	if (type->claim.text && type->logical == LOGICAL_NONE)

@@ -1,8 +1,5 @@
-/*
- * logical.h - logical types: which there are, and what a schema says of them, valid or not.
- */
-#ifndef MEMINGEST_LOGICAL_H
-#define MEMINGEST_LOGICAL_H
+/* logical.h - logical types: which there are, and what a schema says of them, valid or not. */
+#pragma once
 
 #include "base/base.h"
 
@@ -27,10 +24,7 @@ enum schema_logical {
 
 #define SCHEMA_UNCLEAR INT64_MIN
 
-/*
- * What "logicalType" and its attributes say, whether or not Avro takes it: see logical.c. For
- * holding a reader's logical type against it.
- */
+/* What "logicalType" says, whether or not Avro takes it: see logical.c. */
 struct schema_claim {
 	const char *text;            /* as written; NULL: there is none */
 	enum schema_logical logical; /* by that name alone; NONE: unknown */
@@ -38,10 +32,5 @@ struct schema_claim {
 	int64_t precision, scale;    /* of a decimal, or SCHEMA_UNCLEAR */
 };
 
-/*
- * Appends a line ("field 'a.b': ...") for each logical type that Avro ignores, as it is not valid
- * where it stands or stands beside the type.
- */
+/* A line ("field 'a.b': ...") for each logical type that Avro ignores where it stands. */
 void logical_flaws(const struct schema *s, struct buf *out);
-
-#endif

@@ -110,6 +110,7 @@ static const char *space_of(struct parser *p, const char *full)
 	return space;
 }
 
+/* A type that is still being parsed is found too: a record may hold itself. */
 static struct schema_type *lookup(const struct parser *p, const char *full)
 {
 	const json_t *id = json_object_get(p->ids, full);
@@ -119,6 +120,7 @@ static struct schema_type *lookup(const struct parser *p, const char *full)
 	return p->types[json_integer_value(id)];
 }
 
+/* Before its fields are parsed, as these may name it. */
 static bool enter(struct parser *p, struct schema_type *t)
 {
 	if (lookup(p, t->full_name))
@@ -152,6 +154,7 @@ static bool parse_names(struct parser *p, const json_t *list, const char *what, 
 	return true;
 }
 
+/* Name, namespace and aliases of a named type, which is entered under its full name. */
 static bool parse_header(struct parser *p, const json_t *json, const char *space,
 			 struct schema_type *t)
 {
@@ -184,6 +187,7 @@ static bool parse_header(struct parser *p, const json_t *json, const char *space
 
 /* --- complex types --- */
 
+/* Only kept and checked: sort order means nothing to us. */
 static bool parse_order(struct parser *p, const json_t *json, struct schema_field *f)
 {
 	static const char *const names[] = {[ORDER_ASCENDING] = "ascending",
@@ -200,6 +204,7 @@ static bool parse_order(struct parser *p, const json_t *json, struct schema_fiel
 	return err_set(p->err, ERR_CONFIG, "\"order\" is none of ascending, descending, ignore");
 }
 
+/* Its default stays JSON until all types are known. */
 static bool parse_field(struct parser *p, const json_t *json, const char *space,
 			struct schema_field *f)
 {
@@ -222,6 +227,7 @@ static bool parse_field(struct parser *p, const json_t *json, const char *space,
 	return true;
 }
 
+/* Names within a record are unique; space is the record's own namespace. */
 static bool parse_fields(struct parser *p, const json_t *list, struct schema_type *t)
 {
 	if (!json_is_array(list))
@@ -244,6 +250,7 @@ static bool parse_fields(struct parser *p, const json_t *list, struct schema_typ
 	return ok;
 }
 
+/* "pg" is table.c's to read. */
 static bool parse_record(struct parser *p, const json_t *json, const char *space,
 			 struct schema_type *t)
 {
@@ -254,6 +261,7 @@ static bool parse_record(struct parser *p, const json_t *json, const char *space
 	       err_wrap(p->err, "record '%s'", t->full_name);
 }
 
+/* A default symbol has to be one of them. */
 static bool parse_symbols(struct parser *p, const json_t *json, struct schema_type *t)
 {
 	const json_t *list = json_object_get(json, "symbols"),
@@ -301,6 +309,7 @@ static bool parse_fixed(struct parser *p, const json_t *json, const char *space,
 	return true;
 }
 
+/* "items" of an array, "values" of a map: one type. */
 static bool parse_items(struct parser *p, const json_t *json, const char *space,
 			struct schema_type *t)
 {
@@ -326,6 +335,7 @@ static bool branch_clashes(const struct schema_type *t, size_t n)
 	return t->branches[n]->kind == SCHEMA_UNION;
 }
 
+/* The number of branches is bounded, as each is compared with all before it. */
 static struct schema_type *parse_union(struct parser *p, const json_t *json, const char *space)
 {
 	struct schema_type *t = arena_calloc(p->arena, 1, sizeof(*t));
@@ -352,6 +362,7 @@ static struct schema_type *parse_union(struct parser *p, const json_t *json, con
 
 /* --- any type --- */
 
+/* The kinds that are an object; primitives have been dealt with. */
 static bool parse_complex(struct parser *p, const json_t *json, const char *space,
 			  struct schema_type *t)
 {
@@ -411,6 +422,7 @@ static struct schema_type *parse_reference(struct parser *p, const char *name, c
 	return t;
 }
 
+/* "type" may be a primitive, a complex kind, a name, or a whole type once more. */
 static struct schema_type *parse_object(struct parser *p, const json_t *json, const char *space)
 {
 	const json_t *type = json_object_get(json, "type");
@@ -434,6 +446,7 @@ static struct schema_type *parse_object(struct parser *p, const json_t *json, co
 	return t;
 }
 
+/* The one place that recurses, so depth is counted here. */
 static struct schema_type *parse_type(struct parser *p, const json_t *json, const char *space)
 {
 	struct schema_type *t = NULL;
@@ -457,6 +470,7 @@ static struct schema_type *parse_type(struct parser *p, const json_t *json, cons
 
 /* --- the whole --- */
 
+/* One budget for all fields: defaults may lean on each other. */
 static void encode_defaults(struct parser *p)
 {
 	struct default_budget budget = {.values = DEFAULT_VALUES, .bytes = DEFAULT_BYTES};
@@ -466,6 +480,7 @@ static void encode_defaults(struct parser *p)
 				default_encode(&p->types[i]->fields[j], &budget, p->arena);
 }
 
+/* What needs all types: defaults, the canonical forms, the fingerprints. */
 static void finish(struct schema *s, struct parser *p)
 {
 	struct buf text = {0};
@@ -480,6 +495,7 @@ static void finish(struct schema *s, struct parser *p)
 	buf_free(&text);
 }
 
+/* Duplicate names are refused: which of two counts would depend on the library. */
 static json_t *load_json(const char *text, size_t len, struct err *err)
 {
 	json_error_t at;
@@ -496,6 +512,7 @@ static json_t *load_json(const char *text, size_t len, struct err *err)
 	return json;
 }
 
+/* The json_t lives as long as the schema, which points into it. */
 struct schema *schema_parse(const char *text, size_t len, struct err *err)
 {
 	json_t *json = load_json(text, len, err);
@@ -544,6 +561,7 @@ uint64_t schema_fingerprint_logical(const struct schema *s)
 
 /* --- files --- */
 
+/* Reads one byte more than allowed, which tells a file that is too long. */
 static bool read_text(const char *path, struct buf *out, struct err *err)
 {
 	FILE *f = fopen(path, "re");
@@ -559,6 +577,7 @@ static bool read_text(const char *path, struct buf *out, struct err *err)
 	return ok;
 }
 
+/* The path stands in front of the error. */
 struct schema *schema_read(const char *path, struct err *err)
 {
 	struct buf text = {0};
@@ -591,6 +610,7 @@ static void describe_branches(const struct schema_type *t, char *buf, size_t siz
 	}
 }
 
+/* A claim is shown even if it is not valid, for it may be what is wrong. */
 const char *schema_describe(const struct schema_type *t, char *buf, size_t size)
 {
 	char inner[80];
@@ -610,6 +630,7 @@ const char *schema_describe(const struct schema_type *t, char *buf, size_t size)
 	return buf;
 }
 
+/* Two branches of which none is null are a union like any other. */
 const struct schema_type *schema_unwrap(const struct schema_type *t, bool *nullable)
 {
 	*nullable = false;

@@ -7,8 +7,7 @@
  * Immutable after schema_parse(), free to share between threads. Rules: Avro 1.11 specification,
  * with the logical types that 1.12 added.
  */
-#ifndef MEMINGEST_SCHEMA_H
-#define MEMINGEST_SCHEMA_H
+#pragma once
 
 #include "base/base.h"
 #include "base/err.h"
@@ -101,17 +100,9 @@ uint64_t schema_fingerprint(const struct schema *s); /* CRC-64-AVRO of it */
  */
 uint64_t schema_fingerprint_logical(const struct schema *s);
 
-const char *schema_kind_name(enum schema_kind kind);
-/*
- * "long (timestamp-micros)", "array of float", "record a.b.C": for messages. Fills buf and returns
- * it.
- */
+const char *schema_kind_name(enum schema_kind kind); /* as the specification has it */
+/* "long (timestamp-micros)", "array of float", for messages. Fills buf and returns it. */
 const char *schema_describe(const struct schema_type *t, char *buf, size_t size);
 
-/*
- * The one type of a union of it and null, or t itself when it is no union; NULL for any other
- * union.
- */
+/* The one type beside null, or t itself if it is no union; NULL for any other union. */
 const struct schema_type *schema_unwrap(const struct schema_type *t, bool *nullable);
-
-#endif

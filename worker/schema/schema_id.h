@@ -2,8 +2,7 @@
  * schema_id.h - how a message says which schema wrote it: a number of a registry's, a GUID, a
  * fingerprint. A value, compared and hashed as it stands.
  */
-#ifndef MEMINGEST_SCHEMA_ID_H
-#define MEMINGEST_SCHEMA_ID_H
+#pragma once
 
 #include "base/base.h"
 
@@ -25,6 +24,7 @@ struct schema_id {
 	uint64_t low;    /* the second half */
 };
 
+/* Byte for byte, as they are hashed. */
 static inline bool schema_id_equal(const struct schema_id *a, const struct schema_id *b)
 {
 	return a->number == b->number && a->kind == b->kind && a->low == b->low;
@@ -37,5 +37,3 @@ const char *schema_id_text(const struct schema_id *id, char buf[static SCHEMA_ID
 
 /* "89791762-2336-4186-9674-299b90a802e2". Fills buf. */
 void schema_id_guid(const struct schema_id *id, char buf[static SCHEMA_ID_TEXT]);
-
-#endif

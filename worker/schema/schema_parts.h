@@ -2,8 +2,7 @@
  * schema_parts.h - the pieces of schema_parse() that stand in files of their own. Internal to
  * the schema files.
  */
-#ifndef MEMINGEST_SCHEMA_PARTS_H
-#define MEMINGEST_SCHEMA_PARTS_H
+#pragma once
 
 #include "base/arena.h"
 #include "base/buf.h"
@@ -34,5 +33,3 @@ struct default_budget {
 
 /* Fills default_datum, or default_error, of a field that has a default. */
 void default_encode(struct schema_field *field, struct default_budget *budget, struct arena *arena);
-
-#endif

@@ -43,6 +43,7 @@ struct status {
 	struct buf statistics;
 };
 
+/* A contract: labels and readers of /status know these words. */
 const char *worker_state_name(enum worker_state state)
 {
 	static const char *const names[] = {
@@ -55,6 +56,7 @@ const char *worker_state_name(enum worker_state state)
 	return names[state];
 }
 
+/* The library versions are asked for by the caller, who links them. */
 struct status *status_new(const struct config *config, const char *librdkafka, const char *libpq)
 {
 	struct status *s = xcalloc(1, sizeof(*s));
@@ -67,6 +69,7 @@ struct status *status_new(const struct config *config, const char *librdkafka, c
 
 /* --- snapshots --- */
 
+/* Whoever takes it drops it. */
 static struct snapshot *take(struct status *s)
 {
 	pthread_mutex_lock(&s->lock);
@@ -77,11 +80,13 @@ static struct snapshot *take(struct status *s)
 	return snapshot;
 }
 
+/* snapshot NULL: nothing was published yet. */
 static struct view look(struct status *s)
 {
 	return (struct view){.snapshot = take(s), .libraries = &s->libraries, .config = s->config};
 }
 
+/* The last of its users frees it. */
 static void drop(struct status *s, const struct snapshot *taken)
 {
 	struct snapshot *snapshot = (struct snapshot *)taken; /* const was for the renderers */
@@ -102,6 +107,7 @@ static const char *copy_text(struct arena *a, const char *text, const char *prev
 	return previous != NULL && strcmp(text, previous) == 0 ? previous : arena_strdup(a, text);
 }
 
+/* Names repeat from one to the next, and are then stored once. */
 static void copy_partitions(struct snapshot *to, const struct status_facts *from)
 {
 	struct arena *a = to->arena;
@@ -155,6 +161,7 @@ static bool find_before(const struct snapshot *before, const struct status_parti
 	return false;
 }
 
+/* What was behind before keeps its time; what was not known is marked as such. */
 static void note_behind(struct snapshot *now, const struct snapshot *before)
 {
 	now->behind =
@@ -170,6 +177,7 @@ static void note_behind(struct snapshot *now, const struct snapshot *before)
 	}
 }
 
+/* Copied outside the lock, swapped within. */
 void status_publish(struct status *s, const struct status_facts *facts)
 {
 	struct arena *a = arena_new();
@@ -199,6 +207,7 @@ void status_statistics(struct status *s, const char *json, size_t len)
 	pthread_mutex_unlock(&s->lock);
 }
 
+/* After the HTTP thread has ended. */
 void status_free(struct status *s)
 {
 	if (s == NULL)
@@ -213,6 +222,7 @@ void status_free(struct status *s)
 
 /* --- routes; HTTP thread --- */
 
+/* librdkafka's text is copied under the lock and parsed outside. */
 static unsigned serve_metrics(void *ctx, struct buf *body)
 {
 	struct status *s = ctx;
@@ -244,6 +254,7 @@ void status_line(struct status *s, struct buf *out)
 	drop(s, snapshot);
 }
 
+/* The heartbeats alone: a restart does not mend a database. */
 static unsigned serve_livez(void *ctx, struct buf *body)
 {
 	(void)ctx;
@@ -253,6 +264,7 @@ static unsigned serve_livez(void *ctx, struct buf *body)
 	return 200;
 }
 
+/* The body says why not. */
 static unsigned serve_readyz(void *ctx, struct buf *body)
 {
 	struct status *s = ctx;
@@ -276,6 +288,7 @@ static unsigned serve_version(void *ctx, struct buf *body)
 	return 200;
 }
 
+/* All there are, each with its type. */
 const struct httpd_route *status_routes(size_t *n)
 {
 	static const char text[] = "text/plain; charset=utf-8", json[] = "application/json";

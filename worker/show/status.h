@@ -7,8 +7,7 @@
  *   status_new() -> httpd_start(status_routes()) -> status_publish() .. -> httpd_stop()
  *                -> status_free()
  */
-#ifndef MEMINGEST_STATUS_H
-#define MEMINGEST_STATUS_H
+#pragma once
 
 #include "base/base.h"
 #include "core/config.h"
@@ -69,10 +68,7 @@ void status_free(struct status *s); /* NULL is fine */
 
 /* Poll thread. Copies everything. */
 void status_publish(struct status *s, const struct status_facts *facts);
-/*
- * Poll thread. Keeps the newest of librdkafka's statistics; read only when somebody asks for
- * /metrics.
- */
+/* Poll thread. Keeps librdkafka's newest statistics, for when somebody asks for /metrics. */
 void status_statistics(struct status *s, const char *json, size_t len);
 
 /* The state in one line, for a service manager; without a newline. */
@@ -81,11 +77,7 @@ void status_line(struct status *s, struct buf *out);
 /* For httpd_start(), with the status as ctx. */
 const struct httpd_route *status_routes(size_t *n);
 
-const char *worker_state_name(enum worker_state state);
+const char *worker_state_name(enum worker_state state); /* as labels and /status have it */
 
-/*
- * The metrics that are ours and not in the stats table, as a section to follow stats_write_docs().
- */
+/* The metrics that are not in the stats table, to follow stats_write_docs(). */
 void status_write_docs(struct buf *out);
-
-#endif

@@ -22,6 +22,7 @@
 #include "show/status_parts.h"
 #include "show/troubles.h"
 
+/* A line for each reason; none if it is ready. */
 void render_unready(const struct snapshot *snapshot, struct buf *out)
 {
 	if (snapshot == NULL) {
@@ -75,6 +76,7 @@ static void put_number(struct buf *out, const char *member, int64_t n)
 		buf_printf(out, "\"%s\":%lld", member, (long long)n);
 }
 
+/* As seconds with fractions; unknown is null. */
 static void put_seconds(struct buf *out, const char *member, int64_t us)
 {
 	if (us < 0)
@@ -83,6 +85,7 @@ static void put_seconds(struct buf *out, const char *member, int64_t us)
 		buf_printf(out, "\"%s\":%.3f", member, (double)us / US_PER_S);
 }
 
+/* Lag is as of now, not as of the snapshot. */
 static void put_partition(struct buf *out, const struct snapshot *s, size_t i, int64_t now_us)
 {
 	const struct status_partition *p = &s->facts.partitions[i];
@@ -162,6 +165,7 @@ static void put_stream(struct buf *out, const struct view *v, size_t i, int64_t 
 	buf_u8(out, '}');
 }
 
+/* Topic, partition and lane only where the log had them. */
 static void put_trouble(struct buf *out, const struct trouble *t, size_t i)
 {
 	buf_printf(out, "%s\n    {\"level\":\"%s\",", i > 0 ? "," : "",
@@ -186,6 +190,7 @@ static void put_trouble(struct buf *out, const struct trouble *t, size_t i)
 	buf_u8(out, '}');
 }
 
+/* The reasons of /readyz on one line. */
 static void put_ready(struct buf *out, const struct snapshot *snapshot)
 {
 	struct buf lines = {0}, why = {0};
@@ -201,6 +206,7 @@ static void put_ready(struct buf *out, const struct snapshot *snapshot)
 	buf_free(&why);
 }
 
+/* Since the start: who looks twice has a rate. */
 static void put_busy(struct buf *out)
 {
 	const char *stage;
@@ -212,6 +218,7 @@ static void put_busy(struct buf *out)
 	buf_u8(out, '}');
 }
 
+/* What is of the process as a whole. */
 static void put_head(struct buf *out, const struct view *v, const struct snapshot *s,
 		     int64_t now_us)
 {
@@ -237,6 +244,7 @@ static void put_head(struct buf *out, const struct view *v, const struct snapsho
 	put_busy(out);
 }
 
+/* Members are added, never renamed. */
 void render_status(const struct view *v, struct buf *out)
 {
 	static const struct snapshot nothing;
@@ -261,6 +269,7 @@ void render_status(const struct view *v, struct buf *out)
 	buf_puts(out, "\n  ]\n}\n");
 }
 
+/* Of the libraries as they run, not as they were built. */
 void render_version(const struct view *v, struct buf *out)
 {
 	buf_printf(out, "{\"version\":\"%s\",", MEMINGEST_VERSION);

@@ -2,8 +2,7 @@
  * status_parts.h - the published snapshot, shared by status.c (who publishes, who reads),
  * status_render.c (what it looks like to Prometheus) and status_json.c (to people).
  */
-#ifndef MEMINGEST_STATUS_PARTS_H
-#define MEMINGEST_STATUS_PARTS_H
+#pragma once
 
 #include "base/arena.h"
 #include "base/buf.h"
@@ -47,6 +46,7 @@ int64_t lag_records(const struct status_partition *p);
 /* Age of the oldest record that is not durable; 0 when caught up, -1 unknown. */
 int64_t lag_us(const struct snapshot *s, size_t partition, int64_t now_us);
 
+/* Of the stream's partitions in the snapshot, which may be NULL. */
 struct stream_sum sum_stream(const struct snapshot *s, const char *stream, int64_t now_us);
 
 /* Reasons why the worker is not ready, one per line; nothing if it is. snapshot may be NULL. */
@@ -55,7 +55,5 @@ void render_unready(const struct snapshot *snapshot, struct buf *out);
 void render_metrics(const struct view *v, struct slice statistics, struct buf *out);
 /* status_json.c */
 void render_status(const struct view *v, struct buf *out);
-void render_version(const struct view *v, struct buf *out);
-void render_line(const struct snapshot *snapshot, struct buf *out);
-
-#endif
+void render_version(const struct view *v, struct buf *out);         /* /version */
+void render_line(const struct snapshot *snapshot, struct buf *out); /* for the service manager */

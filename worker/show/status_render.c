@@ -26,6 +26,7 @@
 #include "show/status_parts.h"
 #include "write/lane.h"
 
+/* What is not durable counts as behind, read or not. */
 int64_t lag_records(const struct status_partition *p)
 {
 	if (p->high < 0 || p->next_offset < 0)
@@ -33,6 +34,7 @@ int64_t lag_records(const struct status_partition *p)
 	return MAX(p->high - p->next_offset, 0);
 }
 
+/* See the essay for what stands in where the record is not known. */
 int64_t lag_us(const struct snapshot *s, size_t partition, int64_t now_us)
 {
 	const struct status_partition *p = &s->facts.partitions[partition];
@@ -46,6 +48,7 @@ int64_t lag_us(const struct snapshot *s, size_t partition, int64_t now_us)
 	return MAX(now_us - since_us, 0);
 }
 
+/* Unknown ones are left out; if all are, the sum is unknown. */
 struct stream_sum sum_stream(const struct snapshot *s, const char *stream, int64_t now_us)
 {
 	struct stream_sum sum = {.lag_records = -1, .lag_us = -1};
@@ -88,6 +91,7 @@ struct family {
 	const char *name, *type, *labels, *help;
 };
 
+/* HELP and TYPE, once for all series of it. */
 static void put_family(struct buf *out, const struct family *f)
 {
 	buf_printf(out, "# HELP memingest_%s %s\n# TYPE memingest_%s %s\n", f->name, f->help,
@@ -134,6 +138,7 @@ static int64_t partition_value(const struct snapshot *s, size_t i, enum partitio
 	return -1;
 }
 
+/* A value that is not known has no series. */
 static void put_partition_metric(struct buf *out, const struct snapshot *s,
 				 enum partition_metric metric, int64_t now_us)
 {
@@ -168,6 +173,7 @@ static const struct family stream_families[STREAM_METRIC_COUNT] = {
 			      "Offsets taken from Kafka that are not durable in PostgreSQL."},
 };
 
+/* The sums that are wanted also where series by partition are off. */
 static void put_streams(struct buf *out, const struct view *v, int64_t now_us)
 {
 	for (size_t m = 0; m < STREAM_METRIC_COUNT; m++) {
@@ -318,6 +324,7 @@ static void put_fetch_queues(struct buf *out, const struct kafka_stats *stats,
 	}
 }
 
+/* Nothing before librdkafka's first statistics. */
 static void put_bridge(struct buf *out, struct slice statistics, bool per_partition)
 {
 	struct kafka_stats stats;
@@ -335,6 +342,7 @@ static void put_bridge(struct buf *out, struct slice statistics, bool per_partit
 	kafka_stats_free(&stats);
 }
 
+/* A series of 1, whose labels say it. */
 static void put_libraries(struct buf *out, const struct libraries *libraries)
 {
 	bool open = false;
@@ -377,6 +385,7 @@ static void put_topics(struct buf *out, const struct status_facts *f)
 	free(topics);
 }
 
+/* A series per state, and whether every lane has its session. */
 static void put_lanes(struct buf *out, const struct status_facts *f)
 {
 	bool up = f->nlanes > 0;
@@ -402,6 +411,7 @@ static void put_states(struct buf *out, const struct snapshot *s)
 			   worker_state_name((enum worker_state)i), i == state);
 }
 
+/* Each family once, with all its series behind it. */
 void render_metrics(const struct view *v, struct slice statistics, struct buf *out)
 {
 	static const struct status_facts nothing;

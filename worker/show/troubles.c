@@ -30,6 +30,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct trouble kept[TROUBLES_MAX];
 static size_t nkept;
 
+/* Empty if the field is not there. */
 static const char *text_of(const struct log_field *fields, const char *key)
 {
 	for (const struct log_field *f = fields; f->kind != LOG_KIND_END; f++)
@@ -38,6 +39,7 @@ static const char *text_of(const struct log_field *fields, const char *key)
 	return "";
 }
 
+/* -1 if the field is not there. */
 static int64_t number_of(const struct log_field *fields, const char *key)
 {
 	for (const struct log_field *f = fields; f->kind != LOG_KIND_END; f++)
@@ -46,6 +48,7 @@ static int64_t number_of(const struct log_field *fields, const char *key)
 	return -1;
 }
 
+/* Copies: the fields are the caller's. */
 static void describe(struct trouble *t, enum log_level level, const char *msg,
 		     const struct log_field *fields)
 {
@@ -59,12 +62,14 @@ static void describe(struct trouble *t, enum log_level level, const char *msg,
 	snprintf(t->stream, sizeof(t->stream), "%s", text_of(fields, "stream"));
 }
 
+/* The same place; its text may be another by now. */
 static bool same(const struct trouble *a, const struct trouble *b)
 {
 	return a->partition == b->partition && a->lane == b->lane && strcmp(a->msg, b->msg) == 0 &&
 	       strcmp(a->topic, b->topic) == 0;
 }
 
+/* Called by whoever logs: never logs itself. */
 static void note(enum log_level level, const char *msg, const struct log_field *fields)
 {
 	struct trouble fresh;

@@ -1,8 +1,5 @@
-/*
- * troubles.h - the last warnings and errors that the process logged, for /status.
- */
-#ifndef MEMINGEST_TROUBLES_H
-#define MEMINGEST_TROUBLES_H
+/* troubles.h - the last warnings and errors that the process logged, for /status. */
+#pragma once
 
 #include "base/base.h"
 
@@ -25,5 +22,3 @@ void troubles_end(void);
 
 /* Newest first; returns how many. Any thread. */
 size_t troubles_copy(struct trouble out[TROUBLES_MAX]);
-
-#endif

@@ -19,11 +19,11 @@ DECLARE
 :want_filters    state memingest.searches;
     bound integer;                    -- how many rows in no segment are read; null: all of them:
     since xid8 := '0';                -- those of this transaction and later ones,
-    open xid8[] := '{}';              -- and of these,
-    old boolean := true;              -- and those from before there were transactions
+    running xid8[] := '{}';              -- and of these,
+    older boolean := true;              -- and those from before there were transactions
     by_graph integer[] := '{}';       -- segments that are searched by their graph,
     one_by_one integer[] := '{}';     -- and those where the filters leave few rows,
-    leading integer;                  -- by the filter that leaves the fewest
+    narrowest integer;                  -- by the filter that leaves the fewest
     wanted integer := n + n / 2 + 20; -- some have changed or gone since
     sealed :candidate[];
     hits :candidate[];
@@ -42,8 +42,8 @@ BEGIN
         AND coalesce(pg_snapshot_xmax(s.sealed) <= pg_snapshot_xmax(pg_current_snapshot()), true);
     IF FOUND THEN
         since := coalesce(pg_snapshot_xmax(state.sealed), '0');
-        open := ARRAY(SELECT pg_snapshot_xip(state.sealed));
-        old := NOT state.adopted;
+        running := ARRAY(SELECT pg_snapshot_xip(state.sealed));
+        older := NOT state.adopted;
         SELECT coalesce(array_agg(s.segment), '{}') INTO by_graph
         FROM memingest.segments s WHERE s."table" = :literal AND s.state = 'live';
     END IF;
@@ -75,8 +75,8 @@ BEGIN
         RAISE WARNING 'a segment of % is gone: all rows are read until it has been built again',
             :literal;
         since := '0';
-        open := '{}';
-        old := true;
+        running := '{}';
+        older := true;
         hits := '{}';
     END IF;
 
@@ -90,11 +90,11 @@ BEGIN
         WHERE true:t_matches
         UNION ALL
         SELECT :t_keys, t.search_xid, t.:vector :operator want_vector
-        FROM (SELECT * FROM :table t WHERE t.search_xid = ANY (open) LIMIT bound) t
+        FROM (SELECT * FROM :table t WHERE t.search_xid = ANY (running) LIMIT bound) t
         WHERE true:t_matches
         UNION ALL
         SELECT :t_keys, t.search_xid, t.:vector :operator want_vector
-        FROM (SELECT * FROM :table t WHERE old AND t.search_xid IS NULL LIMIT bound) t
+        FROM (SELECT * FROM :table t WHERE older AND t.search_xid IS NULL LIMIT bound) t
         WHERE true:t_matches
     ) AS c (:c_names, search_xid, distance)
     WHERE c.distance <> 'NaN'
@@ -130,11 +130,11 @@ AS $search$
     CROSS JOIN (
         SELECT coalesce(max(pg_snapshot_xmax(sealed)), '0') AS since,
             coalesce(bool_and(adopted), false) AS adopted,
-            coalesce(max(ARRAY(SELECT pg_snapshot_xip(sealed))), '{}') AS open
+            coalesce(max(ARRAY(SELECT pg_snapshot_xip(sealed))), '{}') AS running
         FROM memingest.searches WHERE "table" = :literal) b
     CROSS JOIN LATERAL (
         SELECT (SELECT count(*) FROM :table WHERE search_xid >= b.since)
-            + (SELECT count(*) FROM :table WHERE search_xid = ANY (b.open))
+            + (SELECT count(*) FROM :table WHERE search_xid = ANY (b.running))
             + (SELECT count(*) FROM :table WHERE NOT b.adopted AND search_xid IS NULL) AS n) t
 $search$;
 

@@ -1,4 +1,4 @@
-        IF leading = :number THEN
+        IF narrowest = :number THEN
             sealed := sealed || ARRAY(
                 SELECT ROW(:s_keys, s.search_xid, s.near :operator want_near):::candidate
                 FROM unnest(one_by_one) AS g (id) CROSS JOIN LATERAL (

@@ -2,7 +2,7 @@
         SELECT coalesce(array_agg(m.segment) FILTER (WHERE m.fewest <= 5000), '{}'),
             coalesce(array_agg(m.segment) FILTER (WHERE m.fewest > 5000), '{}'),
             CASE least(:sums) :sum_cases END
-        INTO one_by_one, by_graph, leading
+        INTO one_by_one, by_graph, narrowest
         FROM (
             SELECT s.segment, m.*, least(:counts) AS fewest
             FROM memingest.segments s CROSS JOIN LATERAL (SELECT :estimates) m

@@ -72,6 +72,7 @@ static void end_sleeper(struct sink *s, const char *topic, const char *partition
 	pg_rows_free(rows);
 }
 
+/* Waits for the lock as long as configured; a session that sleeps on it is ended. */
 bool sink_claim(struct sink *s, struct sink_claim *c, struct err *err)
 {
 	char partition[12], low[24], start[24];
@@ -118,6 +119,7 @@ bool sink_claim(struct sink *s, struct sink_claim *c, struct err *err)
 	return true;
 }
 
+/* A piece at a time, so that no batch waits long; *more: there was something. */
 bool sink_prune(struct sink *s, bool *more, struct err *err)
 {
 	char seconds[24];

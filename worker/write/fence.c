@@ -22,6 +22,7 @@ struct offsets_row {
 	char owner[128];
 };
 
+/* exists is false where there is no row; the lock is let go with the transaction. */
 static bool read_row(struct sink *s, const struct span *span, struct offsets_row *row,
 		     struct err *err)
 {
@@ -46,6 +47,7 @@ static bool read_row(struct sink *s, const struct span *span, struct offsets_row
 	return true;
 }
 
+/* The note says what was expected and what is there: it is all that an operator has. */
 static void fence(struct span *span, const struct offsets_row *row)
 {
 	span->result = SPAN_FENCED;

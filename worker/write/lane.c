@@ -122,6 +122,7 @@ static void set_state(struct lane *lane, enum lane_state state, const char *erro
 	pthread_mutex_unlock(&lane->view_lock);
 }
 
+/* Nothing is locked for a line that flows and goes on flowing. */
 static void set_line(struct lane *lane, struct line *line, enum line_state state, const char *why)
 {
 	if (line->view.state == LINE_FLOWS && state == LINE_FLOWS)
@@ -163,6 +164,7 @@ void lane_look_at_line(struct lane *lane, size_t stream, struct line_view *view)
 	pthread_mutex_unlock(&lane->view_lock);
 }
 
+/* b NULL: nothing is under way. */
 static void show_batch(struct lane *lane, const struct batch *b, unsigned attempts)
 {
 	pthread_mutex_lock(&lane->view_lock);
@@ -195,12 +197,14 @@ static void take_jobs(struct lane *lane)
 	}
 }
 
+/* The inbox has room for every job there can be. */
 static void send_back(struct lane *lane, struct job *job)
 {
 	if (!queue_push(lane->inbox, job))
 		abort(); /* sized for every job there is */
 }
 
+/* One that is away stays: the reader has it. */
 static void give_back_line(struct lane *lane, struct line *line)
 {
 	while (line->first && !line->away) {
@@ -243,6 +247,7 @@ static void give_back(struct lane *lane)
 
 /* --- the session --- */
 
+/* A failure is logged unless it is one that we cut off ourselves. */
 static void open_session(struct lane *lane)
 {
 	struct err err = {0};
@@ -267,6 +272,7 @@ static bool keep_session(struct lane *lane)
 
 /* --- failures --- */
 
+/* Names the first span only; the others of the batch wait with it. */
 static void report(struct lane *lane, const struct batch *b, unsigned attempts,
 		   const struct err *err, int64_t wait_us)
 {
@@ -292,6 +298,7 @@ static void hold(struct lane *lane, struct line *line, const struct err *err, bo
 	report(lane, line->first->batch, line->attempts, err, wait);
 }
 
+/* The session's trouble concerns all lines, anything else only this one. */
 static void write_failed(struct lane *lane, struct line *line, const struct err *err)
 {
 	if (atomic_load(&lane->aborting)) { /* what failed was cut off */
@@ -311,6 +318,7 @@ static void write_failed(struct lane *lane, struct line *line, const struct err 
 
 /* --- writing --- */
 
+/* Decided in full: the job goes home, the line goes on. */
 static void written(struct lane *lane, struct line *line, int64_t taken_us)
 {
 	struct job *job = line_take(line);
@@ -347,6 +355,7 @@ static bool back_from_reader(struct lane *lane, struct line *line)
 	return ok;
 }
 
+/* One try. It ends written, held, or at the reader. */
 static void write_first(struct lane *lane, struct line *line)
 {
 	struct job *job = line->first;
@@ -380,6 +389,7 @@ static void write_first(struct lane *lane, struct line *line)
 	set_at_rest(lane, err.class == ERR_NONE ? NULL : err.text);
 }
 
+/* A claim is answered at once, whatever came of it: the pipeline asks again. */
 static void claim_first(struct lane *lane)
 {
 	struct job *job = line_take(&lane->claims);
@@ -423,6 +433,7 @@ static void arrange_ahead(void *arg)
 		sink_prepare(lane->sink, next->batch);
 }
 
+/* One lane does it for all of them. */
 static void prune(struct lane *lane)
 {
 	struct err err = {0};
@@ -439,6 +450,7 @@ static void prune(struct lane *lane)
 
 /* --- the loop --- */
 
+/* When the lane has to look again although nobody wakes it. */
 static int64_t next_due(const struct lane *lane)
 {
 	int64_t next = clock_mono_us() + BEAT_EVERY_US;
@@ -493,6 +505,7 @@ static bool has_jobs(const struct lane *lane)
 	return lane->claims.first != NULL;
 }
 
+/* Ends when it is told to stop and every job has gone home. */
 static void *lane_main(void *arg)
 {
 	struct lane *lane = arg;
@@ -518,6 +531,7 @@ static void *lane_main(void *arg)
 
 /* --- the pipeline's side --- */
 
+/* The lane has its thread at once; its session comes when it first looks. */
 struct lane *lane_start(const struct config *config, struct stream *const *streams, size_t nstreams,
 			size_t index, struct reader *reader, struct queue *inbox, size_t max_jobs)
 {
@@ -549,6 +563,7 @@ void lane_push(struct lane *lane, struct job *job)
 		abort(); /* sized for every job there is */
 }
 
+/* An eventfd: counts, so no signal is lost. */
 static void signal_fd(struct lane *lane, int fd)
 {
 	static const uint64_t one = 1;
@@ -556,6 +571,7 @@ static void signal_fd(struct lane *lane, int fd)
 		log_error("signal to a lane lost", F_INT("lane", lane->index));
 }
 
+/* What waits for PostgreSQL is woken by the descriptor. */
 void lane_abort(struct lane *lane)
 {
 	atomic_store(&lane->aborting, true);
@@ -564,6 +580,7 @@ void lane_abort(struct lane *lane)
 	signal_fd(lane, lane->wake_fd);
 }
 
+/* After an abort: takes jobs and opens a session again. */
 void lane_resume(struct lane *lane)
 {
 	uint64_t count;
@@ -586,6 +603,7 @@ void lane_drain(struct lane *lane)
 	signal_fd(lane, lane->wake_fd);
 }
 
+/* NULL is fine. What is in flight is cut off. */
 void lane_stop(struct lane *lane)
 {
 	if (!lane)

@@ -6,8 +6,7 @@
  * another. What is wrong with one stream's table (a lock, a missing right, a full tablespace) holds
  * the batches of that stream; other streams' go on. What is wrong with the session holds all.
  */
-#ifndef MEMINGEST_LANE_H
-#define MEMINGEST_LANE_H
+#pragma once
 
 #include "base/err.h"
 #include "base/queue.h"
@@ -64,18 +63,13 @@ struct lane_view {
 	char error[ERR_TEXT_SIZE]; /* of the last failure, empty after a success */
 };
 
-/*
- * Starts the thread. Borrows config, streams, reader and inbox; inbox must have room for every job
- * there can be.
- */
+/* Starts the thread. Borrows all; inbox must have room for every job there can be. */
 struct lane *lane_start(const struct config *config, struct stream *const *streams, size_t nstreams,
 			size_t index, struct reader *reader, struct queue *inbox, size_t max_jobs);
+/* The job is the lane's until it comes back by the inbox. */
 void lane_push(struct lane *lane, struct job *job);
 
-/*
- * From now on every job comes back at once, undecided spans as SPAN_ABANDONED; a statement in
- * flight is cut off.
- */
+/* Every job comes back at once, undecided spans as SPAN_ABANDONED; what is in flight is cut off. */
 void lane_abort(struct lane *lane);
 /* Work goes on. Only when no job is with the lane. */
 void lane_resume(struct lane *lane);
@@ -84,14 +78,12 @@ void lane_release(struct lane *lane);
 /* For good: what can not be written at once comes back, what can is written. */
 void lane_drain(struct lane *lane);
 
+/* A copy of what the lane is at, as of now. */
 void lane_look(struct lane *lane, struct lane_view *view);
+/* The same of one stream's line. */
 void lane_look_at_line(struct lane *lane, size_t stream, struct line_view *view);
+/* A contract: labels and readers of /status know these words. */
 const char *lane_state_name(enum lane_state state);
 
-/*
- * Ends the thread (aborting what it does) and frees the lane. Jobs still queued are the caller's:
- * none, if all came back.
- */
+/* Aborts what it does, ends the thread, frees the lane. Jobs still queued are the caller's. */
 void lane_stop(struct lane *lane);
-
-#endif

@@ -11,6 +11,7 @@
 
 #include "write/lane.h"
 
+/* Behind all that wait. */
 void line_add(struct line *line, struct job *job)
 {
 	job->behind = NULL;
@@ -21,6 +22,7 @@ void line_add(struct line *line, struct job *job)
 	line->last = job;
 }
 
+/* Takes the first out; there is one. */
 struct job *line_take(struct line *line)
 {
 	struct job *job = line->first;
@@ -35,6 +37,7 @@ bool line_ready(const struct line *line, int64_t now_us)
 	return line->first && !line->away && line->due_us <= now_us;
 }
 
+/* The clock is of the first; those behind it wait without one. */
 void line_hold(struct line *line, const struct err *err, int64_t now_us, int64_t wait_us)
 {
 	line->attempts++;

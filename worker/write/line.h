@@ -3,8 +3,7 @@
  *
  * One thread's, the lane's. Jobs are whoever's they were.
  */
-#ifndef MEMINGEST_LINE_H
-#define MEMINGEST_LINE_H
+#pragma once
 
 #include "base/base.h"
 #include "base/err.h"
@@ -32,13 +31,12 @@ struct line {
 	struct line_view view;
 };
 
+/* To its end; the job is the line's until line_take(). */
 void line_add(struct line *line, struct job *job);
 /* The first one, out of the line. There is one. */
 struct job *line_take(struct line *line);
-bool line_ready(const struct line *line, int64_t now_us);
+bool line_ready(const struct line *line, int64_t now_us); /* It holds a job whose time has come. */
 /* The first one failed: not before now + wait. */
 void line_hold(struct line *line, const struct err *err, int64_t now_us, int64_t wait_us);
 /* The first one went, one way or another. */
 void line_moved(struct line *line);
-
-#endif

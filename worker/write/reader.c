@@ -34,6 +34,7 @@ struct reader {
 	pthread_t thread;
 };
 
+/* Borrows from the message; batch_bury() copies. */
 static struct dead_letter letter_of(const struct refetched *m)
 {
 	return (struct dead_letter){.timestamp_ms = m->timestamp_ms,
@@ -69,6 +70,7 @@ static bool bury_next(struct reader *r, struct errand *e)
 	return true;
 }
 
+/* Ends at the first message that does not come, with what it has. */
 static void run(struct reader *r, struct errand *e)
 {
 	struct batch *b = e->batch;
@@ -87,6 +89,7 @@ static void run(struct reader *r, struct errand *e)
 		abort(); /* sized for every job there is */
 }
 
+/* No deadline of its own: a message that does not come has one. */
 static void *reader_main(void *arg)
 {
 	struct reader *r = arg;
@@ -105,6 +108,7 @@ static void *reader_main(void *arg)
 	}
 }
 
+/* Its Kafka client is made at the first errand. */
 struct reader *reader_start(const struct config *config, size_t max_errands)
 {
 	struct reader *r = xcalloc(1, sizeof(*r));
@@ -122,6 +126,7 @@ void reader_send(struct reader *r, struct errand *errand)
 		abort(); /* sized for every errand there is */
 }
 
+/* The end is an errand too, so that those before it are done. */
 void reader_stop(struct reader *r)
 {
 	if (!r)

@@ -4,8 +4,7 @@
  * An errand is its caller's until reader_send(), then the reader's until it lies in the queue that
  * it names: whoever pops it there owns it again.
  */
-#ifndef MEMINGEST_READER_H
-#define MEMINGEST_READER_H
+#pragma once
 
 #include <stdatomic.h>
 
@@ -29,8 +28,7 @@ struct errand {
 
 /* Borrows config. max_errands: as many as there can be. */
 struct reader *reader_start(const struct config *config, size_t max_errands);
+/* The errand is the reader's until it is home. */
 void reader_send(struct reader *r, struct errand *errand);
 /* Ends the thread. All errands must be back. NULL is fine. */
 void reader_stop(struct reader *r);
-
-#endif

@@ -25,6 +25,7 @@ void session_init(struct session *s, const struct config *config, size_t lane, i
 			      .jitter = (uint32_t)clock_wall_us() ^ (uint32_t)lane};
 }
 
+/* Grows with the failures, to a limit, with some chance in it. */
 int64_t session_backoff_us(struct session *s, unsigned failures)
 {
 	int64_t wait = MIN(BACKOFF_FIRST_US << MIN(failures, 7u), SESSION_SLOW_US);
@@ -32,6 +33,7 @@ int64_t session_backoff_us(struct session *s, unsigned failures)
 	return wait / 2 + (int64_t)(s->jitter >> 8) % (wait / 2 + 1);
 }
 
+/* Never reused: what it was doing is not known. */
 void session_drop(struct session *s)
 {
 	if (!s->pg)
@@ -41,6 +43,7 @@ void session_drop(struct session *s)
 	stats_gauge_add(METRIC_POSTGRES_CONNECTIONS, 0, 0, -1);
 }
 
+/* What an operator has to mend is tried more rarely. */
 void session_failed(struct session *s, const struct err *err)
 {
 	bool config = err->class == ERR_CONFIG;
@@ -51,6 +54,7 @@ void session_failed(struct session *s, const struct err *err)
 	s->due_us = clock_mono_us() + wait;
 }
 
+/* Also where the server says that this session, or its login, is of no use any more. */
 bool session_lost(const struct session *s, const struct err *err)
 {
 	enum pg_verdict verdict = pg_last_verdict(s->pg);
@@ -58,6 +62,7 @@ bool session_lost(const struct session *s, const struct err *err)
 	       (err->class == ERR_CONFIG && verdict == PG_ACCESS);
 }
 
+/* Counts as a reconnect but the first time. */
 bool session_open(struct session *s, struct err *err)
 {
 	char role[32];

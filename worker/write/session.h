@@ -3,8 +3,7 @@
  *
  * One thread's, the lane's.
  */
-#ifndef MEMINGEST_SESSION_H
-#define MEMINGEST_SESSION_H
+#pragma once
 
 #include "base/err.h"
 #include "core/config.h"
@@ -22,21 +21,17 @@ struct session {
 	uint32_t jitter;
 };
 
+/* No session yet; abort_fd ends the wait for one. */
 void session_init(struct session *s, const struct config *config, size_t lane, int abort_fd);
 /* Logs in. False: not now; it counts as a failure, and due_us is set. */
 MUST_CHECK bool session_open(struct session *s, struct err *err);
-void session_drop(struct session *s);
+void session_drop(struct session *s); /* If there is one. */
 /* It could not be had, or failed with err: dropped, and not to be had again at once. */
 void session_failed(struct session *s, const struct err *err);
 /* Whether err, of the last call, is the session's and not the statement's trouble. */
 bool session_lost(const struct session *s, const struct err *err);
-/*
- * How long to wait after so many failures: doubled from 0.1 s to 10 s, half of it fixed, half
- * random, so that workers that lost the same database do not come back in step.
- */
+/* From 0.1 s, doubled to 10 s; half of it random, so that workers do not come back in step. */
 int64_t session_backoff_us(struct session *s, unsigned failures);
 
 /* What waits for an operator is tried again so slowly. */
 #define SESSION_SLOW_US (10 * US_PER_S)
-
-#endif

@@ -35,10 +35,11 @@
  *
  *   swap finds another state    fence.c: the span was committed already, or is fenced
  *   a row is refused            judge.c: an event's fault makes it a dead letter, the rest lands;
- * the table's stops the stream until it is mended bookkeeping is refused      never the user's
- * rows' fault: dead letters are written in other words, else the stream stops a statement takes too
- * long  the batch is cut in half for the next try anything else               rolled back if the
- * connection lives; the lane decides
+ *                               the table's stops the stream until it is mended
+ *   bookkeeping is refused      never the user's rows' fault: dead letters are written in other
+ *                               words, else the stream stops
+ *   a statement takes too long  the batch is cut in half for the next try
+ *   anything else               rolled back if the connection lives; the lane decides
  *
  * While the server works on what it was sent, the next batch is arranged (sink_prepare()).
  *
@@ -60,6 +61,7 @@
 /* Longer values may be too long for an index (a third of a page: PostgreSQL, BTMaxItemSize). */
 #define INDEXABLE_BYTES 2000
 
+/* Names of prepared statements are made once: a number for each stream. */
 struct sink *sink_new(const struct config *config, struct stream *const *streams, size_t nstreams)
 {
 	struct sink *s = xcalloc(1, sizeof(*s));
@@ -104,6 +106,7 @@ struct target *sink_target(const struct sink *s, const struct batch *b)
 	return &s->targets[b->stream->index];
 }
 
+/* What the old connection had prepared, staged and set is gone with it. */
 void sink_connected(struct sink *s, struct pg *pg)
 {
 	s->pg = pg;
@@ -135,6 +138,7 @@ static bool must_be_judged(const struct target *t, const struct batch *b)
 	       (t->traits & TRAIT_INDEXES && b->folded_bytes > INDEXABLE_BYTES);
 }
 
+/* Folded first where that may be: only then it shows whether events were folded away. */
 static void arrange(struct sink *s, struct batch *b)
 {
 	struct target *t = sink_target(s, b);
@@ -155,6 +159,7 @@ void sink_prepare(struct sink *s, struct batch *next)
 	next->prepared = true;
 }
 
+/* By topic and partition, as every worker has it: the order of locks. */
 static int compare_spans(const void *x, const void *y)
 {
 	const struct span *a = *(struct span *const *)x, *b = *(struct span *const *)y;
@@ -201,6 +206,7 @@ void sink_took(const struct batch *b, enum metric metric, size_t stage, int64_t 
 	stats_add(METRIC_BUSY_SECONDS, stage, 0, us);
 }
 
+/* Told to the server only when it changes. */
 bool sink_set_patience(struct sink *s, bool hurry, struct err *err)
 {
 	char sql[64];
@@ -212,6 +218,7 @@ bool sink_set_patience(struct sink *s, bool hurry, struct err *err)
 	return pg_exec(s->pg, sql, NULL, 0, err);
 }
 
+/* A swap that moved no row means that the row is not as we know it. */
 bool sink_swapped(const struct sink *s, const int64_t *affected)
 {
 	for (size_t i = 0; i < s->nspans; i++)
@@ -220,6 +227,7 @@ bool sink_swapped(const struct sink *s, const int64_t *affected)
 	return true;
 }
 
+/* The first text of a transaction begins here. */
 void sink_put_begin(struct sink *s)
 {
 	s->phase = "begin";
@@ -241,6 +249,7 @@ void sink_put_commit(struct sink *s)
 	buf_puts(&s->sql, "COMMIT");
 }
 
+/* The server is busy now, which is the time to arrange the next batch. */
 bool sink_end_copy(struct sink *s, int64_t affected[2], struct err *err)
 {
 	if (!pg_copy_end(s->pg, err))
@@ -258,12 +267,14 @@ size_t sink_count_deletes(const struct batch_row *rows, size_t n)
 	return deletes;
 }
 
+/* Each row counts for the span of its newest event. */
 void sink_count_upserts(struct batch *b, const struct batch_row *rows, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		b->spans[rows[i].span].now.written += rows[i].op == RECORD_UPSERT;
 }
 
+/* An answer that was lost leaves it open whether it was committed. */
 bool sink_commit_answered(struct sink *s, struct batch *b, bool ok, int64_t since_us,
 			  const struct err *err)
 {
@@ -274,7 +285,8 @@ bool sink_commit_answered(struct sink *s, struct batch *b, bool ok, int64_t sinc
 	return ok;
 }
 
-void sink_roll_back(struct sink *s)
+/* What it answers does not matter: the session is asked again or dropped. */
+static void roll_back(struct sink *s)
 {
 	struct err ignored;
 	if (pg_ok(s->pg) && !pg_exec(s->pg, "ROLLBACK", NULL, 0, &ignored))
@@ -297,6 +309,7 @@ static enum sink_result books_failed(struct batch *b, struct err *err)
 	return SINK_FAILED;
 }
 
+/* Another way, a smaller piece, or the judge: what the next try does differently. */
 static enum sink_result rows_failed(struct sink *s, struct batch *b, struct err *err)
 {
 	if (err->class == ERR_RETRY) {
@@ -308,7 +321,7 @@ static enum sink_result rows_failed(struct sink *s, struct batch *b, struct err 
 		b->apart = true;
 		return SINK_AGAIN;
 	}
-	if (direct_refused(s, b, err) && strcmp(err->code, "23505") == 0)
+	if (direct_note_refusal(s, b, err) && strcmp(err->code, "23505") == 0)
 		return SINK_AGAIN;
 	if (s->way == &way_judged) {
 		err->class = ERR_CONFIG;
@@ -318,18 +331,20 @@ static enum sink_result rows_failed(struct sink *s, struct batch *b, struct err 
 	return SINK_AGAIN;
 }
 
+/* Of a session that is gone nothing has to be undone. */
 static enum sink_result failed(struct sink *s, struct batch *b, struct err *err)
 {
 	batch_forgive(b);
 	b->prepared = false;
 	if (!pg_ok(s->pg))
 		return SINK_FAILED;
-	sink_roll_back(s);
+	roll_back(s);
 	return s->in_books ? books_failed(b, err) : rows_failed(s, b, err);
 }
 
 /* --- the transaction --- */
 
+/* What has been arranged in order can only be judged; else the cheapest that fits. */
 static const struct way *choose_way(struct sink *s, const struct batch *b)
 {
 	if (b->in_order)
@@ -356,6 +371,7 @@ static bool get_ready(struct sink *s, struct batch *b, struct err *err)
 	return false;
 }
 
+/* Rows that were written and not deleted came by COPY or by a merge. */
 static void count_rows(const struct sink *s, size_t stream)
 {
 	uint64_t written = 0;
@@ -366,6 +382,7 @@ static void count_rows(const struct sink *s, size_t stream)
 		  (int64_t)(written - s->deleted));
 }
 
+/* Only now anything counts: what is not committed will come again. */
 static enum sink_result committed(struct sink *s, struct batch *b, int64_t start_us)
 {
 	struct target *t = sink_target(s, b);
@@ -376,6 +393,7 @@ static enum sink_result committed(struct sink *s, struct batch *b, int64_t start
 	return batch_committed(b) ? SINK_DONE : SINK_AGAIN;
 }
 
+/* Spans that have offsets, and so a row in memingest.batches. */
 static size_t count_batches(const struct sink *s)
 {
 	size_t n = 0;
@@ -384,6 +402,7 @@ static size_t count_batches(const struct sink *s)
 	return n;
 }
 
+/* Failures of the books are told from those that rows bring up at COMMIT. */
 static bool finish(struct sink *s, struct batch *b, struct err *err)
 {
 	if (s->whole)
@@ -397,6 +416,7 @@ static bool finish(struct sink *s, struct batch *b, struct err *err)
 	return ok;
 }
 
+/* One try, of one transaction. */
 enum sink_result sink_write(struct sink *s, struct batch *b, const struct sink_try *how,
 			    struct err *err)
 {
@@ -417,7 +437,7 @@ enum sink_result sink_write(struct sink *s, struct batch *b, const struct sink_t
 	case BEGIN_OK:
 		break;
 	case BEGIN_FENCED:
-		sink_roll_back(s);
+		roll_back(s);
 		return fence_decide(s, b, err) ? SINK_AGAIN : SINK_FAILED;
 	case BEGIN_FAILED:
 		return failed(s, b, err);
@@ -425,7 +445,7 @@ enum sink_result sink_write(struct sink *s, struct batch *b, const struct sink_t
 	if (b->nrounds > 0 && !s->way->rows(s, b, err))
 		return failed(s, b, err);
 	if (s->refused) {
-		sink_roll_back(s);
+		roll_back(s);
 		return SINK_READ;
 	}
 	if (!finish(s, b, err))

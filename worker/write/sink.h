@@ -4,8 +4,7 @@
  * Works on a connection that the lane owns. Decides nothing about waiting: it reports what happened
  * and the lane retries, reconnects or waits.
  */
-#ifndef MEMINGEST_SINK_H
-#define MEMINGEST_SINK_H
+#pragma once
 
 #include "base/err.h"
 #include "base/stats.h"
@@ -18,10 +17,7 @@ struct stream;
 
 enum sink_result {
 	SINK_DONE, /* every span is decided: committed, fenced or abandoned */
-	/*
-	 * call again with the same batch: a step was made (a part committed, a span fenced, another
-	 * way to go), nothing is wrong
-	 */
+	/* call again: a step was made (a part committed, a span fenced, another way) */
 	SINK_AGAIN,
 	SINK_READ, /* messages of refused events have to be read again (batch_bury()), then again */
 	SINK_FAILED, /* err and pg_last_verdict() say why; nothing was committed, or (commit_sent)
@@ -30,14 +26,12 @@ enum sink_result {
 
 /* One per lane. Borrows all. */
 struct sink *sink_new(const struct config *config, struct stream *const *streams, size_t nstreams);
-void sink_free(struct sink *s);
+void sink_free(struct sink *s); /* NULL is fine */
 
 /* What sink_write() is doing: "copy", "commit", ... Any thread. */
 const char *sink_phase(const struct sink *s);
 
-/*
- * A new connection: staging tables are made, and statements prepared, at first use, again.
- */
+/* A new connection: staging tables are made, and statements prepared, at first use, again. */
 void sink_connected(struct sink *s, struct pg *pg);
 
 /* To be called while the server is at work on a batch: time for sink_prepare(). */
@@ -69,12 +63,8 @@ struct sink_claim {
 	int64_t next_offset, owner_epoch;
 	char known_topic_id[37]; /* what the row says; empty: nothing */
 };
+/* Takes the partition over and fills in what is durable of it. */
 MUST_CHECK bool sink_claim(struct sink *s, struct sink_claim *claim, struct err *err);
 
-/*
- * Deletes rows of memingest.batches older than batch.retention, a bounded number at a time. *more:
- * there may be more of them.
- */
+/* Rows of memingest.batches older than batch.retention, some at a time. *more: perhaps not all. */
 MUST_CHECK bool sink_prune(struct sink *s, bool *more, struct err *err);
-
-#endif

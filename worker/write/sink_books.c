@@ -47,6 +47,7 @@ const char *row_name(const struct sink *s, const struct batch *b, enum row_state
 	return sink_target(s, b)->names[statement];
 }
 
+/* ready is set only if the server has it. */
 static bool prepare_once(struct sink *s, bool *ready, const char *name, const char *sql,
 			 struct err *err)
 {
@@ -63,6 +64,7 @@ bool books_prepare(struct sink *s, struct err *err)
 	return true;
 }
 
+/* A stream's statements differ by its table, so each has its own name. */
 bool row_prepare(struct sink *s, const struct batch *b, enum row_statement statement,
 		 struct err *err)
 {
@@ -99,6 +101,7 @@ void books_put_swap(struct sink *s, const struct span *span)
 	buf_printf(&s->sql, ", %" PRId64 ", %d); ", span->owner_epoch, span->leader_epoch);
 }
 
+/* The form for a text: parameters written out. */
 void books_put_batch(struct sink *s, const struct span *span)
 {
 	const struct tally *t = &span->now;
@@ -111,6 +114,7 @@ void books_put_batch(struct sink *s, const struct span *span)
 
 /* --- in a pipe --- */
 
+/* The parameters that all of the books begin with, in COPY form. */
 static void bind(struct sink *s, const struct span *span)
 {
 	s->chunk.len = 0;
@@ -134,6 +138,7 @@ bool books_add_swap(struct sink *s, const struct span *span, struct err *err)
 	return books_add(s, BOOK_SWAP, err);
 }
 
+/* The form for a pipe; the same order as in books_put_batch(). */
 bool books_add_batch(struct sink *s, const struct span *span, struct err *err)
 {
 	bind(s, span);

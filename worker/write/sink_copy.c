@@ -19,6 +19,7 @@
 static const uint8_t copy_header[19] = "PGCOPY\n\377\r\n\0";
 static const uint8_t copy_trailer[2] = {0xff, 0xff};
 
+/* In large pieces, as each is a call of libpq. */
 static bool flush(struct sink *s, size_t at_least, struct err *err)
 {
 	if (s->chunk.len < at_least)
@@ -54,6 +55,7 @@ static void put_stage_columns(uint8_t *p, const struct batch_row *row)
 	p[10] = row->op == RECORD_DELETE ? 'D' : row->united ? 'J' : 'U';
 }
 
+/* In the order given; no row is copied twice. */
 bool sink_copy_rows(struct sink *s, const struct batch *b, const struct batch_row *rows, size_t n,
 		    bool staged, struct err *err)
 {
@@ -73,6 +75,7 @@ bool sink_copy_rows(struct sink *s, const struct batch *b, const struct batch_ro
 
 /* --- single fields --- */
 
+/* NULL is a null field. */
 void sink_put_text(struct buf *out, const char *text)
 {
 	if (!text) {

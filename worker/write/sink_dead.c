@@ -27,6 +27,7 @@
 #define FIRST_MS (EPOCH_2000_MS - INT64_C(211813488000000))
 #define LAST_MS INT64_C(9224318016000000 - 86400000)
 
+/* PostgreSQL's timestamps end before a record's can. */
 static bool is_time(int64_t timestamp_ms)
 {
 	return timestamp_ms >= FIRST_MS && timestamp_ms <= LAST_MS;
@@ -73,6 +74,7 @@ static char *ascii(const char *text, bool json)
 	return copy;
 }
 
+/* What had to be changed about the letter is said in it. */
 static void put_detail(const struct batch *b, const struct dead_letter *d, struct buf *out)
 {
 	char time[96] = "";
@@ -96,6 +98,7 @@ static void put_bytes(struct buf *out, bool there, struct slice bytes)
 		buf_put(out, bytes.data, bytes.len);
 }
 
+/* jsonb, which is text behind a version byte. */
 static void put_headers(const struct batch *b, const char *headers, struct buf *out)
 {
 	if (!headers) {
@@ -110,6 +113,7 @@ static void put_headers(const struct batch *b, const char *headers, struct buf *
 	free(escaped);
 }
 
+/* The order of columns is that of the COPY. */
 static void put_letter(struct sink *s, const struct batch *b, const struct dead_letter *d)
 {
 	const struct span *span = &b->spans[d->span];
@@ -131,6 +135,7 @@ static void put_letter(struct sink *s, const struct batch *b, const struct dead_
 		buf_be32(out, UINT32_MAX);
 }
 
+/* Of this transaction, and not written by an earlier one of the batch. */
 static bool is_due(const struct batch *b, const struct dead_letter *d)
 {
 	const struct span *span = &b->spans[d->span];
@@ -145,6 +150,7 @@ bool sink_has_dead_letters(const struct batch *b)
 	return false;
 }
 
+/* Its end is waited for: a refusal has to be known before COMMIT. */
 static bool copy_letters(struct sink *s, const struct batch *b, struct err *err)
 {
 	int64_t answers[2];
@@ -165,6 +171,7 @@ static bool copy_letters(struct sink *s, const struct batch *b, struct err *err)
 	return sink_copy_trailer(s, err) && sink_end_copy(s, answers, err);
 }
 
+/* Nothing to do if there are none. */
 bool dead_write(struct sink *s, const struct batch *b, struct err *err)
 {
 	if (!sink_has_dead_letters(b))

@@ -9,8 +9,7 @@
  *   sink_books.c  prepared statements
  *   sink_copy.c   the bytes of rows, sink_dead.c those of dead letters
  */
-#ifndef MEMINGEST_SINK_PARTS_H
-#define MEMINGEST_SINK_PARTS_H
+#pragma once
 
 #include "core/arrange.h"
 #include "core/guard.h"
@@ -87,28 +86,25 @@ extern const struct way way_direct, way_staged, way_singly, way_judged;
 
 /* sink.c */
 struct target *sink_target(const struct sink *s, const struct batch *b);
+/* Counts a duration of us microseconds. */
 void sink_took(const struct batch *b, enum metric metric, size_t stage, int64_t us);
 /* From the row counts of the swaps, whether each moved its row. */
 bool sink_swapped(const struct sink *s, const int64_t *affected);
-/*
- * How long the session waits for locks: shortly, or as configured. Of the session, since preparing
- * a statement and looking at a table take locks as well.
- */
+/* Waits for locks shortly, or as configured: the session, as preparing takes locks as well. */
 MUST_CHECK bool sink_set_patience(struct sink *s, bool hurry, struct err *err);
 /* Appends BEGIN and the swaps, whose answers stand behind that of BEGIN. */
 #define SWAPS_AT 1
-void sink_put_begin(struct sink *s);
+void sink_put_begin(struct sink *s); /* To s->sql, emptied first. */
 /* Appends the rows of memingest.batches and COMMIT. */
 void sink_put_commit(struct sink *s);
 /* The end of a COPY, and the answers to all that follows it: here the server is waited for. */
 MUST_CHECK bool sink_end_copy(struct sink *s, int64_t affected[2], struct err *err);
-bool sink_has_dead_letters(const struct batch *b);
-/* Ends the transaction if the connection lives. */
-void sink_roll_back(struct sink *s);
+bool sink_has_dead_letters(const struct batch *b); /* Of this transaction. */
 /* What COMMIT answered, or did not. Returns ok. */
 bool sink_commit_answered(struct sink *s, struct batch *b, bool ok, int64_t since_us,
 			  const struct err *err);
-size_t sink_count_deletes(const struct batch_row *rows, size_t n);
+size_t sink_count_deletes(const struct batch_row *rows, size_t n); /* Rows that delete. */
+/* As written, each to its span. */
 void sink_count_upserts(struct batch *b, const struct batch_row *rows, size_t n);
 
 /* fence.c: decides each open span after a swap that missed. False: try again. */
@@ -116,25 +112,30 @@ MUST_CHECK bool fence_decide(struct sink *s, struct batch *b, struct err *err);
 
 /* sink_books.c: prepare at first use, outside the transaction. */
 MUST_CHECK bool books_prepare(struct sink *s, struct err *err);
+/* One of the stream's statements. */
 MUST_CHECK bool row_prepare(struct sink *s, const struct batch *b, enum row_statement statement,
 			    struct err *err);
+/* Under which it is prepared. */
 const char *row_name(const struct sink *s, const struct batch *b, enum row_statement statement);
 /* To s->sql, with "; " behind it. */
 void books_put(struct sink *s, enum book book);
-void books_put_swap(struct sink *s, const struct span *span);
+void books_put_swap(struct sink *s, const struct span *span); /* The same with parameters. */
 void books_put_batch(struct sink *s, const struct span *span);
 /* To the pipe (pg_pipe_add()); the first is for statements without parameters. */
 MUST_CHECK bool books_add(struct sink *s, enum book book, struct err *err);
+/* The same with parameters. */
 MUST_CHECK bool books_add_swap(struct sink *s, const struct span *span, struct err *err);
 MUST_CHECK bool books_add_batch(struct sink *s, const struct span *span, struct err *err);
 
 /* sink_copy.c: fields in COPY form. */
 void sink_put_text(struct buf *out, const char *text); /* NULL: null */
 void sink_put_int4(struct buf *out, int32_t n);
-void sink_put_int8(struct buf *out, int64_t n);
+void sink_put_int8(struct buf *out, int64_t n); /* Never null, as is int4. */
 /* sink_copy.c: a COPY's header, and its trailer, to s->chunk; its data on the way to the server. */
 void sink_copy_header(struct sink *s);
+/* Sends what there is, once it is worth a call. */
 MUST_CHECK bool sink_copy_more(struct sink *s, struct err *err);
+/* Sends all, and the trailer. */
 MUST_CHECK bool sink_copy_trailer(struct sink *s, struct err *err);
 /* All rows of a COPY that has begun, but not yet its end; staged: with the columns of the stage. */
 MUST_CHECK bool sink_copy_rows(struct sink *s, const struct batch *b, const struct batch_row *rows,
@@ -145,7 +146,9 @@ MUST_CHECK bool dead_write(struct sink *s, const struct batch *b, struct err *er
 
 /* way_singly.c: begins by prepared statements; finishes by them. */
 MUST_CHECK bool singly_ready(struct sink *s, struct batch *b, struct err *err);
+/* With the rows only if this is their way. */
 enum begin_result singly_begin(struct sink *s, struct batch *b, struct err *err);
+/* memingest.batches and COMMIT. */
 MUST_CHECK bool singly_finish(struct sink *s, struct batch *b, struct err *err);
 /*
  * Rows on top of what the transaction holds, in their order; their counts to the spans. After a
@@ -159,8 +162,10 @@ bool singly_fits(const struct batch *b, bool direct);
 /* way_direct.c: whether COPY into the table itself is worth trying; a batch was written; refused.
  */
 bool direct_fits(const struct sink *s, const struct batch *b);
+/* To be called once per batch that was committed. */
 void direct_count(struct sink *s, const struct batch *b);
-bool direct_refused(struct sink *s, const struct batch *b, const struct err *err);
+/* True: the way was this one, and is not taken for a while. */
+bool direct_note_refusal(struct sink *s, const struct batch *b, const struct err *err);
 
 /* judge.c: what to make of the refused rows; see there. */
 struct trial {
@@ -177,6 +182,4 @@ MUST_CHECK bool judge_table(struct sink *s, struct batch *b, struct trial *t, st
 MUST_CHECK bool judge_unprepared(struct sink *s, struct batch *b, struct err *err);
 /* Called in the end. False: it is the table's trouble, or too many. */
 MUST_CHECK bool judge_rows(struct sink *s, struct batch *b, const struct trial *t, struct err *err);
-enum dead_reason judge_reason(const struct err *err);
-
-#endif
+enum dead_reason judge_reason(const struct err *err); /* What the SQLSTATE says of an event. */

@@ -26,6 +26,7 @@
 
 #define BACKOFF_MOST 64
 
+/* Only upserts, in one round, of a table that can take a COPY. */
 static bool could_copy(const struct sink *s, const struct batch *b)
 {
 	return b->stream->sql->copy_direct && b->nrounds == 1 &&
@@ -39,6 +40,7 @@ bool direct_fits(const struct sink *s, const struct batch *b)
 	return could_copy(s, b) && t->copyable >= t->direct_from;
 }
 
+/* So that the next try comes after so many batches that might have gone this way. */
 void direct_count(struct sink *s, const struct batch *b)
 {
 	struct target *t = sink_target(s, b);
@@ -48,7 +50,7 @@ void direct_count(struct sink *s, const struct batch *b)
 }
 
 /* Whatever it was, the other ways will tell. */
-bool direct_refused(struct sink *s, const struct batch *b, const struct err *err)
+bool direct_note_refusal(struct sink *s, const struct batch *b, const struct err *err)
 {
 	struct target *t = sink_target(s, b);
 	if (s->way != &way_direct || err->class == ERR_RETRY)
@@ -59,11 +61,13 @@ bool direct_refused(struct sink *s, const struct batch *b, const struct err *err
 	return true;
 }
 
+/* The check is prepared: it is asked again in each transaction. */
 static bool ready(struct sink *s, struct batch *b, struct err *err)
 {
 	return row_prepare(s, b, ROW_DIRECT, err);
 }
 
+/* Everything is in one text; COPY's beginning is the answer to all before it. */
 static enum begin_result begin(struct sink *s, struct batch *b, struct err *err)
 {
 	const struct mergesql *sql = b->stream->sql;

@@ -29,6 +29,7 @@
 
 #define PIECE_MOST 128
 
+/* Deferred constraints speak at once, and the table stays as it is until the end. */
 static enum begin_result begin(struct sink *s, struct batch *b, struct err *err)
 {
 	enum begin_result result = singly_begin(s, b, err);
@@ -39,6 +40,7 @@ static enum begin_result begin(struct sink *s, struct batch *b, struct err *err)
 	return pg_exec(s->pg, buf_cstr(&s->sql), NULL, 0, err) ? BEGIN_OK : BEGIN_FAILED;
 }
 
+/* One statement of the books in a round trip of its own. */
 static bool book(struct sink *s, enum book book, struct err *err)
 {
 	int64_t answer;
@@ -104,6 +106,7 @@ static bool refuse_row(struct sink *s, struct batch *b, const struct batch_row *
 	       judge_rows(s, b, t, err);
 }
 
+/* Pieces grow while all goes well and shrink around a culprit. */
 static bool rows(struct sink *s, struct batch *b, struct err *err)
 {
 	struct trial t = {.second = b->nburied < b->nrefused};

@@ -35,6 +35,7 @@
 #define PIECE_ROWS 256
 #define PIECE_BYTES (size_t)(512 * 1024)
 
+/* Measured: see the essay. */
 bool singly_fits(const struct batch *b, bool direct)
 {
 	return b->narranged > 0 && b->narranged <= (direct ? SMALL_NEW : SMALL_MERGED) &&
@@ -97,6 +98,7 @@ static size_t add_row(struct sink *s, const struct batch *b, const struct batch_
 	return n;
 }
 
+/* Returns how many statements that are, 0 after a failure. */
 static size_t add_rows(struct sink *s, const struct batch *b, const struct batch_row *rows,
 		       size_t n, struct err *err)
 {
@@ -125,6 +127,7 @@ static size_t count_answers(struct sink *s, struct batch *b, const struct batch_
 	return n;
 }
 
+/* As many rows as one round trip may have. */
 static size_t piece(const struct batch_row *rows, size_t n)
 {
 	size_t i = 0, bytes = 0;
@@ -133,6 +136,7 @@ static size_t piece(const struct batch_row *rows, size_t n)
 	return i;
 }
 
+/* One pipe for each piece. */
 bool singly_apply(struct sink *s, struct batch *b, const struct batch_row *rows, size_t n,
 		  size_t *passed, struct err *err)
 {
@@ -151,6 +155,7 @@ bool singly_apply(struct sink *s, struct batch *b, const struct batch_row *rows,
 
 /* --- the transaction --- */
 
+/* The judge's rows need other statements: see statements_of(). */
 bool singly_ready(struct sink *s, struct batch *b, struct err *err)
 {
 	const struct mergesql *sql = b->stream->sql;
@@ -162,6 +167,7 @@ bool singly_ready(struct sink *s, struct batch *b, struct err *err)
 	       row_prepare(s, b, ROW_INSERT, err);
 }
 
+/* BEGIN and the swaps, to the pipe. */
 static bool add_begin(struct sink *s, struct err *err)
 {
 	bool ok = books_add(s, BOOK_BEGIN, err);
@@ -170,6 +176,7 @@ static bool add_begin(struct sink *s, struct err *err)
 	return ok;
 }
 
+/* With the rows, if this is their way: then one wait is enough. */
 enum begin_result singly_begin(struct sink *s, struct batch *b, struct err *err)
 {
 	bool with_rows = s->way == &way_singly;
@@ -199,6 +206,7 @@ static bool rows(struct sink *s, struct batch *b, struct err *err)
 	return true;
 }
 
+/* A span without offsets has no row in memingest.batches. */
 bool singly_finish(struct sink *s, struct batch *b, struct err *err)
 {
 	int64_t start = clock_mono_us();

@@ -24,6 +24,7 @@
 
 #define SINGLY_MOST 64 /* rows of a later round: see way_singly.c for what they cost */
 
+/* Further rounds may go row by row, so that is prepared as well. */
 static bool ready(struct sink *s, struct batch *b, struct err *err)
 {
 	struct target *t = sink_target(s, b);
@@ -44,6 +45,7 @@ static void put_round(struct sink *s, const struct batch *b, const struct batch_
 		buf_puts(&s->sql, sql->merge_upsert);
 }
 
+/* Without rows there is nothing to copy: the swap alone. */
 static enum begin_result begin(struct sink *s, struct batch *b, struct err *err)
 {
 	int64_t *affected = arena_calloc(b->fold_arena, s->nspans + 2, sizeof(*affected));
@@ -78,6 +80,7 @@ static bool count_parts(struct sink *s, struct batch *b, const char *sql, int si
 	return true;
 }
 
+/* In all spans so far. */
 static uint64_t rows_written(const struct batch *b)
 {
 	uint64_t n = 0;
@@ -86,6 +89,7 @@ static uint64_t rows_written(const struct batch *b)
 	return n;
 }
 
+/* Deletes come first and are counted by themselves. */
 static bool merge_with_deletes(struct sink *s, struct batch *b, size_t deletes, size_t n,
 			       int64_t *written, struct err *err)
 {
@@ -138,6 +142,7 @@ static size_t few_rows(const struct batch *b, size_t round)
 	return round;
 }
 
+/* The first round's COPY has begun in the text of BEGIN. */
 static bool rows(struct sink *s, struct batch *b, struct err *err)
 {
 	size_t passed;
@@ -157,6 +162,7 @@ static bool rows(struct sink *s, struct batch *b, struct err *err)
 	return true;
 }
 
+/* The answer of COMMIT may be lost, so that it went out is noted before. */
 static bool finish(struct sink *s, struct batch *b, struct err *err)
 {
 	int64_t start = clock_mono_us();
