@@ -96,7 +96,7 @@ struct table {
 	/* what follows WITH in CREATE TABLE, as in "fillfactor = 90", or NULL */
 	const char *storage;
 	const struct table_search *search; /* NULL: no column is searched by nearness */
-	const struct schema *reader; /* borrowed: must outlive the table */
+	const struct schema *reader;       /* borrowed: must outlive the table */
 };
 
 /*
