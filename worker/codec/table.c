@@ -36,8 +36,8 @@ enum {
 	MAX_IDENTIFIER = 63, /* NAMEDATALEN - 1 */
 	MAX_COLUMNS =
 		/*
-		 * MaxHeapAttributeNumber, less created_at, updated_at and search_xid (or _part and
-		 * _op in the stage)
+		 * MaxHeapAttributeNumber, less created_at and updated_at (or _part and _op in the
+		 * stage)
 		 */
 	1600 - 2,
 };
