@@ -137,13 +137,17 @@ static bool parse_digits(const char *text, int64_t max, int64_t *n)
 
 static bool parse_to(const char *text, struct offsets_request *r)
 {
+	struct buf ignored = {0};
 	int kind;
 	if (!text)
 		return r->verb != OFFSETS_REWIND;
 	r->to = TO_OFFSET;
 	if (parse_digits(text, INT64_MAX, &r->to_value))
 		return true;
-	if (r->verb != OFFSETS_REWIND || !config_start_parse(text, &kind, &r->to_value))
+	bool ok = r->verb == OFFSETS_REWIND &&
+		  config_start_parse(text, &kind, &r->to_value, &ignored);
+	buf_free(&ignored);
+	if (!ok)
 		return false;
 	r->to = kind == START_EARLIEST ? TO_EARLIEST : TO_TIME;
 	return kind == START_EARLIEST || kind == START_TIMESTAMP;

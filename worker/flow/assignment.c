@@ -45,14 +45,28 @@
 
 /* --- looks --- */
 
+/* Whether where the topic's partitions start is needed, is not known, and has not been asked yet. */
+static bool asks_starts(const struct look *look, const struct partition *part)
+{
+	if (part->slot->stream->config->start == START_EARLIEST || part->starts->offsets)
+		return false;
+	for (size_t i = 0; i < look->n; i++)
+		if (look->sights[i].log.topic == part->topic &&
+		    look->sights[i].start_kind != START_EARLIEST)
+			return false;
+	return true;
+}
+
 static void put_sight(struct look *look, struct partition *part)
 {
 	const struct stream_config *stream = part->slot->stream->config;
-	look->sights[look->n++] = (struct sight){.owner = part,
-						 .log = {.topic = part->topic,
-							 .partition = part->partition,
-							 .start_kind = stream->start,
-							 .start_ms = stream->start_ms}};
+	struct sight sight = {.owner = part,
+			      .log = {.topic = part->topic, .partition = part->partition}};
+	if (asks_starts(look, part)) {
+		sight.start_kind = stream->start;
+		sight.start_ms = stream->start_ms;
+	}
+	look->sights[look->n++] = sight;
 }
 
 static bool is_due(const struct partition *part, int64_t now)
@@ -89,24 +103,35 @@ static void send_look(struct assignment *a, int64_t now)
 	if (a->looking)
 		lookout_send(a->lookout, look);
 	else
-		free(look);
+		look_free(look);
 }
 
 static void take_log(struct partition *part, const struct sight *s)
 {
 	part->low = s->log.low;
 	part->high = s->log.high;
-	part->start = s->log.start;
 	part->partitions = s->log.partitions;
 	part->committed = s->committed;
 	memcpy(part->topic_id, s->topic_id, sizeof(part->topic_id));
+}
+
+/* The first look decides; a later one is not asked. */
+static void take_starts(struct sight *s)
+{
+	struct topic_starts *starts = ((struct partition *)s->owner)->starts;
+	if (!s->starts || starts->offsets)
+		return;
+	starts->offsets = s->starts;
+	starts->n = s->nstarts;
+	s->starts = NULL;
 }
 
 /* What came of the look at a partition that is due. */
 static void looked(struct assignment *a, struct partition *part, const struct sight *s,
 		   const struct err *why)
 {
-	if (s->log.low < 0) {
+	bool early = part->slot->stream->config->start == START_EARLIEST;
+	if (s->log.low < 0 || (!early && !part->starts->offsets)) {
 		partition_try_again(part, why, RETRY_US);
 		return;
 	}
@@ -140,6 +165,8 @@ static void take_answers(struct assignment *a)
 	if (!look)
 		return;
 	a->looking = false;
+	for (size_t i = 0; i < look->n; i++)
+		take_starts(&look->sights[i]);
 	for (size_t i = 0; i < look->n; i++) {
 		struct partition *part = look->sights[i].owner;
 		part->looks--;
@@ -154,7 +181,7 @@ static void take_answers(struct assignment *a)
 	if (unanswered > 0)
 		log_warn("Kafka did not say where partitions begin and end, will ask again",
 			 F_INT("partitions", unanswered), F_STR("error", look->err.text));
-	free(look);
+	look_free(look);
 }
 
 /* --- what is due --- */
@@ -283,11 +310,10 @@ void assignment_assigned(struct assignment *a, struct source_partition **sps, si
 	log_info("partitions assigned", F_INT("partitions", n));
 	for (size_t i = 0; i < n; i++) {
 		struct source_partition *sp = sps[i];
-		struct stream *stream =
-			stream_for_topic(a->streams, a->config->nstreams, sp->topic);
+		size_t stream = stream_of_topic(a->config, sp->topic);
 		size_t lane = lane_for(a, sp->topic, sp->partition);
-		if (stream)
-			partitions_add(a->partitions, sp, pool_slot(a->pool, lane, stream->index));
+		if (stream < a->config->nstreams)
+			partitions_add(a->partitions, sp, pool_slot(a->pool, lane, stream));
 		else
 			log_error("topic belongs to no stream", F_STR("topic", sp->topic));
 	}

@@ -10,7 +10,6 @@
 
 struct assignment {
 	const struct config *config;
-	struct stream *const *streams;
 	struct pool *pool;
 	struct lanes *lanes;
 	struct partitions *partitions;

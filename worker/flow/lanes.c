@@ -95,8 +95,8 @@ void lanes_claim(struct lanes *ls, struct partition *part)
 					 .partition = part->partition,
 					 .topic_id = part->topic_id,
 					 .low = part->low,
-					 .start = part->start,
-					 .partitions = part->partitions};
+					 .starts = part->starts->offsets,
+					 .nstarts = part->starts->n};
 	push(ls, part->slot->lane, job);
 }
 

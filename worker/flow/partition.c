@@ -82,18 +82,22 @@ void partitions_close(struct partitions *ps)
 {
 	for (size_t i = 0; i < ps->n; i++)
 		free(ps->all[i]);
+	for (size_t i = 0; i < ps->ntopics; i++)
+		free(ps->topics[i]->offsets);
 	free(ps->all);
 	free(ps->topics);
 	arena_free(ps->names);
 }
 
-static const char *intern(struct partitions *ps, const char *topic)
+static struct topic_starts *intern(struct partitions *ps, const char *topic)
 {
 	for (size_t i = 0; i < ps->ntopics; i++)
-		if (strcmp(ps->topics[i], topic) == 0)
+		if (strcmp(ps->topics[i]->topic, topic) == 0)
 			return ps->topics[i];
-	ps->topics = xrealloc(ps->topics, (ps->ntopics + 1) * sizeof(*ps->topics));
-	return ps->topics[ps->ntopics++] = arena_strdup(ps->names, topic);
+	struct topic_starts *new = arena_calloc(ps->names, 1, sizeof(*new));
+	new->topic = arena_strdup(ps->names, topic);
+	ps->topics = xrealloc(ps->topics, (ps->ntopics + 1) * sizeof(struct topic_starts *));
+	return ps->topics[ps->ntopics++] = new;
 }
 
 struct partition *partitions_add(struct partitions *ps, struct source_partition *sp,
@@ -102,7 +106,8 @@ struct partition *partitions_add(struct partitions *ps, struct source_partition 
 	struct partition *part = xcalloc(1, sizeof(*part));
 	part->sp = sp;
 	part->slot = slot;
-	part->topic = intern(ps, sp->topic);
+	part->starts = intern(ps, sp->topic);
+	part->topic = part->starts->topic;
 	part->partition = sp->partition;
 	part->state = PARTITION_ASSIGNED;
 	part->durable_ts_ms = part->pending_ts_ms = -1;

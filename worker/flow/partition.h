@@ -39,10 +39,21 @@ enum partition_state {
 
 enum pause_cause { PAUSE_NONE, PAUSE_BATCHES, PAUSE_SCHEMA };
 
+/*
+ * Where the stream starts in the partitions that a topic had when this process first looked. Never
+ * changed then, so lanes may read it.
+ */
+struct topic_starts {
+	const char *topic; /* interned */
+	int64_t *offsets;  /* by partition; NULL: not known, or start = earliest */
+	int32_t n;
+};
+
 struct partition {
 	struct source_partition *sp; /* NULL: gone */
 	struct slot *slot;           /* its lane and stream */
 	const char *topic;           /* interned */
+	struct topic_starts *starts; /* its topic's */
 	int32_t partition;
 
 	enum partition_state state;
@@ -57,7 +68,7 @@ struct partition {
 	int64_t position;
 	int64_t durable;          /* next_offset of the offsets row, as far as we know */
 	int64_t epoch;            /* of our claim */
-	int64_t low, high, start; /* of the log, when last asked */
+	int64_t low, high;        /* of the log, when last asked */
 	int64_t committed;        /* what Kafka had then for the group; see struct sight */
 	int32_t partitions;       /* of the topic */
 	char topic_id[37];
@@ -79,8 +90,8 @@ struct partitions {
 	struct source *source;
 	struct partition **all;
 	size_t n, cap;
-	struct arena *names; /* topics, interned */
-	const char **topics;
+	struct arena *names; /* topics, interned, and their starts */
+	struct topic_starts **topics;
 	size_t ntopics;
 };
 

@@ -421,7 +421,6 @@ static void wire(struct pipeline *p)
 	p->settle =
 		(struct settle){.pool = p->pool, .lanes = &p->lanes, .partitions = &p->partitions};
 	p->assignment = (struct assignment){.config = p->config,
-					    .streams = p->streams,
 					    .pool = p->pool,
 					    .lanes = &p->lanes,
 					    .partitions = &p->partitions,

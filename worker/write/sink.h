@@ -62,9 +62,10 @@ struct sink_claim {
 	const char *topic;
 	int32_t partition;
 	const char *topic_id; /* UUID text, or empty: unknown */
-	int64_t low,
-		start; /* where a new partition begins, and where a pipeline's first start does */
-	int32_t partitions; /* of the topic, now */
+	int64_t low;          /* where the log begins, and with it a partition without a row */
+	/* Where a pipeline's first start on the topic begins, by partition; NULL: as above. */
+	const int64_t *starts;
+	int32_t nstarts;
 	/* Result. */
 	int64_t next_offset, owner_epoch;
 	char known_topic_id[37]; /* what the row says; empty: nothing */
