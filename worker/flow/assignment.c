@@ -16,7 +16,7 @@
  *
  * A partition that is silent is asked about, in two ways. Its row: after IDLE_LOOK_US a span
  * without offsets goes through the normal swap, which is fenced if the row was moved (a rewind, a
- * restored database). Its log: after SILENT_LOOK_US, since librdkafka may go on asking for
+ * restored database); that of one which waits for a schema as well. Its log: after SILENT_LOOK_US, since librdkafka may go on asking for
  * something that is not there any more: a topic created anew is halted, and one whose log has grown
  * without a word is taken up anew from its position.
  *
@@ -214,6 +214,8 @@ static int64_t drive(struct assignment *a, struct partition *part, int64_t now)
 {
 	switch (part->state) {
 	case PARTITION_HALTED:
+		if (part->untold > 0)
+			lanes_tell_halt(a->lanes, part);
 		if (part->retry_us <= now)
 			partition_rewind(a->partitions, part, 0);
 		return MAX(part->retry_us, now);
@@ -225,11 +227,12 @@ static int64_t drive(struct assignment *a, struct partition *part, int64_t now)
 		return part->state == PARTITION_STARTING && part->slot->state != SLOT_SHUT
 			       ? part->retry_us
 			       : CLOCK_NEVER;
+	case PARTITION_PAUSED: /* an operator may have moved it past the unknown schema */
+		return part->cause == PAUSE_SCHEMA ? ask_when_idle(part, now) : CLOCK_NEVER;
 	case PARTITION_ACTIVE:
 		return MIN(ask_when_idle(part, now), part->heard_us + SILENT_LOOK_US);
 	case PARTITION_LOOKING:
 	case PARTITION_CLAIMING:
-	case PARTITION_PAUSED:
 	case PARTITION_GONE:
 	case PARTITION_STATE_COUNT:
 		return CLOCK_NEVER;

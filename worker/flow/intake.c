@@ -63,6 +63,15 @@ static uint32_t my_span(const struct arrival *a)
 			  part->epoch);
 }
 
+/* An operator must act before this message can be taken. */
+static enum outcome halt(const struct arrival *a, struct err *err)
+{
+	err->class = ERR_CONFIG;
+	err_wrap(err, "%s [%d] offset %" PRId64, a->part->topic, a->part->partition, a->m->offset);
+	partition_stuck(a->in->partitions, a->part, err);
+	return HELD;
+}
+
 static enum outcome dead_letter(const struct arrival *a, enum dead_reason reason,
 				const struct err *why)
 {
@@ -71,8 +80,7 @@ static enum outcome dead_letter(const struct arrival *a, enum dead_reason reason
 	if (!guard_admit(&a->in->guards[stream->index], a->in->config, stream->config->name, 1,
 			 &err)) {
 		err_wrap(&err, "%s", why->text);
-		partition_halt(a->in->partitions, a->part, &err);
-		return HELD;
+		return halt(a, &err);
 	}
 	char *headers = source_headers_json(a->m);
 	struct dead_letter letter = {.span = my_span(a),
@@ -91,15 +99,6 @@ static enum outcome dead_letter(const struct arrival *a, enum dead_reason reason
 	batch_add_dead(a->batch, &letter);
 	free(headers);
 	return TAKEN;
-}
-
-/* An operator must act before this message can be taken. */
-static enum outcome halt(const struct arrival *a, struct err *err)
-{
-	err->class = ERR_CONFIG;
-	err_wrap(err, "%s [%d] offset %" PRId64, a->part->topic, a->part->partition, a->m->offset);
-	partition_halt(a->in->partitions, a->part, err);
-	return HELD;
 }
 
 /* --- its schema --- */

@@ -73,9 +73,14 @@ static bool is_on(const struct partition *part)
 
 /* --- the set --- */
 
-void partitions_open(struct partitions *ps)
+void partitions_open(struct partitions *ps, const char *config_path)
 {
-	*ps = (struct partitions){.names = arena_new()};
+	*ps = (struct partitions){.names = arena_new(), .option = ""};
+	if (!config_path)
+		return;
+	char *option = xasprintf(" -c %s", config_path);
+	ps->option = arena_strdup(ps->names, option);
+	free(option);
 }
 
 void partitions_close(struct partitions *ps)
@@ -166,7 +171,7 @@ bool partition_claimed(struct partitions *ps, struct partition *part, int64_t ne
 	part->epoch = epoch;
 	part->sure_us = clock_mono_us();
 	snprintf(part->known_topic_id, sizeof(part->known_topic_id), "%s", topic_id);
-	if (partition_check_log(part, &err)) {
+	if (partition_check_log(part, ps->option, &err)) {
 		part->error[0] = '\0';
 		part->suspect = part->past_end = false;
 		part->retry_us = 0;
@@ -236,6 +241,7 @@ void partition_halt(struct partitions *ps, struct partition *part, const struct 
 	if (is_on(part))
 		source_pause(ps->source, part->sp);
 	set_state(part, PARTITION_HALTED);
+	part->untold = 0;
 	part->retry_us = clock_mono_us() + HALTED_LOOK_US;
 	snprintf(part->error, sizeof(part->error), "%s", err->text);
 	if (news)
@@ -243,6 +249,21 @@ void partition_halt(struct partitions *ps, struct partition *part, const struct 
 			  F_STR("stream", part->slot->stream->config->name),
 			  F_STR("topic", part->topic), F_INT("partition", part->partition),
 			  F_INT("offset", part->position), F_STR("error", err->text));
+}
+
+/* The command stays whole, however long the reason is. */
+void partition_stuck(struct partitions *ps, struct partition *part, const struct err *err)
+{
+	struct err all = *err;
+	char *way_on = xasprintf("; to go on behind it: memingest offsets skip %s %d "
+				 "--to-dead-letters%s",
+				 part->topic, part->partition, ps->option);
+	size_t room = sizeof(all.text) - 1, tail = MIN(strlen(way_on), room);
+	size_t why = MIN(strlen(err->text), room - tail);
+	snprintf(all.text + why, sizeof(all.text) - why, "%s", way_on);
+	free(way_on);
+	partition_halt(ps, part, &all);
+	part->untold = why;
 }
 
 bool partition_is_open(const struct partition *part)
@@ -283,16 +304,16 @@ void partition_gone(struct partition *part)
 
 /* --- the log --- */
 
-bool partition_check_log(const struct partition *part, struct err *err)
+bool partition_check_log(const struct partition *part, const char *option, struct err *err)
 {
 	if (part->topic_id[0] && part->known_topic_id[0] &&
 	    strcmp(part->topic_id, part->known_topic_id) != 0)
 		return err_set(err, ERR_CONFIG,
 			       "%s was created anew: its id is %s, the offsets row of partition %d "
 			       "(next_offset %" PRId64
-			       ") belongs to %s; run: memingest offsets adopt-topic %s",
+			       ") belongs to %s; run: memingest offsets adopt-topic %s%s",
 			       part->topic, part->topic_id, part->partition, part->durable,
-			       part->known_topic_id, part->topic);
+			       part->known_topic_id, part->topic, option);
 	if (part->durable > part->high)
 		return err_set(err, ERR_CONFIG,
 			       "%s [%d] ends at offset %" PRId64 ", but everything below %" PRId64
@@ -300,29 +321,30 @@ bool partition_check_log(const struct partition *part, struct err *err)
 			       "run: memingest offsets "
 			       "rewind %s %d"
 			       " --to %" PRId64
-			       ", or for a new topic: memingest offsets adopt-topic %s",
+			       "%s, or for a new topic: memingest offsets adopt-topic %s%s",
 			       part->topic, part->partition, part->high, part->durable, part->topic,
-			       part->partition, part->high, part->topic);
+			       part->partition, part->high, option, part->topic, option);
 	if (part->durable < part->low)
 		return err_set(err, ERR_CONFIG,
 			       "%s [%d] begins at offset %" PRId64
 			       ", but only what is below %" PRId64
 			       " was consumed: retention deleted the %" PRId64
 			       " offsets between; to go on without them run: memingest offsets "
-			       "accept-gap %s %d",
+			       "accept-gap %s %d%s",
 			       part->topic, part->partition, part->low, part->durable,
-			       part->low - part->durable, part->topic, part->partition);
+			       part->low - part->durable, part->topic, part->partition, option);
 	if (part->suspect && !(part->topic_id[0] && part->known_topic_id[0]))
 		return err_set(err, ERR_CONFIG,
 			       "%s [%d]: Kafka said that offset %" PRId64
 			       " is not in the log, which now reaches from %" PRId64 " to %" PRId64
 			       ": the topic was probably created anew (librdkafka before 2.3 can "
 			       "not compare ids);"
-			       " run: memingest offsets adopt-topic %s, or to go on where it "
+			       " run: memingest offsets adopt-topic %s%s, or to go on where it "
 			       "stood: memingest offsets "
 			       "rewind %s %d --to"
-			       " %" PRId64,
+			       " %" PRId64 "%s",
 			       part->topic, part->partition, part->durable, part->low, part->high,
-			       part->topic, part->topic, part->partition, part->durable);
+			       part->topic, option, part->topic, part->partition, part->durable,
+			       option);
 	return true;
 }

@@ -83,6 +83,8 @@ struct partition {
 	/* timestamp of the oldest record taken but not durable; -1 none */
 	int64_t pending_ts_ms;
 	char error[ERR_TEXT_SIZE]; /* why it is halted, or the last failure */
+	/* Of the error: why the message at the position halts it, still to be written down. */
+	size_t untold;
 };
 
 /* Of the assignment, and GONE ones with work under way. */
@@ -93,9 +95,11 @@ struct partitions {
 	struct arena *names; /* topics, interned, and their starts */
 	struct topic_starts **topics;
 	size_t ntopics;
+	const char *option; /* " -c FILE": what commands that messages name have to be given */
 };
 
-void partitions_open(struct partitions *ps);
+/* config_path: of the file, or NULL. */
+void partitions_open(struct partitions *ps, const char *config_path);
 void partitions_close(struct partitions *ps);
 
 /* A new one, ASSIGNED. Its lane and stream are the slot's. */
@@ -121,6 +125,8 @@ void partitions_follow_slots(struct partitions *ps);
 
 /* An operator must act. Logged when it is news. */
 void partition_halt(struct partitions *ps, struct partition *part, const struct err *err);
+/* The same over the next message, which "offsets skip" can take out of the way. */
+void partition_stuck(struct partitions *ps, struct partition *part, const struct err *err);
 /*
  * Whatever was taken but is not durable is dropped and will be read again, from the offset that
  * PostgreSQL says. Not while it is being looked at or claimed: that says it anyway.
@@ -141,8 +147,9 @@ const char *pause_cause_name(enum pause_cause cause);
  * Whether the claimed offset lies in the log that Kafka has now. False with class CONFIG and the
  * verb that an operator needs: accept-gap (retention passed it), rewind (the log ends before it),
  * adopt-topic (the topic was created anew). A suspect position that is in the log after all means a
- * new topic too, unless the topic's id says otherwise.
+ * new topic too, unless the topic's id says otherwise. option: of struct partitions.
  */
-MUST_CHECK bool partition_check_log(const struct partition *part, struct err *err);
+MUST_CHECK bool partition_check_log(const struct partition *part, const char *option,
+				    struct err *err);
 
 #endif

@@ -16,8 +16,14 @@ CREATE TABLE IF NOT EXISTS memingest.offsets (
     owner_epoch  bigint      NOT NULL DEFAULT 0, -- raised by every claim and by every command of an operator
     owner        text,
     updated_at   timestamptz NOT NULL DEFAULT now(),
+    halted_at    bigint,                         -- next_offset at which a message last halted the partition; it does no more
+    halted       text,                           -- where next_offset is another; and why it did
     PRIMARY KEY (pipeline, topic, partition)
 ) WITH (fillfactor = 50);
+
+ALTER TABLE memingest.offsets ADD COLUMN IF NOT EXISTS halted_at bigint;
+
+ALTER TABLE memingest.offsets ADD COLUMN IF NOT EXISTS halted text;
 
 -- One row per partition of each batch: [from_offset, to_offset) was handled. With the rows of memingest.gaps these ranges tile.
 CREATE TABLE IF NOT EXISTS memingest.batches (

@@ -1,5 +1,5 @@
 /*
- * claim.c - taking a partition over, and housekeeping of the books.
+ * claim.c - taking a partition over, saying why it is halted, and housekeeping of the books.
  *
  * The claim is one statement of its own: it waits for the row lock of whoever may still be
  * committing (a dead worker's session can; within lock_timeout or statement_timeout, then it is
@@ -124,6 +124,26 @@ bool sink_claim(struct sink *s, struct sink_claim *c, struct err *err)
 		 pg_value(rows, 0, 2) ? pg_value(rows, 0, 2) : "");
 	pg_rows_free(rows);
 	return true;
+}
+
+bool sink_tell_halt(struct sink *s, const struct sink_claim *c, const char *why, struct err *err)
+{
+	char partition[12], offset[24], epoch[24];
+	snprintf(partition, sizeof(partition), "%d", c->partition);
+	snprintf(offset, sizeof(offset), "%" PRId64, c->next_offset);
+	snprintf(epoch, sizeof(epoch), "%" PRId64, c->owner_epoch);
+	const char *params[] = {s->config->group_id, c->topic, partition, offset, epoch, why};
+	s->phase = "claim";
+	struct pg_rows *rows =
+		sink_set_patience(s, true, err)
+			? pg_query(s->pg,
+				   "UPDATE memingest.offsets SET halted_at = $4::bigint, halted ="
+				   " $6 WHERE pipeline = $1 AND topic = $2 AND partition = $3::int"
+				   " AND owner_epoch = $5::bigint",
+				   params, 6, err)
+			: NULL;
+	pg_rows_free(rows);
+	return rows || err_wrap(err, "why %s [%d] is halted", c->topic, c->partition);
 }
 
 bool sink_prune(struct sink *s, bool *more, struct err *err)

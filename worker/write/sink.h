@@ -72,6 +72,10 @@ struct sink_claim {
 };
 MUST_CHECK bool sink_claim(struct sink *s, struct sink_claim *claim, struct err *err);
 
+/* Writes down that a message at claim's next_offset halts its partition, if that is still ours. */
+MUST_CHECK bool sink_tell_halt(struct sink *s, const struct sink_claim *claim, const char *why,
+			       struct err *err);
+
 /*
  * Deletes rows of memingest.batches older than batch.retention, a bounded number at a time. *more:
  * there may be more of them.
