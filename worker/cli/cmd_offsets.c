@@ -57,8 +57,8 @@ static int64_t lag(const struct position *p)
 static json_t *position_json(const struct position *p)
 {
 	const char *halted = p->halted_at == p->next_offset ? p->halted : "";
-	return json_pack("{s:s, s:i, s:o, s:o, s:o, s:o, s:s, s:o, s:s, s:s, s:s, s:s, s:s}", "topic",
-			 p->topic, "partition", (int)p->partition, "next_offset",
+	return json_pack("{s:s, s:i, s:o, s:o, s:o, s:o, s:s, s:o, s:s, s:s, s:s, s:s, s:s}",
+			 "topic", p->topic, "partition", (int)p->partition, "next_offset",
 			 number_or_null(p->known, p->next_offset), "low",
 			 number_or_null(p->answered, p->low), "high",
 			 number_or_null(p->answered, p->high), "lag",
@@ -310,9 +310,9 @@ static int parse(struct cli *cli, enum action action, struct offsets_request *r)
 				cli->argv[0]);
 	switch (action) {
 	case SHOW:
-		return cli->argc > 1 ? cli_fail(EXIT_USAGE, "offsets show: what is \"%s\"?",
-						cli->argv[1])
-				     : EXIT_OK;
+		return cli->argc > 1
+			       ? cli_fail(EXIT_USAGE, "offsets show: what is \"%s\"?", cli->argv[1])
+			       : EXIT_OK;
 	case SKIP:
 		return parse_skip(cli, r);
 	case REWIND:
@@ -328,7 +328,7 @@ static int act(struct cli *cli, enum action action, const struct offsets_request
 	       struct err *err)
 {
 	struct pg *pg = pg_connect(cli->config, "offsets", -1, err);
-	int code = !pg		    ? report_err_exit_code(err)
+	int code = !pg              ? report_err_exit_code(err)
 		   : action == SHOW ? show(cli, pg, err)
 		   : action == SKIP ? skip(cli, pg, r, err)
 				    : change(cli, pg, r, err);
@@ -340,7 +340,8 @@ static int act(struct cli *cli, enum action action, const struct offsets_request
 
 static int run(struct cli *cli)
 {
-	static const char *const actions[] = {"rewind", "accept-gap", "adopt-topic", "skip", "show", NULL};
+	static const char *const actions[] = {"rewind", "accept-gap", "adopt-topic",
+					      "skip",   "show",       NULL};
 	const char *action = cli->argc > 0 ? cli->argv[0] : NULL;
 	struct offsets_request request = {.partition = -1};
 	struct err err = {0};

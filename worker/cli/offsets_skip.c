@@ -55,8 +55,8 @@ static bool is_in_log(const struct position *p, struct err *err)
 			       p->partition);
 	if (p->next_offset < p->low)
 		return err_set(err, ERR_POISON,
-			       "%s [%d]: next_offset is %" PRId64 ", and Kafka's log begins at %" PRId64
-			       ": use accept-gap",
+			       "%s [%d]: next_offset is %" PRId64
+			       ", and Kafka's log begins at %" PRId64 ": use accept-gap",
 			       p->topic, p->partition, p->next_offset, p->low);
 	if (p->next_offset >= p->high)
 		return err_set(err, ERR_POISON,
@@ -73,7 +73,8 @@ static bool is_stuck(const struct position *p, struct err *err)
 		return true;
 	if (p->halted_at > p->next_offset)
 		return err_set(err, ERR_RETRY,
-			       "%s [%d]: it halts at offset %" PRId64 ", but next_offset is %" PRId64
+			       "%s [%d]: it halts at offset %" PRId64
+			       ", but next_offset is %" PRId64
 			       ": what is before has to be written first: try again",
 			       p->topic, p->partition, p->halted_at, p->next_offset);
 	return err_set(err, ERR_POISON,
@@ -136,8 +137,8 @@ static char *detail_of(const struct offsets_skip *skip, const char *who)
 	const struct position *p = skip->position;
 	bool halts = p->halted_at == p->next_offset;
 	return xasprintf("skipped by an operator, %s%s%s%s%s", who, skip->reason ? ": " : "",
-			 skip->reason ? skip->reason : "", halts ? "; it halted the partition: " : "",
-			 halts ? p->halted : "");
+			 skip->reason ? skip->reason : "",
+			 halts ? "; it halted the partition: " : "", halts ? p->halted : "");
 }
 
 static void fill_batch(struct batch *b, const struct offsets_skip *skip,

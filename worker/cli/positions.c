@@ -22,13 +22,12 @@ static struct position *add(struct positions *p, const char *topic, int32_t part
 {
 	p->all = xrealloc(p->all, (p->n + 1) * sizeof(*p->all));
 	struct position *new = &p->all[p->n++];
-	*new = (struct position){
-		.partition = partition,
-		.low = -1,
-		.high = -1,
-		.at = -1,
-		.next_offset = -1,
-		.halted_at = -1};
+	*new = (struct position){.partition = partition,
+				 .low = -1,
+				 .high = -1,
+				 .at = -1,
+				 .next_offset = -1,
+				 .halted_at = -1};
 	snprintf(new->topic, sizeof(new->topic), "%s", topic);
 	return new;
 }

@@ -16,9 +16,9 @@
  *
  * A partition that is silent is asked about, in two ways. Its row: after IDLE_LOOK_US a span
  * without offsets goes through the normal swap, which is fenced if the row was moved (a rewind, a
- * restored database); that of one which waits for a schema as well. Its log: after SILENT_LOOK_US, since librdkafka may go on asking for
- * something that is not there any more: a topic created anew is halted, and one whose log has grown
- * without a word is taken up anew from its position.
+ * restored database); that of one which waits for a schema as well. Its log: after SILENT_LOOK_US,
+ * since librdkafka may go on asking for something that is not there any more: a topic created anew
+ * is halted, and one whose log has grown without a word is taken up anew from its position.
  *
  * Thread: the poll thread; assignment_assigned(), _revoked() and _fault() run inside source_poll().
  */
@@ -45,7 +45,8 @@
 
 /* --- looks --- */
 
-/* Whether where the topic's partitions start is needed, is not known, and has not been asked yet. */
+/* Whether where the topic's partitions start is needed, is not known, and has not been asked yet.
+ */
 static bool asks_starts(const struct look *look, const struct partition *part)
 {
 	if (part->slot->stream->config->start == START_EARLIEST || part->starts->offsets)

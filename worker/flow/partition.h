@@ -66,11 +66,11 @@ struct partition {
 
 	/* next offset expected from Kafka: everything below is in a batch or durable */
 	int64_t position;
-	int64_t durable;          /* next_offset of the offsets row, as far as we know */
-	int64_t epoch;            /* of our claim */
-	int64_t low, high;        /* of the log, when last asked */
-	int64_t committed;        /* what Kafka had then for the group; see struct sight */
-	int32_t partitions;       /* of the topic */
+	int64_t durable;    /* next_offset of the offsets row, as far as we know */
+	int64_t epoch;      /* of our claim */
+	int64_t low, high;  /* of the log, when last asked */
+	int64_t committed;  /* what Kafka had then for the group; see struct sight */
+	int32_t partitions; /* of the topic */
 	char topic_id[37];
 	char known_topic_id[37]; /* of the offsets row */
 	bool past_end;           /* the last look said that the log ends before the row's offset */

@@ -38,10 +38,7 @@ static bool start_topic(struct sink *s, const struct sink_claim *c, struct err *
 	for (int32_t i = 0; i < c->nstarts; i++)
 		buf_printf(&offsets, "%c%" PRId64, i ? ',' : '{', c->starts[i]);
 	buf_puts(&offsets, "}");
-	const char *params[] = {s->config->group_id,
-				c->topic,
-				partitions,
-				buf_cstr(&offsets),
+	const char *params[] = {s->config->group_id, c->topic, partitions, buf_cstr(&offsets),
 				c->topic_id[0] ? c->topic_id : NULL};
 	struct pg_rows *rows =
 		pg_query(s->pg,
