@@ -325,19 +325,44 @@ static int skip(struct bed *bed, const char *partition, const char *reason, stru
 	return bed_command(bed, "offsets", args, out);
 }
 
-/* Two at once; returns how many say that they did it. */
+static int64_t waiting(struct bed *bed)
+{
+	return bed_int(bed, "SELECT count(*) FROM pg_locks WHERE NOT granted");
+}
+
+static int start_skip(struct bed *bed)
+{
+	const char *argv[] = {stack.program, "offsets", "skip",      bed->streams[0].topic,
+			      "0",           "-c",      bed->config, NULL};
+	char log[200];
+	snprintf(log, sizeof(log), "%s/skip.log", bed->dir);
+	return spawn(argv, NULL, log);
+}
+
+/* Two that have read the same position; returns how many of them say that they did it. */
 static int skip_twice(struct bed *bed)
 {
-	const char *const argv[] = {stack.program, "offsets", "skip",      bed->streams[0].topic,
-				    "0",           "-c",      bed->config, NULL};
-	char log[200];
 	int pids[2], done = 0;
-	snprintf(log, sizeof(log), "%s/skip.log", bed->dir);
+	bed_sql(bed, "BEGIN; SELECT FROM memingest.offsets WHERE partition = 0 FOR UPDATE");
 	for (size_t i = 0; i < ARRAY_LEN(pids); i++)
-		pids[i] = spawn(argv, NULL, log);
+		pids[i] = start_skip(bed);
+	BED_WAIT(bed, 20, waiting(bed) == 2);
+	bed_sql(bed, "COMMIT");
 	for (size_t i = 0; i < ARRAY_LEN(pids); i++)
 		done += wait_exit(pids[i]) == 0;
 	return done;
+}
+
+/* One that has read a position which somebody else then moves on. */
+static void skip_late(struct bed *bed)
+{
+	bed_sql(bed, "BEGIN; UPDATE memingest.offsets SET next_offset = 21 WHERE partition = 0");
+	int pid = start_skip(bed);
+	BED_WAIT(bed, 20, waiting(bed) == 1);
+	bed_sql(bed, "COMMIT");
+	ck_assert_int_eq(wait_exit(pid), 75);
+	ck_assert_int_eq(dead_letters(bed), 0);
+	bed_sql(bed, "UPDATE memingest.offsets SET next_offset = 20 WHERE partition = 0");
 }
 
 static bool is_told(struct bed *bed)
@@ -370,15 +395,17 @@ START_TEST(skipped)
 	ck_assert(worker_logged(w, command));
 	BED_WAIT(bed, 20, is_told(bed) && next_offset(bed, 1) == 10);
 	send(bed, 1, 5);
-	if (_i == 1)
+	if (_i > 0)
 		worker_stop(w);
+	if (_i == 3)
+		skip_late(bed);
 	if (_i == 2)
 		ck_assert_int_eq(skip_twice(bed), 1);
 	else
 		ck_assert_int_eq(skip(bed, "0", NULL, &out), 0);
 	ck_assert_int_eq(dead_letters(bed), 1);
 	ck_assert_int_eq(skip(bed, "0", NULL, NULL), 65);
-	if (_i == 1)
+	if (_i > 0)
 		w = worker_start(bed, NULL);
 	bed_drain(bed, RETRY_S);
 	worker_stop(w);
@@ -403,7 +430,7 @@ static void halt_tests(TCase *tc)
 	tcase_add_test(tc, too_many_undecodable);
 	tcase_add_test(tc, refused_by_a_constraint);
 	tcase_add_loop_test(tc, mended_database, 0, 2);
-	tcase_add_loop_test(tc, skipped, 0, 3);
+	tcase_add_loop_test(tc, skipped, 0, 4);
 }
 SYSTEM_SUITE("halt", 120, halt_tests)
 

@@ -173,14 +173,11 @@ static enum found find_plan(const struct arrival *a, const struct origin *o,
 
 /*
  * A tombstone carries no version of its own. The time at which it was produced is one, where
- * versions are times: to the last microsecond of the millisecond that the broker keeps, so as not
- * to lose to an event just before.
+ * versions are times.
  */
 static int64_t tombstone_version(const struct source_message *m)
 {
-	int64_t us = clock_ms_to_us(m->timestamp_ms);
-	return m->timestamp_ms < 0 ? DECODE_NO_VERSION
-				   : MIN(us, INT64_MAX - US_PER_MS) + US_PER_MS - 1;
+	return m->timestamp_ms < 0 ? DECODE_NO_VERSION : m->timestamp_ms;
 }
 
 static bool decode(const struct arrival *a, const struct plan *plan, struct slice body, bool key,
