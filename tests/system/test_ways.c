@@ -303,8 +303,9 @@ START_TEST(altered_meanwhile)
 	bed_set(bed, "batch.adaptive", "off");
 	struct worker *w = worker_start(bed, NULL);
 	send_accounts(bed, "before", n);
-	bed_sql(bed, "BEGIN; ALTER TABLE ledger ALTER total TYPE numeric, ALTER lowest TYPE text, "
-		     "ALTER highest TYPE numeric");
+	bed_sql(bed,
+		"BEGIN; ALTER TABLE ledger ALTER total TYPE numeric, ALTER lowest TYPE numeric, "
+		"ALTER highest TYPE numeric");
 	for (int i = 0; i < n; i++) {
 		snprintf(account, sizeof(account), "during-%d", i);
 		ledger_send(bed, 0, account, 1, 5);
@@ -313,7 +314,7 @@ START_TEST(altered_meanwhile)
 	BED_WAIT(bed, 20, waiting(bed) == 1);
 	bed_sql(bed, "COMMIT");
 	bed_drain(bed, 30);
-	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM ledger WHERE lowest = '5' AND total = "
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM ledger WHERE lowest = 5 AND total = "
 				      "5 AND highest = 5"),
 			 2 * n);
 	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM memingest.dead_letters"), 0);
