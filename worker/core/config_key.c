@@ -147,9 +147,10 @@ const struct config_key config_keys[] = {
 
 	{"stream", "topic", KEY_LIST, ST(topics), ST(ntopics), .required = true,
 	 .help = "Topics of this stream, with commas between; `^regex` takes every topic that "
-		 "matches."},
+		 "matches and that no stream names."},
 	{"stream", "start", KEY_START, ST(start), ST(start_ms), .fallback = "earliest",
-	 .help = "Where the pipeline's first start on a topic begins: `earliest`, `latest`, "
+	 .help = "Where the pipeline's first start on a topic begins, in all partitions that it "
+		 "has then: `earliest`, `latest`, "
 		 "`committed` (what Kafka "
 		 "holds for the "
 		 "group), a time as `2026-01-31T12:00:00Z`, or milliseconds since 1970."},
