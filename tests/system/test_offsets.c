@@ -335,8 +335,8 @@ START_TEST(overlapping_topics)
 	char pattern[128], wrong[192];
 	struct buf out = {0};
 	snprintf(pattern, sizeof(pattern), "stream.memory.topic=^%s", bed->name);
-	const char *const args[] = {"--set", pattern, NULL},
-			  *const online[] = {"--online", "--set", pattern, NULL};
+	const char *const args[] = {"--set", pattern, NULL}, *const online[] = {"--online", "--set",
+										pattern, NULL};
 	for (int i = 0; i < 40; i++)
 		ledger_send(bed, i % 2, "early", INT64_C(1750000000000000) + i, 1);
 	bed_flush(bed);

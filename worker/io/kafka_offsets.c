@@ -270,10 +270,8 @@ int64_t *kafka_query_starts(struct rd_kafka_s *rk, const char *topic, enum start
 	*n = first.partitions;
 	struct kafka_log *logs = xcalloc((size_t)*n + 1, sizeof(*logs));
 	for (int32_t i = 0; i < *n; i++)
-		logs[i] = (struct kafka_log){.topic = topic,
-					     .partition = i,
-					     .start_kind = kind,
-					     .start_ms = start_ms};
+		logs[i] = (struct kafka_log){
+			.topic = topic, .partition = i, .start_kind = kind, .start_ms = start_ms};
 	if (kafka_query_logs(rk, logs, (size_t)*n, MAX(clock_poll_ms(deadline_us), 1), err)) {
 		starts = xcalloc((size_t)*n + 1, sizeof(*starts));
 		for (int32_t i = 0; i < *n; i++)

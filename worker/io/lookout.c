@@ -152,9 +152,9 @@ static void fill_starts(struct lookout *l, struct look *look)
 	for (size_t i = 0; i < look->n; i++) {
 		struct sight *s = &look->sights[i];
 		if (s->start_kind != START_EARLIEST)
-			s->starts = kafka_query_starts(l->rk, s->log.topic, s->start_kind,
-						       s->start_ms, LOGS_MS, &s->nstarts,
-						       &look->err);
+			s->starts =
+				kafka_query_starts(l->rk, s->log.topic, s->start_kind, s->start_ms,
+						   LOGS_MS, &s->nstarts, &look->err);
 	}
 }
 
