@@ -9,6 +9,8 @@
 #include <string.h>
 
 #include "bed.h"
+#include "broker.h"
+#include "event.h"
 #include "ledger.h"
 #include "load.h"
 #include "model.h"
@@ -277,13 +279,201 @@ START_TEST(registry_away)
 }
 END_TEST
 
+/* --- an operator's way on --- */
+
+/* An event whose writer has another type for a field; with headers. */
+static void send_misfit(struct bed *bed, int partition)
+{
+	static const uint8_t bytes[] = {0xff, 0};
+	const struct broker_header headers[] = {{"trace", {(const uint8_t *)"abc", 3}},
+						{"raw", {bytes, sizeof(bytes)}}};
+	struct bed_stream *s = &bed->streams[0];
+	json_t *known = json_incref(s->schema), *schema = json_deep_copy(s->schema), *field;
+	uint32_t known_id = s->schema_id;
+	struct buf value = {0};
+	size_t i;
+	json_array_foreach (json_object_get(schema, "fields"), i, field) {
+		if (strcmp(json_string_value(json_object_get(field, "name")), "total") != 0)
+			continue;
+		json_object_set_new(field, "type", json_string("string"));
+		json_object_set_new(field, "default", json_string(""));
+	}
+	bed_writer_schema(bed, "ledger", schema);
+	json_t *event = json_pack("{s:I, s:s, s:s}", "event_time", INT64_C(1750000000000000),
+				  "account", "misfit", "total", "much");
+	ck_assert(event_confluent(s->schema, s->schema_id, event, &value));
+	broker_produce_headers(s->topic, partition, (struct slice){(const uint8_t *)"k", 1},
+			       (struct slice){value.data, value.len}, headers, 2);
+	bed_flush(bed);
+	json_decref(event);
+	json_decref(schema);
+	json_decref(s->schema);
+	s->schema = known;
+	s->schema_id = known_id;
+	buf_free(&value);
+}
+
+static int skip(struct bed *bed, const char *partition, const char *reason, struct buf *out)
+{
+	const char *args[] = {"skip",
+			      bed->streams[0].topic,
+			      partition,
+			      "--to-dead-letters",
+			      reason ? "--reason" : NULL,
+			      reason,
+			      NULL};
+	return bed_command(bed, "offsets", args, out);
+}
+
+static int64_t waiting(struct bed *bed)
+{
+	return bed_int(bed, "SELECT count(*) FROM pg_locks WHERE NOT granted");
+}
+
+static int start_skip(struct bed *bed)
+{
+	const char *argv[] = {stack.program, "offsets", "skip",      bed->streams[0].topic,
+			      "0",           "-c",      bed->config, NULL};
+	char log[200];
+	snprintf(log, sizeof(log), "%s/skip.log", bed->dir);
+	return spawn(argv, NULL, log);
+}
+
+/* Two that have read the same position; returns how many of them say that they did it. */
+static int skip_twice(struct bed *bed)
+{
+	int pids[2], done = 0;
+	bed_sql(bed, "BEGIN; SELECT FROM memingest.offsets WHERE partition = 0 FOR UPDATE");
+	for (size_t i = 0; i < ARRAY_LEN(pids); i++)
+		pids[i] = start_skip(bed);
+	BED_WAIT(bed, 20, waiting(bed) == 2);
+	bed_sql(bed, "COMMIT");
+	for (size_t i = 0; i < ARRAY_LEN(pids); i++)
+		done += wait_exit(pids[i]) == 0;
+	return done;
+}
+
+/* One that has read a position which somebody else then moves on. */
+static void skip_late(struct bed *bed)
+{
+	bed_sql(bed, "BEGIN; UPDATE memingest.offsets SET next_offset = 21 WHERE partition = 0");
+	int pid = start_skip(bed);
+	BED_WAIT(bed, 20, waiting(bed) == 1);
+	bed_sql(bed, "COMMIT");
+	ck_assert_int_eq(wait_exit(pid), 75);
+	ck_assert_int_eq(dead_letters(bed), 0);
+	bed_sql(bed, "UPDATE memingest.offsets SET next_offset = 20 WHERE partition = 0");
+}
+
+static bool is_told(struct bed *bed)
+{
+	return bed_int(bed, "SELECT count(*) FROM memingest.offsets WHERE partition = 0 AND "
+			    "halted_at = next_offset AND halted LIKE '%%does not fit%%'") == 1;
+}
+
+/*
+ * Proves: "offsets skip" makes a dead letter of the one message that halts its partition, whole and
+ * with both reasons, once, and the partition goes on behind it: with the worker running (0),
+ * stopped (1), and by two operators at once (2). The halt names the command, whole. A message that
+ * nobody halts at is left alone.
+ */
+START_TEST(skipped)
+{
+	struct bed *bed = ledger_bed("skipped", 2);
+	const char *topic = bed->streams[0].topic;
+	char command[400];
+	struct buf out = {0};
+	snprintf(command, sizeof(command), "memingest offsets skip %s 0 --to-dead-letters -c %s",
+		 topic, bed->config);
+	send(bed, 0, 20);
+	send_misfit(bed, 0);
+	send(bed, 0, 30);
+	send(bed, 1, 10);
+	ck_assert_int_eq(skip(bed, "0", NULL, &out), 65);
+	struct worker *w = worker_start(bed, NULL);
+	worker_wait_log(w, "partition halted, an operator must act", 20);
+	ck_assert(worker_logged(w, command));
+	BED_WAIT(bed, 20, is_told(bed) && next_offset(bed, 1) == 10);
+	send(bed, 1, 5);
+	if (_i > 0)
+		worker_stop(w);
+	if (_i == 3)
+		skip_late(bed);
+	if (_i == 2)
+		ck_assert_int_eq(skip_twice(bed), 1);
+	else
+		ck_assert_int_eq(skip(bed, "0", NULL, &out), 0);
+	ck_assert_int_eq(dead_letters(bed), 1);
+	ck_assert_int_eq(skip(bed, "0", NULL, NULL), 65);
+	if (_i > 0)
+		w = worker_start(bed, NULL);
+	bed_drain(bed, RETRY_S);
+	worker_stop(w);
+	model_expect_dead(topic, 0, 20, "operator");
+	model_check(bed);
+	ck_assert_int_eq(
+		bed_int(bed,
+			"SELECT count(*) FROM memingest.dead_letters WHERE \"offset\" = 20 AND"
+			" stream = 'ledger' AND key = 'k' AND length(value) > 10 AND event_time > "
+			"now() - interval '1 hour' AND headers = '{\"trace\": \"abc\", \"raw\": "
+			"\"base64:/wA=\"}' AND detail ~ 'skipped by an operator, .+@.+; it halted "
+			"the "
+			"partition: .*does not fit'"),
+		1);
+	buf_free(&out);
+	bed_free(bed);
+}
+END_TEST
+
 static void halt_tests(TCase *tc)
 {
 	tcase_add_test(tc, too_many_undecodable);
 	tcase_add_test(tc, refused_by_a_constraint);
 	tcase_add_loop_test(tc, mended_database, 0, 2);
+	tcase_add_loop_test(tc, skipped, 0, 4);
 }
 SYSTEM_SUITE("halt", 120, halt_tests)
+
+/*
+ * Proves: what an operator says of a partition that waits for a schema (0: accept-gap, 1: skip)
+ * reaches the running worker while the registry is still away.
+ */
+START_TEST(moved_while_waiting)
+{
+	registry_is("ok");
+	struct bed *bed = ledger_bed("waiting", 1);
+	struct worker *w = worker_start(bed, NULL);
+	struct bed_stream *s = &bed->streams[0];
+	json_t *known = json_incref(s->schema);
+	uint32_t known_id = s->schema_id;
+	send(bed, 0, 20);
+	bed_drain(bed, 20);
+	new_writer_schema(bed, _i == 0 ? "gap" : "letter");
+	registry_is("down");
+	send(bed, 0, 1);
+	json_decref(s->schema);
+	s->schema = known;
+	s->schema_id = known_id;
+	send(bed, 0, 10);
+	BED_WAIT(bed, 20, paused_for_schema(w, 0));
+	const char *gap[] = {"accept-gap", s->topic, "0", "--to", "21", NULL};
+	ck_assert_int_eq(_i == 0 ? bed_command(bed, "offsets", gap, NULL)
+				 : skip(bed, "0", "nobody knows its schema", NULL),
+			 0);
+	BED_WAIT(bed, RETRY_S, next_offset(bed, 0) == 31);
+	registry_is("ok");
+	worker_stop(w);
+	if (_i == 1) {
+		model_expect_dead(s->topic, 0, 20, "operator");
+		model_check(bed);
+	}
+	ck_assert_int_eq(dead_letters(bed), _i);
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM memingest.gaps WHERE from_offset = 20 "
+				      "AND to_offset = 21"),
+			 1 - _i);
+	bed_free(bed);
+}
+END_TEST
 
 static void one_stream_tests(TCase *tc)
 {
@@ -294,5 +484,6 @@ SYSTEM_SUITE("one_stream", 120, one_stream_tests)
 static void registry_away_tests(TCase *tc)
 {
 	tcase_add_loop_test(tc, registry_away, 0, 2);
+	tcase_add_loop_test(tc, moved_while_waiting, 0, 2);
 }
 SYSTEM_SUITE("registry_away", 120, registry_away_tests)

@@ -312,6 +312,115 @@ START_TEST(new_partitions)
 }
 END_TEST
 
+static int64_t row_of(struct bed *bed, const char *topic, int partition)
+{
+	return bed_int(bed,
+		       "SELECT coalesce(max(next_offset), -1) FROM memingest.offsets WHERE topic = "
+		       "'%s' AND partition = %d",
+		       topic, partition);
+}
+
+/*
+ * Proves: a topic that one stream names and another's pattern matches is the former's, its "start"
+ * too: with "latest" at the pattern, all that was there before is read. "check" counts it there.
+ */
+START_TEST(overlapping_topics)
+{
+	struct bed *bed = bed_new("overlap");
+	bed_stream(bed, "memory", 1);
+	bed_stream_files(bed, "ledger", 2, "tests/schemas/ledger_event.avsc",
+			 "tests/schemas/ledger_key.avsc");
+	bed_set(bed, "stream.memory.start", "latest");
+	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
+	char pattern[128], wrong[192];
+	struct buf out = {0};
+	snprintf(pattern, sizeof(pattern), "stream.memory.topic=^%s", bed->name);
+	const char *const args[] = {"--set", pattern, NULL}, *const online[] = {"--online", "--set",
+										pattern, NULL};
+	for (int i = 0; i < 40; i++)
+		ledger_send(bed, i % 2, "early", INT64_C(1750000000000000) + i, 1);
+	bed_flush(bed);
+	snprintf(wrong, sizeof(wrong), "stream.memory: topic %s", bed->streams[1].topic);
+	ck_assert_int_eq(bed_command(bed, "check", online, &out), 0);
+	ck_assert_msg(strstr(buf_cstr(&out), wrong) == NULL, "%s", buf_cstr(&out));
+	struct worker *w = worker_start(bed, args);
+	BED_WAIT(bed, 20, row_of(bed, bed->streams[1].topic, 0) == 20);
+	BED_WAIT(bed, 20, row_of(bed, bed->streams[1].topic, 1) == 20);
+	worker_stop(w);
+	ck_assert_int_eq(bed_int(bed, "SELECT total FROM ledger WHERE account = 'early'"), 40);
+	buf_free(&out);
+	bed_free(bed);
+}
+END_TEST
+
+/* Claims of partitions 1 and 2 are refused, until it is dropped. */
+static void refuse_claims(struct bed *bed)
+{
+	bed_sql(bed, "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
+		     " $$BEGIN RAISE 'not now'; END$$; CREATE TRIGGER refuse BEFORE INSERT ON"
+		     " memingest.offsets FOR EACH ROW WHEN (NEW.partition IN (1, 2) AND"
+		     " NEW.owner_epoch > 0) EXECUTE FUNCTION refuse()");
+}
+
+/*
+ * Proves: where a topic starts (0: latest, 1: what the group committed, 2: a time) is decided once,
+ * for all of its partitions: what is put into partitions that nobody has claimed yet, empty ones
+ * (2) too, is read, also by another worker whose "start" has changed.
+ */
+START_TEST(start_is_decided_once)
+{
+	struct bed *bed = offsets_bed("once", 3);
+	send(bed, 0, 100);
+	send(bed, 1, 60);
+	model_start_at(topic_of(bed), 0, 100);
+	model_start_at(topic_of(bed), 1, 60);
+	if (_i == 1) {
+		broker_set_committed(bed->name, topic_of(bed), 0, 100);
+		broker_set_committed(bed->name, topic_of(bed), 1, 60);
+	}
+	if (_i < 2)
+		bed_set(bed, "stream.ledger.start", _i == 0 ? "latest" : "committed");
+	else
+		bed_set(bed, "stream.ledger.start", "%lld",
+			(long long)(clock_wall_us() / US_PER_MS + 1));
+	refuse_claims(bed);
+	struct worker *w = worker_start(bed, NULL);
+	BED_WAIT(bed, 20, next_offset(bed, 0) == 100);
+	ck_assert_int_eq(next_offset(bed, 1), 60);
+	ck_assert_int_eq(next_offset(bed, 2), 0);
+	send(bed, 0, 10);
+	send(bed, 1, 20);
+	send(bed, 2, 30);
+	BED_WAIT(bed, 20, next_offset(bed, 0) == 110);
+	worker_stop(w);
+	bed_set(bed, "stream.ledger.start", "latest");
+	bed_sql(bed, "DROP TRIGGER refuse ON memingest.offsets");
+	w = worker_start(bed, NULL);
+	bed_drain(bed, 30);
+	worker_stop(w);
+	model_check(bed);
+	bed_free(bed);
+}
+END_TEST
+
+/*
+ * Proves: seconds where milliseconds belong are refused, by "check" and at the start, with what was
+ * probably meant.
+ */
+START_TEST(start_in_seconds)
+{
+	static const char *const commands[] = {"check", "run"};
+	struct bed *bed = offsets_bed("seconds", 1);
+	bed_set(bed, "stream.ledger.start", "1767225600");
+	struct buf out = {0};
+	ck_assert_int_eq(bed_command(bed, commands[_i], NULL, &out), 78);
+	ck_assert_msg(strstr(buf_cstr(&out), "probably seconds were meant: write 1767225600000"),
+		      "%s", buf_cstr(&out));
+	buf_free(&out);
+	bed_free(bed);
+}
+END_TEST
+
 /*
  * Proves: what Kafka holds for the group counts for nothing: neither an offset beyond PostgreSQL's,
  * nor one below, nor none.
@@ -405,6 +514,9 @@ SYSTEM_SUITE("created_anew", 120, created_anew_tests)
 static void start_tests(TCase *tc)
 {
 	tcase_add_test(tc, new_partitions);
+	tcase_add_test(tc, overlapping_topics);
+	tcase_add_loop_test(tc, start_is_decided_once, 0, 3);
+	tcase_add_loop_test(tc, start_in_seconds, 0, 2);
 	tcase_add_test(tc, group_forgotten);
 	tcase_add_test(tc, transactions);
 }

@@ -282,6 +282,47 @@ START_TEST(altered)
 }
 END_TEST
 
+static int64_t waiting(struct bed *bed)
+{
+	return bed_int(bed, "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = "
+			    "'ledger'::regclass");
+}
+
+/*
+ * Proves: the same while a batch is under way: an ALTER TABLE that commits between the look at the
+ * columns' types and the first row. The batch waits for the lock and looks behind it.
+ */
+START_TEST(altered_meanwhile)
+{
+	int n = _i == 0 ? 3 : 200;
+	char account[32];
+	struct bed *bed = ledger_bed("meanwhile", 1);
+	bed_set(bed, "postgres.lanes", "1");
+	bed_set(bed, "batch.max_rows", "%d", n);
+	bed_set(bed, "batch.max_age", "1h");
+	bed_set(bed, "batch.adaptive", "off");
+	struct worker *w = worker_start(bed, NULL);
+	send_accounts(bed, "before", n);
+	bed_sql(bed,
+		"BEGIN; ALTER TABLE ledger ALTER total TYPE numeric, ALTER lowest TYPE numeric, "
+		"ALTER highest TYPE numeric");
+	for (int i = 0; i < n; i++) {
+		snprintf(account, sizeof(account), "during-%d", i);
+		ledger_send(bed, 0, account, 1, 5);
+	}
+	bed_flush(bed);
+	BED_WAIT(bed, 20, waiting(bed) == 1);
+	bed_sql(bed, "COMMIT");
+	bed_drain(bed, 30);
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM ledger WHERE lowest = 5 AND total = "
+				      "5 AND highest = 5"),
+			 2 * n);
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM memingest.dead_letters"), 0);
+	worker_stop(w);
+	bed_free(bed);
+}
+END_TEST
+
 /*
  * Proves: a small batch whose statements can not be prepared (a column is gone) halts like any
  * other, without other complaints, and goes through when the cause is gone.
@@ -308,6 +349,7 @@ static void ways_tests(TCase *tc)
 {
 	tcase_add_loop_test(tc, counts, 0, 3);
 	tcase_add_loop_test(tc, altered, 0, 2);
+	tcase_add_loop_test(tc, altered_meanwhile, 0, 2);
 	tcase_add_test(tc, column_gone);
 }
 SYSTEM_SUITE("ways", 90, ways_tests)

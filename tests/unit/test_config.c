@@ -437,11 +437,24 @@ START_TEST(start)
 		{"2026-01-01T00:00:00Zx", -1},
 		{"1960-01-01", -1},
 		{"", -1},
+		{"0", 0},
+		{"1", -1},
+		{"99999999999", -1},
+		{"100000000000", 100000000000},
+		{"99999999999999", 99999999999999},
+		{"100000000000000", -1},
+		{"1767225600", -1},
+		{"1767225600000000", -1},
+		{"1767225600000000000", -1},
+		{"9223372036854775807", -1},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct buf why = {0};
 		int kind;
 		int64_t ms;
-		bool ok = config_start_parse(cases[i].text, &kind, &ms);
+		bool ok = config_start_parse(cases[i].text, &kind, &ms, &why);
+		ck_assert_uint_eq(ok, why.len == 0);
+		buf_free(&why);
 		ck_assert_msg(ok == (cases[i].ms >= 0), "%s", cases[i].text);
 		if (ok)
 			ck_assert_msg(kind == START_TIMESTAMP && ms == cases[i].ms, "%s: %ld",
@@ -452,6 +465,14 @@ START_TEST(start)
 	ck_assert_int_eq(config->streams[0].start_ms, 1767225600000);
 	refused(BASE "start = soon\n", 11,
 		"stream.memory.start: \"soon\" is none of earliest, latest, committed");
+	refused(BASE "start = 1767225600\n", 11,
+		"stream.memory.start: 1767225600 are milliseconds since 1970, which is "
+		"1970-01-21T10:53:45Z; probably seconds were meant: write 1767225600000 or "
+		"2026-01-01T00:00:00Z");
+	refused(BASE "start = 1767225600000000\n", 0,
+		"probably microseconds were meant: write 1767225600000 or 2026-01-01T00:00:00Z");
+	refused(BASE "start = 1767225600000000000\n", 0,
+		"probably nanoseconds were meant: write 1767225600000 or 2026-01-01T00:00:00Z");
 }
 END_TEST
 

@@ -295,7 +295,8 @@ static void put_event(struct rig *r, int op, size_t dims, int64_t version, const
 	avro_string(&r->in, json);
 }
 
-/* Key first; its length; the version as people count, whatever its type. */
+/* Key first; its length; the version as it stands in the row, to the last that PostgreSQL holds. */
+#define EPOCH_US INT64_C(946684800000000)
 START_TEST(key_and_version)
 {
 	static const struct {
@@ -304,12 +305,18 @@ START_TEST(key_and_version)
 	} cases[] = {
 		{"'long'", -5, -5},
 		{"'int'", INT32_MAX, INT32_MAX},
-		{"{'type':'int','logicalType':'date'}", 19782, 19782},
+		{"{'type':'int','logicalType':'date'}", 19782, 19782 - 10957},
 		{"{'type':'long','logicalType':'timestamp-millis'}", 1700000000123,
-		 1700000000123000},
-		{"{'type':'long','logicalType':'timestamp-micros'}", -1, -1},
+		 1700000000123000 - EPOCH_US},
+		{"{'type':'long','logicalType':'timestamp-millis'}", 9224318015999999,
+		 9223371331199999000},
+		{"{'type':'long','logicalType':'timestamp-millis'}", -210866803200000,
+		 -211813488000000000},
+		{"{'type':'long','logicalType':'timestamp-micros'}", -1, -1 - EPOCH_US},
+		{"{'type':'long','logicalType':'timestamp-micros'}", INT64_MAX,
+		 INT64_MAX - EPOCH_US},
 		{"{'type':'long','logicalType':'timestamp-nanos'}", 1700000000123456789,
-		 1700000000123456},
+		 1700000000123456 - EPOCH_US},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct rig r;
@@ -324,6 +331,11 @@ START_TEST(key_and_version)
 		rig_free(&r);
 	}
 	struct rig r;
+	open_event(&r, "{'type':'long','logicalType':'timestamp-millis'}");
+	put_event(&r, 0, 2, 9224318016000000, "{}");
+	rig_refused(&r, REASON_OUT_OF_RANGE,
+		    "milliseconds since 1970 are out of timestamp's range");
+	rig_free(&r);
 	open_event(&r, "'long'");
 	put_event(&r, 0, 2, 0, "{}");
 	r.in.len -= 5; /* the version and the JSON */

@@ -577,14 +577,23 @@ START_TEST(key_with_version)
 	avro_string(&r.in, "key");
 	struct slice body = {r.in.data, r.in.len};
 	buf_puts(&r.out, "before");
-	ck_assert(decode_key(r.decoder, r.plan, body, INT64_C(1700000000000999), &r.out, &r.record,
+	ck_assert(decode_key(r.decoder, r.plan, body, INT64_C(1700000000000), &r.out, &r.record,
 			     &r.err));
 	ck_assert_uint_eq(r.record.row_len, r.out.len - 6);
 	rig_text(&r, 0, "key");
 	ck_assert_int_eq(rig_int(&r, 2), INT64_C(1700000000000999) - INT64_C(946684800000000));
 	rig_is_null(&r, 3);
 	ck_assert(r.record.has_version);
-	ck_assert_int_eq(r.record.version, INT64_C(1700000000000999));
+	ck_assert_int_eq(r.record.version, rig_int(&r, 2));
+	r.out.len = 6; /* the last that PostgreSQL holds, and the one behind it */
+	ck_assert(decode_key(r.decoder, r.plan, body, INT64_C(9224318015999999), &r.out, &r.record,
+			     &r.err));
+	ck_assert_int_eq(r.record.version, INT64_C(9223371331199999999));
+	r.out.len = 6;
+	ck_assert(decode_key(r.decoder, r.plan, body, INT64_C(9224318016000000), &r.out, &r.record,
+			     &r.err));
+	ck_assert(!r.record.has_version);
+	rig_is_null(&r, 2);
 	r.out.len = 6;
 	ck_assert(
 		decode_key(r.decoder, r.plan, body, DECODE_NO_VERSION, &r.out, &r.record, &r.err));

@@ -192,15 +192,14 @@ END_TEST
 START_TEST(topics)
 {
 	const char *pattern[] = {"^mem(ory)?\\.ev"}, *name[] = {"other", "memory.events"};
-	struct stream_config a = {.topics = pattern, .ntopics = 1},
-			     b = {.topics = name, .ntopics = 2};
-	struct stream one = {.config = &a}, two = {.config = &b};
-	struct stream *streams[] = {&one, &two};
-	ck_assert_ptr_eq(stream_for_topic(streams, 2, "memory.events"), &two);
-	ck_assert_ptr_eq(stream_for_topic(streams, 2, "memory.events.eu"), &one);
-	ck_assert_ptr_eq(stream_for_topic(streams, 2, "mem.events"), &one);
-	ck_assert_ptr_null(stream_for_topic(streams, 2, "my.memory.events"));
-	ck_assert_ptr_null(stream_for_topic(streams, 2, "others"));
+	struct stream_config streams[] = {{.topics = pattern, .ntopics = 1},
+					  {.topics = name, .ntopics = 2}};
+	struct config config = {.streams = streams, .nstreams = 2};
+	ck_assert_uint_eq(stream_of_topic(&config, "memory.events"), 1);
+	ck_assert_uint_eq(stream_of_topic(&config, "memory.events.eu"), 0);
+	ck_assert_uint_eq(stream_of_topic(&config, "mem.events"), 0);
+	ck_assert_uint_eq(stream_of_topic(&config, "my.memory.events"), 2);
+	ck_assert_uint_eq(stream_of_topic(&config, "others"), 2);
 }
 END_TEST
 

@@ -287,16 +287,21 @@ static void check_rights(struct check *k, const char *area, const char *table,
 /* Of tables that an older version made. */
 static void check_books_columns(struct check *k)
 {
-	bool there;
-	if (ask(k,
-		"SELECT to_regclass($1) IS NULL OR EXISTS (SELECT FROM pg_attribute WHERE attrelid "
-		"="
-		" to_regclass($1) AND attname = 'skipped')",
-		"memingest.batches", &there) &&
-	    !there)
-		report_add(
-			&k->report, REPORT_ERROR, "postgres",
-			"table memingest.batches lacks column skipped: run \"memingest migrate\"");
+	static const struct {
+		const char *table, *column;
+	} later[] = {{"memingest.batches", "skipped"}, {"memingest.offsets", "halted"}};
+	for (size_t i = 0; i < ARRAY_LEN(later); i++) {
+		char sql[192];
+		bool there;
+		snprintf(sql, sizeof(sql),
+			 "SELECT to_regclass($1) IS NULL OR EXISTS (SELECT FROM pg_attribute"
+			 " WHERE attrelid = to_regclass($1) AND attname = '%s')",
+			 later[i].column);
+		if (ask(k, sql, later[i].table, &there) && !there)
+			report_add(&k->report, REPORT_ERROR, "postgres",
+				   "table %s lacks column %s: run \"memingest migrate\"",
+				   later[i].table, later[i].column);
+	}
 }
 
 static void check_bookkeeping(struct check *k)

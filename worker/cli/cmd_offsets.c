@@ -6,6 +6,7 @@
  *   rewind, accept-gap, adopt-topic
  *                read both, print the plan, ask (on a terminal), apply in one transaction:
  *                see offsets_change.c
+ *   skip         the same, for one message: see offsets_skip.c
  *
  * These are the verbs that a halted partition names in its message.
  */
@@ -19,6 +20,7 @@
 
 #include "cli/cli.h"
 #include "cli/offsets_change.h"
+#include "cli/offsets_skip.h"
 #include "cli/positions.h"
 #include "cli/report.h"
 #include "core/config_key.h"
@@ -37,6 +39,8 @@ static const char *trouble(const struct position *p)
 		return "retention passed it: accept-gap";
 	if (p->answered && p->next_offset > p->high)
 		return "beyond the log's end: rewind or adopt-topic";
+	if (p->halted_at == p->next_offset)
+		return "halted by the next message: mend the cause, or skip";
 	return "";
 }
 
@@ -52,15 +56,16 @@ static int64_t lag(const struct position *p)
 
 static json_t *position_json(const struct position *p)
 {
-	return json_pack("{s:s, s:i, s:o, s:o, s:o, s:o, s:s, s:o, s:s, s:s, s:s, s:s}", "topic",
-			 p->topic, "partition", (int)p->partition, "next_offset",
+	const char *halted = p->halted_at == p->next_offset ? p->halted : "";
+	return json_pack("{s:s, s:i, s:o, s:o, s:o, s:o, s:s, s:o, s:s, s:s, s:s, s:s, s:s}",
+			 "topic", p->topic, "partition", (int)p->partition, "next_offset",
 			 number_or_null(p->known, p->next_offset), "low",
 			 number_or_null(p->answered, p->low), "high",
 			 number_or_null(p->answered, p->high), "lag",
 			 number_or_null(p->answered, MAX(lag(p), 0)), "owner", p->owner,
 			 "owner_epoch", number_or_null(p->known, p->owner_epoch), "updated_at",
 			 p->updated_at, "topic_id", p->topic_id, "kafka_topic_id",
-			 p->kafka_topic_id, "trouble", trouble(p));
+			 p->kafka_topic_id, "trouble", trouble(p), "halted", halted);
 }
 
 static void show_json(const struct config *config, const struct positions *p,
@@ -137,13 +142,17 @@ static bool parse_digits(const char *text, int64_t max, int64_t *n)
 
 static bool parse_to(const char *text, struct offsets_request *r)
 {
+	struct buf ignored = {0};
 	int kind;
 	if (!text)
 		return r->verb != OFFSETS_REWIND;
 	r->to = TO_OFFSET;
 	if (parse_digits(text, INT64_MAX, &r->to_value))
 		return true;
-	if (r->verb != OFFSETS_REWIND || !config_start_parse(text, &kind, &r->to_value))
+	bool ok = r->verb == OFFSETS_REWIND &&
+		  config_start_parse(text, &kind, &r->to_value, &ignored);
+	buf_free(&ignored);
+	if (!ok)
 		return false;
 	r->to = kind == START_EARLIEST ? TO_EARLIEST : TO_TIME;
 	return kind == START_EARLIEST || kind == START_TIMESTAMP;
@@ -191,6 +200,11 @@ static bool confirmed(struct cli *cli)
 	return fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y');
 }
 
+static int retry_code(const struct pg *pg, const struct err *err)
+{
+	return err->class == ERR_RETRY && pg_ok(pg) ? EXIT_AGAIN : report_err_exit_code(err);
+}
+
 static int carry_out(struct cli *cli, struct pg *pg, struct offsets_plan *plan, struct err *err)
 {
 	char who[128];
@@ -209,8 +223,7 @@ static int carry_out(struct cli *cli, struct pg *pg, struct offsets_plan *plan, 
 	declarer(who, sizeof(who));
 	if (!offsets_apply(pg, cli->config, plan, who, err)) {
 		err_wrap(err, "nothing was changed");
-		return err->class == ERR_RETRY && pg_ok(pg) ? EXIT_AGAIN
-							    : report_err_exit_code(err);
+		return retry_code(pg, err);
 	}
 	offsets_plan_print(plan, true);
 	return EXIT_OK;
@@ -232,40 +245,124 @@ static int change(struct cli *cli, struct pg *pg, const struct offsets_request *
 	return code;
 }
 
+/* --- skip --- */
+
+static int skip_planned(struct cli *cli, struct pg *pg, struct offsets_skip *s, struct err *err)
+{
+	char who[128];
+	bool asks = isatty(STDIN_FILENO) && !cli_flag(cli, "yes"), dry = cli_flag(cli, "dry-run");
+	if (asks || dry)
+		offsets_skip_print(s, false);
+	if (dry)
+		return EXIT_OK;
+	if (!confirmed(cli))
+		return cli_fail(EXIT_AGAIN, "nothing was changed");
+	declarer(who, sizeof(who));
+	if (!offsets_skip_apply(s, pg, who, err)) {
+		err_wrap(err, "nothing was skipped");
+		return retry_code(pg, err);
+	}
+	offsets_skip_print(s, true);
+	return EXIT_OK;
+}
+
+static int skip(struct cli *cli, struct pg *pg, const struct offsets_request *r, struct err *err)
+{
+	struct positions p = {0};
+	struct offsets_skip s = {0};
+	int code;
+	if (!positions_read(pg, cli->config, r->topic, &p, err) ||
+	    !positions_ask(cli->config, r->topic, -1, &p, err))
+		code = report_err_exit_code(err);
+	else if (!offsets_skip_plan(&s, cli->config, &p, r->partition, r->reason, err))
+		code = retry_code(pg, err);
+	else
+		code = skip_planned(cli, pg, &s, err);
+	offsets_skip_free(&s);
+	positions_free(&p);
+	return code;
+}
+
+/* EXIT_OK, or EXIT_USAGE after a complaint. */
+static int parse_skip(struct cli *cli, struct offsets_request *r)
+{
+	int64_t partition;
+	if (cli->argc != 3)
+		return cli_fail(EXIT_USAGE, "offsets skip: wants TOPIC and PARTITION");
+	if (!parse_digits(cli->argv[2], INT32_MAX, &partition))
+		return cli_fail(EXIT_USAGE, "offsets skip: \"%s\" is no partition", cli->argv[2]);
+	if (cli_option(cli, "to", NULL))
+		return cli_fail(EXIT_USAGE, "offsets skip: skips one message, there is no --to");
+	r->topic = cli->argv[1];
+	r->partition = (int32_t)partition;
+	r->reason = cli_option(cli, "reason", NULL);
+	return EXIT_OK;
+}
+
+/* --- the command --- */
+
+enum action { REWIND, ACCEPT_GAP, ADOPT_TOPIC, SKIP, SHOW };
+
+static int parse(struct cli *cli, enum action action, struct offsets_request *r)
+{
+	if (cli_flag(cli, "to-dead-letters") && action != SKIP)
+		return cli_fail(EXIT_USAGE, "offsets %s: --to-dead-letters belongs to skip",
+				cli->argv[0]);
+	switch (action) {
+	case SHOW:
+		return cli->argc > 1
+			       ? cli_fail(EXIT_USAGE, "offsets show: what is \"%s\"?", cli->argv[1])
+			       : EXIT_OK;
+	case SKIP:
+		return parse_skip(cli, r);
+	case REWIND:
+	case ACCEPT_GAP:
+	case ADOPT_TOPIC:
+		r->verb = (enum offsets_verb)action;
+		return parse_request(cli, cli->argv[0], r);
+	}
+	return EXIT_USAGE;
+}
+
+static int act(struct cli *cli, enum action action, const struct offsets_request *r,
+	       struct err *err)
+{
+	struct pg *pg = pg_connect(cli->config, "offsets", -1, err);
+	int code = !pg              ? report_err_exit_code(err)
+		   : action == SHOW ? show(cli, pg, err)
+		   : action == SKIP ? skip(cli, pg, r, err)
+				    : change(cli, pg, r, err);
+	if (err->class != ERR_NONE)
+		cli_fail((enum exit_code)code, "%s", err->text);
+	pg_free(pg);
+	return code;
+}
+
 static int run(struct cli *cli)
 {
-	static const char *const actions[] = {"rewind", "accept-gap", "adopt-topic", "show", NULL};
+	static const char *const actions[] = {"rewind", "accept-gap", "adopt-topic",
+					      "skip",   "show",       NULL};
 	const char *action = cli->argc > 0 ? cli->argv[0] : NULL;
 	struct offsets_request request = {.partition = -1};
 	struct err err = {0};
-	int verb = 0;
-	while (actions[verb] && !(action && strcmp(action, actions[verb]) == 0))
-		verb++;
-	if (!actions[verb])
+	int i = 0;
+	while (actions[i] && !(action && strcmp(action, actions[i]) == 0))
+		i++;
+	if (!actions[i])
 		return cli_unknown("offsets", action, actions);
-	bool shows = strcmp(actions[verb], "show") == 0;
-	request.verb = (enum offsets_verb)verb;
-	if (shows && cli->argc > 1)
-		return cli_fail(EXIT_USAGE, "offsets show: what is \"%s\"?", cli->argv[1]);
-	if (!shows && parse_request(cli, action, &request) != EXIT_OK)
+	if (parse(cli, (enum action)i, &request) != EXIT_OK)
 		return EXIT_USAGE;
 	if (!cli_need_config(cli))
 		return EXIT_CONFIG;
-	struct pg *pg = pg_connect(cli->config, "offsets", -1, &err);
-	int code = !pg     ? report_err_exit_code(&err)
-		   : shows ? show(cli, pg, &err)
-			   : change(cli, pg, &request, &err);
-	if (err.class != ERR_NONE)
-		cli_fail((enum exit_code)code, "%s", err.text);
-	pg_free(pg);
-	return code;
+	return act(cli, (enum action)i, &request, &err);
 }
 
 static const struct cli_option options[] = {
 	{"to", "WHERE",
 	 "rewind: an offset, \"earliest\" or a time; accept-gap: an offset (default: where the log "
 	 "begins)"},
-	{"reason", "TEXT", "goes into memingest.gaps"},
+	{"reason", "TEXT", "goes into memingest.gaps, or into the dead letter"},
+	{"to-dead-letters", NULL, "skip: where the message goes, as it does without this word"},
 	{"yes", NULL, "do not ask"},
 	{"dry-run", NULL, "print what would be done, and change nothing"},
 	{NULL, NULL, NULL},
@@ -276,7 +373,7 @@ const struct command command_offsets = {
 	.usage = "show | rewind TOPIC PARTITION|all --to WHERE | accept-gap TOPIC PARTITION|all "
 		 "[--to OFFSET] | "
 		 "adopt-topic "
-		 "TOPIC",
+		 "TOPIC | skip TOPIC PARTITION [--to-dead-letters]",
 	.summary = "show where each partition stands, and move it",
 	.help = "show         next offset, Kafka's log, lag and owner of each partition\n"
 		"rewind       consume again from WHERE on. Columns with the merge rule add will "
@@ -285,8 +382,13 @@ const struct command command_offsets = {
 		"accept-gap   declare the offsets from the next one up to OFFSET as lost, and go "
 		"on behind them\n"
 		"adopt-topic  the topic was deleted and created anew: start at its beginning\n"
+		"skip         the one message that halts the partition becomes a dead letter, "
+		"with key, value and headers, "
+		"and the partition goes on behind it; where no worker has written down that it "
+		"halts there, --reason is "
+		"wanted\n"
 		"\n"
-		"The last three change memingest.offsets in one transaction, print before and "
+		"All but show change memingest.offsets in one transaction, print before and "
 		"after, and ask first on "
 		"a terminal.\n"
 		"A running worker drops its batch in flight and claims the partition anew.",

@@ -23,8 +23,12 @@ static struct position *add(struct positions *p, const char *topic, int32_t part
 {
 	p->all = xrealloc(p->all, (p->n + 1) * sizeof(*p->all));
 	struct position *new = &p->all[p->n++];
-	*new = (struct position){
-		.partition = partition, .low = -1, .high = -1, .at = -1, .next_offset = -1};
+	*new = (struct position){.partition = partition,
+				 .low = -1,
+				 .high = -1,
+				 .at = -1,
+				 .next_offset = -1,
+				 .halted_at = -1};
 	snprintf(new->topic, sizeof(new->topic), "%s", topic);
 	return new;
 }
@@ -44,7 +48,8 @@ bool positions_read(struct pg *pg, const struct config *config, const char *topi
 		pg_query(pg,
 			 "SELECT topic, partition, next_offset, owner_epoch, topic_id, owner,"
 			 " to_char(updated_at AT TIME ZONE 'UTC', "
-			 "'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') FROM memingest.offsets"
+			 "'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), coalesce(halted_at, -1), halted"
+			 " FROM memingest.offsets"
 			 " WHERE pipeline = $1 AND ($2::text IS NULL OR topic = $2) AND partition "
 			 ">= 0 ORDER BY 1, 2",
 			 params, 2, err);
@@ -59,6 +64,8 @@ bool positions_read(struct pg *pg, const struct config *config, const char *topi
 		snprintf(new->topic_id, sizeof(new->topic_id), "%s", id ? id : "");
 		new->owner = text_or_empty(rows, i, 5);
 		new->updated_at = text_or_empty(rows, i, 6);
+		new->halted_at = pg_int(rows, i, 7);
+		new->halted = text_or_empty(rows, i, 8);
 	}
 	pg_rows_free(rows);
 	return true;
@@ -94,6 +101,7 @@ static bool ask_logs(struct rd_kafka_s *rk, struct positions *p, const char *top
 			pos = add(p, topic, i);
 			pos->owner = xstrdup("");
 			pos->updated_at = xstrdup("");
+			pos->halted = xstrdup("");
 		}
 		memcpy(pos->kafka_topic_id, id[0], sizeof(id[0]));
 		pos->answered = logs[i].low >= 0;
@@ -161,6 +169,7 @@ void positions_free(struct positions *p)
 	for (size_t i = 0; i < p->n; i++) {
 		free(p->all[i].owner);
 		free(p->all[i].updated_at);
+		free(p->all[i].halted);
 	}
 	free(p->all);
 	*p = (struct positions){0};

@@ -17,6 +17,9 @@ struct position {
 	int64_t next_offset, owner_epoch;
 	char topic_id[37];
 	char *owner, *updated_at; /* never NULL */
+	/* where next_offset was when a message last halted it (-1: never), and why; never NULL */
+	int64_t halted_at;
+	char *halted;
 
 	bool answered; /* Kafka named the log's ends */
 	int64_t low, high;

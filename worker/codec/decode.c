@@ -26,10 +26,6 @@
 
 #include "codec/emit.h"
 
-/* 2000-01-01, from which PostgreSQL counts, since 1970-01-01 */
-#define EPOCH_SECONDS INT64_C(946684800)
-#define EPOCH_DAYS 10957
-
 enum { HARD_DEPTH = 512 }; /* whatever the config says: levels are C stack */
 
 /*
@@ -185,19 +181,16 @@ static inline bool emit_column(struct decoder *d, const struct emit *e,
 	       refuse(&d->why, REASON_DECODE, "a block's size does not agree with its items");
 }
 
-/* The version as people count: since 1970, in microseconds or days. */
-static void read_version(const struct column *c, const uint8_t *field, struct record *record)
+static void read_version(const uint8_t *field, struct record *record)
 {
 	uint32_t len = get_be32(field);
 	record->has_version = len != UINT32_MAX;
 	if (len == 2)
 		record->version = (int16_t)get_be16(field + 4);
 	else if (len == 4)
-		record->version =
-			(int32_t)get_be32(field + 4) + (c->kind == PG_DATE ? EPOCH_DAYS : 0);
+		record->version = (int32_t)get_be32(field + 4);
 	else if (len == 8)
-		record->version = (int64_t)get_be64(field + 4) +
-				  (c->kind == PG_TIMESTAMP ? EPOCH_SECONDS * 1000000 : 0);
+		record->version = (int64_t)get_be64(field + 4);
 }
 
 /* After the row is made: only then its length and its key's are known. */
@@ -242,7 +235,7 @@ static bool emit_row(struct decoder *d, const struct plan *plan, struct slice bo
 		if (i + 1 == t->nkeys)
 			record->key_len = out->len - start;
 		if ((int)i == t->version)
-			read_version(&t->columns[i], out->data + at, record);
+			read_version(out->data + at, record);
 	}
 	record->row_len = out->len - start;
 	return check_limits(d, plan, record, err);
@@ -291,10 +284,9 @@ bool decode_record(struct decoder *d, const struct plan *plan, struct slice body
 }
 
 /* Puts the version where the row of a key has a null. */
-static bool replace_version(const struct plan *plan, int64_t version_us, size_t start,
-			    struct buf *out, struct record *record)
+static void replace_version(const struct plan *plan, int64_t version, size_t start, struct buf *out,
+			    struct record *record)
 {
-	struct refusal why;
 	struct buf tail = {0};
 	size_t at = start;
 	for (int i = 0; i < plan->table->version; i++) {
@@ -303,27 +295,28 @@ static bool replace_version(const struct plan *plan, int64_t version_us, size_t 
 	}
 	buf_put(&tail, out->data + at + 4, out->len - at - 4);
 	out->len = at;
-	bool ok = pgbin_timestamp(out, version_us, UNIT_MICROS, &why);
-	if (!ok)
-		pgbin_null(out); /* no time that PostgreSQL knows: as if the message had none */
+	pgbin_int8(out, version);
 	buf_put(out, tail.data, tail.len);
 	buf_free(&tail);
 	record->row_len = out->len - start;
-	return ok;
 }
 
 /* A delete of that key, at the time that the message has. */
-bool decode_key(struct decoder *d, const struct plan *plan, struct slice body, int64_t version_us,
+bool decode_key(struct decoder *d, const struct plan *plan, struct slice body, int64_t version_ms,
 		struct buf *out, struct record *record, struct err *err)
 {
 	size_t start = out->len;
 	const struct table *t = plan->table;
+	struct refusal ignored;
+	int64_t us = 0;
 	if (!decode_record(d, plan, body, out, record, err))
 		return false;
 	record->op = RECORD_DELETE;
-	record->version = version_us;
-	record->has_version = version_us != DECODE_NO_VERSION && t->version >= 0 &&
+	record->has_version = version_ms != DECODE_NO_VERSION && t->version >= 0 &&
 			      t->columns[t->version].kind == PG_TIMESTAMP &&
-			      replace_version(plan, version_us, start, out, record);
+			      pgbin_timestamp_us(version_ms, UNIT_MILLIS, &us, &ignored);
+	record->version = us + 999;
+	if (record->has_version)
+		replace_version(plan, record->version, start, out, record);
 	return true;
 }

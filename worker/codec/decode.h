@@ -28,7 +28,11 @@ enum record_op { RECORD_UPSERT, RECORD_DELETE };
 struct record {
 	enum record_op op;
 	bool has_version; /* the table has a version column and it is not null */
-	/* microseconds or days since 1970, or the number itself */
+	/*
+	 * comparable among the table's versions, and as it stands in the row: microseconds since
+	 * 2000 for timestamps, days since 2000 for dates, the number for integers. (Since 1970, a
+	 * timestamp of PostgreSQL's last years does not fit.)
+	 */
 	int64_t version;
 	size_t row_len;          /* bytes appended to out */
 	size_t key_len;          /* of these, the key columns */
@@ -52,9 +56,10 @@ MUST_CHECK bool decode_record(struct decoder *d, const struct plan *plan, struct
 
 /*
  * The same for a message's key, with a plan of plan_new_key(): the row of a delete, with its key
- * columns and nulls. If the table's version is a timestamp, version_us (since 1970) stands in its
- * column, unless it is DECODE_NO_VERSION.
+ * columns and nulls. If the table's version is a timestamp, the last microsecond of version_ms
+ * (since 1970), so as not to lose to an event just before, stands in its column, unless it is
+ * DECODE_NO_VERSION or later than any that PostgreSQL knows: then it is newer than any row.
  */
 MUST_CHECK bool decode_key(struct decoder *d, const struct plan *plan, struct slice body,
-			   int64_t version_us, struct buf *out, struct record *record,
+			   int64_t version_ms, struct buf *out, struct record *record,
 			   struct err *err);

@@ -24,6 +24,7 @@ static const char *const names[REASON_COUNT] = {
 	[REASON_TOO_LARGE] = "too_large",
 	[REASON_CONSTRAINT] = "constraint",
 	[REASON_DATABASE] = "database",
+	[REASON_OPERATOR] = "operator",
 };
 
 const char *dead_reason_name(enum dead_reason reason)

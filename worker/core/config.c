@@ -122,13 +122,12 @@ static void build_number(struct loader *ld, const struct config_key *key, void *
 static void build_start(struct loader *ld, const struct config_key *key, void *base,
 			const char *section, const char *text, const char *origin)
 {
+	struct buf why = {0};
 	int kind;
 	int64_t ms;
-	if (!config_start_parse(text, &kind, &ms))
-		config_finding(ld, origin,
-			       "%s.%s: \"%s\" is none of earliest, latest, committed, and no time "
-			       "as in 2026-01-31T12:00:00Z",
-			       section, key->name, text);
+	if (!config_start_parse(text, &kind, &ms, &why))
+		config_finding(ld, origin, "%s.%s: %s", section, key->name, buf_cstr(&why));
+	buf_free(&why);
 	store(base, key->offset, &kind, sizeof(kind));
 	store(base, key->count_offset, &ms, sizeof(ms));
 }

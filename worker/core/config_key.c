@@ -12,6 +12,7 @@
  */
 #include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -20,6 +21,9 @@
 #include "core/config.h"
 #include "core/config_key.h"
 
+/* Milliseconds since 1970 that "start" takes: 1973 to 5138. */
+#define FIRST_MS INT64_C(100000000000)
+#define LAST_MS INT64_C(100000000000000)
 #define C(field) offsetof(struct config, field)
 #define ST(field) offsetof(struct stream_config, field)
 
@@ -169,9 +173,10 @@ const struct config_key config_keys[] = {
 
 	{"stream", "topic", KEY_LIST, ST(topics), ST(ntopics), .required = true,
 	 .help = "Topics of this stream, with commas between; `^regex` takes every topic that "
-		 "matches."},
+		 "matches and that no stream names."},
 	{"stream", "start", KEY_START, ST(start), ST(start_ms), .fallback = "earliest",
-	 .help = "Where the pipeline's first start on a topic begins: `earliest`, `latest`, "
+	 .help = "Where the pipeline's first start on a topic begins, in all partitions that it "
+		 "has then: `earliest`, `latest`, "
 		 "`committed` (what Kafka "
 		 "holds for the "
 		 "group), a time as `2026-01-31T12:00:00Z`, or milliseconds since 1970."},
@@ -461,20 +466,64 @@ static bool parse_iso(const char *text, int64_t *ms)
 	return *ms >= 0 && (date_only || parse_fraction_and_zone(s, ms));
 }
 
+static void put_time(struct buf *out, int64_t seconds)
+{
+	char text[32];
+	struct tm tm;
+	time_t t = (time_t)seconds;
+	if (gmtime_r(&t, &tm) && strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm) > 0)
+		buf_puts(out, text);
+}
+
+/*
+ * Digits of another unit than milliseconds name a time at which there was no Kafka, or is none yet;
+ * all events or none would be read, without a word. 0 is the beginning of time, said on purpose.
+ */
+static bool is_milliseconds(const char *text, int64_t n, struct buf *why)
+{
+	static const struct {
+		int64_t below, per_s;
+		const char *name;
+	} units[] = {{FIRST_MS, 1, "seconds"},
+		     {LAST_MS, 1000, NULL},
+		     {LAST_MS * 1000, 1000000, "microseconds"},
+		     {INT64_MAX, 1000000000, "nanoseconds"}};
+	size_t i = 0;
+	while (n >= units[i].below && i + 1 < ARRAY_LEN(units))
+		i++;
+	if (n == 0 || !units[i].name)
+		return true;
+	int64_t seconds = n / units[i].per_s;
+	buf_printf(why, "%s are milliseconds since 1970, which is ", text);
+	put_time(why, n / 1000);
+	buf_printf(why, "; probably %s were meant: write %" PRId64 " or ", units[i].name,
+		   seconds * 1000);
+	put_time(why, seconds);
+	return false;
+}
+
 /* A word, milliseconds since 1970, or a time. */
-bool config_start_parse(const char *text, int *kind, int64_t *ms)
+bool config_start_parse(const char *text, int *kind, int64_t *ms, struct buf *why)
 {
 	static const char *const words[] = {"earliest", "latest", "committed", NULL};
 	int64_t n;
 	*ms = 0;
 	*kind = START_TIMESTAMP;
-	if (parse_choice(words, text, &n))
+	if (parse_choice(words, text, &n)) {
 		*kind = (int)n;
-	else if (parse_units(text, no_units, &n))
+		return true;
+	}
+	if (parse_units(text, no_units, &n)) {
 		*ms = n;
-	else
-		return parse_iso(text, ms);
-	return true;
+		return is_milliseconds(text, n, why);
+	}
+	if (parse_iso(text, ms))
+		return true;
+	buf_printf(why,
+		   "\"%s\" is none of earliest, latest, committed, and no time as in "
+		   "2026-01-31T12:00:00Z",
+		   text);
+	return false;
 }
 
 /*

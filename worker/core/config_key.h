@@ -55,8 +55,11 @@ bool config_section_known(const char *section);
  */
 MUST_CHECK bool config_key_parse(const struct config_key *key, const char *text, int64_t *n,
 				 struct buf *why);
-/* "earliest", "latest", "committed", a date or time in ISO 8601, or milliseconds since 1970. */
-MUST_CHECK bool config_start_parse(const char *text, int *kind, int64_t *ms);
+/*
+ * "earliest", "latest", "committed", a date or time in ISO 8601, or milliseconds since 1970. False
+ * with the reason and a way out in why: seconds and microseconds are told from milliseconds.
+ */
+MUST_CHECK bool config_start_parse(const char *text, int *kind, int64_t *ms, struct buf *why);
 
 /* Keys of [kafka] that would break an invariant. */
 struct kafka_refusal {

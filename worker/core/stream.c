@@ -174,12 +174,11 @@ static bool names_topic(const struct stream_config *c, const char *topic, bool p
 	return false;
 }
 
-/* A stream that names the topic comes before one whose pattern happens to match it. */
-struct stream *stream_for_topic(struct stream *const *streams, size_t n, const char *topic)
+size_t stream_of_topic(const struct config *config, const char *topic)
 {
 	for (int patterns = 0; patterns < 2; patterns++)
-		for (size_t i = 0; i < n; i++)
-			if (names_topic(streams[i]->config, topic, patterns == 1))
-				return streams[i];
-	return NULL;
+		for (size_t i = 0; i < config->nstreams; i++)
+			if (names_topic(&config->streams[i], topic, patterns == 1))
+				return i;
+	return config->nstreams;
 }

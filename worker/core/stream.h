@@ -50,5 +50,8 @@ bool stream_plan_cached(struct stream *s, const struct schema_id *id, bool key,
 /* A name, or "^regex". */
 bool stream_topic_matches(const char *pattern, const char *topic);
 
-/* The stream whose topics match, by exact name or "^regex"; NULL for none. */
-struct stream *stream_for_topic(struct stream *const *streams, size_t n, const char *topic);
+/*
+ * The stream that a topic belongs to, as an index into config->streams: the one that names it, else
+ * the first with a "^regex" that matches it; config->nstreams for none.
+ */
+size_t stream_of_topic(const struct config *config, const char *topic);

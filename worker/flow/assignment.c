@@ -16,9 +16,9 @@
  *
  * A partition that is silent is asked about, in two ways. Its row: after IDLE_LOOK_US a span
  * without offsets goes through the normal swap, which is fenced if the row was moved (a rewind, a
- * restored database). Its log: after SILENT_LOOK_US, since librdkafka may go on asking for
- * something that is not there any more: a topic created anew is halted, and one whose log has grown
- * without a word is taken up anew from its position.
+ * restored database); that of one which waits for a schema as well. Its log: after SILENT_LOOK_US,
+ * since librdkafka may go on asking for something that is not there any more: a topic created anew
+ * is halted, and one whose log has grown without a word is taken up anew from its position.
  *
  * Thread: the poll thread; assignment_assigned(), _revoked() and _fault() run inside source_poll().
  */
@@ -45,14 +45,29 @@
 
 /* --- looks --- */
 
+/* Whether where the topic's partitions start is needed, is not known, and has not been asked yet.
+ */
+static bool asks_starts(const struct look *look, const struct partition *part)
+{
+	if (part->slot->stream->config->start == START_EARLIEST || part->starts->offsets)
+		return false;
+	for (size_t i = 0; i < look->n; i++)
+		if (look->sights[i].log.topic == part->topic &&
+		    look->sights[i].start_kind != START_EARLIEST)
+			return false;
+	return true;
+}
+
 static void put_sight(struct look *look, struct partition *part)
 {
 	const struct stream_config *stream = part->slot->stream->config;
-	look->sights[look->n++] = (struct sight){.owner = part,
-						 .log = {.topic = part->topic,
-							 .partition = part->partition,
-							 .start_kind = stream->start,
-							 .start_ms = stream->start_ms}};
+	struct sight sight = {.owner = part,
+			      .log = {.topic = part->topic, .partition = part->partition}};
+	if (asks_starts(look, part)) {
+		sight.start_kind = stream->start;
+		sight.start_ms = stream->start_ms;
+	}
+	look->sights[look->n++] = sight;
 }
 
 static bool is_due(const struct partition *part, int64_t now)
@@ -89,7 +104,7 @@ static void send_look(struct assignment *a, int64_t now)
 	if (a->looking)
 		lookout_send(a->lookout, look);
 	else
-		free(look);
+		look_free(look);
 }
 
 /* Kept until the claim is answered; both are needed for the check. */
@@ -97,17 +112,28 @@ static void take_log(struct partition *part, const struct sight *s)
 {
 	part->low = s->log.low;
 	part->high = s->log.high;
-	part->start = s->log.start;
 	part->partitions = s->log.partitions;
 	part->committed = s->committed;
 	memcpy(part->topic_id, s->topic_id, sizeof(part->topic_id));
+}
+
+/* The first look decides; a later one is not asked. */
+static void take_starts(struct sight *s)
+{
+	struct topic_starts *starts = ((struct partition *)s->owner)->starts;
+	if (!s->starts || starts->offsets)
+		return;
+	starts->offsets = s->starts;
+	starts->n = s->nstarts;
+	s->starts = NULL;
 }
 
 /* What came of the look at a partition that is due. */
 static void looked(struct assignment *a, struct partition *part, const struct sight *s,
 		   const struct err *why)
 {
-	if (s->log.low < 0) {
+	bool early = part->slot->stream->config->start == START_EARLIEST;
+	if (s->log.low < 0 || (!early && !part->starts->offsets)) {
 		partition_try_again(part, why, RETRY_US);
 		return;
 	}
@@ -142,6 +168,8 @@ static void take_answers(struct assignment *a)
 	if (!look)
 		return;
 	a->looking = false;
+	for (size_t i = 0; i < look->n; i++)
+		take_starts(&look->sights[i]);
 	for (size_t i = 0; i < look->n; i++) {
 		struct partition *part = look->sights[i].owner;
 		part->looks--;
@@ -156,7 +184,7 @@ static void take_answers(struct assignment *a)
 	if (unanswered > 0)
 		log_warn("Kafka did not say where partitions begin and end, will ask again",
 			 F_INT("partitions", unanswered), F_STR("error", look->err.text));
-	free(look);
+	look_free(look);
 }
 
 /* --- what is due --- */
@@ -191,6 +219,8 @@ static int64_t drive(struct assignment *a, struct partition *part, int64_t now)
 {
 	switch (part->state) {
 	case PARTITION_HALTED:
+		if (part->untold > 0)
+			lanes_tell_halt(a->lanes, part);
 		if (part->retry_us <= now)
 			partition_rewind(a->partitions, part, 0);
 		return MAX(part->retry_us, now);
@@ -202,11 +232,12 @@ static int64_t drive(struct assignment *a, struct partition *part, int64_t now)
 		return part->state == PARTITION_STARTING && part->slot->state != SLOT_SHUT
 			       ? part->retry_us
 			       : CLOCK_NEVER;
+	case PARTITION_PAUSED: /* an operator may have moved it past the unknown schema */
+		return part->cause == PAUSE_SCHEMA ? ask_when_idle(part, now) : CLOCK_NEVER;
 	case PARTITION_ACTIVE:
 		return MIN(ask_when_idle(part, now), part->heard_us + SILENT_LOOK_US);
 	case PARTITION_LOOKING:
 	case PARTITION_CLAIMING:
-	case PARTITION_PAUSED:
 	case PARTITION_GONE:
 	case PARTITION_STATE_COUNT:
 		return CLOCK_NEVER;
@@ -291,11 +322,10 @@ void assignment_assigned(struct assignment *a, struct source_partition **sps, si
 	log_info("partitions assigned", F_INT("partitions", n));
 	for (size_t i = 0; i < n; i++) {
 		struct source_partition *sp = sps[i];
-		struct stream *stream =
-			stream_for_topic(a->streams, a->config->nstreams, sp->topic);
+		size_t stream = stream_of_topic(a->config, sp->topic);
 		size_t lane = lane_for(a, sp->topic, sp->partition);
-		if (stream)
-			partitions_add(a->partitions, sp, pool_slot(a->pool, lane, stream->index));
+		if (stream < a->config->nstreams)
+			partitions_add(a->partitions, sp, pool_slot(a->pool, lane, stream));
 		else
 			log_error("topic belongs to no stream", F_STR("topic", sp->topic));
 	}

@@ -7,7 +7,6 @@
 
 struct assignment {
 	const struct config *config;
-	struct stream *const *streams;
 	struct pool *pool;
 	struct lanes *lanes;
 	struct partitions *partitions;

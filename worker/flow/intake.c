@@ -64,6 +64,15 @@ static uint32_t my_span(const struct arrival *a)
 			  part->epoch);
 }
 
+/* An operator must act before this message can be taken. */
+static enum outcome halt(const struct arrival *a, struct err *err)
+{
+	err->class = ERR_CONFIG;
+	err_wrap(err, "%s [%d] offset %" PRId64, a->part->topic, a->part->partition, a->m->offset);
+	partition_stuck(a->in->partitions, a->part, err);
+	return HELD;
+}
+
 /* The guard comes first: too many of them stop the partition. */
 static enum outcome dead_letter(const struct arrival *a, enum dead_reason reason,
 				const struct err *why)
@@ -73,8 +82,7 @@ static enum outcome dead_letter(const struct arrival *a, enum dead_reason reason
 	if (!guard_admit(&a->in->guards[stream->index], a->in->config, stream->config->name, 1,
 			 &err)) {
 		err_wrap(&err, "%s", why->text);
-		partition_halt(a->in->partitions, a->part, &err);
-		return HELD;
+		return halt(a, &err);
 	}
 	char *headers = source_headers_json(a->m);
 	struct dead_letter letter = {.span = my_span(a),
@@ -93,15 +101,6 @@ static enum outcome dead_letter(const struct arrival *a, enum dead_reason reason
 	batch_add_dead(a->batch, &letter);
 	free(headers);
 	return TAKEN;
-}
-
-/* An operator must act before this message can be taken. */
-static enum outcome halt(const struct arrival *a, struct err *err)
-{
-	err->class = ERR_CONFIG;
-	err_wrap(err, "%s [%d] offset %" PRId64, a->part->topic, a->part->partition, a->m->offset);
-	partition_halt(a->in->partitions, a->part, err);
-	return HELD;
 }
 
 /* --- its schema --- */
@@ -177,14 +176,11 @@ static enum found find_plan(const struct arrival *a, const struct origin *o,
 
 /*
  * A tombstone carries no version of its own. The time at which it was produced is one, where
- * versions are times: to the last microsecond of the millisecond that the broker keeps, so as not
- * to lose to an event just before.
+ * versions are times.
  */
 static int64_t tombstone_version(const struct source_message *m)
 {
-	int64_t us = clock_ms_to_us(m->timestamp_ms);
-	return m->timestamp_ms < 0 ? DECODE_NO_VERSION
-				   : MIN(us, INT64_MAX - US_PER_MS) + US_PER_MS - 1;
+	return m->timestamp_ms < 0 ? DECODE_NO_VERSION : m->timestamp_ms;
 }
 
 /* Appends to the open batch; on failure it is as it was. */

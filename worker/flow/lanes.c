@@ -99,8 +99,23 @@ void lanes_claim(struct lanes *ls, struct partition *part)
 					 .partition = part->partition,
 					 .topic_id = part->topic_id,
 					 .low = part->low,
-					 .start = part->start,
-					 .partitions = part->partitions};
+					 .starts = part->starts->offsets,
+					 .nstarts = part->starts->n};
+	push(ls, part->slot->lane, job);
+}
+
+void lanes_tell_halt(struct lanes *ls, struct partition *part)
+{
+	struct job *job = xcalloc(1, sizeof(*job));
+	job->kind = JOB_HALT;
+	job->owner = part;
+	job->claim = (struct sink_claim){.topic = part->topic,
+					 .partition = part->partition,
+					 .next_offset = part->position,
+					 .owner_epoch = part->epoch};
+	err_set(&job->err, ERR_CONFIG, "%.*s", (int)part->untold, part->error);
+	part->untold = 0;
+	part->in_flight++;
 	push(ls, part->slot->lane, job);
 }
 

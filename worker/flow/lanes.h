@@ -37,6 +37,8 @@ void lanes_seal(struct lanes *ls, struct slot *slot, size_t reason);
 int64_t lanes_seal_due(const struct lanes *ls, const struct slot *slot);
 /* A claim of a partition in state CLAIMING. */
 void lanes_claim(struct lanes *ls, struct partition *part);
+/* Writes down that the next message halts the partition, and why. */
+void lanes_tell_halt(struct lanes *ls, struct partition *part);
 
 /* A decided job, to be freed by the caller; NULL: none. */
 struct job *lanes_take(struct lanes *ls);

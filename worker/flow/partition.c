@@ -74,28 +74,37 @@ static bool is_on(const struct partition *part)
 
 /* --- the set --- */
 
-void partitions_open(struct partitions *ps)
+void partitions_open(struct partitions *ps, const char *config_path)
 {
-	*ps = (struct partitions){.names = arena_new()};
+	*ps = (struct partitions){.names = arena_new(), .option = ""};
+	if (!config_path)
+		return;
+	char *option = xasprintf(" -c %s", config_path);
+	ps->option = arena_strdup(ps->names, option);
+	free(option);
 }
 
 void partitions_close(struct partitions *ps)
 {
 	for (size_t i = 0; i < ps->n; i++)
 		free(ps->all[i]);
+	for (size_t i = 0; i < ps->ntopics; i++)
+		free(ps->topics[i]->offsets);
 	free(ps->all);
 	free(ps->topics);
 	arena_free(ps->names);
 }
 
 /* Spans outlive partitions, so topics' names live as long as the process. */
-static const char *intern(struct partitions *ps, const char *topic)
+static struct topic_starts *intern(struct partitions *ps, const char *topic)
 {
 	for (size_t i = 0; i < ps->ntopics; i++)
-		if (strcmp(ps->topics[i], topic) == 0)
+		if (strcmp(ps->topics[i]->topic, topic) == 0)
 			return ps->topics[i];
-	ps->topics = xrealloc(ps->topics, (ps->ntopics + 1) * sizeof(*ps->topics));
-	return ps->topics[ps->ntopics++] = arena_strdup(ps->names, topic);
+	struct topic_starts *new = arena_calloc(ps->names, 1, sizeof(*new));
+	new->topic = arena_strdup(ps->names, topic);
+	ps->topics = xrealloc(ps->topics, (ps->ntopics + 1) * sizeof(struct topic_starts *));
+	return ps->topics[ps->ntopics++] = new;
 }
 
 struct partition *partitions_add(struct partitions *ps, struct source_partition *sp,
@@ -104,7 +113,8 @@ struct partition *partitions_add(struct partitions *ps, struct source_partition 
 	struct partition *part = xcalloc(1, sizeof(*part));
 	part->sp = sp;
 	part->slot = slot;
-	part->topic = intern(ps, sp->topic);
+	part->starts = intern(ps, sp->topic);
+	part->topic = part->starts->topic;
 	part->partition = sp->partition;
 	part->state = PARTITION_ASSIGNED;
 	part->durable_ts_ms = part->pending_ts_ms = -1;
@@ -165,7 +175,7 @@ bool partition_claimed(struct partitions *ps, struct partition *part, int64_t ne
 	part->epoch = epoch;
 	part->sure_us = clock_mono_us();
 	snprintf(part->known_topic_id, sizeof(part->known_topic_id), "%s", topic_id);
-	if (partition_check_log(part, &err)) {
+	if (partition_check_log(part, ps->option, &err)) {
 		part->error[0] = '\0';
 		part->suspect = part->past_end = false;
 		part->retry_us = 0;
@@ -238,6 +248,7 @@ void partition_halt(struct partitions *ps, struct partition *part, const struct 
 	if (is_on(part))
 		source_pause(ps->source, part->sp);
 	set_state(part, PARTITION_HALTED);
+	part->untold = 0;
 	part->retry_us = clock_mono_us() + HALTED_LOOK_US;
 	snprintf(part->error, sizeof(part->error), "%s", err->text);
 	if (news)
@@ -245,6 +256,21 @@ void partition_halt(struct partitions *ps, struct partition *part, const struct 
 			  F_STR("stream", part->slot->stream->config->name),
 			  F_STR("topic", part->topic), F_INT("partition", part->partition),
 			  F_INT("offset", part->position), F_STR("error", err->text));
+}
+
+/* The command stays whole, however long the reason is. */
+void partition_stuck(struct partitions *ps, struct partition *part, const struct err *err)
+{
+	struct err all = *err;
+	char *way_on = xasprintf("; to go on behind it: memingest offsets skip %s %d "
+				 "--to-dead-letters%s",
+				 part->topic, part->partition, ps->option);
+	size_t room = sizeof(all.text) - 1, tail = MIN(strlen(way_on), room);
+	size_t why = MIN(strlen(err->text), room - tail);
+	snprintf(all.text + why, sizeof(all.text) - why, "%s", way_on);
+	free(way_on);
+	partition_halt(ps, part, &all);
+	part->untold = why;
 }
 
 /* Its events in the open batch have not been sealed. */
@@ -289,16 +315,16 @@ void partition_gone(struct partition *part)
 /* --- the log --- */
 
 /* Pure: from what the look and the claim have found. */
-bool partition_check_log(const struct partition *part, struct err *err)
+bool partition_check_log(const struct partition *part, const char *option, struct err *err)
 {
 	if (part->topic_id[0] && part->known_topic_id[0] &&
 	    strcmp(part->topic_id, part->known_topic_id) != 0)
 		return err_set(err, ERR_CONFIG,
 			       "%s was created anew: its id is %s, the offsets row of partition %d "
 			       "(next_offset %" PRId64
-			       ") belongs to %s; run: memingest offsets adopt-topic %s",
+			       ") belongs to %s; run: memingest offsets adopt-topic %s%s",
 			       part->topic, part->topic_id, part->partition, part->durable,
-			       part->known_topic_id, part->topic);
+			       part->known_topic_id, part->topic, option);
 	if (part->durable > part->high)
 		return err_set(err, ERR_CONFIG,
 			       "%s [%d] ends at offset %" PRId64 ", but everything below %" PRId64
@@ -306,29 +332,30 @@ bool partition_check_log(const struct partition *part, struct err *err)
 			       "run: memingest offsets "
 			       "rewind %s %d"
 			       " --to %" PRId64
-			       ", or for a new topic: memingest offsets adopt-topic %s",
+			       "%s, or for a new topic: memingest offsets adopt-topic %s%s",
 			       part->topic, part->partition, part->high, part->durable, part->topic,
-			       part->partition, part->high, part->topic);
+			       part->partition, part->high, option, part->topic, option);
 	if (part->durable < part->low)
 		return err_set(err, ERR_CONFIG,
 			       "%s [%d] begins at offset %" PRId64
 			       ", but only what is below %" PRId64
 			       " was consumed: retention deleted the %" PRId64
 			       " offsets between; to go on without them run: memingest offsets "
-			       "accept-gap %s %d",
+			       "accept-gap %s %d%s",
 			       part->topic, part->partition, part->low, part->durable,
-			       part->low - part->durable, part->topic, part->partition);
+			       part->low - part->durable, part->topic, part->partition, option);
 	if (part->suspect && !(part->topic_id[0] && part->known_topic_id[0]))
 		return err_set(err, ERR_CONFIG,
 			       "%s [%d]: Kafka said that offset %" PRId64
 			       " is not in the log, which now reaches from %" PRId64 " to %" PRId64
 			       ": the topic was probably created anew (librdkafka before 2.3 can "
 			       "not compare ids);"
-			       " run: memingest offsets adopt-topic %s, or to go on where it "
+			       " run: memingest offsets adopt-topic %s%s, or to go on where it "
 			       "stood: memingest offsets "
 			       "rewind %s %d --to"
-			       " %" PRId64,
+			       " %" PRId64 "%s",
 			       part->topic, part->partition, part->durable, part->low, part->high,
-			       part->topic, part->topic, part->partition, part->durable);
+			       part->topic, option, part->topic, part->partition, part->durable,
+			       option);
 	return true;
 }

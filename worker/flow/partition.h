@@ -38,10 +38,21 @@ enum partition_state {
 
 enum pause_cause { PAUSE_NONE, PAUSE_BATCHES, PAUSE_SCHEMA };
 
+/*
+ * Where the stream starts in the partitions that a topic had when this process first looked. Never
+ * changed then, so lanes may read it.
+ */
+struct topic_starts {
+	const char *topic; /* interned */
+	int64_t *offsets;  /* by partition; NULL: not known, or start = earliest */
+	int32_t n;
+};
+
 struct partition {
 	struct source_partition *sp; /* NULL: gone */
 	struct slot *slot;           /* its lane and stream */
 	const char *topic;           /* interned */
+	struct topic_starts *starts; /* its topic's */
 	int32_t partition;
 
 	enum partition_state state;
@@ -54,11 +65,11 @@ struct partition {
 
 	/* next offset expected from Kafka: everything below is in a batch or durable */
 	int64_t position;
-	int64_t durable;          /* next_offset of the offsets row, as far as we know */
-	int64_t epoch;            /* of our claim */
-	int64_t low, high, start; /* of the log, when last asked */
-	int64_t committed;        /* what Kafka had then for the group; see struct sight */
-	int32_t partitions;       /* of the topic */
+	int64_t durable;    /* next_offset of the offsets row, as far as we know */
+	int64_t epoch;      /* of our claim */
+	int64_t low, high;  /* of the log, when last asked */
+	int64_t committed;  /* what Kafka had then for the group; see struct sight */
+	int32_t partitions; /* of the topic */
 	char topic_id[37];
 	char known_topic_id[37]; /* of the offsets row */
 	bool past_end;           /* the last look said that the log ends before the row's offset */
@@ -71,6 +82,8 @@ struct partition {
 	/* timestamp of the oldest record taken but not durable; -1 none */
 	int64_t pending_ts_ms;
 	char error[ERR_TEXT_SIZE]; /* why it is halted, or the last failure */
+	/* Of the error: why the message at the position halts it, still to be written down. */
+	size_t untold;
 };
 
 /* Of the assignment, and GONE ones with work under way. */
@@ -78,13 +91,15 @@ struct partitions {
 	struct source *source;
 	struct partition **all;
 	size_t n, cap;
-	struct arena *names; /* topics, interned */
-	const char **topics;
+	struct arena *names; /* topics, interned, and their starts */
+	struct topic_starts **topics;
 	size_t ntopics;
+	const char *option; /* " -c FILE": what commands that messages name have to be given */
 };
 
-void partitions_open(struct partitions *ps);  /* empty */
-void partitions_close(struct partitions *ps); /* frees them all */
+/* config_path: of the file, or NULL. */
+void partitions_open(struct partitions *ps, const char *config_path);
+void partitions_close(struct partitions *ps);
 
 /* A new one, ASSIGNED. Its lane and stream are the slot's. */
 struct partition *partitions_add(struct partitions *ps, struct source_partition *sp,
@@ -111,6 +126,8 @@ void partitions_follow_slots(struct partitions *ps);
 
 /* An operator must act. Logged when it is news. */
 void partition_halt(struct partitions *ps, struct partition *part, const struct err *err);
+/* The same over the next message, which "offsets skip" can take out of the way. */
+void partition_stuck(struct partitions *ps, struct partition *part, const struct err *err);
 /*
  * Whatever was taken but is not durable is dropped and will be read again, from the offset that
  * PostgreSQL says. Not while it is being looked at or claimed: that says it anyway.
@@ -132,6 +149,7 @@ const char *pause_cause_name(enum pause_cause cause); /* "" for none */
  * Whether the claimed offset lies in the log that Kafka has now. False with class CONFIG and the
  * verb that an operator needs: accept-gap (retention passed it), rewind (the log ends before it),
  * adopt-topic (the topic was created anew). A suspect position that is in the log after all means a
- * new topic too, unless the topic's id says otherwise.
+ * new topic too, unless the topic's id says otherwise. option: of struct partitions.
  */
-MUST_CHECK bool partition_check_log(const struct partition *part, struct err *err);
+MUST_CHECK bool partition_check_log(const struct partition *part, const char *option,
+				    struct err *err);

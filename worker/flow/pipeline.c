@@ -438,7 +438,6 @@ static void wire(struct pipeline *p)
 	p->settle =
 		(struct settle){.pool = p->pool, .lanes = &p->lanes, .partitions = &p->partitions};
 	p->assignment = (struct assignment){.config = p->config,
-					    .streams = p->streams,
 					    .pool = p->pool,
 					    .lanes = &p->lanes,
 					    .partitions = &p->partitions,
@@ -476,7 +475,7 @@ static bool pipeline_open(struct pipeline *p, struct err *err)
 	if (!block_signals(p))
 		return err_set(err, ERR_FATAL, "signalfd: %s", strerror(errno));
 	name_stats(c);
-	partitions_open(&p->partitions);
+	partitions_open(&p->partitions, c->path);
 	p->publish.config = c;
 	p->publish.status = status_new(c, kafka_version(), pg_library_version());
 	if (!load_streams(p, err))

@@ -162,6 +162,17 @@ static void settle_claim(struct settle *s, struct job *job)
 	}
 }
 
+/* Only "offsets" misses it; the next look at the partition writes it again. */
+static void settle_halt(struct settle *s, struct job *job)
+{
+	struct partition *part = job->owner;
+	part->in_flight--;
+	if (!job->ok)
+		log_warn("not written down why a partition is halted", F_STR("topic", part->topic),
+			 F_INT("partition", part->partition), F_STR("error", job->err.text));
+	partition_release(s->partitions, part);
+}
+
 void settle_results(struct settle *s)
 {
 	struct job *job;
@@ -172,6 +183,9 @@ void settle_results(struct settle *s)
 			break;
 		case JOB_CLAIM:
 			settle_claim(s, job);
+			break;
+		case JOB_HALT:
+			settle_halt(s, job);
 			break;
 		}
 		free(job);

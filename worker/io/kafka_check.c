@@ -89,19 +89,24 @@ static void check_topic(struct check *c, const char *stream, const rd_kafka_meta
 			      topic->topic, topic->partitions[i].id);
 }
 
-/* Against all topics of the cluster; none is a finding. */
-static void check_pattern(struct check *c, const char *stream, const char *pattern,
+/* Of the topics that match those that belong to the stream: another one may name them. */
+static void check_pattern(struct check *c, size_t stream, const char *pattern,
 			  const rd_kafka_metadata_t *all)
 {
-	size_t matches = 0;
+	const char *name = c->config->streams[stream].name;
+	size_t matches = 0, others = 0;
 	for (int i = 0; i < all->topic_cnt; i++) {
-		if (!stream_topic_matches(pattern, all->topics[i].topic))
-			continue;
-		matches++;
-		check_topic(c, stream, &all->topics[i]);
+		const char *topic = all->topics[i].topic;
+		bool match = stream_topic_matches(pattern, topic);
+		bool mine = match && stream_of_topic(c->config, topic) == stream;
+		matches += mine;
+		others += match && !mine;
+		if (mine)
+			check_topic(c, name, &all->topics[i]);
 	}
 	if (matches == 0)
-		wrong(c, "stream.%s: no topic matches %s", stream, pattern);
+		wrong(c, "stream.%s: no topic matches %s%s", name, pattern,
+		      others > 0 ? " that is not another stream's" : "");
 }
 
 static void check_name(struct check *c, const char *stream, const char *name)
@@ -137,7 +142,7 @@ static bool check_metadata(struct check *c)
 		const struct stream_config *stream = &c->config->streams[s];
 		for (size_t t = 0; t < stream->ntopics; t++) {
 			if (stream->topics[t][0] == '^')
-				check_pattern(c, stream->name, stream->topics[t], all);
+				check_pattern(c, s, stream->topics[t], all);
 			else
 				check_name(c, stream->name, stream->topics[t]);
 		}

@@ -68,7 +68,17 @@ struct kafka_log {
 MUST_CHECK bool kafka_query_logs(struct rd_kafka_s *rk, struct kafka_log *logs, size_t n,
 				 int timeout_ms, struct err *err);
 
-/* -1 nothing committed, -2 not known. Waits up to timeout_ms. The client needs the group's id. */
+/*
+ * Where a stream starts in each of the partitions that the topic has now, by the same rules. New,
+ * the caller's; NULL, with class RETRY or CONFIG, unless every partition answers.
+ */
+int64_t *kafka_query_starts(struct rd_kafka_s *rk, const char *topic, enum start_kind kind,
+			    int64_t start_ms, int timeout_ms, int32_t *n, struct err *err);
+
+/*
+ * What the group has committed: -1 nothing, -2 not known. Waits up to timeout_ms. The client needs
+ * the group's id.
+ */
 void kafka_query_committed(struct rd_kafka_s *rk, const struct kafka_log *logs, size_t n,
 			   int timeout_ms, int64_t *committed);
 

@@ -271,6 +271,27 @@ bool kafka_query_logs(struct rd_kafka_s *rk, struct kafka_log *logs, size_t n, i
 	return all;
 }
 
+int64_t *kafka_query_starts(struct rd_kafka_s *rk, const char *topic, enum start_kind kind,
+			    int64_t start_ms, int timeout_ms, int32_t *n, struct err *err)
+{
+	struct kafka_log first = {.topic = topic};
+	int64_t deadline_us = clock_mono_us() + timeout_ms * US_PER_MS, *starts = NULL;
+	if (!ask_topic(rk, topic, &first, 1, deadline_us, err))
+		return NULL;
+	*n = first.partitions;
+	struct kafka_log *logs = xcalloc((size_t)*n + 1, sizeof(*logs));
+	for (int32_t i = 0; i < *n; i++)
+		logs[i] = (struct kafka_log){
+			.topic = topic, .partition = i, .start_kind = kind, .start_ms = start_ms};
+	if (kafka_query_logs(rk, logs, (size_t)*n, MAX(clock_poll_ms(deadline_us), 1), err)) {
+		starts = xcalloc((size_t)*n + 1, sizeof(*starts));
+		for (int32_t i = 0; i < *n; i++)
+			starts[i] = logs[i].start;
+	}
+	free(logs);
+	return starts;
+}
+
 /* -1: nothing committed, -2: no answer. */
 void kafka_query_committed(struct rd_kafka_s *rk, const struct kafka_log *logs, size_t n,
 			   int timeout_ms, int64_t *committed)

@@ -7,6 +7,9 @@
  * The client is opened at the first look and kept. When three looks in a row bring nothing at all
  * it is opened anew: a client can lose its brokers for good (librdkafka #5301).
  *
+ * A sight may ask where its stream starts in all partitions of its topic. That is answered for all
+ * or not at all, since the answer is written down once, for all (write/claim.c).
+ *
  * Topic ids tell a topic that was deleted and created again from the one that we knew (KIP-516).
  * The library has them from 2.3 on, the broker's controller answers. A claim without the id is a
  * claim that cannot notice this, so a missing answer means "ask again" - unless there has never
@@ -54,6 +57,13 @@ struct look *look_new(size_t n)
 	struct look *look = xcalloc(1, sizeof(*look) + n * sizeof(look->sights[0]));
 	look->n = n;
 	return look;
+}
+
+void look_free(struct look *look)
+{
+	for (size_t i = 0; look && i < look->n; i++)
+		free(look->sights[i].starts);
+	free(look);
 }
 
 /* --- the client --- */
@@ -140,6 +150,17 @@ static void fill_committed(struct lookout *l, struct look *look, const struct ka
 	free(committed);
 }
 
+static void fill_starts(struct lookout *l, struct look *look)
+{
+	for (size_t i = 0; i < look->n; i++) {
+		struct sight *s = &look->sights[i];
+		if (s->start_kind != START_EARLIEST)
+			s->starts =
+				kafka_query_starts(l->rk, s->log.topic, s->start_kind, s->start_ms,
+						   LOGS_MS, &s->nstarts, &look->err);
+	}
+}
+
 /* Sights whose log's end is known. */
 static size_t answers(const struct look *look)
 {
@@ -165,8 +186,10 @@ static void look_at_logs(struct lookout *l, struct look *look)
 	bool all = kafka_query_logs(l->rk, logs, look->n, LOGS_MS, &look->err);
 	for (size_t i = 0; i < look->n; i++)
 		look->sights[i].log = logs[i];
-	if (all || answers(look) > 0)
+	if (all || answers(look) > 0) {
 		fill_committed(l, look, logs);
+		fill_starts(l, look);
+	}
 	free(logs);
 	if (answers(look) > 0 && !fill_ids(l, look))
 		forget_answers(look);
@@ -248,7 +271,7 @@ void lookout_stop(struct lookout *l)
 	if (pthread_timedjoin_np(l->thread, NULL, &(struct timespec){time(NULL) + 2}) != 0)
 		return;
 	while ((look = queue_pop(l->asked)) || (look = queue_pop(l->answered)))
-		free(look);
+		look_free(look);
 	queue_free(l->asked);
 	queue_free(l->answered);
 	free(l);

@@ -16,6 +16,14 @@ struct sight {
 	struct kafka_log log; /* low -1: no answer */
 	char topic_id[37];    /* UUID as text, or empty when nobody can tell */
 	int64_t committed;    /* what Kafka holds for the group: -1 nothing, -2 not known */
+	/*
+	 * But for START_EARLIEST: where all partitions of the topic start is asked, too. The answer
+	 * is new, and the caller's if it takes it; NULL: none.
+	 */
+	enum start_kind start_kind;
+	int64_t start_ms;
+	int32_t nstarts;
+	int64_t *starts;
 };
 
 struct look {
@@ -24,8 +32,9 @@ struct look {
 	struct sight sights[];
 };
 
-/* Zeroed but for n. free() it. */
+/* Zeroed but for n. */
 struct look *look_new(size_t n);
+void look_free(struct look *look); /* NULL is fine */
 
 /* Borrows config. */
 struct lookout *lookout_start(const struct config *config);

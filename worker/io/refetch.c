@@ -32,6 +32,7 @@ struct refetch {
 	rd_kafka_t *rk; /* NULL: not open */
 	char topic[256];
 	int32_t partition;
+	bool first;   /* one behind the offset that is asked for will do */
 	int64_t next; /* the offset that comes next of the assigned partition; -1: none is assigned
 		       */
 };
@@ -118,6 +119,7 @@ static void copy_message(rd_kafka_message_t *m, struct refetched *out)
 		.key_len = m->key_len,
 		.value_len = m->len,
 		.headers = source_headers_json(&headers),
+		.offset = m->offset,
 		.timestamp_ms = rd_kafka_message_timestamp(m, &kind),
 	};
 }
@@ -142,9 +144,9 @@ static bool judge(struct refetch *r, rd_kafka_message_t *m, int64_t offset, stru
 {
 	if (!is_of(r, m) || (!m->err && m->offset < offset)) /* of an assignment before */
 		return false;
-	if (!m->err && m->offset == offset) {
+	if (!m->err && (m->offset == offset || r->first)) {
 		copy_message(m, out);
-		r->next = offset + 1;
+		r->next = m->offset + 1;
 		return true;
 	}
 	if (!m->err || gone(m->err)) {
@@ -187,6 +189,15 @@ bool refetch_read(struct refetch *r, const char *topic, int32_t partition, int64
 		close_client(r);
 	return found || err_wrap(err, "topic %s partition %d offset %lld", topic, partition,
 				 (long long)offset);
+}
+
+bool refetch_first(struct refetch *r, const char *topic, int32_t partition, int64_t offset,
+		   int timeout_ms, struct refetched *out, struct err *err)
+{
+	r->first = true;
+	bool found = refetch_read(r, topic, partition, offset, timeout_ms, NULL, out, err);
+	r->first = false;
+	return found;
 }
 
 void refetch_rest(struct refetch *r)

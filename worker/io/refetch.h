@@ -22,7 +22,7 @@ struct refetched {
 	uint8_t *key, *value; /* NULL for null */
 	size_t key_len, value_len;
 	char *headers; /* JSON, or NULL */
-	int64_t timestamp_ms;
+	int64_t offset, timestamp_ms;
 };
 
 /*
@@ -33,7 +33,11 @@ struct refetched {
 MUST_CHECK bool refetch_read(struct refetch *r, const char *topic, int32_t partition,
 			     int64_t offset, int timeout_ms, const atomic_bool *stop,
 			     struct refetched *out, struct err *err);
-void refetched_free(struct refetched *m); /* the copies in it */
+/* The same for the first message at or behind the offset: some hold none. */
+MUST_CHECK bool refetch_first(struct refetch *r, const char *topic, int32_t partition,
+			      int64_t offset, int timeout_ms, struct refetched *out,
+			      struct err *err);
+void refetched_free(struct refetched *m);
 
 /* Nothing more for a while: fetches no further. */
 void refetch_rest(struct refetch *r);

@@ -36,7 +36,6 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "core/stream.h"
 #include "io/source_parts.h"
 
 #define SEEK_TIMEOUT_MS 1000
@@ -44,15 +43,6 @@
 #define SEEK_PATIENCE_US (1 * US_PER_S)
 
 /* --- topics and partitions --- */
-
-static const struct stream_config *stream_of(const struct config *config, const char *topic)
-{
-	for (size_t s = 0; s < config->nstreams; s++)
-		for (size_t t = 0; t < config->streams[s].ntopics; t++)
-			if (stream_topic_matches(config->streams[s].topics[t], topic))
-				return &config->streams[s];
-	return NULL;
-}
 
 struct topic *source_topic(const struct source *s, const char *name)
 {
@@ -70,7 +60,6 @@ static struct topic *topic_get(struct source *s, const char *name)
 	t = xcalloc(1, sizeof(*t));
 	t->name = xstrdup(name);
 	t->rkt = rd_kafka_topic_new(s->rk, name, NULL);
-	t->stream = stream_of(s->config, name);
 	s->topics = xrealloc(s->topics, (s->ntopics + 1) * sizeof(struct topic *));
 	s->topics[s->ntopics++] = t;
 	return t;

@@ -28,7 +28,6 @@ struct topic {
 	char *name;
 	/* kept, so that messages can be told apart by this pointer */
 	rd_kafka_topic_t *rkt;
-	const struct stream_config *stream; /* NULL: none of the config, which should not happen */
 	struct part **parts;
 	int32_t nparts;
 };

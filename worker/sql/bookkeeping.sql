@@ -17,8 +17,15 @@ CREATE TABLE IF NOT EXISTS memingest.offsets (
     owner_epoch  bigint      NOT NULL DEFAULT 0, -- raised by every claim and operator's command
     owner        text,
     updated_at   timestamptz NOT NULL DEFAULT now(),
+    -- next_offset at which a message last halted the partition, and why; void once that moves on
+    halted_at    bigint,
+    halted       text,
     PRIMARY KEY (pipeline, topic, partition)
 ) WITH (fillfactor = 50);
+
+ALTER TABLE memingest.offsets ADD COLUMN IF NOT EXISTS halted_at bigint;
+
+ALTER TABLE memingest.offsets ADD COLUMN IF NOT EXISTS halted text;
 
 -- One row per partition of each batch: [from_offset, to_offset) was handled. With the rows of
 -- memingest.gaps these ranges tile.

@@ -1,5 +1,5 @@
 /*
- * claim.c - taking a partition over, and housekeeping of the books.
+ * claim.c - taking a partition over, saying why it is halted, and housekeeping of the books.
  *
  * The claim is one statement of its own: it waits for the row lock of whoever may still be
  * committing (a dead worker's session can; within lock_timeout or statement_timeout, then it is
@@ -24,22 +24,35 @@
 #define PRUNE_ROWS "5000"
 
 /*
- * A pipeline's first start on a topic obeys "start" for the partitions that exist then; later ones
- * begin at the earliest offset, or their first events would be lost. The row with partition -1
- * remembers how many there were; it is needed only where the two differ.
+ * A pipeline's first start on a topic obeys "start" for all partitions that exist then, empty ones
+ * too, whoever claims them and when; later ones begin at the earliest offset, or their first events
+ * would be lost. So that start is one statement, which writes the rows of all partitions. The row
+ * with partition -1, which says how many there were, lets one of several workers do it: the others
+ * wait for it at that row, and find it done.
  */
-static bool mark_first_start(struct sink *s, const struct sink_claim *c, struct err *err)
+static bool start_topic(struct sink *s, const struct sink_claim *c, struct err *err)
 {
+	struct buf offsets = {0};
 	char partitions[12];
-	snprintf(partitions, sizeof(partitions), "%d", c->partitions);
-	const char *params[] = {s->config->group_id, c->topic, partitions, s->owner};
-	struct pg_rows *rows = pg_query(s->pg,
-					"INSERT INTO memingest.offsets (pipeline, topic, "
-					"partition, next_offset, owner_epoch, owner)"
-					" SELECT $1, $2, -1, $3::bigint, 0, $4 WHERE NOT EXISTS"
-					" (SELECT FROM memingest.offsets WHERE pipeline = $1 AND "
-					"topic = $2) ON CONFLICT DO NOTHING",
-					params, 4, err);
+	snprintf(partitions, sizeof(partitions), "%d", c->nstarts);
+	for (int32_t i = 0; i < c->nstarts; i++)
+		buf_printf(&offsets, "%c%" PRId64, i ? ',' : '{', c->starts[i]);
+	buf_puts(&offsets, "}");
+	const char *params[] = {s->config->group_id, c->topic, partitions, buf_cstr(&offsets),
+				c->topic_id[0] ? c->topic_id : NULL};
+	struct pg_rows *rows =
+		pg_query(s->pg,
+			 "WITH first AS (INSERT INTO memingest.offsets"
+			 " (pipeline, topic, partition, next_offset) SELECT $1, $2, -1, $3::bigint"
+			 " WHERE NOT EXISTS (SELECT FROM memingest.offsets WHERE pipeline = $1"
+			 "  AND topic = $2) ON CONFLICT DO NOTHING RETURNING 1)"
+			 " INSERT INTO memingest.offsets"
+			 " (pipeline, topic, partition, topic_id, next_offset)"
+			 " SELECT $1, $2, n - 1, $5::uuid, start"
+			 " FROM unnest($4::bigint[]) WITH ORDINALITY AS s (start, n)"
+			 " WHERE EXISTS (SELECT FROM first)",
+			 params, 5, err);
+	buf_free(&offsets);
 	pg_rows_free(rows);
 	return rows != NULL;
 }
@@ -75,37 +88,29 @@ static void end_sleeper(struct sink *s, const char *topic, const char *partition
 /* Waits for the lock as long as configured; a session that sleeps on it is ended. */
 bool sink_claim(struct sink *s, struct sink_claim *c, struct err *err)
 {
-	char partition[12], low[24], start[24];
+	char partition[12], low[24];
 	s->phase = "claim";
 	snprintf(partition, sizeof(partition), "%d", c->partition);
 	snprintf(low, sizeof(low), "%" PRId64, c->low);
-	snprintf(start, sizeof(start), "%" PRId64, c->start);
-	if (!sink_set_patience(s, false, err) ||
-	    (c->start != c->low && !mark_first_start(s, c, err)))
+	if (!sink_set_patience(s, false, err) || (c->nstarts > 0 && !start_topic(s, c, err)))
 		return err_wrap(err, "claim of %s [%d]", c->topic, c->partition);
 	const char *params[] = {s->config->group_id,
 				c->topic,
 				partition,
 				low,
-				start,
 				s->owner,
 				c->topic_id[0] ? c->topic_id : NULL};
 	struct pg_rows *rows =
 		pg_query(s->pg,
 			 "INSERT INTO memingest.offsets AS o"
 			 " (pipeline, topic, partition, topic_id, next_offset, owner_epoch, owner)"
-			 " VALUES ($1, $2, $3::int, $7::uuid, CASE WHEN EXISTS (SELECT FROM "
-			 "memingest.offsets WHERE pipeline = "
-			 "$1"
-			 "  AND topic = $2 AND partition = -1 AND next_offset > $3::int) THEN "
-			 "$5::bigint ELSE $4::bigint END, "
-			 "1, $6)"
+			 " VALUES ($1, $2, $3::int, $6::uuid, $4::bigint, 1, $5)"
 			 " ON CONFLICT (pipeline, topic, partition) DO UPDATE SET owner_epoch = "
 			 "o.owner_epoch + 1,"
 			 "  owner = excluded.owner, topic_id = coalesce(o.topic_id, "
 			 "excluded.topic_id), updated_at = now()"
 			 " RETURNING next_offset, owner_epoch, topic_id",
-			 params, 7, err);
+			 params, 6, err);
 	/* the timeouts */
 	if (!rows && (strcmp(err->code, "55P03") == 0 || strcmp(err->code, "57014") == 0))
 		end_sleeper(s, c->topic, partition);
@@ -117,6 +122,26 @@ bool sink_claim(struct sink *s, struct sink_claim *c, struct err *err)
 		 pg_value(rows, 0, 2) ? pg_value(rows, 0, 2) : "");
 	pg_rows_free(rows);
 	return true;
+}
+
+bool sink_tell_halt(struct sink *s, const struct sink_claim *c, const char *why, struct err *err)
+{
+	char partition[12], offset[24], epoch[24];
+	snprintf(partition, sizeof(partition), "%d", c->partition);
+	snprintf(offset, sizeof(offset), "%" PRId64, c->next_offset);
+	snprintf(epoch, sizeof(epoch), "%" PRId64, c->owner_epoch);
+	const char *params[] = {s->config->group_id, c->topic, partition, offset, epoch, why};
+	s->phase = "claim";
+	struct pg_rows *rows =
+		sink_set_patience(s, true, err)
+			? pg_query(s->pg,
+				   "UPDATE memingest.offsets SET halted_at = $4::bigint, halted ="
+				   " $6 WHERE pipeline = $1 AND topic = $2 AND partition = $3::int"
+				   " AND owner_epoch = $5::bigint",
+				   params, 6, err)
+			: NULL;
+	pg_rows_free(rows);
+	return rows || err_wrap(err, "why %s [%d] is halted", c->topic, c->partition);
 }
 
 /* A piece at a time, so that no batch waits long; *more: there was something. */

@@ -93,9 +93,7 @@ bool judge_unprepared(struct sink *s, struct batch *b, struct err *err)
 	struct err why = {0};
 	if (is_lost(s, err))
 		return false;
-	if (has_trait(s, b, TRAIT_MISFIT, &why))
-		*err = why;
-	else if (has_trait(s, b, TRAIT_TYPES, &why))
+	if (has_trait(s, b, TRAIT_MISFIT, &why) || has_trait(s, b, TRAIT_TYPES, &why))
 		err_wrap(err, "%s", why.text);
 	return is_lost(s, err) ? false : table_trouble(b, err);
 }

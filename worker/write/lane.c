@@ -77,7 +77,7 @@ struct lane {
 	struct session session;
 	struct line *lines; /* per stream */
 	size_t nlines;
-	struct line claims;   /* JOB_CLAIM; only first and last count */
+	struct line claims;   /* JOB_CLAIM, JOB_HALT; only first and last count */
 	struct line *at_work; /* its first batch is being written; or NULL */
 	uint64_t arrived;     /* jobs */
 	int64_t next_prune_us;
@@ -179,7 +179,7 @@ static void show_batch(struct lane *lane, const struct batch *b, unsigned attemp
 
 static struct line *line_of(struct lane *lane, const struct job *job)
 {
-	return job->kind == JOB_CLAIM ? &lane->claims : &lane->lines[job->batch->stream->index];
+	return job->kind == JOB_WRITE ? &lane->lines[job->batch->stream->index] : &lane->claims;
 }
 
 /* What has come since: new jobs to the end of their lines, and those that were away. */
@@ -209,7 +209,7 @@ static void give_back_line(struct lane *lane, struct line *line)
 {
 	while (line->first && !line->away) {
 		struct job *job = line_take(line);
-		if (job->kind == JOB_CLAIM) {
+		if (job->kind != JOB_WRITE) {
 			job->ok = false;
 			err_set(&job->err, ERR_RETRY, "given up on request");
 		} else {
@@ -389,12 +389,19 @@ static void write_first(struct lane *lane, struct line *line)
 	set_at_rest(lane, err.class == ERR_NONE ? NULL : err.text);
 }
 
+static bool tell_halt(struct lane *lane, struct job *job)
+{
+	struct err why = job->err;
+	return sink_tell_halt(lane->sink, &job->claim, why.text, &job->err);
+}
+
 /* A claim is answered at once, whatever came of it: the pipeline asks again. */
 static void claim_first(struct lane *lane)
 {
 	struct job *job = line_take(&lane->claims);
 	set_state(lane, LANE_WRITING, NULL);
-	job->ok = sink_claim(lane->sink, &job->claim, &job->err);
+	job->ok = job->kind == JOB_HALT ? tell_halt(lane, job)
+					: sink_claim(lane->sink, &job->claim, &job->err);
 	if (!job->ok && session_lost(&lane->session, &job->err))
 		session_failed(&lane->session, &job->err);
 	send_back(lane, job);

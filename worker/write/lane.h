@@ -22,18 +22,19 @@ struct stream;
 enum job_kind {
 	JOB_WRITE, /* a batch */
 	JOB_CLAIM, /* a partition */
+	JOB_HALT,  /* a partition is: written down, for people and for "offsets skip" */
 };
 
 struct job {
 	enum job_kind kind;
 	size_t lane;
 	struct batch *batch;     /* JOB_WRITE: every span is decided when it comes back */
-	struct sink_claim claim; /* JOB_CLAIM */
-	void *owner;             /* JOB_CLAIM: the pipeline's partition */
+	struct sink_claim claim; /* JOB_CLAIM; JOB_HALT: what was claimed, and where it stands */
+	void *owner;             /* JOB_CLAIM, JOB_HALT: the pipeline's partition */
 	int64_t pushed_us;       /* JOB_WRITE: when it was sealed */
 	int64_t took_us;         /* JOB_WRITE: from the lane's taking it until it was decided */
-	bool ok;                 /* JOB_CLAIM succeeded */
-	struct err err;          /* why not */
+	bool ok;                 /* JOB_CLAIM, JOB_HALT: it succeeded */
+	struct err err;          /* why not; JOB_HALT: on its way there, why it is halted */
 	/* The lane's own. */
 	struct job *behind; /* the next one in its line */
 	uint64_t number;    /* order of arrival */

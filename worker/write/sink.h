@@ -56,9 +56,10 @@ struct sink_claim {
 	const char *topic;
 	int32_t partition;
 	const char *topic_id; /* UUID text, or empty: unknown */
-	int64_t low,
-		start; /* where a new partition begins, and where a pipeline's first start does */
-	int32_t partitions; /* of the topic, now */
+	int64_t low;          /* where the log begins, and with it a partition without a row */
+	/* Where a pipeline's first start on the topic begins, by partition; NULL: as above. */
+	const int64_t *starts;
+	int32_t nstarts;
 	/* Result. */
 	int64_t next_offset, owner_epoch;
 	char known_topic_id[37]; /* what the row says; empty: nothing */
@@ -66,5 +67,12 @@ struct sink_claim {
 /* Takes the partition over and fills in what is durable of it. */
 MUST_CHECK bool sink_claim(struct sink *s, struct sink_claim *claim, struct err *err);
 
-/* Rows of memingest.batches older than batch.retention, some at a time. *more: perhaps not all. */
+/* Writes down that a message at claim's next_offset halts its partition, if that is still ours. */
+MUST_CHECK bool sink_tell_halt(struct sink *s, const struct sink_claim *claim, const char *why,
+			       struct err *err);
+
+/*
+ * Deletes rows of memingest.batches older than batch.retention, a bounded number at a time. *more:
+ * there may be more of them.
+ */
 MUST_CHECK bool sink_prune(struct sink *s, bool *more, struct err *err);
