@@ -146,6 +146,7 @@ START_TEST(defaults)
 	ck_assert_int_eq(config->batch_retention_us, INT64_C(7) * 86400 * 1000000);
 	ck_assert_uint_eq(config->nregistry_urls, 1);
 	ck_assert_int_eq(config->registry_timeout_us, 5000000);
+	ck_assert_int_eq(config->registry_unknown_wait_us, 60000000);
 	ck_assert_uint_eq(config->limits.max_depth, 64);
 	ck_assert_uint_eq(config->limits.max_items, 100000);
 	ck_assert_uint_eq(config->limits.max_string_bytes, 4 << 20);

@@ -67,7 +67,7 @@ struct config {
 	const char *registry_user, *registry_password, *registry_password_file;
 	const char *registry_token, *registry_token_file;
 	const char *registry_ca, *registry_cert, *registry_key; /* paths */
-	int64_t registry_timeout_us;
+	int64_t registry_timeout_us, registry_unknown_wait_us;
 	enum apicurio_ids registry_apicurio_ids;
 	/* offline source: ID.avsc for confluent ids; every .avsc for fingerprints */
 	const char *registry_directory;
