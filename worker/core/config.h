@@ -25,7 +25,8 @@ enum start_kind { START_EARLIEST, START_LATEST, START_COMMITTED, START_TIMESTAMP
 
 struct config_pair {
 	const char *key, *value;
-	const char *file; /* the value stands in this file ("KEY_file"), or NULL */
+	const char *file;   /* the value stands in this file ("KEY_file"), or NULL */
+	const char *origin; /* "memingest.ini:3", "--set": who gave it, for findings */
 };
 
 struct stream_config {
@@ -50,6 +51,7 @@ struct config {
 
 	const char *pg_dsn;
 	const char *pg_dsn_file;
+	const char *pg_dsn_origin; /* of either, as in config_pair */
 	const char *pg_password_file; /* or NULL; read again at each login */
 	uint32_t lanes;
 	int64_t pg_statement_timeout_us, pg_lock_timeout_us, pg_connect_timeout_us;

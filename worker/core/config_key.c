@@ -194,6 +194,7 @@ const struct kafka_refusal kafka_refusals[] = {
 	 "take it out"},
 	{"enable.partition.eof", "true", "memingest needs to see where a partition ends",
 	 "take it out"},
+	{"enable.idempotence", "true", "a retry must not repeat or reorder events", "take it out"},
 	{"metadata.broker.list", NULL, "it is another name of bootstrap.servers",
 	 "write bootstrap.servers"},
 	{"transactional.id", NULL, "the producer is idempotent, not transactional", "take it out"},
