@@ -22,8 +22,8 @@
  * from the offsets row.
  *
  * A failed call leaves its SQLSTATE in err->code and what to do about it in pg_last_verdict(). The
- * error text never carries row data: DETAIL and CONTEXT are not read, and of the message nothing
- * that it quotes behind a colon.
+ * error text never carries row data: DETAIL is not read, of CONTEXT only names and numbers, and of
+ * the message nothing that it quotes behind a colon.
  *
  * Thread: the one that owns the struct.
  */
@@ -159,6 +159,7 @@ bool pg_connection_error(struct pg *pg, const char *doing, struct err *err)
 	trim_line(text);
 	pg->verdict = PG_RECONNECT;
 	pg->detail[0] = '\0';
+	pg->place = (struct pg_place){0};
 	stats_add(METRIC_POSTGRES_ERRORS, stats_sqlclass("08"), 0, 1);
 	err_set(err, ERR_RETRY, "PostgreSQL: %s: %s", doing, text[0] ? text : "connection lost");
 	return false;
@@ -169,19 +170,45 @@ static bool ended_early(struct pg *pg, const char *why, struct err *err)
 	pg->dead = true;
 	pg->verdict = PG_RECONNECT;
 	pg->detail[0] = '\0';
+	pg->place = (struct pg_place){0};
 	return err_set(err, ERR_RETRY, "PostgreSQL: %s", why);
 }
 
-static void keep_detail(struct pg *pg, const PGresult *res)
+/* "COPY t, line 3, column x": its name and the length of that, which may be all that is left. */
+static int copied_column(const char *context, const char **name)
+{
+	const char *column = strstr(context, ", column ");
+	size_t line = strcspn(context, "\n");
+	if (strncmp(context, "COPY ", 5) != 0 || !column || (size_t)(column - context) > line)
+		return 0;
+	*name = column + strlen(", column ");
+	const char *value = strstr(*name, ": \"");
+	size_t len = strcspn(*name, "\n");
+	return (int)(value && (size_t)(value - *name) < len ? (size_t)(value - *name) : len);
+}
+
+/* "unnamed portal parameter $3", in whatever language; what is quoted in front is no such line. */
+static size_t named_parameter(const char *context)
+{
+	const char *dollar = context + strcspn(context, "$\"'\n");
+	return *dollar == '$' && dollar != context && dollar[-1] == ' '
+		       ? strtoul(dollar + 1, NULL, 10)
+		       : 0;
+}
+
+/* Names alone: what a context quotes is a value. */
+static void keep_place(struct pg *pg, const PGresult *res)
 {
 	const char *constraint = PQresultErrorField(res, PG_DIAG_CONSTRAINT_NAME);
 	const char *column = PQresultErrorField(res, PG_DIAG_COLUMN_NAME);
-	if (constraint)
-		snprintf(pg->detail, sizeof(pg->detail), "constraint %s", constraint);
-	else if (column)
-		snprintf(pg->detail, sizeof(pg->detail), "column %s", column);
-	else
-		pg->detail[0] = '\0';
+	const char *context = PQresultErrorField(res, PG_DIAG_CONTEXT);
+	int len = column ? (int)strlen(column) : context ? copied_column(context, &column) : 0;
+	snprintf(pg->detail, sizeof(pg->detail), "%s%s%s%s%.*s", constraint ? "constraint " : "",
+		 constraint ? constraint : "", constraint && len ? ", " : "", len ? "column " : "",
+		 len, len ? column : "");
+	pg->place.parameter = context ? named_parameter(context) : 0;
+	pg->place.nested = PQresultErrorField(res, PG_DIAG_INTERNAL_QUERY) ||
+			   (context && strstr(context, "PL/"));
 }
 
 bool pg_result_error(struct pg *pg, const PGresult *res, struct err *err)
@@ -196,7 +223,7 @@ bool pg_result_error(struct pg *pg, const PGresult *res, struct err *err)
 	if (quoted)
 		cut = (int)(quoted - message);
 	pg->verdict = pg_verdict(state);
-	keep_detail(pg, res);
+	keep_place(pg, res);
 	stats_add(METRIC_POSTGRES_ERRORS, stats_sqlclass(state), 0, 1);
 	err_set(err, verdict_class(pg->verdict), "PostgreSQL: %.*s (SQLSTATE %s)%s%s", cut,
 		message ? message : "", state, pg->detail[0] ? ", " : "", pg->detail);
@@ -522,9 +549,9 @@ size_t pg_passed(const struct pg *pg)
 	return pg->passed;
 }
 
-const char *pg_last_detail(const struct pg *pg)
+struct pg_place pg_last_place(const struct pg *pg)
 {
-	return pg->detail;
+	return pg->place;
 }
 
 /* --- quoting --- */

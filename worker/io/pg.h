@@ -100,11 +100,12 @@ MUST_CHECK bool pg_pipe_end(struct pg *pg, int64_t *affected, size_t n, struct e
 enum pg_verdict pg_last_verdict(const struct pg *pg);
 /* How many of its statements went well before one failed. */
 size_t pg_passed(const struct pg *pg);
-/*
- * The constraint, column or data type that the server named, for dead letters; may be empty, never
- * row data.
- */
-const char *pg_last_detail(const struct pg *pg);
+/* Of the last failed call: where the server saw it, as far as it says so. */
+struct pg_place {
+	size_t parameter; /* which one it could not read, from 1 on; 0: none */
+	bool nested;      /* within a function of the database, or a statement of one */
+};
+struct pg_place pg_last_place(const struct pg *pg);
 
 enum pg_verdict pg_verdict(const char *sqlstate);
 
