@@ -51,7 +51,7 @@ struct config {
 
 	const char *pg_dsn;
 	const char *pg_dsn_file;
-	const char *pg_dsn_origin; /* of either, as in config_pair */
+	const char *pg_dsn_origin;    /* of either, as in config_pair */
 	const char *pg_password_file; /* or NULL; read again at each login */
 	uint32_t lanes;
 	int64_t pg_statement_timeout_us, pg_lock_timeout_us, pg_connect_timeout_us;

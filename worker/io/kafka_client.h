@@ -41,8 +41,8 @@ struct rd_kafka_conf_s *kafka_conf(const struct config *config, enum kafka_role 
 				   struct err *err);
 
 /*
- * Whether librdkafka and we take one setting of the user's. The error names who gave it, and what it
- * should be. Class RETRY: the file of a secret cannot be read.
+ * Whether librdkafka and we take one setting of the user's. The error names who gave it, and what
+ * it should be. Class RETRY: the file of a secret cannot be read.
  */
 MUST_CHECK bool kafka_check_setting(const struct config_pair *pair, struct err *err);
 

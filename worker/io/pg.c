@@ -174,8 +174,7 @@ static bool ended_early(struct pg *pg, const char *why, struct err *err)
 	return err_set(err, ERR_RETRY, "PostgreSQL: %s", why);
 }
 
-/* "COPY t, line 3, column x": its name and the length of that, which may be all that is left. */
-static int copied_column(const char *context, const char **name)
+int pg_context_column(const char *context, const char **name)
 {
 	const char *column = strstr(context, ", column ");
 	size_t line = strcspn(context, "\n");
@@ -187,8 +186,8 @@ static int copied_column(const char *context, const char **name)
 	return (int)(value && (size_t)(value - *name) < len ? (size_t)(value - *name) : len);
 }
 
-/* "unnamed portal parameter $3", in whatever language; what is quoted in front is no such line. */
-static size_t named_parameter(const char *context)
+/* In whatever language; where something is quoted in front it is another line. */
+size_t pg_context_parameter(const char *context)
 {
 	const char *dollar = context + strcspn(context, "$\"'\n");
 	return *dollar == '$' && dollar != context && dollar[-1] == ' '
@@ -202,11 +201,11 @@ static void keep_place(struct pg *pg, const PGresult *res)
 	const char *constraint = PQresultErrorField(res, PG_DIAG_CONSTRAINT_NAME);
 	const char *column = PQresultErrorField(res, PG_DIAG_COLUMN_NAME);
 	const char *context = PQresultErrorField(res, PG_DIAG_CONTEXT);
-	int len = column ? (int)strlen(column) : context ? copied_column(context, &column) : 0;
+	int len = column ? (int)strlen(column) : context ? pg_context_column(context, &column) : 0;
 	snprintf(pg->detail, sizeof(pg->detail), "%s%s%s%s%.*s", constraint ? "constraint " : "",
 		 constraint ? constraint : "", constraint && len ? ", " : "", len ? "column " : "",
 		 len, len ? column : "");
-	pg->place.parameter = context ? named_parameter(context) : 0;
+	pg->place.parameter = context ? pg_context_parameter(context) : 0;
 	pg->place.nested = PQresultErrorField(res, PG_DIAG_INTERNAL_QUERY) ||
 			   (context && strstr(context, "PL/"));
 }

@@ -106,6 +106,12 @@ struct pg_place {
 	bool nested;      /* within a function of the database, or a statement of one */
 };
 struct pg_place pg_last_place(const struct pg *pg);
+/*
+ * What a CONTEXT names, and none of what it quotes: the column of "COPY t, line 3, column x"
+ * (length of *name, 0: none), the number in "unnamed portal parameter $3" (0: none).
+ */
+int pg_context_column(const char *context, const char **name);
+size_t pg_context_parameter(const char *context);
 
 enum pg_verdict pg_verdict(const char *sqlstate);
 

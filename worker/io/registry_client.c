@@ -162,8 +162,9 @@ static bool ask_one(struct registry_client *c, struct http_request *t, struct re
 			sent = send_once(c, t, err);
 	}
 	bool ok = sent && read_reply(t, reply, err);
-	c->missed |= sent && !ok && t->status == 404;
-	stats_add(METRIC_SCHEMA_REQUESTS, ok ? RESULT_OK : RESULT_ERROR, 0, 1);
+	bool missed = sent && !ok && t->status == 404;
+	c->missed |= missed;
+	stats_add(METRIC_SCHEMA_REQUESTS, ok || missed ? RESULT_OK : RESULT_ERROR, 0, 1);
 	return ok;
 }
 
