@@ -3,7 +3,8 @@
 --state.
 
 Answers
-  GET  /schemas/ids/N                    {"schema": "...", "guid": ".."} (and references), or 404 with error_code 40403
+  GET  /schemas/ids/N                    {"schema": "...", "guid": ".."} (and references), or 404 with error_code 40403; over 31 bits, as
+                                         the real one, 404 without a code of its own
   GET  /schemas/guids/GUID               the same; the GUID follows from the schema's text
   GET  /schemas/types                    ["AVRO"]
   GET  /subjects                         ["memory.events-value"]
@@ -14,7 +15,8 @@ Answers
 and, without authentication, for tests that want to see it fail:
   POST /_control {"mode": "ok|down|slow|404", "status": 503, "delay": 2.0}
   GET  /_control                         {"mode": .., "requests": N, "paths": [..]}
-  POST /_put {"id": 7, "body": {..}} or {"id": 7, "raw": "..", "status": 200}   any answer at all under an id
+  POST /_put {"id": 7, "body": {..}} or {"id": 7, "raw": "..", "status": 200}   any answer at all under an id;
+                                         {"id": 7, "forget": true}: what is registered again
 
 Modes: ok; down answers every request with "status"; slow waits "delay" seconds first; 404 answers "not found" without an error code,
 as a wrong proxy would.
@@ -185,7 +187,7 @@ class Handler(BaseHTTPRequestHandler):
                 return r.forced[number]
             if number in r.by_id:
                 return 200, r.by_id[number]
-            return 404, error(40403, "Schema %d not found" % number)
+            return 404, error(404, "HTTP 404 Not Found") if number >> 31 else error(40403, "Schema %d not found" % number)
         if parts[:2] == ["schemas", "guids"] and len(parts) == 3:
             for entry in r.by_id.values():
                 if entry.get("guid") == parts[2]:
@@ -214,7 +216,10 @@ class Handler(BaseHTTPRequestHandler):
             self.reply(200, {})
         elif parts == ["_put"]:
             with r.lock:
-                r.forced[body["id"]] = (body.get("status", 200), body["raw"] if "raw" in body else body["body"])
+                if body.get("forget"):
+                    r.forced.pop(body["id"], None)
+                else:
+                    r.forced[body["id"]] = (body.get("status", 200), body["raw"] if "raw" in body else body["body"])
             self.reply(200, {})
         elif self.misbehave(path):
             pass

@@ -93,6 +93,8 @@ START_TEST(malformed)
 		"postgresql://user:1234/Pw@h/db",
 		"postgresql://user:S3cret@Pw@h/db",
 		"postgresql://u:S3cret@[::1/db",
+		"postgresql://user:S3cret/Pw@[::1/db",
+		"postgresql://user:S3cret%ZZPw@[::1/db",
 		"postgre://u:S3cret@h/db",
 		"host=x password='S3cret",
 		"host=x password=Pw S3cret",
@@ -111,7 +113,7 @@ START_TEST(malformed)
 			int status = bed_command(bed, commands[j][0], args, &out);
 			ck_assert_msg(status == 78, "%s %s: %d: %s", commands[j][0], dsns[i],
 				      status, buf_cstr(&out));
-			ck_assert_msg(strstr(buf_cstr(&out), "postgres.dsn: ") != NULL, "%s",
+			ck_assert_msg(strstr(buf_cstr(&out), "--set: postgres.dsn: ") != NULL, "%s",
 				      buf_cstr(&out));
 			must_not_show(&out, dsns[i]);
 			buf_free(&out);

@@ -425,6 +425,101 @@ START_TEST(skipped)
 }
 END_TEST
 
+static void answer_for(uint32_t id, const char *answer)
+{
+	char body[160];
+	snprintf(body, sizeof(body), "{\"id\": %u, %s}", id, answer);
+	ck_assert_uint_eq(http(stack.registry_port, "/_put", body, NULL), 200);
+}
+
+/* Whether /status says since when a partition waits for the schema, and of whom. */
+static bool says_what_for(struct worker *w, uint32_t id)
+{
+	char what[160];
+	size_t i;
+	bool says = false;
+	json_t *status = worker_status(w), *p;
+	snprintf(what, sizeof(what), "schema id %u of schema registry http://127.0.0.1:%u: it does",
+		 id, stack.registry_port);
+	json_array_foreach (json_object_get(status, "partitions"), i, p) {
+		const char *error = json_string_value(json_object_get(p, "error"));
+		says |= error && strncmp(error, "waits since 20", 14) == 0 && strstr(error, what);
+	}
+	json_decref(status);
+	return says;
+}
+
+/*
+ * Proves: a registry that lags, with its error code (0) or as a web server says it (1), makes no
+ * dead letters: that partition waits, says so in /status and log, others go on, and all lands once
+ * the registry knows the id. (2): it never does; the event becomes a dead letter after
+ * registry.unknown_wait, not before.
+ */
+START_TEST(registry_lags)
+{
+	registry_is("ok");
+	struct bed *bed = ledger_bed("lag", 2);
+	bed_set(bed, "registry.unknown_wait", _i == 2 ? "3s" : "60s");
+	bed_set(bed, "dlq.max_ratio", "1");
+	struct worker *w = worker_start(bed, NULL);
+	worker_ready(w);
+	struct bed_stream *s = &bed->streams[0];
+	json_t *known = json_incref(s->schema);
+	uint32_t known_id = s->schema_id;
+	new_writer_schema(bed, _i == 0 ? "lag" : _i == 1 ? "lag_plain" : "lag_ever");
+	uint32_t id = s->schema_id;
+	answer_for(id, _i == 0 ? "\"status\": 404, \"body\": {\"error_code\": 40403}"
+			       : "\"status\": 404, \"raw\": \"<html>no such page</html>\"");
+	send(bed, 0, 10);
+	bed_flush(bed);
+	BED_WAIT(bed, 20, paused_for_schema(w, 0) && says_what_for(w, id));
+	worker_wait_log(w, "partition waits for a schema", 5);
+	json_decref(s->schema);
+	s->schema = known;
+	s->schema_id = known_id;
+	send(bed, 1, 30);
+	BED_WAIT(bed, 20, next_offset(bed, 1) == 30);
+	if (_i < 2) {
+		ck_assert_int_eq(dead_letters(bed), 0);
+		answer_for(id, "\"forget\": true");
+	}
+	bed_drain(bed, 20);
+	ck_assert_int_eq(dead_letters(bed), _i < 2 ? 0 : 10);
+	BED_WAIT(bed, 5, !says_what_for(w, id));
+	worker_stop(w);
+	answer_for(id, "\"forget\": true");
+	if (_i < 2)
+		model_check(bed);
+	bed_free(bed);
+}
+END_TEST
+
+/*
+ * Proves: an id that no registry has (over 31 bits, for which a real one answers 404 without a
+ * code) is a dead letter at once, and nothing waits for it.
+ */
+START_TEST(no_id_at_all)
+{
+	registry_is("ok");
+	struct bed *bed = ledger_bed("noid", 1);
+	bed_set(bed, "dlq.max_ratio", "1");
+	struct worker *w = worker_start(bed, NULL);
+	bed_raw(bed, "ledger", 0, (struct slice){0},
+		(struct slice){(const uint8_t *)"\0\xff\xff\xff\xff"
+						"abc",
+			       8});
+	send(bed, 0, 10);
+	bed_drain(bed, 20);
+	ck_assert_int_eq(dead_letters(bed), 1);
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM memingest.dead_letters WHERE reason = "
+				      "'schema' AND detail LIKE '%%id 4294967295%%'"),
+			 1);
+	worker_stop(w);
+	model_check(bed);
+	bed_free(bed);
+}
+END_TEST
+
 static void halt_tests(TCase *tc)
 {
 	tcase_add_test(tc, too_many_undecodable);
@@ -485,5 +580,7 @@ static void registry_away_tests(TCase *tc)
 {
 	tcase_add_loop_test(tc, registry_away, 0, 2);
 	tcase_add_loop_test(tc, moved_while_waiting, 0, 2);
+	tcase_add_loop_test(tc, registry_lags, 0, 3);
+	tcase_add_test(tc, no_id_at_all);
 }
 SYSTEM_SUITE("registry_away", 120, registry_away_tests)

@@ -299,6 +299,58 @@ START_TEST(check_all_at_once)
 }
 END_TEST
 
+/*
+ * Proves: "check" sees what would hurt only later: a table that a crash empties, row security, a
+ * column that no update may set, another pipeline whose events would be added twice; and offline
+ * what librdkafka and libpq would not take, each with its place and what to write.
+ */
+START_TEST(check_foresees)
+{
+	struct bed *bed = bed_new("foresees");
+	struct bed_stream *s = bed_stream_files(bed, "ledger", 1, "tests/schemas/ledger_event.avsc",
+						"tests/schemas/ledger_key.avsc");
+	expect(bed, 0, "migrate", "created");
+	char *text = command(bed, 0, "check --online");
+	ck_assert_msg(!strstr(text, "warn   stream"), "%s", text);
+	free(text);
+	bed_sql(bed,
+		"ALTER TABLE ledger SET UNLOGGED; ALTER TABLE ledger ENABLE ROW LEVEL SECURITY;"
+		"INSERT INTO memingest.offsets (pipeline, topic, partition, next_offset, "
+		"owner_epoch,"
+		" leader_epoch, owner) VALUES ('former', '%s', 0, 120, 7, 3, 'a worker'),"
+		" ('%s', '%s', 0, 120, 7, 3, 'a worker'), ('other', 'another.topic', 0, 1, 1, 1, "
+		"'')",
+		s->topic, bed->name, s->topic);
+	text = command(bed, 0, "check --online");
+	assert_has(text, "ledger is UNLOGGED: a crash of PostgreSQL empties it");
+	assert_has(text, "ledger has row security");
+	assert_has(text, "pipeline former (kafka.group.id) has consumed topic");
+	assert_has(text, "column total adds its events twice");
+	ck_assert_msg(!strstr(text, "pipeline other") && !strstr(text, "encoding"), "%s", text);
+	free(text);
+	bed_sql(bed, "ALTER TABLE ledger ALTER highest DROP DEFAULT, ALTER highest SET NOT NULL");
+	bed_sql(bed, "ALTER TABLE ledger ALTER highest ADD GENERATED ALWAYS AS IDENTITY");
+	expect(bed, 78, "check --online", "column highest of the table is GENERATED ALWAYS AS");
+	text = command(bed, 78,
+		       "check --set kafka.sesion.timeout.ms=1 --set kafka.session.timeout.ms=many");
+	assert_has(text, "--set: kafka.sesion.timeout.ms: librdkafka");
+	assert_has(text, "did you mean session.timeout.ms?");
+	assert_has(text, "--set: kafka.session.timeout.ms: ");
+	free(text);
+	expect(bed, 78, "check --set kafka.isolation.level=read_uncommitted", "refused, because");
+	expect(bed, 78, "check --set batch.max_rowz=1", "--set: batch.max_rowz: unknown key; did");
+	expect(bed, 78, "check --set stream.ledger.topic=^a[b", "is no regular expression");
+	expect(bed, 78, "check --set postgres.dsn=postgresql://u@h:x/d", "--set: postgres.dsn: ");
+	bed_free(bed);
+
+	bed = bed_new_latin1("latin");
+	bed_stream_files(bed, "ledger", 1, "tests/schemas/ledger_event.avsc", NULL);
+	expect(bed, 0, "migrate", "created");
+	expect(bed, 0, "check --online", "encoding is LATIN1");
+	bed_free(bed);
+}
+END_TEST
+
 /* --- offsets --- */
 
 /*
@@ -533,6 +585,7 @@ static void operate_tests(TCase *tc)
 	tcase_add_test(tc, migrate_at_once);
 	tcase_add_test(tc, least_rights);
 	tcase_add_test(tc, check_all_at_once);
+	tcase_add_test(tc, check_foresees);
 	tcase_add_test(tc, rewind_into_a_batch);
 	tcase_add_test(tc, rewind_by_time);
 	tcase_add_test(tc, accept_gap);

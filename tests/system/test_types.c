@@ -400,6 +400,7 @@ START_TEST(guids_in_headers)
 	}
 	send_ledger(bed, 5);
 	bed_set(bed, "dlq.max_ratio", "1");
+	bed_set(bed, "registry.unknown_wait", "0");
 	struct worker *w = worker_start(bed, NULL);
 	bed_drain(bed, 20);
 	ck_assert_double_le(worker_metric(w, "memingest_schema_requests_total", NULL), 6);

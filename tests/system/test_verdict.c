@@ -66,6 +66,7 @@ static const struct {
 	const char *before;     /* SQL before migrate */
 	const char *twist;      /* SQL on the table */
 	const char *good, *bad, *reason;
+	const char *detail; /* of the dead letter, or a part of it; NULL: any */
 } values[] = {
 	{"tsquery", "text", NULL, NULL, "a & b", "((", "database"},
 	{"inet", "text", NULL, NULL, "10.0.0.1", "10.0.0.256", "database"},
@@ -76,6 +77,16 @@ static const struct {
 	 "CREATE DOMAIN short AS text CHECK (VALUE <> 'bad');"
 	 "ALTER TABLE facts ALTER spot TYPE short",
 	 "good", "bad", "constraint"},
+	{"json", "text", NULL, NULL, "{}", "{", "invalid_json", "type json"},
+	{NULL, NULL, NULL,
+	 "CREATE FUNCTION parsed() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM "
+	 "NEW.spot::json; RETURN NEW; END $$;"
+	 "CREATE TRIGGER parsed BEFORE INSERT ON facts FOR EACH ROW EXECUTE FUNCTION parsed()",
+	 "{}", "{", "database", "type json"},
+	{NULL, NULL, NULL, "ALTER TABLE facts ADD CONSTRAINT calm CHECK (spot <> 'bad')", "good",
+	 "bad", "constraint", "constraint calm"},
+	{NULL, NULL, NULL, "ALTER TABLE facts ALTER spot SET NOT NULL", "good", NULL, "constraint",
+	 ", column spot"},
 	{NULL, NULL, NULL,
 	 "CREATE FUNCTION own() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.spot = 'bad' "
 	 "THEN RAISE EXCEPTION 'no more' USING ERRCODE = '42P01'; END IF; RETURN NEW; END $$;"
@@ -109,8 +120,8 @@ START_TEST(one_value)
 	ck_assert_int_eq(dead(bed), 1);
 	ck_assert_int_eq(bed_int(bed,
 				 "SELECT count(*) FROM memingest.dead_letters WHERE \"offset\" = 1 "
-				 "AND reason = '%s'",
-				 values[v].reason),
+				 "AND reason = '%s' AND strpos(detail, '%s') > 0",
+				 values[v].reason, values[v].detail ? values[v].detail : ""),
 			 1);
 	worker_stop(w);
 	bed_free(bed);
@@ -211,7 +222,8 @@ START_TEST(letters_that_do_not_fit)
 	ck_assert_int_eq(dead(bed), 4);
 	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM facts"), 1);
 	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM memingest.dead_letters WHERE reason = "
-				      "'invalid_text' AND \"offset\" = 4"),
+				      "'invalid_text' AND \"offset\" = 4 AND detail LIKE "
+				      "'%%, column spot%%'"),
 			 1);
 	worker_stop(w);
 	bed_free(bed);

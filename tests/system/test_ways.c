@@ -323,6 +323,62 @@ START_TEST(altered_meanwhile)
 }
 END_TEST
 
+static void send_numbers(struct bed *bed, int from, int n, int version, const char *text)
+{
+	for (int i = from; i < from + n; i++) {
+		json_t *event =
+			json_pack("{s:i, s:i, s:s}", "id", i, "version", version, "text", text);
+		bed_event(bed, "numbers", 0, event);
+		json_decref(event);
+	}
+	bed_drain(bed, 30);
+}
+
+/*
+ * Proves: a key that the table generates ALWAYS as an identity holds the event's value, whichever
+ * way it was written: row by row, by COPY into the table, by the staging table, judged.
+ */
+START_TEST(identity_key)
+{
+	static const char schema[] =
+		"{\"type\": \"record\", \"name\": \"Numbered\", \"pg\": {\"table\": \"numbers\","
+		" \"key\": [\"id\"], \"version\": \"version\"}, \"fields\": ["
+		"{\"name\": \"id\", \"type\": \"int\"}, {\"name\": \"version\", \"type\": \"int\"},"
+		" {\"name\": \"text\", \"type\": \"string\"}]}";
+	struct bed *bed = bed_new("identity");
+	char path[192];
+	snprintf(path, sizeof(path), "%s/numbers.avsc", bed->dir);
+	FILE *out = fopen(path, "w");
+	ck_assert_ptr_nonnull(out);
+	fputs(schema, out);
+	ck_assert_int_eq(fclose(out), 0);
+	bed_stream_files(bed, "numbers", 1, path, NULL);
+	bed_set(bed, "postgres.lanes", "1");
+	bed_set(bed, "dlq.max_ratio", "1");
+	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
+	bed_sql(bed, "ALTER TABLE numbers ALTER id ADD GENERATED ALWAYS AS IDENTITY");
+	struct worker *w = worker_start(bed, NULL);
+	send_numbers(bed, 1001, 3, 1, "a");
+	send_numbers(bed, 2001, 300, 1, "a");
+	ck_assert_double_ge(worker_metric(w, "memingest_rows_written_total", "op=\"insert\""), 1);
+	send_numbers(bed, 2001, 300, 2, "b");
+	bed_sql(bed, "ALTER TABLE numbers ADD CHECK (text <> 'refused')");
+	send_numbers(bed, 3001, 1, 1, "refused");
+	send_numbers(bed, 3002, 3, 1, "c");
+	send_numbers(bed, 1001, 3, 2, "c");
+	worker_stop(w);
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM memingest.dead_letters"), 1);
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM numbers"), 306);
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM numbers WHERE id BETWEEN 2001 AND 2300 "
+				      "AND version = 2 AND text = 'b'"),
+			 300);
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM numbers WHERE id IN (1001, 1002, 1003, "
+				      "3002, 3003, 3004) AND text = 'c'"),
+			 6);
+	bed_free(bed);
+}
+END_TEST
+
 /*
  * Proves: a small batch whose statements can not be prepared (a column is gone) halts like any
  * other, without other complaints, and goes through when the cause is gone.
@@ -350,6 +406,7 @@ static void ways_tests(TCase *tc)
 	tcase_add_loop_test(tc, counts, 0, 3);
 	tcase_add_loop_test(tc, altered, 0, 2);
 	tcase_add_loop_test(tc, altered_meanwhile, 0, 2);
+	tcase_add_test(tc, identity_key);
 	tcase_add_test(tc, column_gone);
 }
 SYSTEM_SUITE("ways", 90, ways_tests)

@@ -49,6 +49,15 @@ START_TEST(clocks_run)
 }
 END_TEST
 
+/* What people read. */
+START_TEST(as_text)
+{
+	char text[CLOCK_TEXT];
+	ck_assert_str_eq(clock_text(INT64_C(1700000000) * US_PER_S + 999999, text),
+			 "2023-11-14T22:13:20Z");
+}
+END_TEST
+
 static Suite *clock_suite(void)
 {
 	Suite *s = suite_create("clock");
@@ -57,6 +66,7 @@ static Suite *clock_suite(void)
 	tcase_add_test(t, rounds_up);
 	tcase_add_test(t, far_deadline);
 	tcase_add_test(t, clocks_run);
+	tcase_add_test(t, as_text);
 	suite_add_tcase(s, t);
 	return s;
 }

@@ -101,6 +101,13 @@ static void loads(const char *text)
 	ck_assert_msg(load(text), "%s", buf_cstr(&findings));
 }
 
+static const char *shown_origin(int line)
+{
+	static char text[256];
+	snprintf(text, sizeof(text), "%s:%d", file, line);
+	return text;
+}
+
 /* The line of "config show" for a key, its blanks squeezed; the caller frees it. */
 static char *shown(const char *key)
 {
@@ -146,6 +153,7 @@ START_TEST(defaults)
 	ck_assert_int_eq(config->batch_retention_us, INT64_C(7) * 86400 * 1000000);
 	ck_assert_uint_eq(config->nregistry_urls, 1);
 	ck_assert_int_eq(config->registry_timeout_us, 5000000);
+	ck_assert_int_eq(config->registry_unknown_wait_us, 60000000);
 	ck_assert_uint_eq(config->limits.max_depth, 64);
 	ck_assert_uint_eq(config->limits.max_items, 100000);
 	ck_assert_uint_eq(config->limits.max_string_bytes, 4 << 20);
@@ -476,6 +484,19 @@ START_TEST(start)
 }
 END_TEST
 
+/* A pattern that does not compile would match nothing without a word. */
+START_TEST(topic_patterns)
+{
+	loads("[kafka]\nbootstrap.servers=k\ngroup.id=g\n[postgres]\ndsn=d\n[registry]\nurl=u\n"
+	      "[stream.m]\ntopic=^(a|b)\\.x{1,2}$, plain(\nschema=s\n");
+	ck_assert_str_eq(config->pg_dsn_origin, shown_origin(5));
+	ck_assert_str_eq(config->kafka[1].origin, shown_origin(3));
+	refused("[kafka]\nbootstrap.servers=k\ngroup.id=g\n[postgres]\ndsn=d\n[registry]\nurl=u\n"
+		"[stream.m]\ntopic=^a[b\nschema=s\n",
+		9, "stream.m.topic: ^a[b is no regular expression: ");
+}
+END_TEST
+
 /*
  * [kafka] is handed on as it stands; keys that would break an invariant are refused by name with
  * the reason.
@@ -751,6 +772,7 @@ static Suite *config_suite(void)
 	tcase_add_test(t, all_findings_at_once);
 	tcase_add_test(t, bad_values);
 	tcase_add_test(t, start);
+	tcase_add_test(t, topic_patterns);
 	tcase_add_test(t, kafka_keys);
 	tcase_add_test(t, cross_checks);
 	tcase_add_test(t, twins);

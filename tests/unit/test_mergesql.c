@@ -108,9 +108,9 @@ START_TEST(newer_plain)
 		   "('at', 'timestamptz'::regtype), ('we\"ird', 'text'::regtype))");
 	ck_assert_str_eq(m->lock_table, "LOCK TABLE \"my db\".\"facts\" IN ROW EXCLUSIVE MODE");
 	ck_assert_ptr_null(m->check_united);
-	assert_has(m->traits,
-		   "AS (VALUES ('id', 'bigint', false, true), "
-		   "('at', 'timestamptz', true, false), ('we\"ird', 'text', true, false))");
+	assert_has(m->traits, "AS (VALUES ('id', 'bigint', false, true, false), "
+			      "('at', 'timestamptz', true, false, true), "
+			      "('we\"ird', 'text', true, false, true))");
 	assert_has(m->traits, "a.attrelid = '\"my db\".\"facts\"'::regclass");
 	ck_assert_uint_eq(m->delete_version, 1);
 	ck_assert_str_eq(m->merge_delete, "WITH gone AS (DELETE FROM \"my db\".\"facts\" AS t "

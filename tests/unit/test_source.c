@@ -593,9 +593,10 @@ static void expect_refusal(const char *key, const char *value, const char *text)
  */
 START_TEST(test_refused_settings)
 {
-	expect_refusal("enable.auto.commit", "true", "after PostgreSQL has them");
-	expect_refusal("auto.offset.reset", "earliest", "must be error");
-	expect_refusal("plugin.library.paths", "/tmp/x.so", "cannot be set");
+	expect_refusal("enable.auto.commit", "true", "refused, because memingest commits");
+	expect_refusal("auto.offset.reset", "earliest", "refused, because it would skip");
+	expect_refusal("plugin.library.paths", "/tmp/x.so",
+		       "refused, because it loads foreign code");
 	expect_refusal("no.such.key", "1", kafka_version());
 	expect_refusal("session.timeout.ms", "many", kafka_version());
 	if (rd_kafka_version() < 0x020c0000)
@@ -604,6 +605,34 @@ START_TEST(test_refused_settings)
 		expect_refusal("partition.assignment.strategy", "cooperative-sticky", "4059");
 	else
 		ck_assert_str_eq(kafka_assignor(&w.config), "cooperative-sticky");
+}
+END_TEST
+
+/* The same one by one, with who gave it and what was probably meant; and no secret is quoted. */
+START_TEST(test_check_settings)
+{
+	static const struct {
+		const char *key, *value, *says;
+	} cases[] = {
+		{"sesion.timeout.ms", "1", "did you mean session.timeout.ms?"},
+		{"request.required.ack", "1", "did you mean request.required.acks?"},
+		{"no.such.key", "1", "does not know the setting: take it out"},
+		{"session.timeout.ms", "many", "session.timeout.ms"},
+		{"enable.auto.comit", "true", "does not know"},
+		{"isolation.level", "read_uncommitted", "refused, because"},
+		{"client.rack", "a", NULL},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct err err = {0};
+		struct config_pair pair = {
+			.key = cases[i].key, .value = cases[i].value, .origin = "my.ini:7"};
+		bool ok = kafka_check_setting(&pair, &err);
+		ck_assert_msg(ok == !cases[i].says, "%s: %s", cases[i].key, err.text);
+		if (!ok)
+			ck_assert_msg(strstr(err.text, "my.ini:7: kafka.") == err.text &&
+					      strstr(err.text, cases[i].says),
+				      "%s", err.text);
+	}
 }
 END_TEST
 
@@ -638,6 +667,7 @@ static Suite *source_suite(void)
 	tcase_add_test(tc, test_two_members);
 	tcase_add_test(tc, test_reload);
 	tcase_add_test(tc, test_refetch);
+	tcase_add_test(tc, test_check_settings);
 	tcase_add_test(tc, test_check);
 	suite_add_tcase(suite, tc);
 	return suite;

@@ -248,6 +248,8 @@ START_TEST(merge_rules)
 }
 END_TEST
 
+#define DECIMAL "{'type':'bytes','logicalType':'decimal','precision':9,'scale':4}"
+
 /* A key is not null, of a type whose equal values have equal bytes, and plainly merged. */
 START_TEST(keys)
 {
@@ -264,6 +266,9 @@ START_TEST(keys)
 		{"{'type':'array','items':'float'}", ",'pg':{'type':'vector(3)'}",
 		 "cannot be a key"},
 		{"{'type':'array','items':'string'}", "", "cannot be a key"},
+		{DECIMAL, ",'pg':{'type':'numeric(9,2)'}", "decimal of another scale"},
+		{DECIMAL, ",'pg':{'type':'numeric(9,6)'}", "decimal of another scale"},
+		{DECIMAL, ",'pg':{'type':'numeric(9)'}", "decimal of another scale"},
 		{"'int'", ",'pg':{'merge':'max'}", "merge rule"},
 		{"'int'", ",'pg':{'column':false}", "'f' is no column"},
 	};

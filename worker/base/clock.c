@@ -29,6 +29,15 @@ int64_t clock_wall_us(void)
 	return read_clock(CLOCK_REALTIME);
 }
 
+const char *clock_text(int64_t wall_us, char buf[static CLOCK_TEXT])
+{
+	struct tm tm = {0};
+	time_t seconds = (time_t)(wall_us / US_PER_S);
+	gmtime_r(&seconds, &tm);
+	strftime(buf, CLOCK_TEXT, "%Y-%m-%dT%H:%M:%SZ", &tm);
+	return buf;
+}
+
 /* Saturates, as a record's timestamp may be any number. */
 int64_t clock_ms_to_us(int64_t ms)
 {

@@ -10,6 +10,10 @@
 int64_t clock_mono_us(void); /* monotonic microseconds: deadlines and durations */
 int64_t clock_wall_us(void); /* microseconds since 1970 UTC: what people and PostgreSQL see */
 
+enum { CLOCK_TEXT = 24 };
+/* "2026-11-30T05:48:04Z". Fills buf and returns it. */
+const char *clock_text(int64_t wall_us, char buf[static CLOCK_TEXT]);
+
 /* Milliseconds that somebody else chose, as microseconds; at the end of the range if out of it. */
 int64_t clock_ms_to_us(int64_t ms);
 

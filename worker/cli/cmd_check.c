@@ -2,8 +2,8 @@
  * cmd_check.c - "memingest check": is everything there that "run" will need? Every finding in one
  * report.
  *
- *   offline    config (all its mistakes), schema files, tables that follow from them, what is known
- *              against the installed librdkafka,
+ *   offline    config (all its mistakes), schema files, tables that follow from them,
+ *              librdkafka: what is known against it, what it does not take of [kafka]
  *              the DSN               pg_dsn_check()
  *   --online   brokers, topics, group    kafka_check_topics()
  *              registry                  registry_ping()
@@ -156,6 +156,26 @@ static void check_librdkafka(struct check *k)
 		   "librdkafka %s%s%s", kafka_version(), defect ? " " : "", defect ? defect : "");
 }
 
+/* [kafka], key by key. A secret may be mounted elsewhere than here. */
+static void check_settings(struct check *k)
+{
+	const struct config *config = k->cli->config;
+	struct err err = {0};
+	bool new_enough = kafka_check_library(config, &err);
+	if (!new_enough)
+		report_err(&k->report, "kafka", &err);
+	for (size_t i = 0; i < config->nkafka; i++) {
+		const struct config_pair *pair = &config->kafka[i];
+		bool said = !new_enough && strcmp(pair->key, "group.protocol") == 0;
+		if (said || kafka_check_setting(pair, &err))
+			continue;
+		if (err.class == ERR_RETRY)
+			report_add(&k->report, REPORT_WARN, "kafka", "%s", err.text);
+		else
+			report_err(&k->report, "kafka", &err);
+	}
+}
+
 static void check_kafka(struct check *k)
 {
 	struct buf findings = {0}, facts = {0};
@@ -201,7 +221,8 @@ static void check_session(struct check *k)
 		k->pg,
 		"SELECT current_setting('server_version'), current_setting('synchronous_commit'),"
 		" current_user, current_database(), coalesce((SELECT extversion FROM pg_extension"
-		" WHERE extname = 'vector'), 'not installed'), pg_is_in_recovery()",
+		" WHERE extname = 'vector'), 'not installed'), pg_is_in_recovery(),"
+		" current_setting('server_encoding')",
 		NULL, 0, &err);
 	if (!rows) {
 		report_err(&k->report, "postgres", &err);
@@ -222,6 +243,11 @@ static void check_session(struct check *k)
 	if (pg_server_version(k->pg) < OLDEST_SERVER)
 		report_add(&k->report, REPORT_ERROR, "postgres",
 			   "PostgreSQL %s is too old: 14 or later is needed", pg_value(rows, 0, 0));
+	if (strcmp(pg_value(rows, 0, 6), "UTF8") != 0)
+		report_add(&k->report, REPORT_WARN, "postgres",
+			   "the database's encoding is %s: events with text that it does not have "
+			   "become dead letters; in a database of encoding UTF8 they land",
+			   pg_value(rows, 0, 6));
 	if (pg_bool(rows, 0, 5))
 		report_add(&k->report, REPORT_ERROR, "postgres",
 			   "the server is a standby: give the primary, or all hosts "
@@ -371,12 +397,46 @@ static void check_traits(struct check *k, const struct stream *s, const char *ar
 				   what);
 		else if (pg_int(rows, i, 0) == TRAIT_MISFIT)
 			report_add(&k->report, REPORT_ERROR, area, "%s", what);
-		else if (strcmp(what, "row security") == 0)
-			report_add(&k->report, REPORT_WARN, area,
-				   "the table has row security: what its policies refuse becomes a "
-				   "dead letter, what they hide is written again or refused");
+		else if (pg_int(rows, i, 0) == TRAIT_RISK)
+			report_add(&k->report, REPORT_WARN, area, "%s", what);
 	}
 	pg_rows_free(rows);
+}
+
+/* Sums are the one rule that does not bear an event twice. */
+static const char *summed_column(const struct table *t)
+{
+	for (size_t i = 0; i < t->ncolumns; i++)
+		if (t->columns[i].merge == MERGE_ADD)
+			return t->columns[i].name;
+	return NULL;
+}
+
+/* Another pipeline, or this one under a former group.id, may have written the same events. */
+static void check_consumed(struct check *k, const struct stream *s, const char *area)
+{
+	const char *summed = summed_column(s->table);
+	struct err err = {0};
+	for (size_t i = 0; summed && i < s->config->ntopics; i++) {
+		const char *params[] = {k->cli->config->group_id, s->config->topics[i]};
+		struct pg_rows *rows =
+			pg_query(k->pg,
+				 "SELECT pipeline, topic, sum(next_offset) FROM memingest.offsets"
+				 " WHERE pipeline <> $1 AND CASE WHEN $2 LIKE '^%' THEN topic ~ $2"
+				 " ELSE topic = $2 END GROUP BY 1, 2 HAVING sum(next_offset) > 0"
+				 " ORDER BY 1, 2",
+				 params, 2, &err);
+		if (!rows)
+			return; /* no table, no right: said already */
+		for (size_t row = 0; row < pg_rows_count(rows); row++)
+			report_add(&k->report, REPORT_WARN, area,
+				   "pipeline %s (kafka.group.id) has consumed topic %s into this "
+				   "database as well (its offsets add up to %s): if into table %s, "
+				   "column %s adds its events twice",
+				   pg_value(rows, row, 0), pg_value(rows, row, 1),
+				   pg_value(rows, row, 2), table_full_name(s->table), summed);
+		pg_rows_free(rows);
+	}
 }
 
 static void check_table(struct check *k, const struct stream *s, const char *area)
@@ -401,6 +461,7 @@ static void check_table(struct check *k, const struct stream *s, const char *are
 	check_rights(k, area, buf_cstr(&name), catalog_table_rights);
 	buf_free(&name);
 	check_traits(k, s, area);
+	check_consumed(k, s, area);
 }
 
 static void check_postgres(struct check *k)
@@ -436,6 +497,7 @@ static int run(struct cli *cli)
 		report_add(&k.report, REPORT_OK, "config", "%s",
 			   cli->config->path ? cli->config->path : "no file");
 		check_librdkafka(&k);
+		check_settings(&k);
 		check_streams(&k);
 		bool dsn = check_dsn(&k);
 		if (cli_flag(cli, "online")) {

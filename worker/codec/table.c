@@ -367,6 +367,15 @@ int table_find_column(const struct table_builder *b, const char *name)
 	return -1;
 }
 
+/* numeric(10,2) for a decimal of scale 4 would make one key of two that fold as two. */
+static bool rounds(const struct builder *b, const struct column *c, const struct sqltype *st)
+{
+	bool nullable;
+	const struct schema_type *t = schema_unwrap(b->record->fields[c->field].type, &nullable);
+	return st->kind == PG_NUMERIC && strchr(c->type, '(') && t &&
+	       t->logical == LOGICAL_DECIMAL && t->scale != st->arg[1];
+}
+
 /* Equal values have to be equal in bytes: events are folded by the bytes of their key. */
 static bool check_key(struct table_builder *b, const struct column *c)
 {
@@ -377,6 +386,11 @@ static bool check_key(struct table_builder *b, const struct column *c)
 		return err_set(b->err, ERR_CONFIG,
 			       "pg.key: column %s of type %s cannot be a key: its equal values may "
 			       "differ in bytes",
+			       c->name, c->type);
+	if (rounds(b, c, &st))
+		return err_set(b->err, ERR_CONFIG,
+			       "pg.key: column %s is %s, and its field a decimal of another scale: "
+			       "give both the same",
 			       c->name, c->type);
 	if (c->merge != MERGE_REPLACE)
 		return err_set(b->err, ERR_CONFIG, "pg.key: column %s has a merge rule", c->name);

@@ -19,6 +19,7 @@
  */
 #include <ctype.h>
 #include <errno.h>
+#include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,13 @@
 #include "core/config_file.h"
 
 enum { MAX_SECRET = 64 << 10 };
+
+/* Where a setting was given, for findings about two of them. */
+static const char *origin_of(struct loader *ld, const char *section, const char *name)
+{
+	const struct setting *s = config_setting(ld->l, section, name);
+	return s ? s->origin : "default";
+}
 
 /* --- building: from text to values */
 
@@ -179,6 +187,7 @@ static void build_kafka(struct loader *ld)
 			continue;
 		struct config_pair *pair = &c->kafka[c->nkafka++];
 		pair->key = s->name;
+		pair->origin = s->origin;
 		if (config_names_file(s->name)) {
 			char *key = arena_strdup(ld->l->arena, s->name);
 			key[strlen(key) - strlen("_file")] = '\0';
@@ -215,6 +224,7 @@ static void build(struct loader *ld)
 	for (const struct config_key *k = config_keys; k->section; k++)
 		if (strcmp(k->section, "stream") != 0)
 			build_key(ld, k, &l->config, k->section);
+	l->config.pg_dsn_origin = origin_of(ld, "postgres", l->config.pg_dsn ? "dsn" : "dsn_file");
 	build_kafka(ld);
 	l->config.streams = arena_calloc(l->arena, l->nsections + 1, sizeof(*l->config.streams));
 	for (size_t i = 0; i < l->nsections; i++)
@@ -222,13 +232,6 @@ static void build(struct loader *ld)
 }
 
 /* --- checks beyond single values */
-
-/* Where a setting was given, for findings about two of them. */
-static const char *origin_of(struct loader *ld, const char *section, const char *name)
-{
-	const struct setting *s = config_setting(ld->l, section, name);
-	return s ? s->origin : "default";
-}
 
 /* The two without which no client can be made. */
 static void check_kafka_key(struct loader *ld, const char *name, const char *example)
@@ -269,14 +272,33 @@ static void check_topic(struct loader *ld, size_t stream, const char *topic)
 					c->streams[stream].name, topic, c->streams[i].name);
 }
 
+/* As librdkafka compiles it, which says nothing of one that it can not. */
+static void check_pattern(struct loader *ld, size_t stream, const char *topic)
+{
+	char why[160];
+	regex_t regex;
+	int rc = topic[0] == '^' ? regcomp(&regex, topic, REG_EXTENDED | REG_NOSUB) : REG_NOMATCH;
+	if (rc == 0)
+		regfree(&regex);
+	if (rc == 0 || topic[0] != '^')
+		return;
+	regerror(rc, &regex, why, sizeof(why));
+	config_finding(ld, origin_of(ld, ld->l->sections[stream].section, "topic"),
+		       "stream.%s.topic: %s is no regular expression: %s; put a \\ before a "
+		       "character that is meant as it stands",
+		       ld->l->config.streams[stream].name, topic, why);
+}
+
 /* What a stream needs from other sections. */
 static void check_streams(struct loader *ld)
 {
 	const struct config *c = &ld->l->config;
 	for (size_t i = 0; i < c->nstreams; i++) {
 		const struct stream_config *s = &c->streams[i];
-		for (size_t t = 0; t < s->ntopics; t++)
+		for (size_t t = 0; t < s->ntopics; t++) {
 			check_topic(ld, i, s->topics[t]);
+			check_pattern(ld, i, s->topics[t]);
+		}
 		if (s->format == FRAME_CONFLUENT && c->nregistry_urls == 0 &&
 		    !c->registry_directory)
 			config_finding(ld, ld->l->sections[i].origin,

@@ -22,7 +22,8 @@ enum start_kind { START_EARLIEST, START_LATEST, START_COMMITTED, START_TIMESTAMP
 
 struct config_pair {
 	const char *key, *value;
-	const char *file; /* the value stands in this file ("KEY_file"), or NULL */
+	const char *file;   /* the value stands in this file ("KEY_file"), or NULL */
+	const char *origin; /* "memingest.ini:3", "--set": who gave it, for findings */
 };
 
 struct stream_config {
@@ -47,6 +48,7 @@ struct config {
 
 	const char *pg_dsn;
 	const char *pg_dsn_file;
+	const char *pg_dsn_origin;    /* of either, as in config_pair */
 	const char *pg_password_file; /* or NULL; read again at each login */
 	uint32_t lanes;
 	int64_t pg_statement_timeout_us, pg_lock_timeout_us, pg_connect_timeout_us;
@@ -64,7 +66,7 @@ struct config {
 	const char *registry_user, *registry_password, *registry_password_file;
 	const char *registry_token, *registry_token_file;
 	const char *registry_ca, *registry_cert, *registry_key; /* paths */
-	int64_t registry_timeout_us;
+	int64_t registry_timeout_us, registry_unknown_wait_us;
 	enum apicurio_ids registry_apicurio_ids;
 	/* offline source: ID.avsc for confluent ids; every .avsc for fingerprints */
 	const char *registry_directory;

@@ -95,6 +95,11 @@ const struct config_key config_keys[] = {
 	{"registry", "key", KEY_PATH, C(registry_key), .help = "PEM file of the client's key."},
 	{"registry", "timeout", KEY_DURATION, C(registry_timeout_us), .fallback = "5s",
 	 .min = "100ms", .max = "5m", .help = "How long one request may take."},
+	{"registry", "unknown_wait", KEY_DURATION, C(registry_unknown_wait_us), .fallback = "60s",
+	 .min = "0", .max = "1h",
+	 .help = "How long a schema that the registry does not know is asked for again, since a "
+		 "registry may lag, before its events become dead letters. Their partitions wait, "
+		 "others go on."},
 	{"registry", "directory", KEY_PATH, C(registry_directory),
 	 .help = "Folder of schemas that needs no server: `ID.avsc` for an id, `GUID.avsc` for a "
 		 "GUID, "
@@ -220,6 +225,7 @@ const struct kafka_refusal kafka_refusals[] = {
 	 "take it out"},
 	{"enable.partition.eof", "true", "memingest needs to see where a partition ends",
 	 "take it out"},
+	{"enable.idempotence", "true", "a retry must not repeat or reorder events", "take it out"},
 	{"metadata.broker.list", NULL, "it is another name of bootstrap.servers",
 	 "write bootstrap.servers"},
 	{"transactional.id", NULL, "the producer is idempotent, not transactional", "take it out"},

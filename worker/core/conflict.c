@@ -230,6 +230,11 @@ static void put_changed(struct buf *out, const struct conflict *m)
 	}
 }
 
+bool conflict_sets(const struct conflict *m, size_t i)
+{
+	return conflict_updates(m) && is_set(m, i);
+}
+
 bool conflict_updates(const struct conflict *m)
 {
 	return m->on_conflict != CONFLICT_SKIP && count_set(m) > 0;

@@ -20,6 +20,8 @@ struct conflict {
 
 /* Newer without a version column means update: there is nothing to compare. */
 struct conflict conflict_of(const struct table *t, enum on_conflict on_conflict);
+/* Whether an event sets column i of a row that is there. */
+bool conflict_sets(const struct conflict *c, size_t i);
 /* Whether there is anything that an event could change. */
 bool conflict_updates(const struct conflict *c);
 /* "a" = ..., "b" = ...: what the columns become. If conflict_updates(). */

@@ -383,9 +383,10 @@ static const char *yes_no(bool yes)
 	return yes ? "true" : "false";
 }
 
-/* ('name', 'type', may be null, is of the key), ... */
-static char *columns_list(const struct table *t)
+/* ('name', 'type', may be null, is of the key, is set in a row that is there), ... */
+static char *columns_list(const struct conflict *m)
 {
+	const struct table *t = m->table;
 	struct buf b = {0};
 	for (size_t i = 0; i < t->ncolumns; i++) {
 		const struct column *c = &t->columns[i];
@@ -393,8 +394,8 @@ static char *columns_list(const struct table *t)
 		buf_quoted(&b, c->name, '\'');
 		buf_puts(&b, ", ");
 		buf_quoted(&b, c->type, '\'');
-		buf_printf(&b, ", %s, %s)", yes_no(!c->not_null && i >= t->nkeys),
-			   yes_no(i < t->nkeys));
+		buf_printf(&b, ", %s, %s, %s)", yes_no(!c->not_null && i >= t->nkeys),
+			   yes_no(i < t->nkeys), yes_no(conflict_sets(m, i)));
 	}
 	if (t->search)
 		buf_puts(&b, ", ('search_xid', 'xid8', true, false)");
@@ -445,7 +446,7 @@ static void make_looks(struct mergesql *sql, const struct conflict *m)
 	struct buf name = {0}, literal = {0};
 	sqlname_table(m->table, &name);
 	buf_quoted(&literal, buf_cstr(&name), '\'');
-	char *columns = columns_list(m->table);
+	char *columns = columns_list(m);
 	sql->check_direct = check_direct_sql(m->table, buf_cstr(&literal));
 	sql->traits = traits_sql(buf_cstr(&literal), columns);
 	sql->lock_table = xasprintf("LOCK TABLE %s IN ROW EXCLUSIVE MODE", buf_cstr(&name));

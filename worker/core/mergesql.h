@@ -26,6 +26,7 @@ enum trait {
 	TRAIT_REFUSES = 4, /* a row may be refused by its values */
 	TRAIT_INDEXES = 8, /* there are indexes beside the key's */
 	TRAIT_MISFIT = 16, /* no row of the stream can land, whatever its values */
+	TRAIT_RISK = 32,   /* nothing for the ways; people should know */
 };
 
 struct mergesql {

@@ -157,7 +157,7 @@ static enum found find_plan(const struct arrival *a, const struct origin *o,
 			*plan = stream_plan(stream, id, o->key, writer, err);
 			break;
 		case REGISTRY_PENDING:
-			partition_pause(a->in->partitions, a->part, PAUSE_SCHEMA);
+			partition_await_schema(a->in->partitions, a->part, err);
 			return PLAN_HELD;
 		case REGISTRY_UNKNOWN:
 			wrap_origin(o, err);
@@ -286,6 +286,7 @@ static void moved_on(const struct arrival *a)
 {
 	struct partition *part = a->part;
 	struct taken *taken = &a->in->taken[a->stream->index];
+	partition_has_schema(part);
 	part->position = a->m->offset + 1;
 	part->heard_us = a->batch->opened_us;
 	a->batch->spans[my_span(a)].leader_epoch = a->m->leader_epoch;

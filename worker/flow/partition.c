@@ -118,7 +118,7 @@ struct partition *partitions_add(struct partitions *ps, struct source_partition 
 	part->partition = sp->partition;
 	part->state = PARTITION_ASSIGNED;
 	part->durable_ts_ms = part->pending_ts_ms = -1;
-	part->durable = part->position = -1;
+	part->durable = part->position = part->awaited = -1;
 	sp->user = part;
 	if (ps->n == ps->cap) {
 		ps->cap = ps->cap ? 2 * ps->cap : 16;
@@ -218,6 +218,31 @@ void partition_pause(struct partitions *ps, struct partition *part, enum pause_c
 	set_state(part, PARTITION_PAUSED);
 	part->cause = cause;
 	part->paused_us = clock_mono_us();
+}
+
+void partition_await_schema(struct partitions *ps, struct partition *part, struct err *what)
+{
+	char since[CLOCK_TEXT];
+	if (part->awaited != part->position)
+		part->awaited_us = clock_wall_us();
+	part->awaited = part->position;
+	err_wrap(what, "waits since %s", clock_text(part->awaited_us, since));
+	/* A first answer takes a moment, which is not worth a line. */
+	if (what->class != ERR_NONE && strcmp(part->error, what->text) != 0)
+		log_warn("partition waits for a schema",
+			 F_STR("stream", part->slot->stream->config->name),
+			 F_STR("topic", part->topic), F_INT("partition", part->partition),
+			 F_INT("offset", part->position), F_STR("error", what->text));
+	snprintf(part->error, sizeof(part->error), "%s", what->text);
+	partition_pause(ps, part, PAUSE_SCHEMA);
+}
+
+void partition_has_schema(struct partition *part)
+{
+	if (part->awaited < 0)
+		return;
+	part->awaited = -1;
+	part->error[0] = '\0';
 }
 
 void partition_resume(struct partition *part)

@@ -59,9 +59,11 @@ struct partition {
 	enum pause_cause cause;
 	int64_t retry_us;  /* ASSIGNED, STARTING, HALTED: when to go on; monotonic */
 	int64_t paused_us; /* PAUSED: since when; monotonic */
-	int64_t sure_us;   /* when the offsets row was last known to be as we think; monotonic */
-	int64_t heard_us;  /* when Kafka last sent anything of it; monotonic */
-	int64_t asked_us;  /* when the brokers were last asked about it because it was silent */
+	/* the offset whose schema was waited for last, since when (wall clock); -1 none */
+	int64_t awaited, awaited_us;
+	int64_t sure_us;  /* when the offsets row was last known to be as we think; monotonic */
+	int64_t heard_us; /* when Kafka last sent anything of it; monotonic */
+	int64_t asked_us; /* when the brokers were last asked about it because it was silent */
 
 	/* next offset expected from Kafka: everything below is in a batch or durable */
 	int64_t position;
@@ -120,7 +122,13 @@ void partition_try_again(struct partition *part, const struct err *err, int64_t 
 
 /* Fetches nothing until partition_resume(). */
 void partition_pause(struct partitions *ps, struct partition *part, enum pause_cause cause);
-void partition_resume(struct partition *part); /* It may be started again, from where it stood. */
+/*
+ * Paused until the message at its position has a schema; what: which, of whom, and what is wrong,
+ * which is logged (ERR_NONE: nothing is). When the message is taken, partition_has_schema().
+ */
+void partition_await_schema(struct partitions *ps, struct partition *part, struct err *what);
+void partition_has_schema(struct partition *part);
+void partition_resume(struct partition *part);
 /* Pauses those whose slot is shut, resumes those whose slot takes again. */
 void partitions_follow_slots(struct partitions *ps);
 

@@ -389,7 +389,7 @@ static void spoil(struct generator *g, size_t frame_len)
 		g->value.data[0] = 0x55;
 	else if (generate_poison(g, POISON_SCHEMA))
 		memcpy(g->value.data + (g->options.format == FRAME_CONFLUENT ? 1 : 2),
-		       "\x7f\xff\xff\xf0", 4);
+		       "\xff\xff\xff\xf0", 4);
 	assert(g->poison == POISON_NONE);
 }
 

@@ -3,11 +3,10 @@
  * log, its version.
  *
  * The [kafka] section goes to librdkafka as it stands, so that every setting of the library (TLS,
- * SASL, timeouts) can be used without a list here. Three kinds of keys are ours:
+ * SASL, timeouts) can be used without a list here, and what it does not know is found by asking it.
+ * Two kinds of keys are ours; what a user may not set says the one list of core/config_key.c.
  *
- *   forced    a value that an invariant rests on; a user who sets another one is refused, with the
- *             reason
- *   refused   keys that have no place in this program at all
+ *   forced    a value that an invariant rests on, or a role
  *   default   a better start than the library's own; the user's value wins
  *
  * The program is built with the headers of librdkafka 2.0.2 and runs on whatever librdkafka.so.1
@@ -32,6 +31,8 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/suggest.h"
+#include "core/config_key.h"
 
 #define ROLE(r) (1u << KAFKA_ROLE_##r)
 #define READERS (ROLE(CONSUMER) | ROLE(REFETCH))
@@ -47,77 +48,60 @@ static const struct setting {
 	const char *key, *value;
 	unsigned roles;
 	enum setting_kind kind;
-	const char *why;    /* of a forced value */
 	const char *unless; /* the user sets this key: then the library's own default is right */
 } settings[] = {
-	{"client.id", "memingest", ALL_ROLES, SETTING_DEFAULT, NULL},
-	{"socket.keepalive.enable", "true", ALL_ROLES, SETTING_DEFAULT, NULL},
-	{"log.connection.close", "false", ALL_ROLES, SETTING_DEFAULT, NULL},
+	{"client.id", "memingest", ALL_ROLES, SETTING_DEFAULT},
+	{"socket.keepalive.enable", "true", ALL_ROLES, SETTING_DEFAULT},
+	{"log.connection.close", "false", ALL_ROLES, SETTING_DEFAULT},
 	/*
 	 * Telemetry pushes are of no use here and had a crash before authentication (librdkafka
 	 * #5577).
 	 */
-	{"enable.metrics.push", "false", ALL_ROLES, SETTING_DEFAULT, NULL},
+	{"enable.metrics.push", "false", ALL_ROLES, SETTING_DEFAULT},
 	/*
 	 * New partitions are found by a metadata refresh only; the library's 5 minutes are too
 	 * long.
 	 */
-	{"topic.metadata.refresh.interval.ms", "30000", ALL_ROLES, SETTING_DEFAULT, NULL},
+	{"topic.metadata.refresh.interval.ms", "30000", ALL_ROLES, SETTING_DEFAULT},
 
-	{"check.crcs", "true", READERS, SETTING_DEFAULT, NULL},
-	{"queued.min.messages", "10000", ROLE(CONSUMER), SETTING_DEFAULT, NULL},
-	{"queued.max.messages.kbytes", "32768", ROLE(CONSUMER), SETTING_DEFAULT, NULL},
-	{"fetch.message.max.bytes", "1048576", ROLE(CONSUMER), SETTING_DEFAULT, NULL},
+	{"check.crcs", "true", READERS, SETTING_DEFAULT},
+	{"queued.min.messages", "10000", ROLE(CONSUMER), SETTING_DEFAULT},
+	{"queued.max.messages.kbytes", "32768", ROLE(CONSUMER), SETTING_DEFAULT},
+	{"fetch.message.max.bytes", "1048576", ROLE(CONSUMER), SETTING_DEFAULT},
 	/*
 	 * One answer holds up to a fetch.message.max.bytes of each partition. With 200 partitions
 	 * the library's 50 MiB were a third of the worker's memory; 4 MiB fetch as fast. It must
 	 * not lie below a message.max.bytes of the user.
 	 */
-	{"fetch.max.bytes", "4194304", ROLE(CONSUMER), SETTING_DEFAULT, NULL, "message.max.bytes"},
-	{"fetch.wait.max.ms", "100", ROLE(CONSUMER), SETTING_DEFAULT, NULL},
+	{"fetch.max.bytes", "4194304", ROLE(CONSUMER), SETTING_DEFAULT, "message.max.bytes"},
+	{"fetch.wait.max.ms", "100", ROLE(CONSUMER), SETTING_DEFAULT},
 	/* What is read again is there: an empty answer should not hold up the next question. */
-	{"fetch.wait.max.ms", "5", ROLE(REFETCH), SETTING_FORCED, NULL},
+	{"fetch.wait.max.ms", "5", ROLE(REFETCH), SETTING_FORCED},
 	/*
 	 * The library's 1000 ms stall a consumer with small queues to one fetch a second
 	 * (librdkafka #2879). From 2.2 on.
 	 */
-	{"fetch.queue.backoff.ms", "100", ROLE(CONSUMER), SETTING_DEFAULT, NULL},
-	{"statistics.interval.ms", "5000", ROLE(CONSUMER), SETTING_DEFAULT, NULL},
+	{"fetch.queue.backoff.ms", "100", ROLE(CONSUMER), SETTING_DEFAULT},
+	{"statistics.interval.ms", "5000", ROLE(CONSUMER), SETTING_DEFAULT},
 
 	/* Below 2.2 the library sleeps for up to a second when its queue is full (io/nudge.c). */
-	{"queued.min.messages", "2000", ROLE(REFETCH), SETTING_FORCED, NULL},
-	{"queued.max.messages.kbytes", "4096", ROLE(REFETCH), SETTING_FORCED, NULL},
-	{"statistics.interval.ms", "0", ROLE(REFETCH) | ROLE(PRODUCER), SETTING_FORCED, NULL},
+	{"queued.min.messages", "2000", ROLE(REFETCH), SETTING_FORCED},
+	{"queued.max.messages.kbytes", "4096", ROLE(REFETCH), SETTING_FORCED},
+	{"statistics.interval.ms", "0", ROLE(REFETCH) | ROLE(PRODUCER), SETTING_FORCED},
 
-	{"enable.auto.commit", "false", READERS, SETTING_FORCED,
-	 "offsets are committed after PostgreSQL has them"},
-	{"enable.auto.offset.store", "false", READERS, SETTING_FORCED,
-	 "offsets are committed after PostgreSQL has them"},
-	{"auto.offset.reset", "error", READERS, SETTING_FORCED,
-	 "any other value would skip or repeat events in silence"},
-	{"enable.partition.eof", "true", READERS, SETTING_FORCED,
-	 "the end of a partition must be seen"},
-	{"isolation.level", "read_committed", READERS, SETTING_FORCED,
-	 "events of aborted transactions never happened"},
+	/* Another value of these is refused, with the reason (kafka_refusals). */
+	{"enable.auto.commit", "false", READERS, SETTING_FORCED},
+	{"enable.auto.offset.store", "false", READERS, SETTING_FORCED},
+	{"auto.offset.reset", "error", READERS, SETTING_FORCED},
+	{"enable.partition.eof", "true", READERS, SETTING_FORCED},
+	{"isolation.level", "read_committed", READERS, SETTING_FORCED},
+	{"enable.idempotence", "true", ROLE(PRODUCER), SETTING_FORCED},
 
-	{"enable.idempotence", "true", ROLE(PRODUCER), SETTING_FORCED,
-	 "a retry must not repeat or reorder events"},
 	/* The partitioner of the Java client, so that a key goes where other producers send it. */
-	{"partitioner", "murmur2_random", ROLE(PRODUCER), SETTING_DEFAULT, NULL},
-	{"linger.ms", "5", ROLE(PRODUCER), SETTING_DEFAULT, NULL},
-	{"queue.buffering.max.messages", "200000", ROLE(PRODUCER), SETTING_DEFAULT, NULL},
-	{"queue.buffering.max.kbytes", "131072", ROLE(PRODUCER), SETTING_DEFAULT, NULL},
-};
-
-static const struct {
-	const char *key, *why;
-} refused[] = {
-	{"plugin.library.paths", "code loaded by configuration is not allowed"},
-	{"enable.sasl.oauthbearer.unsecure.jwt", "unsigned tokens are no authentication"},
-	{"auto.commit.interval.ms", "offsets are committed after PostgreSQL has them"},
-	{"offset.store.method", "offsets are kept in PostgreSQL"},
-	{"offset.store.path", "offsets are kept in PostgreSQL"},
-	{"transactional.id", "the producer is idempotent, not transactional"},
+	{"partitioner", "murmur2_random", ROLE(PRODUCER), SETTING_DEFAULT},
+	{"linger.ms", "5", ROLE(PRODUCER), SETTING_DEFAULT},
+	{"queue.buffering.max.messages", "200000", ROLE(PRODUCER), SETTING_DEFAULT},
+	{"queue.buffering.max.kbytes", "131072", ROLE(PRODUCER), SETTING_DEFAULT},
 };
 
 const char *kafka_version(void)
@@ -165,45 +149,83 @@ static bool apply_ours(rd_kafka_conf_t *conf, const struct config *config, enum 
 	return true;
 }
 
-/* What an invariant rests on may be set to the one value that it has. */
-static bool may_set(const char *key, const char *value, struct err *err)
+/* --- the user's keys --- */
+
+/* The names that rd_kafka_conf_dump() and its like list, in the place of one that is none. */
+static void suggest_names(struct suggest *s, const char **dump, size_t n)
 {
-	for (size_t i = 0; i < ARRAY_LEN(refused); i++)
-		if (strcmp(key, refused[i].key) == 0)
-			return err_set(err, ERR_CONFIG, "kafka.%s cannot be set: %s", key,
-				       refused[i].why);
-	for (size_t i = 0; i < ARRAY_LEN(settings); i++) {
-		const struct setting *s = &settings[i];
-		if (s->kind == SETTING_FORCED && s->why && strcmp(key, s->key) == 0 &&
-		    strcmp(value, s->value) != 0)
-			return err_set(err, ERR_CONFIG, "kafka.%s must be %s: %s", key, s->value,
-				       s->why);
+	for (size_t i = 0; i + 1 < n; i += 2)
+		if (!kafka_refused(dump[i], NULL))
+			suggest_offer(s, dump[i]);
+}
+
+static bool unknown_key(const char *key, struct err *err)
+{
+	size_t n, m;
+	rd_kafka_conf_t *conf = rd_kafka_conf_new();
+	rd_kafka_topic_conf_t *topic = rd_kafka_topic_conf_new();
+	const char **names = rd_kafka_conf_dump(conf, &n);
+	const char **more = rd_kafka_topic_conf_dump(topic, &m);
+	struct suggest s = suggest_for(key);
+	suggest_names(&s, names, n);
+	suggest_names(&s, more, m);
+	err_set(err, ERR_CONFIG, "kafka.%s: librdkafka %s does not know the setting%s%s%s", key,
+		kafka_version(), s.best ? "; did you mean " : "", s.best ? s.best : "",
+		s.best ? "?" : ": take it out, or install a newer librdkafka");
+	rd_kafka_conf_dump_free(names, n);
+	rd_kafka_conf_dump_free(more, m);
+	rd_kafka_conf_destroy(conf);
+	rd_kafka_topic_conf_destroy(topic);
+	return false;
+}
+
+/* What librdkafka says of a value may quote it. */
+static bool set_users(rd_kafka_conf_t *conf, const char *key, const char *value, struct err *err)
+{
+	char text[512];
+	const struct kafka_refusal *no = kafka_refused(key, value);
+	if (no)
+		return err_set(err, ERR_CONFIG, "kafka.%s: refused, because %s; %s", key,
+			       no->reason, no->instead);
+	switch (rd_kafka_conf_set(conf, key, value, text, sizeof(text))) {
+	case RD_KAFKA_CONF_OK:
+		return true;
+	case RD_KAFKA_CONF_UNKNOWN:
+		return unknown_key(key, err);
+	case RD_KAFKA_CONF_INVALID:
+		break;
 	}
-	return true;
+	return err_set(err, ERR_CONFIG, "kafka.%s: %s (librdkafka %s)", key,
+		       kafka_key_secret(key) ? "its value is not taken" : text, kafka_version());
+}
+
+static bool apply_pair(rd_kafka_conf_t *conf, const struct config_pair *pair, struct err *err)
+{
+	char *value = config_secret(pair->value, pair->file, err);
+	bool ok = value && set_users(conf, pair->key, value, err);
+	if (!value)
+		err_wrap(err, "kafka.%s_file", pair->key);
+	else
+		explicit_bzero(value, strlen(value));
+	free(value);
+	return ok || (pair->origin ? err_wrap(err, "%s", pair->origin) : false);
 }
 
 /* Secrets in files are read here, so a new client has the new ones. */
 static bool apply_users(rd_kafka_conf_t *conf, const struct config *config, struct err *err)
 {
-	for (size_t i = 0; i < config->nkafka; i++) {
-		const struct config_pair *pair = &config->kafka[i];
-		if (!pair->file) {
-			if (!may_set(pair->key, pair->value, err) ||
-			    !set(conf, pair->key, pair->value, false, err))
-				return false;
-			continue;
-		}
-		char *secret = config_secret(pair->value, pair->file, err);
-		if (!secret)
-			return err_wrap(err, "kafka.%s", pair->key);
-		bool ok =
-			may_set(pair->key, secret, err) && set(conf, pair->key, secret, false, err);
-		explicit_bzero(secret, strlen(secret));
-		free(secret);
-		if (!ok)
+	for (size_t i = 0; i < config->nkafka; i++)
+		if (!apply_pair(conf, &config->kafka[i], err))
 			return false;
-	}
 	return true;
+}
+
+bool kafka_check_setting(const struct config_pair *pair, struct err *err)
+{
+	rd_kafka_conf_t *conf = rd_kafka_conf_new();
+	bool ok = apply_pair(conf, pair, err);
+	rd_kafka_conf_destroy(conf);
+	return ok;
 }
 
 /*
@@ -244,7 +266,7 @@ const char *kafka_assignor(const struct config *config)
 /*
  * Before the user's keys are applied, as an older library would only say that it does not know one.
  */
-static bool library_is_new_enough(const struct config *config, struct err *err)
+bool kafka_check_library(const struct config *config, struct err *err)
 {
 	const char *assignor = kafka_assignor(config);
 	if (consumer_protocol(config) && rd_kafka_version() < VERSION_KIP848)
@@ -306,7 +328,7 @@ struct rd_kafka_conf_s *kafka_conf(const struct config *config, enum kafka_role 
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
 	rd_kafka_conf_set_log_cb(conf, on_log);
 	rd_kafka_conf_set_error_cb(conf, on_error);
-	if ((role != KAFKA_ROLE_PRODUCER && !library_is_new_enough(config, err)) ||
+	if ((role != KAFKA_ROLE_PRODUCER && !kafka_check_library(config, err)) ||
 	    !apply_ours(conf, config, role, SETTING_DEFAULT, err) ||
 	    !apply_users(conf, config, err) ||
 	    (role == KAFKA_ROLE_CONSUMER && !apply_assignor(conf, config, err)) ||

@@ -36,7 +36,19 @@ const char *kafka_defect(const struct config *config, bool *mended);
 struct rd_kafka_conf_s *kafka_conf(const struct config *config, enum kafka_role role,
 				   struct err *err);
 
-/* For the log: chosen by us or the user, or "consumer protocol". */
+/*
+ * Whether librdkafka and we take one setting of the user's. The error names who gave it, and what
+ * it should be. Class RETRY: the file of a secret cannot be read.
+ */
+MUST_CHECK bool kafka_check_setting(const struct config_pair *pair, struct err *err);
+
+/* Whether the library has what the settings need: assignor, group protocol. */
+MUST_CHECK bool kafka_check_library(const struct config *config, struct err *err);
+
+/*
+ * The assignor that kafka_conf() chose or the user set, for the log; "consumer protocol" for
+ * group.protocol=consumer.
+ */
 const char *kafka_assignor(const struct config *config);
 
 /* Class RETRY or CONFIG for an error code of librdkafka (rd_kafka_resp_err_t). */

@@ -22,8 +22,8 @@
  * from the offsets row.
  *
  * A failed call leaves its SQLSTATE in err->code and what to do about it in pg_last_verdict(). The
- * error text never carries row data: DETAIL and CONTEXT are not read, and of the message nothing
- * that it quotes behind a colon.
+ * error text never carries row data: DETAIL is not read, of CONTEXT only names and numbers, and of
+ * the message nothing that it quotes behind a colon.
  *
  * Thread: the one that owns the struct.
  */
@@ -162,6 +162,7 @@ bool pg_connection_error(struct pg *pg, const char *doing, struct err *err)
 	trim_line(text);
 	pg->verdict = PG_RECONNECT;
 	pg->detail[0] = '\0';
+	pg->place = (struct pg_place){0};
 	stats_add(METRIC_POSTGRES_ERRORS, stats_sqlclass("08"), 0, 1);
 	err_set(err, ERR_RETRY, "PostgreSQL: %s: %s", doing, text[0] ? text : "connection lost");
 	return false;
@@ -173,20 +174,44 @@ static bool ended_early(struct pg *pg, const char *why, struct err *err)
 	pg->dead = true;
 	pg->verdict = PG_RECONNECT;
 	pg->detail[0] = '\0';
+	pg->place = (struct pg_place){0};
 	return err_set(err, ERR_RETRY, "PostgreSQL: %s", why);
 }
 
-/* Names only: DETAIL quotes the row. */
-static void keep_detail(struct pg *pg, const PGresult *res)
+int pg_context_column(const char *context, const char **name)
+{
+	const char *column = strstr(context, ", column ");
+	size_t line = strcspn(context, "\n");
+	if (strncmp(context, "COPY ", 5) != 0 || !column || (size_t)(column - context) > line)
+		return 0;
+	*name = column + strlen(", column ");
+	const char *value = strstr(*name, ": \"");
+	size_t len = strcspn(*name, "\n");
+	return (int)(value && (size_t)(value - *name) < len ? (size_t)(value - *name) : len);
+}
+
+/* In whatever language; where something is quoted in front it is another line. */
+size_t pg_context_parameter(const char *context)
+{
+	const char *dollar = context + strcspn(context, "$\"'\n");
+	return *dollar == '$' && dollar != context && dollar[-1] == ' '
+		       ? strtoul(dollar + 1, NULL, 10)
+		       : 0;
+}
+
+/* Names alone: what a context quotes is a value. */
+static void keep_place(struct pg *pg, const PGresult *res)
 {
 	const char *constraint = PQresultErrorField(res, PG_DIAG_CONSTRAINT_NAME);
 	const char *column = PQresultErrorField(res, PG_DIAG_COLUMN_NAME);
-	if (constraint)
-		snprintf(pg->detail, sizeof(pg->detail), "constraint %s", constraint);
-	else if (column)
-		snprintf(pg->detail, sizeof(pg->detail), "column %s", column);
-	else
-		pg->detail[0] = '\0';
+	const char *context = PQresultErrorField(res, PG_DIAG_CONTEXT);
+	int len = column ? (int)strlen(column) : context ? pg_context_column(context, &column) : 0;
+	snprintf(pg->detail, sizeof(pg->detail), "%s%s%s%s%.*s", constraint ? "constraint " : "",
+		 constraint ? constraint : "", constraint && len ? ", " : "", len ? "column " : "",
+		 len, len ? column : "");
+	pg->place.parameter = context ? pg_context_parameter(context) : 0;
+	pg->place.nested = PQresultErrorField(res, PG_DIAG_INTERNAL_QUERY) ||
+			   (context && strstr(context, "PL/"));
 }
 
 /* A result without a SQLSTATE is libpq's own: the connection is gone. */
@@ -202,7 +227,7 @@ bool pg_result_error(struct pg *pg, const PGresult *res, struct err *err)
 	if (quoted)
 		cut = (int)(quoted - message);
 	pg->verdict = pg_verdict(state);
-	keep_detail(pg, res);
+	keep_place(pg, res);
 	stats_add(METRIC_POSTGRES_ERRORS, stats_sqlclass(state), 0, 1);
 	err_set(err, verdict_class(pg->verdict), "PostgreSQL: %.*s (SQLSTATE %s)%s%s", cut,
 		message ? message : "", state, pg->detail[0] ? ", " : "", pg->detail);
@@ -535,6 +560,11 @@ enum pg_verdict pg_last_verdict(const struct pg *pg)
 size_t pg_passed(const struct pg *pg)
 {
 	return pg->passed;
+}
+
+struct pg_place pg_last_place(const struct pg *pg)
+{
+	return pg->place;
 }
 
 /* --- quoting --- */

@@ -98,6 +98,18 @@ MUST_CHECK bool pg_pipe_end(struct pg *pg, int64_t *affected, size_t n, struct e
 enum pg_verdict pg_last_verdict(const struct pg *pg);
 /* How many of its statements went well before one failed. */
 size_t pg_passed(const struct pg *pg);
+/* Of the last failed call: where the server saw it, as far as it says so. */
+struct pg_place {
+	size_t parameter; /* which one it could not read, from 1 on; 0: none */
+	bool nested;      /* within a function of the database, or a statement of one */
+};
+struct pg_place pg_last_place(const struct pg *pg);
+/*
+ * What a CONTEXT names, and none of what it quotes: the column of "COPY t, line 3, column x"
+ * (length of *name, 0: none), the number in "unnamed portal parameter $3" (0: none).
+ */
+int pg_context_column(const char *context, const char **name);
+size_t pg_context_parameter(const char *context);
 
 /* By the longest prefix of the table; "" is a lost connection. */
 enum pg_verdict pg_verdict(const char *sqlstate);

@@ -56,8 +56,9 @@ static bool finding(const struct reader *r, const char *hint, const char *fmt, .
 	va_start(args, fmt);
 	vsnprintf(what, sizeof(what), fmt, args);
 	va_end(args);
-	return err_set(r->err, ERR_CONFIG, "postgres.dsn%s%s%s: %s%s%s", file ? "_file (" : "",
-		       file ? file : "", file ? ")" : "", what, hint ? "; " : "", hint ? hint : "");
+	err_set(r->err, ERR_CONFIG, "postgres.dsn%s%s%s: %s%s%s", file ? "_file (" : "",
+		file ? file : "", file ? ")" : "", what, hint ? "; " : "", hint ? hint : "");
+	return r->config->pg_dsn_origin ? err_wrap(r->err, "%s", r->config->pg_dsn_origin) : false;
 }
 
 /* Where the text as such is wrong, a special character in the password may be why. */

@@ -16,7 +16,8 @@ struct pg {
 	bool dead; /* timed out or aborted: the connection must not be used again */
 	enum pg_verdict verdict;
 	size_t passed; /* statements that went well in the last call */
-	char detail[160];
+	struct pg_place place;
+	char detail[160]; /* constraint and column that the server named */
 };
 
 bool pg_usable(struct pg *pg, struct err *err); /* False with the error if it is dead. */

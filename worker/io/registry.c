@@ -9,8 +9,8 @@
  *
  *      registry_get()            thread takes it            200, valid schema
  *   () -------------> WANTED --------------------> ASKED -----------------> FOUND    (for ever)
- *                      ^  ^                         | |  40403
- *                      |  '------- any failure -----' |'------------------> UNKNOWN  (a minute)
+ *                      ^  ^                         | |  404, patience over
+ *                      |  '----- any failure, 404 --' |'------------------> UNKNOWN  (a minute)
  *                      |           (due later)        '-------------------> INVALID  (a minute)
  *                      |                                 200, not usable       |
  *                      '------------- registry_get() when that is over --------'
@@ -24,6 +24,10 @@
  * one that the file is named by, as 16 hexadecimal digits. A fingerprint that nobody knows makes us
  * read the folder again, once a minute at most, so a schema can be added without a restart.
  *
+ * A registry may lag, so "unknown" is asked again for registry.unknown_wait (patience.c) before it
+ * is believed; from then on one more such answer, once a minute, is enough. Numbers that no
+ * registry gives (over 31 bits) are never asked for.
+ *
  * Apicurio's own ids are numbers of two kinds, and its Confluent API serves one of them under
  * /schemas/ids, by a setting of its own. A wrong guess would read events by another schema without
  * a word, so registry.apicurio_ids has to say which.
@@ -36,7 +40,8 @@
  *
  * Failure: a registry that is down (refused, timeout, 5xx, nonsense) leaves entries WANTED, each
  * asked again after 0.2 s, then up to 10 s, with jitter; the first answer makes all others due at
- * once. Logged when it goes down and when it comes back, not between.
+ * once. Logged when it goes down and when it comes back, not between. The first trouble with an
+ * entry makes the eventfd readable too: who waits can say what for.
  */
 #include "io/registry.h"
 
@@ -55,6 +60,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/stats.h"
+#include "io/http_client.h"
+#include "io/patience.h"
 #include "io/registry_client.h"
 #include "io/registry_fetch.h"
 #include "schema/schema.h"
@@ -91,6 +98,8 @@ struct entry {
 	struct schema_id id; /* hashed as bytes */
 	enum entry_state state;
 	int64_t due_us, backoff_us;
+	struct patience patience;
+	const char *trouble; /* why there is no answer that counts yet; static, NULL: none known */
 	struct schema *schema; /* of FOUND; owned, unless another entry has it too */
 	bool borrowed;
 	char *error; /* of UNKNOWN and INVALID; owned */
@@ -101,7 +110,8 @@ struct registry {
 	const struct config *config;    /* borrowed */
 	struct registry_client *client; /* of the thread; NULL without a URL */
 	pthread_t thread;
-	int answers; /* eventfd */
+	int answers;     /* eventfd */
+	char shown[256]; /* the first URL, without secrets */
 
 	pthread_mutex_t lock; /* guards what follows */
 	struct entry *entries;
@@ -333,30 +343,47 @@ static void log_change(struct registry *r, bool up, const struct err *err)
 	}
 }
 
-static void put_answer(struct registry *r, struct entry *e, enum registry_answer answer,
+/* It will be asked for again at e->due_us. Returns whether that is news. */
+static bool want_again(struct registry *r, struct entry *e, const char *trouble)
+{
+	bool news = e->trouble == NULL || strcmp(e->trouble, trouble) != 0;
+	e->trouble = trouble;
+	entry_set(r, e, ENTRY_WANTED, NULL);
+	return news;
+}
+
+/* Returns whether those who wait for it should look again. */
+static bool put_answer(struct registry *r, struct entry *e, enum registry_answer answer,
 		       struct schema *schema, const struct err *err)
 {
+	bool news = true;
 	pthread_mutex_lock(&r->lock);
+	if (answer != REGISTRY_PENDING && r->down_since_us != 0)
+		make_all_due(r);
 	switch (answer) {
 	case REGISTRY_FOUND:
 		entry_found(r, e, schema);
 		break;
 	case REGISTRY_UNKNOWN:
-		entry_set(r, e, ENTRY_UNKNOWN, err->text);
+		if (patience_missed(&e->patience, clock_mono_us(),
+				    r->config->registry_unknown_wait_us, &e->due_us))
+			news = want_again(r, e, "it does not know the schema yet");
+		else
+			entry_set(r, e, ENTRY_UNKNOWN, err->text);
 		break;
 	case REGISTRY_INVALID:
 		entry_set(r, e, ENTRY_INVALID, err->text);
 		break;
 	case REGISTRY_PENDING:
-		entry_set(r, e, ENTRY_WANTED, NULL);
+		news = want_again(r, e, "it gives no answer");
+		patience_interrupted(&e->patience);
 		e->backoff_us = e->backoff_us == 0 ? BACKOFF_MIN_US
 						   : MIN(e->backoff_us * 2, BACKOFF_MAX_US);
 		e->due_us = clock_mono_us() + jitter(r, e->backoff_us);
 		break;
 	}
-	if (answer != REGISTRY_PENDING && r->down_since_us != 0)
-		make_all_due(r);
 	pthread_mutex_unlock(&r->lock);
+	return news;
 }
 
 static void serve(struct registry *r, struct entry *e)
@@ -366,15 +393,15 @@ static void serve(struct registry *r, struct entry *e)
 	struct err err = {0};
 	enum registry_answer answer = registry_fetch(r->client, &e->id, &schema, &err);
 	schema_id_text(&e->id, name); /* once answered, the entry may be evicted */
-	put_answer(r, e, answer, schema, &err);
+	bool news = put_answer(r, e, answer, schema, &err);
 	if (registry_client_stopped(r->client))
 		return;
 	log_change(r, answer != REGISTRY_PENDING, &err);
-	if (answer == REGISTRY_PENDING)
+	if (!news)
 		return;
 	if (answer == REGISTRY_FOUND)
 		log_info("schema read from the registry", F_STR("schema", name));
-	else
+	else if (answer != REGISTRY_PENDING)
 		log_warn("schema cannot be had from the registry", F_STR("schema", name),
 			 F_STR("error", err.text));
 	uint64_t one = 1;
@@ -423,6 +450,8 @@ struct registry *registry_new(const struct config *config, struct err *err)
 	r->random =
 		(uint64_t)clock_mono_us() * 2654435761U ^ (uint64_t)getpid() ^ 0x9e3779b97f4a7c15U;
 	r->answers = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (config->nregistry_urls > 0)
+		http_shown_url(config->registry_urls[0], r->shown, sizeof(r->shown));
 	bool ok = r->answers >= 0 || err_set(err, ERR_FATAL, "eventfd: %s", strerror(errno));
 	ok = ok && scan_streams(r, err) && scan_folder(r, err);
 	if (ok && config->nregistry_urls > 0)
@@ -516,12 +545,16 @@ static void rescan_if_old(struct registry *r)
 		log_warn("schema file cannot be read", F_STR("error", err.text));
 }
 
-static enum registry_answer answer_of(const struct entry *e, const struct schema **schema,
-				      struct err *err)
+static enum registry_answer answer_of(const struct registry *r, const struct entry *e,
+				      const struct schema **schema, struct err *err)
 {
+	char name[SCHEMA_ID_TEXT];
 	switch (e->state) {
 	case ENTRY_WANTED:
 	case ENTRY_ASKED:
+		err_set(err, e->trouble ? ERR_RETRY : ERR_NONE,
+			"schema %s of schema registry %s%s%s", schema_id_text(&e->id, name),
+			r->shown, e->trouble ? ": " : "", e->trouble ? e->trouble : "");
 		return REGISTRY_PENDING;
 	case ENTRY_FOUND:
 		*schema = e->schema;
@@ -557,6 +590,9 @@ static enum registry_answer look_up(struct registry *r, const struct schema_id *
 		e = entry_add(r, id);
 	else if ((e->state == ENTRY_UNKNOWN || e->state == ENTRY_INVALID) &&
 		 e->due_us <= clock_mono_us()) {
+		if (clock_mono_us() - e->due_us > REMEMBER_US) /* nobody asked: it is new again */
+			e->patience = (struct patience){0};
+		e->trouble = NULL;
 		entry_set(r, e, ENTRY_WANTED, NULL);
 		fresh = true;
 	}
@@ -566,7 +602,7 @@ static enum registry_answer look_up(struct registry *r, const struct schema_id *
 	}
 	stats_set(METRIC_SCHEMA_CACHE_ENTRIES, 0, 0, HASH_COUNT(r->entries));
 	if (e != NULL)
-		answer = answer_of(e, schema, err);
+		answer = answer_of(r, e, schema, err);
 	else
 		err_set(err, ERR_CONFIG,
 			"more than %d schemas in use: something makes a schema for each event",
@@ -606,6 +642,10 @@ enum registry_answer registry_get(struct registry *r, const struct schema_id *id
 	assert(id->kind != SCHEMA_ID_NONE); /* its schema is the stream's own */
 	if (id->kind >= SCHEMA_ID_APICURIO && !apicurio_number(r, &asked, err))
 		return REGISTRY_INVALID;
+	if (id->kind == SCHEMA_ID_NUMBER && id->number > INT32_MAX) {
+		err_set(err, ERR_POISON, "no registry has such an id: they end at %d", INT32_MAX);
+		return REGISTRY_UNKNOWN;
+	}
 	if (asked.kind == SCHEMA_ID_FINGERPRINT && !known(r, &asked))
 		rescan_if_old(r);
 	return look_up(r, &asked, schema, err);

@@ -3,8 +3,9 @@
  * a folder.
  *
  * registry_get() never waits. What is not cached is asked for by a thread of the registry's own;
- * registry_fd() turns readable when an answer has come, and the caller asks again. An answer "not
- * found" is remembered for a minute, a good one for ever.
+ * registry_fd() turns readable when an answer has come, or the reason why it does not, and the
+ * caller asks again. "Unknown" is believed after registry.unknown_wait and remembered for a minute,
+ * a good answer for ever.
  */
 #pragma once
 
@@ -19,10 +20,11 @@ struct schema;
 enum registry_answer {
 	REGISTRY_FOUND,
 	/*
-	 * asked for, or the registry is down and will be asked again: come back after registry_fd()
+	 * asked for, also again: come back after registry_fd(). err says of whom, and what is
+	 * wrong; of class NONE as long as nothing is
 	 */
 	REGISTRY_PENDING,
-	REGISTRY_UNKNOWN, /* the registry answered that it has no such schema */
+	REGISTRY_UNKNOWN, /* the registry has no such schema */
 	/* it has one, but no valid Avro schema, or cannot be asked for such an id: err says why */
 	REGISTRY_INVALID,
 };

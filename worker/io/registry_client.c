@@ -8,9 +8,9 @@
  *                  --anything else: refused, timeout, 5xx, no JSON--> next URL
  *           none left --> failure, the last URL's reason
  *
- * An error code of a registry has five digits (40403) or is 409; a 404 of the web server in front
- * has none, or 404, and is a failure like any other. That matters: "not found" makes dead letters
- * of events, so only the registry itself may say it.
+ * An error code of a registry has five digits (40403) or is 409; a 404 of its web server, or of a
+ * proxy in front, has none, or 404. That one is no answer while another URL has a better one, but
+ * it is remembered: a registry says so too, of a path that it cannot read.
  *
  * One request at a time. Bounds: a deadline per request, MAX_ANSWER bytes. Secrets are read at
  * first use and again when refused. They appear in no message.
@@ -162,8 +162,9 @@ static bool ask_one(struct registry_client *c, struct http_request *t, struct re
 			sent = send_once(c, t, err);
 	}
 	bool ok = sent && read_reply(t, reply, err);
-	c->missed = sent && !ok && t->status == 404;
-	stats_add(METRIC_SCHEMA_REQUESTS, ok ? RESULT_OK : RESULT_ERROR, 0, 1);
+	bool missed = sent && !ok && t->status == 404;
+	c->missed |= missed;
+	stats_add(METRIC_SCHEMA_REQUESTS, ok || missed ? RESULT_OK : RESULT_ERROR, 0, 1);
 	return ok;
 }
 
@@ -185,6 +186,7 @@ bool registry_client_ask(struct registry_client *c, const char *path, const char
 				 .timeout_us = config->registry_timeout_us,
 				 .max_bytes = MAX_ANSWER};
 	bool ok = false;
+	c->missed = false;
 	err_set(err, ERR_CONFIG, "no URL in section [registry]");
 	for (size_t i = 0; i < config->nregistry_urls && !ok && !registry_client_stopped(c); i++) {
 		size_t url = (c->url + i) % config->nregistry_urls;

@@ -30,7 +30,7 @@ void registry_client_free(struct registry_client *c);                     /* NUL
 MUST_CHECK bool registry_client_ask(struct registry_client *c, const char *path, const char *post,
 				    struct registry_reply *reply, struct err *err);
 
-/* Whether the last that was asked answered 404 without a code of a registry's. */
+/* Whether one of the URLs last asked answered 404 without a code of a registry's. */
 bool registry_client_missed(const struct registry_client *c);
 
 /* until the deadline, wake or stop */

@@ -28,9 +28,15 @@
 
 enum { REFERENCES_MAX = 64 };
 
+static enum registry_answer unknown(const char *what, struct err *err)
+{
+	err_set(err, ERR_POISON, "%s is not in the schema registry", what);
+	return REGISTRY_UNKNOWN;
+}
+
 /* What a reply about "what" means; err is filled for all but FOUND. */
 static enum registry_answer read_answer(const struct registry_reply *reply, const char *what,
-					bool reference, struct err *err)
+					struct err *err)
 {
 	const char *type = json_string_value(json_object_get(reply->json, "schemaType"));
 	const char *message = json_string_value(json_object_get(reply->json, "message"));
@@ -38,10 +44,8 @@ static enum registry_answer read_answer(const struct registry_reply *reply, cons
 		err_set(err, ERR_CONFIG, "%s: the answer is larger than 1 MiB", what);
 		return REGISTRY_INVALID;
 	}
-	if (reply->status == 404 && (reference || reply->code == REGISTRY_CODE_NO_SCHEMA)) {
-		err_set(err, ERR_POISON, "%s is not in the schema registry", what);
-		return REGISTRY_UNKNOWN;
-	}
+	if (reply->status == 404)
+		return unknown(what, err);
 	if (reply->status != 200) {
 		err_set(err, ERR_RETRY, "%s: the schema registry answered %ld, code %lld: %s", what,
 			reply->status, (long long)reply->code, message != NULL ? message : "");
@@ -57,18 +61,15 @@ static enum registry_answer read_answer(const struct registry_reply *reply, cons
 	return REGISTRY_INVALID;
 }
 
-/*
- * reference: not a schema by id but one by subject and version, so "no such subject" is an answer
- * as well.
- */
+/* A 404 says "unknown" whatever its code: that it lacks the path, the subject or the schema. */
 static enum registry_answer ask(struct registry_client *client, const char *path, const char *what,
-				bool reference, json_t **json, struct err *err)
+				json_t **json, struct err *err)
 {
 	struct registry_reply reply;
 	*json = NULL;
 	if (!registry_client_ask(client, path, NULL, &reply, err))
-		return REGISTRY_PENDING;
-	enum registry_answer answer = read_answer(&reply, what, reference, err);
+		return registry_client_missed(client) ? unknown(what, err) : REGISTRY_PENDING;
+	enum registry_answer answer = read_answer(&reply, what, err);
 	if (answer == REGISTRY_FOUND)
 		*json = reply.json;
 	else
@@ -97,7 +98,7 @@ static enum registry_answer fetch_reference(struct registry_client *client, cons
 	what = xasprintf("reference \"%s\" (subject \"%s\", version %lld)", name, subject,
 			 (long long)version);
 	json_t *json;
-	enum registry_answer answer = ask(client, path, what, true, &json, err);
+	enum registry_answer answer = ask(client, path, what, &json, err);
 	if (answer == REGISTRY_FOUND) {
 		json_t *def = json_loads(json_string_value(json_object_get(json, "schema")),
 					 JSON_DECODE_ANY, NULL);
@@ -155,21 +156,23 @@ static char *complete(struct registry_client *client, const json_t *json,
 }
 
 /*
- * A registry that knows no GUIDs says 404 without a code of its own, as a wrong proxy would; so it
- * is asked for an id, which tells the two apart.
+ * A registry that knows no GUIDs says 404 without a code of its own; one that has them says it with
+ * a code, and a wrong proxy without one to whatever is asked. So it is asked for an id.
  */
 static enum registry_answer ask_for_guid(struct registry_client *client, const char *path,
 					 const char *what, json_t **json, struct err *err)
 {
 	struct err ignored;
 	struct registry_reply reply;
-	enum registry_answer answer = ask(client, path, what, false, json, err);
-	if (answer == REGISTRY_UNKNOWN)
-		err_set(err, ERR_POISON,
-			"%s is not in the schema registry: is it the one of the producer, who puts "
-			"GUIDs into headers?",
-			what);
-	if (answer != REGISTRY_PENDING || !registry_client_missed(client))
+	enum registry_answer answer = ask(client, path, what, json, err);
+	if (answer != REGISTRY_UNKNOWN)
+		return answer;
+	bool by_itself = !registry_client_missed(client);
+	err_set(err, ERR_POISON,
+		"%s is not in the schema registry: is it the one of the producer, who puts GUIDs "
+		"into headers?",
+		what);
+	if (by_itself)
 		return answer;
 	if (!registry_client_ask(client, "/schemas/ids/1", NULL, &reply, &ignored))
 		return answer;
@@ -192,7 +195,7 @@ static enum registry_answer ask_for(struct registry_client *client, const struct
 		return ask_for_guid(client, path, what, json, err);
 	}
 	snprintf(path, sizeof(path), "/schemas/ids/%llu", (unsigned long long)id->number);
-	return ask(client, path, what, false, json, err);
+	return ask(client, path, what, json, err);
 }
 
 enum registry_answer registry_fetch(struct registry_client *client, const struct schema_id *id,

@@ -35,7 +35,33 @@
 #define UNIQUE_PATIENCE 2 /* how often 23505 may be a race with CREATE INDEX CONCURRENTLY */
 #define PEER_ROWS 20
 
-enum dead_reason judge_reason(const struct err *err)
+/* The column whose value the server could not read, if it says so. */
+static const struct column *unread_column(const struct sink *s, const struct batch *b,
+					  const struct batch_row *row)
+{
+	const struct table *t = b->stream->table;
+	size_t n = pg_last_place(s->pg).parameter;
+	if (row->op == RECORD_DELETE && n > t->nkeys) /* behind the keys stands the version */
+		n = b->stream->sql->delete_version + 1;
+	return n > 0 && n <= t->ncolumns ? &t->columns[n - 1] : NULL;
+}
+
+static bool is_json(const struct column *c)
+{
+	return c->kind == PG_JSONB || strcmp(c->type, "json") == 0 || strcmp(c->type, "jsonb") == 0;
+}
+
+/* A function of the database that reads a text as JSON says the same of what is no JSON column. */
+static bool about_json(const struct sink *s, const struct batch *b, const struct column *unread)
+{
+	const struct table *t = b->stream->table;
+	bool any = false;
+	for (size_t i = 0; i < t->ncolumns; i++)
+		any = any || is_json(&t->columns[i]);
+	return unread ? is_json(unread) : any && !pg_last_place(s->pg).nested;
+}
+
+static enum dead_reason reason_of(const struct err *err, bool json)
 {
 	static const struct {
 		const char *prefix, *text; /* text: in the message; NULL: any */
@@ -54,9 +80,21 @@ enum dead_reason judge_reason(const struct err *err)
 	};
 	for (size_t i = 0; i < ARRAY_LEN(reasons); i++)
 		if (strncmp(err->code, reasons[i].prefix, strlen(reasons[i].prefix)) == 0 &&
-		    (!reasons[i].text || strstr(err->text, reasons[i].text)))
+		    (!reasons[i].text || strstr(err->text, reasons[i].text)) &&
+		    (json || reasons[i].reason != REASON_INVALID_JSON))
 			return reasons[i].reason;
 	return REASON_DATABASE;
+}
+
+enum dead_reason judge_reason(const struct sink *s, const struct batch *b,
+			      const struct batch_row *row, struct err *err)
+{
+	const struct column *unread = unread_column(s, b, row);
+	enum dead_reason reason = reason_of(err, about_json(s, b, unread));
+	size_t len = strlen(err->text);
+	if (unread)
+		snprintf(err->text + len, sizeof(err->text) - len, ", column %s", unread->name);
+	return reason;
 }
 
 static bool is_lost(struct sink *s, const struct err *err)

@@ -182,4 +182,9 @@ MUST_CHECK bool judge_table(struct sink *s, struct batch *b, struct trial *t, st
 MUST_CHECK bool judge_unprepared(struct sink *s, struct batch *b, struct err *err);
 /* Called in the end. False: it is the table's trouble, or too many. */
 MUST_CHECK bool judge_rows(struct sink *s, struct batch *b, const struct trial *t, struct err *err);
-enum dead_reason judge_reason(const struct err *err); /* What the SQLSTATE says of an event. */
+/*
+ * Why the row was refused, for its dead letter; also puts the column into err if the server could
+ * not read its value.
+ */
+enum dead_reason judge_reason(const struct sink *s, const struct batch *b,
+			      const struct batch_row *row, struct err *err);
