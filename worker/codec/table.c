@@ -368,7 +368,7 @@ int table_find_column(const struct table_builder *b, const char *name)
 }
 
 /* numeric(10,2) for a decimal of scale 4 would make one key of two that fold as two. */
-static bool rounds(const struct builder *b, const struct column *c, const struct sqltype *st)
+static bool rounds(const struct table_builder *b, const struct column *c, const struct sqltype *st)
 {
 	bool nullable;
 	const struct schema_type *t = schema_unwrap(b->record->fields[c->field].type, &nullable);

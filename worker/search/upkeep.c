@@ -62,7 +62,7 @@ static bool find_dead(const struct search_view *v, struct upkeep_plan *found)
 {
 	for (size_t i = 0; i < v->nsegments; i++) {
 		const struct segment *s = &v->segments[i];
-		if (s->state != SEGMENT_DEAD || s->state_s < UPKEEP_KEEP_S)
+		if (s->state != SEGMENT_DEAD || (s->exists && s->state_s < UPKEEP_KEEP_S))
 			continue;
 		*found = plan(UPKEEP_DROP, i, i);
 		return true;
