@@ -465,15 +465,29 @@ static bool rewrite(struct work *w, const struct upkeep_plan *plan, struct seal_
 	return publish(w, &r, false, first, plan->last - plan->first + 1, err);
 }
 
+/*
+ * DROP locks the parent, and while it waits for searches under way no new one begins; so it does
+ * not wait long, and is tried again after another UPKEEP_KEEP_S.
+ */
 static bool drop(struct work *w, const struct segment *s, struct err *err)
 {
 	struct buf sql = {0};
 	w->number = s->number;
 	buf_printf(&sql,
-		   "BEGIN; %s; DELETE FROM memingest.segments WHERE \"table\" = %s AND"
-		   " segment = :number; COMMIT",
+		   "BEGIN; SET LOCAL lock_timeout = '100ms'; %s; DELETE FROM memingest.segments"
+		   " WHERE \"table\" = %s AND segment = :number; COMMIT",
 		   w->sql->drop, w->sql->literal);
 	bool ok = run(w, buf_cstr(&sql), err);
+	if (!ok && strcmp(err->code, "55P03") == 0) {
+		roll_back(w);
+		err_clear(err);
+		sql.len = 0;
+		buf_printf(&sql,
+			   "UPDATE memingest.segments SET state = 'dead', changed_at ="
+			   " clock_timestamp() WHERE \"table\" = %s AND segment = :number",
+			   w->sql->literal);
+		ok = run(w, buf_cstr(&sql), err);
+	}
 	buf_free(&sql);
 	return ok;
 }

@@ -7,7 +7,7 @@ CREATE TYPE :found AS (:table_columns, distance double precision);
 CREATE FUNCTION :candidates (query vector, n integer DEFAULT 100:filter_parameters,
     freshness text DEFAULT 'all')
 RETURNS SETOF :candidate
-LANGUAGE plpgsql STABLE ROWS 10 PARALLEL SAFE
+LANGUAGE plpgsql STABLE ROWS 10
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET jit = off
 SET hnsw.iterative_scan = relaxed_order SET hnsw.ef_search = 100
 AS $search$
@@ -107,7 +107,7 @@ $search$;
 CREATE FUNCTION :search (query vector, k integer DEFAULT 10:filter_parameters,
     freshness text DEFAULT 'all')
 RETURNS SETOF :found
-LANGUAGE sql STABLE ROWS 10 PARALLEL SAFE
+LANGUAGE sql STABLE ROWS 10
 AS $search$
     SELECT :found_columns, c.distance
     FROM :candidates ($1, $2:filter_numbers, :freshness_number) c JOIN :table t ON :t_is_c
