@@ -27,8 +27,9 @@
 #define WORDS_MOST 48
 
 extern const char sql_search_segments[], sql_search_functions[], sql_search_ways[],
-	sql_search_one_by_one[], sql_search_segment[], sql_search_finish[], sql_search_stale[],
-	sql_search_look[], sql_search_cut[], sql_search_rows[], sql_search_begin[];
+	sql_search_one_by_one[], sql_search_by_filter[], sql_search_segment[], sql_search_finish[],
+	sql_search_stale[], sql_search_look[], sql_search_cut[], sql_search_rows[],
+	sql_search_begin[];
 
 struct words {
 	struct sqlname_word list[WORDS_MOST];
@@ -249,6 +250,31 @@ static void pop_words(struct words *w, size_t n)
 		free(w->texts[--w->n]);
 }
 
+/* The table has an index that begins with the column: that of its key, or one of the annotation's.
+ */
+static bool is_indexed(const struct table *t, const struct column *c)
+{
+	struct buf begin = {0};
+	bool is = c == &t->columns[0];
+	buf_puts(&begin, "(");
+	buf_quoted(&begin, c->name, '"');
+	for (size_t i = 0; i < t->nindexes; i++)
+		is |= strncmp(t->indexes[i].sql, buf_cstr(&begin), begin.len) == 0;
+	buf_free(&begin);
+	return is;
+}
+
+/* The numbers of the filters that have one; 0 is none's. */
+static char *indexed_filters(const struct table *t)
+{
+	struct buf b = {0};
+	buf_puts(&b, "0");
+	for (size_t i = 0; i < t->search->nfilters; i++)
+		if (is_indexed(t, filter(t, i)))
+			buf_printf(&b, ", %zu", i + 1);
+	return take_text(&b);
+}
+
 static char *choose_ways(struct words *w, const struct table *t)
 {
 	size_t n = t->search->nfilters, before = w->n;
@@ -259,23 +285,27 @@ static char *choose_ways(struct words *w, const struct table *t)
 	add(w, "counts", numbered(n, "m.f", "", ", "));
 	add(w, "sums", numbered(n, "sum(m.f", ")", ", "));
 	add(w, "sum_cases", sum_cases(n));
+	add(w, "indexed", indexed_filters(t));
 	char *text = fill(w, sql_search_ways);
 	pop_words(w, before);
 	return text;
 }
 
-static char *one_by_one(struct words *w, const struct table *t)
+/* The text for each filter, or for each that has an index. */
+static char *for_filters(struct words *w, const struct table *t, const char *sql, bool indexed)
 {
 	struct buf all = {0};
 	for (size_t i = 0; i < t->search->nfilters; i++) {
 		struct buf name = {0}, want = {0};
 		size_t before = w->n;
+		if (indexed && !is_indexed(t, filter(t, i)))
+			continue;
 		buf_quoted(&name, filter(t, i)->name, '"');
 		put_want(&want, filter(t, i));
 		add(w, "filter", take_text(&name));
 		add(w, "want", take_text(&want));
 		add(w, "number", xasprintf("%zu", i + 1));
-		char *text = fill(w, sql_search_one_by_one);
+		char *text = fill(w, sql);
 		buf_puts(&all, text);
 		free(text);
 		pop_words(w, before);
@@ -500,7 +530,8 @@ struct searchsql *searchsql_new(const struct table *table)
 	add_types(&w, table);
 	add_lists(&w, table);
 	add(&w, "choose_ways", choose_ways(&w, table));
-	add(&w, "one_by_one", one_by_one(&w, table));
+	add(&w, "one_by_one", for_filters(&w, table, sql_search_one_by_one, false));
+	add(&w, "by_filter", for_filters(&w, table, sql_search_by_filter, true));
 	s->add_column = fill(&w, "ALTER TABLE :table ADD COLUMN search_xid xid8;\n"
 				 "ALTER TABLE :table ALTER COLUMN search_xid"
 				 " SET DEFAULT pg_current_xact_id();\n");

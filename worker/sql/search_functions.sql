@@ -19,11 +19,13 @@ DECLARE
 :want_filters    state memingest.searches;
     bound integer;                    -- how many rows in no segment are read; null: all of them:
     since xid8 := '0';                -- those of this transaction and later ones,
-    running xid8[] := '{}';              -- and of these,
-    older boolean := true;              -- and those from before there were transactions
+    running xid8[] := '{}';           -- and of these,
+    older boolean := true;            -- and those from before there were transactions
     by_graph integer[] := '{}';       -- segments that are searched by their graph,
     one_by_one integer[] := '{}';     -- and those where the filters leave few rows,
-    narrowest integer;                  -- by the filter that leaves the fewest
+    narrowest integer;                -- by the filter that leaves the fewest
+    matching bigint;                  -- of all rows in segments
+    narrow boolean := false;          -- it is sooner read by an index of the table
     wanted integer := n + n / 2 + 20; -- some have changed or gone since
     sealed :candidate[];
     hits :candidate[];
@@ -80,26 +82,36 @@ BEGIN
         hits := '{}';
     END IF;
 
+    -- Rows in no segment.
+    IF narrow THEN
+:by_filter    ELSIF bound IS NULL THEN
+        hits := hits || ARRAY(
+            SELECT ROW(:t_keys, t.search_xid, t.:vector :operator want_vector):::candidate
+            FROM :table t
+            WHERE t.search_xid >= since:t_matches
+            ORDER BY t.:vector :operator want_vector
+            LIMIT want_n);
+    ELSIF bound > 0 THEN
+        hits := hits || ARRAY(
+            SELECT ROW(:t_keys, t.search_xid, t.:vector :operator want_vector):::candidate
+            FROM (SELECT * FROM :table t WHERE t.search_xid >= since
+                ORDER BY t.search_xid DESC LIMIT bound) t
+            WHERE true:t_matches);
+    END IF;
+    IF NOT narrow AND bound IS DISTINCT FROM 0 AND (older OR cardinality(running) > 0) THEN
+        hits := hits || ARRAY(
+            SELECT ROW(:t_keys, t.search_xid, t.:vector :operator want_vector):::candidate
+            FROM (
+                SELECT * FROM :table t WHERE t.search_xid = ANY (running)
+                UNION ALL
+                SELECT * FROM :table t WHERE older AND t.search_xid IS NULL
+                LIMIT bound) t
+            WHERE true:t_matches
+            ORDER BY t.:vector :operator want_vector
+            LIMIT want_n);
+    END IF;
     RETURN QUERY
-    SELECT c.* FROM (
-        SELECT * FROM unnest(hits)
-        UNION ALL
-        SELECT :t_keys, t.search_xid, t.:vector :operator want_vector
-        FROM (SELECT * FROM :table t WHERE t.search_xid >= since
-            ORDER BY t.search_xid DESC LIMIT bound) t
-        WHERE true:t_matches
-        UNION ALL
-        SELECT :t_keys, t.search_xid, t.:vector :operator want_vector
-        FROM (SELECT * FROM :table t WHERE t.search_xid = ANY (running) LIMIT bound) t
-        WHERE true:t_matches
-        UNION ALL
-        SELECT :t_keys, t.search_xid, t.:vector :operator want_vector
-        FROM (SELECT * FROM :table t WHERE older AND t.search_xid IS NULL LIMIT bound) t
-        WHERE true:t_matches
-    ) AS c (:c_names, search_xid, distance)
-    WHERE c.distance <> 'NaN'
-    ORDER BY c.distance
-    LIMIT want_n;
+    SELECT * FROM unnest(hits) c WHERE c.distance <> 'NaN' ORDER BY c.distance LIMIT want_n;
 END
 $search$;
 
