@@ -70,8 +70,12 @@ def markdown(results):
 
 
 def about(results):
+    return "; ".join(about_parts(results))
+
+
+def about_parts(results):
     m = results["machine"]
-    return (f"{results['rows']:,} rows of 384 floats, {results['real']:,} of them real text vectors and the rest mixes, {results['queries']} real queries; "
+    return (f"{results['rows']:,} rows of 384 floats, {results['real']:,} of them real text vectors and the rest mixes, {results['queries']} real queries",
             f"{m['cores']} cores of {m['cpu']}; PostgreSQL {results['postgres']}, pgvector {results['pgvector']}; {results['taken']}")
 
 
@@ -129,7 +133,8 @@ def curve_panel(found, top):
         out.append(f'<polyline points="{line}" class="p {kind}"/>')
         out.append(f'<rect x="{left + width + 20}" y="{top + 30 + at * LINE}" width="10" height="10" class="{kind}"/>'
                    f'<text x="{left + width + 34}" y="{top + 39 + at * LINE}">{text}, to {most:,.0f}</text>')
-    out.append(f'<text x="{left}" y="{top + height + 46}">{first} s</text><text x="{left + width}" y="{top + height + 46}" class="l">{points[-1]["s"]} s</text>')
+    out.append(f'<text x="{left}" y="{top + height + 46}">{first} s</text>'
+               f'<text x="{left + width}" y="{top + height + 46}" class="l">{points[-1]["s"]} s</text>')
     return out, top + height + 60
 
 
@@ -138,7 +143,7 @@ def drain_title(found):
 
 
 def svg(results):
-    body, top = [], 50
+    body, top = [], 64
     panels = []
     if "build" in results:
         panels.append(bars("CPU us a vector until it is indexed", [(e["what"], e["cpu_us"], f"{e['cpu_us']:,.0f} us", kind_of(e["what"]))
@@ -163,4 +168,4 @@ def svg(results):
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{top}" viewBox="0 0 {WIDTH} {top}">',
         f'<style>{style}</style><rect width="{WIDTH}" height="{top}" style="fill:#fff"/>',
         '<text x="10" y="20" style="font-size:16px;font-weight:bold">memingest: vectors, found</text>',
-        f'<text x="10" y="38">{escape(about(results))}</text>', *body, "</svg>", ""])
+        *[f'<text x="10" y="{38 + 16 * i}">{escape(text)}</text>' for i, text in enumerate(about_parts(results))], *body, "</svg>", ""])
