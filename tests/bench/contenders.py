@@ -43,7 +43,7 @@ class Place:
         return self.env["ADMIN_DSN" if admin else "DSN"].rpartition("/")[0] + "/" + database
 
     def create(self, database, template):
-        self.admin.execute(f"CREATE DATABASE {database} TEMPLATE {template} OWNER memingest")
+        self.admin.execute(f"CREATE DATABASE {database} TEMPLATE {template} OWNER memingest STRATEGY file_copy")
         return self.connect(database)
 
     def connect(self, database):
@@ -221,7 +221,7 @@ class Ours(Contender):
     def missing(place):
         """Why it cannot take part, or nothing."""
         with place.connect("unfilled") as conn:
-            if not conn.execute("SELECT EXISTS (SELECT FROM pg_proc WHERE oid::regproc::text = %s)", [FUNCTION]).fetchone()[0]:
+            if not conn.execute("SELECT to_regproc(%s) IS NOT NULL", [FUNCTION]).fetchone()[0]:
                 return f"migrate makes no function {FUNCTION}"
         return ""
 

@@ -108,32 +108,37 @@ def watch_backlog(ended, bench, curve):
 
 
 def ingest_by_copy(first, count, rate, bench, commits):
+    already = commits[-1][1] if commits else 0
     with bench.place.connect(Ours.database) as conn:
         began = time.time()
         for start in range(first, first + count, BATCH):
             time.sleep(max(0, began + (start - first) / rate - time.time()))
             load(conn, bench.vectors.copy(start, min(start + BATCH, first + count)))
-            commits.append((time.time(), min(start + BATCH, first + count) - first))
+            commits.append((time.time(), already + min(start + BATCH, first + count) - first))
 
 
-def ingest_by_kafka(first, count, rate, bench, commits):
+def events_file(bench, first, count):
+    """The rows as JSON lines, for `produce`."""
     vectors, path = bench.vectors, os.path.join(bench.lab.folder, "drain.jsonl")
     with open(path, "w", encoding="utf-8") as f:
         for row in range(first, first + count):
             f.write(json.dumps({"event_time": 1767225600000000 + row * 1000, "namespace": f"tenant/{vectors.namespace[row]:05d}",
                                 "key": vectors.key(row), "value": vectors.texts[row % len(vectors.texts)],
                                 "embedding": [round(float(x), 7) for x in vectors.data[row]]}) + "\n")
-    config = bench.place.settings(Ours.database)
-    producer = subprocess.Popen([bench.lab.worker_program, "produce", "memory", "-c", config, "--file", path, "--rate", str(rate)],
-                                stdout=subprocess.DEVNULL)
+    return path
+
+
+def ingest_by_kafka(path, count, rate, bench, commits):
+    producer = subprocess.Popen([bench.lab.worker_program, "produce", "memory", "-c", bench.place.settings(Ours.database), "--file", path,
+                                 "--rate", str(rate)], stdout=subprocess.DEVNULL)
     with bench.place.connect(Ours.database) as conn:
-        done, before = 0, conn.execute("SELECT coalesce(sum(rows), 0) FROM memingest.batches").fetchone()[0]
+        done, already = 0, commits[-1][1] if commits else 0
         while done < count:
             if producer.poll():
                 raise SystemExit(f"bench: produce ended with status {producer.returncode}")
-            time.sleep(0.5)
-            done = int(conn.execute("SELECT coalesce(sum(rows), 0) FROM memingest.batches").fetchone()[0] - before)
-            commits.append((time.time(), done))
+            time.sleep(0.2)
+            done = int(conn.execute("SELECT coalesce(sum(rows), 0) FROM memingest.batches").fetchone()[0])
+            commits.append((time.time(), already + done))
     producer.wait()
 
 
@@ -145,33 +150,39 @@ def percentile(values, share):
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else None
 
 
-def drain(bench, rate, seconds, searches, ingest, limit=300):
-    """Settled searches, then rows for some seconds, then until all is sealed."""
-    vectors, count = bench.vectors, rate * seconds
+def drain(bench, burst, rate, seconds, searches, ingest, limit=600):
+    """Settled searches, then a burst and rows for some seconds, then until all is sealed."""
+    first, count = bench.vectors.rows, rate * seconds
     samples, curve, commits = [], [], []
-    way = {"copy": ingest_by_copy, "kafka": ingest_by_kafka}[ingest]
+    path = events_file(bench, first + burst, count) if ingest == "kafka" else ""
     with Worker(bench) as worker:
-        wait_until_sealed(bench, limit)
+        rest = wait_until_sealed(bench, limit)
         began = time.time()
         others = [Meanwhile(search_by_clock, bench, began, n, searches, 10, samples) for n in range(SESSIONS)]
         others.append(Meanwhile(watch_backlog, bench, curve))
         time.sleep(SETTLED)
         with Cost(bench.place, Ours.database) as cost:
             start, worker_cpu = time.time(), cpu_seconds(worker.process.pid)
-            way(vectors.rows, count, rate, bench, commits)
+            ingest_by_copy(first, burst, 1e9, bench, commits)
+            steady = time.time()
+            if path:
+                ingest_by_kafka(path, count, rate, bench, commits)
+            else:
+                ingest_by_copy(first + burst, count, rate, bench, commits)
             came = time.time()
-            wait_until_sealed(bench, limit)
+            rest -= wait_until_sealed(bench, limit)
             sealed = time.time()
         for other in others:
             other.finish()
         used = cost.used[0] + cpu_seconds(worker.process.pid) - worker_cpu
     settled = [s for due, s in samples if due < start]
     meanwhile = [s for due, s in samples if start <= due < sealed]
-    return {"rate": count / (came - start), "ingest": ingest, "rows": count, "seconds": came - start, "sealed_after_s": sealed - came,
-            "sealed_per_s": count / (sealed - start), "most_unindexed": max((n for t, n in curve if t >= start), default=0),
-            "settled_p95_ms": percentile(settled, 0.95) * 1e3, "settled_p50_ms": percentile(settled, 0.5) * 1e3,
-            "p95_ms": percentile(meanwhile, 0.95) * 1e3, "p50_ms": percentile(meanwhile, 0.5) * 1e3, "searches_per_s": searches,
-            "cpu_us": used / count * 1e6, "curve": curve_of(start, sealed, samples, curve, commits)}
+    return {"burst": burst, "burst_per_s": burst / (steady - start), "rate": count / (came - steady), "ingest": ingest, "rows": burst + count,
+            "seconds": came - start, "sealed_after_s": sealed - came, "sealed_per_s": (burst + count + rest) / (sealed - start),
+            "most_unindexed": max((n for t, n in curve if t >= start), default=0), "searches_per_s": searches, "searches": len(meanwhile),
+            "settled_p50_ms": percentile(settled, 0.5) * 1e3, "settled_p95_ms": percentile(settled, 0.95) * 1e3,
+            "p50_ms": percentile(meanwhile, 0.5) * 1e3, "p95_ms": percentile(meanwhile, 0.95) * 1e3,
+            "cpu_us": used / (burst + count) * 1e6, "curve": curve_of(start, sealed, samples, curve, commits)}
 
 
 def curve_of(start, sealed, samples, curve, commits):
@@ -187,15 +198,15 @@ def curve_of(start, sealed, samples, curve, commits):
 
 
 def wait_until_sealed(bench, limit):
-    """The indexer may leave a small rest, which is what a tail is."""
-    deadline, before = time.time() + limit, None
-    while time.time() < deadline:
-        now = unindexed(bench)
-        if now <= int(os.environ.get("VECTORS_TAIL", 5000)):
-            return
-        before = now
+    """The indexer may leave a small rest, which is what a tail is: how much it is."""
+    deadline = time.time() + limit
+    while True:
+        rest = unindexed(bench)
+        if rest <= int(os.environ.get("VECTORS_TAIL", 5000)):
+            return rest
+        if time.time() > deadline:
+            raise SystemExit(f"bench: {rest:,} rows are still not indexed after {limit} s")
         time.sleep(0.5)
-    raise SystemExit(f"bench: {before:,} rows are still not indexed after {limit} s")
 
 
 def missed(bench, count):

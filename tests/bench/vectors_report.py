@@ -31,7 +31,7 @@ def search_line(line):
 
 
 def drain_text(found):
-    return (f"drain ({found['ingest']}): {found['rows']:,} rows at {found['rate']:,.0f}/s, {found['searches_per_s']} searches/s; sealed "
+    return (f"drain ({found['ingest']}): {found['burst']:,} rows at {found['burst_per_s']:,.0f}/s, then {found['rows'] - found['burst']:,} at {found['rate']:,.0f}/s, {found['searches_per_s']} searches/s; sealed "
             f"{found['sealed_after_s']:.0f} s after the last came, {found['sealed_per_s']:,.0f}/s; at most {found['most_unindexed']:,} not indexed; "
             f"p50 {found['p50_ms']:.1f} (settled {found['settled_p50_ms']:.1f}), p95 {found['p95_ms']:.1f} ms (settled "
             f"{found['settled_p95_ms']:.1f}); {found['cpu_us']:,.0f} us CPU a row with its searches")
@@ -139,7 +139,7 @@ def curve_panel(found, top):
 
 
 def drain_title(found):
-    return f"{found['rate']:,.0f} events/s from second 0 to {found['seconds']:.0f}, {found['searches_per_s']} searches/s, the indexer at work"
+    return f"{found['burst']:,} rows at once, then {found['rate']:,.0f} a second until second {found['seconds']:.0f}, {found['searches_per_s']} searches/s, the indexer at work"
 
 
 def svg(results):

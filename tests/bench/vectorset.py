@@ -1,7 +1,7 @@
 """vectorset.py - the rows and queries of the proof of the vector search: real text vectors, widened by mixing, and their exact answers.
 
-The real vectors of the cache come first in no way: real ones and mixes (normalised weighted sums of two real ones, drawn at random) are
-shuffled, so each part of the set is like the whole. Mixing keeps what makes real vectors hard; the benchmark checks that it did. The
+Real vectors and mixes (normalised weighted sums of two real ones, drawn at random) are shuffled, so each part of the set is like the
+whole. Mixing keeps what makes real vectors hard; the benchmark checks that it did. The
 queries are real vectors of texts that are not in the set. The same sizes give the same set.
 
 Tenants: namespace and user_id are drawn from 10,000 tenants each, whose sizes follow Zipf's law with exponent 1, so that the first has
@@ -21,12 +21,14 @@ EPOCH = 820454400 * 1000000  # 2026-01-01 in microseconds since 2000
 
 
 def mixes(real, count, chance):
-    """Normalised weighted sums of two real vectors."""
+    """Normalised weighted sums of two real vectors, never of one with itself: that would be the same row again."""
     out = np.empty((count, DIMENSIONS), np.float32)
     for start in range(0, count, CHUNK):
         n = min(CHUNK, count - start)
         weight = chance.uniform(0.3, 0.7, (n, 1)).astype(np.float32)
-        some = weight * real[chance.integers(len(real), size=n)] + (1 - weight) * real[chance.integers(len(real), size=n)]
+        one = chance.integers(len(real), size=n)
+        other = (one + chance.integers(1, len(real), size=n)) % len(real)
+        some = weight * real[one] + (1 - weight) * real[other]
         out[start:start + n] = some / np.linalg.norm(some, axis=1, keepdims=True)
     return out
 
