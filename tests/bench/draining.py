@@ -41,22 +41,9 @@ class Worker:
 
 
 def unindexed(bench):
-    """Rows with a vector that no segment holds, as `memingest index status` counts them."""
-    told = json.loads(check(bench.lab.worker_program, "index", "status", "--json", "-c", bench.place.settings(Ours.database)))
-    return sum(numbers_of(told, "unindexed"))
-
-
-def numbers_of(value, name):
-    """The numbers that stand under this name, however deep."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            if key.startswith(name) and isinstance(inner, (int, float)):
-                yield inner
-            else:
-                yield from numbers_of(inner, name)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from numbers_of(inner, name)
+    """Rows with a vector that no segment holds."""
+    config = bench.place.settings(Ours.database)
+    return json.loads(check(bench.lab.worker_program, "index", "status", "memory", "--json", "-c", config))["unindexed_rows"]
 
 
 # --- who does something meanwhile

@@ -71,11 +71,11 @@ class Race:
         for n in contender.ladder:
             effort = Effort(contender, n)
             self.ask(effort, range(min(SCOUTS, len(self.queries))))
-            if n and effort.recall < self.goal - 0.03:
-                chosen = [e for e in chosen if not e.effort]
+            if effort.recall < self.goal - 0.03:
+                chosen = []
             chosen.append(effort)
-            enough += bool(n) and effort.recall >= self.goal
-            if enough == 2 or (enough == 1 and effort.recall > 0.995):
+            enough += effort.recall >= self.goal
+            if effort.recall > 0.995 or (enough == 2 and effort.recall > self.goal + 0.006):
                 break
         return chosen
 
@@ -92,21 +92,22 @@ class Race:
         return [{"what": e.contender.name, "share": self.share, **e.result()} for e in self.efforts]
 
     def at_goal(self):
-        """For each contender what it costs at the goal; and as it comes, where that is not the same."""
-        lines, first = [], None
+        """For each contender what it costs at the goal; one that has a recall of its own is compared with the first at that recall."""
+        lines, base = [], None
         for contender in self.contenders:
             points = [e.result() for e in self.efforts if e.contender is contender]
-            line = self.meet([p for p in points if p["effort"]])
-            first = first or line
-            for what, found in [("", line)] + [(", as it comes", p) for p in points if not p["effort"]]:
-                lines.append({"what": contender.name + what, "share": self.share, **found,
-                              "p50_ratio": found["p50_ms"] / first["p50_ms"], "cpu_ratio": found["cpu_ms"] / first["cpu_ms"]})
+            base = base or points
+            found = meet(points, self.goal)
+            other = meet(base, found["recall"])
+            lines.append({"what": contender.name, "share": self.share, **found, "of_recall": other["recall"],
+                          "p50_ratio": found["p50_ms"] / other["p50_ms"], "cpu_ratio": found["cpu_ms"] / other["cpu_ms"]})
         return lines
 
-    def meet(self, points):
-        """Between the last point below the goal and the next; the first or the last point where there is no such pair."""
-        for below, above in zip(points, points[1:]):
-            if below["recall"] < self.goal <= above["recall"]:
-                part = (self.goal - below["recall"]) / (above["recall"] - below["recall"])
-                return {name: below[name] + part * (above[name] - below[name]) for name in below}
-        return points[0] if points[0]["recall"] >= self.goal else points[-1]
+
+def meet(points, recall):
+    """Between the last point below the recall and the next; the first or the last point where there is no such pair."""
+    for below, above in zip(points, points[1:]):
+        if below["recall"] < recall <= above["recall"]:
+            part = (recall - below["recall"]) / (above["recall"] - below["recall"])
+            return {name: below[name] + part * (above[name] - below[name]) for name in below}
+    return points[0] if points[0]["recall"] >= recall else points[-1]
