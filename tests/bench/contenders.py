@@ -53,8 +53,10 @@ class Place:
         return conn
 
     def settings(self, database):
-        """The config of the benchmark, but for the database."""
+        """The config of the benchmark, but for the database; written once, since others may be reading it."""
         path = os.path.join(self.lab.folder, f"{database}.ini")
+        if os.path.exists(path):
+            return path
         with open(self.lab.ini, encoding="utf-8") as f:
             text = f.read().replace(self.env["DSN"], self.dsn(database))
         with open(path, "w", encoding="utf-8") as f:
