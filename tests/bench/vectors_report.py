@@ -34,7 +34,7 @@ def drain_text(found):
     return (f"drain ({found['ingest']}): {found['burst']:,} rows at {found['burst_per_s']:,.0f}/s, then {found['rows'] - found['burst']:,} at {found['rate']:,.0f}/s, {found['searches_per_s']} searches/s; sealed "
             f"{found['sealed_after_s']:.0f} s after the last came, {found['sealed_per_s']:,.0f}/s; at most {found['most_unindexed']:,} not indexed; "
             f"p50 {found['p50_ms']:.1f} (settled {found['settled_p50_ms']:.1f}), p95 {found['p95_ms']:.1f} ms (settled "
-            f"{found['settled_p95_ms']:.1f}); {found['cpu_us']:,.0f} us CPU a row with its searches")
+            f"{found['settled_p95_ms']:.1f}; without what queued {found['ran_p95_ms']:.1f}); {found['cpu_us']:,.0f} us CPU a row with its searches")
 
 
 def missed_text(found):
