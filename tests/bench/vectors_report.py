@@ -100,7 +100,7 @@ def kind_of(what):
 
 def recall_panel(results, top):
     """CPU a query over recall, all rows: a line for each contender, over the efforts that were tried."""
-    height, left, width = 200, 60, WIDTH - 270
+    height, left, width = 200, 60, WIDTH - 300
     sweeps = [e for e in results["sweeps"] if e["share"] == 1 and e["recall"] > 0.9]
     out = [f'<text x="10" y="{top + 14}" class="t">CPU ms a query by recall@{results["k"]}, no filter</text>']
     most = max((e["cpu_ms"] for e in sweeps), default=1)
@@ -121,7 +121,7 @@ def recall_panel(results, top):
 
 def curve_panel(found, top):
     """Rows that are not indexed, and the p95 of searches, over the seconds."""
-    height, left, width = 160, 60, WIDTH - 270
+    height, left, width = 160, 60, WIDTH - 300
     points = found["curve"]
     if len(points) < 2:
         return [], top
