@@ -14,8 +14,8 @@ CREATE TABLE IF NOT EXISTS memingest.searches (
 
 -- One row per segment: a partition of the table's segments, which never changes, with an index.
 -- It holds the rows that upto sees and after does not; or, of those without search_xid, the keys
--- behind after_key up to upto_key. Null: from the beginning, to the end. Searches read live ones;
--- a dead one is dropped after a minute.
+-- behind after_key up to upto_key. Null: from the beginning, to the end. Searches read live ones,
+-- and a dead one is dropped after a minute.
 CREATE TABLE IF NOT EXISTS memingest.segments (
     "table"    text        NOT NULL REFERENCES memingest.searches ON DELETE CASCADE,
     segment    integer     NOT NULL,
