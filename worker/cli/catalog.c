@@ -26,6 +26,11 @@ const struct catalog_rights catalog_bookkeeping[4] = {
 	{"memingest.gaps", {"SELECT", NULL}},
 };
 
+const struct catalog_rights catalog_search_books[2] = {
+	{"memingest.searches", {"SELECT", "UPDATE", NULL}},
+	{"memingest.segments", {"SELECT", "INSERT", "UPDATE", "DELETE", NULL}},
+};
+
 const char *const catalog_table_rights[5] = {"SELECT", "INSERT", "UPDATE", "DELETE", NULL};
 
 static const char *const timestamps[] = {"created_at", "updated_at"};

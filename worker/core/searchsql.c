@@ -28,7 +28,8 @@
 
 extern const char sql_search_segments[], sql_search_functions[], sql_search_ways[],
 	sql_search_one_by_one[], sql_search_segment[], sql_search_finish[], sql_search_stale[],
-	sql_search_look[], sql_search_cut[], sql_search_rows[], sql_search_begin[];
+	sql_search_look[], sql_search_cut[], sql_search_rows[], sql_search_begin[],
+	sql_search_attach[], sql_search_owner[], sql_search_searcher[];
 
 struct words {
 	struct sqlname_word list[WORDS_MOST];
@@ -398,6 +399,7 @@ static void add_names(struct words *w, struct searchsql *s)
 	add(w, "table", xstrdup(s->table_name));
 	add(w, "literal", xstrdup(s->literal));
 	add(w, "segments", xstrdup(s->segments));
+	add(w, "segments_literal", literal_of(s->segments));
 	add(w, "search", xstrdup(s->search));
 	add(w, "candidates", xstrdup(s->candidates));
 	add(w, "scope", xstrdup(s->scope));
@@ -514,8 +516,8 @@ struct searchsql *searchsql_new(const struct table *table)
 	s->create_functions = with_note(&w, sql_search_functions, &s->functions_note);
 	s->drop_functions = fill(&w, "DROP FUNCTION IF EXISTS :search, :scope, :candidates;\n"
 				     "DROP TYPE IF EXISTS :found, :candidate;\n");
-	s->rights = fill(&w, "GRANT SELECT ON :segments TO :role;\n"
-			     "GRANT EXECUTE ON FUNCTION :search, :candidates, :scope TO :role;\n");
+	s->searcher = fill(&w, sql_search_searcher);
+	s->owner = fill(&w, sql_search_owner);
 	s->drop_index = fill(&w, "DROP INDEX IF EXISTS :index_path");
 	s->look = fill(&w, sql_search_look);
 	s->cut = fill(&w, sql_search_cut);
@@ -529,8 +531,7 @@ struct searchsql *searchsql_new(const struct table *table)
 			       " AND t.:vector IS NOT NULL");
 	s->create = fill(&w, sql_search_segment);
 	s->finish = finish_sql(&w, table);
-	s->attach = fill(&w, "ALTER TABLE :segments ATTACH PARTITION :segment"
-			     " FOR VALUES IN (:number)");
+	s->attach = fill(&w, sql_search_attach);
 	s->common = common_sql(&w, table);
 	s->stale = fill(&w, sql_search_stale);
 	s->drop = fill(&w, "DROP TABLE IF EXISTS :segment");
@@ -560,7 +561,8 @@ void searchsql_free(struct searchsql *s)
 			 s->create_functions,
 			 s->drop_functions,
 			 s->functions_note,
-			 s->rights,
+			 s->searcher,
+			 s->owner,
 			 s->drop_index,
 			 s->look,
 			 s->cut,

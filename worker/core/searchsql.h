@@ -30,8 +30,8 @@ struct searchsql {
 	 */
 	char *create_segments, *drop_segments, *segments_note;
 	char *create_functions, *drop_functions, *functions_note;
-	/* searchers' rights, for a role: GRANT ... TO :role */
-	char *rights;
+	char *searcher; /* a searcher's rights: GRANT ... TO :role */
+	char *owner;    /* the segments become :role_literal's, as who keeps them must own them */
 
 	char *drop_index;
 	char *look;
