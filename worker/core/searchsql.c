@@ -337,8 +337,9 @@ static const char *opclass_of(enum search_distance distance)
 	abort();
 }
 
-static void add_types(struct words *w, const struct table *t)
+static void add_types(struct words *w, struct searchsql *s)
 {
+	const struct table *t = s->table;
 	const struct column *c = &t->columns[t->search->vector];
 	enum search_distance distance = t->search->distance;
 	bool half = distance == SEARCH_COSINE || c->kind == PG_HALFVEC || c->dim > HNSW_VECTOR_DIM;
@@ -354,8 +355,8 @@ static void add_types(struct words *w, const struct table *t)
 	    xasprintf(distance == SEARCH_COSINE ? "l2_normalize(query)::%s" : "query::%s",
 		      near_type));
 	add(w, "near_of_row", xasprintf("%s::%s", buf_cstr(&of_row), near_type));
-	add(w, "near_storage",
-	    xstrdup(c->dim * (half ? 2 : 4) <= PLAIN_BYTES ? "PLAIN" : "EXTERNAL"));
+	s->near_bytes = c->dim * (half ? 2 : 4);
+	add(w, "near_storage", xstrdup(s->near_bytes <= PLAIN_BYTES ? "PLAIN" : "EXTERNAL"));
 	add(w, "near_type", near_type);
 	add(w, "operator", xstrdup(operator_of(distance)));
 	add(w, "opclass", xasprintf("%s_%s", type, opclass_of(distance)));
@@ -499,7 +500,7 @@ struct searchsql *searchsql_new(const struct table *table)
 	struct searchsql *s = xcalloc(1, sizeof(*s));
 	s->table = table;
 	add_names(&w, s);
-	add_types(&w, table);
+	add_types(&w, s);
 	add_lists(&w, table);
 	add(&w, "choose_ways", choose_ways(&w, table));
 	add(&w, "one_by_one", one_by_one(&w, table));

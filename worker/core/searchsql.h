@@ -19,6 +19,7 @@ struct searchsql {
 	char *search;     /* memingest."search_memory_entries", and so on */
 	char *candidates;
 	char *scope;
+	int64_t near_bytes; /* of a vector in a segment */
 
 	char *add_column; /* ALTER TABLE: search_xid; takes no time however full the table */
 	char *drop_column;
