@@ -167,6 +167,29 @@ START_TEST(searcher)
 }
 END_TEST
 
+/*
+ * Proves: an owner of the tables that is no superuser gives both in the migration, once it is a
+ * member of the worker's role; before, nothing is changed and the reason is said.
+ */
+START_TEST(given)
+{
+	struct bed *bed = search_bed("given");
+	char line[160];
+	bed_sql(bed, "DROP ROLE IF EXISTS %s; CREATE ROLE %s LOGIN", bed->name, bed->name);
+	snprintf(line, sizeof(line), "migrate --grant-to %s --search-grant-to %s", bed->name,
+		 bed->name);
+	expect(bed, 78, line, "nothing was changed: not granted a worker's rights");
+	ck_assert(!may(bed, bed->name, "memory_entries", "INSERT"));
+	bed_sql(bed, "GRANT %s TO memingest", bed->name);
+	expect(bed, 0, line, "granted a searcher's rights");
+	expect(bed, 0, line, "granted a worker's rights");
+	log_in(bed, bed->name);
+	expect(bed, 0, "check --online", "the search of table memory_entries is there");
+	drop_role(bed, bed->name);
+	bed_free(bed);
+}
+END_TEST
+
 /* --- check --- */
 
 static void finds(struct bed *bed, int status, const char *part)
@@ -236,6 +259,7 @@ static void search_use_tests(TCase *tc)
 {
 	tcase_add_test(tc, keeper);
 	tcase_add_test(tc, searcher);
+	tcase_add_test(tc, given);
 	tcase_add_test(tc, check_finds);
 	tcase_add_test(tc, check_means);
 }
