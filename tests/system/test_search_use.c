@@ -190,6 +190,60 @@ START_TEST(given)
 }
 END_TEST
 
+/* --- status --- */
+
+static json_t *search_of(json_t *status)
+{
+	return json_object_get(json_array_get(json_object_get(status, "streams"), 0), "search");
+}
+
+static int64_t search_number(struct worker *w, const char *member)
+{
+	json_t *status = worker_status(w);
+	int64_t n = json_integer_value(json_object_get(search_of(status), member));
+	json_decref(status);
+	return n;
+}
+
+static bool search_says(struct worker *w, const char *member, const char *word)
+{
+	json_t *status = worker_status(w);
+	const char *text = json_string_value(json_object_get(search_of(status), member));
+	bool says = text && strstr(text, word);
+	json_decref(status);
+	return says;
+}
+
+/*
+ * Proves: status tells a settled search from one that cannot be kept, with PostgreSQL's words, and
+ * forgets the failure once it is mended.
+ */
+START_TEST(status_says)
+{
+	struct bed *bed = search_bed("says");
+	struct worker *w = worker_start(bed, NULL);
+	insert_rows(bed, 0, 300);
+	BED_WAIT(bed, 30, search_number(w, "sealed_rows") == 300);
+	BED_WAIT(bed, 30, search_says(w, "state", "settled"));
+	ck_assert_int_eq(search_number(w, "segments"), 1);
+	ck_assert_int_eq(search_number(w, "built_rows"), 300);
+	bed_sql(bed, "ALTER SCHEMA memingest OWNER TO postgres; REVOKE CREATE ON SCHEMA memingest "
+		     "FROM memingest; GRANT USAGE ON SCHEMA memingest TO memingest");
+	insert_rows(bed, 300, 600);
+	BED_WAIT(bed, 30, search_says(w, "state", "failing"));
+	ck_assert(search_says(w, "error", "permission denied for schema memingest"));
+	ck_assert_int_eq(search_number(w, "unindexed_rows"), 300);
+	char line[64];
+	snprintf(line, sizeof(line), "status 127.0.0.1:%u", w->http_port);
+	expect(bed, 0, line, "failing: ");
+	bed_sql(bed, "GRANT CREATE ON SCHEMA memingest TO memingest");
+	BED_WAIT(bed, 30, search_number(w, "sealed_rows") == 600);
+	BED_WAIT(bed, 60, search_says(w, "state", "settled"));
+	worker_stop(w);
+	bed_free(bed);
+}
+END_TEST
+
 /* --- check --- */
 
 static void finds(struct bed *bed, int status, const char *part)
@@ -260,6 +314,7 @@ static void search_use_tests(TCase *tc)
 	tcase_add_test(tc, keeper);
 	tcase_add_test(tc, searcher);
 	tcase_add_test(tc, given);
+	tcase_add_test(tc, status_says);
 	tcase_add_test(tc, check_finds);
 	tcase_add_test(tc, check_means);
 }
