@@ -309,6 +309,116 @@ START_TEST(check_means)
 }
 END_TEST
 
+/* --- docs/SEARCH.md --- */
+
+/*
+ * Five memories of one namespace, a0 to a4, each a little further from the query; one elsewhere
+ * between a0 and a1, a pattern between a1 and a2, and 300 far away. Half of each is in a segment.
+ */
+static void remember(struct bed *bed)
+{
+	static const char *const rows[] = {
+		"'support', 'a0', 0.0, 'u7', 1, '{\"priority\":3,\"lang\":\"en\",\"done\":false}', "
+		"'refund of an invoice', '{billing}'",
+		"'support', 'a2', 0.2, 'u8', 1, '{\"priority\":5,\"lang\":\"fr\",\"done\":false}', "
+		"'invoice refund refund invoice', '{}'",
+		"'support', 'a4', 0.4, 'u7', 3, '{\"priority\":9,\"lang\":\"de\",\"done\":false}', "
+		"'none', '{}'",
+		"'support', 'a1', 0.1, 'u7', 30, "
+		"'{\"priority\":1,\"lang\":\"en\",\"done\":false}', "
+		"'hello', '{}'",
+		"'support', 'a3', 0.3, 'u7', 2, '{\"priority\":5,\"lang\":\"de\",\"done\":true}', "
+		"'other', '{billing}'",
+		"'elsewhere', 'b0', 0.05, 'u9', 1, NULL, 'far', '{}'",
+	};
+	bed_sql(bed,
+		"CREATE FUNCTION at(angle float8) RETURNS vector LANGUAGE sql AS 'SELECT "
+		"array_agg(CASE d WHEN 1 THEN cos(angle) WHEN 2 THEN sin(angle) ELSE 0 END "
+		"ORDER BY d)::vector FROM generate_series(1, 384) d';"
+		"INSERT INTO memory_entries (event_time, namespace, key, value, embedding, tags)"
+		" SELECT now(), 'elsewhere', 'x' || i, 'far', at(1.5 + i / 1000.0), '{}'"
+		" FROM generate_series(1, 300) i;"
+		"INSERT INTO patterns (event_time, name, pattern_type, description, embedding)"
+		" VALUES (now(), 'p0', 't', 'd', at(0.15)), (now(), 'p1', 't', 'd', at(1.2))");
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		if (i == ARRAY_LEN(rows) / 2)
+			expect(bed, 0, "index build", "memory: seal 303 rows");
+		bed_sql(bed,
+			"INSERT INTO memory_entries (event_time, namespace, key, value, embedding, "
+			"tags, user_id, metadata) SELECT now() - days * interval '1 day', n, k, v, "
+			"at(angle), t::text[], u, m::jsonb FROM (VALUES (%s)) x(n, k, angle, u, "
+			"days, m, v, t)",
+			rows[i]);
+	}
+}
+
+/* The next query of the page, from *at on; NULL after the last. The caller frees it. */
+static char *next_query(char **at)
+{
+	static const char begin[] = "```sql\n";
+	char *from = strstr(*at, begin), *to = from ? strstr(from, ";\n```") : NULL;
+	if (!to)
+		return NULL;
+	from += strlen(begin);
+	*at = to + strlen(";\n```");
+	return strndup(from, (size_t)(to - from));
+}
+
+static char *read_page(const char *path)
+{
+	struct buf text = {0};
+	char part[4096];
+	FILE *in = fopen(path, "r");
+	ck_assert_msg(in != NULL, "%s", path);
+	for (size_t n; (n = fread(part, 1, sizeof(part), in)) > 0;)
+		buf_put(&text, part, n);
+	(void)fclose(in);
+	char *copy = xstrdup(buf_cstr(&text));
+	buf_free(&text);
+	return copy;
+}
+
+/* The first column of what the query returns, with blanks between. */
+static void first_column(struct bed *bed, const char *query, struct buf *out)
+{
+	bed_sql(bed, "PREPARE asked(text) AS %s", query);
+	struct pg_rows *rows = bed_query(bed, "EXECUTE asked(at(0)::text)");
+	for (size_t i = 0; i < pg_rows_count(rows); i++)
+		buf_printf(out, "%s%s", i ? " " : "", pg_value(rows, i, 0));
+	pg_rows_free(rows);
+	bed_sql(bed, "DEALLOCATE asked");
+}
+
+/*
+ * Proves: the queries of docs/SEARCH.md, as they stand there, bring what the page says, from tail
+ * and segments.
+ */
+START_TEST(queries)
+{
+	static const char *const expected[] = {"a0 a1 a2 a3 a4", "a0 a3 a4",       "a0 a4",
+					       "a0 a2 a3 a1 a4", "a0 b0 a1 p0 a2", "a0 a1 a2 a3"};
+	struct bed *bed = bed_new("queries");
+	bed_stream(bed, "memory", 1);
+	bed_stream(bed, "pattern", 1);
+	expect(bed, 0, "migrate", "created");
+	remember(bed);
+	char *page = read_page("docs/SEARCH.md"), *at = page, *query;
+	size_t n = 0;
+	for (; (query = next_query(&at)) != NULL; n++) {
+		struct buf found = {0};
+		ck_assert_uint_lt(n, ARRAY_LEN(expected));
+		first_column(bed, query, &found);
+		ck_assert_msg(strcmp(buf_cstr(&found), expected[n]) == 0, "%s: %s, expected %s",
+			      query, buf_cstr(&found), expected[n]);
+		buf_free(&found);
+		free(query);
+	}
+	ck_assert_uint_eq(n, ARRAY_LEN(expected));
+	free(page);
+	bed_free(bed);
+}
+END_TEST
+
 static void search_use_tests(TCase *tc)
 {
 	tcase_add_test(tc, keeper);
@@ -317,5 +427,6 @@ static void search_use_tests(TCase *tc)
 	tcase_add_test(tc, status_says);
 	tcase_add_test(tc, check_finds);
 	tcase_add_test(tc, check_means);
+	tcase_add_test(tc, queries);
 }
 SYSTEM_SUITE("search_use", 120, search_use_tests)
