@@ -12,10 +12,9 @@
  * with a new column. Searches are right all the while: what is in no segment is read row by row.
  */
 #include "cli/catalog.h"
+#include "cli/catalog_search.h"
 #include "cli/migration.h"
 #include "core/searchsql.h"
-
-#define SMALL_TABLE "67108864" /* bytes: an index takes a second or two */
 
 /* Appends a step of this text. */
 static void step(struct migration *m, const char *sql, const char *what, const char *name)
@@ -25,45 +24,7 @@ static void step(struct migration *m, const char *sql, const char *what, const c
 	migration_add(m, &text, what, name);
 }
 
-struct found {
-	bool column, small, index, row, foreign;
-	bool segments, functions; /* there is one, perhaps another */
-	bool same_segments, same_functions;
-};
-
-/* One row of booleans, in the order of struct found's members. */
-static bool look(struct migration *m, const struct searchsql *s, bool books, struct found *f,
-		 struct err *err)
-{
-	const char *params[] = {s->table_name,    s->segments,       s->search,
-				s->segments_note, s->functions_note, s->index_path};
-	struct pg_rows *rows = pg_query(
-		m->pg,
-		books ? "SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass($1)"
-			" AND attname = 'search_xid' AND NOT attisdropped),"
-			" coalesce(pg_relation_size(to_regclass($1)), 0) < " SMALL_TABLE ","
-			" to_regclass($6) IS NOT NULL,"
-			" EXISTS (SELECT FROM memingest.searches WHERE \"table\" = $1),"
-			" EXISTS (SELECT FROM memingest.searches s, pg_control_system() c"
-			" WHERE s.\"table\" = $1 AND s.system_id <> c.system_identifier),"
-			" to_regclass($2) IS NOT NULL, to_regproc($3) IS NOT NULL,"
-			" coalesce(obj_description(to_regclass($2), 'pg_class') = $4, false),"
-			" coalesce(obj_description(to_regproc($3), 'pg_proc') = $5, false)"
-		      : "SELECT false, coalesce(pg_relation_size(to_regclass($1)), 0) "
-			"< " SMALL_TABLE
-			", to_regclass($6) IS NOT NULL, false, false, to_regclass($2) IS NOT NULL,"
-			" to_regproc($3) IS NOT NULL, $4 = '', $5 = ''",
-		params, ARRAY_LEN(params), err);
-	if (!rows)
-		return false;
-	*f = (struct found){pg_bool(rows, 0, 0), pg_bool(rows, 0, 1), pg_bool(rows, 0, 2),
-			    pg_bool(rows, 0, 3), pg_bool(rows, 0, 4), pg_bool(rows, 0, 5),
-			    pg_bool(rows, 0, 6), pg_bool(rows, 0, 7), pg_bool(rows, 0, 8)};
-	pg_rows_free(rows);
-	return true;
-}
-
-static void add_steps(struct migration *m, const struct searchsql *s, struct found *f)
+static void add_steps(struct migration *m, const struct searchsql *s, struct catalog_search *f)
 {
 	const char *name = table_full_name(s->table);
 	if (f->foreign && f->column) {
@@ -88,13 +49,14 @@ static void add_steps(struct migration *m, const struct searchsql *s, struct fou
 
 bool migration_search(struct migration *m, const struct stream *s, bool there, struct err *err)
 {
-	struct found f;
+	struct catalog_search f;
 	bool books;
 	if (!s->search)
 		return true;
 	if (!catalog_ask(m->pg, "SELECT to_regclass('memingest.searches') IS NOT NULL", NULL,
 			 &books, err) ||
-	    !migration_books(m, sql_search_books, err) || !look(m, s->search, books, &f, err))
+	    !migration_books(m, sql_search_books, err) ||
+	    !catalog_search_read(m->pg, s->search, books, &f, err))
 		return false;
 	f.column = f.column && there;
 	add_steps(m, s->search, &f);

@@ -29,3 +29,10 @@ MUST_CHECK bool migration_books(struct migration *m, const char *text, struct er
 /* What the search of the stream's table needs; "there": the table is. In migrate_search.c. */
 MUST_CHECK bool migration_search(struct migration *m, const struct stream *s, bool there,
 				 struct err *err);
+
+/* Appends the least rights of a worker's role, as SQL. In migrate_grants.c. */
+void migration_worker_grants(struct stream *const *streams, size_t n, const char *role,
+			     struct buf *out);
+/* The same of a role that only searches; false if there is nothing to search. */
+MUST_CHECK bool migration_searcher_grants(struct stream *const *streams, size_t n, const char *role,
+					  struct buf *out);

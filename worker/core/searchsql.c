@@ -29,7 +29,7 @@
 extern const char sql_search_segments[], sql_search_functions[], sql_search_ways[],
 	sql_search_one_by_one[], sql_search_by_filter[], sql_search_segment[], sql_search_finish[],
 	sql_search_stale[], sql_search_look[], sql_search_cut[], sql_search_rows[],
-	sql_search_begin[];
+	sql_search_begin[], sql_search_attach[], sql_search_owner[], sql_search_searcher[];
 
 struct words {
 	struct sqlname_word list[WORDS_MOST];
@@ -366,8 +366,9 @@ static const char *opclass_of(enum search_distance distance)
 	abort();
 }
 
-static void add_types(struct words *w, const struct table *t)
+static void add_types(struct words *w, struct searchsql *s)
 {
+	const struct table *t = s->table;
 	const struct column *c = &t->columns[t->search->vector];
 	enum search_distance distance = t->search->distance;
 	bool half = distance == SEARCH_COSINE || c->kind == PG_HALFVEC || c->dim > HNSW_VECTOR_DIM;
@@ -383,8 +384,8 @@ static void add_types(struct words *w, const struct table *t)
 	    xasprintf(distance == SEARCH_COSINE ? "l2_normalize(query)::%s" : "query::%s",
 		      near_type));
 	add(w, "near_of_row", xasprintf("%s::%s", buf_cstr(&of_row), near_type));
-	add(w, "near_storage",
-	    xstrdup(c->dim * (half ? 2 : 4) <= PLAIN_BYTES ? "PLAIN" : "EXTERNAL"));
+	s->near_bytes = c->dim * (half ? 2 : 4);
+	add(w, "near_storage", xstrdup(s->near_bytes <= PLAIN_BYTES ? "PLAIN" : "EXTERNAL"));
 	add(w, "near_type", near_type);
 	add(w, "operator", xstrdup(operator_of(distance)));
 	add(w, "opclass", xasprintf("%s_%s", type, opclass_of(distance)));
@@ -428,6 +429,7 @@ static void add_names(struct words *w, struct searchsql *s)
 	add(w, "table", xstrdup(s->table_name));
 	add(w, "literal", xstrdup(s->literal));
 	add(w, "segments", xstrdup(s->segments));
+	add(w, "segments_literal", literal_of(s->segments));
 	add(w, "search", xstrdup(s->search));
 	add(w, "candidates", xstrdup(s->candidates));
 	add(w, "scope", xstrdup(s->scope));
@@ -527,7 +529,7 @@ struct searchsql *searchsql_new(const struct table *table)
 	struct searchsql *s = xcalloc(1, sizeof(*s));
 	s->table = table;
 	add_names(&w, s);
-	add_types(&w, table);
+	add_types(&w, s);
 	add_lists(&w, table);
 	add(&w, "choose_ways", choose_ways(&w, table));
 	add(&w, "one_by_one", for_filters(&w, table, sql_search_one_by_one, false));
@@ -545,8 +547,8 @@ struct searchsql *searchsql_new(const struct table *table)
 	s->create_functions = with_note(&w, sql_search_functions, &s->functions_note);
 	s->drop_functions = fill(&w, "DROP FUNCTION IF EXISTS :search, :scope, :candidates;\n"
 				     "DROP TYPE IF EXISTS :found, :candidate;\n");
-	s->rights = fill(&w, "GRANT SELECT ON :segments TO :role;\n"
-			     "GRANT EXECUTE ON FUNCTION :search, :candidates, :scope TO :role;\n");
+	s->searcher = fill(&w, sql_search_searcher);
+	s->owner = fill(&w, sql_search_owner);
 	s->drop_index = fill(&w, "DROP INDEX IF EXISTS :index_path");
 	s->look = fill(&w, sql_search_look);
 	s->cut = fill(&w, sql_search_cut);
@@ -560,8 +562,7 @@ struct searchsql *searchsql_new(const struct table *table)
 			       " AND t.:vector IS NOT NULL");
 	s->create = fill(&w, sql_search_segment);
 	s->finish = finish_sql(&w, table);
-	s->attach = fill(&w, "ALTER TABLE :segments ATTACH PARTITION :segment"
-			     " FOR VALUES IN (:number)");
+	s->attach = fill(&w, sql_search_attach);
 	s->common = common_sql(&w, table);
 	s->stale = fill(&w, sql_search_stale);
 	s->drop = fill(&w, "DROP TABLE IF EXISTS :segment");
@@ -591,7 +592,8 @@ void searchsql_free(struct searchsql *s)
 			 s->create_functions,
 			 s->drop_functions,
 			 s->functions_note,
-			 s->rights,
+			 s->searcher,
+			 s->owner,
 			 s->drop_index,
 			 s->look,
 			 s->cut,

@@ -19,6 +19,7 @@ struct searchsql {
 	char *search;     /* memingest."search_memory_entries", and so on */
 	char *candidates;
 	char *scope;
+	int64_t near_bytes; /* of a vector in a segment */
 
 	char *add_column; /* ALTER TABLE: search_xid; takes no time however full the table */
 	char *drop_column;
@@ -30,8 +31,8 @@ struct searchsql {
 	 */
 	char *create_segments, *drop_segments, *segments_note;
 	char *create_functions, *drop_functions, *functions_note;
-	/* searchers' rights, for a role: GRANT ... TO :role */
-	char *rights;
+	char *searcher; /* a searcher's rights: GRANT ... TO :role */
+	char *owner;    /* the segments become :role_literal's, as who keeps them must own them */
 
 	char *drop_index;
 	char *look;

@@ -443,6 +443,7 @@ static void wire(struct pipeline *p)
 					    .partitions = &p->partitions,
 					    .settle = &p->settle,
 					    .lookout = p->lookout};
+	p->publish.streams = p->streams;
 	p->publish.pool = p->pool;
 	p->publish.lanes = &p->lanes;
 	p->publish.partitions = &p->partitions;
@@ -539,6 +540,7 @@ static bool pipeline_close(struct pipeline *p)
 	pool_free(p->pool);
 	beat_leave(p->publish.beat);
 	status_free(p->publish.status);
+	publish_close(&p->publish);
 	notify_close(p->publish.notify);
 	registry_free(p->registry);
 	intake_close(&p->intake);
