@@ -92,6 +92,22 @@ START_TEST(tails)
 END_TEST
 
 /*
+ * Proves: a long tail is sealed in pieces that grow with it, up to a segment; what would be left of
+ * it that is no graph's worth goes along.
+ */
+START_TEST(pieces)
+{
+	static const int64_t lengths[][2] = {{60, 60},   {149, 149},   {150, 100},   {300, 100},
+					   {800, 200}, {4000, 1000}, {9000, 1000}, {1040, 260}};
+	struct search_view v = view_of(0);
+	for (size_t i = 0; i < ARRAY_LEN(lengths); i++) {
+		v.tail = lengths[i][0];
+		ck_assert_int_eq(upkeep_decide(&v, &rules).rows, lengths[i][1]);
+	}
+}
+END_TEST
+
+/*
  * Proves: what a crash left is published if it goes on where the sealed part ends, else dropped;
  * pieces of an adoption wait until it is complete, and go if it is complete without them.
  */
@@ -211,6 +227,7 @@ static Suite *upkeep_suite(void)
 	TCase *tc = tcase_create("upkeep");
 	tcase_add_test(tc, before_all);
 	tcase_add_test(tc, tails);
+	tcase_add_test(tc, pieces);
 	tcase_add_test(tc, half_done);
 	tcase_add_test(tc, lost);
 	tcase_add_test(tc, dead);

@@ -398,7 +398,7 @@ static char *columns_list(const struct conflict *m)
 			   yes_no(i < t->nkeys), yes_no(conflict_sets(m, i)));
 	}
 	if (t->search)
-		buf_puts(&b, ", ('search_xid', 'xid8', true, false)");
+		buf_puts(&b, ", ('search_xid', 'xid8', true, false, true)");
 	return take_text(&b);
 }
 

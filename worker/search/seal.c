@@ -360,11 +360,11 @@ static bool ask_text(struct work *w, const char *sql, char **text, struct err *e
 }
 
 /* Where the next piece ends. Of the rows without search_xid NULL: with the last of them. */
-static bool cut(struct work *w, struct range *r, struct err *err)
+static bool cut(struct work *w, struct range *r, int64_t rows, struct err *err)
 {
 	struct buf sql = {0};
 	char limit[24];
-	snprintf(limit, sizeof(limit), "%" PRId64, w->means->segment_rows);
+	snprintf(limit, sizeof(limit), "%" PRId64, rows);
 	const struct sqlname_word words[] = {{"limit", limit}};
 	if (r->adopted) {
 		buf_puts(&sql, w->sql->old_key);
@@ -381,11 +381,11 @@ static bool cut(struct work *w, struct range *r, struct err *err)
 	return ok;
 }
 
-static bool seal(struct work *w, struct seal_done *done, struct err *err)
+static bool seal(struct work *w, int64_t rows, struct seal_done *done, struct err *err)
 {
 	struct range r = {.after = w->view->sealed};
 	int64_t start = clock_mono_us();
-	bool ok = take_number(w, err) && begin(w, w->means->cores, err) && cut(w, &r, err) &&
+	bool ok = take_number(w, err) && begin(w, w->means->cores, err) && cut(w, &r, rows, err) &&
 		  build(w, &r, start, &done->rows, err);
 	if (ok && done->rows == 0)
 		w->number = 0;
@@ -437,8 +437,8 @@ static bool adopt(struct work *w, struct seal_done *done, struct err *err)
 	int64_t start = clock_mono_us();
 	if (last && !last->upto_key)
 		return publish_adopted(w, err);
-	bool ok = take_number(w, err) && begin(w, w->means->cores, err) && cut(w, &r, err) &&
-		  build(w, &r, start, &done->rows, err);
+	bool ok = take_number(w, err) && begin(w, w->means->cores, err) &&
+		  cut(w, &r, w->means->segment_rows, err) && build(w, &r, start, &done->rows, err);
 	if (ok && !r.upto_key)
 		ok = publish_adopted(w, err);
 	free(r.made);
@@ -512,7 +512,7 @@ static bool do_step(struct work *w, const struct upkeep_plan *plan, struct seal_
 		w->number = first->number;
 		return publish(w, &(struct range){.upto = first->upto}, true, NULL, 0, err);
 	case UPKEEP_SEAL:
-		return seal(w, done, err);
+		return seal(w, plan->rows, done, err);
 	case UPKEEP_ADOPT:
 		return adopt(w, done, err);
 	case UPKEEP_REWRITE:

@@ -6,9 +6,10 @@
  *   rows older than the search --adopt--> big segments
  *
  * A tail is read row by row at each search, so it is sealed as soon as it is worth a graph; what
- * comes while that is built is the next one, which so is the greater the faster rows come. A tail
- * that is longer than a segment is cut. So under load a vector is put into a graph once, at its
- * final size; what was sealed in small pieces is merged once there is a segment's worth of it.
+ * comes while that is built is the next one, which so is the greater the faster rows come. A long
+ * tail is sealed a quarter at a time, for it is what searches suffer from; at most a segment, so
+ * that the vectors of a flood are put into a graph once, at its final size. What was sealed in
+ * small pieces is merged once there is a segment's worth of it: a vector is built in twice at most.
  *
  * Not here: how any of it is done (seal.c), and when (indexer.c). Pure: no connection, no clock.
  */
@@ -34,7 +35,7 @@ void search_view_clear(struct search_view *v)
 
 static struct upkeep_plan plan(enum upkeep_step step, size_t first, size_t last)
 {
-	return (struct upkeep_plan){step, first, last};
+	return (struct upkeep_plan){.step = step, .first = first, .last = last};
 }
 
 static bool is_next(const struct search_view *v, const struct segment *s)
@@ -132,6 +133,13 @@ static bool find_small(const struct search_view *v, const struct upkeep_rules *r
 	return false;
 }
 
+/* A rest that would be no worth a graph goes with it. */
+static int64_t piece_of(int64_t tail, const struct upkeep_rules *rules)
+{
+	int64_t piece = MAX(tail / 4, 2 * rules->tail_rows);
+	return MIN(tail - piece < rules->tail_rows ? tail : piece, rules->segment_rows);
+}
+
 struct upkeep_plan upkeep_decide(const struct search_view *v, const struct upkeep_rules *rules)
 {
 	struct upkeep_plan found = {0};
@@ -142,7 +150,7 @@ struct upkeep_plan upkeep_decide(const struct search_view *v, const struct upkee
 	if (find_built(v, &found) || find_lost(v, &found) || find_dead(v, &found))
 		return found;
 	if (v->tail >= rules->tail_rows || (rules->all && v->tail > 0))
-		return plan(UPKEEP_SEAL, 0, 0);
+		return (struct upkeep_plan){.step = UPKEEP_SEAL, .rows = piece_of(v->tail, rules)};
 	if (!v->adopted)
 		return plan(UPKEEP_ADOPT, 0, 0);
 	if (rules->rests && (find_stale(v, rules, &found) || find_small(v, rules, &found)))

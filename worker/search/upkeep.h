@@ -60,6 +60,7 @@ enum upkeep_step {
 struct upkeep_plan {
 	enum upkeep_step step;
 	size_t first, last;
+	int64_t rows; /* of UPKEEP_SEAL: about as many of the tail's oldest */
 };
 
 struct upkeep_plan upkeep_decide(const struct search_view *v, const struct upkeep_rules *rules);
