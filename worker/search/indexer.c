@@ -6,8 +6,8 @@
  *
  * Each worker looks, so each one's metrics are true; whoever gets the lock does a step and lets go
  * of it, so workers and "memingest index" take turns. After a step comes the next one at once, as
- * long as there is something to do. While ingest is behind a build gets one core, and rests
- * as long as it has worked.
+ * long as there is something to do. While ingest waits for PostgreSQL a build gets one core and
+ * rests four times as long as it has worked, so as to cost ingest a tenth at most.
  *
  * Not here: what is right to do (upkeep.c) and how (seal.c).
  *
@@ -34,6 +34,7 @@
 #define LOOK_US US_PER_S
 #define FAILED_US (10 * US_PER_S)
 #define COUNT_STALE_US (60 * US_PER_S)
+#define BEHIND_RESTS 4
 #define WAIT_MOST_US US_PER_S /* or it would miss its beat */
 
 /* A table, once, whatever number of streams fill it. */
@@ -53,6 +54,8 @@ struct indexer {
 	/* The thread's own. */
 	struct pg *pg; /* NULL: there is none */
 	int64_t due_us;
+	bool behind;                 /* ingest is, */
+	int64_t looked_us, stood_us; /* as found then, by how long it had stood still in all */
 };
 
 struct upkeep_rules indexer_rules(const struct config *config)
@@ -86,10 +89,18 @@ bool indexer_is_time(const struct config *config, int64_t wall_us, bool idle)
 	return false;
 }
 
-/* Batches wait for PostgreSQL: it is the database that holds ingest up. */
-static bool is_behind(void)
+/*
+ * Intake stood still for batches or memory in a tenth of the time since the last look: it is the
+ * database that holds ingest up.
+ */
+static void look_at_ingest(struct indexer *ix)
 {
-	return 2 * stats_sum(METRIC_BATCHES_IN_FLIGHT) >= stats_sum(METRIC_BATCHES_LIMIT);
+	int64_t now = clock_mono_us(), stood = stats_sum(METRIC_BACKPRESSURE_SECONDS);
+	if (now - ix->looked_us < LOOK_US)
+		return;
+	ix->behind = 10 * (stood - ix->stood_us) > now - ix->looked_us;
+	ix->looked_us = now;
+	ix->stood_us = stood;
 }
 
 static bool is_idle(void)
@@ -154,8 +165,7 @@ static bool take_step(struct indexer *ix, struct search_table *t, struct search_
 {
 	struct seal_means means = indexer_means(ix->config);
 	struct seal_done done;
-	bool behind = is_behind();
-	if (behind)
+	if (ix->behind)
 		means.cores = 1;
 	if (!seal_do(ix->pg, t->stream->search, v, plan, &means, &done, err))
 		return false;
@@ -166,7 +176,7 @@ static bool take_step(struct indexer *ix, struct search_table *t, struct search_
 			 F_STR("step", upkeep_step_name(plan->step)), F_INT("rows", done.rows),
 			 F_REAL("took_s", (double)done.took_us / (double)US_PER_S));
 	}
-	ix->due_us = clock_mono_us() + (behind ? done.took_us : 0);
+	ix->due_us = clock_mono_us() + (ix->behind ? BEHIND_RESTS * done.took_us : 0);
 	return true;
 }
 
@@ -177,7 +187,7 @@ static bool decide(struct indexer *ix, struct search_table *t, struct search_vie
 	bool mine = false, ok;
 	if (!indexer_is_time(ix->config, clock_wall_us(), is_idle()))
 		return true;
-	rules.rests = !is_behind();
+	rules.rests = !ix->behind;
 	if (!seal_lock(ix->pg, &mine, err))
 		return false;
 	if (!mine)
@@ -244,6 +254,7 @@ static void *indexer_main(void *arg)
 	while (!is_stopped(ix, beats)) {
 		ix->due_us = clock_mono_us() + LOOK_US;
 		beat_rest(beats);
+		look_at_ingest(ix);
 		if (!connect(ix))
 			continue;
 		for (size_t i = 0; i < ix->ntables && pg_ok(ix->pg); i++)

@@ -133,10 +133,10 @@ static bool find_small(const struct search_view *v, const struct upkeep_rules *r
 	return false;
 }
 
-/* A rest that would be no worth a graph goes with it. */
+/* A rest that is not worth a graph goes with it. Without time to rest, short steps. */
 static int64_t piece_of(int64_t tail, const struct upkeep_rules *rules)
 {
-	int64_t piece = MAX(tail / 4, 2 * rules->tail_rows);
+	int64_t piece = rules->rests ? MAX(tail / 4, 2 * rules->tail_rows) : rules->tail_rows;
 	return MIN(tail - piece < rules->tail_rows ? tail : piece, rules->segment_rows);
 }
 
