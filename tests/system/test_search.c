@@ -382,6 +382,11 @@ START_TEST(restored_elsewhere)
 	bed_sql(bed, "UPDATE near SET search_xid = '899999999'");
 	insert_rows(bed, 500, 800);
 	ck_assert_int_eq(missed(bed), 0);
+	struct worker *w = worker_start(bed, NULL);
+	BED_WAIT(bed, 20,
+		 bed_int(bed, "SELECT count(*) FROM memingest.searches WHERE sealed IS NULL"));
+	worker_stop(w);
+	ck_assert_int_eq(missed(bed), 0);
 	ck_assert_int_eq(bed_command(bed, "index", (const char *[]){"build", NULL}, NULL), 78);
 	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
 	build(bed);

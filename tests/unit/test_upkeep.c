@@ -66,6 +66,8 @@ START_TEST(before_all)
 	v.indexed = false;
 	assert_plan(&v, &rules, UPKEEP_INDEX, 0, 0);
 	v.foreign = true;
+	assert_plan(&v, &rules, UPKEEP_RESET, 0, 0);
+	v.sealed = NULL;
 	assert_plan(&v, &rules, UPKEEP_NONE, 0, 0);
 	v.foreign = false;
 	v.exists = false;
@@ -98,7 +100,7 @@ END_TEST
 START_TEST(pieces)
 {
 	static const int64_t lengths[][2] = {{60, 60},   {149, 149},   {150, 100},   {300, 100},
-					   {800, 200}, {4000, 1000}, {9000, 1000}, {1040, 260}};
+					     {800, 200}, {4000, 1000}, {9000, 1000}, {1040, 260}};
 	struct search_view v = view_of(0);
 	for (size_t i = 0; i < ARRAY_LEN(lengths); i++) {
 		v.tail = lengths[i][0];

@@ -499,6 +499,19 @@ static bool create_index(struct work *w, struct err *err)
 	       pg_exec(w->pg, w->sql->create_index, NULL, 0, err);
 }
 
+static bool reset(struct work *w, struct err *err)
+{
+	struct buf sql = {0};
+	buf_printf(&sql,
+		   "BEGIN; UPDATE memingest.searches SET sealed = NULL, adopted = false WHERE"
+		   " \"table\" = %s; UPDATE memingest.segments SET state = 'dead', changed_at ="
+		   " clock_timestamp() WHERE \"table\" = %s; COMMIT",
+		   w->sql->literal, w->sql->literal);
+	bool ok = pg_exec(w->pg, buf_cstr(&sql), NULL, 0, err);
+	buf_free(&sql);
+	return ok;
+}
+
 static bool do_step(struct work *w, const struct upkeep_plan *plan, struct seal_done *done,
 		    struct err *err)
 {
@@ -506,6 +519,8 @@ static bool do_step(struct work *w, const struct upkeep_plan *plan, struct seal_
 	switch (plan->step) {
 	case UPKEEP_NONE:
 		return true;
+	case UPKEEP_RESET:
+		return reset(w, err);
 	case UPKEEP_INDEX:
 		return create_index(w, err);
 	case UPKEEP_PUBLISH:

@@ -5,6 +5,9 @@
  *                                   \__________________________ dead, a minute later dropped
  *   rows older than the search --adopt--> big segments
  *
+ * In another cluster than that of the segments' transactions (a dump that was restored) nothing is
+ * sealed any more, at once: later, its own would seem to be. The rest is migrate's.
+ *
  * A tail is read row by row at each search, so it is sealed as soon as it is worth a graph; what
  * comes while that is built is the next one, which so is the greater the faster rows come. A long
  * tail is sealed a quarter at a time, for it is what searches suffer from; at most a segment, so
@@ -143,8 +146,11 @@ static int64_t piece_of(int64_t tail, const struct upkeep_rules *rules)
 struct upkeep_plan upkeep_decide(const struct search_view *v, const struct upkeep_rules *rules)
 {
 	struct upkeep_plan found = {0};
-	if (!v->exists || v->foreign)
+	if (!v->exists)
 		return plan(UPKEEP_NONE, 0, 0);
+	if (v->foreign)
+		return find_dead(v, &found) ? found
+					    : plan(v->sealed ? UPKEEP_RESET : UPKEEP_NONE, 0, 0);
 	if (!v->indexed)
 		return plan(UPKEEP_INDEX, 0, 0);
 	if (find_built(v, &found) || find_lost(v, &found) || find_dead(v, &found))
@@ -163,6 +169,8 @@ const char *upkeep_step_name(enum upkeep_step step)
 	switch (step) {
 	case UPKEEP_NONE:
 		return "nothing";
+	case UPKEEP_RESET:
+		return "reset";
 	case UPKEEP_INDEX:
 		return "index";
 	case UPKEEP_PUBLISH:

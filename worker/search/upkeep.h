@@ -49,6 +49,7 @@ struct upkeep_rules {
 
 enum upkeep_step {
 	UPKEEP_NONE,
+	UPKEEP_RESET,   /* nothing is sealed any more, as its transactions are another cluster's */
 	UPKEEP_INDEX,   /* create the index on search_xid */
 	UPKEEP_PUBLISH, /* segment "first" is built and not live */
 	UPKEEP_SEAL,    /* a new segment from the tail */

@@ -6,7 +6,7 @@ WITH b AS (
 )
 SELECT b.sealed, b.adopted, b.next_segment,
     b.system_id <> c.system_identifier
-        AND pg_snapshot_xmax(pg_current_snapshot()) < b.since AS foreign,
+        AND (b.sealed IS NULL OR pg_snapshot_xmax(pg_current_snapshot()) < b.since) AS foreign,
     (SELECT count(*) FROM :table WHERE search_xid >= b.since)
         + (SELECT count(*) FROM :table WHERE search_xid = ANY (b.open)) AS tail,
     coalesce((SELECT extract(epoch FROM now() - updated_at) FROM :table
