@@ -278,7 +278,7 @@ class Lab:
     def worker(self, topic, total, lanes=1, processes=1, batch=5000, dsn=None, settings=()):
         """Reads a filled topic from its beginning into the table."""
         group = self.new_group()
-        settings = [f"postgres.lanes={lanes}", f"batch.max_rows={batch}", *settings]
+        settings = [f"postgres.lanes={lanes}", f"batch.max_rows={batch}", "index.when=never", *settings]
         if dsn:
             settings.append(f"postgres.dsn={dsn}")
         groups = {"worker": [], "database": [self.stack.pid("PG")], "broker": [self.stack.pid("KAFKA")]}
