@@ -95,6 +95,7 @@ help:
 	@echo "make test     unit tests (also under sanitizers), system tests on a real broker and database, quick lint"
 	@echo "make up/down  a broker and a database to try things on"
 	@echo "make bench bench-quick bench-instructions   measure"
+	@echo "make bench-vectors   the vector search beside plain pgvector, on real text vectors (VECTORS_ROWS=1000000: see tests/bench/vectors -h)"
 	@echo "make monitoring check-monitoring monitoring-proof   rules, dashboards, and their proof on a real stack"
 	@echo "make check-deploy check-cluster image image-test deb deb-test   chart, overlays, image, package"
 	@echo "make deps docs lint format unit system asan tsan fuzz install clean"

@@ -450,6 +450,62 @@ def dead_letters(b):
     )
 
 
+def searches(b):
+    b.row("Searches by nearness")
+    b.add(
+        lines(
+            "Rows in no segment",
+            "short",
+            "Each search reads them one by one, until they are sealed. Dashed line: where the alert may fire.",
+            ("max by (stream) (job_stream:memingest_search_unindexed_rows:max{%js})", "{{stream}}"),
+            thresholds=above("MemingestSearchBacklog", YELLOW, 0),
+        ),
+        lines(
+            "Age of the oldest of them",
+            "s",
+            "How long ago it was written.",
+            ("max by (stream) (job_stream:memingest_search_unindexed_age_seconds:max{%js})", "{{stream}}"),
+        ),
+        lines(
+            "Failures of upkeep",
+            "short",
+            "Steps that failed within the interval; they are tried again after ten seconds. An alert fires where it goes on.",
+            ("sum by (stream) (increase(memingest_search_failures_total{%s}[%r]))", "{{stream}}"),
+        ),
+        lines(
+            "Rows built into segments",
+            "rowsps",
+            "A second, by all workers, merging and building anew included.",
+            rate("memingest_search_built_rows_total{%s}", "stream"),
+            width=6,
+        ),
+        lines(
+            "One segment",
+            "s",
+            "How long it takes, 95th percentile: copied, indexed, published.",
+            quantile(0.95, "memingest_search_build_duration_seconds", "stream"),
+            width=6,
+        ),
+        lines(
+            "Segments",
+            "short",
+            "That a search goes through.",
+            ("max by (stream) (memingest_search_segments{%s})", "{{stream}}"),
+            width=6,
+        ),
+        lines(
+            "Stale rows",
+            "percentunit",
+            "Share of the rows in segments that have changed or gone since. A segment above index.stale_share is built anew.",
+            (
+                "max by (stream) (memingest_search_stale_rows{%s}) / (max by (stream) (memingest_search_sealed_rows{%s}) > 0)",
+                "{{stream}}",
+            ),
+            width=6,
+        ),
+    )
+
+
 def resources(b):
     b.row("Resources")
     ours = " and on (job, instance) memingest_build_info{%}"  # "All" is every job that Prometheus has, and all have process_*
@@ -587,6 +643,7 @@ def board():
         batching,
         postgres,
         dead_letters,
+        searches,
         resources,
         librdkafka,
     ):

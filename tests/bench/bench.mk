@@ -1,8 +1,9 @@
-# The benchmark: make bench, make bench-quick, make bench-instructions. What they do stands in tests/bench/run and tests/bench/instructions.
+# The benchmark: make bench, make bench-quick, make bench-instructions, make bench-vectors. What they do stands in tests/bench/run, tests/bench/instructions
+# and tests/bench/vectors.
 BENCH := $(B)/bench
 BENCH_SHARED := $(patsubst %,$(B)/tests/bench/%.o,events procfs) $(B)/libmemingest.a
 
-.PHONY: bench bench-quick bench-instructions bench-programs
+.PHONY: bench bench-quick bench-instructions bench-vectors bench-programs
 bench-programs: $(B)/memingest $(patsubst %,$(BENCH)/%,ceiling decode delay shuffle records)
 $(BENCH)/%: $(B)/tests/bench/%.o $(BENCH_SHARED)
 	@mkdir -p $(@D)
@@ -15,3 +16,6 @@ bench-quick: bench-programs
 	@B=$(B) tests/bench/run --quick
 bench-instructions: bench-programs
 	@B=$(B) tests/bench/instructions
+bench-vectors: $(B)/memingest
+	@tests/deps run
+	@B=$(B) tests/bench/vectors

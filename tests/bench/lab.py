@@ -7,8 +7,11 @@ interpolation, so that neither starting nor joining the group nor waiting at the
 
 import json
 import os
+import platform
+import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 
@@ -22,6 +25,33 @@ def check(*command, **options):
     if done.returncode:
         raise SystemExit(f"bench: {' '.join(command)}: exit status {done.returncode}\n{done.stdout}{done.stderr}")
     return done.stdout
+
+
+def cached_python(name, packages):
+    """An interpreter that has these packages, made once and kept in the cache; None when they cannot be had."""
+    folder = os.path.join(check("tests/fetch", "cache").strip(), name)
+    python = os.path.join(folder, "bin", "python")
+    if not os.path.exists(os.path.join(folder, "complete")):
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            check(sys.executable, "-m", "venv", folder)
+            check(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages)
+        except SystemExit as failure:
+            print(failure, file=sys.stderr)
+            return None
+        with open(os.path.join(folder, "complete"), "w", encoding="ascii"):
+            pass
+    return python
+
+
+def machine():
+    model = ""
+    with open("/proc/cpuinfo", encoding="ascii", errors="replace") as f:
+        for line in f:
+            if line.startswith("model name"):
+                model = line.partition(":")[2].strip()
+                break
+    return {"cpu": model, "cores": os.cpu_count(), "kernel": platform.release()}
 
 
 # --- CPU and memory from /proc
@@ -248,7 +278,7 @@ class Lab:
     def worker(self, topic, total, lanes=1, processes=1, batch=5000, dsn=None, settings=()):
         """Reads a filled topic from its beginning into the table."""
         group = self.new_group()
-        settings = [f"postgres.lanes={lanes}", f"batch.max_rows={batch}", *settings]
+        settings = [f"postgres.lanes={lanes}", f"batch.max_rows={batch}", "index.when=never", *settings]
         if dsn:
             settings.append(f"postgres.dsn={dsn}")
         groups = {"worker": [], "database": [self.stack.pid("PG")], "broker": [self.stack.pid("KAFKA")]}

@@ -122,6 +122,7 @@ static struct bed *new_bed(const char *name, const char *database)
 	snprintf(bed->name, sizeof(bed->name), "t_%s_%d", name, (int)getpid());
 	snprintf(bed->dir, sizeof(bed->dir), "%s/%s", stack.dir, bed->name);
 	snprintf(bed->config, sizeof(bed->config), "%s/memingest.ini", bed->dir);
+	snprintf(bed->role, sizeof(bed->role), "memingest");
 	snprintf(bed->dsn, sizeof(bed->dsn), "postgresql://postgres@127.0.0.1:%u/%s", stack.pg_port,
 		 bed->name);
 	bed->pg_port = stack.pg_port;
@@ -349,7 +350,7 @@ static void set_derived(struct bed *bed)
 	static const char *const conflicts[] = {"newer", "update", "skip"};
 	static const char *const others[] = {"dead_letter", "skip", "halt"};
 	char key[96];
-	bed_set(bed, "postgres.dsn", "postgresql://memingest@127.0.0.1:%u/%s", bed->pg_port,
+	bed_set(bed, "postgres.dsn", "postgresql://%s@127.0.0.1:%u/%s", bed->role, bed->pg_port,
 		bed->name);
 	for (size_t i = 0; i < bed->nstreams; i++) {
 		struct bed_stream *s = &bed->streams[i];

@@ -48,6 +48,7 @@ struct bed {
 	char dir[128];    /* config file and logs */
 	char config[160]; /* path of the config file, written before each start */
 	char dsn[128];    /* of the superuser, straight to the server */
+	char role[64];    /* that workers and commands log in as: memingest, if not set */
 	unsigned pg_port; /* where the workers connect to: the server's, or that of a proxy */
 	struct pg *pg;    /* of the test itself, as superuser */
 	struct bed_stream streams[BED_STREAMS];

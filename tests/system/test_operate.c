@@ -105,7 +105,7 @@ START_TEST(migrate_twice)
 			 0);
 	expect(bed, 0, "migrate", "created table memory_entries");
 	ck_assert_int_eq(
-		bed_int(bed, "SELECT count(*) FROM pg_tables WHERE schemaname = 'memingest'"), 4);
+		bed_int(bed, "SELECT count(*) FROM pg_tables WHERE schemaname = 'memingest'"), 7);
 	expect(bed, 0, "migrate", "nothing to do");
 	change_schema(bed, add_field);
 	expect(bed, 0, "migrate", "added column memory_entries.mood");
@@ -195,7 +195,7 @@ START_TEST(migrate_refuses)
 				      " AND attname IN ('mood', 'late')"),
 			 0);
 	ck_assert_int_eq(
-		bed_int(bed, "SELECT count(*) FROM pg_tables WHERE schemaname = 'memingest'"), 3);
+		bed_int(bed, "SELECT count(*) FROM pg_tables WHERE schemaname = 'memingest'"), 6);
 	bed_free(bed);
 }
 END_TEST

@@ -306,7 +306,7 @@ START_TEST(ddl)
 		"CREATE UNIQUE INDEX IF NOT EXISTS \"mine\" ON \"my db\".\"facts\" (at);\n");
 	out.len = 0;
 	ddl_add_column(&t, 2, &out);
-	ddl_grants(&t, "worker", &out);
+	ddl_grants(&t, "SELECT, INSERT, UPDATE, DELETE", "worker", &out);
 	ck_assert_str_eq(
 		buf_cstr(&out),
 		"ALTER TABLE \"my db\".\"facts\" ADD COLUMN IF NOT EXISTS \"we\"\"ird\" text "

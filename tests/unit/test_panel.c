@@ -181,6 +181,29 @@ START_TEST(order_and_room)
 }
 END_TEST
 
+#define SEARCHED(time, search)                                                                     \
+	"{\"state\":\"running\",\"time\":" time ",\"started\":1,\"partitions\":[],\"lanes\":[],"   \
+	"\"streams\":[{\"stream\":\"memory\",\"search\":" search "}]}"
+
+/* Searches have a line where there are any: state, share of stale rows, rows built a second. */
+START_TEST(searches)
+{
+	open_one();
+	look(second);
+	ck_assert_ptr_null(strstr(draw(0, 0), "SEARCH  "));
+	look(SEARCHED("2", "null"));
+	ck_assert_ptr_null(strstr(draw(0, 0), "SEARCH  "));
+	look(SEARCHED("3", "{\"state\":\"settled\",\"built_rows\":1000}"));
+	look(SEARCHED("5",
+		      "{\"state\":\"failing\",\"unindexed_rows\":4321,\"unindexed_seconds\":90,"
+		      "\"segments\":7,\"sealed_rows\":1000,\"stale_rows\":250,"
+		      "\"built_rows\":7000,\"failures\":3,\"error\":\"no \\u001b right\"}"));
+	HAS(draw(0, 0), "SEARCH ", "UNINDEXED", "STATE");
+	HAS(draw(0, 0), "memory ", "4321", "90s", "7", "1000", "25%", "3000", "3",
+	    "failing: no ? right");
+}
+END_TEST
+
 /* Lines end at the width, counted in characters, without half of one. */
 START_TEST(width)
 {
@@ -306,7 +329,7 @@ END_TEST
 
 static Suite *panel_suite(void)
 {
-	const TTest *const tests[] = {one_look, rates,     order_and_room, width,
+	const TTest *const tests[] = {one_look, rates,     order_and_room, searches, width,
 				      away,     addresses, own_address,    client};
 	Suite *s = suite_create("panel");
 	TCase *t = tcase_create("panel");

@@ -383,6 +383,33 @@ START_TEST(status_totals)
 }
 END_TEST
 
+/*
+ * A stream's search: null where there is none; its numbers, and what the log last said of it while
+ * it fails.
+ */
+START_TEST(searches)
+{
+	struct status_search search = {.stream = "memory", .state = "failing"};
+	struct status_facts facts = {.state = WORKER_RUNNING, .searches = &search, .nsearches = 1};
+	publish(NULL, 0, WORKER_RUNNING, true);
+	expect("/status", 200, "\"search\":null");
+	stats_set(METRIC_SEARCH_UNINDEXED, 0, 0, 4321);
+	stats_set(METRIC_SEARCH_UNINDEXED_AGE, 0, 0, 90 * US_PER_S);
+	stats_set(METRIC_SEARCH_SEGMENTS, 0, 0, 7);
+	stats_add(METRIC_SEARCH_BUILT, 0, 0, 700000);
+	log_error("the search is not kept", F_STR("stream", "memory"), F_STR("error", "no right"));
+	log_error("something else", F_STR("stream", "memory"), F_STR("error", "no matter"));
+	status_publish(status, &facts);
+	expect("/status", 200,
+	       "\"search\":{\"state\":\"failing\",\"unindexed_rows\":4321,\"segments\":7,");
+	expect("/status", 200, "\"built_rows\":700000,");
+	expect("/status", 200, "\"unindexed_seconds\":90.000,\"error\":\"no right\"}");
+	search.state = "building";
+	status_publish(status, &facts);
+	expect("/status", 200, "\"unindexed_seconds\":90.000,\"error\":null}");
+}
+END_TEST
+
 static const char statistics[] =
 	"{\"replyq\":3,\"brokers\":{"
 	"\"127.0.0.1:9092/bootstrap\":{\"source\":\"configured\",\"nodeid\":-1,\"state\":\"DOWN\"},"
@@ -560,7 +587,8 @@ static Suite *status_suite(void)
 				      topic_series,
 				      lane_series,
 				      one_line,
-				      status_totals};
+				      status_totals,
+				      searches};
 	Suite *s = suite_create("status");
 	TCase *t = tcase_create("status");
 	tcase_set_timeout(t, 30);

@@ -147,6 +147,22 @@ enum { LEVEL_WARN, LEVEL_ERROR, LEVEL_COUNT };
 	  "Messages below the expected offset, dropped.")                                         \
 	X(LAST_PROGRESS, GAUGE, "last_progress_timestamp_seconds", NONE, NONE,                    \
 	  "When the last transaction was committed.")                                             \
+	X(SEARCH_UNINDEXED, GAUGE, "search_unindexed_rows", STREAM, NONE,                         \
+	  "Rows that searches read one by one, for they are in no segment yet.")                  \
+	X(SEARCH_UNINDEXED_AGE, GAUGE, "search_unindexed_age_seconds", STREAM, NONE,              \
+	  "Age of the oldest of them.")                                                           \
+	X(SEARCH_SEGMENTS, GAUGE, "search_segments", STREAM, NONE,                                \
+	  "Segments that a search goes through.")                                                 \
+	X(SEARCH_SEALED, GAUGE, "search_sealed_rows", STREAM, NONE,                               \
+	  "Rows in segments.")                                                                    \
+	X(SEARCH_STALE, GAUGE, "search_stale_rows", STREAM, NONE,                                 \
+	  "Of these, changed or gone since, as last counted.")                                    \
+	X(SEARCH_BUILT, COUNTER, "search_built_rows_total", STREAM, NONE,                         \
+	  "Rows put into segments by this worker.")                                               \
+	X(SEARCH_BUILD_SECONDS, HISTOGRAM, "search_build_duration_seconds", STREAM, NONE,         \
+	  "One segment: copied, indexed, published.")                                             \
+	X(SEARCH_FAILURES, COUNTER, "search_failures_total", STREAM, NONE,                        \
+	  "Steps of upkeep that failed; they are tried again.")                                   \
 	X(LOG_MESSAGES, COUNTER, "log_messages_total", LEVEL, NONE,                               \
 	  "Warnings and errors logged.")                                                          \
 	X(LOG_LINES_LOST, COUNTER, "log_lines_lost_total", NONE, NONE,                            \

@@ -26,6 +26,11 @@ const struct catalog_rights catalog_bookkeeping[4] = {
 	{"memingest.gaps", {"SELECT", NULL}},
 };
 
+const struct catalog_rights catalog_search_books[2] = {
+	{"memingest.searches", {"SELECT", "UPDATE", NULL}},
+	{"memingest.segments", {"SELECT", "INSERT", "UPDATE", "DELETE", NULL}},
+};
+
 const char *const catalog_table_rights[5] = {"SELECT", "INSERT", "UPDATE", "DELETE", NULL};
 
 static const char *const timestamps[] = {"created_at", "updated_at"};
@@ -363,4 +368,29 @@ size_t catalog_compare(const struct table *t, const struct catalog *c, const cha
 		buf_free(&keys);
 	}
 	return r->counts[REPORT_ERROR] - before;
+}
+
+/* to_regclass() gives null, and so no finding, where there is no table. */
+void catalog_check_rights(struct pg *pg, const char *area, const char *table,
+			  const char *const *rights, struct report *r)
+{
+	struct buf lacking = {0};
+	for (size_t i = 0; rights[i]; i++) {
+		struct err err = {0};
+		char sql[160];
+		bool lacks;
+		snprintf(sql, sizeof(sql), "SELECT NOT has_table_privilege(to_regclass($1), '%s')",
+			 rights[i]);
+		if (!catalog_ask(pg, sql, table, &lacks, &err)) {
+			report_err(r, area, &err);
+			break;
+		}
+		if (lacks)
+			buf_printf(&lacking, "%s%s", lacking.len ? ", " : "", rights[i]);
+	}
+	if (lacking.len)
+		report_add(r, REPORT_ERROR, area,
+			   "table %s: the role lacks %s: see \"memingest migrate --grants ROLE\"",
+			   table, buf_cstr(&lacking));
+	buf_free(&lacking);
 }

@@ -34,7 +34,8 @@ struct catalog_rights {
 	const char *rights[5]; /* ends with NULL */
 };
 extern const struct catalog_rights catalog_bookkeeping[4];
-extern const char *const catalog_table_rights[5]; /* on a stream's table */
+extern const struct catalog_rights catalog_search_books[2]; /* where a stream is searched */
+extern const char *const catalog_table_rights[5];           /* on a stream's table */
 
 /* The first column whose type PostgreSQL does not know (or NULL). False on failure. */
 MUST_CHECK bool catalog_unknown_type(struct pg *pg, const struct table *t,
@@ -60,3 +61,6 @@ size_t catalog_compare(const struct table *t, const struct catalog *c, const cha
 /* One row, one column: a boolean; null, and no row, are false. */
 MUST_CHECK bool catalog_ask(struct pg *pg, const char *sql, const char *param, bool *answer,
 			    struct err *err);
+/* One finding that names all rights on the table that this role lacks; none if it is not there. */
+void catalog_check_rights(struct pg *pg, const char *area, const char *table,
+			  const char *const *rights, struct report *r);

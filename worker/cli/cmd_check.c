@@ -8,6 +8,7 @@
  *   --online   brokers, topics, group    kafka_check_topics()
  *              registry                  registry_ping()
  *              database                  below: version, pooler, bookkeeping, rights, tables
+ *              searches by nearness      catalog_search_check()
  *
  * A server that is out of reach ends its own section alone. Changes nothing: what is declared to
  * compare types is rolled back.
@@ -23,6 +24,7 @@
 #include <string.h>
 
 #include "cli/catalog.h"
+#include "cli/catalog_search.h"
 #include "cli/cli.h"
 #include "cli/report.h"
 #include "core/mergesql.h"
@@ -285,31 +287,6 @@ static void check_pooler(struct check *k)
 	pg_free(second);
 }
 
-/*
- * One finding that names all rights that are missing; to_regclass() gives null, and so no finding,
- * where there is no table.
- */
-static void check_rights(struct check *k, const char *area, const char *table,
-			 const char *const *rights)
-{
-	struct buf lacking = {0};
-	for (size_t i = 0; rights[i]; i++) {
-		char sql[160];
-		bool lacks;
-		snprintf(sql, sizeof(sql), "SELECT NOT has_table_privilege(to_regclass($1), '%s')",
-			 rights[i]);
-		if (!ask(k, sql, table, &lacks))
-			break;
-		if (lacks)
-			buf_printf(&lacking, "%s%s", lacking.len ? ", " : "", rights[i]);
-	}
-	if (lacking.len)
-		report_add(&k->report, REPORT_ERROR, area,
-			   "table %s: the role lacks %s: see \"memingest migrate --grants ROLE\"",
-			   table, buf_cstr(&lacking));
-	buf_free(&lacking);
-}
-
 /* Of tables that an older version made. */
 static void check_books_columns(struct check *k)
 {
@@ -354,7 +331,7 @@ static void check_bookkeeping(struct check *k)
 		if (!ask(k, "SELECT to_regclass($1) IS NOT NULL", c->table, &there))
 			return;
 		if (there)
-			check_rights(k, "postgres", c->table, c->rights);
+			catalog_check_rights(k->pg, "postgres", c->table, c->rights, &k->report);
 		else
 			report_add(&k->report, REPORT_ERROR, "postgres",
 				   "table %s does not exist: run \"memingest migrate\"", c->table);
@@ -458,10 +435,18 @@ static void check_table(struct check *k, const struct stream *s, const char *are
 			   table_full_name(s->table));
 	catalog_free(&c);
 	sqlname_table(s->table, &name);
-	check_rights(k, area, buf_cstr(&name), catalog_table_rights);
+	catalog_check_rights(k->pg, area, buf_cstr(&name), catalog_table_rights, &k->report);
 	buf_free(&name);
 	check_traits(k, s, area);
 	check_consumed(k, s, area);
+}
+
+static bool is_searched(const struct check *k)
+{
+	for (size_t i = 0; i < k->cli->config->nstreams; i++)
+		if (k->streams[i] && k->streams[i]->search)
+			return true;
+	return false;
 }
 
 static void check_postgres(struct check *k)
@@ -475,11 +460,16 @@ static void check_postgres(struct check *k)
 	check_session(k);
 	check_pooler(k);
 	check_bookkeeping(k);
+	bool searched =
+		is_searched(k) && catalog_search_check_server(k->pg, k->cli->config, &k->report);
 	for (size_t i = 0; i < k->cli->config->nstreams && pg_ok(k->pg); i++) {
 		char area[128];
 		stream_area(&k->cli->config->streams[i], area, sizeof(area));
 		if (k->streams[i])
 			check_table(k, k->streams[i], area);
+		if (k->streams[i] && k->streams[i]->search && searched)
+			catalog_search_check(k->pg, k->cli->config, k->streams[i]->search, area,
+					     &k->report);
 	}
 }
 

@@ -13,8 +13,9 @@
  * it is built, and is better made by hand first, under the name that --dry-run shows.
  *
  * Steps: extension vector (if a column needs it), schema memingest and its tables, then per stream
- * its schema, table, missing columns, their storage and compression, indexes. Findings: whatever
- * would change or drop something, see catalog_compare().
+ * its schema, table, missing columns, their storage and compression, indexes, and what its search
+ * needs (migrate_search.c). Findings: whatever would change or drop something, see
+ * catalog_compare(). Last come grants (migrate_grants.c).
  *
  * The extension is created while looking, also in a dry run (which rolls it back): the types of the
  * columns cannot be compared without.
@@ -26,30 +27,16 @@
 #include "base/clock.h"
 #include "cli/catalog.h"
 #include "cli/cli.h"
+#include "cli/migration.h"
 #include "cli/report.h"
 #include "core/ddl.h"
-#include "core/mergesql.h"
 #include "core/sqlname.h"
 #include "core/stream.h"
 #include "io/pg.h"
 
 #define MIGRATE_TIMEOUT (US_PER_S * 3600 * 24)
 
-struct step {
-	char *sql, *done;
-};
-
-struct migration {
-	struct cli *cli;
-	struct pg *pg;
-	struct stream **streams;
-	struct step *steps;
-	size_t nsteps;
-	struct report report;
-};
-
-/* Takes sql's bytes; two streams of one table want the same things once. */
-static void add_step(struct migration *m, struct buf *sql, const char *what, const char *name)
+void migration_add(struct migration *m, struct buf *sql, const char *what, const char *name)
 {
 	for (size_t i = 0; i < m->nsteps; i++) {
 		if (strcmp(m->steps[i].sql, buf_cstr(sql)) == 0) {
@@ -91,7 +78,7 @@ static bool create_vector(struct migration *m, const struct column *column, stru
 	}
 	struct buf sql = {0};
 	buf_puts(&sql, "CREATE EXTENSION vector;\n");
-	add_step(m, &sql, "created extension", "vector");
+	migration_add(m, &sql, "created extension", "vector");
 	return true;
 }
 
@@ -167,10 +154,9 @@ static struct made made_by(const char *sql, size_t len)
 	return m;
 }
 
-/* Each statement is a step if what it makes is not there. */
-static bool look_at_bookkeeping(struct migration *m, struct err *err)
+bool migration_books(struct migration *m, const char *text, struct err *err)
 {
-	const char *p = sql_bookkeeping;
+	const char *p = text;
 	for (const char *end; (end = strstr(p, ";\n")) != NULL; p = end + 2) {
 		char what[80];
 		bool there;
@@ -182,7 +168,7 @@ static bool look_at_bookkeeping(struct migration *m, struct err *err)
 		struct buf sql = {0};
 		buf_put(&sql, p + strspn(p, "\n"), (size_t)(end + 2 - p) - strspn(p, "\n"));
 		snprintf(what, sizeof(what), "created %s", made.kind);
-		add_step(m, &sql, what, made.name);
+		migration_add(m, &sql, what, made.name);
 	}
 	return true;
 }
@@ -201,7 +187,7 @@ static bool look_at_schema(struct migration *m, const struct table *t, struct er
 			      &there, err);
 	if (ok && !there) {
 		buf_printf(&sql, "CREATE SCHEMA IF NOT EXISTS %s;\n", buf_cstr(&name));
-		add_step(m, &sql, "created schema", t->schema);
+		migration_add(m, &sql, "created schema", t->schema);
 	}
 	buf_free(&name);
 	return ok;
@@ -223,7 +209,7 @@ static void set_column(struct migration *m, const struct table *t, const struct 
 	ddl_set_column(t, i, setting, wanted, &sql);
 	if (c->kind == 'p')
 		ddl_set_in_partitions(t, i, setting, wanted, &sql);
-	add_step(m, &sql, what, name);
+	migration_add(m, &sql, what, name);
 }
 
 /* With the settings of columns that are there, too. */
@@ -236,7 +222,7 @@ static void add_columns(struct migration *m, const struct table *t, const struct
 			 catalog_column_name(t, i));
 		if (c->exists && !c->columns[i].exists) {
 			ddl_add_column(t, i, &sql);
-			add_step(m, &sql, "added column", name);
+			migration_add(m, &sql, "added column", name);
 		}
 		if (i < t->ncolumns) {
 			set_column(m, t, c, i, "STORAGE", t->columns[i].storage,
@@ -275,7 +261,7 @@ static bool look_at_indexes(struct migration *m, const struct table *t, struct e
 		ok = index_exists(m, t, buf_cstr(&name), &there, err);
 		if (ok && !there) {
 			ddl_create_index(t, i, &sql);
-			add_step(m, &sql, "created index", buf_cstr(&name));
+			migration_add(m, &sql, "created index", buf_cstr(&name));
 		}
 		buf_free(&name);
 	}
@@ -294,44 +280,68 @@ static bool look_at_stream(struct migration *m, const struct stream *s, struct e
 	if (!c.exists) {
 		struct buf sql = {0};
 		ddl_create_table(s->table, &sql);
-		add_step(m, &sql, "created table", table_full_name(s->table));
+		migration_add(m, &sql, "created table", table_full_name(s->table));
 	}
 	if (catalog_compare(s->table, &c, area, false, &m->report) == 0)
 		add_columns(m, s->table, &c);
+	bool there = c.exists;
 	catalog_free(&c);
-	return look_at_indexes(m, s->table, err);
+	return look_at_indexes(m, s->table, err) && migration_search(m, s, there, err);
 }
 
 /* --- grants --- */
 
-/* What the worker's role needs and no more. */
-static void write_grants(const struct migration *m, const char *role, struct buf *out)
+enum { WORKER, SEARCHER };
+
+/* A role may write, or only search; its grants may be printed, or be given in the migration. */
+static const struct grants {
+	const char *print, *give; /* options */
+	int kind;
+	const char *done;
+} grants[] = {
+	{"grants", "grant-to", WORKER, "granted a worker's rights to"},
+	{"search-grants", "search-grant-to", SEARCHER, "granted a searcher's rights to"},
+};
+
+static bool write_grants(const struct migration *m, const struct grants *g, const char *role,
+			 struct buf *out, struct err *err)
 {
-	struct buf name = {0};
-	pg_quote_ident(&name, role);
-	const char *quoted = buf_cstr(&name);
-	buf_puts(out, "DO $$BEGIN EXECUTE format('GRANT CONNECT, TEMPORARY ON DATABASE %I TO %I', "
-		      "current_database(), ");
-	pg_quote_literal(out, role);
-	buf_printf(out, "); END$$;\nGRANT USAGE ON SCHEMA memingest TO %s;\n", quoted);
-	for (size_t i = 0; i < ARRAY_LEN(catalog_bookkeeping); i++) {
-		const struct catalog_rights *c = &catalog_bookkeeping[i];
-		buf_puts(out, "GRANT ");
-		for (size_t k = 0; c->rights[k]; k++)
-			buf_printf(out, "%s%s", k ? ", " : "", c->rights[k]);
-		buf_printf(out, " ON %s TO %s;\n", c->table, quoted);
-	}
-	for (size_t i = 0; i < m->cli->config->nstreams; i++)
-		ddl_grants(m->streams[i]->table, role, out);
-	buf_free(&name);
+	size_t n = m->cli->config->nstreams;
+	if (g->kind == WORKER)
+		migration_worker_grants(m->streams, n, role, out);
+	else if (!migration_searcher_grants(m->streams, n, role, out))
+		return err_set(err, ERR_CONFIG, "no stream has \"search\" in its schema");
+	return true;
 }
 
-static void print_grants(const struct migration *m, const char *role)
+/* Whether grants are to be printed and nothing else; then they are, unless err says why not. */
+static bool print_grants(const struct migration *m, struct err *err)
 {
+	bool any = false;
 	struct buf out = {0};
-	write_grants(m, role, &out);
-	fputs(buf_cstr(&out), stdout);
+	for (size_t i = 0; i < ARRAY_LEN(grants) && err->class == ERR_NONE; i++) {
+		const char *role = cli_option(m->cli, grants[i].print, NULL);
+		any = any || role;
+		if (role && write_grants(m, &grants[i], role, &out, err))
+			fputs(buf_cstr(&out), stdout);
+		out.len = 0;
+	}
 	buf_free(&out);
+	return any;
+}
+
+static bool add_grants(struct migration *m, struct err *err)
+{
+	for (size_t i = 0; i < ARRAY_LEN(grants); i++) {
+		const char *role = cli_option(m->cli, grants[i].give, NULL);
+		struct buf sql = {0};
+		if (!role)
+			continue;
+		if (!write_grants(m, &grants[i], role, &sql, err))
+			return false;
+		migration_add(m, &sql, grants[i].done, role);
+	}
+	return true;
 }
 
 /* --- running --- */
@@ -351,7 +361,7 @@ static bool begin(struct migration *m, struct err *err)
 static bool look(struct migration *m, struct err *err)
 {
 	size_t n = m->cli->config->nstreams;
-	bool ok = look_at_bookkeeping(m, err);
+	bool ok = migration_books(m, sql_bookkeeping, err);
 	for (size_t i = 0; ok && i < n; i++)
 		ok = look_at_stream(m, m->streams[i], err);
 	return ok;
@@ -378,12 +388,8 @@ static int migrate(struct migration *m, struct err *err)
 		return cli_fail(EXIT_CONFIG, "nothing was changed: migrate only adds, the rest is "
 					     "for a person to decide");
 	}
-	const char *grantee = cli_option(m->cli, "grant-to", NULL);
-	if (grantee) {
-		struct buf sql = {0};
-		write_grants(m, grantee, &sql);
-		add_step(m, &sql, "granted a worker's rights to", grantee);
-	}
+	if (!add_grants(m, err))
+		return report_err_exit_code(err);
 	bool dry = cli_flag(m->cli, "dry-run");
 	if (!dry && !run_steps(m, err))
 		return report_err_exit_code(err);
@@ -427,13 +433,11 @@ static int run(struct cli *cli)
 {
 	struct migration m = {.cli = cli};
 	struct err err = {0};
-	const char *role = cli_option(cli, "grants", NULL);
 	int code = EXIT_CONFIG;
 	if (!load_streams(&m, &err))
 		goto out;
-	if (role) {
-		print_grants(&m, role);
-		code = EXIT_OK;
+	if (print_grants(&m, &err)) {
+		code = err.class == ERR_NONE ? EXIT_OK : EXIT_CONFIG;
 		goto out;
 	}
 	m.pg = pg_connect(cli->config, "migrate", -1, &err);
@@ -455,12 +459,15 @@ static const struct cli_option options[] = {
 	{"grants", "ROLE",
 	 "print the least rights that a worker's role needs, and do nothing else"},
 	{"grant-to", "ROLE", "grant these rights as well, in the same transaction"},
+	{"search-grants", "ROLE",
+	 "print the least rights of a role that only searches, and do nothing else"},
+	{"search-grant-to", "ROLE", "grant these as well"},
 	{NULL, NULL, NULL},
 };
 
 const struct command command_migrate = {
 	.name = "migrate",
-	.usage = "[--dry-run] [--grants ROLE | --grant-to ROLE]",
+	.usage = "[--dry-run] [--[search-]grants ROLE | --[search-]grant-to ROLE]",
 	.summary = "create or extend tables, indexes and bookkeeping",
 	.help = "Creates what the schemas want and the database lacks: the extension vector, the "
 		"schema memingest with "

@@ -223,7 +223,11 @@ const struct command command_top = {
 		"events. MEM is batch memory against its limit, POLL what the poll thread is busy, "
 		"FOLD to WAIT what "
 		"the lanes'\n"
-		"time goes into; the rest of it they are idle.\n"
+		"time goes into; the rest of it they are idle. UNINDEXED are rows that a search by "
+		"nearness reads\n"
+		"one by one, OLDEST the age of the oldest of them, STALE the share of the rows in "
+		"segments that have\n"
+		"changed or gone.\n"
 		"\n"
 		"Exit code of --once: 0 when all are ready, 75 when one is not, 69 when one does "
 		"not answer.",

@@ -6,9 +6,19 @@
 #include "cli/cli.h"
 
 static const struct command *const commands[] = {
-	&command_run,     &command_check,  &command_migrate, &command_produce,
-	&command_offsets, &command_dlq,    &command_top,     &command_status,
-	&command_config,  &command_manual, &command_version, NULL,
+	&command_run,
+	&command_check,
+	&command_migrate,
+	&command_produce,
+	&command_offsets,
+	&command_dlq,
+	&command_index,
+	&command_top,
+	&command_status,
+	&command_config,
+	&command_manual,
+	&command_version,
+	NULL,
 };
 
 int main(int argc, char **argv)

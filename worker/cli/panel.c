@@ -4,6 +4,7 @@
  *   title        time, workers, lag, rates
  *   WORKER       one line each; the share of time that its threads spend in each phase
  *   STREAM       summed over the workers
+ *   SEARCH       of streams that are searched by nearness: what is in segments, and what is not
  *   LANE         what each is at
  *   PARTITION    those in trouble first, then the ones furthest behind: as many as there is room
  *                for
@@ -369,6 +370,79 @@ static void draw_streams(struct panel *f)
 	}
 }
 
+/* Of all workers: they see the same table, and the one that builds has not looked for a while. */
+struct search_sums {
+	const char *state, *error;
+	double unindexed, age, segments, sealed, stale, built, failures;
+};
+
+/* The worst word wins. */
+static int search_rank(const char *state)
+{
+	static const char *const words[] = {"off", "settled", "waiting", "building", "failing"};
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (strcmp(words[i], state) == 0)
+			return (int)i;
+	return -1;
+}
+
+static bool add_search(struct search_sums *s, const struct fleet_worker *w, const char *name)
+{
+	const json_t *now = json_object_get(find_stream(w->now, name), "search"),
+		     *before = json_object_get(find_stream(w->before, name), "search");
+	if (!json_is_object(now))
+		return false;
+	if (search_rank(text(now, "state")) > search_rank(s->state)) {
+		s->state = text(now, "state");
+		s->error = text(now, "error");
+	}
+	s->unindexed = MAX(s->unindexed, number(now, "unindexed_rows"));
+	s->age = MAX(s->age, number(now, "unindexed_seconds"));
+	s->segments = MAX(s->segments, number(now, "segments"));
+	s->sealed = MAX(s->sealed, number(now, "sealed_rows"));
+	s->stale = MAX(s->stale, number(now, "stale_rows"));
+	add(&s->built, rate(w, now, before, "built_rows"));
+	add(&s->failures, number(now, "failures"));
+	return true;
+}
+
+/* False if the stream is not searched. */
+static bool draw_search(struct panel *f, const char *name, bool head)
+{
+	struct search_sums s = {"", "", -1, -1, -1, -1, -1, -1, -1};
+	bool any = false;
+	for (size_t i = 0; i < f->fleet->n; i++)
+		any |= add_search(&s, &f->fleet->workers[i], name);
+	if (!any)
+		return false;
+	if (head)
+		heading(f, "SEARCH                UNINDEXED  OLDEST  SEGMENTS    SEALED  STALE   "
+			   "BUILT/S  FAILED  STATE");
+	buf_printf(&f->line, "%-20s  %9s  %6s  %8s  %8s  %5s  %8s  %6s  %s%s%s", name,
+		   count_cell(s.unindexed).text, time_cell(s.age).text, count_cell(s.segments).text,
+		   count_cell(s.sealed).text,
+		   share_cell(s.sealed > 0 ? s.stale / s.sealed : -1).text,
+		   count_cell(s.built).text, count_cell(s.failures).text, s.state,
+		   *s.error ? ": " : "", s.error);
+	end_line(f, strcmp(s.state, "failing") == 0 ? WARN : PLAIN);
+	return true;
+}
+
+static void draw_searches(struct panel *f)
+{
+	bool head = true;
+	for (size_t i = 0; i < f->fleet->n; i++) {
+		size_t k;
+		json_t *stream;
+		json_array_foreach (json_object_get(f->fleet->workers[i].now, "streams"), k,
+				    stream) {
+			if (!drawn_before(f, i, text(stream, "stream")) &&
+			    draw_search(f, text(stream, "stream"), head))
+				head = false;
+		}
+	}
+}
+
 static void draw_lane(struct panel *f, const struct fleet_worker *w, const json_t *lane, int width)
 {
 	const char *error = text(lane, "error");
@@ -581,6 +655,7 @@ void panel_draw(const struct fleet *fleet, const struct panel_style *style, stru
 	draw_title(&f);
 	draw_workers(&f);
 	draw_streams(&f);
+	draw_searches(&f);
 	draw_lanes(&f);
 	int below = n > 0 ? (int)n + 2 : 0;
 	draw_partitions(&f,

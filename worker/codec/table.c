@@ -2,7 +2,8 @@
  * table.c - from the annotation "pg" of a record schema to the table that it describes.
  *
  *   record "pg": table, key [..], version, delete {field, symbol}, indexes [..], storage {..}
- *   field  "pg": type, via, column (a name, or false), merge, default (SQL), storage, compression
+ *   field  "pg": type, via, column (a name, or false), merge, default (SQL), storage, compression,
+ *                search {distance, filter [..]}
  *   an index:    {"columns": ["user_id"]}, with "using", "unique", "name"; or
  *                {"sql": "USING gin (tags)"}, which is what follows ON table
  *
@@ -28,6 +29,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "codec/sqltype.h"
+#include "codec/table_parts.h"
 #include "schema/schema.h"
 
 enum {
@@ -46,22 +48,15 @@ struct table_box {
 	const char *full_name;
 };
 
-struct builder {
-	struct table *t;
-	struct arena *arena;
-	const struct schema_type *record;
-	struct err *err;
-};
-
 /* --- small checks --- */
 
-static const char *text_of(const json_t *json)
+const char *table_text(const json_t *json)
 {
 	const char *s = json_string_value(json);
 	return s && strlen(s) == json_string_length(json) ? s : NULL;
 }
 
-static bool in_list(const char *const *list, const char *s)
+bool table_in_list(const char *const *list, const char *s)
 {
 	for (; *list; list++)
 		if (strcmp(*list, s) == 0)
@@ -70,22 +65,22 @@ static bool in_list(const char *const *list, const char *s)
 }
 
 /* A misspelt attribute would be ignored in silence. */
-static bool check_keys(struct builder *b, const json_t *object, const char *what,
-		       const char *const *known)
+bool table_check_keys(struct table_builder *b, const json_t *object, const char *what,
+		      const char *const *known)
 {
 	const char *key;
 	json_t *value;
 	if (!json_is_object(object))
 		return err_set(b->err, ERR_CONFIG, "\"%s\" is no object", what);
 	json_object_foreach ((json_t *)object, key, value) {
-		if (!in_list(known, key))
+		if (!table_in_list(known, key))
 			return err_set(b->err, ERR_CONFIG, "\"%s\" has an unknown attribute \"%s\"",
 				       what, key);
 	}
 	return true;
 }
 
-static bool check_identifier(struct builder *b, const char *s, const char *what)
+static bool check_identifier(struct table_builder *b, const char *s, const char *what)
 {
 	if (s && s[0] != '\0' && strlen(s) <= MAX_IDENTIFIER)
 		return true;
@@ -97,9 +92,9 @@ static bool check_identifier(struct builder *b, const char *s, const char *what)
  * A type goes into SQL as it stands: letters, digits and what types are made of, but nothing that
  * ends a statement.
  */
-static bool check_type_text(struct builder *b, const json_t *json, const char *what)
+static bool check_type_text(struct table_builder *b, const json_t *json, const char *what)
 {
-	const char *s = text_of(json);
+	const char *s = table_text(json);
 	if (!json)
 		return true;
 	if (!s || s[0] == '\0' ||
@@ -112,7 +107,7 @@ static bool check_type_text(struct builder *b, const json_t *json, const char *w
 /* --- columns --- */
 
 /* Whether the rule fits the column's type is checked later (check_merge). */
-static bool parse_merge(struct builder *b, const json_t *json, struct column *c)
+static bool parse_merge(struct table_builder *b, const json_t *json, struct column *c)
 {
 	static const char *const names[] = {
 		[MERGE_REPLACE] = "replace", [MERGE_KEEP] = "keep", [MERGE_COALESCE] = "coalesce",
@@ -122,8 +117,8 @@ static bool parse_merge(struct builder *b, const json_t *json, struct column *c)
 	c->merge = MERGE_REPLACE;
 	if (!json)
 		return true;
-	for (size_t i = 0; text_of(json) && i < ARRAY_LEN(names); i++) {
-		if (strcmp(text_of(json), names[i]) == 0) {
+	for (size_t i = 0; table_text(json) && i < ARRAY_LEN(names); i++) {
+		if (strcmp(table_text(json), names[i]) == 0) {
 			c->merge = (enum merge_rule)i;
 			return true;
 		}
@@ -138,7 +133,7 @@ static bool is_number(enum pg_kind k)
 }
 
 /* The fold in the batch and the merge in SQL both have to know the rule for the column's type. */
-static bool check_merge(struct builder *b, const struct column *c)
+static bool check_merge(struct table_builder *b, const struct column *c)
 {
 	bool ordered = is_number(c->kind) || c->kind == PG_DATE || c->kind == PG_TIME ||
 		       c->kind == PG_TIMESTAMP;
@@ -165,23 +160,24 @@ static bool check_merge(struct builder *b, const struct column *c)
 		       c->type);
 }
 
-static bool parse_word(struct builder *b, const json_t *json, const char *const *known,
-		       const char *complaint, const char **out)
+bool table_parse_word(struct table_builder *b, const json_t *json, const char *const *known,
+		      const char *complaint, const char **out)
 {
-	*out = text_of(json);
-	return !json || (*out && in_list(known, *out)) ||
+	*out = table_text(json);
+	return !json || (*out && table_in_list(known, *out)) ||
 	       err_set(b->err, ERR_CONFIG, "%s", complaint);
 }
 
 /* Whether the column's type can be compressed, and whether the server has lz4, PostgreSQL says. */
-static bool parse_toast(struct builder *b, const json_t *pg, struct column *c)
+static bool parse_toast(struct table_builder *b, const json_t *pg, struct column *c)
 {
 	static const char *const storage[] = {"plain", "external", "extended", "main", NULL};
 	static const char *const compression[] = {"pglz", "lz4", NULL};
-	return parse_word(b, json_object_get(pg, "storage"), storage,
-			  "pg.storage is none of plain, external, extended, main", &c->storage) &&
-	       parse_word(b, json_object_get(pg, "compression"), compression,
-			  "pg.compression is none of pglz, lz4", &c->compression);
+	return table_parse_word(b, json_object_get(pg, "storage"), storage,
+				"pg.storage is none of plain, external, extended, main",
+				&c->storage) &&
+	       table_parse_word(b, json_object_get(pg, "compression"), compression,
+				"pg.compression is none of pglz, lz4", &c->compression);
 }
 
 /* A logical type that Avro ignores would be a column of another type than its author wants. */
@@ -191,7 +187,7 @@ static bool logical_lost(const struct schema_type *t)
 }
 
 /* A logical type that was lost is the likely cause, so it is named. */
-static bool refuse_type(struct builder *b, const struct schema_type *t, const char *sql,
+static bool refuse_type(struct table_builder *b, const struct schema_type *t, const char *sql,
 			const char *hint)
 {
 	char text[160];
@@ -206,7 +202,7 @@ static bool refuse_type(struct builder *b, const struct schema_type *t, const ch
 }
 
 /* Fills in types and kinds from the annotation, or from the Avro type. */
-static bool column_type(struct builder *b, const struct schema_field *f, struct column *c)
+static bool column_type(struct table_builder *b, const struct schema_field *f, struct column *c)
 {
 	const json_t *type = json_object_get(f->pg, "type"), *via = json_object_get(f->pg, "via");
 	if (!check_type_text(b, type, "type") || !check_type_text(b, via, "via"))
@@ -214,14 +210,14 @@ static bool column_type(struct builder *b, const struct schema_field *f, struct 
 	bool nullable;
 	const struct schema_type *t = schema_unwrap(f->type, &nullable);
 	char derived[64];
-	const char *sql = text_of(type);
+	const char *sql = table_text(type);
 	bool lost = t && logical_lost(t);
 	if (!t)
 		t = f->type; /* several types in a union: only jsonb holds them */
 	if (!sql && (lost || !sqltype_derive(t, derived, sizeof(derived))))
 		return refuse_type(b, t, NULL, "; set pg.type, or \"column\": false");
 	c->type = sql ? sql : arena_strdup(b->arena, derived);
-	c->stage_type = via ? text_of(via) : c->type;
+	c->stage_type = via ? table_text(via) : c->type;
 	c->cast = strcmp(c->type, c->stage_type) != 0;
 	c->not_null = !nullable;
 	struct sqltype st;
@@ -247,7 +243,7 @@ static bool column_type(struct builder *b, const struct schema_field *f, struct 
 }
 
 /* E'' only where a backslash needs it; the result is the arena's. */
-static const char *quote_literal(struct builder *b, const char *s)
+static const char *quote_literal(struct table_builder *b, const char *s)
 {
 	struct buf out = {0};
 	buf_puts(&out, strchr(s, '\\') ? "E'" : "'");
@@ -272,15 +268,15 @@ static bool empty_default(const json_t *v)
  * DEFAULT of the column, so that a NOT NULL column can be added to a table that has rows: the
  * annotation's, else the schema's where it is a plain number, text or empty list.
  */
-static const char *default_sql(struct builder *b, const struct schema_field *f,
+static const char *default_sql(struct table_builder *b, const struct schema_field *f,
 			       const struct column *c)
 {
 	const json_t *v = f->default_json;
 	bool nullable;
 	const struct schema_type *t = schema_unwrap(f->type, &nullable);
 	char text[40];
-	if (text_of(json_object_get(f->pg, "default")))
-		return text_of(json_object_get(f->pg, "default"));
+	if (table_text(json_object_get(f->pg, "default")))
+		return table_text(json_object_get(f->pg, "default"));
 	if (!t || t->logical != LOGICAL_NONE || c->cast)
 		return NULL;
 	if (c->kind == PG_BOOL && json_is_boolean(v))
@@ -290,8 +286,8 @@ static const char *default_sql(struct builder *b, const struct schema_field *f,
 	else if (is_number(c->kind) && json_is_real(v))
 		snprintf(text, sizeof(text), "%.17g", json_real_value(v));
 	else if ((c->kind == PG_TEXT || (c->kind == PG_JSONB && t->kind == SCHEMA_STRING)) &&
-		 text_of(v))
-		return quote_literal(b, text_of(v));
+		 table_text(v))
+		return quote_literal(b, table_text(v));
 	else if (empty_default(v) && (c->kind == PG_ARRAY || c->kind == PG_JSONB))
 		return c->kind == PG_JSONB && json_is_array(v) ? "'[]'" : "'{}'";
 	else
@@ -300,15 +296,15 @@ static const char *default_sql(struct builder *b, const struct schema_field *f,
 }
 
 /* Ours and PostgreSQL's own columns, and one that is there already. */
-static bool check_name(struct builder *b, const char *name)
+static bool check_name(struct table_builder *b, const char *name)
 {
 	/* Ours, and the system columns that every table has. */
-	static const char *const reserved[] = {"created_at", "updated_at", "_part", "_op",
-					       "tableoid",   "xmin",       "xmax",  "cmin",
-					       "cmax",       "ctid",       NULL};
+	static const char *const reserved[] = {"created_at", "updated_at", "search_xid", "_part",
+					       "_op",        "tableoid",   "xmin",       "xmax",
+					       "cmin",       "cmax",       "ctid",       NULL};
 	if (!check_identifier(b, name, "the column's name"))
 		return false;
-	if (in_list(reserved, name))
+	if (table_in_list(reserved, name))
 		return err_set(b->err, ERR_CONFIG,
 			       "the column name %s is reserved; set pg.column to another", name);
 	for (size_t i = 0; i < b->t->ncolumns; i++)
@@ -320,12 +316,12 @@ static bool check_name(struct builder *b, const char *name)
 }
 
 /* A field with "column": false has no column and no further say. */
-static bool add_column(struct builder *b, const struct schema_field *f, uint32_t index)
+static bool add_column(struct table_builder *b, const struct schema_field *f, uint32_t index)
 {
-	static const char *const known[] = {"type",    "via",     "column",      "merge",
-					    "default", "storage", "compression", NULL};
+	static const char *const known[] = {"type",    "via",         "column", "merge", "default",
+					    "storage", "compression", "search", NULL};
 	const json_t *name = json_object_get(f->pg, "column");
-	if (f->pg && !check_keys(b, f->pg, "pg", known))
+	if (f->pg && !table_check_keys(b, f->pg, "pg", known))
 		return false;
 	if (json_is_false(name))
 		return true;
@@ -334,7 +330,7 @@ static bool add_column(struct builder *b, const struct schema_field *f, uint32_t
 			       MAX_COLUMNS);
 	struct column *c = &b->t->columns[b->t->ncolumns];
 	c->field = index;
-	c->name = name ? text_of(name) : f->name;
+	c->name = name ? table_text(name) : f->name;
 	bool ok = check_name(b, c->name) && column_type(b, f, c) &&
 		  parse_merge(b, json_object_get(f->pg, "merge"), c) && check_merge(b, c) &&
 		  parse_toast(b, f->pg, c);
@@ -347,7 +343,7 @@ static bool add_column(struct builder *b, const struct schema_field *f, uint32_t
 	return true;
 }
 
-static bool add_columns(struct builder *b)
+static bool add_columns(struct table_builder *b)
 {
 	size_t room = MIN(b->record->nfields, (size_t)MAX_COLUMNS) + 1;
 	b->t->columns = arena_calloc(b->arena, room, sizeof(*b->t->columns));
@@ -360,7 +356,7 @@ static bool add_columns(struct builder *b)
 /* --- key, version, delete --- */
 
 /* A column by its SQL name or by the name of its field; -1 if there is none. */
-static int find_column(const struct builder *b, const char *name)
+int table_find_column(const struct table_builder *b, const char *name)
 {
 	for (size_t i = 0; i < b->t->ncolumns; i++)
 		if (strcmp(b->t->columns[i].name, name) == 0)
@@ -372,7 +368,7 @@ static int find_column(const struct builder *b, const char *name)
 }
 
 /* numeric(10,2) for a decimal of scale 4 would make one key of two that fold as two. */
-static bool rounds(const struct builder *b, const struct column *c, const struct sqltype *st)
+static bool rounds(const struct table_builder *b, const struct column *c, const struct sqltype *st)
 {
 	bool nullable;
 	const struct schema_type *t = schema_unwrap(b->record->fields[c->field].type, &nullable);
@@ -381,7 +377,7 @@ static bool rounds(const struct builder *b, const struct column *c, const struct
 }
 
 /* Equal values have to be equal in bytes: events are folded by the bytes of their key. */
-static bool check_key(struct builder *b, const struct column *c)
+static bool check_key(struct table_builder *b, const struct column *c)
 {
 	struct sqltype st;
 	if (!c->not_null)
@@ -402,15 +398,15 @@ static bool check_key(struct builder *b, const struct column *c)
 }
 
 /* Moves the key's columns to the front, in the key's order. */
-static bool parse_key(struct builder *b)
+static bool parse_key(struct table_builder *b)
 {
 	const json_t *list = json_object_get(b->record->pg, "key");
 	struct table *t = b->t;
 	if (!json_is_array(list) || json_array_size(list) == 0 || json_array_size(list) > 32)
 		return err_set(b->err, ERR_CONFIG, "pg.key is no list of 1 to 32 columns");
 	for (size_t i = 0; i < json_array_size(list); i++) {
-		const char *name = text_of(json_array_get(list, i));
-		int at = name ? find_column(b, name) : -1;
+		const char *name = table_text(json_array_get(list, i));
+		int at = name ? table_find_column(b, name) : -1;
 		if (at < 0 || (size_t)at < i)
 			return err_set(b->err, ERR_CONFIG,
 				       "pg.key: '%s' is no column, or stands twice",
@@ -426,13 +422,13 @@ static bool parse_key(struct builder *b)
 }
 
 /* Has to be a column with an order that 64 bits hold. */
-static bool parse_version(struct builder *b)
+static bool parse_version(struct table_builder *b)
 {
 	const json_t *json = json_object_get(b->record->pg, "version");
 	b->t->version = -1;
 	if (!json)
 		return true;
-	int at = text_of(json) ? find_column(b, text_of(json)) : -1;
+	int at = table_text(json) ? table_find_column(b, table_text(json)) : -1;
 	if (at < 0 || (size_t)at < b->t->nkeys)
 		return err_set(b->err, ERR_CONFIG, "pg.version names no column outside the key");
 	const struct column *c = &b->t->columns[at];
@@ -448,17 +444,17 @@ static bool parse_version(struct builder *b)
 }
 
 /* The field has to be an enum with that symbol; it may be a column or not. */
-static bool parse_delete(struct builder *b)
+static bool parse_delete(struct table_builder *b)
 {
 	static const char *const known[] = {"field", "symbol", NULL};
 	const json_t *json = json_object_get(b->record->pg, "delete");
 	b->t->delete_field = -1;
 	if (!json)
 		return true;
-	if (!check_keys(b, json, "pg.delete", known))
+	if (!table_check_keys(b, json, "pg.delete", known))
 		return false;
-	const char *field = text_of(json_object_get(json, "field")),
-		   *symbol = text_of(json_object_get(json, "symbol"));
+	const char *field = table_text(json_object_get(json, "field")),
+		   *symbol = table_text(json_object_get(json, "symbol"));
 	for (size_t i = 0; field && symbol && i < b->record->nfields; i++) {
 		bool nullable;
 		const struct schema_type *t = schema_unwrap(b->record->fields[i].type, &nullable);
@@ -479,22 +475,22 @@ static bool parse_delete(struct builder *b)
 /* --- indexes, storage, name --- */
 
 /* From "columns", what follows ON table. */
-static bool index_sql(struct builder *b, const json_t *json, struct buf *out)
+static bool index_sql(struct table_builder *b, const json_t *json, struct buf *out)
 {
 	const json_t *columns = json_object_get(json, "columns"),
 		     *using = json_object_get(json, "using");
 	if (!json_is_array(columns) || json_array_size(columns) == 0)
 		return err_set(b->err, ERR_CONFIG, "an index has neither \"columns\" nor \"sql\"");
-	if (using && !check_identifier(b, text_of(using), "\"using\""))
+	if (using && !check_identifier(b, table_text(using), "\"using\""))
 		return false;
 	if (using) {
 		buf_puts(out, "USING ");
-		buf_quoted(out, text_of(using), '"');
+		buf_quoted(out, table_text(using), '"');
 		buf_puts(out, " ");
 	}
 	for (size_t i = 0; i < json_array_size(columns); i++) {
-		const char *name = text_of(json_array_get(columns, i));
-		int at = name ? find_column(b, name) : -1;
+		const char *name = table_text(json_array_get(columns, i));
+		int at = name ? table_find_column(b, name) : -1;
 		if (at < 0)
 			return err_set(b->err, ERR_CONFIG,
 				       "an index names '%s', which is no column", name ? name : "");
@@ -506,16 +502,16 @@ static bool index_sql(struct builder *b, const json_t *json, struct buf *out)
 }
 
 /* "sql" is taken as it is, the operator's own. */
-static bool parse_index(struct builder *b, const json_t *json, struct table_index *x)
+static bool parse_index(struct table_builder *b, const json_t *json, struct table_index *x)
 {
 	static const char *const known[] = {"name", "columns", "using", "unique", "sql", NULL};
 	const json_t *name = json_object_get(json, "name"), *sql = json_object_get(json, "sql");
-	if (!check_keys(b, json, "pg.indexes", known) ||
-	    (name && !check_identifier(b, text_of(name), "an index's name")))
+	if (!table_check_keys(b, json, "pg.indexes", known) ||
+	    (name && !check_identifier(b, table_text(name), "an index's name")))
 		return false;
-	x->name = text_of(name);
+	x->name = table_text(name);
 	x->unique = json_is_true(json_object_get(json, "unique"));
-	x->sql = text_of(sql);
+	x->sql = table_text(sql);
 	if (sql)
 		return x->sql || err_set(b->err, ERR_CONFIG, "\"sql\" of an index is no text");
 	struct buf text = {0};
@@ -526,7 +522,7 @@ static bool parse_index(struct builder *b, const json_t *json, struct table_inde
 	return ok;
 }
 
-static bool parse_indexes(struct builder *b)
+static bool parse_indexes(struct table_builder *b)
 {
 	const json_t *list = json_object_get(b->record->pg, "indexes");
 	if (list && !json_is_array(list))
@@ -540,11 +536,12 @@ static bool parse_indexes(struct builder *b)
 }
 
 /* Goes into SQL without quotes, so only letters, digits and "_.-" pass. */
-static bool put_parameter(struct builder *b, const char *key, const json_t *v, struct buf *out)
+static bool put_parameter(struct table_builder *b, const char *key, const json_t *v,
+			  struct buf *out)
 {
 	static const char letters[] =
 		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
-	const char *s = text_of(v);
+	const char *s = table_text(v);
 	bool ok = key[0] != '\0' && strspn(key, letters) == strlen(key);
 	buf_printf(out, "%s%s = ", out->len > 0 ? ", " : "", key);
 	if (json_is_integer(v))
@@ -562,7 +559,7 @@ static bool put_parameter(struct builder *b, const char *key, const json_t *v, s
 }
 
 /* To one text, as WITH (...) wants it. */
-static bool parse_storage(struct builder *b)
+static bool parse_storage(struct table_builder *b)
 {
 	const json_t *json = json_object_get(b->record->pg, "storage");
 	const char *key;
@@ -582,16 +579,16 @@ static bool parse_storage(struct builder *b)
 }
 
 /* With or without a schema; each part a valid identifier. */
-static bool parse_name(struct builder *b, struct table_box *box)
+static bool parse_name(struct table_builder *b, struct table_box *box)
 {
 	static const char *const known[] = {"table",   "key",     "version", "delete",
 					    "indexes", "storage", NULL};
 	if (!b->record->pg)
 		return err_set(b->err, ERR_CONFIG,
 			       "it has no annotation \"pg\", so there is no table for it");
-	if (!check_keys(b, b->record->pg, "pg", known))
+	if (!table_check_keys(b, b->record->pg, "pg", known))
 		return false;
-	const char *name = text_of(json_object_get(b->record->pg, "table"));
+	const char *name = table_text(json_object_get(b->record->pg, "table"));
 	if (!name)
 		return err_set(b->err, ERR_CONFIG, "pg.table is missing");
 	box->full_name = name;
@@ -619,10 +616,10 @@ struct table *table_new(const struct schema *reader, struct err *err)
 	struct table_box *box = xcalloc(1, sizeof(*box));
 	box->arena = arena_new();
 	box->table.reader = reader;
-	struct builder b = {
+	struct table_builder b = {
 		.t = &box->table, .arena = box->arena, .record = reader->root, .err = err};
 	if (parse_name(&b, box) && add_columns(&b) && parse_key(&b) && parse_version(&b) &&
-	    parse_delete(&b) && parse_indexes(&b) && parse_storage(&b))
+	    parse_delete(&b) && table_parse_search(&b) && parse_indexes(&b) && parse_storage(&b))
 		return &box->table;
 	err_wrap(err, "record '%s'", reader->root->full_name);
 	table_free(&box->table);

@@ -72,6 +72,16 @@ struct table_index {
 	bool unique;
 };
 
+enum search_distance { SEARCH_COSINE, SEARCH_L2, SEARCH_IP };
+
+/* That a column of vectors is searched by nearness: the annotation "search" of its field. */
+struct table_search {
+	size_t vector; /* index of the column */
+	enum search_distance distance;
+	size_t *filters; /* indexes of the columns that a search may be limited by */
+	size_t nfilters;
+};
+
 struct table {
 	/* SQL schema, or NULL when the annotation gave none (search_path decides) */
 	const char *schema;
@@ -85,7 +95,8 @@ struct table {
 	size_t nindexes;
 	/* what follows WITH in CREATE TABLE, as in "fillfactor = 90", or NULL */
 	const char *storage;
-	const struct schema *reader; /* borrowed: must outlive the table */
+	const struct table_search *search; /* NULL: no column is searched by nearness */
+	const struct schema *reader;       /* borrowed: must outlive the table */
 };
 
 /*

@@ -16,6 +16,8 @@ enum on_conflict { CONFLICT_NEWER, CONFLICT_UPDATE, CONFLICT_SKIP };
 enum other_types { OTHER_DEAD_LETTER, OTHER_SKIP, OTHER_HALT };
 /* Which of Apicurio's ids the registry serves as /schemas/ids. */
 enum apicurio_ids { APICURIO_NONE, APICURIO_CONTENT, APICURIO_GLOBAL };
+/* When segments of searches are built: as needed, while nothing else is to be done, in a window. */
+enum index_when { INDEX_ALWAYS, INDEX_IDLE, INDEX_WINDOW, INDEX_NEVER };
 enum start_kind { START_EARLIEST, START_LATEST, START_COMMITTED, START_TIMESTAMP };
 
 struct config_pair {
@@ -79,6 +81,13 @@ struct config {
 
 	enum log_format log_format;
 	enum log_level log_level;
+
+	enum index_when index_when;
+	int64_t index_from_us, index_until_us; /* of INDEX_WINDOW: since midnight, UTC */
+	uint32_t index_cores;
+	uint64_t index_memory; /* bytes of one build, in the server */
+	uint32_t index_segment_rows, index_tail_rows;
+	double index_stale_share;
 
 	int64_t shutdown_timeout_us;
 

@@ -31,6 +31,7 @@ static const char *const formats[] = {"confluent", "single-object", "raw", NULL}
 static const char *const conflicts[] = {"newer", "update", "skip", NULL};
 static const char *const others[] = {"dead_letter", "skip", "halt", NULL};
 static const char *const apicurio[] = {"none", "content", "global", NULL};
+static const char *const index_whens[] = {"always", "idle", "window", "never", NULL};
 static const char *const log_formats[] = {"logfmt", "json", NULL};
 static const char *const log_levels[] = {"debug", "info", "warn", "error", NULL};
 
@@ -133,6 +134,31 @@ const struct config_key config_keys[] = {
 		 "into them."},
 	{"dlq", "window", KEY_COUNT, C(dlq_window), .fallback = "10000", .min = "1",
 	 .max = "100000000", .help = "Events over which that share is taken."},
+
+	{"index", "when", KEY_CHOICE, C(index_when), .fallback = "always", .choices = index_whens,
+	 .help = "When this worker puts vectors into the graphs of their searches: `always` as "
+		 "they come, `idle` while no batch is in flight, `window` between `from` and "
+		 "`until`, or `never`. Until then a search reads them row by row."},
+	{"index", "from", KEY_DURATION, C(index_from_us), .fallback = "0", .min = "0", .max = "24h",
+	 .help = "Beginning of the window, after midnight UTC: `22h`."},
+	{"index", "until", KEY_DURATION, C(index_until_us), .fallback = "6h", .min = "0",
+	 .max = "24h", .help = "Its end; before `from` if midnight is within."},
+	{"index", "cores", KEY_COUNT, C(index_cores), .fallback = "2", .min = "1", .max = "64",
+	 .help = "How many of the server's cores one build may use; one while ingest is behind. "
+		 "More than one needs as much shared memory (/dev/shm) as `memory`."},
+	{"index", "memory", KEY_BYTES, C(index_memory), .fallback = "512MiB", .min = "16MiB",
+	 .max = "64GiB",
+	 .help = "The server's memory for one build (`maintenance_work_mem`). A graph of 100,000 "
+		 "vectors of 384 dimensions needs 150 MiB."},
+	{"index", "segment_rows", KEY_COUNT, C(index_segment_rows), .fallback = "100000",
+	 .min = "1000", .max = "10000000",
+	 .help = "Rows of one graph. Fewer are built faster a row, and searched slower."},
+	{"index", "tail_rows", KEY_COUNT, C(index_tail_rows), .fallback = "5000", .min = "100",
+	 .max = "1000000", .help = "Rows that are worth a graph of their own."},
+	{"index", "stale_share", KEY_RATIO, C(index_stale_share), .fallback = "0.2", .min = "0.01",
+	 .max = "1",
+	 .help = "A graph is built anew when more than this share of its rows has changed or "
+		 "gone."},
 
 	{"http", "listen", KEY_TEXT, C(http_listen), .fallback = "127.0.0.1:9464",
 	 .help = "HOST:PORT for metrics and probes; port 0 takes a free one and logs it; `off` for "

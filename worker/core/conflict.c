@@ -148,6 +148,28 @@ static size_t count_set(const struct conflict *m)
 	return n;
 }
 
+/*
+ * A row whose vector changes, or what a search filters by, is new to the search; of other changes
+ * its segments need not know.
+ */
+static void put_search_xid(struct buf *out, const struct conflict *m)
+{
+	const struct table_search *search = m->table->search;
+	const char *before = ", \"search_xid\" = CASE WHEN ";
+	for (size_t i = 0; i <= search->nfilters; i++) {
+		size_t column = i < search->nfilters ? search->filters[i] : search->vector;
+		if (!is_set(m, column))
+			continue;
+		buf_puts(out, before);
+		conflict_put_column(out, "t", &m->table->columns[column]);
+		buf_puts(out, " IS DISTINCT FROM ");
+		put_new_value(out, m, &m->table->columns[column]);
+		before = " OR ";
+	}
+	if (before[0] == ' ')
+		buf_puts(out, " THEN pg_current_xact_id() ELSE t.\"search_xid\" END");
+}
+
 /* Our updated_at too, unless the schema has a column of that name. */
 void conflict_put_set(struct buf *out, const struct conflict *m)
 {
@@ -163,6 +185,8 @@ void conflict_put_set(struct buf *out, const struct conflict *m)
 	}
 	if (!sqlname_has_column(m->table, "updated_at"))
 		buf_puts(out, ", \"updated_at\" = now()");
+	if (m->table->search)
+		put_search_xid(out, m);
 }
 
 /*

@@ -150,7 +150,7 @@ void ddl_add_column(const struct table *t, size_t column, struct buf *out)
 }
 
 /* What writing needs, no more. */
-void ddl_grants(const struct table *t, const char *role, struct buf *out)
+void ddl_grants(const struct table *t, const char *rights, const char *role, struct buf *out)
 {
 	if (t->schema) {
 		buf_puts(out, "GRANT USAGE ON SCHEMA ");
@@ -159,7 +159,7 @@ void ddl_grants(const struct table *t, const char *role, struct buf *out)
 		buf_quoted(out, role, '"');
 		buf_puts(out, ";\n");
 	}
-	buf_puts(out, "GRANT SELECT, INSERT, UPDATE, DELETE ON ");
+	buf_printf(out, "GRANT %s ON ", rights);
 	sqlname_table(t, out);
 	buf_puts(out, " TO ");
 	buf_quoted(out, role, '"');

@@ -24,8 +24,8 @@ void ddl_index_name(const struct table *table, size_t index, struct buf *out);
 
 /* One column that the table lacks; column == ncolumns: created_at, + 1: updated_at. */
 void ddl_add_column(const struct table *table, size_t column, struct buf *out);
-/* GRANTs for a worker's role on this table. */
-void ddl_grants(const struct table *table, const char *role, struct buf *out);
+/* GRANTs to a role on this table, and on its schema; rights: "SELECT, INSERT". */
+void ddl_grants(const struct table *table, const char *rights, const char *role, struct buf *out);
 
 /*
  * ALTER TABLE table ALTER COLUMN .. SET setting value; nothing if value is NULL. A statement of its

@@ -397,24 +397,16 @@ static char *columns_list(const struct conflict *m)
 		buf_printf(&b, ", %s, %s, %s)", yes_no(!c->not_null && i >= t->nkeys),
 			   yes_no(i < t->nkeys), yes_no(conflict_sets(m, i)));
 	}
+	if (t->search)
+		buf_puts(&b, ", ('search_xid', 'xid8', true, false, true)");
 	return take_text(&b);
 }
 
-/* The text of worker/sql with :table and :columns filled in. */
-static char *fill(const char *sql, const char *table, const char *columns)
+static char *traits_sql(const char *table, const char *columns)
 {
+	const struct sqlname_word words[] = {{"table", table}, {"columns", columns}};
 	struct buf b = {0};
-	while (*sql) {
-		bool is_table = strncmp(sql, ":table", 6) == 0;
-		bool is_columns = strncmp(sql, ":columns", 8) == 0;
-		if (is_table)
-			buf_puts(&b, table);
-		else if (is_columns)
-			buf_puts(&b, columns);
-		else
-			buf_u8(&b, (uint8_t)*sql);
-		sql += is_table ? 6 : is_columns ? 8 : 1;
-	}
+	sqlname_fill(&b, sql_traits, words, ARRAY_LEN(words));
 	return take_text(&b);
 }
 
@@ -456,7 +448,7 @@ static void make_looks(struct mergesql *sql, const struct conflict *m)
 	buf_quoted(&literal, buf_cstr(&name), '\'');
 	char *columns = columns_list(m);
 	sql->check_direct = check_direct_sql(m->table, buf_cstr(&literal));
-	sql->traits = fill(sql_traits, buf_cstr(&literal), columns);
+	sql->traits = traits_sql(buf_cstr(&literal), columns);
 	sql->lock_table = xasprintf("LOCK TABLE %s IN ROW EXCLUSIVE MODE", buf_cstr(&name));
 	sql->take_witness = take_witness_sql(m->table, sql->stage_name);
 	sql->remove_witness = remove_witness_sql(m->table, sql->stage_name);

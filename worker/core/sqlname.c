@@ -46,3 +46,28 @@ void sqlname_short(struct buf *out, const char *text)
 	else
 		buf_printf(out, "%.*s_%08x", MAX_NAME - 9, text, (unsigned)XXH32(text, len, 0));
 }
+
+static const struct sqlname_word *word_at(const char *p, size_t *len,
+					  const struct sqlname_word *words, size_t n)
+{
+	*len = strspn(p + 1, "abcdefghijklmnopqrstuvwxyz_");
+	for (size_t i = 0; i < n; i++)
+		if (strlen(words[i].word) == *len && memcmp(words[i].word, p + 1, *len) == 0)
+			return &words[i];
+	return NULL;
+}
+
+void sqlname_fill(struct buf *out, const char *sql, const struct sqlname_word *words, size_t n)
+{
+	for (const char *colon; (colon = strchr(sql, ':')) != NULL;) {
+		size_t len;
+		const struct sqlname_word *word = word_at(colon, &len, words, n);
+		buf_put(out, sql, (size_t)(colon - sql));
+		if (word)
+			buf_puts(out, word->text);
+		else
+			buf_put(out, colon, 1 + (len == 0 && colon[1] == ':'));
+		sql = colon + 1 + (word ? len : len == 0 && colon[1] == ':');
+	}
+	buf_puts(out, sql);
+}

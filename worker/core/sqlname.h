@@ -10,5 +10,12 @@ void sqlname_table(const struct table *t, struct buf *out);
 void sqlname_columns(struct buf *out, const struct table *t, size_t n);
 /* Appends text or, if that is longer than a name may be, its beginning and a hash of all of it. */
 void sqlname_short(struct buf *out, const char *text);
+
+/* A :word of a text of worker/sql, and what stands for it. */
+struct sqlname_word {
+	const char *word, *text;
+};
+/* Appends the text with its words filled in; "::" and words that are not in the list stay. */
+void sqlname_fill(struct buf *out, const char *sql, const struct sqlname_word *words, size_t n);
 /* Whether the schema declares a column of that name. */
 bool sqlname_has_column(const struct table *t, const char *name);

@@ -55,6 +55,7 @@ struct stream *stream_new(const struct config *config, size_t index, struct err 
 	if (!load_key_schema(s, err))
 		goto fail;
 	s->sql = mergesql_new(s->config->name, s->table, s->config->on_conflict);
+	s->search = searchsql_new(s->table);
 	return s;
 fail:
 	err_wrap(err, "stream.%s", s->config->name);
@@ -72,6 +73,7 @@ void stream_free(struct stream *s)
 	}
 	free(s->plans);
 	mergesql_free(s->sql);
+	searchsql_free(s->search);
 	table_free(s->table);
 	schema_free(s->key_reader);
 	schema_free(s->reader);

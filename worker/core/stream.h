@@ -10,6 +10,7 @@
 #include "codec/table.h"
 #include "core/config.h"
 #include "core/mergesql.h"
+#include "core/searchsql.h"
 #include "schema/schema.h"
 #include "schema/schema_id.h"
 
@@ -26,6 +27,7 @@ struct stream {
 	struct schema *reader, *key_reader; /* key_reader: NULL if the config names none */
 	struct table *table;
 	struct mergesql *sql;
+	struct searchsql *search; /* NULL: the table is not searched by nearness */
 	struct stream_plan *plans;
 	size_t nplans;
 };

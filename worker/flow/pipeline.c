@@ -59,6 +59,7 @@
 #include "flow/publish.h"
 #include "io/httpd.h"
 #include "io/kafka_client.h"
+#include "search/indexer.h"
 
 #define POLL_MESSAGES 1000
 #define COMMIT_EVERY_US (200 * US_PER_MS)
@@ -78,6 +79,7 @@ struct pipeline {
 	struct assignment assignment;
 	struct publish publish;
 	struct source *source;
+	struct indexer *indexer; /* NULL: nothing is searched */
 	struct lookout *lookout;
 	struct registry *registry;
 	struct httpd *httpd;
@@ -441,6 +443,7 @@ static void wire(struct pipeline *p)
 					    .partitions = &p->partitions,
 					    .settle = &p->settle,
 					    .lookout = p->lookout};
+	p->publish.streams = p->streams;
 	p->publish.pool = p->pool;
 	p->publish.lanes = &p->lanes;
 	p->publish.partitions = &p->partitions;
@@ -484,6 +487,7 @@ static bool pipeline_open(struct pipeline *p, struct err *err)
 	p->pool = new_pool(c, p->streams);
 	lanes_open(&p->lanes, c, p->pool, p->streams);
 	p->lookout = lookout_start(c);
+	p->indexer = indexer_start(c, p->streams, c->nstreams);
 	wire(p);
 	if (!open_source(p, err))
 		return false;
@@ -526,6 +530,7 @@ static bool pipeline_close(struct pipeline *p)
 {
 	bool clean = close_source(p);
 	httpd_stop(p->httpd);
+	indexer_stop(p->indexer);
 	lookout_stop(p->lookout);
 	lanes_stop(&p->lanes);
 	if (p->pool)
@@ -535,6 +540,7 @@ static bool pipeline_close(struct pipeline *p)
 	pool_free(p->pool);
 	beat_leave(p->publish.beat);
 	status_free(p->publish.status);
+	publish_close(&p->publish);
 	notify_close(p->publish.notify);
 	registry_free(p->registry);
 	intake_close(&p->intake);

@@ -14,13 +14,16 @@
 #include "flow/publish.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/beat.h"
 #include "base/clock.h"
 #include "base/stats.h"
 #include "core/stream.h"
+#include "search/indexer.h"
 
 #define STATUS_EVERY_US US_PER_S
+#define FAILS_US (30 * US_PER_S) /* upkeep that failed is tried again after ten seconds */
 
 /* A partition, and the line of its batches at its lane. */
 struct seen {
@@ -110,6 +113,47 @@ static struct seen *see(const struct publish *pub, size_t *n)
 	return seen;
 }
 
+/* What upkeep of a search does here: from its metrics, as its thread is in the database. */
+static const char *search_state(struct publish *pub, size_t stream)
+{
+	const struct config *c = pub->config;
+	struct search_seen *seen = &pub->searches[stream];
+	int64_t failures = stats_get(METRIC_SEARCH_FAILURES, stream, 0), now = clock_mono_us();
+	if (failures != seen->failures)
+		*seen = (struct search_seen){failures, now};
+	if (failures > 0 && now - seen->failed_us < FAILS_US)
+		return "failing";
+	if (c->index_when == INDEX_NEVER)
+		return "off";
+	if (stats_get(METRIC_SEARCH_UNINDEXED, stream, 0) < c->index_tail_rows)
+		return "settled";
+	bool on = indexer_is_time(c, clock_wall_us(), pool_in_flight(pub->pool) == 0);
+	return on ? "building" : "waiting";
+}
+
+/* Of streams that share a table the first has its search, as for the indexer. */
+static bool has_search(const struct publish *pub, size_t stream)
+{
+	const struct searchsql *search = pub->streams[stream]->search;
+	for (size_t i = 0; search && i < stream; i++)
+		if (pub->streams[i]->search &&
+		    strcmp(pub->streams[i]->search->table_name, search->table_name) == 0)
+			return false;
+	return search != NULL;
+}
+
+static size_t search_facts(struct publish *pub, struct status_search *searches)
+{
+	size_t n = 0;
+	if (!pub->searches)
+		pub->searches = xcalloc(pub->config->nstreams, sizeof(*pub->searches));
+	for (size_t i = 0; i < pub->config->nstreams; i++)
+		if (has_search(pub, i))
+			searches[n++] = (struct status_search){pub->config->streams[i].name,
+							       search_state(pub, i)};
+	return n;
+}
+
 /* status_publish() copies all of it. */
 static void publish_snapshot(struct publish *pub, enum worker_state state, const struct seen *seen,
 			     size_t n)
@@ -118,12 +162,15 @@ static void publish_snapshot(struct publish *pub, enum worker_state state, const
 	struct status_partition *partitions = xcalloc(n + 1, sizeof(*partitions));
 	struct status_lane *lanes = xcalloc(nlanes, sizeof(*lanes));
 	struct lane_view *views = xcalloc(nlanes, sizeof(*views));
+	struct status_search *searches = xcalloc(pub->config->nstreams, sizeof(*searches));
 	struct status_facts facts = {.state = state,
 				     .joined = pub->source && source_joined(pub->source),
 				     .partitions = partitions,
 				     .npartitions = n,
 				     .lanes = lanes,
-				     .nlanes = nlanes};
+				     .nlanes = nlanes,
+				     .searches = searches,
+				     .nsearches = search_facts(pub, searches)};
 	for (size_t i = 0; i < n; i++)
 		partitions[i] = partition_facts(pub, &seen[i]);
 	for (size_t i = 0; i < nlanes; i++) {
@@ -134,6 +181,7 @@ static void publish_snapshot(struct publish *pub, enum worker_state state, const
 	free(partitions);
 	free(lanes);
 	free(views);
+	free(searches);
 }
 
 /* Sums by stream, as series by partition may be turned off. */
@@ -184,4 +232,10 @@ void publish_now(struct publish *pub, enum worker_state state)
 	free(seen);
 	tell_manager(pub, state);
 	pub->due_us = clock_mono_us() + STATUS_EVERY_US;
+}
+
+void publish_close(struct publish *pub)
+{
+	free(pub->searches);
+	pub->searches = NULL;
 }

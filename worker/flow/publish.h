@@ -9,6 +9,8 @@
 
 struct publish {
 	const struct config *config;
+	struct stream *const *streams;
+	struct search_seen *searches; /* one per stream; publish_close() frees them */
 	struct pool *pool;
 	struct lanes *lanes;
 	struct partitions *partitions;
@@ -19,5 +21,11 @@ struct publish {
 	int64_t due_us;        /* when to do it again */
 };
 
+/* How upkeep of a stream's search has failed, as far as its metrics tell. */
+struct search_seen {
+	int64_t failures, failed_us; /* how many there were, and when the last one was seen */
+};
+
 /* Says it all, in the state that the worker is in. Sets due_us. */
 void publish_now(struct publish *pub, enum worker_state state);
+void publish_close(struct publish *pub);

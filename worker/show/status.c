@@ -140,6 +140,17 @@ static void copy_lanes(struct snapshot *to, const struct status_facts *from)
 	to->facts.lanes = copy;
 }
 
+static void copy_searches(struct snapshot *to, const struct status_facts *from)
+{
+	struct status_search *copy =
+		arena_calloc(to->arena, MAX(from->nsearches, 1), sizeof(*copy));
+	for (size_t i = 0; i < from->nsearches; i++) {
+		copy[i].stream = copy_text(to->arena, from->searches[i].stream, NULL);
+		copy[i].state = copy_text(to->arena, from->searches[i].state, NULL);
+	}
+	to->facts.searches = copy;
+}
+
 static bool same_partition(const struct status_partition *a, const struct status_partition *b)
 {
 	return a->partition == b->partition && a->topic != NULL && b->topic != NULL &&
@@ -188,6 +199,7 @@ void status_publish(struct status *s, const struct status_facts *facts)
 	fresh->facts = *facts;
 	copy_partitions(fresh, facts);
 	copy_lanes(fresh, facts);
+	copy_searches(fresh, facts);
 	note_behind(fresh, s->previous);
 
 	pthread_mutex_lock(&s->lock);

@@ -53,6 +53,12 @@ struct status_lane {
 	int64_t busy_us;   /* how long it has had that batch; -1: none */
 };
 
+/* The search of a stream's table by nearness; its numbers are metrics. */
+struct status_search {
+	const char *stream;
+	const char *state; /* off, failing, waiting, building, settled */
+};
+
 struct status_facts {
 	enum worker_state state;
 	bool joined; /* the group has answered, be it with an empty assignment */
@@ -60,6 +66,8 @@ struct status_facts {
 	size_t npartitions;
 	const struct status_lane *lanes;
 	size_t nlanes;
+	const struct status_search *searches; /* of the streams that are searched */
+	size_t nsearches;
 };
 
 /* Borrows config. library: "2.0.2" of librdkafka, "15.18" of libpq, for /version and a metric. */

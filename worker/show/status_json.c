@@ -133,6 +133,50 @@ static void put_lane(struct buf *out, const struct status_lane *lane, size_t i)
 	buf_u8(out, '}');
 }
 
+/* What the log last said of the stream's search; NULL: nothing, or it is forgotten by now. */
+static const char *search_error(const char *stream, const struct trouble *troubles, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(troubles[i].stream, stream) == 0 &&
+		    strncmp(troubles[i].msg, "the search ", strlen("the search ")) == 0)
+			return troubles[i].text;
+	return NULL;
+}
+
+/* Null for a stream that is not searched. */
+static void put_search(struct buf *out, const struct snapshot *s, const char *stream, size_t i)
+{
+	static const struct {
+		const char *member;
+		enum metric metric;
+	} numbers[] = {
+		{"unindexed_rows", METRIC_SEARCH_UNINDEXED}, {"segments", METRIC_SEARCH_SEGMENTS},
+		{"sealed_rows", METRIC_SEARCH_SEALED},       {"stale_rows", METRIC_SEARCH_STALE},
+		{"built_rows", METRIC_SEARCH_BUILT},         {"failures", METRIC_SEARCH_FAILURES},
+	};
+	const char *state = NULL;
+	struct trouble troubles[TROUBLES_MAX];
+	for (size_t k = 0; s != NULL && k < s->facts.nsearches; k++)
+		if (strcmp(s->facts.searches[k].stream, stream) == 0)
+			state = s->facts.searches[k].state;
+	if (state == NULL) {
+		buf_puts(out, ",\"search\":null");
+		return;
+	}
+	bool fails = strcmp(state, "failing") == 0;
+	buf_puts(out, ",\"search\":{");
+	put_text(out, "state", state);
+	for (size_t n = 0; n < ARRAY_LEN(numbers); n++)
+		buf_printf(out, ",\"%s\":%lld", numbers[n].member,
+			   (long long)stats_get(numbers[n].metric, i, 0));
+	buf_u8(out, ',');
+	put_seconds(out, "unindexed_seconds", stats_get(METRIC_SEARCH_UNINDEXED_AGE, i, 0));
+	buf_u8(out, ',');
+	put_text(out, "error",
+		 fails ? search_error(stream, troubles, troubles_copy(troubles)) : NULL);
+	buf_u8(out, '}');
+}
+
 /* Totals since the start: who looks twice has a rate. */
 static void put_stream(struct buf *out, const struct view *v, size_t i, int64_t now_us)
 {
@@ -162,6 +206,7 @@ static void put_stream(struct buf *out, const struct view *v, size_t i, int64_t 
 	for (size_t t = 0; t < ARRAY_LEN(totals); t++)
 		buf_printf(out, ",\"%s\":%lld", totals[t].member,
 			   (long long)stats_sum_of(totals[t].metric, i));
+	put_search(out, v->snapshot, stream, i);
 	buf_u8(out, '}');
 }
 

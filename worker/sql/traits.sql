@@ -26,15 +26,16 @@ other_column AS (
     WHERE attrelid = :table::regclass AND attnum > 0 AND NOT attisdropped
         AND attname NOT IN (SELECT name::name FROM want)
 ),
-other_index AS ( -- but those on just the key's columns, which say the same as the key
+other_index AS ( -- but those on just the key's columns, which say the same as the key, and ours
     SELECT i.*, i.indexrelid::regclass AS name
     FROM pg_catalog.pg_index i JOIN tables t ON i.indrelid = t.oid
-    WHERE i.indpred IS NOT NULL OR i.indexprs IS NOT NULL
+    WHERE pg_catalog.pg_get_indexdef(i.indexrelid, 1, false) <> 'search_xid'
+        AND (i.indpred IS NOT NULL OR i.indexprs IS NOT NULL
         OR (SELECT array_agg(a.attname ORDER BY a.attname) FROM pg_catalog.pg_attribute a
             WHERE a.attrelid = i.indrelid
                 AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1]))
             IS DISTINCT FROM
-            (SELECT array_agg(name::name ORDER BY name::name) FROM want WHERE key)
+            (SELECT array_agg(name::name ORDER BY name::name) FROM want WHERE key))
 )
 -- 1: a column is of another type
 SELECT 1, format('column %I is %s in the table and %s in the schema', name, is_type, type)

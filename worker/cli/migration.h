@@ -1,0 +1,38 @@
+/*
+ * migration.h - a migration under way: what was looked at, and the steps that it takes.
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "cli/cli.h"
+#include "cli/report.h"
+#include "core/stream.h"
+#include "io/pg.h"
+
+struct step {
+	char *sql, *done;
+};
+
+struct migration {
+	struct cli *cli;
+	struct pg *pg;
+	struct stream **streams;
+	struct step *steps;
+	size_t nsteps;
+	struct report report;
+};
+
+/* Takes sql's bytes; two streams of one table want the same things once. */
+void migration_add(struct migration *m, struct buf *sql, const char *what, const char *name);
+/* Each statement of a text of worker/sql is a step if what it makes is not there. */
+MUST_CHECK bool migration_books(struct migration *m, const char *text, struct err *err);
+/* What the search of the stream's table needs; "there": the table is. In migrate_search.c. */
+MUST_CHECK bool migration_search(struct migration *m, const struct stream *s, bool there,
+				 struct err *err);
+
+/* Appends the least rights of a worker's role, as SQL. In migrate_grants.c. */
+void migration_worker_grants(struct stream *const *streams, size_t n, const char *role,
+			     struct buf *out);
+/* The same of a role that only searches; false if there is nothing to search. */
+MUST_CHECK bool migration_searcher_grants(struct stream *const *streams, size_t n, const char *role,
+					  struct buf *out);

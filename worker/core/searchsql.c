@@ -1,0 +1,623 @@
+/*
+ * searchsql.c - from a table's description to the SQL of its search by nearness.
+ *
+ * The texts are those of worker/sql/search_*.sql; here the words in them (:table, :filters, ...)
+ * get their meaning. A database that holds an older text is known by the comment on it, which has a
+ * hash of what it was made from.
+ *
+ * What a segment holds of a vector ("near") is half as wide: halfvec. Under cosine it is made a
+ * unit vector first, which a half float then always can hold; under l2 and ip, where it may not,
+ * it stays as it is where HNSW takes that. The exact distance is always taken from the table's own
+ * vector.
+ *
+ * Pure text: no connection, no failure.
+ */
+#include "core/searchsql.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "core/ddl.h"
+#include "core/sqlname.h"
+
+#define HNSW_VECTOR_DIM 2000 /* pgvector's HNSW_MAX_DIM, for vector */
+#define PLAIN_BYTES 4000     /* a vector up to here stays in its row */
+#define WORDS_MOST 48
+
+extern const char sql_search_segments[], sql_search_functions[], sql_search_ways[],
+	sql_search_one_by_one[], sql_search_by_filter[], sql_search_segment[], sql_search_finish[],
+	sql_search_stale[], sql_search_look[], sql_search_cut[], sql_search_rows[],
+	sql_search_begin[], sql_search_attach[], sql_search_owner[], sql_search_searcher[];
+
+struct words {
+	struct sqlname_word list[WORDS_MOST];
+	char *texts[WORDS_MOST]; /* owned */
+	size_t n;
+};
+
+static char *take_text(struct buf *b)
+{
+	char *text = xstrdup(buf_cstr(b));
+	buf_free(b);
+	return text;
+}
+
+/* Takes text over. */
+static const char *add(struct words *w, const char *word, char *text)
+{
+	if (w->n == WORDS_MOST)
+		abort();
+	w->list[w->n] = (struct sqlname_word){word, text};
+	w->texts[w->n++] = text;
+	return text;
+}
+
+static char *fill(const struct words *w, const char *sql)
+{
+	struct buf b = {0};
+	sqlname_fill(&b, sql, w->list, w->n);
+	return take_text(&b);
+}
+
+/* --- lists --- */
+
+static const struct column *filter(const struct table *t, size_t i)
+{
+	return &t->columns[t->search->filters[i]];
+}
+
+/* prefix."a", prefix."b": the columns of the key; with their types if prefix is NULL. */
+static char *keys(const struct table *t, const char *prefix)
+{
+	struct buf b = {0};
+	for (size_t i = 0; i < t->nkeys; i++) {
+		buf_printf(&b, "%s%s", i ? ", " : "", prefix ? prefix : "");
+		buf_quoted(&b, t->columns[i].name, '"');
+		if (!prefix)
+			buf_printf(&b, " %s", t->columns[i].type);
+	}
+	return take_text(&b);
+}
+
+/* a."k" = b."k" AND ... */
+static char *same_key(const struct table *t, const char *a, const char *b)
+{
+	struct buf out = {0};
+	for (size_t i = 0; i < t->nkeys; i++) {
+		buf_printf(&out, "%s%s.", i ? " AND " : "", a);
+		buf_quoted(&out, t->columns[i].name, '"');
+		buf_printf(&out, " = %s.", b);
+		buf_quoted(&out, t->columns[i].name, '"');
+	}
+	return take_text(&out);
+}
+
+static bool is_filter(const struct table *t, size_t column)
+{
+	for (size_t i = 0; i < t->search->nfilters; i++)
+		if (t->search->filters[i] == column)
+			return true;
+	return false;
+}
+
+/* Key and filters, as a segment has them: with types, or as t's columns. */
+static char *segment_columns(const struct table *t, bool types)
+{
+	struct buf b = {0};
+	for (size_t i = 0; i < t->ncolumns; i++) {
+		if (i >= t->nkeys && !is_filter(t, i))
+			continue;
+		buf_puts(&b, b.len > 0 ? ", " : "");
+		buf_puts(&b, types ? "" : "t.");
+		buf_quoted(&b, t->columns[i].name, '"');
+		if (types)
+			buf_printf(&b, " %s", t->columns[i].type);
+	}
+	return take_text(&b);
+}
+
+static const char *const timestamps[] = {"created_at", "updated_at"};
+
+/* All columns of the table: with types, or as t's. */
+static char *table_columns(const struct table *t, bool types)
+{
+	struct buf b = {0};
+	for (size_t i = 0; i < t->ncolumns + ARRAY_LEN(timestamps); i++) {
+		bool ours = i >= t->ncolumns;
+		const char *name = ours ? timestamps[i - t->ncolumns] : t->columns[i].name;
+		if (ours && sqlname_has_column(t, name))
+			continue;
+		buf_printf(&b, "%s%s", i ? ", " : "", types ? "" : "t.");
+		buf_quoted(&b, name, '"');
+		if (types)
+			buf_printf(&b, " %s", ours ? "timestamptz" : t->columns[i].type);
+	}
+	return take_text(&b);
+}
+
+/* --- filters --- */
+
+static void put_want(struct buf *out, const struct column *c)
+{
+	struct buf full = {0}, name = {0};
+	buf_printf(&full, "want_%s", c->name);
+	sqlname_short(&name, buf_cstr(&full));
+	buf_quoted(out, buf_cstr(&name), '"');
+	buf_free(&full);
+	buf_free(&name);
+}
+
+/* , "user_id" text DEFAULT NULL */
+static char *filter_parameters(const struct table *t)
+{
+	struct buf b = {0};
+	for (size_t i = 0; i < t->search->nfilters; i++) {
+		buf_puts(&b, ",\n    ");
+		buf_quoted(&b, filter(t, i)->name, '"');
+		buf_printf(&b, " %s DEFAULT NULL", filter(t, i)->type);
+	}
+	return take_text(&b);
+}
+
+static char *filter_numbers(const struct table *t)
+{
+	struct buf b = {0};
+	for (size_t i = 0; i < t->search->nfilters; i++)
+		buf_printf(&b, ", $%zu", 3 + i);
+	return take_text(&b);
+}
+
+static char *want_filters(const struct table *t)
+{
+	struct buf b = {0};
+	for (size_t i = 0; i < t->search->nfilters; i++) {
+		buf_puts(&b, "    ");
+		put_want(&b, filter(t, i));
+		buf_printf(&b, " %s := ", filter(t, i)->type);
+		buf_quoted(&b, filter(t, i)->name, '"');
+		buf_puts(&b, ";\n");
+	}
+	return take_text(&b);
+}
+
+static char *any_filter(const struct table *t)
+{
+	struct buf b = {0};
+	for (size_t i = 0; i < t->search->nfilters; i++) {
+		buf_puts(&b, i ? " OR " : "");
+		put_want(&b, filter(t, i));
+		buf_puts(&b, " IS NOT NULL");
+	}
+	return take_text(&b);
+}
+
+/* AND (want_user_id IS NULL OR s.user_id = want_user_id), for each */
+static char *matches(const struct table *t, const char *prefix)
+{
+	struct buf b = {0};
+	for (size_t i = 0; i < t->search->nfilters; i++) {
+		buf_puts(&b, "\n                    AND (");
+		put_want(&b, filter(t, i));
+		buf_printf(&b, " IS NULL OR %s.", prefix);
+		buf_quoted(&b, filter(t, i)->name, '"');
+		buf_puts(&b, " = ");
+		put_want(&b, filter(t, i));
+		buf_puts(&b, ")");
+	}
+	return take_text(&b);
+}
+
+/* How many rows of a segment a filter leaves: the count of a frequent value, else fewer than 1,000.
+ */
+static char *estimates(const struct table *t)
+{
+	struct buf b = {0};
+	for (size_t i = 0; i < t->search->nfilters; i++) {
+		buf_puts(&b, i ? ",\n                CASE WHEN " : "\n                CASE WHEN ");
+		put_want(&b, filter(t, i));
+		buf_puts(&b, " IS NOT NULL THEN coalesce((s.common -> ");
+		buf_quoted(&b, filter(t, i)->name, '\'');
+		buf_puts(&b, " ->> ");
+		put_want(&b, filter(t, i));
+		buf_printf(&b, "::text)::bigint, 999) END AS f%zu", i + 1);
+	}
+	return take_text(&b);
+}
+
+/* "before1after, before2after" for as many filters as there are */
+static char *numbered(size_t n, const char *before, const char *after, const char *between)
+{
+	struct buf b = {0};
+	for (size_t i = 1; i <= n; i++)
+		buf_printf(&b, "%s%s%zu%s", i > 1 ? between : "", before, i, after);
+	return take_text(&b);
+}
+
+static char *sum_cases(size_t n)
+{
+	struct buf b = {0};
+	for (size_t i = 1; i <= n; i++)
+		buf_printf(&b, " WHEN sum(m.f%zu) THEN %zu", i, i);
+	return take_text(&b);
+}
+
+/* What the last words say is for one text only. */
+static void pop_words(struct words *w, size_t n)
+{
+	while (w->n > n)
+		free(w->texts[--w->n]);
+}
+
+/* The table has an index that begins with the column: that of its key, or one of the annotation's.
+ */
+static bool is_indexed(const struct table *t, const struct column *c)
+{
+	struct buf begin = {0};
+	bool is = c == &t->columns[0];
+	buf_puts(&begin, "(");
+	buf_quoted(&begin, c->name, '"');
+	for (size_t i = 0; i < t->nindexes; i++)
+		is |= strncmp(t->indexes[i].sql, buf_cstr(&begin), begin.len) == 0;
+	buf_free(&begin);
+	return is;
+}
+
+/* The numbers of the filters that have one; 0 is none's. */
+static char *indexed_filters(const struct table *t)
+{
+	struct buf b = {0};
+	buf_puts(&b, "0");
+	for (size_t i = 0; i < t->search->nfilters; i++)
+		if (is_indexed(t, filter(t, i)))
+			buf_printf(&b, ", %zu", i + 1);
+	return take_text(&b);
+}
+
+static char *choose_ways(struct words *w, const struct table *t)
+{
+	size_t n = t->search->nfilters, before = w->n;
+	if (n == 0)
+		return xstrdup("");
+	add(w, "any_filter", any_filter(t));
+	add(w, "estimates", estimates(t));
+	add(w, "counts", numbered(n, "m.f", "", ", "));
+	add(w, "sums", numbered(n, "sum(m.f", ")", ", "));
+	add(w, "sum_cases", sum_cases(n));
+	add(w, "indexed", indexed_filters(t));
+	char *text = fill(w, sql_search_ways);
+	pop_words(w, before);
+	return text;
+}
+
+/* The text for each filter, or for each that has an index. */
+static char *for_filters(struct words *w, const struct table *t, const char *sql, bool indexed)
+{
+	struct buf all = {0};
+	for (size_t i = 0; i < t->search->nfilters; i++) {
+		struct buf name = {0}, want = {0};
+		size_t before = w->n;
+		if (indexed && !is_indexed(t, filter(t, i)))
+			continue;
+		buf_quoted(&name, filter(t, i)->name, '"');
+		put_want(&want, filter(t, i));
+		add(w, "filter", take_text(&name));
+		add(w, "want", take_text(&want));
+		add(w, "number", xasprintf("%zu", i + 1));
+		char *text = fill(w, sql);
+		buf_puts(&all, text);
+		free(text);
+		pop_words(w, before);
+	}
+	return take_text(&all);
+}
+
+/* --- names, types, operators --- */
+
+/* memingest."prefix table suffix", quoted, short enough for 12 characters more. */
+static char *object_name(const struct table *t, const char *prefix, const char *suffix)
+{
+	struct buf full = {0}, name = {0};
+	buf_puts(&full, prefix);
+	if (t->schema && strcmp(t->schema, "public") != 0)
+		buf_printf(&full, "%s_", t->schema);
+	buf_printf(&full, "%s%s", t->name, suffix);
+	if (full.len > 50) {
+		unsigned hash = (unsigned)XXH32(buf_cstr(&full), full.len, 0);
+		full.len = 40;
+		buf_printf(&full, "_%08x", hash);
+	}
+	buf_puts(&name, "memingest.");
+	buf_quoted(&name, buf_cstr(&full), '"');
+	buf_free(&full);
+	return take_text(&name);
+}
+
+/* name without its last quote, as the beginning of a segment's: memingest."t_segment_ */
+static char *segment_prefix(const char *segments)
+{
+	return xasprintf("%.*s_", (int)(strlen(segments) - 2), segments);
+}
+
+static const char *operator_of(enum search_distance distance)
+{
+	switch (distance) {
+	case SEARCH_COSINE:
+		return "<=>";
+	case SEARCH_L2:
+		return "<->";
+	case SEARCH_IP:
+		return "<#>";
+	}
+	abort();
+}
+
+static const char *opclass_of(enum search_distance distance)
+{
+	switch (distance) {
+	case SEARCH_COSINE:
+		return "cosine_ops";
+	case SEARCH_L2:
+		return "l2_ops";
+	case SEARCH_IP:
+		return "ip_ops";
+	}
+	abort();
+}
+
+static void add_types(struct words *w, struct searchsql *s)
+{
+	const struct table *t = s->table;
+	const struct column *c = &t->columns[t->search->vector];
+	enum search_distance distance = t->search->distance;
+	bool half = distance == SEARCH_COSINE || c->kind == PG_HALFVEC || c->dim > HNSW_VECTOR_DIM;
+	const char *type = half ? "halfvec" : "vector";
+	struct buf name = {0}, of_row = {0};
+	buf_quoted(&name, c->name, '"');
+	buf_printf(&of_row, distance == SEARCH_COSINE ? "l2_normalize(t.%s)" : "t.%s",
+		   buf_cstr(&name));
+	char *near_type = xasprintf("%s(%u)", type, c->dim);
+	add(w, "vector", take_text(&name));
+	add(w, "vector_type", xstrdup(c->type));
+	add(w, "near_of_query",
+	    xasprintf(distance == SEARCH_COSINE ? "l2_normalize(query)::%s" : "query::%s",
+		      near_type));
+	add(w, "near_of_row", xasprintf("%s::%s", buf_cstr(&of_row), near_type));
+	s->near_bytes = c->dim * (half ? 2 : 4);
+	add(w, "near_storage", xstrdup(s->near_bytes <= PLAIN_BYTES ? "PLAIN" : "EXTERNAL"));
+	add(w, "near_type", near_type);
+	add(w, "operator", xstrdup(operator_of(distance)));
+	add(w, "opclass", xasprintf("%s_%s", type, opclass_of(distance)));
+	buf_free(&of_row);
+}
+
+/* --- the whole --- */
+
+static char *literal_of(const char *text)
+{
+	struct buf b = {0};
+	buf_quoted(&b, text, '\'');
+	return take_text(&b);
+}
+
+static void add_names(struct words *w, struct searchsql *s)
+{
+	const struct table *t = s->table;
+	struct buf name = {0}, index = {0}, full = {0}, prefix = {0}, path = {0};
+	sqlname_table(t, &name);
+	s->table_name = take_text(&name);
+	s->literal = literal_of(s->table_name);
+	s->segments = object_name(t, "", "_segments");
+	s->search = object_name(t, "search_", "");
+	s->candidates = object_name(t, "candidates_", "");
+	s->scope = object_name(t, "scope_", "");
+	buf_printf(&full, "%s_search_xid_idx", t->name);
+	sqlname_short(&index, buf_cstr(&full));
+	buf_quoted(&name, buf_cstr(&index), '"');
+	add(w, "index", take_text(&name));
+	if (t->schema) {
+		buf_quoted(&path, t->schema, '"');
+		buf_puts(&path, ".");
+	}
+	buf_quoted(&path, buf_cstr(&index), '"');
+	add(w, "index_literal", literal_of(buf_cstr(&path)));
+	s->index_path = take_text(&path);
+	add(w, "index_path", xstrdup(s->index_path));
+	char *of_segment = segment_prefix(s->segments);
+	buf_quoted(&prefix, of_segment, '\'');
+	add(w, "table", xstrdup(s->table_name));
+	add(w, "literal", xstrdup(s->literal));
+	add(w, "segments", xstrdup(s->segments));
+	add(w, "segments_literal", literal_of(s->segments));
+	add(w, "search", xstrdup(s->search));
+	add(w, "candidates", xstrdup(s->candidates));
+	add(w, "scope", xstrdup(s->scope));
+	add(w, "candidate", object_name(t, "", "_candidate"));
+	add(w, "found", object_name(t, "", "_found"));
+	add(w, "segment", xasprintf("%s:number\"", of_segment));
+	add(w, "segment_prefix", take_text(&prefix));
+	free(of_segment);
+	buf_free(&index);
+	buf_free(&full);
+}
+
+static void add_lists(struct words *w, const struct table *t)
+{
+	add(w, "key_columns", keys(t, NULL));
+	add(w, "c_names", keys(t, ""));
+	add(w, "c_keys", keys(t, "c."));
+	add(w, "s_keys", keys(t, "s."));
+	add(w, "t_keys", keys(t, "t."));
+	add(w, "t_is_c", same_key(t, "t", "c"));
+	add(w, "t_is_s", same_key(t, "t", "s"));
+	add(w, "segment_columns", segment_columns(t, true));
+	add(w, "row_columns", segment_columns(t, false));
+	add(w, "table_columns", table_columns(t, true));
+	add(w, "found_columns", table_columns(t, false));
+	add(w, "filter_parameters", filter_parameters(t));
+	add(w, "filter_numbers", filter_numbers(t));
+	add(w, "freshness_number", xasprintf("$%zu", 3 + t->search->nfilters));
+	add(w, "want_filters", want_filters(t));
+	add(w, "s_matches", matches(t, "s"));
+	add(w, "t_matches", matches(t, "t"));
+}
+
+/* The text of a comment: a hash of the SQL that it stands at. */
+static char *note_of(const char *sql)
+{
+	return xasprintf("memingest %016llx", (unsigned long long)XXH64(sql, strlen(sql), 0));
+}
+
+static char *with_note(struct words *w, const char *sql, char **note)
+{
+	char *bare = fill(w, sql);
+	*note = note_of(bare);
+	free(bare);
+	size_t before = w->n;
+	add(w, "note", literal_of(*note));
+	char *text = fill(w, sql);
+	pop_words(w, before);
+	return text;
+}
+
+static char *finish_sql(struct words *w, const struct table *t)
+{
+	struct buf b = {0};
+	char *text = fill(w, sql_search_finish);
+	buf_puts(&b, text);
+	free(text);
+	for (size_t i = 0; i < t->search->nfilters; i++) {
+		text = fill(w, "CREATE INDEX ON :segment (");
+		buf_puts(&b, text);
+		buf_quoted(&b, filter(t, i)->name, '"');
+		buf_puts(&b, ");\n");
+		free(text);
+	}
+	return take_text(&b);
+}
+
+/* {"user_id": {"u1": 2000}}: enough to know of a value whether it is rare */
+static char *common_sql(struct words *w, const struct table *t)
+{
+	struct buf b = {0};
+	buf_puts(&b, "SELECT jsonb_build_object(");
+	for (size_t i = 0; i < t->search->nfilters; i++) {
+		struct buf name = {0};
+		buf_quoted(&name, filter(t, i)->name, '"');
+		buf_puts(&b, i ? ", " : "");
+		buf_quoted(&b, filter(t, i)->name, '\'');
+		buf_printf(&b,
+			   ", (SELECT coalesce(jsonb_object_agg(v, n), '{}') FROM (SELECT %s::text"
+			   " AS v, count(*) AS n FROM ",
+			   buf_cstr(&name));
+		char *segment = fill(w, ":segment");
+		buf_printf(&b, "%s WHERE %s IS NOT NULL GROUP BY %s HAVING count(*) >= 1000) x)",
+			   segment, buf_cstr(&name), buf_cstr(&name));
+		free(segment);
+		buf_free(&name);
+	}
+	buf_puts(&b, ")");
+	return take_text(&b);
+}
+
+struct searchsql *searchsql_new(const struct table *table)
+{
+	struct words w = {0};
+	if (!table->search)
+		return NULL;
+	struct searchsql *s = xcalloc(1, sizeof(*s));
+	s->table = table;
+	add_names(&w, s);
+	add_types(&w, s);
+	add_lists(&w, table);
+	add(&w, "choose_ways", choose_ways(&w, table));
+	add(&w, "one_by_one", for_filters(&w, table, sql_search_one_by_one, false));
+	add(&w, "by_filter", for_filters(&w, table, sql_search_by_filter, true));
+	s->add_column = fill(&w, "ALTER TABLE :table ADD COLUMN search_xid xid8;\n"
+				 "ALTER TABLE :table ALTER COLUMN search_xid"
+				 " SET DEFAULT pg_current_xact_id();\n");
+	s->drop_column = fill(&w, "ALTER TABLE :table DROP COLUMN search_xid;\n");
+	s->create_index_now = fill(&w, "CREATE INDEX :index ON :table (search_xid);\n");
+	s->begin = fill(&w, sql_search_begin);
+	s->create_index = fill(&w, "CREATE INDEX CONCURRENTLY IF NOT EXISTS :index"
+				   " ON :table (search_xid)");
+	s->create_segments = with_note(&w, sql_search_segments, &s->segments_note);
+	s->drop_segments = fill(&w, "DROP TABLE IF EXISTS :segments CASCADE;\n");
+	s->create_functions = with_note(&w, sql_search_functions, &s->functions_note);
+	s->drop_functions = fill(&w, "DROP FUNCTION IF EXISTS :search, :scope, :candidates;\n"
+				     "DROP TYPE IF EXISTS :found, :candidate;\n");
+	s->searcher = fill(&w, sql_search_searcher);
+	s->owner = fill(&w, sql_search_owner);
+	s->drop_index = fill(&w, "DROP INDEX IF EXISTS :index_path");
+	s->look = fill(&w, sql_search_look);
+	s->cut = fill(&w, sql_search_cut);
+	s->old_key =
+		fill(&w, "SELECT ARRAY[:t_keys]::text[] FROM :table t WHERE t.search_xid IS NULL"
+			 " AND t.:vector IS NOT NULL");
+	s->old_key_order = fill(&w, " ORDER BY :t_keys OFFSET :limit LIMIT 1");
+	add(&w, "row", fill(&w, ":number, :row_columns, t.search_xid, :near_of_row"));
+	s->rows = fill(&w, sql_search_rows);
+	s->rows_old = fill(&w, "SELECT :row FROM :table t WHERE t.search_xid IS NULL"
+			       " AND t.:vector IS NOT NULL");
+	s->create = fill(&w, sql_search_segment);
+	s->finish = finish_sql(&w, table);
+	s->attach = fill(&w, sql_search_attach);
+	s->common = common_sql(&w, table);
+	s->stale = fill(&w, sql_search_stale);
+	s->drop = fill(&w, "DROP TABLE IF EXISTS :segment");
+	pop_words(&w, 0);
+	return s;
+}
+
+void searchsql_free(struct searchsql *s)
+{
+	if (!s)
+		return;
+	char *texts[] = {s->table_name,
+			 s->literal,
+			 s->segments,
+			 s->search,
+			 s->candidates,
+			 s->scope,
+			 s->index_path,
+			 s->drop_column,
+			 s->create_index_now,
+			 s->begin,
+			 s->add_column,
+			 s->create_index,
+			 s->create_segments,
+			 s->drop_segments,
+			 s->segments_note,
+			 s->create_functions,
+			 s->drop_functions,
+			 s->functions_note,
+			 s->searcher,
+			 s->owner,
+			 s->drop_index,
+			 s->look,
+			 s->cut,
+			 s->old_key,
+			 s->old_key_order,
+			 s->rows,
+			 s->rows_old,
+			 s->create,
+			 s->finish,
+			 s->attach,
+			 s->common,
+			 s->stale,
+			 s->drop};
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		free(texts[i]);
+	free(s);
+}
+
+char *searchsql_segment(const char *text, int number, const char *word, const char *meaning)
+{
+	char digits[16];
+	struct buf b = {0};
+	snprintf(digits, sizeof(digits), "%d", number);
+	const struct sqlname_word words[] = {{"number", digits}, {word, meaning}};
+	sqlname_fill(&b, text, words, word ? 2 : 1);
+	return take_text(&b);
+}

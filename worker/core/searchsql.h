@@ -1,0 +1,59 @@
+/*
+ * searchsql.h - the SQL of a table's search by nearness, made once from the table.
+ *
+ * What there is of it in the database: the table's column search_xid, the partitioned table of
+ * segments, the functions search_, candidates_ and scope_, their types, and a row in
+ * memingest.searches. ARCHITECTURE.md tells how they work together.
+ */
+#pragma once
+
+#include "base/base.h"
+#include "base/buf.h"
+#include "codec/table.h"
+
+struct searchsql {
+	const struct table *table;
+	char *table_name; /* quoted, as it stands in memingest.searches */
+	char *literal;    /* the same, as a literal */
+	char *segments;   /* memingest."memory_entries_segments" */
+	char *search;     /* memingest."search_memory_entries", and so on */
+	char *candidates;
+	char *scope;
+	int64_t near_bytes; /* of a vector in a segment */
+
+	char *add_column; /* ALTER TABLE: search_xid; takes no time however full the table */
+	char *drop_column;
+	char *index_path;       /* its index, with its schema */
+	char *create_index;     /* CONCURRENTLY */
+	char *create_index_now; /* within a transaction */
+	char *begin;            /* nothing is sealed yet, or not any more */
+	/* The segments, and the functions; before each, its DROP; and what its comment then says.
+	 */
+	char *create_segments, *drop_segments, *segments_note;
+	char *create_functions, *drop_functions, *functions_note;
+	char *searcher; /* a searcher's rights: GRANT ... TO :role */
+	char *owner;    /* the segments become :role_literal's, as who keeps them must own them */
+
+	char *drop_index;
+	char *look;
+	char *cut;                     /* :limit; SELECT: pg_snapshot */
+	char *old_key, *old_key_order; /* SELECT: text[]; a condition on t fits between; :limit */
+
+	/* Of one segment, :number; see searchsql_segment(). */
+	char *rows;     /* SELECT: those that :upto sees and :after does not */
+	char *rows_old; /* SELECT: those without search_xid; a condition on t may follow */
+	char *create;   /* CREATE TABLE, and INSERT of what :rows selects */
+	char *finish;   /* the indexes */
+	char *attach;
+	char *common; /* SELECT: jsonb of the frequent values */
+	char *stale;  /* SELECT count(*) */
+	char *drop;
+};
+
+/* NULL if no column of the table is searched. */
+struct searchsql *searchsql_new(const struct table *table);
+void searchsql_free(struct searchsql *s); /* NULL is fine */
+/* text with :number, and with another word unless that is NULL. The caller frees it. */
+char *searchsql_segment(const char *text, int number, const char *word, const char *meaning);
+
+extern const char sql_search_books[]; /* worker/sql */

@@ -1,0 +1,304 @@
+/*
+ * indexer.c - a thread that keeps the segments of searches.
+ *
+ *   every second, for each table:  look --> gauges
+ *                                  decide (upkeep.c) --> do (seal.c), with the database's one lock
+ *
+ * Each worker looks, so each one's metrics are true; whoever gets the lock does a step and lets go
+ * of it, so workers and "memingest index" take turns. After a step comes the next one at once, as
+ * long as there is something to do. While ingest waits for PostgreSQL a build gets one core and
+ * rests four times as long as it has worked, so as to cost ingest a tenth at most.
+ *
+ * Not here: what is right to do (upkeep.c) and how (seal.c).
+ *
+ * Thread: its own, and a session of its own. The stop descriptor ends whatever it waits for, also a
+ * build. Failures: logged when they are new, tried again in ten seconds; searches are slower
+ * meanwhile, and right.
+ */
+#include "search/indexer.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/beat.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/stats.h"
+#include "io/wait.h"
+
+#define LOOK_US US_PER_S
+#define FAILED_US (10 * US_PER_S)
+#define COUNT_STALE_US (60 * US_PER_S)
+#define BEHIND_RESTS 4
+#define WAIT_MOST_US US_PER_S /* or it would miss its beat */
+
+/* A table, once, whatever number of streams fill it. */
+struct search_table {
+	const struct stream *stream;
+	int64_t count_due_us;
+	size_t count_next;         /* the segment whose stale rows are counted next */
+	char error[ERR_TEXT_SIZE]; /* of the last failure, empty after a success */
+};
+
+struct indexer {
+	const struct config *config;
+	struct search_table *tables;
+	size_t ntables;
+	pthread_t thread;
+	int stop_fd;
+	/* The thread's own. */
+	struct pg *pg; /* NULL: there is none */
+	int64_t due_us;
+	bool behind;                 /* ingest is, */
+	int64_t looked_us, stood_us; /* as found then, by how long it had stood still in all */
+};
+
+struct upkeep_rules indexer_rules(const struct config *config)
+{
+	return (struct upkeep_rules){.segment_rows = config->index_segment_rows,
+				     .tail_rows = config->index_tail_rows,
+				     .stale_share = config->index_stale_share};
+}
+
+struct seal_means indexer_means(const struct config *config)
+{
+	return (struct seal_means){.memory = (int64_t)config->index_memory,
+				   .cores = config->index_cores,
+				   .segment_rows = config->index_segment_rows};
+}
+
+bool indexer_is_time(const struct config *config, int64_t wall_us, bool idle)
+{
+	int64_t from = config->index_from_us, until = config->index_until_us,
+		now = wall_us % (24 * 3600 * US_PER_S);
+	switch (config->index_when) {
+	case INDEX_ALWAYS:
+		return true;
+	case INDEX_IDLE:
+		return idle;
+	case INDEX_WINDOW:
+		return from <= until ? now >= from && now < until : now >= from || now < until;
+	case INDEX_NEVER:
+		return false;
+	}
+	return false;
+}
+
+/*
+ * Intake stood still for batches or memory in a tenth of the time since the last look: it is the
+ * database that holds ingest up.
+ */
+static void look_at_ingest(struct indexer *ix)
+{
+	int64_t now = clock_mono_us(), stood = stats_sum(METRIC_BACKPRESSURE_SECONDS);
+	if (now - ix->looked_us < LOOK_US)
+		return;
+	ix->behind = 10 * (stood - ix->stood_us) > now - ix->looked_us;
+	ix->looked_us = now;
+	ix->stood_us = stood;
+}
+
+static bool is_idle(void)
+{
+	return stats_sum(METRIC_BATCHES_IN_FLIGHT) == 0;
+}
+
+/* --- failures --- */
+
+static void failed(struct indexer *ix, struct search_table *t, const struct err *err)
+{
+	size_t stream = t->stream->index;
+	ix->due_us = clock_mono_us() + FAILED_US;
+	stats_add(METRIC_SEARCH_FAILURES, stream, 0, 1);
+	if (strcmp(t->error, err->text) == 0)
+		return;
+	snprintf(t->error, sizeof(t->error), "%s", err->text);
+	if (strcmp(err->code, "42501") == 0)
+		log_error("the search is not kept: this role lacks a right; see \"memingest migrate"
+			  " --grants ROLE\"",
+			  F_STR("stream", t->stream->config->name), F_STR("error", err->text));
+	else
+		log_error(
+			"the search is not kept, will try again; searches read more rows meanwhile",
+			F_STR("stream", t->stream->config->name), F_STR("error", err->text));
+}
+
+/* --- a table --- */
+
+static void show(const struct search_table *t, const struct search_view *v)
+{
+	size_t stream = t->stream->index;
+	int64_t segments = 0, sealed = 0, stale = 0;
+	for (size_t i = 0; i < v->nsegments; i++) {
+		if (v->segments[i].state != SEGMENT_LIVE)
+			continue;
+		segments++;
+		sealed += v->segments[i].rows;
+		stale += v->segments[i].stale;
+	}
+	stats_set(METRIC_SEARCH_UNINDEXED, stream, 0, v->tail);
+	stats_set(METRIC_SEARCH_UNINDEXED_AGE, stream, 0, v->tail_age_s * US_PER_S);
+	stats_set(METRIC_SEARCH_SEGMENTS, stream, 0, segments);
+	stats_set(METRIC_SEARCH_SEALED, stream, 0, sealed);
+	stats_set(METRIC_SEARCH_STALE, stream, 0, stale);
+}
+
+/* One segment a minute: what is stale shows in no cheaper way. */
+static bool count_stale(struct indexer *ix, struct search_table *t, struct search_view *v,
+			struct err *err)
+{
+	if (clock_mono_us() < t->count_due_us || v->nsegments == 0)
+		return true;
+	struct segment *s = &v->segments[t->count_next++ % v->nsegments];
+	t->count_due_us = clock_mono_us() + COUNT_STALE_US;
+	return s->state != SEGMENT_LIVE || !s->exists ||
+	       seal_count_stale(ix->pg, t->stream->search, s, err);
+}
+
+static bool take_step(struct indexer *ix, struct search_table *t, struct search_view *v,
+		      const struct upkeep_plan *plan, struct err *err)
+{
+	struct seal_means means = indexer_means(ix->config);
+	struct seal_done done;
+	if (ix->behind)
+		means.cores = 1;
+	if (!seal_do(ix->pg, t->stream->search, v, plan, &means, &done, err))
+		return false;
+	stats_add(METRIC_SEARCH_BUILT, t->stream->index, 0, done.rows);
+	if (done.rows > 0) {
+		stats_observe(METRIC_SEARCH_BUILD_SECONDS, t->stream->index, done.took_us);
+		log_info("segment of a search built", F_STR("stream", t->stream->config->name),
+			 F_STR("step", upkeep_step_name(plan->step)), F_INT("rows", done.rows),
+			 F_REAL("took_s", (double)done.took_us / (double)US_PER_S));
+	}
+	ix->due_us = clock_mono_us() + (ix->behind ? BEHIND_RESTS * done.took_us : 0);
+	return true;
+}
+
+static bool decide(struct indexer *ix, struct search_table *t, struct search_view *v,
+		   struct err *err)
+{
+	struct upkeep_rules rules = indexer_rules(ix->config);
+	bool mine = false, ok;
+	if (!indexer_is_time(ix->config, clock_wall_us(), is_idle()))
+		return true;
+	rules.rests = !ix->behind;
+	if (!seal_lock(ix->pg, &mine, err))
+		return false;
+	if (!mine)
+		return true;
+	search_view_clear(v); /* it may be of before another's step */
+	ok = seal_look(ix->pg, t->stream->search, v, err) && count_stale(ix, t, v, err);
+	struct upkeep_plan plan = upkeep_decide(v, &rules);
+	if (ok && plan.step != UPKEEP_NONE)
+		ok = take_step(ix, t, v, &plan, err);
+	struct err ignored = {0};
+	return seal_unlock(ix->pg, ok ? err : &ignored) && ok;
+}
+
+static void look_after(struct indexer *ix, struct search_table *t)
+{
+	struct search_view v;
+	struct err err = {0};
+	bool ok = seal_look(ix->pg, t->stream->search, &v, &err);
+	if (ok) {
+		show(t, &v);
+		ok = decide(ix, t, &v, &err);
+		search_view_clear(&v);
+	}
+	if (ok)
+		t->error[0] = '\0';
+	else
+		failed(ix, t, &err);
+}
+
+/* --- the thread --- */
+
+static bool connect(struct indexer *ix)
+{
+	struct err err = {0};
+	if (ix->pg && pg_ok(ix->pg))
+		return true;
+	pg_free(ix->pg);
+	ix->pg = pg_connect(ix->config, "indexer", ix->stop_fd, &err);
+	if (ix->pg && seal_prepare(ix->pg, &err))
+		return true;
+	pg_free(ix->pg);
+	ix->pg = NULL;
+	failed(ix, &ix->tables[0], &err);
+	return false;
+}
+
+static bool is_stopped(struct indexer *ix, size_t beats)
+{
+	for (;;) {
+		int64_t now = clock_mono_us();
+		beat(beats);
+		if (wait_fd(-1, 0, ix->stop_fd, MIN(ix->due_us, now + WAIT_MOST_US)) ==
+		    WAIT_ABORTED)
+			return true;
+		if (clock_mono_us() >= ix->due_us)
+			return false;
+	}
+}
+
+static void *indexer_main(void *arg)
+{
+	struct indexer *ix = arg;
+	size_t beats = beat_join("indexer");
+	while (!is_stopped(ix, beats)) {
+		ix->due_us = clock_mono_us() + LOOK_US;
+		beat_rest(beats);
+		look_at_ingest(ix);
+		if (!connect(ix))
+			continue;
+		for (size_t i = 0; i < ix->ntables && pg_ok(ix->pg); i++)
+			look_after(ix, &ix->tables[i]);
+	}
+	pg_free(ix->pg);
+	beat_leave(beats);
+	return NULL;
+}
+
+static bool has_table(const struct indexer *ix, const struct stream *s)
+{
+	for (size_t i = 0; i < ix->ntables; i++)
+		if (strcmp(ix->tables[i].stream->search->table_name, s->search->table_name) == 0)
+			return true;
+	return false;
+}
+
+struct indexer *indexer_start(const struct config *config, struct stream *const *streams,
+			      size_t nstreams)
+{
+	struct indexer *ix = xcalloc(1, sizeof(*ix));
+	ix->config = config;
+	ix->tables = xcalloc(nstreams + 1, sizeof(*ix->tables));
+	for (size_t i = 0; i < nstreams; i++)
+		if (streams[i]->search && !has_table(ix, streams[i]))
+			ix->tables[ix->ntables++].stream = streams[i];
+	if (ix->ntables > 0 && (ix->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) >= 0 &&
+	    pthread_create(&ix->thread, NULL, indexer_main, ix) == 0)
+		return ix;
+	free(ix->tables);
+	free(ix);
+	return NULL;
+}
+
+void indexer_stop(struct indexer *ix)
+{
+	uint64_t one = 1;
+	if (!ix)
+		return;
+	if (write(ix->stop_fd, &one, sizeof(one)) < 0)
+		log_warn("the indexer is not told to stop");
+	pthread_join(ix->thread, NULL);
+	close(ix->stop_fd);
+	free(ix->tables);
+	free(ix);
+}

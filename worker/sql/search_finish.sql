@@ -1,0 +1,1 @@
+CREATE INDEX ON :segment USING hnsw (near :opclass);

@@ -1,0 +1,153 @@
+CREATE TYPE :candidate AS (:key_columns, search_xid xid8, distance double precision);
+
+CREATE TYPE :found AS (:table_columns, distance double precision);
+
+-- The nearest n rows, as their keys: what a query of your own joins with.
+-- freshness: all, bounded(N): of the rows that are in no segment yet the last N, or indexed.
+CREATE FUNCTION :candidates (query vector, n integer DEFAULT 100:filter_parameters,
+    freshness text DEFAULT 'all')
+RETURNS SETOF :candidate
+LANGUAGE plpgsql STABLE ROWS 10
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET jit = off
+SET hnsw.iterative_scan = relaxed_order SET hnsw.ef_search = 100
+AS $search$
+#variable_conflict use_column
+DECLARE
+    want_vector :vector_type := query;
+    want_near :near_type := :near_of_query;
+    want_n integer := n;
+:want_filters    state memingest.searches;
+    bound integer;                    -- how many rows in no segment are read; null: all of them:
+    since xid8 := '0';                -- those of this transaction and later ones,
+    running xid8[] := '{}';           -- and of these,
+    older boolean := true;            -- and those from before there were transactions
+    by_graph integer[] := '{}';       -- segments that are searched by their graph,
+    one_by_one integer[] := '{}';     -- and those where the filters leave few rows,
+    narrowest integer;                -- by the filter that leaves the fewest
+    matching bigint;                  -- of all rows in segments
+    narrow boolean := false;          -- it is sooner read by an index of the table
+    wanted integer := n + n / 2 + 20; -- some have changed or gone since
+    sealed :candidate[];
+    hits :candidate[];
+BEGIN
+    IF freshness ~ '^bounded\(\d{1,9}\)$' THEN
+        bound := substr(freshness, 9, length(freshness) - 9);
+    ELSIF freshness = 'indexed' THEN
+        bound := 0;
+    ELSIF freshness IS DISTINCT FROM 'all' THEN
+        RAISE 'freshness is all, bounded(N) or indexed, not "%"', freshness
+        USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+
+    -- Sealed by a transaction to come: restored into another cluster. Then all rows are read.
+    SELECT * INTO state FROM memingest.searches s WHERE s."table" = :literal
+        AND coalesce(pg_snapshot_xmax(s.sealed) <= pg_snapshot_xmax(pg_current_snapshot()), true);
+    IF FOUND THEN
+        since := coalesce(pg_snapshot_xmax(state.sealed), '0');
+        running := ARRAY(SELECT pg_snapshot_xip(state.sealed));
+        older := NOT state.adopted;
+        SELECT coalesce(array_agg(s.segment), '{}') INTO by_graph
+        FROM memingest.segments s WHERE s."table" = :literal AND s.state = 'live';
+    END IF;
+:choose_ways
+    -- About 120 nodes of one graph give a recall of 0.98; of several graphs, fewer each.
+    PERFORM set_config('hnsw.ef_search', least(1000, greatest(40,
+        120 / sqrt(greatest(1, cardinality(by_graph))), want_n))::integer::text, true);
+    LOOP
+        sealed := ARRAY(
+            SELECT ROW(:c_keys, c.search_xid, c.distance):::candidate
+            FROM unnest(by_graph) AS g (id) CROSS JOIN LATERAL (
+                SELECT :s_keys, s.search_xid, s.near :operator want_near AS distance
+                FROM :segments s
+                WHERE s.segment = g.id:s_matches
+                ORDER BY s.near :operator want_near
+                LIMIT wanted) c
+            ORDER BY c.distance
+            LIMIT wanted);
+:one_by_one        hits := ARRAY(
+            SELECT ROW(:t_keys, t.search_xid, t.:vector :operator want_vector):::candidate
+            FROM unnest(sealed) c JOIN :table t ON :t_is_c
+            WHERE t.search_xid IS NOT DISTINCT FROM c.search_xid);
+        EXIT WHEN cardinality(hits) >= want_n OR cardinality(sealed) < wanted;
+        wanted := wanted * 4;
+    END LOOP;
+
+    IF EXISTS (SELECT FROM unnest(by_graph || one_by_one) AS g (id)
+            WHERE to_regclass(:segment_prefix || g.id || '"') IS NULL) THEN
+        RAISE WARNING 'a segment of % is gone: all rows are read until it has been built again',
+            :literal;
+        since := '0';
+        running := '{}';
+        older := true;
+        hits := '{}';
+    END IF;
+
+    -- Rows in no segment.
+    IF narrow THEN
+:by_filter    ELSIF bound IS NULL THEN
+        hits := hits || ARRAY(
+            SELECT ROW(:t_keys, t.search_xid, t.:vector :operator want_vector):::candidate
+            FROM :table t
+            WHERE t.search_xid >= since:t_matches
+            ORDER BY t.:vector :operator want_vector
+            LIMIT want_n);
+    ELSIF bound > 0 THEN
+        hits := hits || ARRAY(
+            SELECT ROW(:t_keys, t.search_xid, t.:vector :operator want_vector):::candidate
+            FROM (SELECT * FROM :table t WHERE t.search_xid >= since
+                ORDER BY t.search_xid DESC LIMIT bound) t
+            WHERE true:t_matches);
+    END IF;
+    IF NOT narrow AND bound IS DISTINCT FROM 0 AND (older OR cardinality(running) > 0) THEN
+        hits := hits || ARRAY(
+            SELECT ROW(:t_keys, t.search_xid, t.:vector :operator want_vector):::candidate
+            FROM (
+                SELECT * FROM :table t WHERE t.search_xid = ANY (running)
+                UNION ALL
+                SELECT * FROM :table t WHERE older AND t.search_xid IS NULL
+                LIMIT bound) t
+            WHERE true:t_matches
+            ORDER BY t.:vector :operator want_vector
+            LIMIT want_n);
+    END IF;
+    RETURN QUERY
+    SELECT * FROM unnest(hits) c WHERE c.distance <> 'NaN' ORDER BY c.distance LIMIT want_n;
+END
+$search$;
+
+-- The nearest k rows themselves.
+CREATE FUNCTION :search (query vector, k integer DEFAULT 10:filter_parameters,
+    freshness text DEFAULT 'all')
+RETURNS SETOF :found
+LANGUAGE sql STABLE ROWS 10
+AS $search$
+    SELECT :found_columns, c.distance
+    FROM :candidates ($1, $2:filter_numbers, :freshness_number) c JOIN :table t ON :t_is_c
+    ORDER BY c.distance
+$search$;
+
+-- What a search reads, and what it leaves out under that freshness.
+CREATE FUNCTION :scope (freshness text DEFAULT 'all')
+RETURNS TABLE (segments bigint, sealed_rows bigint, stale_rows bigint, unindexed_rows bigint,
+    skipped_rows bigint)
+LANGUAGE sql STABLE
+SET enable_seqscan = off SET jit = off
+AS $search$
+    SELECT s.n, s.rows, s.stale, t.n, greatest(0, t.n - CASE WHEN $1 = 'all' THEN t.n
+        WHEN $1 = 'indexed' THEN 0 ELSE substring($1 FROM '^bounded\((\d+)\)$')::bigint END)
+    FROM (
+        SELECT count(*) AS n, coalesce(sum(rows), 0)::bigint AS rows,
+            coalesce(sum(stale), 0)::bigint AS stale
+        FROM memingest.segments WHERE "table" = :literal AND state = 'live') s
+    CROSS JOIN (
+        SELECT coalesce(max(pg_snapshot_xmax(sealed)), '0') AS since,
+            coalesce(bool_and(adopted), false) AS adopted,
+            coalesce(max(ARRAY(SELECT pg_snapshot_xip(sealed))), '{}') AS running
+        FROM memingest.searches WHERE "table" = :literal) b
+    CROSS JOIN LATERAL (
+        SELECT (SELECT count(*) FROM :table WHERE search_xid >= b.since)
+            + (SELECT count(*) FROM :table WHERE search_xid = ANY (b.running))
+            + (SELECT count(*) FROM :table WHERE NOT b.adopted AND search_xid IS NULL) AS n) t
+$search$;
+
+COMMENT ON FUNCTION :search IS :note;

@@ -1,0 +1,4 @@
+CREATE TABLE :segment (LIKE :segments INCLUDING CONSTRAINTS);
+ALTER TABLE :segment ADD CHECK (segment = :number);
+ALTER TABLE :segment ALTER COLUMN near SET STORAGE :near_storage;
+INSERT INTO :segment :rows;
