@@ -384,7 +384,7 @@ static void add_types(struct words *w, struct searchsql *s)
 	    xasprintf(distance == SEARCH_COSINE ? "l2_normalize(query)::%s" : "query::%s",
 		      near_type));
 	add(w, "near_of_row", xasprintf("%s::%s", buf_cstr(&of_row), near_type));
-	s->near_bytes = c->dim * (half ? 2 : 4);
+	s->near_bytes = (int64_t)c->dim * (half ? 2 : 4);
 	add(w, "near_storage", xstrdup(s->near_bytes <= PLAIN_BYTES ? "PLAIN" : "EXTERNAL"));
 	add(w, "near_type", near_type);
 	add(w, "operator", xstrdup(operator_of(distance)));

@@ -75,7 +75,7 @@ struct seal_means indexer_means(const struct config *config)
 bool indexer_is_time(const struct config *config, int64_t wall_us, bool idle)
 {
 	int64_t from = config->index_from_us, until = config->index_until_us,
-		now = wall_us % (24 * 3600 * US_PER_S);
+		now = wall_us % (INT64_C(24) * 3600 * US_PER_S);
 	switch (config->index_when) {
 	case INDEX_ALWAYS:
 		return true;

@@ -38,7 +38,7 @@
 #include "base/log.h"
 #include "core/sqlname.h"
 
-#define BUILD_TIMEOUT (4 * 3600 * US_PER_S)
+#define BUILD_TIMEOUT (INT64_C(4) * 3600 * US_PER_S)
 /* "memindex" in hex: one session at a time takes steps in a database. */
 #define LOCK_KEY "x'6d656d696e646578'::bigint"
 
