@@ -29,7 +29,8 @@ other_column AS (
 other_index AS ( -- but those on just the key's columns, which say the same as the key, and ours
     SELECT i.*, i.indexrelid::regclass AS name
     FROM pg_catalog.pg_index i JOIN tables t ON i.indrelid = t.oid
-    WHERE pg_catalog.pg_get_indexdef(i.indexrelid, 1, false) <> 'search_xid'
+    WHERE (SELECT attname FROM pg_catalog.pg_attribute a -- pg_get_indexdef() would wait for locks
+            WHERE a.attrelid = i.indrelid AND a.attnum = i.indkey[0]) IS DISTINCT FROM 'search_xid'
         AND (i.indpred IS NOT NULL OR i.indexprs IS NOT NULL
         OR (SELECT array_agg(a.attname ORDER BY a.attname) FROM pg_catalog.pg_attribute a
             WHERE a.attrelid = i.indrelid
