@@ -62,6 +62,13 @@ const char *buf_cstr(struct buf *b)
 	return (const char *)b->data;
 }
 
+char *buf_take_text(struct buf *b)
+{
+	char *text = xstrdup(buf_cstr(b));
+	buf_free(b);
+	return text;
+}
+
 /* PostgreSQL's rule for both kinds of quotes: a mark within is written twice. */
 void buf_quoted(struct buf *b, const char *s, char mark)
 {

@@ -21,6 +21,8 @@ void buf_puts(struct buf *b, const char *s);              /* without the closing
 void buf_quoted(struct buf *b, const char *s, char mark); /* SQL: 'it''s' or "na""me" */
 /* puts a NUL behind len (len stays) and returns data */
 const char *buf_cstr(struct buf *b);
+/* Its text as a string of the caller's; the buffer is empty then. */
+char *buf_take_text(struct buf *b);
 
 /* Room for n bytes, len moved past them: the caller fills all n. */
 static inline uint8_t *buf_take(struct buf *b, size_t n)

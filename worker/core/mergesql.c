@@ -60,14 +60,6 @@ static void put_key_match(struct buf *out, const struct table *t)
 	}
 }
 
-/* Hands over the text of a buffer as a string of its own. */
-static char *take_text(struct buf *b)
-{
-	char *text = xstrdup(buf_cstr(b));
-	buf_free(b);
-	return text;
-}
-
 /* OVERRIDING: an identity column takes the event's value. */
 static void put_insert(struct buf *out, const struct table *t)
 {
@@ -107,7 +99,7 @@ static char *upsert_sql(const struct conflict *m, const char *stage)
 	}
 	buf_printf(&b, " FROM %s s WHERE s._op <> 'D'", stage);
 	put_on_conflict(&b, m);
-	return take_text(&b);
+	return buf_take_text(&b);
 }
 
 /* --- a row at a time, its fields as parameters --- */
@@ -154,7 +146,7 @@ static char *upsert_row_sql(const struct conflict *m)
 	put_parameters(&b, m->table);
 	buf_puts(&b, ")");
 	put_on_conflict(&b, m);
-	return take_text(&b);
+	return buf_take_text(&b);
 }
 
 /* WHERE t's key is the parameters' */
@@ -188,7 +180,7 @@ static char *update_row_sql(const struct conflict *m)
 	put_where_key(&b, m->table);
 	buf_puts(&b, " AND ");
 	conflict_put_where(&b, &as_text);
-	return take_text(&b);
+	return buf_take_text(&b);
 }
 
 /* The key is not there; ON CONFLICT is for a race. */
@@ -204,7 +196,7 @@ static char *insert_row_sql(const struct conflict *m)
 	put_where_key(&b, m->table);
 	buf_puts(&b, ")");
 	put_on_conflict(&b, m);
-	return take_text(&b);
+	return buf_take_text(&b);
 }
 
 /*
@@ -230,7 +222,7 @@ static char *delete_sql(const struct conflict *m, const char *stage)
 		buf_puts(&b, ")");
 	}
 	buf_puts(&b, " RETURNING s._part) SELECT _part, count(*) FROM gone GROUP BY _part");
-	return take_text(&b);
+	return buf_take_text(&b);
 }
 
 /*
@@ -252,7 +244,7 @@ static char *delete_row_sql(const struct conflict *m)
 		conflict_put_column(&b, "t", m->version);
 		buf_printf(&b, " <= $%zu)", t->nkeys + 1);
 	}
-	return take_text(&b);
+	return buf_take_text(&b);
 }
 
 /* Rows written by this transaction carry its id in xmin. */
@@ -265,7 +257,7 @@ static char *skipped_sql(const struct table *t, const char *stage)
 	put_key_match(&b, t);
 	buf_puts(&b, " WHERE s._op <> 'D' AND t.xmin IS DISTINCT FROM pg_current_xact_id()::xid "
 		     "GROUP BY s._part");
-	return take_text(&b);
+	return buf_take_text(&b);
 }
 
 /* --- the staging table --- */
@@ -280,7 +272,7 @@ static char *stage_name(const char *stream)
 	buf_quoted(&quoted, buf_cstr(&name), '"');
 	buf_free(&full);
 	buf_free(&name);
-	return take_text(&quoted);
+	return buf_take_text(&quoted);
 }
 
 /*
@@ -303,7 +295,7 @@ static char *stage_sql(const struct table *t, const char *stage)
 		ddl_put_setting(&b, stage, c, "STORAGE", c->cast ? NULL : c->storage);
 		ddl_put_setting(&b, stage, c, "COMPRESSION", c->cast ? NULL : c->compression);
 	}
-	return take_text(&b);
+	return buf_take_text(&b);
 }
 
 /* For rows whose keys are new. Fields are those of a staged row without _part and _op. */
@@ -318,7 +310,7 @@ static char *direct_sql(const struct table *t)
 	buf_puts(&b, " (");
 	sqlname_columns(&b, t, t->ncolumns);
 	buf_puts(&b, ") FROM STDIN (FORMAT binary)");
-	return take_text(&b);
+	return buf_take_text(&b);
 }
 
 /*
@@ -345,7 +337,7 @@ static char *check_direct_sql(const struct table *t, const char *name)
 		buf_puts(&b, "::regtype)");
 	}
 	buf_puts(&b, ")");
-	return take_text(&b);
+	return buf_take_text(&b);
 }
 
 /* Objects that were united in the batch are right on top of an object, or of nothing. */
@@ -363,7 +355,7 @@ static char *check_united_sql(const struct table *t, const char *stage)
 	}
 	if (b.len == 0)
 		return NULL;
-	char *kinds = take_text(&b);
+	char *kinds = buf_take_text(&b);
 	buf_printf(&b, "SELECT CASE WHEN EXISTS (SELECT FROM %s s JOIN ", stage);
 	sqlname_table(t, &b);
 	buf_puts(&b, " t ON ");
@@ -373,7 +365,7 @@ static char *check_united_sql(const struct table *t, const char *stage)
 		   " current_setting('memingest.json_is_no_object') END",
 		   kinds);
 	free(kinds);
-	return take_text(&b);
+	return buf_take_text(&b);
 }
 
 /* --- what the table is like --- */
@@ -399,7 +391,7 @@ static char *columns_list(const struct conflict *m)
 	}
 	if (t->search)
 		buf_puts(&b, ", ('search_xid', 'xid8', true, false, true)");
-	return take_text(&b);
+	return buf_take_text(&b);
 }
 
 static char *traits_sql(const char *table, const char *columns)
@@ -407,7 +399,7 @@ static char *traits_sql(const char *table, const char *columns)
 	const struct sqlname_word words[] = {{"table", table}, {"columns", columns}};
 	struct buf b = {0};
 	sqlname_fill(&b, sql_traits, words, ARRAY_LEN(words));
-	return take_text(&b);
+	return buf_take_text(&b);
 }
 
 /* One row of the table itself, to see whether the stage takes it. */
@@ -426,7 +418,7 @@ static char *take_witness_sql(const struct table *t, const char *stage)
 	buf_puts(&b, " FROM ");
 	sqlname_table(t, &b);
 	buf_puts(&b, " LIMIT 1");
-	return take_text(&b);
+	return buf_take_text(&b);
 }
 
 /* It leaves the table, so that it can come back as an event would. */
@@ -437,7 +429,7 @@ static char *remove_witness_sql(const struct table *t, const char *stage)
 	sqlname_table(t, &b);
 	buf_printf(&b, " AS t USING %s s WHERE ", stage);
 	put_key_match(&b, t);
-	return take_text(&b);
+	return buf_take_text(&b);
 }
 
 /* The statements that look at the table, where none is written. */

@@ -37,13 +37,6 @@ struct words {
 	size_t n;
 };
 
-static char *take_text(struct buf *b)
-{
-	char *text = xstrdup(buf_cstr(b));
-	buf_free(b);
-	return text;
-}
-
 /* Takes text over. */
 static const char *add(struct words *w, const char *word, char *text)
 {
@@ -58,7 +51,7 @@ static char *fill(const struct words *w, const char *sql)
 {
 	struct buf b = {0};
 	sqlname_fill(&b, sql, w->list, w->n);
-	return take_text(&b);
+	return buf_take_text(&b);
 }
 
 /* --- lists --- */
@@ -78,7 +71,7 @@ static char *keys(const struct table *t, const char *prefix)
 		if (!prefix)
 			buf_printf(&b, " %s", t->columns[i].type);
 	}
-	return take_text(&b);
+	return buf_take_text(&b);
 }
 
 /* a."k" = b."k" AND ... */
@@ -91,7 +84,7 @@ static char *same_key(const struct table *t, const char *a, const char *b)
 		buf_printf(&out, " = %s.", b);
 		buf_quoted(&out, t->columns[i].name, '"');
 	}
-	return take_text(&out);
+	return buf_take_text(&out);
 }
 
 static bool is_filter(const struct table *t, size_t column)
@@ -115,7 +108,7 @@ static char *segment_columns(const struct table *t, bool types)
 		if (types)
 			buf_printf(&b, " %s", t->columns[i].type);
 	}
-	return take_text(&b);
+	return buf_take_text(&b);
 }
 
 static const char *const timestamps[] = {"created_at", "updated_at"};
@@ -134,7 +127,7 @@ static char *table_columns(const struct table *t, bool types)
 		if (types)
 			buf_printf(&b, " %s", ours ? "timestamptz" : t->columns[i].type);
 	}
-	return take_text(&b);
+	return buf_take_text(&b);
 }
 
 /* --- filters --- */
@@ -158,7 +151,7 @@ static char *filter_parameters(const struct table *t)
 		buf_quoted(&b, filter(t, i)->name, '"');
 		buf_printf(&b, " %s DEFAULT NULL", filter(t, i)->type);
 	}
-	return take_text(&b);
+	return buf_take_text(&b);
 }
 
 static char *filter_numbers(const struct table *t)
@@ -166,7 +159,7 @@ static char *filter_numbers(const struct table *t)
 	struct buf b = {0};
 	for (size_t i = 0; i < t->search->nfilters; i++)
 		buf_printf(&b, ", $%zu", 3 + i);
-	return take_text(&b);
+	return buf_take_text(&b);
 }
 
 static char *want_filters(const struct table *t)
@@ -179,7 +172,7 @@ static char *want_filters(const struct table *t)
 		buf_quoted(&b, filter(t, i)->name, '"');
 		buf_puts(&b, ";\n");
 	}
-	return take_text(&b);
+	return buf_take_text(&b);
 }
 
 static char *any_filter(const struct table *t)
@@ -190,7 +183,7 @@ static char *any_filter(const struct table *t)
 		put_want(&b, filter(t, i));
 		buf_puts(&b, " IS NOT NULL");
 	}
-	return take_text(&b);
+	return buf_take_text(&b);
 }
 
 /* AND (want_user_id IS NULL OR s.user_id = want_user_id), for each */
@@ -206,7 +199,7 @@ static char *matches(const struct table *t, const char *prefix)
 		put_want(&b, filter(t, i));
 		buf_puts(&b, ")");
 	}
-	return take_text(&b);
+	return buf_take_text(&b);
 }
 
 /* How many rows of a segment a filter leaves: the count of a frequent value, else fewer than 1,000.
@@ -223,7 +216,7 @@ static char *estimates(const struct table *t)
 		put_want(&b, filter(t, i));
 		buf_printf(&b, "::text)::bigint, 999) END AS f%zu", i + 1);
 	}
-	return take_text(&b);
+	return buf_take_text(&b);
 }
 
 /* "before1after, before2after" for as many filters as there are */
@@ -232,7 +225,7 @@ static char *numbered(size_t n, const char *before, const char *after, const cha
 	struct buf b = {0};
 	for (size_t i = 1; i <= n; i++)
 		buf_printf(&b, "%s%s%zu%s", i > 1 ? between : "", before, i, after);
-	return take_text(&b);
+	return buf_take_text(&b);
 }
 
 static char *sum_cases(size_t n)
@@ -240,7 +233,7 @@ static char *sum_cases(size_t n)
 	struct buf b = {0};
 	for (size_t i = 1; i <= n; i++)
 		buf_printf(&b, " WHEN sum(m.f%zu) THEN %zu", i, i);
-	return take_text(&b);
+	return buf_take_text(&b);
 }
 
 /* What the last words say is for one text only. */
@@ -272,7 +265,7 @@ static char *indexed_filters(const struct table *t)
 	for (size_t i = 0; i < t->search->nfilters; i++)
 		if (is_indexed(t, filter(t, i)))
 			buf_printf(&b, ", %zu", i + 1);
-	return take_text(&b);
+	return buf_take_text(&b);
 }
 
 static char *choose_ways(struct words *w, const struct table *t)
@@ -302,15 +295,15 @@ static char *for_filters(struct words *w, const struct table *t, const char *sql
 			continue;
 		buf_quoted(&name, filter(t, i)->name, '"');
 		put_want(&want, filter(t, i));
-		add(w, "filter", take_text(&name));
-		add(w, "want", take_text(&want));
+		add(w, "filter", buf_take_text(&name));
+		add(w, "want", buf_take_text(&want));
 		add(w, "number", xasprintf("%zu", i + 1));
 		char *text = fill(w, sql);
 		buf_puts(&all, text);
 		free(text);
 		pop_words(w, before);
 	}
-	return take_text(&all);
+	return buf_take_text(&all);
 }
 
 /* --- names, types, operators --- */
@@ -331,7 +324,7 @@ static char *object_name(const struct table *t, const char *prefix, const char *
 	buf_puts(&name, "memingest.");
 	buf_quoted(&name, buf_cstr(&full), '"');
 	buf_free(&full);
-	return take_text(&name);
+	return buf_take_text(&name);
 }
 
 /* name without its last quote, as the beginning of a segment's: memingest."t_segment_ */
@@ -378,7 +371,7 @@ static void add_types(struct words *w, struct searchsql *s)
 	buf_printf(&of_row, distance == SEARCH_COSINE ? "l2_normalize(t.%s)" : "t.%s",
 		   buf_cstr(&name));
 	char *near_type = xasprintf("%s(%u)", type, c->dim);
-	add(w, "vector", take_text(&name));
+	add(w, "vector", buf_take_text(&name));
 	add(w, "vector_type", xstrdup(c->type));
 	add(w, "near_of_query",
 	    xasprintf(distance == SEARCH_COSINE ? "l2_normalize(query)::%s" : "query::%s",
@@ -398,7 +391,7 @@ static char *literal_of(const char *text)
 {
 	struct buf b = {0};
 	buf_quoted(&b, text, '\'');
-	return take_text(&b);
+	return buf_take_text(&b);
 }
 
 static void add_names(struct words *w, struct searchsql *s)
@@ -406,7 +399,7 @@ static void add_names(struct words *w, struct searchsql *s)
 	const struct table *t = s->table;
 	struct buf name = {0}, index = {0}, full = {0}, prefix = {0}, path = {0};
 	sqlname_table(t, &name);
-	s->table_name = take_text(&name);
+	s->table_name = buf_take_text(&name);
 	s->literal = literal_of(s->table_name);
 	s->segments = object_name(t, "", "_segments");
 	s->search = object_name(t, "search_", "");
@@ -415,14 +408,14 @@ static void add_names(struct words *w, struct searchsql *s)
 	buf_printf(&full, "%s_search_xid_idx", t->name);
 	sqlname_short(&index, buf_cstr(&full));
 	buf_quoted(&name, buf_cstr(&index), '"');
-	add(w, "index", take_text(&name));
+	add(w, "index", buf_take_text(&name));
 	if (t->schema) {
 		buf_quoted(&path, t->schema, '"');
 		buf_puts(&path, ".");
 	}
 	buf_quoted(&path, buf_cstr(&index), '"');
 	add(w, "index_literal", literal_of(buf_cstr(&path)));
-	s->index_path = take_text(&path);
+	s->index_path = buf_take_text(&path);
 	add(w, "index_path", xstrdup(s->index_path));
 	char *of_segment = segment_prefix(s->segments);
 	buf_quoted(&prefix, of_segment, '\'');
@@ -436,7 +429,7 @@ static void add_names(struct words *w, struct searchsql *s)
 	add(w, "candidate", object_name(t, "", "_candidate"));
 	add(w, "found", object_name(t, "", "_found"));
 	add(w, "segment", xasprintf("%s:number\"", of_segment));
-	add(w, "segment_prefix", take_text(&prefix));
+	add(w, "segment_prefix", buf_take_text(&prefix));
 	free(of_segment);
 	buf_free(&index);
 	buf_free(&full);
@@ -494,7 +487,7 @@ static char *finish_sql(struct words *w, const struct table *t)
 		buf_puts(&b, ");\n");
 		free(text);
 	}
-	return take_text(&b);
+	return buf_take_text(&b);
 }
 
 /* {"user_id": {"u1": 2000}}: enough to know of a value whether it is rare */
@@ -518,7 +511,7 @@ static char *common_sql(struct words *w, const struct table *t)
 		buf_free(&name);
 	}
 	buf_puts(&b, ")");
-	return take_text(&b);
+	return buf_take_text(&b);
 }
 
 struct searchsql *searchsql_new(const struct table *table)
@@ -619,5 +612,5 @@ char *searchsql_segment(const char *text, int number, const char *word, const ch
 	snprintf(digits, sizeof(digits), "%d", number);
 	const struct sqlname_word words[] = {{"number", digits}, {word, meaning}};
 	sqlname_fill(&b, text, words, word ? 2 : 1);
-	return take_text(&b);
+	return buf_take_text(&b);
 }
