@@ -154,10 +154,22 @@ static struct made made_by(const char *sql, size_t len)
 	return m;
 }
 
+/* A semicolon at the end of a line; one of a comment does not count. NULL: there is none. */
+static const char *statement_end(const char *sql)
+{
+	for (const char *end = sql; (end = strstr(end, ";\n")) != NULL; end += 2) {
+		const char *before = memrchr(sql, '\n', (size_t)(end - sql)),
+			   *line = before ? before : sql;
+		if (!memmem(line, (size_t)(end - line), "--", 2))
+			return end;
+	}
+	return NULL;
+}
+
 bool migration_books(struct migration *m, const char *text, struct err *err)
 {
 	const char *p = text;
-	for (const char *end; (end = strstr(p, ";\n")) != NULL; p = end + 2) {
+	for (const char *end; (end = statement_end(p)) != NULL; p = end + 2) {
 		char what[80];
 		bool there;
 		struct made made = made_by(p, (size_t)(end - p));

@@ -24,12 +24,13 @@
 
 #define HNSW_VECTOR_DIM 2000 /* pgvector's HNSW_MAX_DIM, for vector */
 #define PLAIN_BYTES 4000     /* a vector up to here stays in its row */
-#define WORDS_MOST 48
+#define WORDS_MOST 64
 
 extern const char sql_search_segments[], sql_search_functions[], sql_search_ways[],
-	sql_search_one_by_one[], sql_search_by_filter[], sql_search_segment[], sql_search_finish[],
-	sql_search_stale[], sql_search_look[], sql_search_cut[], sql_search_rows[],
-	sql_search_begin[], sql_search_attach[], sql_search_owner[], sql_search_searcher[];
+	sql_search_one_by_one[], sql_search_by_graph[], sql_search_by_index[], sql_search_tail[],
+	sql_search_segment[], sql_search_tenants[], sql_search_finish[], sql_search_stale[],
+	sql_search_look[], sql_search_cut[], sql_search_rows[], sql_search_begin[],
+	sql_search_attach[], sql_search_owner[], sql_search_searcher[];
 
 struct words {
 	struct sqlname_word list[WORDS_MOST];
@@ -162,6 +163,7 @@ static char *filter_numbers(const struct table *t)
 	return buf_take_text(&b);
 }
 
+/* want_user_id text := user_id; for each, and whether there is any */
 static char *want_filters(const struct table *t)
 {
 	struct buf b = {0};
@@ -172,32 +174,39 @@ static char *want_filters(const struct table *t)
 		buf_quoted(&b, filter(t, i)->name, '"');
 		buf_puts(&b, ";\n");
 	}
-	return buf_take_text(&b);
-}
-
-static char *any_filter(const struct table *t)
-{
-	struct buf b = {0};
 	for (size_t i = 0; i < t->search->nfilters; i++) {
-		buf_puts(&b, i ? " OR " : "");
+		buf_puts(&b, i ? "\n        OR " : "    filtered boolean := ");
 		put_want(&b, filter(t, i));
 		buf_puts(&b, " IS NOT NULL");
 	}
+	buf_puts(&b, t->search->nfilters ? ";\n" : "");
 	return buf_take_text(&b);
 }
 
-/* AND (want_user_id IS NULL OR s.user_id = want_user_id), for each */
-static char *matches(const struct table *t, const char *prefix)
+static void put_match(struct buf *out, const char *prefix, const struct column *c)
+{
+	buf_printf(out, "%s.", prefix);
+	buf_quoted(out, c->name, '"');
+	buf_puts(out, " = ");
+	put_want(out, c);
+}
+
+/*
+ * AND (want_user_id IS NULL OR s.user_id = want_user_id), for each. first: the first one is not
+ * null, so that it parts segments, which an OR does not.
+ */
+static char *matches(const struct table *t, const char *prefix, bool first)
 {
 	struct buf b = {0};
 	for (size_t i = 0; i < t->search->nfilters; i++) {
-		buf_puts(&b, "\n                    AND (");
-		put_want(&b, filter(t, i));
-		buf_printf(&b, " IS NULL OR %s.", prefix);
-		buf_quoted(&b, filter(t, i)->name, '"');
-		buf_puts(&b, " = ");
-		put_want(&b, filter(t, i));
-		buf_puts(&b, ")");
+		bool plain = first && i == 0;
+		buf_printf(&b, "\n                    AND %s", plain ? "" : "(");
+		if (!plain) {
+			put_want(&b, filter(t, i));
+			buf_puts(&b, " IS NULL OR ");
+		}
+		put_match(&b, prefix, filter(t, i));
+		buf_puts(&b, plain ? "" : ")");
 	}
 	return buf_take_text(&b);
 }
@@ -257,31 +266,14 @@ static bool is_indexed(const struct table *t, const struct column *c)
 	return is;
 }
 
-/* The numbers of the filters that have one; 0 is none's. */
-static char *indexed_filters(const struct table *t)
+/* sum(m.f1) FILTER (WHERE m.f1 >= 1000): what is known of a filter's value, and not assumed */
+static char *frequent(size_t n)
 {
 	struct buf b = {0};
-	buf_puts(&b, "0");
-	for (size_t i = 0; i < t->search->nfilters; i++)
-		if (is_indexed(t, filter(t, i)))
-			buf_printf(&b, ", %zu", i + 1);
+	for (size_t i = 1; i <= n; i++)
+		buf_printf(&b, "%ssum(m.f%zu) FILTER (WHERE m.f%zu >= 1000)", i > 1 ? ", " : "", i,
+			   i);
 	return buf_take_text(&b);
-}
-
-static char *choose_ways(struct words *w, const struct table *t)
-{
-	size_t n = t->search->nfilters, before = w->n;
-	if (n == 0)
-		return xstrdup("");
-	add(w, "any_filter", any_filter(t));
-	add(w, "estimates", estimates(t));
-	add(w, "counts", numbered(n, "m.f", "", ", "));
-	add(w, "sums", numbered(n, "sum(m.f", ")", ", "));
-	add(w, "sum_cases", sum_cases(n));
-	add(w, "indexed", indexed_filters(t));
-	char *text = fill(w, sql_search_ways);
-	pop_words(w, before);
-	return text;
 }
 
 /* The text for each filter, or for each that has an index. */
@@ -303,6 +295,60 @@ static char *for_filters(struct words *w, const struct table *t, const char *sql
 		free(text);
 		pop_words(w, before);
 	}
+	return buf_take_text(&all);
+}
+
+static char *choose_ways(struct words *w, const struct table *t)
+{
+	size_t n = t->search->nfilters, before = w->n;
+	if (n == 0)
+		return xstrdup("");
+	add(w, "estimates", estimates(t));
+	add(w, "counts", numbered(n, "m.f", "", ", "));
+	add(w, "sums", numbered(n, "sum(m.f", ")", ", "));
+	add(w, "sum_cases", sum_cases(n));
+	add(w, "frequent", frequent(n));
+	add(w, "by_index", for_filters(w, t, sql_search_by_index, true));
+	char *text = fill(w, sql_search_ways);
+	pop_words(w, before);
+	return text;
+}
+
+/* Appends the text for searches of which when is true. Takes matching over. */
+static void put_case(struct buf *out, struct words *w, const char *sql, const char *when,
+		     char *matching)
+{
+	size_t before = w->n;
+	add(w, "matches", matching);
+	char *text = fill(w, sql);
+	buf_printf(out, "        %s\n%s", when, text);
+	free(text);
+	pop_words(w, before);
+}
+
+/*
+ * The text for searches without a filter, and for those with: a condition that is none still costs,
+ * as a row's columns are taken apart for it. With parts: one that names the first filter's value
+ * goes to that one's part of each segment.
+ */
+static char *for_cases(struct words *w, const struct table *t, const char *sql, const char *prefix,
+		       bool parts)
+{
+	struct buf all = {0}, first = {0};
+	if (t->search->nfilters == 0) {
+		put_case(&all, w, sql, "-- As there are no filters:", xstrdup(""));
+		return buf_take_text(&all);
+	}
+	put_case(&all, w, sql, "IF NOT filtered THEN", xstrdup(""));
+	buf_puts(&first, "ELSIF ");
+	put_want(&first, filter(t, 0));
+	buf_puts(&first, " IS NOT NULL THEN");
+	if (parts)
+		put_case(&all, w, sql, buf_cstr(&first), matches(t, prefix, true));
+	if (!parts || t->search->nfilters > 1)
+		put_case(&all, w, sql, "ELSE", matches(t, prefix, false));
+	buf_puts(&all, "        END IF;\n");
+	buf_free(&first);
 	return buf_take_text(&all);
 }
 
@@ -429,8 +475,11 @@ static void add_names(struct words *w, struct searchsql *s)
 	add(w, "candidate", object_name(t, "", "_candidate"));
 	add(w, "found", object_name(t, "", "_found"));
 	add(w, "segment", xasprintf("%s:number\"", of_segment));
+	char *segment = xasprintf("%s:number\"", of_segment);
+	add(w, "segment_literal", literal_of(segment));
+	free(segment);
 	add(w, "segment_prefix", buf_take_text(&prefix));
-	free(of_segment);
+	s->segment_prefix = of_segment;
 	buf_free(&index);
 	buf_free(&full);
 }
@@ -452,8 +501,8 @@ static void add_lists(struct words *w, const struct table *t)
 	add(w, "filter_numbers", filter_numbers(t));
 	add(w, "freshness_number", xasprintf("$%zu", 3 + t->search->nfilters));
 	add(w, "want_filters", want_filters(t));
-	add(w, "s_matches", matches(t, "s"));
-	add(w, "t_matches", matches(t, "t"));
+	add(w, "s_matches", matches(t, "s", false));
+	add(w, "t_matches", matches(t, "t", false));
 }
 
 /* The text of a comment: a hash of the SQL that it stands at. */
@@ -514,6 +563,26 @@ static char *common_sql(struct words *w, const struct table *t)
 	return buf_take_text(&b);
 }
 
+static const char sql_rows_old[] =
+	"SELECT :row FROM :table t WHERE t.search_xid IS NULL AND t.:vector IS NOT NULL";
+
+/* The first filter parts a segment. */
+static void add_tenants(struct words *w, struct searchsql *s)
+{
+	struct buf name = {0};
+	size_t before = w->n;
+	if (s->table->search->nfilters == 0)
+		return;
+	buf_quoted(&name, filter(s->table, 0)->name, '"');
+	s->parted = xasprintf(" PARTITION BY LIST (%s)", buf_cstr(&name));
+	add(w, "row", xasprintf("t.%s", buf_cstr(&name)));
+	s->tenant_rows = fill(w, sql_search_rows);
+	s->tenant_rows_old = fill(w, sql_rows_old);
+	s->tenants = xstrdup(sql_search_tenants);
+	pop_words(w, before);
+	buf_free(&name);
+}
+
 struct searchsql *searchsql_new(const struct table *table)
 {
 	struct words w = {0};
@@ -526,7 +595,8 @@ struct searchsql *searchsql_new(const struct table *table)
 	add_lists(&w, table);
 	add(&w, "choose_ways", choose_ways(&w, table));
 	add(&w, "one_by_one", for_filters(&w, table, sql_search_one_by_one, false));
-	add(&w, "by_filter", for_filters(&w, table, sql_search_by_filter, true));
+	add(&w, "by_graph", for_cases(&w, table, sql_search_by_graph, "s", true));
+	add(&w, "tail", for_cases(&w, table, sql_search_tail, "t", false));
 	s->add_column = fill(&w, "ALTER TABLE :table ADD COLUMN search_xid xid8;\n"
 				 "ALTER TABLE :table ALTER COLUMN search_xid"
 				 " SET DEFAULT pg_current_xact_id();\n");
@@ -549,10 +619,12 @@ struct searchsql *searchsql_new(const struct table *table)
 		fill(&w, "SELECT ARRAY[:t_keys]::text[] FROM :table t WHERE t.search_xid IS NULL"
 			 " AND t.:vector IS NOT NULL");
 	s->old_key_order = fill(&w, " ORDER BY :t_keys OFFSET :limit LIMIT 1");
+	size_t before = w.n;
 	add(&w, "row", fill(&w, ":number, :row_columns, t.search_xid, :near_of_row"));
 	s->rows = fill(&w, sql_search_rows);
-	s->rows_old = fill(&w, "SELECT :row FROM :table t WHERE t.search_xid IS NULL"
-			       " AND t.:vector IS NOT NULL");
+	s->rows_old = fill(&w, sql_rows_old);
+	pop_words(&w, before);
+	add_tenants(&w, s);
 	s->create = fill(&w, sql_search_segment);
 	s->finish = finish_sql(&w, table);
 	s->attach = fill(&w, sql_search_attach);
@@ -570,6 +642,7 @@ void searchsql_free(struct searchsql *s)
 	char *texts[] = {s->table_name,
 			 s->literal,
 			 s->segments,
+			 s->segment_prefix,
 			 s->search,
 			 s->candidates,
 			 s->scope,
@@ -594,6 +667,10 @@ void searchsql_free(struct searchsql *s)
 			 s->old_key_order,
 			 s->rows,
 			 s->rows_old,
+			 s->tenant_rows,
+			 s->tenant_rows_old,
+			 s->tenants,
+			 s->parted,
 			 s->create,
 			 s->finish,
 			 s->attach,

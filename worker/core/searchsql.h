@@ -16,6 +16,7 @@ struct searchsql {
 	char *table_name; /* quoted, as it stands in memingest.searches */
 	char *literal;    /* the same, as a literal */
 	char *segments;   /* memingest."memory_entries_segments" */
+	char *segment_prefix; /* memingest."memory_entries_segment_: without number and last quote */
 	char *search;     /* memingest."search_memory_entries", and so on */
 	char *candidates;
 	char *scope;
@@ -42,7 +43,11 @@ struct searchsql {
 	/* Of one segment, :number; see searchsql_segment(). */
 	char *rows;     /* SELECT: those that :upto sees and :after does not */
 	char *rows_old; /* SELECT: those without search_xid; a condition on t may follow */
-	char *create;   /* CREATE TABLE, and INSERT of what :rows selects */
+	/* The same, of the first filter alone; NULL if there is none. */
+	char *tenant_rows, *tenant_rows_old;
+	char *tenants;  /* SELECT: those values in :rows that get a part of their own; or NULL */
+	char *parted;   /* what makes a segment have parts; or NULL */
+	char *create;   /* CREATE TABLE, with :parted or nothing */
 	char *finish;   /* the indexes */
 	char *attach;
 	char *common; /* SELECT: jsonb of the frequent values */

@@ -88,7 +88,9 @@ static bool look_at_segments(struct pg *pg, const struct searchsql *sql, struct 
 		" stale, extract(epoch FROM clock_timestamp() - changed_at)::bigint,"
 		" EXISTS (SELECT FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c"
 		" ON c.oid = i.inhrelid WHERE i.inhparent = to_regclass($2)"
-		" AND c.relname = left(split_part($2, '\"', 2), -1) || '_' || segment)"
+		" AND c.relname = left(split_part($2, '\"', 2), -1) || '_' || segment"
+		" AND (SELECT count(*) FROM pg_catalog.pg_inherits p"
+		" WHERE p.inhparent = c.oid) = parts)"
 		" FROM memingest.segments WHERE \"table\" = $1"
 		" ORDER BY pg_snapshot_xmax(upto), segment",
 		params, 2, err);
@@ -154,6 +156,7 @@ struct work {
 	const struct search_view *view;
 	const struct seal_means *means;
 	int number;
+	int parts; /* of the segment: partitions below it */
 };
 
 static bool begin(struct work *w, unsigned cores, struct err *err)
@@ -191,40 +194,85 @@ static void put_key_bound(struct buf *out, const struct table *t, const char *si
 }
 
 /* The caller frees it. */
-static char *rows_by_key(const struct work *w, const struct range *r)
+static char *rows_by_key(const struct work *w, const char *select, const struct range *r)
 {
 	struct buf b = {0};
-	char *all = searchsql_segment(w->sql->rows_old, w->number, NULL, NULL);
+	char *all = searchsql_segment(select, w->number, NULL, NULL);
 	buf_puts(&b, all);
 	if (r->after_key)
 		put_key_bound(&b, w->sql->table, ">", r->after_key);
 	if (r->upto_key)
 		put_key_bound(&b, w->sql->table, "<=", r->upto_key);
 	free(all);
-	char *text = xstrdup(buf_cstr(&b));
-	buf_free(&b);
-	return text;
+	return buf_take_text(&b);
 }
 
 /* "1:1:" is a snapshot that sees nothing. */
-static char *rows_by_xid(const struct work *w, const struct range *r)
+static char *rows_by_xid(const struct work *w, const char *select, const struct range *r)
 {
-	char *from =
-		searchsql_segment(w->sql->rows, w->number, "after", r->after ? r->after : "1:1:");
+	char *from = searchsql_segment(select, w->number, "after", r->after ? r->after : "1:1:");
 	char *text = searchsql_segment(from, w->number, "upto", r->upto);
 	free(from);
 	return text;
 }
 
-/* The table and its rows, without an index. */
-static bool create(struct work *w, const struct range *r, int64_t *rows, struct err *err)
+/* One with a graph of its own. value NULL: all the others. */
+static bool create_part(struct work *w, const char *value, struct err *err)
 {
-	int64_t affected[4] = {0};
-	char *select = r->adopted ? rows_by_key(w, r) : rows_by_xid(w, r);
-	char *text = searchsql_segment(w->sql->create, w->number, "rows", select);
-	bool ok = pg_exec(w->pg, text, affected, ARRAY_LEN(affected), err);
-	*rows = affected[3];
+	struct buf b = {0};
+	const char *prefix = w->sql->segment_prefix;
+	buf_printf(&b, "CREATE TABLE %s%d_%d\" PARTITION OF %s%d\" ", prefix, w->number,
+		   ++w->parts, prefix, w->number);
+	buf_puts(&b, value ? "FOR VALUES IN (" : "DEFAULT");
+	if (value)
+		buf_quoted(&b, value, '\'');
+	buf_puts(&b, value ? ")" : "");
+	bool ok = pg_exec(w->pg, buf_cstr(&b), NULL, 0, err);
+	buf_free(&b);
+	return ok;
+}
+
+/* The values that earn a part. NULL without an error: there can be none. */
+static struct pg_rows *ask_tenants(struct work *w, const struct range *r, struct err *err)
+{
+	if (!w->sql->tenants)
+		return NULL;
+	char *select = r->adopted ? rows_by_key(w, w->sql->tenant_rows_old, r)
+				  : rows_by_xid(w, w->sql->tenant_rows, r);
+	char *text = searchsql_segment(w->sql->tenants, w->number, "rows", select);
+	struct pg_rows *rows = pg_query(w->pg, text, NULL, 0, err);
 	free(text);
+	free(select);
+	return rows;
+}
+
+/* The table, and its parts if it has any. */
+static bool create(struct work *w, const struct range *r, struct err *err)
+{
+	struct pg_rows *tenants = ask_tenants(w, r, err);
+	if (!tenants && w->sql->tenants)
+		return false;
+	size_t n = tenants ? pg_rows_count(tenants) : 0;
+	char *text = searchsql_segment(w->sql->create, w->number, "parted",
+				       n > 0 ? w->sql->parted : "");
+	bool ok = pg_exec(w->pg, text, NULL, 0, err);
+	for (size_t i = 0; ok && i < n; i++)
+		ok = create_part(w, pg_value(tenants, i, 0), err);
+	if (ok && n > 0)
+		ok = create_part(w, NULL, err);
+	pg_rows_free(tenants);
+	free(text);
+	return ok;
+}
+
+static bool insert(struct work *w, const struct range *r, int64_t *rows, struct err *err)
+{
+	char *select = r->adopted ? rows_by_key(w, w->sql->rows_old, r)
+				  : rows_by_xid(w, w->sql->rows, r);
+	struct buf b = {0};
+	buf_printf(&b, "INSERT INTO %s%d\" %s", w->sql->segment_prefix, w->number, select);
+	bool ok = pg_exec(w->pg, buf_cstr(&b), rows, 1, err);
+	buf_free(&b);
 	free(select);
 	return ok;
 }
@@ -241,9 +289,10 @@ static bool run(struct work *w, const char *text, struct err *err)
 static bool enter(struct work *w, const struct range *r, int64_t rows, int64_t since_us,
 		  struct err *err)
 {
-	char number[16], count[24], took[32];
+	char number[16], count[24], took[32], parts[16];
 	snprintf(number, sizeof(number), "%d", w->number);
 	snprintf(count, sizeof(count), "%" PRId64, rows);
+	snprintf(parts, sizeof(parts), "%d", w->parts);
 	snprintf(took, sizeof(took), "%" PRId64 " us", clock_mono_us() - since_us);
 	char *common = searchsql_segment(w->sql->common, w->number, NULL, NULL);
 	struct pg_rows *frequent = pg_query(w->pg, common, NULL, 0, err);
@@ -258,12 +307,13 @@ static bool enter(struct work *w, const struct range *r, int64_t rows, int64_t s
 				r->upto_key,
 				count,
 				pg_value(frequent, 0, 0),
-				took};
+				took,
+				parts};
 	struct pg_rows *entered = pg_query(
 		w->pg,
 		"INSERT INTO memingest.segments (\"table\", segment, state, after, upto, after_key,"
-		" upto_key, rows, common, build_time) VALUES ($1, $2, 'built', $3, $4, $5, $6, $7,"
-		" $8, $9)",
+		" upto_key, rows, common, build_time, parts) VALUES ($1, $2, 'built', $3, $4, $5,"
+		" $6, $7, $8, $9, $10)",
 		params, ARRAY_LEN(params), err);
 	bool ok = entered != NULL;
 	pg_rows_free(entered);
@@ -308,7 +358,7 @@ static bool finish(struct work *w, struct err *err)
 static bool build(struct work *w, const struct range *r, int64_t since_us, int64_t *rows,
 		  struct err *err)
 {
-	if (!create(w, r, rows, err))
+	if (!create(w, r, err) || !insert(w, r, rows, err))
 		return false;
 	if (*rows == 0) {
 		roll_back(w);

@@ -13,12 +13,14 @@ CREATE TABLE IF NOT EXISTS memingest.searches (
 );
 
 -- One row per segment: a partition of the table's segments, which never changes, with an index.
--- It holds the rows that upto sees and after does not; or, of those without search_xid, the keys
+-- Values of the first filter that many of its rows have are parted from the others: it is then
+-- partitioned itself, T_segment_N_1 and on, each with its own graph. It holds the rows that upto sees and after does not; or, of those without search_xid, the keys
 -- behind after_key up to upto_key. Null: from the beginning, to the end. Searches read live ones,
 -- dead ones are dropped after a minute.
 CREATE TABLE IF NOT EXISTS memingest.segments (
     "table"    text        NOT NULL REFERENCES memingest.searches ON DELETE CASCADE,
     segment    integer     NOT NULL,
+    parts      integer     NOT NULL DEFAULT 0, -- partitions that it has itself
     state      text        NOT NULL CHECK (state IN ('built', 'live', 'dead')),
     after      pg_snapshot,
     upto       pg_snapshot,
@@ -32,3 +34,5 @@ CREATE TABLE IF NOT EXISTS memingest.segments (
     changed_at timestamptz NOT NULL DEFAULT clock_timestamp(), -- of state
     PRIMARY KEY ("table", segment)
 );
+
+ALTER TABLE memingest.segments ADD COLUMN IF NOT EXISTS parts integer NOT NULL DEFAULT 0;

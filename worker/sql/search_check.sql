@@ -14,4 +14,5 @@ SELECT
         WHERE i.indrelid = to_regclass($2) AND a.attname = 'search_xid' AND i.indisvalid
     ) AS indexed,
     (SELECT count(*) FROM memingest.segments s WHERE s."table" = $2 AND s.state <> 'dead'
-        AND to_regclass(left($1, -2) || '_' || s.segment || '"') IS NULL) AS lost;
+        AND (SELECT count(*) FROM pg_partition_tree(
+            to_regclass(left($1, -2) || '_' || s.segment || '"'))) <> 1 + s.parts) AS lost;

@@ -21,14 +21,14 @@ DECLARE
     since xid8 := '0';                -- those of this transaction and later ones,
     running xid8[] := '{}';           -- and of these,
     older boolean := true;            -- and those from before there were transactions
-    by_graph integer[] := '{}';       -- segments that are searched by their graph,
+    by_graph integer[] := '{}';       -- segments that are searched by their graphs,
+    graphs integer;                   -- so many,
     one_by_one integer[] := '{}';     -- and those where the filters leave few rows,
     narrowest integer;                -- by the filter that leaves the fewest
-    matching bigint;                  -- of all rows in segments
-    narrow boolean := false;          -- it is sooner read by an index of the table
+    frequent bigint[];                -- by filter: rows in segments, as far as they are counted
     wanted integer := n + n / 2 + 20; -- some have changed or gone since
     sealed :candidate[];
-    hits :candidate[];
+    hits :candidate[] := '{}';
 BEGIN
     IF freshness ~ '^bounded\(\d{1,9}\)$' THEN
         bound := substr(freshness, 9, length(freshness) - 9);
@@ -46,25 +46,17 @@ BEGIN
         since := coalesce(pg_snapshot_xmax(state.sealed), '0');
         running := ARRAY(SELECT pg_snapshot_xip(state.sealed));
         older := NOT state.adopted;
-        SELECT coalesce(array_agg(s.segment), '{}') INTO by_graph
+        SELECT coalesce(array_agg(s.segment), '{}'), sum(greatest(s.parts, 1))
+        INTO by_graph, graphs
         FROM memingest.segments s WHERE s."table" = :literal AND s.state = 'live';
     END IF;
 :choose_ways
     -- About 120 nodes of one graph give a recall of 0.98; of several graphs, fewer each.
     PERFORM set_config('hnsw.ef_search', least(1000, greatest(40,
-        120 / sqrt(greatest(1, cardinality(by_graph))), want_n))::integer::text, true);
-    LOOP
-        sealed := ARRAY(
-            SELECT ROW(:c_keys, c.search_xid, c.distance):::candidate
-            FROM unnest(by_graph) AS g (id) CROSS JOIN LATERAL (
-                SELECT :s_keys, s.search_xid, s.near :operator want_near AS distance
-                FROM :segments s
-                WHERE s.segment = g.id:s_matches
-                ORDER BY s.near :operator want_near
-                LIMIT wanted) c
-            ORDER BY c.distance
-            LIMIT wanted);
-:one_by_one        hits := ARRAY(
+        120 / sqrt(greatest(1, graphs)), want_n))::integer::text, true);
+    WHILE cardinality(by_graph || one_by_one) > 0 LOOP
+        sealed := '{}';
+:by_graph:one_by_one        hits := ARRAY(
             SELECT ROW(:t_keys, t.search_xid, t.:vector :operator want_vector):::candidate
             FROM unnest(sealed) c JOIN :table t ON :t_is_c
             WHERE t.search_xid IS NOT DISTINCT FROM c.search_xid);
@@ -72,8 +64,10 @@ BEGIN
         wanted := wanted * 4;
     END LOOP;
 
-    IF EXISTS (SELECT FROM unnest(by_graph || one_by_one) AS g (id)
-            WHERE to_regclass(:segment_prefix || g.id || '"') IS NULL) THEN
+    IF EXISTS (SELECT FROM memingest.segments s CROSS JOIN generate_series(0, s.parts) AS part
+            WHERE s."table" = :literal AND s.segment = ANY (by_graph || one_by_one)
+            AND to_regclass(:segment_prefix || s.segment
+                || CASE WHEN part = 0 THEN '"' ELSE '_' || part || '"' END) IS NULL) THEN
         RAISE WARNING 'a segment of % is gone: all rows are read until it has been built again',
             :literal;
         since := '0';
@@ -83,22 +77,15 @@ BEGIN
     END IF;
 
     -- Rows in no segment.
-    IF narrow THEN
-:by_filter    ELSIF bound IS NULL THEN
-        hits := hits || ARRAY(
-            SELECT ROW(:t_keys, t.search_xid, t.:vector :operator want_vector):::candidate
-            FROM :table t
-            WHERE t.search_xid >= since:t_matches
-            ORDER BY t.:vector :operator want_vector
-            LIMIT want_n);
-    ELSIF bound > 0 THEN
+    IF bound IS NULL THEN
+:tail    ELSIF bound > 0 THEN
         hits := hits || ARRAY(
             SELECT ROW(:t_keys, t.search_xid, t.:vector :operator want_vector):::candidate
             FROM (SELECT * FROM :table t WHERE t.search_xid >= since
                 ORDER BY t.search_xid DESC LIMIT bound) t
             WHERE true:t_matches);
     END IF;
-    IF NOT narrow AND bound IS DISTINCT FROM 0 AND (older OR cardinality(running) > 0) THEN
+    IF bound IS DISTINCT FROM 0 AND (older OR cardinality(running) > 0) THEN
         hits := hits || ARRAY(
             SELECT ROW(:t_keys, t.search_xid, t.:vector :operator want_vector):::candidate
             FROM (
