@@ -88,6 +88,7 @@ struct config {
 	uint64_t index_memory; /* bytes of one build, in the server */
 	uint32_t index_segment_rows, index_tail_rows;
 	double index_stale_share;
+	bool index_logged;
 
 	int64_t shutdown_timeout_us;
 

@@ -159,6 +159,9 @@ const struct config_key config_keys[] = {
 	 .max = "1",
 	 .help = "A graph is built anew when more than this share of its rows has changed or "
 		 "gone."},
+	{"index", "logged", KEY_SWITCH, C(index_logged), .fallback = "on",
+	 .help = "off: segments without WAL. After a crash of the server they are empty, and a "
+		 "standby has none: there searches read all rows until they are built again."},
 
 	{"http", "listen", KEY_TEXT, C(http_listen), .fallback = "127.0.0.1:9464",
 	 .help = "HOST:PORT for metrics and probes; port 0 takes a free one and logs it; `off` for "

@@ -47,7 +47,7 @@ struct searchsql {
 	char *tenant_rows, *tenant_rows_old;
 	char *tenants;  /* SELECT: those values in :rows that get a part of their own; or NULL */
 	char *parted;   /* what makes a segment have parts; or NULL */
-	char *create;   /* CREATE TABLE, with :parted or nothing */
+	char *create;   /* CREATE :unlogged TABLE :parted, either may be nothing */
 	char *finish;   /* the indexes */
 	char *attach;
 	char *common; /* SELECT: jsonb of the frequent values */

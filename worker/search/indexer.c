@@ -69,7 +69,8 @@ struct seal_means indexer_means(const struct config *config)
 {
 	return (struct seal_means){.memory = (int64_t)config->index_memory,
 				   .cores = config->index_cores,
-				   .segment_rows = config->index_segment_rows};
+				   .segment_rows = config->index_segment_rows,
+				   .logged = config->index_logged};
 }
 
 bool indexer_is_time(const struct config *config, int64_t wall_us, bool idle)

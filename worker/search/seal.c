@@ -81,19 +81,21 @@ static enum segment_state state_of(const char *name)
 static bool look_at_segments(struct pg *pg, const struct searchsql *sql, struct search_view *v,
 			     struct err *err)
 {
-	const char *params[] = {sql->table_name, sql->segments};
+	const char *params[] = {sql->table_name, sql->segments, sql->segment_prefix};
 	struct pg_rows *rows = pg_query(
 		pg,
 		"SELECT segment, state, upto IS NULL, after, upto, after_key, upto_key, rows,"
 		" stale, extract(epoch FROM clock_timestamp() - changed_at)::bigint,"
+		/* A crash empties those without WAL, which is as if they were not there. */
 		" EXISTS (SELECT FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c"
 		" ON c.oid = i.inhrelid WHERE i.inhparent = to_regclass($2)"
-		" AND c.relname = left(split_part($2, '\"', 2), -1) || '_' || segment"
+		" AND c.oid = to_regclass($3 || segment || '\"')"
 		" AND (SELECT count(*) FROM pg_catalog.pg_inherits p"
-		" WHERE p.inhparent = c.oid) = parts)"
+		" WHERE p.inhparent = c.oid) = parts AND (logged OR pg_relation_size(CASE"
+		" WHEN parts = 0 THEN c.oid ELSE to_regclass($3 || segment || '_1\"') END) > 0))"
 		" FROM memingest.segments WHERE \"table\" = $1"
 		" ORDER BY pg_snapshot_xmax(upto), segment",
-		params, 2, err);
+		params, ARRAY_LEN(params), err);
 	if (!rows)
 		return false;
 	v->nsegments = pg_rows_count(rows);
@@ -221,8 +223,9 @@ static bool create_part(struct work *w, const char *value, struct err *err)
 {
 	struct buf b = {0};
 	const char *prefix = w->sql->segment_prefix;
-	buf_printf(&b, "CREATE TABLE %s%d_%d\" PARTITION OF %s%d\" ", prefix, w->number,
-		   ++w->parts, prefix, w->number);
+	buf_printf(&b, "CREATE %sTABLE %s%d_%d\" PARTITION OF %s%d\" ",
+		   w->means->logged ? "" : "UNLOGGED ", prefix, w->number, ++w->parts, prefix,
+		   w->number);
 	buf_puts(&b, value ? "FOR VALUES IN (" : "DEFAULT");
 	if (value)
 		buf_quoted(&b, value, '\'');
@@ -253,8 +256,11 @@ static bool create(struct work *w, const struct range *r, struct err *err)
 	if (!tenants && w->sql->tenants)
 		return false;
 	size_t n = tenants ? pg_rows_count(tenants) : 0;
-	char *text = searchsql_segment(w->sql->create, w->number, "parted",
-				       n > 0 ? w->sql->parted : "");
+	/* One that is parted holds nothing itself, and may not be unlogged. */
+	bool unlogged = n == 0 && !w->means->logged;
+	char *table = searchsql_segment(w->sql->create, w->number, "unlogged",
+					unlogged ? "UNLOGGED" : "");
+	char *text = searchsql_segment(table, w->number, "parted", n > 0 ? w->sql->parted : "");
 	bool ok = pg_exec(w->pg, text, NULL, 0, err);
 	for (size_t i = 0; ok && i < n; i++)
 		ok = create_part(w, pg_value(tenants, i, 0), err);
@@ -262,6 +268,7 @@ static bool create(struct work *w, const struct range *r, struct err *err)
 		ok = create_part(w, NULL, err);
 	pg_rows_free(tenants);
 	free(text);
+	free(table);
 	return ok;
 }
 
@@ -308,12 +315,13 @@ static bool enter(struct work *w, const struct range *r, int64_t rows, int64_t s
 				count,
 				pg_value(frequent, 0, 0),
 				took,
-				parts};
+				parts,
+				w->means->logged ? "on" : "off"};
 	struct pg_rows *entered = pg_query(
 		w->pg,
 		"INSERT INTO memingest.segments (\"table\", segment, state, after, upto, after_key,"
-		" upto_key, rows, common, build_time, parts) VALUES ($1, $2, 'built', $3, $4, $5,"
-		" $6, $7, $8, $9, $10)",
+		" upto_key, rows, common, build_time, parts, logged) VALUES ($1, $2, 'built', $3,"
+		" $4, $5, $6, $7, $8, $9, $10, $11)",
 		params, ARRAY_LEN(params), err);
 	bool ok = entered != NULL;
 	pg_rows_free(entered);

@@ -17,6 +17,7 @@ struct seal_means {
 	int64_t memory; /* bytes that a build may take: maintenance_work_mem */
 	unsigned cores; /* of the server that it may keep busy */
 	int64_t segment_rows;
+	bool logged; /* with WAL */
 };
 
 /* What a step did. */

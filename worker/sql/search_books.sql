@@ -21,6 +21,7 @@ CREATE TABLE IF NOT EXISTS memingest.segments (
     "table"    text        NOT NULL REFERENCES memingest.searches ON DELETE CASCADE,
     segment    integer     NOT NULL,
     parts      integer     NOT NULL DEFAULT 0, -- partitions that it has itself
+    logged     boolean     NOT NULL DEFAULT true, -- else it is empty after a crash
     state      text        NOT NULL CHECK (state IN ('built', 'live', 'dead')),
     after      pg_snapshot,
     upto       pg_snapshot,
@@ -36,3 +37,5 @@ CREATE TABLE IF NOT EXISTS memingest.segments (
 );
 
 ALTER TABLE memingest.segments ADD COLUMN IF NOT EXISTS parts integer NOT NULL DEFAULT 0;
+
+ALTER TABLE memingest.segments ADD COLUMN IF NOT EXISTS logged boolean NOT NULL DEFAULT true;

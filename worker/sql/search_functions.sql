@@ -26,6 +26,7 @@ DECLARE
     one_by_one integer[] := '{}';     -- and those where the filters leave few rows,
     narrowest integer;                -- by the filter that leaves the fewest
     frequent bigint[];                -- by filter: rows in segments, as far as they are counted
+    lost boolean := false;            -- a segment is not there: dropped, or without WAL
     wanted integer := n + n / 2 + 20; -- some have changed or gone since
     sealed :candidate[];
     hits :candidate[] := '{}';
@@ -46,15 +47,16 @@ BEGIN
         since := coalesce(pg_snapshot_xmax(state.sealed), '0');
         running := ARRAY(SELECT pg_snapshot_xip(state.sealed));
         older := NOT state.adopted;
-        SELECT coalesce(array_agg(s.segment), '{}'), sum(greatest(s.parts, 1))
-        INTO by_graph, graphs
+        SELECT coalesce(array_agg(s.segment), '{}'), sum(greatest(s.parts, 1)),
+            coalesce(pg_is_in_recovery() AND bool_or(NOT s.logged), false)
+        INTO by_graph, graphs, lost
         FROM memingest.segments s WHERE s."table" = :literal AND s.state = 'live';
     END IF;
 :choose_ways
     -- About 120 nodes of one graph give a recall of 0.98; of several graphs, fewer each.
     PERFORM set_config('hnsw.ef_search', least(1000, greatest(40,
         120 / sqrt(greatest(1, graphs)), want_n))::integer::text, true);
-    WHILE cardinality(by_graph || one_by_one) > 0 LOOP
+    WHILE cardinality(by_graph || one_by_one) > 0 AND NOT lost LOOP
         sealed := '{}';
 :by_graph:one_by_one        hits := ARRAY(
             SELECT ROW(:t_keys, t.search_xid, t.:vector :operator want_vector):::candidate
@@ -64,10 +66,16 @@ BEGIN
         wanted := wanted * 4;
     END LOOP;
 
-    IF EXISTS (SELECT FROM memingest.segments s CROSS JOIN generate_series(0, s.parts) AS part
+    IF NOT lost THEN
+        lost := EXISTS (
+            SELECT FROM memingest.segments s CROSS JOIN generate_series(0, s.parts) AS part
+            CROSS JOIN to_regclass(:segment_prefix || s.segment
+                || CASE WHEN part = 0 THEN '"' ELSE '_' || part || '"' END) AS found
             WHERE s."table" = :literal AND s.segment = ANY (by_graph || one_by_one)
-            AND to_regclass(:segment_prefix || s.segment
-                || CASE WHEN part = 0 THEN '"' ELSE '_' || part || '"' END) IS NULL) THEN
+            AND (found IS NULL OR NOT s.logged AND part = least(s.parts, 1)
+                AND pg_relation_size(found) = 0)); -- emptied by a crash
+    END IF;
+    IF lost THEN
         RAISE WARNING 'a segment of % is gone: all rows are read until it has been built again',
             :literal;
         since := '0';
