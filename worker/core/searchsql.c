@@ -28,7 +28,8 @@
 
 extern const char sql_search_segments[], sql_search_functions[], sql_search_ways[],
 	sql_search_one_by_one[], sql_search_by_graph[], sql_search_by_index[], sql_search_tail[],
-	sql_search_segment[], sql_search_tenants[], sql_search_finish[], sql_search_stale[],
+	sql_search_segment[], sql_search_tenants[], sql_search_tenant[],
+	sql_search_finish[], sql_search_stale[],
 	sql_search_look[], sql_search_cut[], sql_search_rows[], sql_search_begin[],
 	sql_search_attach[], sql_search_owner[], sql_search_searcher[];
 
@@ -183,30 +184,18 @@ static char *want_filters(const struct table *t)
 	return buf_take_text(&b);
 }
 
-static void put_match(struct buf *out, const char *prefix, const struct column *c)
-{
-	buf_printf(out, "%s.", prefix);
-	buf_quoted(out, c->name, '"');
-	buf_puts(out, " = ");
-	put_want(out, c);
-}
-
-/*
- * AND (want_user_id IS NULL OR s.user_id = want_user_id), for each. first: the first one is not
- * null, so that it parts segments, which an OR does not.
- */
-static char *matches(const struct table *t, const char *prefix, bool first)
+/* AND (want_user_id IS NULL OR s.user_id = want_user_id), for each */
+static char *matches(const struct table *t, const char *prefix)
 {
 	struct buf b = {0};
 	for (size_t i = 0; i < t->search->nfilters; i++) {
-		bool plain = first && i == 0;
-		buf_printf(&b, "\n                    AND %s", plain ? "" : "(");
-		if (!plain) {
-			put_want(&b, filter(t, i));
-			buf_puts(&b, " IS NULL OR ");
-		}
-		put_match(&b, prefix, filter(t, i));
-		buf_puts(&b, plain ? "" : ")");
+		buf_puts(&b, "\n                    AND (");
+		put_want(&b, filter(t, i));
+		buf_printf(&b, " IS NULL OR %s.", prefix);
+		buf_quoted(&b, filter(t, i)->name, '"');
+		buf_puts(&b, " = ");
+		put_want(&b, filter(t, i));
+		buf_puts(&b, ")");
 	}
 	return buf_take_text(&b);
 }
@@ -308,6 +297,9 @@ static char *choose_ways(struct words *w, const struct table *t)
 	add(w, "sums", numbered(n, "sum(m.f", ")", ", "));
 	add(w, "sum_cases", sum_cases(n));
 	add(w, "frequent", frequent(n));
+	struct buf first = {0};
+	put_want(&first, filter(t, 0));
+	add(w, "first", buf_take_text(&first));
 	add(w, "by_index", for_filters(w, t, sql_search_by_index, true));
 	char *text = fill(w, sql_search_ways);
 	pop_words(w, before);
@@ -328,27 +320,18 @@ static void put_case(struct buf *out, struct words *w, const char *sql, const ch
 
 /*
  * The text for searches without a filter, and for those with: a condition that is none still costs,
- * as a row's columns are taken apart for it. With parts: one that names the first filter's value
- * goes to that one's part of each segment.
+ * as a row's columns are taken apart for it.
  */
-static char *for_cases(struct words *w, const struct table *t, const char *sql, const char *prefix,
-		       bool parts)
+static char *for_cases(struct words *w, const struct table *t, const char *sql, const char *prefix)
 {
-	struct buf all = {0}, first = {0};
+	struct buf all = {0};
 	if (t->search->nfilters == 0) {
 		put_case(&all, w, sql, "-- As there are no filters:", xstrdup(""));
 		return buf_take_text(&all);
 	}
 	put_case(&all, w, sql, "IF NOT filtered THEN", xstrdup(""));
-	buf_puts(&first, "ELSIF ");
-	put_want(&first, filter(t, 0));
-	buf_puts(&first, " IS NOT NULL THEN");
-	if (parts)
-		put_case(&all, w, sql, buf_cstr(&first), matches(t, prefix, true));
-	if (!parts || t->search->nfilters > 1)
-		put_case(&all, w, sql, "ELSE", matches(t, prefix, false));
+	put_case(&all, w, sql, "ELSE", matches(t, prefix));
 	buf_puts(&all, "        END IF;\n");
-	buf_free(&first);
 	return buf_take_text(&all);
 }
 
@@ -501,8 +484,8 @@ static void add_lists(struct words *w, const struct table *t)
 	add(w, "filter_numbers", filter_numbers(t));
 	add(w, "freshness_number", xasprintf("$%zu", 3 + t->search->nfilters));
 	add(w, "want_filters", want_filters(t));
-	add(w, "s_matches", matches(t, "s", false));
-	add(w, "t_matches", matches(t, "t", false));
+	add(w, "s_matches", matches(t, "s"));
+	add(w, "t_matches", matches(t, "t"));
 }
 
 /* The text of a comment: a hash of the SQL that it stands at. */
@@ -554,7 +537,7 @@ static char *common_sql(struct words *w, const struct table *t)
 			   " AS v, count(*) AS n FROM ",
 			   buf_cstr(&name));
 		char *segment = fill(w, ":segment");
-		buf_printf(&b, "%s WHERE %s IS NOT NULL GROUP BY %s HAVING count(*) >= 1000) x)",
+		buf_printf(&b, "%s WHERE part = 0 AND %s IS NOT NULL GROUP BY %s HAVING count(*) >= 1000) x)",
 			   segment, buf_cstr(&name), buf_cstr(&name));
 		free(segment);
 		buf_free(&name);
@@ -566,7 +549,7 @@ static char *common_sql(struct words *w, const struct table *t)
 static const char sql_rows_old[] =
 	"SELECT :row FROM :table t WHERE t.search_xid IS NULL AND t.:vector IS NOT NULL";
 
-/* The first filter parts a segment. */
+/* The values of the first filter may have a part of a segment. */
 static void add_tenants(struct words *w, struct searchsql *s)
 {
 	struct buf name = {0};
@@ -574,11 +557,12 @@ static void add_tenants(struct words *w, struct searchsql *s)
 	if (s->table->search->nfilters == 0)
 		return;
 	buf_quoted(&name, filter(s->table, 0)->name, '"');
-	s->parted = xasprintf(" PARTITION BY LIST (%s)", buf_cstr(&name));
+	add(w, "filter", xstrdup(buf_cstr(&name)));
 	add(w, "row", xasprintf("t.%s", buf_cstr(&name)));
 	s->tenant_rows = fill(w, sql_search_rows);
 	s->tenant_rows_old = fill(w, sql_rows_old);
 	s->tenants = xstrdup(sql_search_tenants);
+	s->add_tenant = fill(w, sql_search_tenant);
 	pop_words(w, before);
 	buf_free(&name);
 }
@@ -595,8 +579,8 @@ struct searchsql *searchsql_new(const struct table *table)
 	add_lists(&w, table);
 	add(&w, "choose_ways", choose_ways(&w, table));
 	add(&w, "one_by_one", for_filters(&w, table, sql_search_one_by_one, false));
-	add(&w, "by_graph", for_cases(&w, table, sql_search_by_graph, "s", true));
-	add(&w, "tail", for_cases(&w, table, sql_search_tail, "t", false));
+	add(&w, "by_graph", for_cases(&w, table, sql_search_by_graph, "s"));
+	add(&w, "tail", for_cases(&w, table, sql_search_tail, "t"));
 	s->add_column = fill(&w, "ALTER TABLE :table ADD COLUMN search_xid xid8;\n"
 				 "ALTER TABLE :table ALTER COLUMN search_xid"
 				 " SET DEFAULT pg_current_xact_id();\n");
@@ -620,7 +604,7 @@ struct searchsql *searchsql_new(const struct table *table)
 			 " AND t.:vector IS NOT NULL");
 	s->old_key_order = fill(&w, " ORDER BY :t_keys OFFSET :limit LIMIT 1");
 	size_t before = w.n;
-	add(&w, "row", fill(&w, ":number, :row_columns, t.search_xid, :near_of_row"));
+	add(&w, "row", fill(&w, ":number, 0, :row_columns, t.search_xid, :near_of_row"));
 	s->rows = fill(&w, sql_search_rows);
 	s->rows_old = fill(&w, sql_rows_old);
 	pop_words(&w, before);
@@ -670,7 +654,7 @@ void searchsql_free(struct searchsql *s)
 			 s->tenant_rows,
 			 s->tenant_rows_old,
 			 s->tenants,
-			 s->parted,
+			 s->add_tenant,
 			 s->create,
 			 s->finish,
 			 s->attach,

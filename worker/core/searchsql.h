@@ -46,7 +46,7 @@ struct searchsql {
 	/* The same, of the first filter alone; NULL if there is none. */
 	char *tenant_rows, *tenant_rows_old;
 	char *tenants;  /* SELECT: those values in :rows that get a part of their own; or NULL */
-	char *parted;   /* what makes a segment have parts; or NULL */
+	char *add_tenant; /* :part and :part_name for :value, :unlogged or nothing; or NULL */
 	char *create;   /* CREATE :unlogged TABLE :parted, either may be nothing */
 	char *finish;   /* the indexes */
 	char *attach;

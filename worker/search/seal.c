@@ -92,7 +92,7 @@ static bool look_at_segments(struct pg *pg, const struct searchsql *sql, struct 
 		" AND c.oid = to_regclass($3 || segment || '\"')"
 		" AND (SELECT count(*) FROM pg_catalog.pg_inherits p"
 		" WHERE p.inhparent = c.oid) = parts AND (logged OR pg_relation_size(CASE"
-		" WHEN parts = 0 THEN c.oid ELSE to_regclass($3 || segment || '_1\"') END) > 0))"
+		" WHEN parts = 0 THEN c.oid ELSE to_regclass($3 || segment || '_0\"') END) > 0))"
 		" FROM memingest.segments WHERE \"table\" = $1"
 		" ORDER BY pg_snapshot_xmax(upto), segment",
 		params, ARRAY_LEN(params), err);
@@ -159,6 +159,7 @@ struct work {
 	const struct seal_means *means;
 	int number;
 	int parts; /* of the segment: partitions below it */
+	struct buf tenants; /* {"value": part, ...} */
 };
 
 static bool begin(struct work *w, unsigned cores, struct err *err)
@@ -218,23 +219,6 @@ static char *rows_by_xid(const struct work *w, const char *select, const struct 
 	return text;
 }
 
-/* One with a graph of its own. value NULL: all the others. */
-static bool create_part(struct work *w, const char *value, struct err *err)
-{
-	struct buf b = {0};
-	const char *prefix = w->sql->segment_prefix;
-	buf_printf(&b, "CREATE %sTABLE %s%d_%d\" PARTITION OF %s%d\" ",
-		   w->means->logged ? "" : "UNLOGGED ", prefix, w->number, ++w->parts, prefix,
-		   w->number);
-	buf_puts(&b, value ? "FOR VALUES IN (" : "DEFAULT");
-	if (value)
-		buf_quoted(&b, value, '\'');
-	buf_puts(&b, value ? ")" : "");
-	bool ok = pg_exec(w->pg, buf_cstr(&b), NULL, 0, err);
-	buf_free(&b);
-	return ok;
-}
-
 /* The values that earn a part. NULL without an error: there can be none. */
 static struct pg_rows *ask_tenants(struct work *w, const struct range *r, struct err *err)
 {
@@ -249,38 +233,77 @@ static struct pg_rows *ask_tenants(struct work *w, const struct range *r, struct
 	return rows;
 }
 
-/* The table, and its parts if it has any. */
-static bool create(struct work *w, const struct range *r, struct err *err)
+static const char *unlogged(const struct work *w)
 {
-	struct pg_rows *tenants = ask_tenants(w, r, err);
-	if (!tenants && w->sql->tenants)
-		return false;
-	size_t n = tenants ? pg_rows_count(tenants) : 0;
+	return w->means->logged ? "" : "UNLOGGED";
+}
+
+/* The table; with a partition of it for all its rows if there will be others. */
+static bool create(struct work *w, bool parted, struct err *err)
+{
+	struct buf b = {0};
 	/* One that is parted holds nothing itself, and may not be unlogged. */
-	bool unlogged = n == 0 && !w->means->logged;
-	char *table = searchsql_segment(w->sql->create, w->number, "unlogged",
-					unlogged ? "UNLOGGED" : "");
-	char *text = searchsql_segment(table, w->number, "parted", n > 0 ? w->sql->parted : "");
-	bool ok = pg_exec(w->pg, text, NULL, 0, err);
-	for (size_t i = 0; ok && i < n; i++)
-		ok = create_part(w, pg_value(tenants, i, 0), err);
-	if (ok && n > 0)
-		ok = create_part(w, NULL, err);
-	pg_rows_free(tenants);
+	char *text = searchsql_segment(w->sql->create, w->number, "unlogged",
+				       parted ? "" : unlogged(w));
+	const struct sqlname_word parts[] = {{"parted", parted ? " PARTITION BY LIST (part)" : ""}};
+	sqlname_fill(&b, text, parts, ARRAY_LEN(parts));
+	if (parted)
+		buf_printf(&b, "CREATE %s TABLE %s%d_0\" PARTITION OF %s%d\" FOR VALUES IN (0)",
+			   unlogged(w), w->sql->segment_prefix, w->number, w->sql->segment_prefix,
+			   w->number);
+	bool ok = pg_exec(w->pg, buf_cstr(&b), NULL, 0, err);
+	buf_free(&b);
 	free(text);
-	free(table);
 	return ok;
 }
 
 static bool insert(struct work *w, const struct range *r, int64_t *rows, struct err *err)
 {
+	struct buf b = {0};
 	char *select = r->adopted ? rows_by_key(w, w->sql->rows_old, r)
 				  : rows_by_xid(w, w->sql->rows, r);
-	struct buf b = {0};
 	buf_printf(&b, "INSERT INTO %s%d\" %s", w->sql->segment_prefix, w->number, select);
 	bool ok = pg_exec(w->pg, buf_cstr(&b), rows, 1, err);
 	buf_free(&b);
 	free(select);
+	return ok;
+}
+
+/* The rows of the value are in the segment once more. */
+static bool add_tenant(struct work *w, const char *value, int part, struct err *err)
+{
+	struct buf b = {0}, literal = {0};
+	char digits[16], number[16];
+	char *name = xasprintf("%s%d_%d\"", w->sql->segment_prefix, w->number, part);
+	snprintf(digits, sizeof(digits), "%d", part);
+	snprintf(number, sizeof(number), "%d", w->number);
+	buf_quoted(&literal, value, '\'');
+	const struct sqlname_word words[] = {{"part", digits},
+					     {"part_name", name},
+					     {"number", number},
+					     {"unlogged", unlogged(w)},
+					     {"value", buf_cstr(&literal)}};
+	sqlname_fill(&b, w->sql->add_tenant, words, ARRAY_LEN(words));
+	bool ok = pg_exec(w->pg, buf_cstr(&b), NULL, 0, err);
+	buf_free(&b);
+	buf_free(&literal);
+	free(name);
+	return ok;
+}
+
+/* The table with its rows, and those of tenants that have a part. */
+static bool fill(struct work *w, const struct range *r, int64_t *rows, struct err *err)
+{
+	struct pg_rows *tenants = ask_tenants(w, r, err);
+	if (!tenants && w->sql->tenants)
+		return false;
+	size_t n = tenants ? pg_rows_count(tenants) : 0;
+	bool ok = create(w, n > 0, err) && insert(w, r, rows, err);
+	for (size_t i = 0; ok && i < n; i++)
+		ok = add_tenant(w, pg_value(tenants, i, 0), (int)i + 1, err);
+	buf_puts(&w->tenants, n > 0 ? pg_value(tenants, 0, 1) : "{}");
+	w->parts = n > 0 ? (int)n + 1 : 0;
+	pg_rows_free(tenants);
 	return ok;
 }
 
@@ -316,12 +339,13 @@ static bool enter(struct work *w, const struct range *r, int64_t rows, int64_t s
 				pg_value(frequent, 0, 0),
 				took,
 				parts,
+				buf_cstr(&w->tenants),
 				w->means->logged ? "on" : "off"};
 	struct pg_rows *entered = pg_query(
 		w->pg,
 		"INSERT INTO memingest.segments (\"table\", segment, state, after, upto, after_key,"
-		" upto_key, rows, common, build_time, parts, logged) VALUES ($1, $2, 'built', $3,"
-		" $4, $5, $6, $7, $8, $9, $10, $11)",
+		" upto_key, rows, common, build_time, parts, tenants, logged) VALUES ($1, $2,"
+		" 'built', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
 		params, ARRAY_LEN(params), err);
 	bool ok = entered != NULL;
 	pg_rows_free(entered);
@@ -366,7 +390,7 @@ static bool finish(struct work *w, struct err *err)
 static bool build(struct work *w, const struct range *r, int64_t since_us, int64_t *rows,
 		  struct err *err)
 {
-	if (!create(w, r, err) || !insert(w, r, rows, err))
+	if (!fill(w, r, rows, err))
 		return false;
 	if (*rows == 0) {
 		roll_back(w);
@@ -605,6 +629,7 @@ bool seal_do(struct pg *pg, const struct searchsql *sql, const struct search_vie
 	*done = (struct seal_done){0};
 	bool ok = do_step(&w, plan, done, err);
 	done->took_us = clock_mono_us() - start;
+	buf_free(&w.tenants);
 	if (ok)
 		return true;
 	roll_back(&w);

@@ -13,14 +13,15 @@ CREATE TABLE IF NOT EXISTS memingest.searches (
 );
 
 -- One row per segment: a partition of the table's segments, which never changes, with an index.
--- Values of the first filter that many of its rows have are parted from the others: it is then
--- partitioned itself, T_segment_N_1 and on, each with its own graph. It holds the rows that upto sees and after does not; or, of those without search_xid, the keys
+-- Values of the first filter that many of its rows have are in it a second time, each with a graph
+-- of its own: it is then partitioned itself, T_segment_N_0 with all rows, _1 and on. It holds the rows that upto sees and after does not; or, of those without search_xid, the keys
 -- behind after_key up to upto_key. Null: from the beginning, to the end. Searches read live ones,
 -- dead ones are dropped after a minute.
 CREATE TABLE IF NOT EXISTS memingest.segments (
     "table"    text        NOT NULL REFERENCES memingest.searches ON DELETE CASCADE,
     segment    integer     NOT NULL,
     parts      integer     NOT NULL DEFAULT 0, -- partitions that it has itself
+    tenants    jsonb       NOT NULL DEFAULT '{}', -- {value: part}, from 1 on
     logged     boolean     NOT NULL DEFAULT true, -- else it is empty after a crash
     state      text        NOT NULL CHECK (state IN ('built', 'live', 'dead')),
     after      pg_snapshot,
@@ -37,5 +38,7 @@ CREATE TABLE IF NOT EXISTS memingest.segments (
 );
 
 ALTER TABLE memingest.segments ADD COLUMN IF NOT EXISTS parts integer NOT NULL DEFAULT 0;
+
+ALTER TABLE memingest.segments ADD COLUMN IF NOT EXISTS tenants jsonb NOT NULL DEFAULT '{}';
 
 ALTER TABLE memingest.segments ADD COLUMN IF NOT EXISTS logged boolean NOT NULL DEFAULT true;

@@ -22,7 +22,7 @@ DECLARE
     running xid8[] := '{}';           -- and of these,
     older boolean := true;            -- and those from before there were transactions
     by_graph integer[] := '{}';       -- segments that are searched by their graphs,
-    graphs integer;                   -- so many,
+    by_part integer[];                -- a tenant's own or 0, which is that of all rows,
     one_by_one integer[] := '{}';     -- and those where the filters leave few rows,
     narrowest integer;                -- by the filter that leaves the fewest
     frequent bigint[];                -- by filter: rows in segments, as far as they are counted
@@ -47,15 +47,15 @@ BEGIN
         since := coalesce(pg_snapshot_xmax(state.sealed), '0');
         running := ARRAY(SELECT pg_snapshot_xip(state.sealed));
         older := NOT state.adopted;
-        SELECT coalesce(array_agg(s.segment), '{}'), sum(greatest(s.parts, 1)),
+        SELECT coalesce(array_agg(s.segment), '{}'), array_agg(0),
             coalesce(pg_is_in_recovery() AND bool_or(NOT s.logged), false)
-        INTO by_graph, graphs, lost
+        INTO by_graph, by_part, lost
         FROM memingest.segments s WHERE s."table" = :literal AND s.state = 'live';
     END IF;
 :choose_ways
     -- About 120 nodes of one graph give a recall of 0.98; of several graphs, fewer each.
     PERFORM set_config('hnsw.ef_search', least(1000, greatest(40,
-        120 / sqrt(greatest(1, graphs)), want_n))::integer::text, true);
+        120 / sqrt(greatest(1, cardinality(by_graph))), want_n))::integer::text, true);
     WHILE cardinality(by_graph || one_by_one) > 0 AND NOT lost LOOP
         sealed := '{}';
 :by_graph:one_by_one        hits := ARRAY(
@@ -70,7 +70,7 @@ BEGIN
         lost := EXISTS (
             SELECT FROM memingest.segments s CROSS JOIN generate_series(0, s.parts) AS part
             CROSS JOIN to_regclass(:segment_prefix || s.segment
-                || CASE WHEN part = 0 THEN '"' ELSE '_' || part || '"' END) AS found
+                || CASE WHEN part = 0 THEN '"' ELSE '_' || part - 1 || '"' END) AS found
             WHERE s."table" = :literal AND s.segment = ANY (by_graph || one_by_one)
             AND (found IS NULL OR NOT s.logged AND part = least(s.parts, 1)
                 AND pg_relation_size(found) = 0)); -- emptied by a crash

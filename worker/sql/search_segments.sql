@@ -1,5 +1,6 @@
 CREATE TABLE :segments (
     segment integer NOT NULL,
+    part integer NOT NULL,
     :segment_columns,
     search_xid xid8,
     near :near_type NOT NULL

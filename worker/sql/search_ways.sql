@@ -1,11 +1,13 @@
     IF filtered THEN
         SELECT coalesce(array_agg(m.segment) FILTER (WHERE m.fewest <= 5000), '{}'),
             coalesce(array_agg(m.segment) FILTER (WHERE m.fewest > 5000), '{}'),
+            coalesce(array_agg(m.part) FILTER (WHERE m.fewest > 5000), '{}'),
             CASE least(:sums) :sum_cases END,
-            ARRAY[:frequent], count(*) FILTER (WHERE m.fewest > 5000)
-        INTO one_by_one, by_graph, narrowest, frequent, graphs
+            ARRAY[:frequent]
+        INTO one_by_one, by_graph, by_part, narrowest, frequent
         FROM (
-            SELECT s.segment, m.*, least(:counts) AS fewest
+            SELECT s.segment, coalesce((s.tenants ->> :first::text)::integer, 0) AS part, m.*,
+                least(:counts) AS fewest
             FROM memingest.segments s CROSS JOIN LATERAL (SELECT :estimates) m
             WHERE s."table" = :literal AND s.segment = ANY (by_graph)) m;
 :by_index    END IF;
