@@ -17,6 +17,7 @@ from lab import check, cpu_seconds
 from vectorset import COLUMNS, DIMENSIONS, copy_plain, nearest
 
 TABLE = "memory_entries"
+BATCH = 5000  # rows of a transaction, as a worker writes them
 FUNCTION = "memingest.search_memory_entries"
 NAMES = ", ".join(COLUMNS)
 
@@ -238,7 +239,8 @@ class Ours(Contender):
         """The tail comes once the rest is sealed."""
         settled = vectors.rows - self.tail
         with self.place.create(self.database, "unfilled") as conn:
-            load(conn, vectors.copy(0, settled))
+            for start in range(0, settled, BATCH):
+                load(conn, vectors.copy(start, min(start + BATCH, settled)))
             conn.execute(f"VACUUM ANALYZE {TABLE}")
             line = self.seal(self.name, settled)
             load(conn, vectors.copy(settled, vectors.rows))

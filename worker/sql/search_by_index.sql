@@ -7,7 +7,7 @@
             RETURN QUERY
             SELECT :c_keys, NULL::xid8, c.distance
             FROM (
-                SELECT :t_keys, t.:vector :operator want_vector AS distance
+                SELECT :t_keys, (t.:vector :operator want_vector) + 0 AS distance
                 FROM :table t
                 WHERE t.:filter = :want:t_matches
                 ORDER BY distance

@@ -84,7 +84,7 @@ BEGIN
         hits := '{}';
     END IF;
 
-    -- Rows in no segment.
+    -- Rows in no segment. "+ 0": not by a vector index of the table's own, which may miss some.
     IF bound IS NULL THEN
 :tail    ELSIF bound > 0 THEN
         hits := hits || ARRAY(
@@ -102,7 +102,7 @@ BEGIN
                 SELECT * FROM :table t WHERE older AND t.search_xid IS NULL
                 LIMIT bound) t
             WHERE true:t_matches
-            ORDER BY t.:vector :operator want_vector
+            ORDER BY (t.:vector :operator want_vector) + 0
             LIMIT want_n);
     END IF;
     RETURN QUERY
