@@ -38,6 +38,8 @@ struct config_key {
 	const char *const *choices; /* ends with NULL */
 	enum key_secrecy secrecy;
 	bool required;
+	/* what "config example" sets it to, where * is the stream's name; NULL: only shown */
+	const char *example;
 	const char *help;
 };
 
