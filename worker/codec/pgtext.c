@@ -121,13 +121,18 @@ static void put_timestamp(int64_t us, const char *zone, struct buf *out)
 	buf_printf(out, "%s%s", zone, era);
 }
 
+static void put_count(int32_t n, const char *what, struct buf *out)
+{
+	if (n)
+		buf_printf(out, "%" PRId32 " %s%s ", n, what, n == 1 ? "" : "s");
+}
+
 static void put_interval(const uint8_t *p, struct buf *out)
 {
 	int32_t days = (int32_t)get_be32(p + 8), months = (int32_t)get_be32(p + 12);
-	if (months)
-		buf_printf(out, "%" PRId32 " mons ", months);
-	if (days)
-		buf_printf(out, "%" PRId32 " days ", days);
+	put_count(months / 12, "year", out);
+	put_count(months % 12, "mon", out);
+	put_count(days, "day", out);
 	put_clock((int64_t)get_be64(p), out);
 }
 

@@ -66,13 +66,12 @@ static const char *resolve_schema(struct loader *ld, const char *path)
 	const char *found = resolve_path(ld, path);
 	ssize_t n = readlink("/proc/self/exe", program, sizeof(program) - 1);
 	program[MAX(n, 0)] = '\0';
-	char *slash = strrchr(program, '/');
-	if (found[0] == '/' || access(found, F_OK) == 0 || !slash)
-		return found;
-	*slash = '\0'; /* the folder bin */
-	const char *shipped =
-		config_print(ld->l->arena, "%s/../share/memingest/%s", program, found);
-	return access(shipped, F_OK) == 0 ? shipped : found;
+	for (int up = 0; up < 2; up++) /* out of bin */
+		if (strrchr(program, '/'))
+			*strrchr(program, '/') = '\0';
+	const char *shipped = config_print(ld->l->arena, "%s/share/memingest/%s", program, found);
+	bool there = found[0] == '/' || access(found, F_OK) == 0 || access(shipped, F_OK) != 0;
+	return there ? found : shipped;
 }
 
 /* Secrets and certificates are never shipped. */
