@@ -5,7 +5,7 @@
  */
 #include "cli/cli.h"
 
-/* clang-format off: one command, one line. */
+/* clang-format off */
 static const struct command *const commands[] = {
 	&command_run,
 	&command_check,
