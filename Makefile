@@ -48,9 +48,14 @@ deps:
 up:
 	@tests/deps run && $(MAKE) --no-print-directory all
 	@tests/stack start "$(DEV)" memory.events:6 pattern.events:3 trajectory.events:6
-	@mkdir -p build/dev && tests/stack config "$(DEV)" >build/dev/memingest.ini
+	@mkdir -p build/dev && tests/stack config "$(DEV)" | sed "s|= schemas/|= $(CURDIR)/schemas/|" >build/dev/memingest.ini
 	@tests/stack status "$(DEV)"
-	@echo "Next: $(B)/memingest migrate -c build/dev/memingest.ini, then check --online, produce, run; make down removes it all"
+	@tests/stack hints "$(DEV)"
+	@echo
+	@echo "Next:  export MEMINGEST_CONFIG=$(CURDIR)/build/dev/memingest.ini"
+	@echo "       $(B)/memingest migrate && $(B)/memingest check --online"
+	@echo "       $(B)/memingest produce memory --count 10000 && $(B)/memingest run"
+	@echo "       make down removes it all"
 down:
 	@tests/stack stop "$(DEV)" --rm
 demo:
