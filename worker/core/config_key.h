@@ -1,6 +1,6 @@
 /*
- * config_key.h - the table of settings, and what a value's text means. Private to core/config*.c
- * and its tests.
+ * config_key.h - the table of settings, and what a value's text means. Private to core/config*.c,
+ * to the manual and the tests.
  */
 #pragma once
 
