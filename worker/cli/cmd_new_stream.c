@@ -260,15 +260,17 @@ static void print_sql(const struct draft *d, struct buf *out)
 
 /* ---- command ---- */
 
-/* Its own words for what is no Avro schema. */
+/* What is no record can be no stream, whatever is annotated. */
 static bool read_draft(struct draft *d, struct err *err)
 {
 	d->schema = schema_read(d->path, err);
 	if (!d->schema)
 		return false;
-	if (d->schema->root->kind != SCHEMA_RECORD)
-		return err_set(err, ERR_CONFIG, "%s: a stream's schema is a record, not %s",
-			       d->path, schema_kind_name(d->schema->root->kind));
+	if (d->schema->root->kind != SCHEMA_RECORD) {
+		err_set(err, ERR_CONFIG, "%s: a stream's schema is a record, not %s", d->path,
+			schema_kind_name(d->schema->root->kind));
+		return false;
+	}
 	d->json = json_deep_copy((const json_t *)d->schema->json);
 	d->stem = stem_of(d->schema->root->name);
 	return true;

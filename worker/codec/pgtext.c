@@ -65,7 +65,7 @@ static double get_half(const uint8_t *p)
 /* Digit group i of a numeric, whose first one counts 10000^weight. */
 static int numeric_group(const uint8_t *p, int i)
 {
-	return i >= 0 && i < get_be16(p) ? get_be16(p + 8 + 2 * i) : 0;
+	return i >= 0 && i < get_be16(p) ? get_be16(p + 8 + 2 * (size_t)i) : 0;
 }
 
 static void put_numeric(const uint8_t *p, struct buf *out)
