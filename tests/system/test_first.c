@@ -12,6 +12,8 @@
 
 #include "bed.h"
 #include "broker.h"
+#include "event.h"
+#include "schema/encode.h"
 #include "system.h"
 
 /* Runs a line of shell in a folder; its exit status is compared, what it printed returned. */
@@ -226,8 +228,39 @@ START_TEST(hints)
 }
 END_TEST
 
+/*
+ * Proves what docs/CLIENTS.md says of keys that are plain strings: events with a value land, and a
+ * tombstone is a dead letter (reason frame), since nobody can say which row it means.
+ */
+START_TEST(string_keys)
+{
+	const struct slice key = {(const uint8_t *)"note-1", 6};
+	struct bed *bed = bed_new("strings");
+	struct bed_stream *s = bed_stream(bed, "memory", 1);
+	struct buf value = {0};
+	json_t *event = json_pack("{s:I, s:s, s:s}", "event_time", (json_int_t)1, "namespace", "n",
+				  "key", "k");
+	encode_frame(&value, FRAME_CONFLUENT, s->schema_id);
+	ck_assert(event_encode(s->schema, event, &value));
+	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
+	bed_raw(bed, "memory", 0, key, (struct slice){value.data, value.len});
+	bed_raw(bed, "memory", 0, key, (struct slice){0});
+	struct worker *w = worker_start(bed, NULL);
+	bed_drain(bed, 30);
+	worker_stop(w);
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM memory_entries"), 1);
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM memingest.dead_letters"
+				      " WHERE reason = 'frame' AND \"offset\" = 1"),
+			 1);
+	json_decref(event);
+	buf_free(&value);
+	bed_free(bed);
+}
+END_TEST
+
 static void first_tests(TCase *tc)
 {
+	tcase_add_test(tc, string_keys);
 	tcase_add_test(tc, example_config);
 	tcase_add_test(tc, installed);
 	tcase_add_test(tc, sql_on_paper);
