@@ -212,20 +212,23 @@ END_TEST
  */
 START_TEST(new_stream)
 {
-	write_file(events, "{\"type\": \"record\", \"name\": \"OrderLineEvent\", \"fields\": ["
-			   "{\"name\": \"op\", \"type\": {\"type\": \"enum\", \"name\": \"Op\","
-			   " \"symbols\": [\"UPSERT\", \"DELETE\"]}},"
-			   "{\"name\": \"changed\", \"type\": {\"type\": \"long\","
-			   " \"logicalType\": \"timestamp-micros\"}},"
-			   "{\"name\": \"note\", \"type\": \"string\"},"
-			   "{\"name\": \"order_line_id\", \"type\": \"string\"},"
-			   "{\"name\": \"what\", \"type\": [\"string\", \"long\"]},"
-			   "{\"name\": \"nothing\", \"type\": \"null\"}]}");
+	write_file(events,
+		   "{\"type\": \"record\", \"name\": \"OrderLineEvent\", \"fields\": ["
+		   "{\"name\": \"op\", \"type\": {\"type\": \"enum\", \"name\": \"Op\","
+		   " \"symbols\": [\"UPSERT\", \"DELETE\"]}},"
+		   "{\"name\": \"changed\", \"type\": {\"type\": \"long\","
+		   " \"logicalType\": \"timestamp-micros\"}},"
+		   "{\"name\": \"note\", \"type\": \"string\"},"
+		   "{\"name\": \"near\", \"type\": {\"type\": \"array\", \"items\": \"float\"}},"
+		   "{\"name\": \"order_line_id\", \"type\": \"string\"},"
+		   "{\"name\": \"what\", \"type\": [\"string\", \"long\"]},"
+		   "{\"name\": \"nothing\", \"type\": \"null\"}]}");
 	RUN(78, "new-stream", events);
 	said("\"pg\": {\"table\": \"order_lines\", \"key\": [\"order_line_id\"], \"version\": "
 	     "\"changed\", \"delete\": {\"field\": \"op\", \"symbol\": \"DELETE\"}}\n");
 	said("#   field 'what': type union [string, long] has no column type; set pg.type");
 	said("#   field 'nothing': type null has no column type");
+	said("# field 'near': a column of type real[]. If it is an embedding: ");
 	said("[stream.order_line]\ntopic = order_line.events\nschema = ");
 	said("CREATE TABLE IF NOT EXISTS \"order_lines\" (\n    \"order_line_id\" text NOT "
 	     "NULL,\n");

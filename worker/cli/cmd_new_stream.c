@@ -222,6 +222,22 @@ static void print_annotations(const struct draft *d, struct buf *out)
 			   (int)d->fields.len, d->fields.data);
 }
 
+/* What works as it is, and is seldom what is meant. */
+static void print_hints(const struct draft *d, struct buf *out)
+{
+	for (size_t i = 0; i < d->table->ncolumns; i++) {
+		const struct column *c = &d->table->columns[i];
+		bool floats =
+			c->kind == PG_ARRAY && (c->element == PG_FLOAT4 || c->element == PG_FLOAT8);
+		if (floats && !d->schema->root->fields[c->field].pg)
+			buf_printf(
+				out,
+				"# field '%s': a column of type %s. If it is an embedding: \"pg\": "
+				"{\"type\": \"vector(N)\"}\n\n",
+				d->schema->root->fields[c->field].name, c->type);
+	}
+}
+
 static void print_section(const struct draft *d, const char *name, const char *topic,
 			  struct buf *out)
 {
@@ -281,6 +297,7 @@ static int print(const struct draft *d, const struct cli *cli)
 {
 	struct buf out = {0};
 	print_annotations(d, &out);
+	print_hints(d, &out);
 	print_section(d, cli_option(cli, "name", NULL), cli_option(cli, "topic", NULL), &out);
 	print_sql(d, &out);
 	fwrite(out.data, 1, out.len, stdout);
