@@ -23,7 +23,7 @@ LIB_OBJ := $(LIB_SRC:%.c=$(B)/%.o) $(SQL_OBJ)
 UNIT_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard tests/unit/*.c))
 SYSTEM_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard tests/system/*.c))
 
-.PHONY: all test unit system asan tsan docs lint format deps up down demo clean install help
+.PHONY: all test unit system test-clients asan tsan docs lint format deps up down demo clean install help
 all: $(B)/memingest
 
 $(B)/memingest: $(B)/worker/cli/main.o $(B)/libmemingest.a
@@ -48,9 +48,14 @@ deps:
 up:
 	@tests/deps run && $(MAKE) --no-print-directory all
 	@tests/stack start "$(DEV)" memory.events:6 pattern.events:3 trajectory.events:6
-	@mkdir -p build/dev && tests/stack config "$(DEV)" >build/dev/memingest.ini
+	@mkdir -p build/dev && tests/stack config "$(DEV)" | sed "s|= schemas/|= $(CURDIR)/schemas/|" >build/dev/memingest.ini
 	@tests/stack status "$(DEV)"
-	@echo "Next: $(B)/memingest migrate -c build/dev/memingest.ini, then check --online, produce, run; make down removes it all"
+	@tests/stack hints "$(DEV)"
+	@echo
+	@echo "Next:  export MEMINGEST_CONFIG=$(CURDIR)/build/dev/memingest.ini"
+	@echo "       $(B)/memingest migrate && $(B)/memingest check --online"
+	@echo "       $(B)/memingest produce memory --count 10000 && $(B)/memingest run"
+	@echo "       make down removes it all"
 down:
 	@tests/stack stop "$(DEV)" --rm
 demo:
@@ -62,11 +67,13 @@ test:
 	@$(MAKE) --no-print-directory -j$(JOBS) VARIANT=asan B=build/asan build/asan/unit
 	@B=$(B) tests/lint layers banned size docs
 	@monitoring/check
-	@B=$(B) JOBS=$(TEST_JOBS) tests/run unit asan system system-new
+	@B=$(B) JOBS=$(TEST_JOBS) tests/run unit asan clients system system-new
 unit: $(B)/unit
 	@B=$(B) tests/run unit
 system: all $(B)/system
 	@B=$(B) JOBS=$(JOBS) tests/run system
+test-clients: all
+	@B=$(B) tests/clients
 asan:
 	@$(MAKE) --no-print-directory -j$(JOBS) VARIANT=asan B=build/asan build/asan/unit
 	@tests/run asan
@@ -93,6 +100,7 @@ help:
 	@echo "make          the program: $(B)/memingest"
 	@echo "make demo     20,000 events of each stream from a real Kafka into a real PostgreSQL, and what came of them"
 	@echo "make test     unit tests (also under sanitizers), system tests on a real broker and database, quick lint"
+	@echo "make test-clients   the producers of docs/CLIENTS.md in Python, Java, JavaScript and Go (make test runs Python's)"
 	@echo "make up/down  a broker and a database to try things on"
 	@echo "make bench bench-quick bench-instructions   measure"
 	@echo "make bench-vectors   the vector search beside plain pgvector, on real text vectors (VECTORS_ROWS=1000000: see tests/bench/vectors -h)"

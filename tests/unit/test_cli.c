@@ -147,7 +147,7 @@ START_TEST(usage_errors)
 		{{"produce", "--set", "x"}, "--set x: write SECTION.KEY=VALUE"},
 		{{"migrate", "dry-run"}, "migrate: what is \"dry-run\"? it takes only options"},
 		{{"config", "shwo"}, "config: unknown action \"shwo\"; did you mean show?"},
-		{{"config"}, "config: what? one of show, keys, docs, metrics"},
+		{{"config"}, "config: what? one of show, keys, example, docs, metrics"},
 		{{"config", "docs", "x"}, "config docs: what is \"x\"?"},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {

@@ -738,6 +738,50 @@ START_TEST(table_is_sound)
 }
 END_TEST
 
+/*
+ * "config example" is a config: it loads as it is, with the shipped streams, sets nothing to
+ * another value than its default, and still loads, to the same values, when the ; of every default
+ * is taken away.
+ */
+START_TEST(example)
+{
+	struct buf text = {0}, plain = {0}, before = {0}, after = {0};
+	config_write_example(&text);
+	loads(buf_cstr(&text));
+	ck_assert_uint_eq(config->nstreams, 3);
+	ck_assert_str_eq(config->streams[2].topics[0], "trajectory.events");
+	ck_assert_str_eq(config->streams[1].schema, "schemas/pattern_event.avsc");
+	ck_assert_str_eq(config->streams[0].key_schema, "schemas/memory_key.avsc");
+	config_show_json(config, &before);
+	for (const char *s = buf_cstr(&text); *s; s += strcspn(s, "\n") + 1) {
+		size_t len = strcspn(s, "\n");
+		bool off = *s == ';' && s[len - 1] != '=';
+		buf_printf(&plain, "%.*s\n", (int)(len - off), s + off);
+	}
+	loads(buf_cstr(&plain));
+	config_show_json(config, &after);
+	json_t *one = json_loads(buf_cstr(&before), 0, NULL),
+	       *two = json_loads(buf_cstr(&after), 0, NULL), *setting;
+	const char *name;
+	json_object_foreach (one, name, setting) {
+		json_t *value = json_object_get(setting, "value"),
+		       *then = json_object_get(json_object_get(two, name), "value");
+		ck_assert_msg(json_equal(value, then), "%s", name);
+	}
+	for (const struct config_key *k = config_keys; k->section; k++) {
+		char line[64];
+		snprintf(line, sizeof(line), "\n%s%s =", k->example ? "" : ";", k->name);
+		ck_assert_msg(strstr(buf_cstr(&text), line) != NULL, "no line %s", line + 1);
+	}
+	json_decref(one);
+	json_decref(two);
+	buf_free(&text);
+	buf_free(&plain);
+	buf_free(&before);
+	buf_free(&after);
+}
+END_TEST
+
 /* A file that is not there, is a folder, or holds a NUL byte: a finding that names it. */
 START_TEST(unreadable_file)
 {
@@ -782,6 +826,7 @@ static Suite *config_suite(void)
 	tcase_add_test(t, hide_password);
 	tcase_add_test(t, show_json);
 	tcase_add_test(t, table_is_sound);
+	tcase_add_test(t, example);
 	tcase_add_test(t, unreadable_file);
 	suite_add_tcase(s, t);
 	return s;

@@ -325,7 +325,8 @@ bool cli_need_config(struct cli *cli)
 	bool ok = cli_load_config(cli, &findings, &err);
 	if (!ok && !config_path(cli->parsed))
 		cli_fail(EXIT_CONFIG, "no config file: name one with -c FILE or $MEMINGEST_CONFIG, "
-				      "or put it at ./memingest.ini");
+				      "or begin with \"memingest config example "
+				      ">memingest.ini\"");
 	if (!ok) {
 		cli_fail(EXIT_CONFIG, "the configuration has mistakes:");
 		fputs(buf_cstr(&findings), stderr);

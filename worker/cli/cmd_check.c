@@ -9,6 +9,7 @@
  *              registry                  registry_ping()
  *              database                  below: version, pooler, bookkeeping, rights, tables
  *              searches by nearness      catalog_search_check()
+ *   --event    something else: what an event would become (check_event.c)
  *
  * A server that is out of reach ends its own section alone. Changes nothing: what is declared to
  * compare types is rolled back.
@@ -25,6 +26,7 @@
 
 #include "cli/catalog.h"
 #include "cli/catalog_search.h"
+#include "cli/check_event.h"
 #include "cli/cli.h"
 #include "cli/report.h"
 #include "core/mergesql.h"
@@ -475,7 +477,7 @@ static void check_postgres(struct check *k)
 
 /* --- command --- */
 
-static int run(struct cli *cli)
+static int run_report(struct cli *cli)
 {
 	struct check k = {.cli = cli};
 	struct err err = {0};
@@ -514,14 +516,31 @@ static int run(struct cli *cli)
 	return code;
 }
 
+/* The report, or a trial of events. */
+static int run(struct cli *cli)
+{
+	const char *event = cli_option(cli, "event", NULL),
+		   *stream = cli_option(cli, "stream", NULL);
+	if (stream && !event)
+		return cli_fail(EXIT_USAGE, "--stream says whose event it is: give --event, too");
+	if (event && cli_flag(cli, "online"))
+		return cli_fail(EXIT_USAGE, "--event asks no server: leave --online out");
+	if (!event)
+		return run_report(cli);
+	return cli_need_config(cli) ? check_event(cli, event, stream) : EXIT_CONFIG;
+}
+
 static const struct cli_option options[] = {
 	{"online", NULL, "also ask the brokers, the registry and the database"},
+	{"event", "FILE",
+	 "what would these events become? JSON or Avro, - for standard input; asks no server"},
+	{"stream", "NAME", "with --event: the stream, if there are several"},
 	{NULL, NULL, NULL},
 };
 
 const struct command command_check = {
 	.name = "check",
-	.usage = "[--online]",
+	.usage = "[--online | --event FILE [--stream NAME]]",
 	.summary = "check config and schemas; --online also brokers, topics, registry and database",
 	.help = "Reports every finding at once, as lines or (--json) as one object. Offline it "
 		"reads the config and "
@@ -532,7 +551,12 @@ const struct command command_check = {
 		"the role's rights and each stream's table, column by column. Changes nothing. "
 		"Exit 78 when something "
 		"has to be\n"
-		"changed, 69 when all that is wrong is a server out of reach.",
+		"changed, 69 when all that is wrong is a server out of reach.\n"
+		"With --event it prints the row that each event of a file would become, column by "
+		"column, and what it does\n"
+		"to a row that is there; or why it would be a dead letter (exit 65). What only the "
+		"table can refuse, as a\n"
+		"CHECK or a trigger, is not known without a server.",
 	.wants_config = false,
 	.no_arguments = true,
 	.options = options,

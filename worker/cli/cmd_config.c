@@ -1,8 +1,8 @@
 /*
  * cmd_config.c - "memingest config": the settings as they are, and as they could be.
  *
- * show wants a config that loads; keys, docs and metrics need none and print what the tables in the
- * program say. docs and metrics are the sources of docs/CONFIG.md and docs/METRICS.md; the build
+ * show wants a config that loads; the others need none and print what the tables in the program
+ * say. docs and metrics are the sources of docs/CONFIG.md and docs/METRICS.md; the build
  * compares.
  */
 #include <stdio.h>
@@ -20,10 +20,10 @@ static int print(struct buf *out)
 	return EXIT_OK;
 }
 
-/* keys, docs and metrics do not look at any config file. */
+/* Only show looks at a config file. */
 static int run(struct cli *cli)
 {
-	static const char *const actions[] = {"show", "keys", "docs", "metrics", NULL};
+	static const char *const actions[] = {"show", "keys", "example", "docs", "metrics", NULL};
 	const char *action = cli->argc > 0 ? cli->argv[0] : NULL;
 	struct buf out = {0};
 	if (cli->argc > 1)
@@ -37,6 +37,8 @@ static int run(struct cli *cli)
 			config_show(cli->config, &out);
 	} else if (action && strcmp(action, "keys") == 0) {
 		config_write_help(&out);
+	} else if (action && strcmp(action, "example") == 0) {
+		config_write_example(&out);
 	} else if (action && strcmp(action, "docs") == 0) {
 		config_write_docs(&out);
 	} else if (action && strcmp(action, "metrics") == 0) {
@@ -50,11 +52,12 @@ static int run(struct cli *cli)
 
 const struct command command_config = {
 	.name = "config",
-	.usage = "show [--json] | keys | docs | metrics",
+	.usage = "show [--json] | keys | example | docs | metrics",
 	.summary = "the settings in force, and all that there are",
 	.help = "show      each setting, its value and where the value comes from; secrets hidden\n"
 		"keys      all keys with default, range and meaning\n"
-		"docs      the same as Markdown: docs/CONFIG.md\n"
+		"example   a config file to begin with: memingest config example >memingest.ini\n"
+		"docs      all keys as Markdown: docs/CONFIG.md\n"
 		"metrics   all metrics as Markdown: docs/METRICS.md\n",
 	.run = run,
 };

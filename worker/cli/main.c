@@ -5,6 +5,7 @@
  */
 #include "cli/cli.h"
 
+/* clang-format off */
 static const struct command *const commands[] = {
 	&command_run,
 	&command_check,
@@ -16,10 +17,12 @@ static const struct command *const commands[] = {
 	&command_top,
 	&command_status,
 	&command_config,
+	&command_new_stream,
 	&command_manual,
 	&command_version,
 	NULL,
 };
+/* clang-format on */
 
 int main(int argc, char **argv)
 {

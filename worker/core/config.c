@@ -55,6 +55,32 @@ static const char *resolve_path(struct loader *ld, const char *path)
 	return access(beside, F_OK) == 0 ? beside : path;
 }
 
+/*
+ * A shipped schema, for a config that stands in a folder without any: bin/memingest was installed
+ * with share/memingest/schemas. Found from where the program is, so that a package, an image and
+ * "make install" to any place are the same.
+ */
+static const char *resolve_schema(struct loader *ld, const char *path)
+{
+	char program[4096];
+	const char *found = resolve_path(ld, path);
+	ssize_t n = readlink("/proc/self/exe", program, sizeof(program) - 1);
+	program[MAX(n, 0)] = '\0';
+	for (int up = 0; up < 2; up++) /* out of bin */
+		if (strrchr(program, '/'))
+			*strrchr(program, '/') = '\0';
+	const char *shipped = config_print(ld->l->arena, "%s/share/memingest/%s", program, found);
+	bool there = found[0] == '/' || access(found, F_OK) == 0 || access(shipped, F_OK) != 0;
+	return there ? found : shipped;
+}
+
+/* Secrets and certificates are never shipped. */
+static const char *resolve(struct loader *ld, const struct config_key *key, const char *path)
+{
+	return strcmp(key->section, "stream") == 0 ? resolve_schema(ld, path)
+						   : resolve_path(ld, path);
+}
+
 /* Splits at commas, but not within brackets, where a regex has its own. */
 static const char **split(struct arena *a, const char *text, size_t *n)
 {
@@ -153,7 +179,7 @@ static void build_key(struct loader *ld, const struct config_key *key, void *bas
 	switch (key->type) {
 	case KEY_TEXT:
 	case KEY_PATH:
-		text = *text == '\0' ? NULL : key->type == KEY_PATH ? resolve_path(ld, text) : text;
+		text = *text == '\0' ? NULL : key->type == KEY_PATH ? resolve(ld, key, text) : text;
 		store(base, key->offset, &text, sizeof(text));
 		break;
 	case KEY_LIST:

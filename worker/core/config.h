@@ -105,7 +105,8 @@ struct config_override {
  * overrides. Reports every mistake, not the first alone: err->text has the first, "findings" one
  * line each, "file:line: what, and what to write". NULL with class CONFIG on any finding. Relative
  * paths of schemas and secrets are taken from the config file's folder if they exist there, else
- * from the working directory.
+ * from the working directory; schemas that are not there either, from share/memingest beside the
+ * program's bin.
  */
 struct config *config_load(const char *path, const struct config_override *overrides,
 			   size_t noverrides, struct buf *findings, struct err *err);
@@ -125,3 +126,6 @@ void config_show_json(const struct config *c, struct buf *out);
 void config_write_help(struct buf *out);
 /* docs/CONFIG.md. */
 void config_write_docs(struct buf *out);
+/* A config file with the shipped streams and every setting, those that have a default as comments.
+ */
+void config_write_example(struct buf *out);

@@ -38,6 +38,7 @@ static const char *const log_levels[] = {"debug", "info", "warn", "error", NULL}
 /* clang-format off: one row, one paragraph. */
 const struct config_key config_keys[] = {
 	{"postgres", "dsn", KEY_TEXT, C(pg_dsn), .secrecy = KEY_URL,
+	 .example = "postgresql://memingest@127.0.0.1/agents",
 	 .help = "Connection string of libpq, as a URL or as key=value pairs; `sslmode` and the "
 		 "like belong in it. Several hosts are tried in turn until one lets us in and "
 		 "takes "
@@ -78,6 +79,7 @@ const struct config_key config_keys[] = {
 	 .help = "Rows of `memingest.batches` older than this are deleted; 0 keeps them."},
 
 	{"registry", "url", KEY_LIST, C(registry_urls), C(nregistry_urls), .secrecy = KEY_URL,
+	 .example = "http://127.0.0.1:8081",
 	 .help = "Schema registry; several, with commas between, are tried in turn."},
 	{"registry", "user", KEY_TEXT, C(registry_user), .help = "User for basic authentication."},
 	{"registry", "password", KEY_TEXT, C(registry_password), .secrecy = KEY_SECRET,
@@ -180,6 +182,7 @@ const struct config_key config_keys[] = {
 		 "read again later."},
 
 	{"stream", "topic", KEY_LIST, ST(topics), ST(ntopics), .required = true,
+	 .example = "*.events",
 	 .help = "Topics of this stream, with commas between; `^regex` takes every topic that "
 		 "matches and that no stream names."},
 	{"stream", "start", KEY_START, ST(start), ST(start_ms), .fallback = "earliest",
@@ -189,8 +192,9 @@ const struct config_key config_keys[] = {
 		 "holds for the "
 		 "group), a time as `2026-01-31T12:00:00Z`, or milliseconds since 1970."},
 	{"stream", "schema", KEY_PATH, ST(schema), .required = true,
+	 .example = "schemas/*_event.avsc",
 	 .help = "Avro schema of the events, with its annotations."},
-	{"stream", "key_schema", KEY_PATH, ST(key_schema),
+	{"stream", "key_schema", KEY_PATH, ST(key_schema), .example = "schemas/*_key.avsc",
 	 .help = "Avro schema of the message keys; without it a message without value is a dead "
 		 "letter."},
 	{"stream", "format", KEY_CHOICE, ST(format), .fallback = "confluent", .choices = formats,

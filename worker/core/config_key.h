@@ -1,6 +1,6 @@
 /*
- * config_key.h - the table of settings, and what a value's text means. Private to core/config*.c
- * and its tests.
+ * config_key.h - the table of settings, and what a value's text means. Private to core/config*.c,
+ * to the manual and the tests.
  */
 #pragma once
 
@@ -38,6 +38,8 @@ struct config_key {
 	const char *const *choices; /* ends with NULL */
 	enum key_secrecy secrecy;
 	bool required;
+	/* what "config example" sets it to, where * is the stream's name; NULL: only shown */
+	const char *example;
 	const char *help;
 };
 

@@ -7,8 +7,8 @@
  * config file. Secrets are shown as ***, a DSN or URL without its password; so the output can be
  * pasted into a ticket as well.
  *
- * docs/CONFIG.md, "config keys" and the printed settings come from the same table as the parser, so
- * they can not drift. Start-up and commands only; nothing here changes a config.
+ * docs/CONFIG.md, "config keys", "config example" and the printed settings come from the same table
+ * as the parser, so they can not drift. Start-up and commands only; nothing here changes a config.
  */
 #include <ctype.h>
 #include <jansson.h>
@@ -116,6 +116,7 @@ static const struct {
 	{"registry", "Where the schemas of messages in the format `confluent` come from."},
 	{"limits", "What one event may ask for. An event over a limit becomes a dead letter."},
 	{"dlq", "When dead letters are too many."},
+	{"index", "When and how the graphs of searches by nearness are built."},
 	{"http", "Metrics and probes."},
 	{"log", "Lines on stderr."},
 	{"shutdown", "The end."},
@@ -252,7 +253,8 @@ void config_write_docs(struct buf *out)
 		 "  needed, so a new password takes effect at the next login.\n"
 		 "- Relative paths are seen from the folder of the config file if they exist "
 		 "there, else from the "
-		 "working directory.\n"
+		 "working directory;\n"
+		 "  shipped schemas also from `share/memingest` beside the program's `bin`.\n"
 		 "  Paths in `[kafka]` are librdkafka's: seen from the working directory.\n");
 	doc_kafka(out);
 	const char *last = "";
@@ -261,4 +263,83 @@ void config_write_docs(struct buf *out)
 			doc_section(k->section, out);
 		last = k->section;
 	}
+}
+
+/* --- an example */
+
+enum { EXAMPLE_WIDTH = 98 };
+
+/* The streams that are shipped: schemas/NAME_event.avsc and NAME_key.avsc. */
+static const char *const shipped[] = {"memory", "pattern", "trajectory"};
+
+/* A comment, broken at blanks, without the marks of Markdown. */
+static void example_text(const char *text, struct buf *out)
+{
+	size_t column = 0;
+	for (const char *word = text; *word; word += strspn(word, " ")) {
+		size_t len = strcspn(word, " ");
+		if (column + len >= EXAMPLE_WIDTH)
+			column = 0;
+		if (column == 0)
+			buf_puts(out, out->len ? "\n#" : "#");
+		buf_u8(out, ' ');
+		for (size_t i = 0; i < len; i++)
+			if (word[i] != '`')
+				buf_u8(out, (uint8_t)word[i]);
+		column = (column ? column : 1) + len + 1;
+		word += len;
+	}
+}
+
+/* What is to be set is set; the rest is a comment that sets the default when its ; is taken away.
+ */
+static void example_setting(const struct config_key *k, const char *stream, bool all,
+			    struct buf *out)
+{
+	if (all)
+		example_text(k->help, out);
+	if (!k->example) {
+		if (all)
+			buf_printf(out, "\n;%s =%s%s", k->name, k->fallback ? " " : "",
+				   k->fallback ? k->fallback : "");
+		return;
+	}
+	buf_printf(out, "\n%s = ", k->name);
+	for (const char *s = k->example; *s; s++) {
+		if (*s == '*')
+			buf_puts(out, stream);
+		else
+			buf_u8(out, (uint8_t)*s);
+	}
+}
+
+/* all: with what each setting means, else only what is to be set. */
+static void example_section(const char *section, const char *stream, bool all, struct buf *out)
+{
+	if (all)
+		example_text(section_text(section), out);
+	buf_printf(out, "\n[%s%s%s]", section, *stream ? "." : "", stream);
+	for (const struct config_key *k = config_keys; k->section; k++)
+		if (strcmp(k->section, section) == 0)
+			example_setting(k, stream, all, out);
+	buf_puts(out, "\n");
+}
+
+void config_write_example(struct buf *out)
+{
+	example_text("memingest.ini, printed by \"memingest config example\": the shipped streams "
+		     "and every setting. Lines that begin with ; show defaults: take the ; away to "
+		     "change one. Next: memingest check, memingest migrate, memingest run.",
+		     out);
+	buf_puts(out, "\n");
+	example_text(section_text("kafka"), out);
+	buf_puts(out, "\n[kafka]\nbootstrap.servers = 127.0.0.1:9092\ngroup.id = memingest\n");
+	const char *last = "";
+	for (const struct config_key *k = config_keys; k->section; k++) {
+		if (strcmp(k->section, last) != 0 && strcmp(k->section, "stream") != 0)
+			example_section(k->section, "", true, out);
+		last = k->section;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(shipped); i++)
+		example_section("stream", shipped[i], i == 0, out);
 }

@@ -1,0 +1,359 @@
+/*
+ * check_event.c - the row that an event would become, for "check --event": a test of a stream
+ * without servers.
+ *
+ *   records --> datum --> plan and decoder, the worker's own --> row --> column = value
+ *                                                            '-> or the reason of its dead letter
+ *
+ * A file's own schema (of an Avro container) is a writer's schema here, as it is for the worker. So
+ * what is printed is what the worker does, up to PostgreSQL: what only the table can refuse (a
+ * CHECK, a trigger, another unique index) is not known here.
+ *
+ * One JSON object over several lines is taken as one event, since that is what an editor makes of
+ * it. Standard input is then our copy of it, so such an event is named by no line.
+ *
+ * Thread: the command's. Failure: of an event: said, and the next one is looked at; 65 at the end.
+ */
+#include "cli/check_event.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "cli/report.h"
+#include "codec/decode.h"
+#include "codec/pgtext.h"
+#include "codec/plan.h"
+#include "core/stream.h"
+#include "file/records.h"
+
+enum { SHOWN_BYTES = 100 };
+
+struct trial {
+	struct cli *cli;
+	struct stream *stream;
+	struct records *records;
+	struct plan *plan;
+	struct decoder *decoder;
+	struct buf row;
+	bool bad; /* any that would not land */
+};
+
+/* ---- open and close ---- */
+
+/* With a list of those that there are, unless there is but one. */
+static struct stream *find_stream(const struct config *config, const char *name, struct err *err)
+{
+	struct buf names = {0};
+	for (size_t i = 0; i < config->nstreams; i++) {
+		bool only = !name && config->nstreams == 1;
+		if (only || (name && strcmp(config->streams[i].name, name) == 0)) {
+			buf_free(&names);
+			return stream_new(config, i, err);
+		}
+		buf_printf(&names, "%s%s", i ? ", " : "", config->streams[i].name);
+	}
+	if (name)
+		err_set(err, ERR_CONFIG, "there is no stream \"%s\" in the config; there are: %s",
+			name, buf_cstr(&names));
+	else
+		err_set(err, ERR_CONFIG, "say whose event it is with --stream NAME; there are: %s",
+			buf_cstr(&names));
+	buf_free(&names);
+	return NULL;
+}
+
+/* All of a file, or of standard input. */
+static void read_all(const char *path, struct buf *text)
+{
+	char chunk[65536];
+	size_t n;
+	FILE *f = strcmp(path, "-") == 0 ? stdin : fopen(path, "rb");
+	while (f && (n = fread(chunk, 1, sizeof(chunk), f)) > 0)
+		buf_put(text, chunk, n);
+	if (f && f != stdin)
+		fclose(f);
+}
+
+/* From now on standard input is that text. */
+static bool to_stdin(const struct buf *text)
+{
+	int fd = memfd_create("event", MFD_CLOEXEC);
+	bool ok = fd >= 0 && write(fd, text->data, text->len) == (ssize_t)text->len &&
+		  lseek(fd, 0, SEEK_SET) == 0 && dup2(fd, STDIN_FILENO) == STDIN_FILENO;
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
+/*
+ * "-" where the text is one object over several lines, which standard input then has on one line:
+ * outside of strings JSON may break lines anywhere, and within them nowhere. Else path.
+ */
+static const char *whole_object(const char *path)
+{
+	struct buf text = {0};
+	bool piped = strcmp(path, "-") == 0;
+	read_all(path, &text);
+	json_t *json = json_loads(buf_cstr(&text), JSON_DECODE_INT_AS_REAL, NULL);
+	bool object = json_is_object(json);
+	json_decref(json);
+	for (size_t i = 0; object && i < text.len; i++)
+		if (text.data[i] == '\n' || text.data[i] == '\r')
+			text.data[i] = ' ';
+	if ((object || piped) && text.len > 0 && to_stdin(&text))
+		path = "-";
+	buf_free(&text);
+	return path;
+}
+
+/* On failure close_trial() is still to be called. */
+static bool open_trial(struct trial *t, const char *path, const char *stream, struct err *err)
+{
+	const struct config *config = t->cli->config;
+	t->stream = find_stream(config, stream, err);
+	if (!t->stream)
+		return false;
+	t->records = records_open(whole_object(path), t->stream->table, err);
+	if (!t->records)
+		return false;
+	t->decoder = decoder_new(&config->limits);
+	t->plan = plan_new(records_schema(t->records), t->stream->table, err);
+	return t->plan || err_wrap(err, "such events halt their partition");
+}
+
+/* All of it may be NULL. */
+static void close_trial(struct trial *t)
+{
+	records_close(t->records);
+	plan_free(t->plan);
+	decoder_free(t->decoder);
+	stream_free(t->stream);
+	buf_free(&t->row);
+}
+
+/* ---- what is said ---- */
+
+/* What an event does to a column of a row that is there; NULL: it replaces the value. */
+static const char *merge_words(const struct column *c)
+{
+	switch (c->merge) {
+	case MERGE_REPLACE:
+		return NULL;
+	case MERGE_KEEP:
+		return "keep: the row's first value stays";
+	case MERGE_COALESCE:
+		return "coalesce: a null leaves the row's value";
+	case MERGE_ADD:
+		return "add: to the row's value";
+	case MERGE_MIN:
+		return "min: the lower one stays";
+	case MERGE_MAX:
+		return "max: the higher one stays";
+	case MERGE_JSON:
+		return "json: united with the row's value";
+	}
+	return NULL;
+}
+
+/* What becomes of a row of this key that is there. The caller frees it. */
+static char *conflict_words(const struct stream *s, bool deletes)
+{
+	const struct table *t = s->table;
+	const char *does = deletes ? "is deleted" : "is updated";
+	switch (s->config->on_conflict) {
+	case CONFLICT_NEWER:
+		if (t->version >= 0)
+			return xasprintf("newer: a row of this key that is there %s, unless its %s "
+					 "is higher",
+					 does, t->columns[t->version].name);
+		return xasprintf("newer, without a \"version\" in the schema: a row of this key "
+				 "that is there %s",
+				 does);
+	case CONFLICT_UPDATE:
+		return xasprintf("update: a row of this key that is there %s", does);
+	case CONFLICT_SKIP:
+		return xasprintf("skip: a row of this key that is there %s",
+				 deletes ? "is deleted" : "stays as it is");
+	}
+	return NULL;
+}
+
+/* On one line, and short. */
+static void put_short(struct slice v, struct buf *out)
+{
+	for (size_t i = 0; i < MIN(v.len, (size_t)SHOWN_BYTES); i++) {
+		uint8_t c = v.data[i];
+		if (c == '\n')
+			buf_puts(out, "\\n");
+		else
+			buf_u8(out, c < 0x20 || c == 0x7f ? '?' : c);
+	}
+	if (v.len > SHOWN_BYTES)
+		buf_printf(out, " ... (%zu bytes)", v.len);
+}
+
+/* The next field of a row; false: it is null. */
+static bool next_field(const struct column *c, const uint8_t **p, struct buf *text)
+{
+	uint32_t len = get_be32(*p);
+	*p += 4;
+	if (len == UINT32_MAX)
+		return false;
+	pgtext_value(c, (struct slice){*p, len}, text);
+	*p += len;
+	return true;
+}
+
+static void print_row(const struct trial *t, bool deletes)
+{
+	const struct table *table = t->stream->table;
+	const uint8_t *p = t->row.data;
+	int width = 0;
+	for (size_t i = 0; i < table->ncolumns; i++)
+		width = MAX(width, (int)strlen(table->columns[i].name));
+	for (size_t i = 0; i < (deletes ? table->nkeys : table->ncolumns); i++) {
+		const struct column *c = &table->columns[i];
+		const char *words = i < table->nkeys ? "key" : merge_words(c);
+		struct buf text = {0}, line = {0};
+		if (next_field(c, &p, &text))
+			put_short((struct slice){text.data, text.len}, &line);
+		else
+			buf_puts(&line, "null");
+		printf("  %-*s = %s%s%s\n", width, c->name, buf_cstr(&line), words ? "    -- " : "",
+		       words ? words : "");
+		buf_free(&text);
+		buf_free(&line);
+	}
+}
+
+/* {"namespace": "a", ...}: values as PostgreSQL would print them. */
+static json_t *row_json(const struct trial *t, bool deletes)
+{
+	const struct table *table = t->stream->table;
+	const uint8_t *p = t->row.data;
+	json_t *row = json_object();
+	for (size_t i = 0; i < (deletes ? table->nkeys : table->ncolumns); i++) {
+		struct buf text = {0};
+		bool value = next_field(&table->columns[i], &p, &text);
+		json_object_set_new(row, table->columns[i].name,
+				    value ? json_stringn((char *)text.data, text.len)
+					  : json_null());
+		buf_free(&text);
+	}
+	return row;
+}
+
+/* Takes the object. One line, so that several events are JSON lines. */
+static void print_json(json_t *object)
+{
+	json_dumpf(object, stdout, JSON_COMPACT);
+	puts("");
+	json_decref(object);
+}
+
+static void say_row(const struct trial *t, const char *where, const struct record *record)
+{
+	bool deletes = record->op == RECORD_DELETE;
+	const char *table = table_full_name(t->stream->table);
+	char *rule = conflict_words(t->stream, deletes);
+	if (t->cli->json) {
+		print_json(json_pack("{s:s, s:s, s:s, s:s, s:o}", "event", where, "outcome",
+				     deletes ? "delete" : "row", "table", table, "on_conflict",
+				     rule, "row", row_json(t, deletes)));
+	} else {
+		printf("%s: %s %s\n", where, deletes ? "a delete in" : "a row of", table);
+		print_row(t, deletes);
+		printf("  %s\n", rule);
+	}
+	free(rule);
+}
+
+static void say_outcome(struct trial *t, const char *where, const char *outcome, const char *words,
+			const char *reason, const char *detail)
+{
+	if (t->cli->json)
+		print_json(json_pack("{s:s, s:s, s:s*, s:s}", "event", where, "outcome", outcome,
+				     "reason", reason, "detail", detail));
+	else
+		printf("%s: %s%s%s: %s\n", where, words, reason ? ", reason " : "",
+		       reason ? reason : "", detail);
+}
+
+/* Not the stream's record: what other_types says; the stream's, but of another schema: a halt. */
+static void say_refused(struct trial *t, const char *where, const struct record *record,
+			const struct err *err)
+{
+	enum other_types other = record->other ? t->stream->config->other_types : OTHER_DEAD_LETTER;
+	t->bad = t->bad || other != OTHER_SKIP;
+	if (err->class != ERR_POISON || other == OTHER_HALT)
+		say_outcome(t, where, "halt", "it halts its partition", NULL, err->text);
+	else if (other == OTHER_SKIP)
+		say_outcome(t, where, "skip", "it is skipped", NULL, err->text);
+	else
+		say_outcome(t, where, "dead_letter", "a dead letter",
+			    dead_reason_name(record->reason), err->text);
+}
+
+/* ---- events ---- */
+
+static void try_event(struct trial *t, const char *where, struct slice datum)
+{
+	struct record record = {0};
+	struct err err = {0};
+	t->row.len = 0;
+	if (decode_record(t->decoder, t->plan, datum, &t->row, &record, &err))
+		say_row(t, where, &record);
+	else
+		say_refused(t, where, &record, &err);
+}
+
+/* "FILE:LINE: what is wrong" without the place, which is said in our own words. */
+static const char *behind_place(const char *text)
+{
+	const char *colon = strstr(text, ": ");
+	return colon ? colon + 2 : text;
+}
+
+/* False: nothing more can be read. */
+static bool next_event(struct trial *t, const char *path, struct err *err)
+{
+	struct slice datum;
+	char where[300];
+	enum records_result result = records_next(t->records, &datum, err);
+	struct records_place place = records_place(t->records);
+	snprintf(where, sizeof(where), "%s:%llu", path,
+		 (unsigned long long)(place.line ? place.line : place.records));
+	switch (result) {
+	case RECORDS_RECORD:
+		try_event(t, where, datum);
+		return true;
+	case RECORDS_BAD:
+		t->bad = true;
+		say_outcome(t, where, "no_event", "no event by this schema", NULL,
+			    behind_place(err->text));
+		err_clear(err);
+		return true;
+	case RECORDS_END:
+	case RECORDS_BROKEN:
+		break;
+	}
+	return false;
+}
+
+int check_event(struct cli *cli, const char *path, const char *stream)
+{
+	struct trial t = {.cli = cli};
+	struct err err = {0};
+	if (open_trial(&t, path, stream, &err))
+		while (next_event(&t, path, &err))
+			;
+	int code = t.bad ? EXIT_DATA : EXIT_OK;
+	if (err.class != ERR_NONE)
+		code = cli_fail(report_err_exit_code(&err), "%s", err.text);
+	close_trial(&t);
+	return code;
+}
