@@ -9,7 +9,7 @@
 #include "unit.h"
 
 static const struct upkeep_rules rules = {
-	.segment_rows = 1000, .tail_rows = 50, .stale_share = 0.2, .rests = true};
+	.segment_rows = 1000, .tail_rows = 50, .stale_share = 0.2, .merge_rows = INT64_MAX, .rests = true};
 
 static struct segment segments[16];
 
@@ -99,8 +99,8 @@ END_TEST
  */
 START_TEST(pieces)
 {
-	static const int64_t lengths[][2] = {{60, 60},   {149, 149},   {150, 100},   {300, 100},
-					     {800, 200}, {4000, 1000}, {9000, 1000}, {1040, 260}};
+	static const int64_t lengths[][2] = {{60, 60},   {149, 149},   {150, 100},   {300, 150},
+					     {800, 400}, {4000, 1000}, {9000, 1000}, {1040, 520}};
 	struct search_view v = view_of(0);
 	for (size_t i = 0; i < ARRAY_LEN(lengths); i++) {
 		v.tail = lengths[i][0];
@@ -178,28 +178,60 @@ START_TEST(stale)
 }
 END_TEST
 
-/*
- * Proves: small segments are merged when they make a whole one or are many, and only neighbours,
- * for a segment says from where to where it reaches.
- */
-START_TEST(small)
+static void small_ones(struct search_view *v, const int64_t *rows, size_t n)
 {
 	static const char *const ends[] = {
 		"1:1:", "2:2:", "3:3:", "4:4:", "5:5:", "6:6:", "7:7:", "8:8:", "9:9:"};
-	struct search_view v = view_of(8);
-	for (int i = 0; i < 8; i++)
-		segments[i] = live(i + 1, i ? ends[i - 1] : NULL, ends[i], 60);
-	assert_plan(&v, &rules, UPKEEP_REWRITE, 0, 7);
-	v.nsegments = 7;
+	*v = view_of(n);
+	for (size_t i = 0; i < n; i++)
+		segments[i] = live((int)i + 1, i ? ends[i - 1] : NULL, ends[i], rows[i]);
+}
+
+/*
+ * Proves: small segments are merged from the oldest on that the younger ones together outweigh, three
+ * at least; and only neighbours, for a segment says from where to where it reaches.
+ */
+START_TEST(small)
+{
+	struct search_view v;
+	small_ones(&v, (int64_t[]){60, 60}, 2);
 	assert_plan(&v, &rules, UPKEEP_NONE, 0, 0);
-	for (int i = 1; i < 4; i++)
-		segments[i].rows = 400;
+	small_ones(&v, (int64_t[]){60, 60, 60}, 3);
+	assert_plan(&v, &rules, UPKEEP_REWRITE, 0, 2);
+	small_ones(&v, (int64_t[]){180, 60, 60}, 3);
+	assert_plan(&v, &rules, UPKEEP_NONE, 0, 0);
+	small_ones(&v, (int64_t[]){400, 60, 60, 60}, 4);
+	assert_plan(&v, &rules, UPKEEP_REWRITE, 1, 3);
+	small_ones(&v, (int64_t[]){180, 60, 60, 60}, 4);
 	assert_plan(&v, &rules, UPKEEP_REWRITE, 0, 3);
-	segments[2].rows = 700; /* one that is whole already parts them */
+	segments[1].state = SEGMENT_DEAD; /* is none of three */
+	segments[0].upto = segments[1].upto;
 	assert_plan(&v, &rules, UPKEEP_NONE, 0, 0);
-	segments[2].rows = 400;
+	small_ones(&v, (int64_t[]){60, 500, 60, 60}, 4); /* a large one parts them */
+	assert_plan(&v, &rules, UPKEEP_NONE, 0, 0);
+	small_ones(&v, (int64_t[]){60, 60, 60}, 3);
 	segments[2].after = (char *)"0:0:"; /* no neighbours */
 	assert_plan(&v, &rules, UPKEEP_NONE, 0, 0);
+}
+END_TEST
+
+/* Proves: no more is merged at a time than there is time for, so far as that goes. */
+START_TEST(merges_in_time)
+{
+	struct search_view v;
+	struct upkeep_rules r = rules;
+	small_ones(&v, (int64_t[]){300, 150, 60, 60, 60}, 5);
+	assert_plan(&v, &r, UPKEEP_REWRITE, 0, 4);
+	r.merge_rows = 629;
+	assert_plan(&v, &r, UPKEEP_REWRITE, 1, 4);
+	r.merge_rows = 329;
+	assert_plan(&v, &r, UPKEEP_REWRITE, 2, 4);
+	r.merge_rows = 179;
+	assert_plan(&v, &r, UPKEEP_NONE, 0, 0);
+	segments[0].stale = 100; /* a third: worth it only if it takes little time */
+	assert_plan(&v, &r, UPKEEP_NONE, 0, 0);
+	segments[0].stale = 121;
+	assert_plan(&v, &r, UPKEEP_REWRITE, 0, 0);
 }
 END_TEST
 
@@ -235,6 +267,7 @@ static Suite *upkeep_suite(void)
 	tcase_add_test(tc, dead);
 	tcase_add_test(tc, stale);
 	tcase_add_test(tc, small);
+	tcase_add_test(tc, merges_in_time);
 	tcase_add_test(tc, times);
 	suite_add_tcase(suite, tc);
 	return suite;

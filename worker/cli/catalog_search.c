@@ -18,7 +18,7 @@
 #include "codec/table.h"
 
 #define SMALL_TABLE "67108864" /* bytes */
-#define NODE_BYTES 800         /* of a graph's node in memory, beside its vector */
+#define FEW_ROWS 100000        /* in one graph */
 
 extern const char sql_search_check[];
 
@@ -186,18 +186,18 @@ static void check_upkeep(const struct searchsql *s, const struct pg_rows *rows, 
 			   table);
 }
 
-/* Enough that a graph is built in memory: else it takes many times as long. */
+/* A search costs about the same in each graph, so it is better to have few. */
 static void check_memory(const struct config *config, const struct searchsql *s, const char *area,
 			 struct report *r)
 {
-	int64_t needed = (int64_t)config->index_segment_rows * (s->near_bytes + NODE_BYTES);
-	if (needed > (int64_t)config->index_memory)
+	int64_t fit = (int64_t)config->index_memory / searchsql_row_bytes(s);
+	if (fit < FEW_ROWS && config->index_segment_rows > fit)
 		report_add(r, REPORT_WARN, area,
-			   "index.memory = %" PRId64 " MiB, but a graph of index.segment_rows = %u "
-			   "vectors of this table needs about %" PRId64
-			   " MiB: it is built several times as slowly where that is not there",
-			   (int64_t)(config->index_memory >> 20), config->index_segment_rows,
-			   (needed >> 20) + 1);
+			   "index.memory = %" PRId64 " MiB holds a graph of %" PRId64
+			   " vectors of this table, so searches go through many: %" PRId64
+			   " MiB hold %d",
+			   (int64_t)(config->index_memory >> 20), fit,
+			   (FEW_ROWS * searchsql_row_bytes(s) >> 20) + 1, FEW_ROWS);
 }
 
 static void check_table(struct pg *pg, const struct config *config, const struct searchsql *s,
@@ -220,8 +220,10 @@ static void check_table(struct pg *pg, const struct config *config, const struct
 			   "%" PRId64 " segments of table %s are gone: searches read all rows "
 			   "until a worker or \"memingest index build\" has built them again",
 			   pg_int(rows, 0, 4), table_full_name(s->table));
-	if (config->index_when != INDEX_NEVER)
+	if (config->index_when != INDEX_NEVER) {
 		check_upkeep(s, rows, area, r);
+		check_memory(config, s, area, r);
+	}
 	pg_rows_free(rows);
 }
 
@@ -246,7 +248,6 @@ void catalog_search_check(struct pg *pg, const struct config *config, const stru
 	check_made(s, &f, area, r);
 	if (f.column && f.row)
 		check_table(pg, config, s, area, r);
-	check_memory(config, s, area, r);
 	if (r->counts[REPORT_ERROR] + r->counts[REPORT_WARN] == before)
 		report_add(r, REPORT_OK, area, "the search of table %s is there",
 			   table_full_name(s->table));

@@ -105,8 +105,8 @@ static void print_step(const struct work *w, const struct upkeep_plan *plan,
 /* One step. *more: there may be another. */
 static bool step(struct work *w, bool *more, struct err *err)
 {
-	struct upkeep_rules rules = indexer_rules(w->cli->config);
-	struct seal_means means = indexer_means(w->cli->config);
+	struct upkeep_rules rules = indexer_rules(w->cli->config, w->stream->search);
+	struct seal_means means = indexer_means(w->cli->config, w->stream->search);
 	struct search_view v;
 	struct seal_done done;
 	bool rewrites = strcmp(w->action, "rewrite") == 0;

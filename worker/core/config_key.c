@@ -148,13 +148,15 @@ const struct config_key config_keys[] = {
 	{"index", "cores", KEY_COUNT, C(index_cores), .fallback = "2", .min = "1", .max = "64",
 	 .help = "How many of the server's cores one build may use; one while ingest is behind. "
 		 "More than one needs as much shared memory (/dev/shm) as `memory`."},
-	{"index", "memory", KEY_BYTES, C(index_memory), .fallback = "512MiB", .min = "16MiB",
+	{"index", "memory", KEY_BYTES, C(index_memory), .fallback = "1GiB", .min = "16MiB",
 	 .max = "64GiB",
-	 .help = "The server's memory for one build (`maintenance_work_mem`). A graph of 100,000 "
-		 "vectors of 384 dimensions needs 150 MiB."},
-	{"index", "segment_rows", KEY_COUNT, C(index_segment_rows), .fallback = "100000",
+	 .help = "The server's memory for one build (`maintenance_work_mem`), as far as its rows "
+		 "need it: 150 MiB for 100,000 vectors of 384 dimensions. No graph has more rows "
+		 "than it holds."},
+	{"index", "segment_rows", KEY_COUNT, C(index_segment_rows), .fallback = "1000000",
 	 .min = "1000", .max = "10000000",
-	 .help = "Rows of one graph. Fewer are built faster a row, and searched slower."},
+	 .help = "Rows of one graph at most. A search costs about the same in each, however large: the "
+		 "fewer the better."},
 	{"index", "tail_rows", KEY_COUNT, C(index_tail_rows), .fallback = "5000", .min = "100",
 	 .max = "1000000", .help = "Rows that are worth a graph of their own."},
 	{"index", "stale_share", KEY_RATIO, C(index_stale_share), .fallback = "0.2", .min = "0.01",

@@ -55,6 +55,12 @@ struct searchsql {
 	char *drop;
 };
 
+/* What a row takes of a server's memory while its graph is built: the vector, and its node. */
+static inline int64_t searchsql_row_bytes(const struct searchsql *s)
+{
+	return s->near_bytes + 800;
+}
+
 /* NULL if no column of the table is searched. */
 struct searchsql *searchsql_new(const struct table *table);
 void searchsql_free(struct searchsql *s); /* NULL is fine */

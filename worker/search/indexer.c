@@ -35,6 +35,9 @@
 #define FAILED_US (10 * US_PER_S)
 #define COUNT_STALE_US (60 * US_PER_S)
 #define BEHIND_RESTS 4
+#define TAILS_MEANWHILE 4 /* a merge may last until the tail is this many times tail_rows */
+#define ROW_US 1000       /* to build a row in, until it is known */
+#define GROWTH_LOOKS 10   /* over which the growth of a tail is averaged */
 #define WAIT_MOST_US US_PER_S /* or it would miss its beat */
 
 /* A table, once, whatever number of streams fill it. */
@@ -42,6 +45,9 @@ struct search_table {
 	const struct stream *stream;
 	int64_t count_due_us;
 	size_t count_next;         /* the segment whose stale rows are counted next */
+	int64_t tail, seen_us;     /* as last looked at */
+	double rows_s;             /* by which the tail grows in a second, about */
+	double row_us;             /* what a row in a segment has taken lately; 0: none was built */
 	char error[ERR_TEXT_SIZE]; /* of the last failure, empty after a success */
 };
 
@@ -58,18 +64,26 @@ struct indexer {
 	int64_t looked_us, stood_us; /* as found then, by how long it had stood still in all */
 };
 
-struct upkeep_rules indexer_rules(const struct config *config)
+/* A graph that does not fit into memory would be built several times as slowly. */
+static int64_t segment_rows(const struct config *config, const struct searchsql *sql)
 {
-	return (struct upkeep_rules){.segment_rows = config->index_segment_rows,
-				     .tail_rows = config->index_tail_rows,
-				     .stale_share = config->index_stale_share};
+	int64_t fit = (int64_t)config->index_memory / searchsql_row_bytes(sql);
+	return MAX(MIN(fit, (int64_t)config->index_segment_rows), (int64_t)1);
 }
 
-struct seal_means indexer_means(const struct config *config)
+struct upkeep_rules indexer_rules(const struct config *config, const struct searchsql *sql)
+{
+	return (struct upkeep_rules){.segment_rows = segment_rows(config, sql),
+				     .tail_rows = config->index_tail_rows,
+				     .stale_share = config->index_stale_share,
+				     .merge_rows = INT64_MAX};
+}
+
+struct seal_means indexer_means(const struct config *config, const struct searchsql *sql)
 {
 	return (struct seal_means){.memory = (int64_t)config->index_memory,
 				   .cores = config->index_cores,
-				   .segment_rows = config->index_segment_rows,
+				   .segment_rows = segment_rows(config, sql),
 				   .logged = config->index_logged};
 }
 
@@ -164,7 +178,7 @@ static bool count_stale(struct indexer *ix, struct search_table *t, struct searc
 static bool take_step(struct indexer *ix, struct search_table *t, struct search_view *v,
 		      const struct upkeep_plan *plan, struct err *err)
 {
-	struct seal_means means = indexer_means(ix->config);
+	struct seal_means means = indexer_means(ix->config, t->stream->search);
 	struct seal_done done;
 	if (ix->behind)
 		means.cores = 1;
@@ -172,6 +186,7 @@ static bool take_step(struct indexer *ix, struct search_table *t, struct search_
 		return false;
 	stats_add(METRIC_SEARCH_BUILT, t->stream->index, 0, done.rows);
 	if (done.rows > 0) {
+		t->row_us = (double)done.took_us / (double)done.rows;
 		stats_observe(METRIC_SEARCH_BUILD_SECONDS, t->stream->index, done.took_us);
 		log_info("segment of a search built", F_STR("stream", t->stream->config->name),
 			 F_STR("step", upkeep_step_name(plan->step)), F_INT("rows", done.rows),
@@ -181,14 +196,36 @@ static bool take_step(struct indexer *ix, struct search_table *t, struct search_
 	return true;
 }
 
+/* About, as another worker may have sealed meanwhile: then it has not grown, which says nothing. */
+static void look_at_growth(struct search_table *t, const struct search_view *v)
+{
+	int64_t now = clock_mono_us(), took = now - t->seen_us;
+	if (v->tail >= t->tail && t->seen_us > 0 && took > 0) {
+		double rate = (double)(v->tail - t->tail) * (double)US_PER_S / (double)took;
+		t->rows_s += (rate - t->rows_s) / GROWTH_LOOKS;
+	}
+	t->tail = v->tail;
+	t->seen_us = now;
+}
+
+/* As many rows as are built while the tail grows by TAILS_MEANWHILE of those that are sealed. */
+static int64_t merge_most(const struct search_table *t, const struct upkeep_rules *rules)
+{
+	double row_us = t->row_us > 0 ? t->row_us : ROW_US,
+	       meanwhile = TAILS_MEANWHILE * (double)rules->tail_rows,
+	       most = meanwhile * (double)US_PER_S / MAX(t->rows_s * row_us, 1e-3);
+	return most < 1e9 ? (int64_t)most : INT64_MAX;
+}
+
 static bool decide(struct indexer *ix, struct search_table *t, struct search_view *v,
 		   struct err *err)
 {
-	struct upkeep_rules rules = indexer_rules(ix->config);
+	struct upkeep_rules rules = indexer_rules(ix->config, t->stream->search);
 	bool mine = false, ok;
 	if (!indexer_is_time(ix->config, clock_wall_us(), is_idle()))
 		return true;
 	rules.rests = !ix->behind;
+	rules.merge_rows = merge_most(t, &rules);
 	if (!seal_lock(ix->pg, &mine, err))
 		return false;
 	if (!mine)
@@ -209,6 +246,7 @@ static void look_after(struct indexer *ix, struct search_table *t)
 	bool ok = seal_look(ix->pg, t->stream->search, &v, &err);
 	if (ok) {
 		show(t, &v);
+		look_at_growth(t, &v);
 		ok = decide(ix, t, &v, &err);
 		search_view_clear(&v);
 	}

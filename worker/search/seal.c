@@ -38,6 +38,7 @@
 #include "base/log.h"
 #include "core/sqlname.h"
 
+#define SPARE_MEMORY (INT64_C(16) << 20)
 #define BUILD_TIMEOUT (INT64_C(4) * 3600 * US_PER_S)
 /* "memindex" in hex: one session at a time takes steps in a database. */
 #define LOCK_KEY "x'6d656d696e646578'::bigint"
@@ -162,13 +163,23 @@ struct work {
 	struct buf tenants; /* {"value": part, ...} */
 };
 
-static bool begin(struct work *w, unsigned cores, struct err *err)
+static bool begin(struct work *w, struct err *err)
 {
 	char sql[256];
 	snprintf(sql, sizeof(sql),
-		 "BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL maintenance_work_mem = '%" PRId64
-		 "kB'; SET LOCAL max_parallel_maintenance_workers = %u",
-		 MAX(w->means->memory / 1024, (int64_t)1024), cores - 1);
+		 "BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL"
+		 " max_parallel_maintenance_workers = %u",
+		 w->means->cores - 1);
+	return pg_exec(w->pg, sql, NULL, 0, err);
+}
+
+/* A build on several cores takes all that it may have from the beginning: no more than it needs. */
+static bool allow_memory(struct work *w, int64_t rows, struct err *err)
+{
+	char sql[96];
+	int64_t needs = rows * searchsql_row_bytes(w->sql) * 5 / 4 + SPARE_MEMORY;
+	snprintf(sql, sizeof(sql), "SET LOCAL maintenance_work_mem = '%" PRId64 "kB'",
+		 MAX(MIN(w->means->memory, needs) / 1024, (int64_t)1024));
 	return pg_exec(w->pg, sql, NULL, 0, err);
 }
 
@@ -396,7 +407,7 @@ static bool build(struct work *w, const struct range *r, int64_t since_us, int64
 		roll_back(w);
 		return true;
 	}
-	return finish(w, err) && enter(w, r, *rows, since_us, err) &&
+	return allow_memory(w, *rows, err) && finish(w, err) && enter(w, r, *rows, since_us, err) &&
 	       pg_exec(w->pg, "COMMIT", NULL, 0, err);
 }
 
@@ -467,7 +478,7 @@ static bool seal(struct work *w, int64_t rows, struct seal_done *done, struct er
 {
 	struct range r = {.after = w->view->sealed};
 	int64_t start = clock_mono_us();
-	bool ok = take_number(w, err) && begin(w, w->means->cores, err) && cut(w, &r, rows, err) &&
+	bool ok = take_number(w, err) && begin(w, err) && cut(w, &r, rows, err) &&
 		  build(w, &r, start, &done->rows, err);
 	if (ok && done->rows == 0)
 		w->number = 0;
@@ -519,7 +530,7 @@ static bool adopt(struct work *w, struct seal_done *done, struct err *err)
 	int64_t start = clock_mono_us();
 	if (last && !last->upto_key)
 		return publish_adopted(w, err);
-	bool ok = take_number(w, err) && begin(w, w->means->cores, err) &&
+	bool ok = take_number(w, err) && begin(w, err) &&
 		  cut(w, &r, w->means->segment_rows, err) && build(w, &r, start, &done->rows, err);
 	if (ok && !r.upto_key)
 		ok = publish_adopted(w, err);
@@ -539,7 +550,7 @@ static bool rewrite(struct work *w, const struct upkeep_plan *plan, struct seal_
 			  .after_key = first->after_key,
 			  .upto_key = last->upto_key};
 	int64_t start = clock_mono_us();
-	if (!take_number(w, err) || !begin(w, w->means->cores, err) ||
+	if (!take_number(w, err) || !begin(w, err) ||
 	    !build(w, &r, start, &done->rows, err))
 		return false;
 	if (done->rows == 0 || (r.adopted && !w->view->adopted)) /* stays built, as the others */

@@ -10,9 +10,9 @@
  *
  * A tail is read row by row at each search, so it is sealed as soon as it is worth a graph; what
  * comes while that is built is the next one, which so is the greater the faster rows come. A long
- * tail is sealed a quarter at a time, for it is what searches suffer from; at most a segment, so
- * that the vectors of a flood are put into a graph once, at its final size. What was sealed in
- * small pieces is merged once there is a segment's worth of it: a vector is built in twice at most.
+ * tail is sealed by halves, for it is what searches suffer from; at most a segment at a time. A
+ * search costs about the same in each graph, however large it is, so small ones are merged; no more
+ * at a time than leaves the tail short meanwhile.
  *
  * Not here: how any of it is done (seal.c), and when (indexer.c). Pure: no connection, no clock.
  */
@@ -21,7 +21,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SMALL_MOST 8 /* more small segments than this cost a search more than merging them */
+#define MERGE_LEAST 3 /* segments that become one */
+#define LARGE_STALE 2 /* so many times stale_share, where building anew lets the tail grow long */
 
 void search_view_clear(struct search_view *v)
 {
@@ -91,8 +92,10 @@ static bool find_stale(const struct search_view *v, const struct upkeep_rules *r
 {
 	for (size_t i = 0; i < v->nsegments; i++) {
 		const struct segment *s = &v->segments[i];
-		if (s->state != SEGMENT_LIVE ||
-		    (double)s->stale <= rules->stale_share * (double)s->rows)
+		double most = rules->stale_share * (double)s->rows;
+		if (s->rows > rules->merge_rows)
+			most *= LARGE_STALE;
+		if (s->state != SEGMENT_LIVE || (double)s->stale <= most)
 			continue;
 		*found = plan(UPKEEP_REWRITE, i, i);
 		return true;
@@ -111,35 +114,49 @@ static bool is_small(const struct segment *s, const struct upkeep_rules *rules)
 	return s->state == SEGMENT_LIVE && !s->adopted && 2 * s->rows < rules->segment_rows;
 }
 
-/* Small segments side by side that make a whole one, or are many. */
+/*
+ * The neighbours from the oldest one on that is no greater than all younger ones together: so sizes
+ * double from each to the next older one, there are few, and a vector is built in again a few times
+ * only. Three at least, so that a merge is worth its work.
+ */
 static bool find_small(const struct search_view *v, const struct upkeep_rules *rules,
 		       struct upkeep_plan *found)
 {
-	size_t first = 0, n = 0;
+	const struct segment *younger = NULL;
 	int64_t rows = 0;
-	for (size_t i = 0; i < v->nsegments; i++) {
+	size_t n = 0, last = 0;
+	bool any = false;
+	for (size_t i = v->nsegments; i-- > 0;) {
 		const struct segment *s = &v->segments[i];
 		if (s->state == SEGMENT_DEAD)
 			continue;
-		if (!is_small(s, rules) || (n > 0 && !adjoins(&v->segments[found->last], s)))
-			n = 0, rows = 0;
+		if (!is_small(s, rules) || (n > 0 && !adjoins(s, younger)))
+			n = 0;
 		if (!is_small(s, rules))
 			continue;
 		if (n == 0)
-			first = i;
-		n++;
+			rows = 0, last = i;
+		if (n + 1 >= MERGE_LEAST && s->rows <= rows &&
+		    rows + s->rows <= rules->merge_rows) {
+			*found = plan(UPKEEP_REWRITE, i, last);
+			any = true;
+		}
 		rows += s->rows;
-		*found = plan(UPKEEP_REWRITE, first, i);
-		if (n > 1 && (n >= SMALL_MOST || rows >= rules->segment_rows))
-			return true;
+		younger = s;
+		n++;
 	}
-	return false;
+	return any;
 }
 
-/* A rest that is not worth a graph goes with it. Without time to rest, short steps. */
+/*
+ * A rest that is not worth a graph goes with it. Without time to rest, short steps; all: each row
+ * once, whatever searches pay meanwhile.
+ */
 static int64_t piece_of(int64_t tail, const struct upkeep_rules *rules)
 {
-	int64_t piece = rules->rests ? MAX(tail / 4, 2 * rules->tail_rows) : rules->tail_rows;
+	int64_t piece = rules->all     ? tail
+			: rules->rests ? MAX(tail / 2, 2 * rules->tail_rows)
+				       : rules->tail_rows;
 	return MIN(tail - piece < rules->tail_rows ? tail : piece, rules->segment_rows);
 }
 

@@ -43,6 +43,7 @@ struct upkeep_rules {
 	int64_t segment_rows; /* a segment has about this many */
 	int64_t tail_rows;    /* a tail of this many is sealed */
 	double stale_share;   /* a segment with a greater share of stale rows is built anew */
+	int64_t merge_rows;   /* small segments are merged up to this many rows at a time */
 	bool all;             /* seal whatever is in the tail */
 	bool rests;           /* time for what only makes searches cheaper: rewriting, merging */
 };

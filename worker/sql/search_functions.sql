@@ -23,6 +23,7 @@ DECLARE
     older boolean := true;            -- and those from before there were transactions
     by_graph integer[] := '{}';       -- segments that are searched by their graphs,
     by_part integer[];                -- a tenant's own or 0, which is that of all rows,
+    by_rows bigint[];                 -- with so many rows in it,
     one_by_one integer[] := '{}';     -- and those where the filters leave few rows,
     narrowest integer;                -- by the filter that leaves the fewest
     frequent bigint[];                -- by filter: rows in segments, as far as they are counted
@@ -47,15 +48,12 @@ BEGIN
         since := coalesce(pg_snapshot_xmax(state.sealed), '0');
         running := ARRAY(SELECT pg_snapshot_xip(state.sealed));
         older := NOT state.adopted;
-        SELECT coalesce(array_agg(s.segment), '{}'), array_agg(0),
+        SELECT coalesce(array_agg(s.segment), '{}'), array_agg(0), array_agg(s.rows),
             coalesce(pg_is_in_recovery() AND bool_or(NOT s.logged), false)
-        INTO by_graph, by_part, lost
+        INTO by_graph, by_part, by_rows, lost
         FROM memingest.segments s WHERE s."table" = :literal AND s.state = 'live';
     END IF;
 :choose_ways
-    -- About 120 nodes of one graph give a recall of 0.98; of several graphs, fewer each.
-    PERFORM set_config('hnsw.ef_search', least(1000, greatest(40,
-        120 / sqrt(greatest(1, cardinality(by_graph))), want_n))::integer::text, true);
     WHILE cardinality(by_graph || one_by_one) > 0 AND NOT lost LOOP
         sealed := '{}';
 :by_graph:one_by_one        hits := ARRAY(
