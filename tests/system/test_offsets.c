@@ -56,7 +56,7 @@ static void operator_says(struct bed *bed, const char *verb, const char *topic,
 			  const char *partition, const char *to)
 {
 	struct buf out = {0};
-	const char *args[] = {verb, topic, partition, to ? "--to" : NULL, to, NULL};
+	const char *args[] = {verb, "--yes", topic, partition, to ? "--to" : NULL, to, NULL};
 	int status = bed_command(bed, "offsets", args, &out);
 	ck_assert_msg(status == 0, "offsets %s: %d: %s", verb, status, buf_cstr(&out));
 	buf_free(&out);

@@ -94,6 +94,48 @@ int cli_unknown(const char *command, const char *action, const char *const *choi
 	return EXIT_USAGE;
 }
 
+/* The question goes to standard error: what a command prints may go into a file. */
+int cli_confirm(const struct cli *cli, const char *fmt, ...)
+{
+	char question[256], answer[16] = "";
+	va_list args;
+	va_start(args, fmt);
+	vsnprintf(question, sizeof(question), fmt, args);
+	va_end(args);
+	if (cli_flag(cli, "yes"))
+		return EXIT_OK;
+	if (!isatty(STDIN_FILENO))
+		return cli_fail(EXIT_USAGE,
+				"%s? There is no terminal to ask on: say --yes if that is meant",
+				question);
+	fflush(stdout);
+	fprintf(stderr, "%s? [y/N] ", question);
+	if (fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y'))
+		return EXIT_OK;
+	return cli_fail(EXIT_AGAIN, "nothing was changed");
+}
+
+bool cli_find_stream(const struct cli *cli, const char *name, size_t *index)
+{
+	const struct config *c = cli->config;
+	struct buf list = {0};
+	struct suggest s = suggest_for(name);
+	for (size_t i = 0; i < c->nstreams; i++) {
+		if (strcmp(c->streams[i].name, name) == 0) {
+			*index = i;
+			buf_free(&list);
+			return true;
+		}
+		buf_printf(&list, "%s%s", i ? ", " : "", c->streams[i].name);
+		suggest_offer(&s, c->streams[i].name);
+	}
+	cli_fail(EXIT_USAGE, "there is no stream \"%s\" in the config%s%s%s; there are: %s", name,
+		 s.best ? "; did you mean " : "", s.best ? s.best : "", s.best ? "?" : "",
+		 buf_cstr(&list));
+	buf_free(&list);
+	return false;
+}
+
 /* --- help */
 
 const char *cli_option_letter(const struct cli_option *o)

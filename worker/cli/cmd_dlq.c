@@ -399,24 +399,6 @@ static bool age_seconds(const char *age, char *out, size_t size)
 	return false;
 }
 
-/* Not on a terminal --yes is needed: nobody is there to ask. */
-static bool confirmed(const struct cli *cli, int64_t count)
-{
-	if (cli_flag(cli, "yes"))
-		return true;
-	if (!isatty(STDIN_FILENO)) {
-		cli_fail(EXIT_USAGE,
-			 "dlq purge would delete %lld dead letters; say --yes if that is meant",
-			 (long long)count);
-		return false;
-	}
-	char answer[16] = "";
-	printf("Delete %lld dead letters? [y/N] ", (long long)count);
-	fflush(stdout);
-	return fgets(answer, sizeof(answer), stdin) != NULL &&
-	       (answer[0] == 'y' || answer[0] == 'Y');
-}
-
 /* Counted first, so that the question names a number. */
 static int purge_rows(struct cli *cli, struct pg *pg, struct dlq_where *w)
 {
@@ -427,8 +409,9 @@ static int purge_rows(struct cli *cli, struct pg *pg, struct dlq_where *w)
 		return dlq_fail(&err);
 	int64_t n = pg_int(count, 0, 0);
 	pg_rows_free(count);
-	if (n > 0 && !confirmed(cli, n))
-		return EXIT_USAGE;
+	int code = n > 0 ? cli_confirm(cli, "Delete %lld dead letters", (long long)n) : EXIT_OK;
+	if (code != EXIT_OK)
+		return code;
 	struct pg_rows *rows = dlq_query(pg, "WITH gone AS (DELETE FROM memingest.dead_letters", w,
 					 " RETURNING 1) SELECT count(*) FROM gone", &err);
 	if (rows == NULL)
@@ -476,14 +459,16 @@ static int run(struct cli *cli)
 {
 	const char *names[ARRAY_LEN(actions) + 1] = {0},
 					       *action = cli->argc > 0 ? cli->argv[0] : NULL;
-	size_t i = 0;
+	size_t i = 0, found;
 	for (size_t j = 0; j < ARRAY_LEN(actions); j++)
 		names[j] = actions[j].name;
 	while (action != NULL && names[i] != NULL && strcmp(names[i], action) != 0)
 		i++;
 	if (action == NULL || names[i] == NULL)
 		return cli_unknown("dlq", action, names);
-	if (check_reason(cli_option(cli, "reason", NULL)) != EXIT_OK)
+	const char *stream = cli_option(cli, "stream", NULL);
+	if (check_reason(cli_option(cli, "reason", NULL)) != EXIT_OK ||
+	    (stream != NULL && !cli_find_stream(cli, stream, &found)))
 		return EXIT_USAGE;
 	struct err err;
 	struct pg *pg = pg_connect(cli->config, "dlq", -1, &err);
@@ -520,7 +505,7 @@ const struct command command_dlq = {
 			{"again", NULL, "replay: also what was replayed before"},
 			{"before", "AGE", "purge: older than that, as 30d or 12h"},
 			{"replayed", NULL, "purge: replayed ones"},
-			{"yes", NULL, "purge: without asking"},
+			CLI_YES,
 			{NULL},
 		},
 	.run = run,
