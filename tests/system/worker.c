@@ -247,6 +247,17 @@ bool worker_logged(struct worker *w, const char *text)
 	return find_in_log(w, text) > 0;
 }
 
+int worker_log_count(struct worker *w, const char *text)
+{
+	struct buf log = {0};
+	int n = 0;
+	read_file(w->log, &log);
+	for (const char *at = buf_cstr(&log); (at = strstr(at, text)); at++)
+		n++;
+	buf_free(&log);
+	return n;
+}
+
 void worker_wait_log(struct worker *w, const char *text, int seconds)
 {
 	int64_t deadline = clock_mono_us() + seconds * US_PER_S;
