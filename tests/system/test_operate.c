@@ -639,6 +639,48 @@ START_TEST(rewind_under_a_worker)
 }
 END_TEST
 
+static bool strictly_ready(struct worker *w, unsigned code, const char *word)
+{
+	struct buf text = {0};
+	bool is = worker_http(w, "/readyz/strict", &text) == code && strstr(buf_cstr(&text), word);
+	buf_free(&text);
+	return is;
+}
+
+/*
+ * Proves: a topic that does not exist is said by "produce", at once and without sending; by the
+ * worker's readiness, which it leaves ready, and strictly not; and by "status", with exit code 75
+ * if asked. Once the topic is made all of it passes, and its events land.
+ */
+START_TEST(missing_topic)
+{
+	struct bed *bed = bed_new("missing");
+	char line[128], listen[64];
+	bed_stream(bed, "memory", 1);
+	const char *topic = bed->streams[0].topic;
+	expect(bed, 0, "migrate", "created");
+	broker_delete_topic(topic);
+	BED_WAIT(bed, 10, broker_partitions(topic) == 0);
+	int64_t begun = clock_mono_us();
+	expect(bed, 78, "produce memory --count 5", "does not exist: create it");
+	ck_assert_int_lt(clock_mono_us() - begun, 10 * US_PER_S);
+	struct worker *w = worker_start(bed, NULL);
+	snprintf(listen, sizeof(listen), "status 127.0.0.1:%u", w->http_port);
+	BED_WAIT(bed, 20, strictly_ready(w, 503, "does not exist"));
+	ck_assert_uint_eq(worker_http(w, "/readyz", NULL), 200);
+	expect(bed, 0, listen, "1 stream without a topic");
+	snprintf(line, sizeof(line), "%s --strict", listen);
+	expect(bed, 75, line, "does not exist");
+	broker_create_topic(topic, 1, NULL, 0);
+	BED_WAIT(bed, 60, strictly_ready(w, 200, "ok"));
+	expect(bed, 0, line, "1 of 1 ready  behind");
+	send_memory(bed, 1);
+	bed_drain(bed, 60);
+	worker_stop(w);
+	bed_free(bed);
+}
+END_TEST
+
 static void operate_tests(TCase *tc)
 {
 	tcase_add_test(tc, migrate_twice);
@@ -658,5 +700,6 @@ static void operate_tests(TCase *tc)
 	tcase_add_test(tc, not_there);
 	tcase_add_test(tc, show);
 	tcase_add_test(tc, rewind_under_a_worker);
+	tcase_add_test(tc, missing_topic);
 }
 SYSTEM_SUITE("operate", 120, operate_tests)

@@ -29,11 +29,19 @@ struct sight {
 struct look {
 	size_t n;
 	struct err err; /* of those without answer, the last reason */
+	/*
+	 * Per stream of the config, if look_ask_topics() was called: the topics of its setting that
+	 * Kafka does not have, in words; NULL: it has them. Not answered: nothing of it is known.
+	 */
+	char **missing;
+	size_t nmissing;
+	bool topics_answered;
 	struct sight sights[];
 };
 
 /* Zeroed but for n. */
 struct look *look_new(size_t n);
+void look_ask_topics(struct look *look, const struct config *config);
 void look_free(struct look *look); /* NULL is fine */
 
 /* Borrows config. */
