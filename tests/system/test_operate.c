@@ -639,6 +639,76 @@ START_TEST(rewind_under_a_worker)
 }
 END_TEST
 
+/* What a command prints with --json. */
+static json_t *json_of(struct bed *bed, const char *line)
+{
+	char *text = command(bed, 0, line);
+	json_error_t error;
+	json_t *json = json_loads(text, 0, &error);
+	ck_assert_msg(json != NULL, "%s: %s in %s", line, error.text, text);
+	free(text);
+	return json;
+}
+
+/* Proves: --json is JSON where it is taken, and refused where it would mean nothing. */
+START_TEST(for_programs)
+{
+	static const char *const lines[] = {
+		"migrate --dry-run --json", "migrate --json",
+		"migrate --json",           "offsets show --json",
+		"dlq list --json",          "index status memory --json",
+		"config show --json",       "check --json",
+		"version --json",           "produce memory --json --count 1"};
+	static const char *const refused[] = {"run --json", "manual program --json",
+					      "config keys --json", "index build --json",
+					      "top 127.0.0.1:1 --json"};
+	struct bed *bed = bed_new("programs");
+	bed_stream(bed, "memory", 1);
+	for (size_t i = 0; i < ARRAY_LEN(lines); i++)
+		json_decref(json_of(bed, lines[i]));
+	for (size_t i = 0; i < ARRAY_LEN(refused); i++)
+		expect(bed, 64, refused[i], "for programs");
+	bed_free(bed);
+}
+END_TEST
+
+/* A letter of the stream "memory" with these bytes, as hex. */
+static void letter(struct bed *bed, int id, const char *value)
+{
+	bed_sql(bed,
+		"INSERT INTO memingest.dead_letters (id, pipeline, topic, partition, \"offset\", "
+		"stream, reason, key, value) OVERRIDING SYSTEM VALUE"
+		" VALUES (%d, '%s', '%s', 0, %d, 'memory', 'decode', 'k', '\\x%s')",
+		id, bed->name, bed->streams[0].topic, id, value);
+}
+
+/*
+ * Proves: "dlq show" reads Avro by the schema that the bytes name, as far as it goes, JSON, and
+ * text; what it cannot read it says, with the reason; bytes come on request.
+ */
+START_TEST(letters_are_read)
+{
+	struct bed *bed = bed_new("letters");
+	char good[64];
+	bed_stream(bed, "memory", 1);
+	expect(bed, 0, "migrate", "created");
+	/* op UPSERT, event_time 1, namespace "ab", and there it ends */
+	snprintf(good, sizeof(good), "00%08x0002046162", bed->streams[0].schema_id);
+	letter(bed, 1, good);
+	letter(bed, 2, "7b2261223a5b317d7d"); /* {"a":[1} */
+	letter(bed, 3, "7b2261223a5b315d7d"); /* {"a":[1]} */
+	letter(bed, 4, "001b5b31");
+	expect(bed, 0, "dlq show 1", "\"namespace\": \"ab\"");
+	expect(bed, 0, "dlq show 1", "<the datum ends inside this value>");
+	expect(bed, 0, "dlq show 2", "text");
+	expect(bed, 0, "dlq show 3", "JSON");
+	expect(bed, 0, "dlq show 4", "not to be read: ");
+	expect(bed, 0, "dlq show 4 --hex", "00 1b 5b 31");
+	json_decref(json_of(bed, "dlq show 1 --json"));
+	bed_free(bed);
+}
+END_TEST
+
 static bool strictly_ready(struct worker *w, unsigned code, const char *word)
 {
 	struct buf text = {0};
@@ -657,6 +727,7 @@ START_TEST(missing_topic)
 	struct bed *bed = bed_new("missing");
 	char line[128], listen[64];
 	bed_stream(bed, "memory", 1);
+	bed_stream(bed, "pattern", 1);
 	const char *topic = bed->streams[0].topic;
 	expect(bed, 0, "migrate", "created");
 	broker_delete_topic(topic);
@@ -667,7 +738,7 @@ START_TEST(missing_topic)
 	struct worker *w = worker_start(bed, NULL);
 	snprintf(listen, sizeof(listen), "status 127.0.0.1:%u", w->http_port);
 	BED_WAIT(bed, 20, strictly_ready(w, 503, "does not exist"));
-	ck_assert_uint_eq(worker_http(w, "/readyz", NULL), 200);
+	worker_ready(w);
 	expect(bed, 0, listen, "1 stream without a topic");
 	snprintf(line, sizeof(line), "%s --strict", listen);
 	expect(bed, 75, line, "does not exist");
@@ -701,5 +772,7 @@ static void operate_tests(TCase *tc)
 	tcase_add_test(tc, show);
 	tcase_add_test(tc, rewind_under_a_worker);
 	tcase_add_test(tc, missing_topic);
+	tcase_add_test(tc, for_programs);
+	tcase_add_test(tc, letters_are_read);
 }
 SYSTEM_SUITE("operate", 120, operate_tests)

@@ -27,7 +27,7 @@ static const struct cli_option global_options[] = {
 	 "config file; else $MEMINGEST_CONFIG, else ./memingest.ini if there is one"},
 	{"set", "SECTION.KEY=VALUE",
 	 "one setting, stronger than file and environment; may be repeated"},
-	{"json", NULL, "output for programs"},
+	{"json", NULL, "output for programs; a mistake where there is none"},
 	{"help", NULL, "what the command does"},
 	{"version", NULL, "versions of the program and its libraries"},
 	{NULL},
@@ -388,6 +388,9 @@ static int run_command(struct parsed *p)
 			"%s: what is \"%s\"? it takes only options; see \"memingest %s --help\"",
 			p->command->name, p->args[0], p->command->name);
 	cli.json = given_value(p, "json") != NULL;
+	if (cli.json && p->command->no_json)
+		return cli_fail(EXIT_USAGE, "%s: there is no output for programs (--json)",
+				p->command->name);
 	cli.terminal = isatty(STDOUT_FILENO);
 	cli.color = color_on(STDOUT_FILENO);
 	if (p->command->wants_config && !cli_need_config(&cli))

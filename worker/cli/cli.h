@@ -35,6 +35,7 @@ struct command {
 	const char *help;    /* a paragraph or two, then the options are printed */
 	bool wants_config;
 	bool no_arguments;                /* only options: anything else is a usage error */
+	bool no_json;                     /* nothing for programs: --json is a usage error */
 	const struct cli_option *options; /* ends with a NULL name */
 	int (*run)(struct cli *cli);
 };

@@ -203,6 +203,9 @@ static int check_words(const struct cli *cli, const char *action)
 {
 	bool drops = strcmp(action, "drop") == 0;
 	size_t stream;
+	if (cli->json && strcmp(action, "status") != 0)
+		return cli_fail(EXIT_USAGE,
+				"index %s: only status has output for programs (--json)", action);
 	if (drops && cli->argc != 2)
 		return cli_fail(EXIT_USAGE, "index drop: which stream's?");
 	for (int i = 1; i < cli->argc; i++)
@@ -243,7 +246,8 @@ static int run(struct cli *cli)
 
 const struct command command_index = {
 	.name = "index",
-	.usage = "status | build | rewrite | drop [STREAM...] [--json]",
+	.usage = "status [STREAM...] [--json] | build [STREAM...] | rewrite [STREAM...] | "
+		 "drop STREAM",
 	.summary = "the graphs that searches by nearness go through",
 	.help = "status   segments, rows in them, how many of these are stale, and rows that\n"
 		"         searches read one by one because they are in no segment yet\n"

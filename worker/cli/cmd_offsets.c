@@ -195,19 +195,24 @@ static int retry_code(const struct pg *pg, const struct err *err)
 	return err->class == ERR_RETRY && pg_ok(pg) ? EXIT_AGAIN : report_err_exit_code(err);
 }
 
+static void print_plan(const struct cli *cli, const struct offsets_plan *plan, bool done)
+{
+	if (cli->json)
+		offsets_plan_print_json(plan, done);
+	else
+		offsets_plan_print(plan, done);
+}
+
 static int carry_out(struct cli *cli, struct pg *pg, struct offsets_plan *plan, struct err *err)
 {
 	char who[128];
-	if (plan->n == 0) {
+	bool dry = cli_flag(cli, "dry-run") || plan->n == 0;
+	if (plan->n == 0 && !cli->json)
 		puts("nothing to do");
+	else if (dry || (!cli->json && !cli_flag(cli, "yes")))
+		print_plan(cli, plan, false);
+	if (dry)
 		return EXIT_OK;
-	}
-	if (cli_flag(cli, "dry-run")) {
-		offsets_plan_print(plan, false);
-		return EXIT_OK;
-	}
-	if (!cli_flag(cli, "yes"))
-		offsets_plan_print(plan, false);
 	int code = cli_confirm(cli, "Change %zu partition%s", plan->n, plan->n == 1 ? "" : "s");
 	if (code != EXIT_OK)
 		return code;
@@ -216,7 +221,7 @@ static int carry_out(struct cli *cli, struct pg *pg, struct offsets_plan *plan, 
 		err_wrap(err, "nothing was changed");
 		return retry_code(pg, err);
 	}
-	offsets_plan_print(plan, true);
+	print_plan(cli, plan, true);
 	return EXIT_OK;
 }
 
@@ -238,12 +243,27 @@ static int change(struct cli *cli, struct pg *pg, const struct offsets_request *
 
 /* --- skip --- */
 
+static void print_skip(const struct cli *cli, const struct offsets_skip *s, bool done)
+{
+	if (!cli->json) {
+		offsets_skip_print(s, done);
+		return;
+	}
+	json_t *all = json_pack("{s:b, s:s, s:i, s:I, s:I}", "applied", done, "topic",
+				s->position->topic, "partition", (int)s->position->partition,
+				"offset", (json_int_t)s->message.offset, "next_offset",
+				(json_int_t)s->message.offset + 1);
+	json_dumpf(all, stdout, JSON_COMPACT);
+	puts("");
+	json_decref(all);
+}
+
 static int skip_planned(struct cli *cli, struct pg *pg, struct offsets_skip *s, struct err *err)
 {
 	char who[128];
 	bool dry = cli_flag(cli, "dry-run");
-	if (dry || !cli_flag(cli, "yes"))
-		offsets_skip_print(s, false);
+	if (dry || (!cli->json && !cli_flag(cli, "yes")))
+		print_skip(cli, s, false);
 	int code = dry ? EXIT_OK : cli_confirm(cli, "Skip this message");
 	if (dry || code != EXIT_OK)
 		return code;
@@ -252,7 +272,7 @@ static int skip_planned(struct cli *cli, struct pg *pg, struct offsets_skip *s, 
 		err_wrap(err, "nothing was skipped");
 		return retry_code(pg, err);
 	}
-	offsets_skip_print(s, true);
+	print_skip(cli, s, true);
 	return EXIT_OK;
 }
 

@@ -27,6 +27,7 @@
 #include "cli/offsets_change.h"
 
 #include <inttypes.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -215,6 +216,28 @@ void offsets_plan_print(const struct offsets_plan *plan, bool done)
 			       c->batches, c->cut, c->dead, c->gaps);
 		puts("");
 	}
+}
+
+static json_t *change_json(const struct offsets_change *c)
+{
+	const struct position *p = c->position;
+	return json_pack("{s:s, s:i, s:I, s:o, s:I, s:I, s:I, s:I}", "topic", p->topic, "partition",
+			 (int)p->partition, "from", (json_int_t)c->before, "to",
+			 c->gone ? json_null() : json_integer(c->to), "batches_forgotten",
+			 (json_int_t)c->batches, "batches_cut", (json_int_t)c->cut,
+			 "dead_letters_withdrawn", (json_int_t)c->dead, "gaps_withdrawn",
+			 (json_int_t)c->gaps);
+}
+
+void offsets_plan_print_json(const struct offsets_plan *plan, bool done)
+{
+	json_t *changes = json_array();
+	for (size_t i = 0; i < plan->n; i++)
+		json_array_append_new(changes, change_json(&plan->changes[i]));
+	json_t *all = json_pack("{s:b, s:o}", "applied", done, "changes", changes);
+	json_dumpf(all, stdout, JSON_INDENT(2));
+	puts("");
+	json_decref(all);
 }
 
 void offsets_plan_free(struct offsets_plan *plan)
