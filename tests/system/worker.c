@@ -247,11 +247,16 @@ bool worker_logged(struct worker *w, const char *text)
 	return find_in_log(w, text) > 0;
 }
 
+void worker_read_log(struct worker *w, struct buf *out)
+{
+	read_file(w->log, out);
+}
+
 int worker_log_count(struct worker *w, const char *text)
 {
 	struct buf log = {0};
 	int n = 0;
-	read_file(w->log, &log);
+	worker_read_log(w, &log);
 	for (const char *at = buf_cstr(&log); (at = strstr(at, text)); at++)
 		n++;
 	buf_free(&log);

@@ -315,7 +315,12 @@ void assignment_fault(struct assignment *a, struct source_partition *sp, enum so
 			part->topic, part->partition, text);
 		break;
 	case SOURCE_FAULT_OTHER:
-		err_set(&err, ERR_CONFIG, "%s [%d]: %s", part->topic, part->partition, text);
+		err_set(&err, ERR_CONFIG,
+			"%s [%d] offset %" PRId64
+			": %s; to give up this one offset and go on behind it: memingest offsets "
+			"accept-gap %s %d --to %" PRId64 "%s",
+			part->topic, part->partition, part->position, text, part->topic,
+			part->partition, part->position + 1, a->partitions->option);
 		break;
 	}
 	partition_halt(a->partitions, part, &err);

@@ -210,7 +210,7 @@ static void publish_gauges(struct publish *pub, const struct seen *seen, size_t 
 	stats_set(METRIC_BATCH_MEMORY, 0, 0, (int64_t)pool_bytes(pub->pool));
 }
 
-/* Since when no slot of the stream's takes anything; 0: one does, or has not waited for long. */
+/* Since when a slot of the stream's takes nothing; 0: all take, or wait for a moment. */
 static int64_t paused_since(const struct publish *pub, size_t stream, enum slot_lack *lack)
 {
 	size_t n;
