@@ -120,6 +120,28 @@ START_TEST(login_refused)
 }
 END_TEST
 
+/*
+ * Proves: what keeps all partitions from being claimed has one line, which says what to run, and
+ * no line for each of them; once it was run the worker goes on by itself.
+ */
+START_TEST(before_migrate)
+{
+	struct bed *bed = bed_new("early");
+	bed_stream(bed, "memory", 8);
+	struct worker *w = worker_start(bed, NULL);
+	worker_wait_log(w, "partitions are not claimed", 20);
+	BED_WAIT(bed, 20, worker_metric(w, "memingest_halted_partitions", NULL) == 8);
+	ck_assert_int_eq(worker_log_count(w, "partitions are not claimed"), 1);
+	ck_assert_int_eq(worker_log_count(w, "partition halted"), 0);
+	ck_assert_int_eq(worker_log_count(w, "offset=-1"), 0);
+	worker_wait_log(w, "run \\\"memingest migrate\\\"", 5);
+	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
+	BED_WAIT(bed, 40, worker_metric(w, "memingest_halted_partitions", NULL) == 0);
+	worker_stop(w);
+	bed_free(bed);
+}
+END_TEST
+
 static void must_not_show(const struct buf *out, const char *dsn)
 {
 	static const char *const parts[] = {"S3", "cret", "Pw"};
@@ -232,6 +254,7 @@ static void connect_tests(TCase *tc)
 {
 	tcase_add_test(tc, silent_hosts_first);
 	tcase_add_loop_test(tc, login_refused, 0, 2);
+	tcase_add_test(tc, before_migrate);
 	tcase_add_test(tc, malformed);
 	tcase_add_test(tc, file_becomes_malformed);
 }

@@ -709,6 +709,39 @@ START_TEST(letters_are_read)
 }
 END_TEST
 
+/*
+ * Proves: "produce" says what it registers, once; with --no-register it takes what is registered,
+ * and registers nothing where something is missing. --rate holds for a file as well.
+ */
+START_TEST(produce_and_registry)
+{
+	struct bed *bed = bed_new("registers");
+	char line[256], path[200];
+	bed_stream(bed, "memory", 1);
+	broker_create_topic("registers", 1, NULL, 0);
+	expect(bed, 78, "produce memory --count 1 --topic registers --no-register",
+	       "subject \"registers-value\"");
+	expect(bed, 78, "produce memory --count 1 --topic registers --no-register",
+	       "does not have this schema");
+	expect(bed, 0, "produce memory --count 1 --topic registers",
+	       "registered the schema of subject registers-value");
+	char *text = command(bed, 0, "produce memory --count 1 --topic registers");
+	ck_assert_msg(!strstr(text, "registered"), "%s", text);
+	free(text);
+	expect(bed, 0, "produce memory --count 1 --topic registers --no-register", "produced 1 ");
+	snprintf(path, sizeof(path), "%s/events.jsonl", bed->dir);
+	FILE *file = fopen(path, "w");
+	for (int i = 0; i < 21; i++)
+		fprintf(file, "{\"event_time\": %d, \"namespace\": \"n\", \"key\": \"k\"}\n", i);
+	fclose(file);
+	snprintf(line, sizeof(line), "produce memory --topic registers --rate 20 --file %s", path);
+	int64_t begun = clock_mono_us();
+	expect(bed, 0, line, "produced 21 ");
+	ck_assert_int_ge(clock_mono_us() - begun, US_PER_S);
+	bed_free(bed);
+}
+END_TEST
+
 static bool strictly_ready(struct worker *w, unsigned code, const char *word)
 {
 	struct buf text = {0};
@@ -773,6 +806,7 @@ static void operate_tests(TCase *tc)
 	tcase_add_test(tc, rewind_under_a_worker);
 	tcase_add_test(tc, missing_topic);
 	tcase_add_test(tc, for_programs);
+	tcase_add_test(tc, produce_and_registry);
 	tcase_add_test(tc, letters_are_read);
 }
 SYSTEM_SUITE("operate", 120, operate_tests)

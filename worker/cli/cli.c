@@ -143,10 +143,13 @@ const char *cli_option_letter(const struct cli_option *o)
 	return strcmp(o->name, "config") == 0 ? "-c, " : strcmp(o->name, "help") == 0 ? "-h, " : "";
 }
 
-static void help_options(const struct cli_option *options)
+/* c NULL: of no command in particular. */
+static void help_options(const struct cli_option *options, const struct command *c)
 {
 	for (const struct cli_option *o = options; o && o->name; o++) {
 		char left[64];
+		if (c && c->no_json && strcmp(o->name, "json") == 0)
+			continue;
 		snprintf(left, sizeof(left), "%s--%s%s%s", cli_option_letter(o), o->name,
 			 o->value ? " " : "", o->value ? o->value : "");
 		printf("  %-28s %s\n", left, o->help);
@@ -162,7 +165,7 @@ static int help_all(const struct command *const *commands)
 	for (size_t i = 0; commands[i]; i++)
 		printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
 	printf("\nOptions of every command:\n");
-	help_options(global_options);
+	help_options(global_options, NULL);
 	printf("\n\"memingest COMMAND --help\" tells more of a command, \"memingest config keys\" "
 	       "of the settings.\n");
 	return EXIT_OK;
@@ -176,10 +179,10 @@ static int help_command(const struct command *c)
 		printf("\n%s%s", c->help, c->help[strlen(c->help) - 1] == '\n' ? "" : "\n");
 	if (c->options && c->options[0].name) {
 		printf("\nOptions:\n");
-		help_options(c->options);
+		help_options(c->options, c);
 	}
 	printf("\nOptions of every command:\n");
-	help_options(global_options);
+	help_options(global_options, c);
 	return EXIT_OK;
 }
 

@@ -193,6 +193,7 @@ static struct panel_style style_of(const struct cli *cli)
 static void draw(const struct screen *s, const struct fleet *f, struct panel_style style,
 		 struct buf *out)
 {
+	style.title = "memingest top (? keys)";
 	style.by_lag = s->by_lag;
 	if (s->top > 0)
 		style.height = INT_MAX / 2;

@@ -1,6 +1,7 @@
 /*
- * lookout.h - a thread with a client of its own that asks where logs begin and end, for a caller
- * that must not wait. A look is the lookout's from lookout_send() to lookout_answer().
+ * lookout.h - a thread with a client of its own that asks where logs begin and end, and which
+ * topics there are not, for a caller that must not wait. A look is the lookout's from
+ * lookout_send() to lookout_answer().
  */
 #pragma once
 

@@ -83,7 +83,7 @@ bool producer_sees_topic(struct producer *p, const char *topic, int timeout_ms, 
 	rd_kafka_topic_t *handle = rd_kafka_topic_new(p->rk, topic, NULL);
 	rd_kafka_resp_err_t code = handle ? rd_kafka_metadata(p->rk, 0, handle, &answer, timeout_ms)
 					  : rd_kafka_last_error();
-	if (!code && answer->topic_cnt == 1)
+	if (!code && answer && answer->topic_cnt == 1)
 		code = answer->topics[0].err;
 	if (answer)
 		rd_kafka_metadata_destroy(answer);
