@@ -75,6 +75,8 @@ static void obey(struct worker *w, const char *verb)
 		at = next;
 	ck_assert_ptr_nonnull(at);
 	at += strlen("memingest ");
+	if (stack.librdkafka[0]) /* as the worker has it: topic ids are told by the newer one */
+		buf_printf(&command, "LD_LIBRARY_PATH=%s ", stack.librdkafka);
 	buf_printf(&command, "%s %.*s --yes", stack.program, (int)strcspn(at, ",;\"\n"), at);
 	ck_assert_msg(strstr(buf_cstr(&command), " -c "), "%s", buf_cstr(&command));
 	ck_assert_msg(system(buf_cstr(&command)) == 0, "%s", buf_cstr(&command));
