@@ -12,6 +12,7 @@ Answers
   GET  /subjects/S/versions/V            V is a number or "latest"
   POST /subjects/S/versions              {"schema": "...", "references": [..]} -> {"id": N, "guid": ".."}; the same schema
                                          keeps its id
+  POST /subjects/S                       the same, but only looks: the version that it has, or 404 with 40401, 40403
 and, without authentication, for tests that want to see it fail:
   POST /_control {"mode": "ok|down|slow|404", "status": 503, "delay": 2.0}
   GET  /_control                         {"mode": .., "requests": N, "paths": [..]}
@@ -73,6 +74,20 @@ class Registry:
                 versions.append(number)
                 self.save()
         return 200, {"id": number, "guid": entry["guid"]}
+
+    def find(self, subject, schema, references):
+        try:
+            key = json.dumps([json.loads(schema), references], sort_keys=True)
+        except (TypeError, ValueError):
+            return 422, error(42201, "Invalid schema")
+        with self.lock:
+            if subject not in self.subjects:
+                return 404, error(40401, "Subject '%s' not found." % subject)
+            number = self.ids.get(key)
+            if number not in self.subjects[subject]:
+                return 404, error(40403, "Schema not found")
+            version = self.subjects[subject].index(number) + 1
+            return 200, dict(self.by_id[number], subject=subject, version=version, id=number)
 
     def save(self):
         if self.state:
@@ -223,6 +238,8 @@ class Handler(BaseHTTPRequestHandler):
             self.reply(200, {})
         elif self.misbehave(path):
             pass
+        elif parts[0] == "subjects" and len(parts) == 2:
+            self.reply(*r.find(parts[1], body.get("schema"), body.get("references") or []))
         elif parts[0] == "subjects" and len(parts) == 3 and parts[2] == "versions":
             self.reply(*r.register(parts[1], body.get("schema"), body.get("references") or []))
         else:

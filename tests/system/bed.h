@@ -143,8 +143,10 @@ unsigned worker_http(struct worker *w, const char *path, struct buf *out);
  * Sum of a metric's series in /metrics whose line holds "label" (NULL: all); 0 when there is none.
  */
 double worker_metric(struct worker *w, const char *metric, const char *label);
-json_t *worker_status(struct worker *w);                /* /status; the caller releases it */
-bool worker_logged(struct worker *w, const char *text); /* since the last worker_wait_log() */
+json_t *worker_status(struct worker *w);                  /* /status; the caller releases it */
+bool worker_logged(struct worker *w, const char *text);   /* since the last worker_wait_log() */
+void worker_read_log(struct worker *w, struct buf *out);  /* all of it */
+int worker_log_count(struct worker *w, const char *text); /* in all of it */
 void worker_wait_log(struct worker *w, const char *text, int seconds);
 long worker_rss_kib(struct worker *w);
 

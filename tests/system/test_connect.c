@@ -73,6 +73,75 @@ START_TEST(silent_hosts_first)
 }
 END_TEST
 
+static bool not_ready(struct worker *w, const char *why)
+{
+	struct buf text = {0};
+	bool is = worker_http(w, "/readyz", &text) == 503 && strstr(buf_cstr(&text), why);
+	buf_free(&text);
+	return is;
+}
+
+/*
+ * Proves: a database that refuses the worker's login, at the start (0) or in the middle of the work
+ * (1), gets one line of the log for all sessions and partitions, is asked now and then, and once it
+ * lets the worker in, that is said and all goes on. Readiness names the reason meanwhile.
+ */
+START_TEST(login_refused)
+{
+	struct bed *bed = ledger_bed("refused", 4);
+	bed_set(bed, "postgres.lanes", "4");
+	bed_sql(bed, "CREATE ROLE %s LOGIN IN ROLE memingest", bed->name);
+	snprintf(bed->role, sizeof(bed->role), "%s", bed->name);
+	if (_i == 0)
+		bed_sql(bed, "ALTER ROLE %s NOLOGIN", bed->name);
+	send_some(bed, 0);
+	struct worker *w = worker_start(bed, NULL);
+	if (_i == 1) {
+		bed_drain(bed, 30);
+		bed_sql(bed,
+			"ALTER ROLE %s NOLOGIN; SELECT count(pg_terminate_backend(pid)) FROM"
+			" pg_stat_activity WHERE usename = '%s'",
+			bed->name, bed->name);
+		send_some(bed, 50);
+	}
+	worker_wait_log(w, "PostgreSQL refuses the login", 20);
+	BED_WAIT(bed, 10, not_ready(w, "is not permitted to log in"));
+	sleep(3);
+	bed_sql(bed, "ALTER ROLE %s LOGIN", bed->name);
+	worker_wait_log(w, "PostgreSQL accepts the login again", 30);
+	bed_drain(bed, 30);
+	ck_assert_int_eq(worker_log_count(w, "refuses the login"), 1);
+	ck_assert_int_eq(worker_log_count(w, "not permitted to log in"), 1);
+	ck_assert_int_eq(worker_log_count(w, "offset=-1"), 0);
+	worker_stop(w);
+	model_check(bed);
+	bed_sql(bed, "DROP ROLE %s", bed->name);
+	bed_free(bed);
+}
+END_TEST
+
+/*
+ * Proves: what keeps all partitions from being claimed has one line, which says what to run, and
+ * no line for each of them; once it was run the worker goes on by itself.
+ */
+START_TEST(before_migrate)
+{
+	struct bed *bed = bed_new("early");
+	bed_stream(bed, "memory", 8);
+	struct worker *w = worker_start(bed, NULL);
+	worker_wait_log(w, "partitions are not claimed", 20);
+	BED_WAIT(bed, 20, worker_metric(w, "memingest_halted_partitions", NULL) == 8);
+	ck_assert_int_eq(worker_log_count(w, "partitions are not claimed"), 1);
+	ck_assert_int_eq(worker_log_count(w, "partition halted"), 0);
+	ck_assert_int_eq(worker_log_count(w, "offset=-1"), 0);
+	worker_wait_log(w, "run \\\"memingest migrate\\\"", 5);
+	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
+	BED_WAIT(bed, 40, worker_metric(w, "memingest_halted_partitions", NULL) == 0);
+	worker_stop(w);
+	bed_free(bed);
+}
+END_TEST
+
 static void must_not_show(const struct buf *out, const char *dsn)
 {
 	static const char *const parts[] = {"S3", "cret", "Pw"};
@@ -184,6 +253,8 @@ END_TEST
 static void connect_tests(TCase *tc)
 {
 	tcase_add_test(tc, silent_hosts_first);
+	tcase_add_loop_test(tc, login_refused, 0, 2);
+	tcase_add_test(tc, before_migrate);
 	tcase_add_test(tc, malformed);
 	tcase_add_test(tc, file_becomes_malformed);
 }

@@ -316,6 +316,7 @@ static void send_misfit(struct bed *bed, int partition)
 static int skip(struct bed *bed, const char *partition, const char *reason, struct buf *out)
 {
 	const char *args[] = {"skip",
+			      "--yes",
 			      bed->streams[0].topic,
 			      partition,
 			      "--to-dead-letters",
@@ -332,7 +333,7 @@ static int64_t waiting(struct bed *bed)
 
 static int start_skip(struct bed *bed)
 {
-	const char *argv[] = {stack.program, "offsets", "skip",      bed->streams[0].topic,
+	const char *argv[] = {stack.program, "offsets", "skip",      "--yes", bed->streams[0].topic,
 			      "0",           "-c",      bed->config, NULL};
 	char log[200];
 	snprintf(log, sizeof(log), "%s/skip.log", bed->dir);
@@ -551,7 +552,7 @@ START_TEST(moved_while_waiting)
 	s->schema_id = known_id;
 	send(bed, 0, 10);
 	BED_WAIT(bed, 20, paused_for_schema(w, 0));
-	const char *gap[] = {"accept-gap", s->topic, "0", "--to", "21", NULL};
+	const char *gap[] = {"accept-gap", s->topic, "0", "--to", "21", "--yes", NULL};
 	ck_assert_int_eq(_i == 0 ? bed_command(bed, "offsets", gap, NULL)
 				 : skip(bed, "0", "nobody knows its schema", NULL),
 			 0);

@@ -427,7 +427,8 @@ START_TEST(rewind_into_a_batch)
 	AT(bed, 2, "count(*) FROM memingest.dead_letters");
 	AT(bed, 0, "count(*) FROM memingest.gaps");
 	offsets(bed, 65, "rewind", "0 --to 31", "rewind only goes back");
-	offsets(bed, 0, "rewind", "all --to earliest", "next_offset 30 -> 0");
+	offsets(bed, 0, "rewind", "0 --to 30 --yes", "next_offset 30 -> 30, owner_epoch 8 -> 9");
+	offsets(bed, 0, "rewind", "all --to earliest --yes", "next_offset 30 -> 0");
 	AT(bed, 0, "count(*) FROM memingest.batches");
 	offsets(bed, 0, "rewind", "0 --to earliest", "nothing to do");
 	bed_free(bed);
@@ -449,7 +450,7 @@ START_TEST(rewind_by_time)
 	offsets(bed, 64, "rewind", "zero --to 5", "no partition");
 	offsets(bed, 64, "rewind", "0", "--to wants");
 	offsets(bed, 0, "rewind", "0 --to 2099-01-01T00:00:00Z", "nothing to do");
-	offsets(bed, 0, "rewind", "0 --to 2020-01-01T00:00:00Z", "next_offset 120 -> 20");
+	offsets(bed, 0, "rewind", "0 --to 2020-01-01T00:00:00Z --yes", "next_offset 120 -> 20");
 	bed_free(bed);
 }
 END_TEST
@@ -464,17 +465,19 @@ START_TEST(accept_gap)
 	offsets(bed, 65, "accept-gap", "0", "no gap");
 	broker_delete_records(bed->streams[0].topic, 0, 130);
 	expect(bed, 0, "offsets show", "retention passed it: accept-gap");
-	offsets(bed, 0, "accept-gap", "0", "next_offset 120 -> 130, 10 offsets given up");
+	offsets(bed, 0, "accept-gap", "0 --yes", "next_offset 120 -> 130, 10 offsets given up");
 	AT(bed, 130, "next_offset FROM memingest.offsets");
 	AT(bed, 8, "owner_epoch FROM memingest.offsets");
 	AT(bed, 1,
 	   "count(*) FROM memingest.gaps WHERE from_offset = 120 AND to_offset = 130 AND "
 	   "declared_by LIKE '%%@%%'"
 	   " AND reason LIKE '%%retention%%'");
-	offsets(bed, 0, "accept-gap", "0 --to 140 --reason poison", "130 -> 140");
+	offsets(bed, 0, "accept-gap", "0 --to 139 --reason=poison --yes", "130 -> 139");
 	AT(bed, 1,
-	   "count(*) FROM memingest.gaps WHERE from_offset = 130 AND to_offset = 140 AND reason = "
+	   "count(*) FROM memingest.gaps WHERE from_offset = 130 AND to_offset = 139 AND reason = "
 	   "'poison'");
+	offsets(bed, 65, "accept-gap", "0 --to 139", "--to 140 gives up the one offset 139");
+	offsets(bed, 0, "accept-gap", "0 --to 140 --yes", "1 offset given up (--to 140)");
 	AT(bed, 140,
 	   "sum(n) FROM (SELECT to_offset - from_offset AS n FROM memingest.batches UNION ALL"
 	   " SELECT to_offset - from_offset FROM memingest.gaps) x");
@@ -501,7 +504,7 @@ START_TEST(adopt_topic)
 	bed_flush(bed);
 	broker_delete_records(topic, 0, 4);
 	expect(bed, 0, "offsets show", "beyond the log's end");
-	offsets(bed, 0, "adopt-topic", "", "next_offset 120 -> 4");
+	offsets(bed, 0, "adopt-topic", "--yes", "next_offset 120 -> 4");
 	AT(bed, 4, "next_offset FROM memingest.offsets");
 	AT(bed, 8, "owner_epoch FROM memingest.offsets");
 	AT(bed, 0, "count(*) FROM memingest.batches");
@@ -512,9 +515,69 @@ START_TEST(adopt_topic)
 		"UPDATE memingest.offsets SET next_offset = 9; INSERT INTO memingest.batches VALUES"
 		" ('%s', '%s', 0, 4, 9, 5, 5, 0, 0, 8)",
 		bed->name, topic);
-	offsets(bed, 0, "rewind", "0 --to earliest", "next_offset 9 -> 4");
+	offsets(bed, 0, "rewind", "0 --to earliest --yes", "next_offset 9 -> 4");
 	AT(bed, 3, "count(*) FROM memingest.dead_letters");
 	AT(bed, 3, "count(*) FROM memingest.gaps");
+	bed_free(bed);
+}
+END_TEST
+
+/*
+ * Proves: a topic that is the one that was consumed is not adopted, whether topic ids are known (as
+ * the row's and Kafka's are here, if the library tells them) or not: every next_offset within the
+ * log, and one behind retention, are no sign of a new topic. With a reason it is done.
+ */
+START_TEST(adopt_healthy)
+{
+	struct bed *bed = bed_with_books("healthy");
+	offsets(bed, 65, "adopt-topic", "--yes", "seems to be the topic that was consumed");
+	broker_delete_records(bed->streams[0].topic, 0, 130);
+	offsets(bed, 65, "adopt-topic", "--yes", "seems to be the topic that was consumed");
+	AT(bed, 120, "next_offset FROM memingest.offsets");
+	AT(bed, 7, "owner_epoch FROM memingest.offsets");
+	AT(bed, 2, "count(*) FROM memingest.batches");
+	offsets(bed, 0, "adopt-topic", "--yes --reason anew", "next_offset 120 -> 130");
+	bed_free(bed);
+}
+END_TEST
+
+/*
+ * Proves: nothing that can not be undone is done without a word: where no terminal is there to ask
+ * on, "no" is the answer, exit 64, whatever stands on standard input.
+ */
+START_TEST(asks_first)
+{
+	struct bed *bed = bed_with_books("asks");
+	offsets(bed, 64, "rewind", "0 --to 30", "say --yes");
+	offsets(bed, 64, "accept-gap", "0 --to 140", "say --yes");
+	offsets(bed, 64, "adopt-topic", "--reason anew", "say --yes");
+	offsets(bed, 64, "skip", "0 --reason bad", "say --yes");
+	expect(bed, 64, "dlq purge --before 0s", "say --yes");
+	expect(bed, 64, "index drop memory", "say --yes");
+	AT(bed, 120, "next_offset FROM memingest.offsets");
+	AT(bed, 7, "owner_epoch FROM memingest.offsets");
+	AT(bed, 3, "count(*) FROM memingest.dead_letters");
+	bed_free(bed);
+}
+END_TEST
+
+/*
+ * Proves: a stream that is not in the config is a mistake, not an empty answer, for each command
+ * that takes one; and before "migrate" each that reads the bookkeeping says what to run.
+ */
+START_TEST(not_there)
+{
+	static const char *const streams[] = {
+		"dlq list --stream memori", "dlq purge --before 1d --stream memori",
+		"dlq replay --stream memori", "index status memori", "produce memori"};
+	static const char *const books[] = {"offsets show", "offsets rewind t 0 --to 5", "dlq list",
+					    "dlq show 1", "index status"};
+	struct bed *bed = bed_new("nothere");
+	bed_stream(bed, "memory", 1);
+	for (size_t i = 0; i < ARRAY_LEN(streams); i++)
+		expect(bed, 64, streams[i], "did you mean memory?; there are: memory");
+	for (size_t i = 0; i < ARRAY_LEN(books); i++)
+		expect(bed, 78, books[i], "run \"memingest migrate\"");
 	bed_free(bed);
 }
 END_TEST
@@ -576,6 +639,152 @@ START_TEST(rewind_under_a_worker)
 }
 END_TEST
 
+/* What a command prints with --json. */
+static json_t *json_of(struct bed *bed, const char *line)
+{
+	char *text = command(bed, 0, line);
+	json_error_t error;
+	json_t *json = json_loads(text, 0, &error);
+	ck_assert_msg(json != NULL, "%s: %s in %s", line, error.text, text);
+	free(text);
+	return json;
+}
+
+/* Proves: --json is JSON where it is taken, and refused where it would mean nothing. */
+START_TEST(for_programs)
+{
+	static const char *const lines[] = {
+		"migrate --dry-run --json", "migrate --json",
+		"migrate --json",           "offsets show --json",
+		"dlq list --json",          "index status memory --json",
+		"config show --json",       "check --json",
+		"version --json",           "produce memory --json --count 1"};
+	static const char *const refused[] = {"run --json", "manual program --json",
+					      "config keys --json", "index build --json",
+					      "top 127.0.0.1:1 --json"};
+	struct bed *bed = bed_new("programs");
+	bed_stream(bed, "memory", 1);
+	for (size_t i = 0; i < ARRAY_LEN(lines); i++)
+		json_decref(json_of(bed, lines[i]));
+	for (size_t i = 0; i < ARRAY_LEN(refused); i++)
+		expect(bed, 64, refused[i], "for programs");
+	bed_free(bed);
+}
+END_TEST
+
+/* A letter of the stream "memory" with these bytes, as hex. */
+static void letter(struct bed *bed, int id, const char *value)
+{
+	bed_sql(bed,
+		"INSERT INTO memingest.dead_letters (id, pipeline, topic, partition, \"offset\", "
+		"stream, reason, key, value) OVERRIDING SYSTEM VALUE"
+		" VALUES (%d, '%s', '%s', 0, %d, 'memory', 'decode', 'k', '\\x%s')",
+		id, bed->name, bed->streams[0].topic, id, value);
+}
+
+/*
+ * Proves: "dlq show" reads Avro by the schema that the bytes name, as far as it goes, JSON, and
+ * text; what it cannot read it says, with the reason; bytes come on request.
+ */
+START_TEST(letters_are_read)
+{
+	struct bed *bed = bed_new("letters");
+	char good[64];
+	bed_stream(bed, "memory", 1);
+	expect(bed, 0, "migrate", "created");
+	/* op UPSERT, event_time 1, namespace "ab", and there it ends */
+	snprintf(good, sizeof(good), "00%08x0002046162", bed->streams[0].schema_id);
+	letter(bed, 1, good);
+	letter(bed, 2, "7b2261223a5b317d7d"); /* {"a":[1} */
+	letter(bed, 3, "7b2261223a5b315d7d"); /* {"a":[1]} */
+	letter(bed, 4, "001b5b31");
+	expect(bed, 0, "dlq show 1", "\"namespace\": \"ab\"");
+	expect(bed, 0, "dlq show 1", "<the datum ends inside this value>");
+	expect(bed, 0, "dlq show 2", "text");
+	expect(bed, 0, "dlq show 3", "JSON");
+	expect(bed, 0, "dlq show 4", "not to be read: ");
+	expect(bed, 0, "dlq show 4 --hex", "00 1b 5b 31");
+	json_decref(json_of(bed, "dlq show 1 --json"));
+	bed_free(bed);
+}
+END_TEST
+
+/*
+ * Proves: "produce" says what it registers, once; with --no-register it takes what is registered,
+ * and registers nothing where something is missing. --rate holds for a file as well.
+ */
+START_TEST(produce_and_registry)
+{
+	struct bed *bed = bed_new("registers");
+	char line[256], path[200];
+	bed_stream(bed, "memory", 1);
+	broker_create_topic("registers", 1, NULL, 0);
+	expect(bed, 78, "produce memory --count 1 --topic registers --no-register",
+	       "subject \"registers-value\"");
+	expect(bed, 78, "produce memory --count 1 --topic registers --no-register",
+	       "does not have this schema");
+	expect(bed, 0, "produce memory --count 1 --topic registers",
+	       "registered the schema of subject registers-value");
+	char *text = command(bed, 0, "produce memory --count 1 --topic registers");
+	ck_assert_msg(!strstr(text, "registered"), "%s", text);
+	free(text);
+	expect(bed, 0, "produce memory --count 1 --topic registers --no-register", "produced 1 ");
+	snprintf(path, sizeof(path), "%s/events.jsonl", bed->dir);
+	FILE *file = fopen(path, "w");
+	for (int i = 0; i < 21; i++)
+		fprintf(file, "{\"event_time\": %d, \"namespace\": \"n\", \"key\": \"k\"}\n", i);
+	fclose(file);
+	snprintf(line, sizeof(line), "produce memory --topic registers --rate 20 --file %s", path);
+	int64_t begun = clock_mono_us();
+	expect(bed, 0, line, "produced 21 ");
+	ck_assert_int_ge(clock_mono_us() - begun, US_PER_S);
+	bed_free(bed);
+}
+END_TEST
+
+static bool strictly_ready(struct worker *w, unsigned code, const char *word)
+{
+	struct buf text = {0};
+	bool is = worker_http(w, "/readyz/strict", &text) == code && strstr(buf_cstr(&text), word);
+	buf_free(&text);
+	return is;
+}
+
+/*
+ * Proves: a topic that does not exist is said by "produce", at once and without sending; by the
+ * worker's readiness, which it leaves ready, and strictly not; and by "status", with exit code 75
+ * if asked. Once the topic is made all of it passes, and its events land.
+ */
+START_TEST(missing_topic)
+{
+	struct bed *bed = bed_new("missing");
+	char line[128], listen[64];
+	bed_stream(bed, "memory", 1);
+	bed_stream(bed, "pattern", 1);
+	const char *topic = bed->streams[0].topic;
+	expect(bed, 0, "migrate", "created");
+	broker_delete_topic(topic);
+	BED_WAIT(bed, 10, broker_partitions(topic) == 0);
+	int64_t begun = clock_mono_us();
+	expect(bed, 78, "produce memory --count 5", "does not exist: create it");
+	ck_assert_int_lt(clock_mono_us() - begun, 10 * US_PER_S);
+	struct worker *w = worker_start(bed, NULL);
+	snprintf(listen, sizeof(listen), "status 127.0.0.1:%u", w->http_port);
+	BED_WAIT(bed, 20, strictly_ready(w, 503, "does not exist"));
+	worker_ready(w);
+	expect(bed, 0, listen, "1 stream without a topic");
+	snprintf(line, sizeof(line), "%s --strict", listen);
+	expect(bed, 75, line, "does not exist");
+	broker_create_topic(topic, 1, NULL, 0);
+	BED_WAIT(bed, 60, strictly_ready(w, 200, "ok"));
+	expect(bed, 0, line, "1 of 1 ready  behind");
+	send_memory(bed, 1);
+	bed_drain(bed, 60);
+	worker_stop(w);
+	bed_free(bed);
+}
+END_TEST
+
 static void operate_tests(TCase *tc)
 {
 	tcase_add_test(tc, migrate_twice);
@@ -590,7 +799,14 @@ static void operate_tests(TCase *tc)
 	tcase_add_test(tc, rewind_by_time);
 	tcase_add_test(tc, accept_gap);
 	tcase_add_test(tc, adopt_topic);
+	tcase_add_test(tc, adopt_healthy);
+	tcase_add_test(tc, asks_first);
+	tcase_add_test(tc, not_there);
 	tcase_add_test(tc, show);
 	tcase_add_test(tc, rewind_under_a_worker);
+	tcase_add_test(tc, missing_topic);
+	tcase_add_test(tc, for_programs);
+	tcase_add_test(tc, produce_and_registry);
+	tcase_add_test(tc, letters_are_read);
 }
 SYSTEM_SUITE("operate", 120, operate_tests)

@@ -25,7 +25,8 @@ static double rebalances(struct worker *w)
 /*
  * Proves: a database that is away for 20 s under load costs no membership (a worker that does not
  * poll for 10 s would lose it here), no more memory than the limit (the backlog is several times
- * batch.memory), liveness never fails while readiness says why, and work goes on by itself.
+ * batch.memory), liveness never fails while readiness says why, and work goes on by itself. That
+ * intake is paused, and resumed, has a line each.
  */
 START_TEST(database_away)
 {
@@ -62,6 +63,8 @@ START_TEST(database_away)
 		      "the group was rebalanced: %g changes before, %g after", before,
 		      rebalances(w));
 	ck_assert_int_lt(worker_rss_kib(w), RSS_LIMIT_KIB);
+	ck_assert_int_eq(worker_log_count(w, "intake paused"), 1);
+	ck_assert_int_eq(worker_log_count(w, "intake resumed"), 1);
 	worker_stop(w);
 	model_check(bed);
 	bed_free(bed);

@@ -339,8 +339,9 @@ START_TEST(adopted)
 	bed_set(bed, "index.segment_rows", "1000");
 	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
 	insert_rows(bed, 0, 2500);
-	ck_assert_int_eq(bed_command(bed, "index", (const char *[]){"drop", "near", NULL}, NULL),
-			 0);
+	ck_assert_int_eq(
+		bed_command(bed, "index", (const char *[]){"drop", "near", "--yes", NULL}, NULL),
+		0);
 	ck_assert_int_eq(bed_int(bed,
 				 "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid "
 				 "= relnamespace WHERE nspname = 'memingest' AND relname LIKE "

@@ -338,10 +338,11 @@ END_TEST
 /* --- a terminal --- */
 
 /*
- * "memingest top ADDRESS" with a terminal of 24 lines of 100 characters. Keeps both ends; returns
- * the pid.
+ * "memingest top", of a config with that http.listen, with a terminal of 24 lines of 100
+ * characters. Keeps both ends; returns the pid.
  */
-static int top_on_terminal(const char *address, int *master, int *terminal, struct termios *before)
+static int top_on_terminal(const char *config, const char *listen, int *master, int *terminal,
+			   struct termios *before)
 {
 	struct winsize size = {.ws_row = 24, .ws_col = 100};
 	*master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
@@ -357,7 +358,8 @@ static int top_on_terminal(const char *address, int *master, int *terminal, stru
 	int fd = open(name, O_RDWR); /* now the controlling terminal */
 	for (int i = 0; i < 3; i++)
 		dup2(fd, i);
-	execl(stack.program, "memingest", "top", address, "--interval", "0.2", (char *)NULL);
+	execl(stack.program, "memingest", "top", "-c", config, "--set", listen, "--interval", "0.2",
+	      (char *)NULL);
 	_exit(127);
 }
 
@@ -381,25 +383,28 @@ static bool same_settings(const struct termios *a, const struct termios *b)
 }
 
 /*
- * Proves: "top" draws frame after frame that fits the terminal, leaves by q, by Ctrl-C and by
- * SIGTERM with exit code 0, and leaves the terminal as it was: settings, cursor, screen.
+ * Proves: "top" draws frame after frame that fits the terminal, tells its keys, leaves by q, by
+ * Ctrl-C and by SIGTERM with exit code 0, and leaves the terminal as it was: settings, cursor,
+ * screen.
  */
 START_TEST(top_and_terminal)
 {
 	struct bed *bed = ledger_bed("terminal", 2);
 	struct worker *w = worker_start(bed, NULL);
 	worker_ready(w);
-	char address[32];
-	snprintf(address, sizeof(address), "127.0.0.1:%u", w->http_port);
+	char address[48];
+	snprintf(address, sizeof(address), "http.listen=127.0.0.1:%u", w->http_port);
 	static const char *const keys[] = {"q", "\003", NULL};
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
 		struct termios before, during, after;
 		struct buf all = {0};
 		int master, terminal, status = -1, pid;
-		pid = top_on_terminal(address, &master, &terminal, &before);
+		pid = top_on_terminal(bed->config, address, &master, &terminal, &before);
 		BED_WAIT(bed, 20, drew(master, &all, "in 0/s"));
 		tcgetattr(terminal, &during);
 		ck_assert(!(during.c_lflag & (ICANON | ECHO)));
+		ck_assert_int_eq(write(master, "l\033[B?", 5), 5);
+		BED_WAIT(bed, 10, drew(master, &all, "scroll by a line"));
 		if (keys[i])
 			ck_assert_int_eq(write(master, keys[i], 1), 1);
 		else

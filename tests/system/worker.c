@@ -247,6 +247,22 @@ bool worker_logged(struct worker *w, const char *text)
 	return find_in_log(w, text) > 0;
 }
 
+void worker_read_log(struct worker *w, struct buf *out)
+{
+	read_file(w->log, out);
+}
+
+int worker_log_count(struct worker *w, const char *text)
+{
+	struct buf log = {0};
+	int n = 0;
+	worker_read_log(w, &log);
+	for (const char *at = buf_cstr(&log); (at = strstr(at, text)); at++)
+		n++;
+	buf_free(&log);
+	return n;
+}
+
 void worker_wait_log(struct worker *w, const char *text, int seconds)
 {
 	int64_t deadline = clock_mono_us() + seconds * US_PER_S;

@@ -185,6 +185,48 @@ END_TEST
 	"{\"state\":\"running\",\"time\":" time ",\"started\":1,\"partitions\":[],\"lanes\":[],"   \
 	"\"streams\":[{\"stream\":\"memory\",\"search\":" search "}]}"
 
+/* By lag alone, if that is asked for: the halted one is not behind. */
+START_TEST(by_lag)
+{
+	struct panel_style style = {.title = "T", .by_lag = true};
+	open_one();
+	look(second);
+	out.len = 0;
+	panel_draw(&fleet, &style, &out);
+	const char *text = buf_cstr(&out);
+	ck_assert(strstr(text, "90s") < strstr(text, "begins at"));
+}
+END_TEST
+
+#define TROUBLED(topics)                                                                           \
+	"{\"state\":\"running\",\"ready\":true,\"lanes\":[],\"streams\":[{\"stream\":\"memory\","  \
+	"\"missing_topics\":" topics "},{\"stream\":\"pattern\",\"missing_topics\":null}],"        \
+	"\"partitions\":[{\"topic\":\"t\",\"state\":\"halted\",\"error\":\"x\"},"                  \
+	"{\"topic\":\"t\",\"state\":\"halted\",\"error\":\"x\"},"                                  \
+	"{\"topic\":\"t\",\"state\":\"paused\",\"paused\":\"schema\",\"error\":\"no schema\"},"    \
+	"{\"topic\":\"t\",\"state\":\"paused\",\"paused\":\"batches\",\"error\":null},"            \
+	"{\"topic\":\"t\",\"state\":\"active\",\"error\":null}]}"
+
+/* The first line counts what does not go on; a stream's missing topic counts once in a fleet. */
+START_TEST(troubles)
+{
+	struct panel_troubles t;
+	open_fleet((const char *const[]){address, address}, 2);
+	look(TROUBLED("\"topic t does not exist\""));
+	HAS(draw(0, 0), "T ",
+	    "2 of 2 ready  4 halted, 2 waiting, 1 stream without a topic  behind");
+	HAS(draw(0, 0), "  topic t does not exist");
+	t = panel_count_troubles(&fleet);
+	ck_assert(panel_is_troubled(&t));
+	look(TROUBLED("null"));
+	HAS(draw(0, 0), "T ", "4 halted, 2 waiting  behind");
+	look(SEARCHED("2", "null"));
+	HAS(draw(0, 0), "T ", "0 of 2 ready  behind");
+	t = panel_count_troubles(&fleet);
+	ck_assert(!panel_is_troubled(&t));
+}
+END_TEST
+
 /* Searches have a line where there are any: state, share of stale rows, rows built a second. */
 START_TEST(searches)
 {
@@ -329,8 +371,9 @@ END_TEST
 
 static Suite *panel_suite(void)
 {
-	const TTest *const tests[] = {one_look, rates,     order_and_room, searches, width,
-				      away,     addresses, own_address,    client};
+	const TTest *const tests[] = {one_look,  rates,       order_and_room, by_lag,
+				      troubles,  searches,    width,          away,
+				      addresses, own_address, client};
 	Suite *s = suite_create("panel");
 	TCase *t = tcase_create("panel");
 	tcase_set_timeout(t, 30);

@@ -23,6 +23,7 @@
 #include "base/clock.h"
 #include "io/lookup.h"
 #include "io/pg.h"
+#include "io/pg_login.h"
 #include "unit.h"
 
 #define SHORT_US US_PER_S /* a connect_timeout that is meant to pass for those who say nothing */
@@ -34,6 +35,8 @@ enum manner {
 	SILENT,    /* listens and never accepts: the kernel answers the SYN, nobody the rest */
 	FULL,      /* the same with no room left for connections: not even the SYN is answered */
 	REFUSES,   /* wrong password */
+	FOREIGN,   /* no entry in pg_hba.conf, said in another language */
+	FULL_UP,   /* 53300, no connection left */
 	STARTING,  /* 57P03, as while it recovers */
 	READ_ONLY, /* a standby */
 	WELCOMES,
@@ -121,6 +124,10 @@ static void serve(struct server *s, int fd)
 	atomic_fetch_add(&s->logins, 1);
 	if (s->manner == REFUSES)
 		put_fatal(&out, "28P01", "password authentication failed for user \"u\"");
+	else if (s->manner == FOREIGN)
+		put_fatal(&out, "28000", "kein pg_hba.conf-Eintrag für Host: \"h\"");
+	else if (s->manner == FULL_UP)
+		put_fatal(&out, "53300", "sorry, too many clients already");
 	else if (s->manner == STARTING)
 		put_fatal(&out, "57P03", "the database system is starting up");
 	else
@@ -485,6 +492,89 @@ START_TEST(aborted)
 }
 END_TEST
 
+/* What a refusal means is told by its SQLSTATE, in whatever language the server speaks. */
+START_TEST(by_its_state)
+{
+	struct server servers[2];
+	struct err err = {0};
+	server_start(&servers[0], STARTING);
+	server_start(&servers[1], FOREIGN);
+	ck_assert_ptr_null(connects(dsn_of(servers, 2), LONG_US, -1, &err));
+	ck_assert_msg(err.class == ERR_CONFIG, "%s", err.text);
+	ck_assert_str_eq(err.code, "28000");
+	ck_assert_msg(
+		times(err.text, "kein pg_hba.conf-Eintrag für Host: \"h\" (SQLSTATE 28000)") == 1,
+		"%s", err.text);
+	ck_assert_msg(times(err.text, "LOCATION") == 0, "%s", err.text);
+	server_stop(&servers[0]);
+	server_stop(&servers[1]);
+}
+END_TEST
+
+static struct pg *logs_in(struct server *s, int64_t *due_us, struct err *err)
+{
+	struct config config = {
+		.pg_dsn = dsn_of(s, 1),
+		.pg_connect_timeout_us = LONG_US,
+		.pg_statement_timeout_us = LONG_US,
+		.pg_lock_timeout_us = LONG_US,
+	};
+	return pg_login(&config, "test", -1, due_us, err);
+}
+
+/*
+ * One that is refused (0: a wrong password, 1: no connection is left) speaks for all: whoever asks
+ * before the time is told what it heard, and the server hears nothing; the time grows. Once one is
+ * let in, all are, at once.
+ */
+START_TEST(one_refusal_for_all)
+{
+	struct server s;
+	struct err err;
+	struct pg *pg;
+	int64_t due_us, first_due_us, end_us;
+	server_start(&s, _i == 0 ? REFUSES : FULL_UP);
+	ck_assert_ptr_null(logs_in(&s, &first_due_us, &err));
+	for (int i = 0; i < 50; i++) {
+		ck_assert_ptr_null(logs_in(&s, &due_us, &err));
+		ck_assert_int_ge(due_us, first_due_us);
+		ck_assert_int_eq(err.class, _i == 0 ? ERR_CONFIG : ERR_RETRY);
+		ck_assert_str_eq(err.code, _i == 0 ? "28P01" : "53300");
+	}
+	ck_assert_int_eq(atomic_load(&s.logins), 1);
+	usleep((useconds_t)MAX(first_due_us - clock_mono_us(), 0));
+	ck_assert_ptr_null(logs_in(&s, &due_us, &err));
+	ck_assert_int_eq(atomic_load(&s.logins), 2);
+	ck_assert_int_gt(due_us - clock_mono_us(), 3 * US_PER_S / 2);
+	s.manner = WELCOMES;
+	for (end_us = due_us + LONG_US; !(pg = logs_in(&s, &due_us, &err));)
+		ck_assert_int_lt(clock_mono_us(), end_us);
+	ck_assert_int_eq(atomic_load(&s.logins), 3);
+	pg_free(pg);
+	pg = logs_in(&s, &due_us, &err);
+	ck_assert_ptr_nonnull(pg);
+	pg_free(pg);
+	server_stop(&s);
+}
+END_TEST
+
+/* A server that is away refuses nobody: whoever asks tries, and it is his to log. */
+START_TEST(away_is_no_refusal)
+{
+	struct server s;
+	struct err err;
+	int64_t due_us;
+	server_start(&s, STARTING);
+	for (int i = 1; i <= 5; i++) {
+		ck_assert_ptr_null(logs_in(&s, &due_us, &err));
+		ck_assert_int_eq(due_us, 0);
+		ck_assert_int_eq(err.class, ERR_RETRY);
+		ck_assert_int_eq(atomic_load(&s.logins), i);
+	}
+	server_stop(&s);
+}
+END_TEST
+
 static Suite *pg_connect_suite(void)
 {
 	Suite *s = suite_create("pg_connect");
@@ -499,6 +589,9 @@ static Suite *pg_connect_suite(void)
 	tcase_add_test(tc, refused_once);
 	tcase_add_test(tc, silent_name_server);
 	tcase_add_test(tc, aborted);
+	tcase_add_test(tc, by_its_state);
+	tcase_add_loop_test(tc, one_refusal_for_all, 0, 2);
+	tcase_add_test(tc, away_is_no_refusal);
 	suite_add_tcase(s, tc);
 	return s;
 }

@@ -777,24 +777,50 @@ START_TEST(apicurio_ids)
 END_TEST
 
 /*
- * Registering escapes the subject, sends the schema as a string, and gives the id; a refusal is the
- * operator's to solve.
+ * What is not there is registered, under an escaped subject, with the schema as a string; a refusal
+ * is the operator's to solve.
  */
 START_TEST(registering)
 {
 	struct err err;
 	uint32_t id = 0;
+	bool is_new = false;
 	stub_page(stub, "/subjects/my topic-value/versions", 200, "{\"id\":42}");
 	stub_page(stub, "/subjects/other/versions", 409,
 		  "{\"error_code\":409,\"message\":\"incompatible\"}");
-	ck_assert_msg(registry_register(&config, "my topic-value", "\"string\"", &id, &err), "%s",
-		      err.text);
+	ck_assert_msg(registry_find(&config, "my topic-value", "\"string\"", &is_new, &id, &err),
+		      "%s", err.text);
+	ck_assert(is_new);
 	ck_assert_uint_eq(id, 42);
 	ck_assert_str_eq(stub->posted, "{\"schema\":\"\\\"string\\\"\"}");
-	ck_assert(!registry_register(&config, "other", "\"string\"", &id, &err));
+	ck_assert(!registry_find(&config, "other", "\"string\"", &is_new, &id, &err));
+	ck_assert(!is_new);
 	ck_assert_int_eq(err.class, ERR_CONFIG);
 	ck_assert_ptr_nonnull(strstr(err.text, "incompatible"));
 	ck_assert_ptr_nonnull(strstr(err.text, "other"));
+}
+END_TEST
+
+/*
+ * What is there is taken and not registered again; and who may not register is told what is
+ * missing, and nothing is registered.
+ */
+START_TEST(finding)
+{
+	struct err err;
+	uint32_t id = 0;
+	bool is_new = false;
+	stub_page(stub, "/subjects/there-value", 200, "{\"id\":7,\"version\":1}");
+	ck_assert(registry_find(&config, "there-value", "\"string\"", &is_new, &id, &err));
+	ck_assert(!is_new);
+	ck_assert_uint_eq(id, 7);
+	ck_assert(registry_find(&config, "there-value", "\"string\"", NULL, &id, &err));
+	int before = atomic_load(&stub->requests);
+	ck_assert(!registry_find(&config, "new-value", "\"string\"", NULL, &id, &err));
+	ck_assert_int_eq(atomic_load(&stub->requests), before + 1);
+	ck_assert_int_eq(err.class, ERR_CONFIG);
+	ck_assert_ptr_nonnull(strstr(err.text, "new-value"));
+	ck_assert_ptr_nonnull(strstr(err.text, "--no-register"));
 }
 END_TEST
 
@@ -839,6 +865,7 @@ static Suite *registry_suite(void)
 		fingerprints,
 		apicurio_ids,
 		registering,
+		finding,
 		pinging,
 	};
 	Suite *s = suite_create("registry");

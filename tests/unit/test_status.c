@@ -132,6 +132,44 @@ START_TEST(readiness)
 END_TEST
 
 /*
+ * Partitions that are halted or wait and topics that are missing leave the worker ready, but they
+ * are said, and who asks strictly is told no; one that is paused for its turn is no trouble.
+ */
+START_TEST(strict_readiness)
+{
+	const char *const missing[] = {"topic t does not exist", NULL};
+	struct status_partition p[3] = {partition("t", 0), partition("t", 1), partition("t", 2)};
+	struct status_lane lane = {.state = "idle", .connected = true};
+	struct status_facts facts = {.state = WORKER_RUNNING,
+				     .joined = true,
+				     .partitions = p,
+				     .npartitions = 3,
+				     .lanes = &lane,
+				     .nlanes = 1};
+	p[2].state = "paused";
+	p[2].paused = "batches";
+	status_publish(status, &facts);
+	expect("/readyz/strict", 200, "ok\n");
+	p[0].state = "halted";
+	p[0].error = "retention";
+	p[1].error = "a lock";
+	facts.missing = missing;
+	status_publish(status, &facts);
+	expect("/readyz", 200, "ok\npartitions: 1 halted, 1 waiting; /status says why\n");
+	expect("/readyz/strict", 503, "partitions: 1 halted, 1 waiting");
+	expect("/readyz/strict", 503, ": topic t does not exist\n");
+	expect_not("/readyz/strict", 503, "ok\n");
+	expect("/status", 200, "\"missing_topics\":\"topic t does not exist\"");
+	expect("/status", 200, "\"ready\":true");
+	struct buf line = {0};
+	status_line(status, &line);
+	ck_assert_msg(strstr(buf_cstr(&line), "; 1 halted, 1 waiting, 1 stream without a topic"),
+		      "%s", buf_cstr(&line));
+	buf_free(&line);
+}
+END_TEST
+
+/*
  * A thread that went silent is named; one that ended, or never was, is not missed. A database that
  * is away changes nothing.
  */
@@ -572,23 +610,12 @@ END_TEST
 
 static Suite *status_suite(void)
 {
-	const TTest *const tests[] = {before_the_first,
-				      readiness,
-				      liveness,
-				      partition_series,
-				      lag_in_seconds,
-				      status_json,
-				      bridge,
-				      bootstrap_down,
-				      no_duplicates,
-				      documented,
-				      publish_under_readers,
-				      stream_series,
-				      topic_series,
-				      lane_series,
-				      one_line,
-				      status_totals,
-				      searches};
+	const TTest *const tests[] = {before_the_first, readiness,        strict_readiness,
+				      liveness,         partition_series, lag_in_seconds,
+				      status_json,      bridge,           bootstrap_down,
+				      no_duplicates,    documented,       publish_under_readers,
+				      stream_series,    topic_series,     lane_series,
+				      one_line,         status_totals,    searches};
 	Suite *s = suite_create("status");
 	TCase *t = tcase_create("status");
 	tcase_set_timeout(t, 30);

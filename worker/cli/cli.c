@@ -27,7 +27,7 @@ static const struct cli_option global_options[] = {
 	 "config file; else $MEMINGEST_CONFIG, else ./memingest.ini if there is one"},
 	{"set", "SECTION.KEY=VALUE",
 	 "one setting, stronger than file and environment; may be repeated"},
-	{"json", NULL, "output for programs"},
+	{"json", NULL, "output for programs; a mistake where there is none"},
 	{"help", NULL, "what the command does"},
 	{"version", NULL, "versions of the program and its libraries"},
 	{NULL},
@@ -94,6 +94,48 @@ int cli_unknown(const char *command, const char *action, const char *const *choi
 	return EXIT_USAGE;
 }
 
+/* The question goes to standard error: what a command prints may go into a file. */
+int cli_confirm(const struct cli *cli, const char *fmt, ...)
+{
+	char question[256], answer[16] = "";
+	va_list args;
+	va_start(args, fmt);
+	vsnprintf(question, sizeof(question), fmt, args);
+	va_end(args);
+	if (cli_flag(cli, "yes"))
+		return EXIT_OK;
+	if (!isatty(STDIN_FILENO))
+		return cli_fail(EXIT_USAGE,
+				"%s? There is no terminal to ask on: say --yes if that is meant",
+				question);
+	fflush(stdout);
+	fprintf(stderr, "%s? [y/N] ", question);
+	if (fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y'))
+		return EXIT_OK;
+	return cli_fail(EXIT_AGAIN, "nothing was changed");
+}
+
+bool cli_find_stream(const struct cli *cli, const char *name, size_t *index)
+{
+	const struct config *c = cli->config;
+	struct buf list = {0};
+	struct suggest s = suggest_for(name);
+	for (size_t i = 0; i < c->nstreams; i++) {
+		if (strcmp(c->streams[i].name, name) == 0) {
+			*index = i;
+			buf_free(&list);
+			return true;
+		}
+		buf_printf(&list, "%s%s", i ? ", " : "", c->streams[i].name);
+		suggest_offer(&s, c->streams[i].name);
+	}
+	cli_fail(EXIT_USAGE, "there is no stream \"%s\" in the config%s%s%s; there are: %s", name,
+		 s.best ? "; did you mean " : "", s.best ? s.best : "", s.best ? "?" : "",
+		 buf_cstr(&list));
+	buf_free(&list);
+	return false;
+}
+
 /* --- help */
 
 const char *cli_option_letter(const struct cli_option *o)
@@ -101,10 +143,13 @@ const char *cli_option_letter(const struct cli_option *o)
 	return strcmp(o->name, "config") == 0 ? "-c, " : strcmp(o->name, "help") == 0 ? "-h, " : "";
 }
 
-static void help_options(const struct cli_option *options)
+/* c NULL: of no command in particular. */
+static void help_options(const struct cli_option *options, const struct command *c)
 {
 	for (const struct cli_option *o = options; o && o->name; o++) {
 		char left[64];
+		if (c && c->no_json && strcmp(o->name, "json") == 0)
+			continue;
 		snprintf(left, sizeof(left), "%s--%s%s%s", cli_option_letter(o), o->name,
 			 o->value ? " " : "", o->value ? o->value : "");
 		printf("  %-28s %s\n", left, o->help);
@@ -120,7 +165,7 @@ static int help_all(const struct command *const *commands)
 	for (size_t i = 0; commands[i]; i++)
 		printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
 	printf("\nOptions of every command:\n");
-	help_options(global_options);
+	help_options(global_options, NULL);
 	printf("\n\"memingest COMMAND --help\" tells more of a command, \"memingest config keys\" "
 	       "of the settings.\n");
 	return EXIT_OK;
@@ -134,10 +179,10 @@ static int help_command(const struct command *c)
 		printf("\n%s%s", c->help, c->help[strlen(c->help) - 1] == '\n' ? "" : "\n");
 	if (c->options && c->options[0].name) {
 		printf("\nOptions:\n");
-		help_options(c->options);
+		help_options(c->options, c);
 	}
 	printf("\nOptions of every command:\n");
-	help_options(global_options);
+	help_options(global_options, c);
 	return EXIT_OK;
 }
 
@@ -347,6 +392,9 @@ static int run_command(struct parsed *p)
 			"%s: what is \"%s\"? it takes only options; see \"memingest %s --help\"",
 			p->command->name, p->args[0], p->command->name);
 	cli.json = given_value(p, "json") != NULL;
+	if (cli.json && p->command->no_json)
+		return cli_fail(EXIT_USAGE, "%s: there is no output for programs (--json)",
+				p->command->name);
 	cli.terminal = isatty(STDOUT_FILENO);
 	cli.color = color_on(STDOUT_FILENO);
 	if (p->command->wants_config && !cli_need_config(&cli))

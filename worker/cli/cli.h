@@ -35,6 +35,7 @@ struct command {
 	const char *help;    /* a paragraph or two, then the options are printed */
 	bool wants_config;
 	bool no_arguments;                /* only options: anything else is a usage error */
+	bool no_json;                     /* nothing for programs: --json is a usage error */
 	const struct cli_option *options; /* ends with a NULL name */
 	int (*run)(struct cli *cli);
 };
@@ -50,6 +51,19 @@ const char *cli_option_letter(const struct cli_option *o); /* "-c, " and the lik
 
 /* Prints "memingest: text" in red on a terminal, returns code. */
 int cli_fail(enum exit_code code, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+/*
+ * Before what can not be undone: "fmt? [y/N]" on the terminal, to which --yes is the answer given
+ * beforehand. EXIT_OK: go ahead; else it has said why not: 75 no, 64 nobody is there to ask. The
+ * command has CLI_YES among its options.
+ */
+int cli_confirm(const struct cli *cli, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* clang-format off */
+#define CLI_YES {"yes", NULL, "do not ask; wanted where there is no terminal to ask on"}
+/* clang-format on */
+
+/* Its index in the config. False after a complaint (EXIT_USAGE) that names those that there are. */
+MUST_CHECK bool cli_find_stream(const struct cli *cli, const char *name, size_t *index);
 
 /* Complains about the action (NULL: none given), names the nearest of choices. EXIT_USAGE. */
 int cli_unknown(const char *command, const char *action, const char *const *choices);

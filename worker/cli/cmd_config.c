@@ -28,6 +28,9 @@ static int run(struct cli *cli)
 	struct buf out = {0};
 	if (cli->argc > 1)
 		return cli_fail(EXIT_USAGE, "config %s: what is \"%s\"?", action, cli->argv[1]);
+	if (cli->json && action && strcmp(action, "show") != 0)
+		return cli_fail(EXIT_USAGE, "config %s: only show has output for programs (--json)",
+				action);
 	if (action && strcmp(action, "show") == 0) {
 		if (!cli_need_config(cli))
 			return EXIT_CONFIG;

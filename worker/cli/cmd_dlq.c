@@ -3,7 +3,7 @@
  * forgets them.
  *
  *   list     newest first, without content
- *   show     one, with its headers, key and value in hex
+ *   show     one, with its headers, key and value: dlq_show.c
  *   replay   key, value, headers and time as they were, to the topic and partition where they came
  *            from
  *   purge    deletes
@@ -26,8 +26,6 @@
 #include "cli/dlq.h"
 #include "cli/report.h"
 #include "codec/reason.h"
-
-enum { SHOWN_BYTES = 256, SHOWN_BYTES_JSON = 1024 * 1024 };
 
 /* "stream = " + "$2" */
 static void where_add(struct dlq_where *w, const char *before, const char *param, const char *after)
@@ -99,29 +97,6 @@ static void select_by_options(const struct cli *cli, const char *ids, struct dlq
 
 /* --- output --- */
 
-/*
- * Text of others on a terminal: no control characters, be they ASCII or (C2 80 .. C2 9F) Latin-1.
- * At most max bytes.
- */
-static void print_safe(const char *text, size_t max)
-{
-	size_t len = strlen(text), end = len;
-	if (len > max)
-		for (end = max > 3 ? max - 3 : 0;
-		     end > 0 && ((unsigned char)text[end] & 0xC0) == 0x80;)
-			end--;
-	for (size_t i = 0; i < end; i++) {
-		unsigned char c = (unsigned char)text[i];
-		bool latin = c == 0xC2 && (unsigned char)text[i + 1] < 0xA0 &&
-			     (unsigned char)text[i + 1] >= 0x80;
-		if (latin)
-			i++;
-		putchar(c < 0x20 || c == 0x7F || latin ? '?' : c);
-	}
-	if (end < len)
-		fputs("...", stdout);
-}
-
 static size_t terminal_width(const struct cli *cli)
 {
 	struct winsize size;
@@ -155,10 +130,10 @@ static void print_table(const struct cli *cli, const struct pg_rows *rows)
 		       c + 1 < columns ? "  " : "\n");
 	for (size_t i = 0; i < pg_rows_count(rows); i++) {
 		for (size_t c = 0; c + 1 < columns; c++) {
-			print_safe(pg_value(rows, i, c), SIZE_MAX);
+			dlq_print_safe(pg_value(rows, i, c), SIZE_MAX);
 			printf("%*s", (int)(width[c] - strlen(pg_value(rows, i, c)) + 2), "");
 		}
-		print_safe(pg_value(rows, i, columns - 1), MAX(left, 20));
+		dlq_print_safe(pg_value(rows, i, columns - 1), MAX(left, 20));
 		putchar('\n');
 	}
 }
@@ -174,11 +149,6 @@ static void print_table(const struct cli *cli, const struct pg_rows *rows)
 	"coalesce(detail, '') AS \"DETAIL\""                                                       \
 	" FROM memingest.dead_letters"
 
-#define JSON_FIELDS                                                                                \
-	"id, pipeline, topic, partition, \"offset\", stream, reason, detail, event_time, "         \
-	"created_at, replayed_at,"                                                                 \
-	" octet_length(key) AS key_bytes, octet_length(value) AS value_bytes"
-
 /* Without content: a list may be shown to anybody. */
 static int list_rows(struct cli *cli, struct pg *pg, struct dlq_where *w)
 {
@@ -188,7 +158,7 @@ static int list_rows(struct cli *cli, struct pg *pg, struct dlq_where *w)
 	char *json_tail = xasprintf("%s) t", tail);
 	struct pg_rows *rows =
 		cli->json ? dlq_query(pg,
-				      "SELECT to_jsonb(t)::text FROM (SELECT " JSON_FIELDS
+				      "SELECT to_jsonb(t)::text FROM (SELECT " DLQ_JSON_FIELDS
 				      " FROM memingest.dead_letters",
 				      w, json_tail, &err)
 			  : dlq_query(pg, LIST_TEXT, w, tail, &err);
@@ -228,88 +198,6 @@ static int list(struct cli *cli, struct pg *pg)
 
 /* --- show --- */
 
-/* As hexdump -C: 16 bytes a line, then what of them is ASCII. */
-static void print_hex(const char *hex)
-{
-	size_t n = strlen(hex) / 2;
-	for (size_t at = 0; at < n; at += 16) {
-		size_t have = MIN(n - at, (size_t)16);
-		printf("  %06zx ", at);
-		for (size_t i = 0; i < 16; i++)
-			printf(i < have ? " %.2s" : "   ", hex + 2 * (at + MIN(i, have - 1)));
-		fputs("  |", stdout);
-		for (size_t i = 0; i < have; i++) {
-			uint8_t c = dlq_hex_byte(hex + 2 * (at + i));
-			putchar(c >= 0x20 && c < 0x7F ? c : '.');
-		}
-		puts("|");
-	}
-}
-
-/* length: of the whole; hex: of its beginning. */
-static void print_bytes(const char *name, const char *length, const char *hex)
-{
-	if (length == NULL) {
-		printf("%-11s null\n", name);
-		return;
-	}
-	bool cut = strtoull(length, NULL, 10) > SHOWN_BYTES;
-	char first[48] = "";
-	if (cut)
-		snprintf(first, sizeof(first), ", of which the first %d", SHOWN_BYTES);
-	printf("%-11s %s bytes%s\n", name, length, first);
-	print_hex(hex);
-}
-
-/* Columns: texts first, then key length, key, value length, value. */
-static void print_letter(const struct pg_rows *rows)
-{
-	size_t texts = pg_rows_columns(rows) - 4;
-	for (size_t c = 0; c < texts; c++) {
-		const char *value = pg_value(rows, 0, c);
-		printf("%-11s ", pg_rows_name(rows, c));
-		print_safe(value != NULL ? value : "-", SIZE_MAX);
-		putchar('\n');
-	}
-	print_bytes("key", pg_value(rows, 0, texts), pg_value(rows, 0, texts + 1));
-	print_bytes("value", pg_value(rows, 0, texts + 2), pg_value(rows, 0, texts + 3));
-}
-
-/* The only place that shows content. */
-static int show_row(struct cli *cli, struct pg *pg, struct dlq_where *w)
-{
-	struct err err;
-	char *text = xasprintf(
-		"SELECT id, pipeline, stream, reason, detail, topic || '/' || partition || '@' || "
-		"\"offset\" AS"
-		" position, event_time AS \"event time\", created_at AS created, replayed_at AS "
-		"replayed, headers,"
-		" octet_length(key), encode(substring(key FOR %d), 'hex'), octet_length(value),"
-		" encode(substring(value FOR %d), 'hex') FROM memingest.dead_letters",
-		SHOWN_BYTES, SHOWN_BYTES);
-	char *json = xasprintf(
-		"SELECT jsonb_pretty(to_jsonb(t)) FROM (SELECT " JSON_FIELDS ", headers,"
-		" translate(encode(substring(key FOR %d), 'base64'), E'\\n', '') AS key,"
-		" translate(encode(substring(value FOR %d), 'base64'), E'\\n', '') AS value"
-		" FROM memingest.dead_letters",
-		SHOWN_BYTES_JSON, SHOWN_BYTES_JSON);
-	struct pg_rows *rows =
-		cli->json ? dlq_query(pg, json, w, ") t", &err) : dlq_query(pg, text, w, "", &err);
-	free(text);
-	free(json);
-	if (rows == NULL)
-		return dlq_fail(&err);
-	bool found = pg_rows_count(rows) > 0;
-	if (found && cli->json)
-		puts(pg_value(rows, 0, 0));
-	else if (found)
-		print_letter(rows);
-	pg_rows_free(rows);
-	return found ? EXIT_OK
-		     : cli_fail(EXIT_DATA, "pipeline \"%s\" has no dead letter %s",
-				cli->config->group_id, cli->argv[1]);
-}
-
 static int show(struct cli *cli, struct pg *pg)
 {
 	struct dlq_where w = {0};
@@ -317,7 +205,7 @@ static int show(struct cli *cli, struct pg *pg)
 		return cli_fail(EXIT_USAGE, "dlq show wants the id of one dead letter");
 	where_add(&w, "pipeline = ", cli->config->group_id, "");
 	where_add(&w, "id = ", cli->argv[1], "::bigint");
-	int code = show_row(cli, pg, &w);
+	int code = dlq_show(cli, pg, &w);
 	buf_free(&w.sql);
 	return code;
 }
@@ -399,24 +287,6 @@ static bool age_seconds(const char *age, char *out, size_t size)
 	return false;
 }
 
-/* Not on a terminal --yes is needed: nobody is there to ask. */
-static bool confirmed(const struct cli *cli, int64_t count)
-{
-	if (cli_flag(cli, "yes"))
-		return true;
-	if (!isatty(STDIN_FILENO)) {
-		cli_fail(EXIT_USAGE,
-			 "dlq purge would delete %lld dead letters; say --yes if that is meant",
-			 (long long)count);
-		return false;
-	}
-	char answer[16] = "";
-	printf("Delete %lld dead letters? [y/N] ", (long long)count);
-	fflush(stdout);
-	return fgets(answer, sizeof(answer), stdin) != NULL &&
-	       (answer[0] == 'y' || answer[0] == 'Y');
-}
-
 /* Counted first, so that the question names a number. */
 static int purge_rows(struct cli *cli, struct pg *pg, struct dlq_where *w)
 {
@@ -427,8 +297,9 @@ static int purge_rows(struct cli *cli, struct pg *pg, struct dlq_where *w)
 		return dlq_fail(&err);
 	int64_t n = pg_int(count, 0, 0);
 	pg_rows_free(count);
-	if (n > 0 && !confirmed(cli, n))
-		return EXIT_USAGE;
+	int code = n > 0 ? cli_confirm(cli, "Delete %lld dead letters", (long long)n) : EXIT_OK;
+	if (code != EXIT_OK)
+		return code;
 	struct pg_rows *rows = dlq_query(pg, "WITH gone AS (DELETE FROM memingest.dead_letters", w,
 					 " RETURNING 1) SELECT count(*) FROM gone", &err);
 	if (rows == NULL)
@@ -476,14 +347,16 @@ static int run(struct cli *cli)
 {
 	const char *names[ARRAY_LEN(actions) + 1] = {0},
 					       *action = cli->argc > 0 ? cli->argv[0] : NULL;
-	size_t i = 0;
+	size_t i = 0, found;
 	for (size_t j = 0; j < ARRAY_LEN(actions); j++)
 		names[j] = actions[j].name;
 	while (action != NULL && names[i] != NULL && strcmp(names[i], action) != 0)
 		i++;
 	if (action == NULL || names[i] == NULL)
 		return cli_unknown("dlq", action, names);
-	if (check_reason(cli_option(cli, "reason", NULL)) != EXIT_OK)
+	const char *stream = cli_option(cli, "stream", NULL);
+	if (check_reason(cli_option(cli, "reason", NULL)) != EXIT_OK ||
+	    (stream != NULL && !cli_find_stream(cli, stream, &found)))
 		return EXIT_USAGE;
 	struct err err;
 	struct pg *pg = pg_connect(cli->config, "dlq", -1, &err);
@@ -499,7 +372,8 @@ const struct command command_dlq = {
 	.usage = "list | show ID | replay [ID...] | purge",
 	.summary = "dead letters: events that could not be stored",
 	.help = "list     newest first, without their content\n"
-		"show     one of them, with headers, key and value\n"
+		"show     one of them, with headers, key and value: as text where they are Avro of "
+		"a schema that can be had, JSON or text, up to where they are not\n"
 		"replay   sends them again, as they were, to where they came from: those whose ids "
 		"are given, or all "
 		"of\n"
@@ -516,11 +390,12 @@ const struct command command_dlq = {
 			{"stream", "NAME", "only of this stream"},
 			{"reason", "REASON", "only with this reason, as invalid_embedding"},
 			{"limit", "N", "list: at most so many (50)"},
+			{"hex", NULL, "show: key and value as bytes"},
 			{"dry-run", NULL, "replay: only say how many"},
 			{"again", NULL, "replay: also what was replayed before"},
 			{"before", "AGE", "purge: older than that, as 30d or 12h"},
 			{"replayed", NULL, "purge: replayed ones"},
-			{"yes", NULL, "purge: without asking"},
+			CLI_YES,
 			{NULL},
 		},
 	.run = run,

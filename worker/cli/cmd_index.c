@@ -198,6 +198,22 @@ static bool act_on(struct work *w, size_t i, size_t *n, struct err *err)
 	return ok;
 }
 
+/* Streams that there are; and of what is dropped the builds may have taken hours. */
+static int check_words(const struct cli *cli, const char *action)
+{
+	bool drops = strcmp(action, "drop") == 0;
+	size_t stream;
+	if (cli->json && strcmp(action, "status") != 0)
+		return cli_fail(EXIT_USAGE,
+				"index %s: only status has output for programs (--json)", action);
+	if (drops && cli->argc != 2)
+		return cli_fail(EXIT_USAGE, "index drop: which stream's?");
+	for (int i = 1; i < cli->argc; i++)
+		if (!cli_find_stream(cli, cli->argv[i], &stream))
+			return EXIT_USAGE;
+	return drops ? cli_confirm(cli, "Drop the search of stream %s", cli->argv[1]) : EXIT_OK;
+}
+
 static int run(struct cli *cli)
 {
 	struct work w = {.cli = cli, .action = cli->argc > 0 ? cli->argv[0] : NULL};
@@ -208,8 +224,9 @@ static int run(struct cli *cli)
 		known |= w.action && strcmp(actions[i], w.action) == 0;
 	if (!known)
 		return cli_unknown("index", w.action, actions);
-	if (strcmp(w.action, "drop") == 0 && cli->argc != 2)
-		return cli_fail(EXIT_USAGE, "index drop: which stream's?");
+	int code = check_words(cli, w.action);
+	if (code != EXIT_OK)
+		return code;
 	w.pg = pg_connect(cli->config, "index", -1, &err);
 	bool ok = w.pg && seal_prepare(w.pg, &err);
 	if (ok && strcmp(w.action, "status") == 0 && !cli->json)
@@ -222,12 +239,15 @@ static int run(struct cli *cli)
 	if (!ok)
 		return cli_fail((enum exit_code)report_err_exit_code(&err), "%s", err.text);
 	return n > 0 ? EXIT_OK
-		     : cli_fail(EXIT_USAGE, "no such stream has \"search\" in its schema");
+		     : cli_fail(EXIT_USAGE, "%s",
+				cli->argc > 1 ? "the stream has no \"search\" in its schema"
+					      : "no stream has \"search\" in its schema");
 }
 
 const struct command command_index = {
 	.name = "index",
-	.usage = "status | build | rewrite | drop [STREAM...] [--json]",
+	.usage = "status [STREAM...] [--json] | build [STREAM...] | rewrite [STREAM...] | "
+		 "drop STREAM",
 	.summary = "the graphs that searches by nearness go through",
 	.help = "status   segments, rows in them, how many of these are stale, and rows that\n"
 		"         searches read one by one because they are in no segment yet\n"
@@ -238,5 +258,6 @@ const struct command command_index = {
 		"Workers do the first two by themselves, as [index] of the config says; they and\n"
 		"this command take turns.",
 	.wants_config = true,
+	.options = (const struct cli_option[]){CLI_YES, {NULL, NULL, NULL}},
 	.run = run,
 };

@@ -259,5 +259,6 @@ const struct command command_manual = {
 		"-\n"
 		"settings     memingest.ini(5)\n"
 		"completion   for bash: source <(memingest manual completion)\n",
+	.no_json = true,
 	.run = run,
 };

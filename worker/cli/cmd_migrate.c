@@ -20,6 +20,7 @@
  * The extension is created while looking, also in a dry run (which rolls it back): the types of the
  * columns cannot be compared without.
  */
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -390,6 +391,27 @@ static bool run_steps(struct migration *m, struct err *err)
 	return pg_exec(m->pg, "COMMIT", NULL, 0, err);
 }
 
+static void print_steps(const struct migration *m, bool dry)
+{
+	for (size_t i = 0; i < m->nsteps; i++)
+		puts(dry ? m->steps[i].sql : m->steps[i].done);
+	if (m->nsteps == 0)
+		puts(dry ? "-- nothing to do" : "nothing to do");
+}
+
+/* {"applied": true, "steps": [{"done": "created table t", "sql": "..."}]} */
+static void print_json(const struct migration *m, bool applied)
+{
+	json_t *steps = json_array();
+	for (size_t i = 0; i < m->nsteps; i++)
+		json_array_append_new(steps, json_pack("{s:s, s:s}", "done", m->steps[i].done,
+						       "sql", m->steps[i].sql));
+	json_t *all = json_pack("{s:b, s:o}", "applied", applied, "steps", steps);
+	json_dumpf(all, stdout, JSON_INDENT(2));
+	puts("");
+	json_decref(all);
+}
+
 /* All or nothing. */
 static int migrate(struct migration *m, struct err *err)
 {
@@ -405,10 +427,10 @@ static int migrate(struct migration *m, struct err *err)
 	bool dry = cli_flag(m->cli, "dry-run");
 	if (!dry && !run_steps(m, err))
 		return report_err_exit_code(err);
-	for (size_t i = 0; i < m->nsteps; i++)
-		puts(dry ? m->steps[i].sql : m->steps[i].done);
-	if (m->nsteps == 0)
-		puts(dry ? "-- nothing to do" : "nothing to do");
+	if (m->cli->json)
+		print_json(m, !dry);
+	else
+		print_steps(m, dry);
 	return EXIT_OK;
 }
 
@@ -479,7 +501,7 @@ static const struct cli_option options[] = {
 
 const struct command command_migrate = {
 	.name = "migrate",
-	.usage = "[--dry-run] [--[search-]grants ROLE | --[search-]grant-to ROLE]",
+	.usage = "[--dry-run] [--[search-]grants ROLE | --[search-]grant-to ROLE] [--json]",
 	.summary = "create or extend tables, indexes and bookkeeping",
 	.help = "Creates what the schemas want and the database lacks: the extension vector, the "
 		"schema memingest with "

@@ -4,8 +4,8 @@
  *
  *   show         reads; Kafka may be away
  *   rewind, accept-gap, adopt-topic
- *                read both, print the plan, ask (on a terminal), apply in one transaction:
- *                see offsets_change.c
+ *                read both, print the plan, ask, apply in one transaction: see
+ *                offsets_change.c
  *   skip         the same, for one message: see offsets_skip.c
  *
  * These are the verbs that a halted partition names in its message.
@@ -190,42 +190,38 @@ static void declarer(char *who, size_t size)
 	snprintf(who, size, "%s@%s", user ? user->pw_name : "unknown", host);
 }
 
-static bool confirmed(struct cli *cli)
-{
-	char answer[16] = "";
-	if (cli_flag(cli, "yes") || !isatty(STDIN_FILENO))
-		return true;
-	printf("Go ahead? [y/N] ");
-	(void)fflush(stdout);
-	return fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y');
-}
-
 static int retry_code(const struct pg *pg, const struct err *err)
 {
 	return err->class == ERR_RETRY && pg_ok(pg) ? EXIT_AGAIN : report_err_exit_code(err);
 }
 
+static void print_plan(const struct cli *cli, const struct offsets_plan *plan, bool done)
+{
+	if (cli->json)
+		offsets_plan_print_json(plan, done);
+	else
+		offsets_plan_print(plan, done);
+}
+
 static int carry_out(struct cli *cli, struct pg *pg, struct offsets_plan *plan, struct err *err)
 {
 	char who[128];
-	if (plan->n == 0) {
+	bool dry = cli_flag(cli, "dry-run") || plan->n == 0;
+	if (plan->n == 0 && !cli->json)
 		puts("nothing to do");
+	else if (dry || (!cli->json && !cli_flag(cli, "yes")))
+		print_plan(cli, plan, false);
+	if (dry)
 		return EXIT_OK;
-	}
-	if (cli_flag(cli, "dry-run")) {
-		offsets_plan_print(plan, false);
-		return EXIT_OK;
-	}
-	if (isatty(STDIN_FILENO) && !cli_flag(cli, "yes"))
-		offsets_plan_print(plan, false);
-	if (!confirmed(cli))
-		return cli_fail(EXIT_AGAIN, "nothing was changed");
+	int code = cli_confirm(cli, "Change %zu partition%s", plan->n, plan->n == 1 ? "" : "s");
+	if (code != EXIT_OK)
+		return code;
 	declarer(who, sizeof(who));
 	if (!offsets_apply(pg, cli->config, plan, who, err)) {
 		err_wrap(err, "nothing was changed");
 		return retry_code(pg, err);
 	}
-	offsets_plan_print(plan, true);
+	print_plan(cli, plan, true);
 	return EXIT_OK;
 }
 
@@ -247,22 +243,36 @@ static int change(struct cli *cli, struct pg *pg, const struct offsets_request *
 
 /* --- skip --- */
 
+static void print_skip(const struct cli *cli, const struct offsets_skip *s, bool done)
+{
+	if (!cli->json) {
+		offsets_skip_print(s, done);
+		return;
+	}
+	json_t *all = json_pack("{s:b, s:s, s:i, s:I, s:I}", "applied", done, "topic",
+				s->position->topic, "partition", (int)s->position->partition,
+				"offset", (json_int_t)s->message.offset, "next_offset",
+				(json_int_t)s->message.offset + 1);
+	json_dumpf(all, stdout, JSON_COMPACT);
+	puts("");
+	json_decref(all);
+}
+
 static int skip_planned(struct cli *cli, struct pg *pg, struct offsets_skip *s, struct err *err)
 {
 	char who[128];
-	bool asks = isatty(STDIN_FILENO) && !cli_flag(cli, "yes"), dry = cli_flag(cli, "dry-run");
-	if (asks || dry)
-		offsets_skip_print(s, false);
-	if (dry)
-		return EXIT_OK;
-	if (!confirmed(cli))
-		return cli_fail(EXIT_AGAIN, "nothing was changed");
+	bool dry = cli_flag(cli, "dry-run");
+	if (dry || (!cli->json && !cli_flag(cli, "yes")))
+		print_skip(cli, s, false);
+	int code = dry ? EXIT_OK : cli_confirm(cli, "Skip this message");
+	if (dry || code != EXIT_OK)
+		return code;
 	declarer(who, sizeof(who));
 	if (!offsets_skip_apply(s, pg, who, err)) {
 		err_wrap(err, "nothing was skipped");
 		return retry_code(pg, err);
 	}
-	offsets_skip_print(s, true);
+	print_skip(cli, s, true);
 	return EXIT_OK;
 }
 
@@ -359,11 +369,13 @@ static int run(struct cli *cli)
 
 static const struct cli_option options[] = {
 	{"to", "WHERE",
-	 "rewind: an offset, \"earliest\" or a time; accept-gap: an offset (default: where the log "
-	 "begins)"},
-	{"reason", "TEXT", "goes into memingest.gaps, or into the dead letter"},
+	 "rewind: an offset, \"earliest\" or a time; accept-gap: the offset to go on at (default: "
+	 "where the log begins)"},
+	{"reason", "TEXT",
+	 "goes into memingest.gaps, or into the dead letter; adopt-topic, skip: also where nothing "
+	 "else says that it is meant"},
 	{"to-dead-letters", NULL, "skip: where the message goes, as it does without this word"},
-	{"yes", NULL, "do not ask"},
+	CLI_YES,
 	{"dry-run", NULL, "print what would be done, and change nothing"},
 	{NULL, NULL, NULL},
 };
@@ -376,12 +388,16 @@ const struct command command_offsets = {
 		 "TOPIC | skip TOPIC PARTITION [--to-dead-letters]",
 	.summary = "show where each partition stands, and move it",
 	.help = "show         next offset, Kafka's log, lag and owner of each partition\n"
-		"rewind       consume again from WHERE on. Columns with the merge rule add will "
+		"rewind       consume again from WHERE on; the offset at which it stands: go on "
+		"there. Columns with the merge rule add will "
 		"count those events "
 		"twice\n"
-		"accept-gap   declare the offsets from the next one up to OFFSET as lost, and go "
-		"on behind them\n"
-		"adopt-topic  the topic was deleted and created anew: start at its beginning\n"
+		"accept-gap   declare the offsets from the next one up to OFFSET, and without it, "
+		"as lost, and go "
+		"on at OFFSET; to give up offset N alone, where it is the next one: --to N+1\n"
+		"adopt-topic  the topic was deleted and created anew: start at its beginning; "
+		"refused if it is, or "
+		"without a topic id seems to be, the topic that was consumed\n"
 		"skip         the one message that halts the partition becomes a dead letter, "
 		"with key, value and headers, "
 		"and the partition goes on behind it; where no worker has written down that it "
@@ -389,8 +405,7 @@ const struct command command_offsets = {
 		"wanted\n"
 		"\n"
 		"All but show change memingest.offsets in one transaction, print before and "
-		"after, and ask first on "
-		"a terminal.\n"
+		"after, and ask first.\n"
 		"A running worker drops its batch in flight and claims the partition anew.",
 	.options = options,
 	.run = run,

@@ -100,6 +100,7 @@ struct wishes {
 	uint64_t count;
 	double rate;
 	const char *file;
+	size_t stream;
 };
 
 /* All options are read before anything is opened. */
@@ -221,12 +222,14 @@ static int produce(struct cli *cli, struct produce *p, struct wishes *w)
 {
 	struct err err = {0}, unfinished = {0};
 	bool bar = isatty(STDERR_FILENO) && !cli->json;
+	p->rate = w->rate;
 	p->going = bar ? going_with_bar : going_quietly;
-	if (!produce_open(p, cli->config, cli->argv[0], cli_option(cli, "topic", NULL), &err))
+	if (!produce_open(p, cli->config, w->stream, cli_option(cli, "topic", NULL),
+			  !cli_flag(cli, "no-register"), &err))
 		return cli_fail(report_err_exit_code(&err), "%s", err.text);
 	catch_signals();
 	bool ok = w->file ? produce_file(p, w->file, &err)
-			  : produce_generated(p, &w->generator, w->count, w->rate, &err);
+			  : produce_generated(p, &w->generator, w->count, &err);
 	if (!produce_finish(p, &unfinished) && ok) {
 		ok = false;
 		err = unfinished;
@@ -249,7 +252,7 @@ static int run(struct cli *cli)
 	if (cli->argc != 1)
 		return cli_fail(EXIT_USAGE, "which stream? memingest produce STREAM, as in "
 					    "\"memingest produce memory --count 1000\"");
-	if (!read_wishes(cli, &w))
+	if (!cli_find_stream(cli, cli->argv[0], &w.stream) || !read_wishes(cli, &w))
 		return EXIT_USAGE;
 	int code = produce(cli, &p, &w);
 	produce_close(&p);
@@ -272,6 +275,9 @@ static const struct cli_option options[] = {
 	 "event time of the first, since 1970, one millisecond apart: with it the times repeat as "
 	 "well"},
 	{"topic", "TOPIC", "another topic than the stream's first"},
+	{"no-register", NULL,
+	 "take the schemas as the registry has them, and fail if it does not; else what is missing "
+	 "is registered, under TOPIC-value and TOPIC-key, and told"},
 	{"file", "FILE",
 	 "events from JSON lines or an Avro container, also packed with gzip or zstd; \"-\": "
 	 "standard input"},

@@ -29,5 +29,6 @@ const struct command command_run = {
 		"anew.",
 	.wants_config = true,
 	.no_arguments = true,
+	.no_json = true,
 	.run = run,
 };

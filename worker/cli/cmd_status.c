@@ -32,6 +32,9 @@ static int run(struct cli *cli)
 		const struct fleet_worker *w = &f.workers[0];
 		fleet_look(&f, TIMEOUT_US);
 		code = fleet_exit_code(&f);
+		struct panel_troubles troubles = panel_count_troubles(&f);
+		if (code == EXIT_OK && cli_flag(cli, "strict") && panel_is_troubled(&troubles))
+			code = EXIT_AGAIN;
 		if (!w->now)
 			cli_fail((enum exit_code)code, "%s: %s", w->name, w->error);
 		else if (cli->json)
@@ -45,7 +48,7 @@ static int run(struct cli *cli)
 
 const struct command command_status = {
 	.name = "status",
-	.usage = "[HOST:PORT | URL] [--json]",
+	.usage = "[HOST:PORT | URL] [--strict] [--json]",
 	.summary = "what a running worker does: streams, lanes, partitions, last errors",
 	.help = "Asks the worker at that address, or the one of the config's http.listen. --json "
 		"prints the document "
@@ -55,5 +58,12 @@ const struct command command_status = {
 		"\n"
 		"Exit code: 0 when it is ready, 75 when it answers but is not ready, 69 when it "
 		"does not answer.",
+	.options =
+		(const struct cli_option[]){
+			{"strict", NULL,
+			 "75 as well when a partition is halted or waits, or a stream's topic does "
+			 "not exist"},
+			{NULL, NULL, NULL},
+		},
 	.run = run,
 };

@@ -4,7 +4,7 @@
  *   look --> draw --> wait for the next turn, a key, a signal or a new size --+
  *    ^                                                                       |
  *    +-----------------------------------------------------------------------+
- *   q, Ctrl-C, Ctrl-D, SIGTERM: leave
+ *   q, Ctrl-C, Ctrl-D, SIGTERM: leave; ?: what the keys do
  *
  * On a terminal: the alternate screen, without cursor, keys unbuffered and not echoed. Signals come
  * by a descriptor, so that there is one wait and one way out, which puts the terminal back as it
@@ -13,6 +13,7 @@
  * Not on a terminal, or with --once: one frame. It needs two looks, one interval apart, for its
  * rates.
  */
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -34,13 +35,28 @@
 #define HOME "\033[H"
 #define CLEAR_LINE "\033[K"
 #define CLEAR_REST "\033[J"
+#define PAGE 20     /* lines */
+#define ALL 1000000 /* more than there are */
 
 struct screen {
 	int signals;           /* signalfd */
 	bool keys;             /* standard input is a terminal */
 	struct termios before; /* its settings, if it is */
 	bool leaving;
+	bool help, by_lag;
+	int top; /* the first line that is shown below the title: 0 the frame fits by itself */
 };
+
+static const char help_text[] =
+	"memingest top: keys\n"
+	"\n"
+	"  ?              this page, and back\n"
+	"  l              partitions by lag; again: those in trouble first\n"
+	"  down, j        scroll by a line, through all partitions\n"
+	"  up, k          and back\n"
+	"  PgDn, PgUp     by a page\n"
+	"  g              to the top\n"
+	"  q, Ctrl-C      leave\n";
 
 /* --- the terminal --- */
 
@@ -74,6 +90,58 @@ static void screen_close(struct screen *s)
 	close(s->signals);
 }
 
+/* By as many lines as the key says; the end is where paint() finds it. */
+static void scroll(struct screen *s, int lines)
+{
+	s->top = MAX(s->top + lines, 0);
+}
+
+static void take_key(struct screen *s, char key)
+{
+	switch (key) {
+	case 'q':
+	case 'Q':
+	case 3: /* Ctrl-C */
+	case 4: /* Ctrl-D */
+		s->leaving = true;
+		break;
+	case '?':
+	case 'h':
+		s->help = !s->help;
+		break;
+	case 'l':
+		s->by_lag = !s->by_lag;
+		break;
+	case 'j':
+		scroll(s, 1);
+		break;
+	case 'k':
+		scroll(s, -1);
+		break;
+	case 'g':
+		s->top = 0;
+		break;
+	}
+}
+
+/* "ESC [ A" and the like; the length of what was taken, 0: it is none. */
+static size_t take_arrow(struct screen *s, const char *keys, size_t n)
+{
+	static const struct {
+		const char *sequence;
+		int lines;
+	} arrows[] = {{"\033[A", -1},     {"\033[B", 1},     {"\033OA", -1},   {"\033OB", 1},
+		      {"\033[5~", -PAGE}, {"\033[6~", PAGE}, {"\033[H", -ALL}, {"\033[1~", -ALL}};
+	for (size_t i = 0; i < ARRAY_LEN(arrows); i++) {
+		size_t len = strlen(arrows[i].sequence);
+		if (len > n || memcmp(keys, arrows[i].sequence, len) != 0)
+			continue;
+		scroll(s, arrows[i].lines);
+		return len;
+	}
+	return 0;
+}
+
 /* An end of the input ends the run. */
 static void take_keys(struct screen *s)
 {
@@ -81,9 +149,12 @@ static void take_keys(struct screen *s)
 	ssize_t n = read(STDIN_FILENO, keys, sizeof(keys));
 	s->keys = s->keys && n > 0;
 	s->leaving = s->leaving || n <= 0;
-	for (ssize_t i = 0; i < n; i++)
-		s->leaving = s->leaving || keys[i] == 'q' || keys[i] == 'Q' || keys[i] == 3 ||
-			     keys[i] == 4;
+	for (ssize_t i = 0; i < n;) {
+		size_t len = take_arrow(s, keys + i, (size_t)(n - i));
+		if (len == 0)
+			take_key(s, keys[i]);
+		i += len > 0 ? (ssize_t)len : 1;
+	}
 }
 
 static void take_signals(struct screen *s)
@@ -118,18 +189,46 @@ static struct panel_style style_of(const struct cli *cli)
 	return style;
 }
 
-/* Over the frame before, line by line, so that nothing flickers; what does not fit is left out. */
-static void paint(const struct fleet *f, const struct cli *cli)
+/* What is to be seen: the keys, or the fleet; scrolled it has all partitions, however many. */
+static void draw(const struct screen *s, const struct fleet *f, struct panel_style style,
+		 struct buf *out)
+{
+	style.title = "memingest top (? keys)";
+	style.by_lag = s->by_lag;
+	if (s->top > 0)
+		style.height = INT_MAX / 2;
+	if (s->help)
+		buf_puts(out, help_text);
+	else
+		panel_draw(f, &style, out);
+}
+
+static int count_lines(const char *text)
+{
+	int n = 0;
+	for (; (text = strchr(text, '\n')); text++)
+		n++;
+	return n;
+}
+
+/*
+ * Over the frame before, line by line, so that nothing flickers; what does not fit is left out. The
+ * first line stays where it is.
+ */
+static void paint(struct screen *screen, const struct fleet *f, const struct cli *cli)
 {
 	struct buf out = {0};
 	struct panel_style style = style_of(cli);
-	int line = 0;
-	panel_draw(f, &style, &out);
+	int line = 0, shown = 0;
+	draw(screen, f, style, &out);
+	screen->top = MIN(screen->top, MAX(count_lines(buf_cstr(&out)) - style.height, 0));
 	fputs(HOME, stdout);
-	for (const char *s = buf_cstr(&out), *end; (end = strchr(s, '\n')); s = end + 1) {
-		if (style.height > 0 && line == style.height)
+	for (const char *s = buf_cstr(&out), *end; (end = strchr(s, '\n')); s = end + 1, line++) {
+		if (line > 0 && line <= screen->top && !screen->help)
+			continue;
+		if (style.height > 0 && shown == style.height)
 			break;
-		printf("%s%.*s" CLEAR_LINE, line++ > 0 ? "\n" : "", (int)(end - s), s);
+		printf("%s%.*s" CLEAR_LINE, shown++ > 0 ? "\n" : "", (int)(end - s), s);
 	}
 	fputs(CLEAR_REST, stdout);
 	(void)fflush(stdout);
@@ -151,9 +250,9 @@ static void run_live(struct fleet *f, const struct cli *cli, int64_t interval_us
 	while (!s.leaving && !ferror(stdout)) {
 		int64_t next_us = clock_mono_us() + interval_us;
 		look(f, interval_us);
-		paint(f, cli);
+		paint(&s, f, cli);
 		while (!s.leaving && screen_wait(&s, next_us))
-			paint(f, cli);
+			paint(&s, f, cli);
 	}
 	screen_close(&s);
 }
@@ -214,8 +313,8 @@ const struct command command_top = {
 	.usage = "[HOST:PORT | URL]... [--interval SECONDS] [--once]",
 	.summary = "watch workers live: lag, rates, phases, lanes, partitions, last errors",
 	.help = "Several addresses show a fleet; without one, the worker of the config's "
-		"http.listen. q or Ctrl-C "
-		"leaves.\n"
+		"http.listen. ? tells "
+		"the keys, q or Ctrl-C leaves.\n"
 		"\n"
 		"BEHIND and AGE are records that are not durable yet and the age of the oldest. "
 		"OUT counts merged and "

@@ -1,10 +1,13 @@
 /*
  * dlq.c - what the verbs of "memingest dlq" share: a question to memingest.dead_letters, the end in
- * an error, bytes that came as hex.
+ * an error, and the message that a letter was, as bytes again.
  */
 #include "cli/dlq.h"
 
+#include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cli/report.h"
 
@@ -26,4 +29,101 @@ int dlq_fail(const struct err *err)
 uint8_t dlq_hex_byte(const char *hex)
 {
 	return (uint8_t)(hex_value((uint8_t)hex[0]) * 16 + hex_value((uint8_t)hex[1]));
+}
+
+/* Hex, as libpq's text protocol has bytes. */
+struct slice dlq_bytes(const char *hex)
+{
+	if (hex == NULL)
+		return (struct slice){0};
+	size_t len = strlen(hex) / 2;
+	/* not NULL when empty: that would be a null key or value */
+	uint8_t *data = xmalloc(len + 1);
+	for (size_t i = 0; i < len; i++)
+		data[i] = dlq_hex_byte(hex + 2 * i);
+	return (struct slice){data, len};
+}
+
+static uint8_t base64_digit(char c)
+{
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	const char *at = c != '\0' ? strchr(digits, c) : NULL;
+	return at != NULL ? (uint8_t)(at - digits) : 0;
+}
+
+/* The bytes behind "base64:", new. */
+static struct slice unbase64(const char *text)
+{
+	size_t len = strcspn(text, "="), bytes = len * 3 / 4;
+	uint8_t *data = xmalloc(bytes + 1);
+	for (size_t i = 0; i < bytes; i++) {
+		size_t at = i / 3 * 4 + i % 3; /* the byte lies in digits at and at + 1 */
+		uint32_t pair = (uint32_t)base64_digit(text[at]) << 6 | base64_digit(text[at + 1]);
+		data[i] = (uint8_t)(pair >> (4 - 2 * (i % 3)));
+	}
+	return (struct slice){data, bytes};
+}
+
+/* What source_headers_json() wrote, read back. */
+static void add_header(struct producer_header *h, const char *name, const json_t *value)
+{
+	const char *text = json_string_value(value);
+	*h = (struct producer_header){.name = name};
+	if (text != NULL && strncmp(text, "base64:", 7) == 0)
+		h->value = unbase64(text + 7);
+	else if (text != NULL)
+		h->value = (struct slice){(uint8_t *)xstrdup(text), strlen(text)};
+}
+
+/* New headers of the message; names are borrowed from json. */
+void dlq_take_headers(struct producer_message *m, json_t *json)
+{
+	const char *name;
+	json_t *value;
+	size_t n = 0;
+	json_object_foreach (json, name, value) {
+		n += json_is_array(value) ? json_array_size(value) : 1;
+	}
+	struct producer_header *headers = xcalloc(n + 1, sizeof(*headers));
+	m->headers = headers;
+	json_object_foreach (json, name, value) {
+		for (size_t i = 0; i < json_array_size(value); i++)
+			add_header(&headers[m->nheaders++], name, json_array_get(value, i));
+		if (!json_is_array(value))
+			add_header(&headers[m->nheaders++], name, value);
+	}
+}
+
+/* Topic and names are borrowed. */
+void dlq_free_message(struct producer_message *m)
+{
+	for (size_t i = 0; i < m->nheaders; i++)
+		free((void *)(uintptr_t)m->headers[i].value.data);
+	free((void *)(uintptr_t)m->headers);
+	free((void *)(uintptr_t)m->key.data);
+	free((void *)(uintptr_t)m->value.data);
+}
+
+/*
+ * Text of others on a terminal: no control characters, be they ASCII or (C2 80 .. C2 9F) Latin-1.
+ * At most max bytes.
+ */
+void dlq_print_safe(const char *text, size_t max)
+{
+	size_t len = strlen(text), end = len;
+	if (len > max)
+		for (end = max > 3 ? max - 3 : 0;
+		     end > 0 && ((unsigned char)text[end] & 0xC0) == 0x80;)
+			end--;
+	for (size_t i = 0; i < end; i++) {
+		unsigned char c = (unsigned char)text[i];
+		bool latin = c == 0xC2 && (unsigned char)text[i + 1] < 0xA0 &&
+			     (unsigned char)text[i + 1] >= 0x80;
+		if (latin)
+			i++;
+		putchar(c < 0x20 || c == 0x7F || latin ? '?' : c);
+	}
+	if (end < len)
+		fputs("...", stdout);
 }

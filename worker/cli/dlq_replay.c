@@ -29,80 +29,6 @@
 /* The timeout is longer than librdkafka takes to give up on a topic that there is not (30 s). */
 enum { REPLAY_PAGE = 100, KAFKA_TIMEOUT_MS = 60000 };
 
-/* Hex, as libpq's text protocol has bytes. */
-static struct slice bytes_of(const char *hex)
-{
-	if (hex == NULL)
-		return (struct slice){0};
-	size_t len = strlen(hex) / 2;
-	/* not NULL when empty: that would be a null key or value */
-	uint8_t *data = xmalloc(len + 1);
-	for (size_t i = 0; i < len; i++)
-		data[i] = dlq_hex_byte(hex + 2 * i);
-	return (struct slice){data, len};
-}
-
-static uint8_t base64_digit(char c)
-{
-	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	const char *at = c != '\0' ? strchr(digits, c) : NULL;
-	return at != NULL ? (uint8_t)(at - digits) : 0;
-}
-
-/* The bytes behind "base64:", new. */
-static struct slice unbase64(const char *text)
-{
-	size_t len = strcspn(text, "="), bytes = len * 3 / 4;
-	uint8_t *data = xmalloc(bytes + 1);
-	for (size_t i = 0; i < bytes; i++) {
-		size_t at = i / 3 * 4 + i % 3; /* the byte lies in digits at and at + 1 */
-		uint32_t pair = (uint32_t)base64_digit(text[at]) << 6 | base64_digit(text[at + 1]);
-		data[i] = (uint8_t)(pair >> (4 - 2 * (i % 3)));
-	}
-	return (struct slice){data, bytes};
-}
-
-/* What source_headers_json() wrote, read back. */
-static void add_header(struct producer_header *h, const char *name, const json_t *value)
-{
-	const char *text = json_string_value(value);
-	*h = (struct producer_header){.name = name};
-	if (text != NULL && strncmp(text, "base64:", 7) == 0)
-		h->value = unbase64(text + 7);
-	else if (text != NULL)
-		h->value = (struct slice){(uint8_t *)xstrdup(text), strlen(text)};
-}
-
-/* New headers of the message; names are borrowed from json. */
-static void take_headers(struct producer_message *m, json_t *json)
-{
-	const char *name;
-	json_t *value;
-	size_t n = 0;
-	json_object_foreach (json, name, value) {
-		n += json_is_array(value) ? json_array_size(value) : 1;
-	}
-	struct producer_header *headers = xcalloc(n + 1, sizeof(*headers));
-	m->headers = headers;
-	json_object_foreach (json, name, value) {
-		for (size_t i = 0; i < json_array_size(value); i++)
-			add_header(&headers[m->nheaders++], name, json_array_get(value, i));
-		if (!json_is_array(value))
-			add_header(&headers[m->nheaders++], name, value);
-	}
-}
-
-/* Topic and names are borrowed. */
-static void free_message(struct producer_message *m)
-{
-	for (size_t i = 0; i < m->nheaders; i++)
-		free((void *)(uintptr_t)m->headers[i].value.data);
-	free((void *)(uintptr_t)m->headers);
-	free((void *)(uintptr_t)m->key.data);
-	free((void *)(uintptr_t)m->value.data);
-}
-
 struct replay {
 	struct pg *pg;
 	struct producer *producer;
@@ -136,15 +62,15 @@ static bool send_letter(struct replay *r, const struct pg_rows *rows, size_t row
 		.topic = pg_value(rows, row, 1),
 		.partition = (int32_t)pg_int(rows, row, 2),
 		.timestamp_ms = pg_value(rows, row, 3) != NULL ? pg_int(rows, row, 3) : 0,
-		.key = bytes_of(pg_value(rows, row, 4)),
-		.value = bytes_of(pg_value(rows, row, 5)),
+		.key = dlq_bytes(pg_value(rows, row, 4)),
+		.value = dlq_bytes(pg_value(rows, row, 5)),
 		.tag = (uint64_t)pg_int(rows, row, 0),
 	};
-	take_headers(&m, json);
+	dlq_take_headers(&m, json);
 	bool ok = producer_send(r->producer, &m, KAFKA_TIMEOUT_MS, err);
 	if (!ok)
 		err_wrap(err, "dead letter %llu", (unsigned long long)m.tag);
-	free_message(&m);
+	dlq_free_message(&m);
 	json_decref(json);
 	return ok;
 }

@@ -60,12 +60,14 @@ bool fleet_open(struct fleet *f, struct cli *cli, int *code)
 	for (int i = 0; i < cli->argc; i++)
 		add_worker(f, cli->argv[i]);
 	if (cli->argc == 0) {
-		*code = EXIT_CONFIG;
-		if (!cli_need_config(cli))
+		if (!cli_need_config(cli)) {
+			*code = EXIT_CONFIG;
 			return false;
+		}
 		if (!httpd_own_address(cli->config->http_listen, own, sizeof(own), &err)) {
-			cli_fail(EXIT_CONFIG, "%s; name the worker: memingest COMMAND HOST:PORT",
-				 err.text);
+			*code = cli_fail(EXIT_CONFIG,
+					 "%s; name the worker: memingest COMMAND HOST:PORT",
+					 err.text);
 			return false;
 		}
 		add_worker(f, own);

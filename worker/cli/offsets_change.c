@@ -6,12 +6,15 @@
  *                that the ranges still tile (its counters stay those of its transaction). Dead
  *                letters from N on that were not replayed are withdrawn: the events come again, and
  *                an event ends in one place. Gaps from N on are withdrawn or cut likewise.
- *   accept-gap   [next_offset, N) becomes a row of memingest.gaps and next_offset moves to N.
+ *   accept-gap   [next_offset, N) becomes a row of memingest.gaps and next_offset moves to N: the
+ *                message at N is the first that comes. So one offset alone is N = next_offset + 1.
  *   adopt-topic  per partition: a gap of unknown length at the old next_offset; the old log's
  *                batches are forgotten, since the new log counts from zero; topic_id and
  *                next_offset (the low watermark) become those of the new log, and what lies below
  *                that is a gap, too. Dead letters of the old topic stay. A partition that the new
- *                topic lacks loses its row.
+ *                topic lacks loses its row. A topic that is the one that was consumed is refused:
+ *                by its id where both are known (librdkafka 2.3 and later), else where every
+ *                next_offset lies within its log, unless a reason is given.
  *
  * A row "from = to" in memingest.gaps marks where the log was exchanged; older gaps belong to the
  * old log and are never touched.
@@ -24,6 +27,7 @@
 #include "cli/offsets_change.h"
 
 #include <inttypes.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,7 +82,9 @@ static bool plan_rewind(struct offsets_plan *plan, const struct position *p, str
 			       "%s [%d]: next_offset is %" PRId64
 			       ": rewind only goes back; to skip events use accept-gap",
 			       p->topic, p->partition, p->next_offset);
-	if (to < p->next_offset)
+	/* To where it stands, if that is said: the epoch rises, which lets a doubted partition go
+	 * on. */
+	if (to < p->next_offset || plan->request.to == TO_OFFSET)
 		add_change(plan, p, to, false);
 	return true;
 }
@@ -99,30 +105,68 @@ static bool plan_gap(struct offsets_plan *plan, const struct position *p, struct
 	else if (plan->request.partition >= 0)
 		return err_set(err, ERR_POISON,
 			       "%s [%d]: no gap: next_offset is %" PRId64
-			       ", and Kafka's log begins at %" PRId64,
-			       p->topic, p->partition, p->next_offset, p->low);
+			       ", and Kafka's log begins at %" PRId64
+			       "; --to is where to go on: --to %" PRId64
+			       " gives up the one offset %" PRId64,
+			       p->topic, p->partition, p->next_offset, p->low, p->next_offset + 1,
+			       p->next_offset);
 	return true;
 }
 
-/* Refused where the id says that it is the topic that was consumed. */
-static bool plan_adopt(struct offsets_plan *plan, const struct position *p, bool exists,
-		       struct err *err)
+/* False where an id is not known: nothing is proven then. */
+static bool same_topic(const struct position *p)
 {
-	if (!exists)
-		return nonsense(err, p, "Kafka knows no such topic");
-	if (p->topic_id[0] && strcmp(p->topic_id, p->kafka_topic_id) == 0)
+	return p->topic_id[0] && strcmp(p->topic_id, p->kafka_topic_id) == 0;
+}
+
+/*
+ * Without ids: a log that ends before what was consumed of it, or has lost a partition, is another
+ * one. All else may be the topic that was consumed; adopting that would read all of it again.
+ */
+static bool looks_new(const struct positions *positions)
+{
+	for (size_t i = 0; i < positions->n; i++) {
+		const struct position *p = &positions->all[i];
+		if (p->known && (recreated(p) || !p->answered || p->next_offset > p->high))
+			return true;
+	}
+	return false;
+}
+
+/* Refused where it is, or seems to be, the topic that was consumed. */
+static bool plan_adopt(struct offsets_plan *plan, const struct position *p,
+		       const struct positions *positions, struct err *err)
+{
+	if (same_topic(p))
 		return nonsense(err, p,
 				"this is the topic that was consumed, it was not created anew");
+	if (!plan->request.reason && !looks_new(positions))
+		return err_set(err, ERR_POISON,
+			       "%s [%d]: this seems to be the topic that was consumed: next_offset "
+			       "%" PRId64 " lies within Kafka's log, %" PRId64 " to %" PRId64
+			       "; topic ids are not known here, so if it was created anew all the "
+			       "same, say so with --reason TEXT",
+			       p->topic, p->partition, p->next_offset, p->low, p->high);
 	add_change(plan, p, p->answered ? p->low : 0, !p->answered);
 	return true;
 }
 
-/* What makes no sense for one partition makes none of the plan. */
-static bool plan_one(struct offsets_plan *plan, const struct position *p, bool exists,
-		     struct err *err)
+static bool exists(const struct positions *positions)
 {
+	for (size_t i = 0; i < positions->n; i++)
+		if (positions->all[i].answered)
+			return true;
+	return false;
+}
+
+/* What makes no sense for one partition makes none of the plan. */
+static bool plan_one(struct offsets_plan *plan, const struct position *p,
+		     const struct positions *positions, struct err *err)
+{
+	if (!exists(positions))
+		return nonsense(err, p, "Kafka knows no such topic");
 	if (plan->request.verb == OFFSETS_ADOPT)
-		return plan_adopt(plan, p, exists, err);
+		return plan_adopt(plan, p, positions, err);
 	if (!p->answered)
 		return nonsense(err, p, "Kafka knows no such partition");
 	return plan->request.verb == OFFSETS_REWIND ? plan_rewind(plan, p, err)
@@ -133,16 +177,14 @@ static bool plan_one(struct offsets_plan *plan, const struct position *p, bool e
 bool offsets_plan(const struct offsets_request *request, const struct positions *positions,
 		  struct offsets_plan *plan, struct err *err)
 {
-	bool known = false, exists = false;
+	bool known = false;
 	*plan = (struct offsets_plan){.request = *request};
-	for (size_t i = 0; i < positions->n; i++)
-		exists |= positions->all[i].answered;
 	for (size_t i = 0; i < positions->n; i++) {
 		const struct position *p = &positions->all[i];
 		if (!p->known || (request->partition >= 0 && request->partition != p->partition))
 			continue;
 		known = true;
-		if (!plan_one(plan, p, exists, err))
+		if (!plan_one(plan, p, positions, err))
 			return false;
 	}
 	if (!known)
@@ -164,7 +206,8 @@ void offsets_plan_print(const struct offsets_plan *plan, bool done)
 		else
 			printf("%" PRId64, c->to);
 		if (plan->request.verb == OFFSETS_ACCEPT_GAP)
-			printf(", %" PRId64 " offsets given up", c->to - c->before);
+			printf(", %" PRId64 " offset%s given up (--to %" PRId64 ")",
+			       c->to - c->before, c->to - c->before == 1 ? "" : "s", c->to);
 		if (done && !c->gone)
 			printf(", owner_epoch %" PRId64 " -> %" PRId64, c->epoch - 1, c->epoch);
 		if (done && plan->request.verb != OFFSETS_ACCEPT_GAP)
@@ -173,6 +216,28 @@ void offsets_plan_print(const struct offsets_plan *plan, bool done)
 			       c->batches, c->cut, c->dead, c->gaps);
 		puts("");
 	}
+}
+
+static json_t *change_json(const struct offsets_change *c)
+{
+	const struct position *p = c->position;
+	return json_pack("{s:s, s:i, s:I, s:o, s:I, s:I, s:I, s:I}", "topic", p->topic, "partition",
+			 (int)p->partition, "from", (json_int_t)c->before, "to",
+			 c->gone ? json_null() : json_integer(c->to), "batches_forgotten",
+			 (json_int_t)c->batches, "batches_cut", (json_int_t)c->cut,
+			 "dead_letters_withdrawn", (json_int_t)c->dead, "gaps_withdrawn",
+			 (json_int_t)c->gaps);
+}
+
+void offsets_plan_print_json(const struct offsets_plan *plan, bool done)
+{
+	json_t *changes = json_array();
+	for (size_t i = 0; i < plan->n; i++)
+		json_array_append_new(changes, change_json(&plan->changes[i]));
+	json_t *all = json_pack("{s:b, s:o}", "applied", done, "changes", changes);
+	json_dumpf(all, stdout, JSON_INDENT(2));
+	puts("");
+	json_decref(all);
 }
 
 void offsets_plan_free(struct offsets_plan *plan)
@@ -240,7 +305,7 @@ static bool lock_row(const struct applying *a, enum offsets_verb verb, struct of
 	}
 	pg_rows_free(rows);
 	bool holds =
-		verb == OFFSETS_REWIND ? c->to < c->before : c->before == c->position->next_offset;
+		verb == OFFSETS_REWIND ? c->to <= c->before : c->before == c->position->next_offset;
 	if (there && holds)
 		return true;
 	return err_set(err, ERR_RETRY,

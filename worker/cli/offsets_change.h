@@ -49,6 +49,7 @@ MUST_CHECK bool offsets_plan(const struct offsets_request *request,
 			     struct err *err);
 /* One line per change, as it is meant (done: as it was done). */
 void offsets_plan_print(const struct offsets_plan *plan, bool done);
+void offsets_plan_print_json(const struct offsets_plan *plan, bool done); /* the same as an array */
 /* All or nothing. who: for the rows' owner and the gaps' declared_by. */
 MUST_CHECK bool offsets_apply(struct pg *pg, const struct config *config, struct offsets_plan *plan,
 			      const char *who, struct err *err);

@@ -1,13 +1,13 @@
 /*
  * panel.c - draws the newest look at a fleet, with rates since the look before.
  *
- *   title        time, workers, lag, rates
+ *   title        time, workers, what is halted, waits or has no topic, lag, rates
  *   WORKER       one line each; the share of time that its threads spend in each phase
  *   STREAM       summed over the workers
  *   SEARCH       of streams that are searched by nearness: what is in segments, and what is not
  *   LANE         what each is at
- *   PARTITION    those in trouble first, then the ones furthest behind: as many as there is room
- *                for
+ *   PARTITION    those in trouble first, then the ones furthest behind (or these alone): as many
+ *                as there is room for
  *   ERRORS       newest first, over all workers
  *
  * A rate needs two looks at the same process: after a restart, or a first look, it is "-". All
@@ -16,7 +16,7 @@
  *
  * A function of its arguments; no state, no input, no output.
  */
-#include "cli/panel.h"
+#include "cli/panel_parts.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -26,176 +26,6 @@
 
 #define SHORT_PARTITIONS 10
 #define SHORT_ERRORS 5
-
-enum tone { PLAIN, HEAD, GOOD, WARN, BAD };
-
-struct panel {
-	const struct fleet *fleet;
-	const struct panel_style *style;
-	struct buf *out;
-	struct buf line; /* being put together */
-	int lines;
-};
-
-/* --- lines --- */
-
-/*
- * The next character of a line, made harmless: control characters (C0, C1, DEL) become a question
- * mark.
- */
-static size_t put_character(struct buf *out, const unsigned char *s)
-{
-	size_t n = 1;
-	while (*s >= 0xc0 && (s[n] & 0xc0) == 0x80)
-		n++;
-	bool control =
-		*s < 0x20 || *s == 0x7f || (*s == 0xc2 && s[1] < 0xa0) || (*s >= 0x80 && *s < 0xc0);
-	if (control)
-		buf_u8(out, '?');
-	else
-		buf_put(out, s, n);
-	return n;
-}
-
-/* Cuts at the width, counted in characters; colors are not counted. */
-static void end_line(struct panel *f, enum tone tone)
-{
-	static const char *const codes[] = {[PLAIN] = NULL,
-					    [HEAD] = "\033[1m",
-					    [GOOD] = "\033[32m",
-					    [WARN] = "\033[33m",
-					    [BAD] = "\033[31m"};
-	const char *code = f->style->color ? codes[tone] : NULL;
-	const unsigned char *s = (const unsigned char *)buf_cstr(&f->line);
-	size_t len = f->line.len;
-	while (len > 0 && s[len - 1] == ' ')
-		len--;
-	buf_puts(f->out, code ? code : "");
-	for (int width = 0;
-	     (size_t)(s - f->line.data) < len && (f->style->width == 0 || width < f->style->width);
-	     width++)
-		s += put_character(f->out, s);
-	buf_puts(f->out, code ? "\033[0m\n" : "\n");
-	f->line.len = 0;
-	f->lines++;
-}
-
-static void heading(struct panel *f, const char *text)
-{
-	end_line(f, PLAIN);
-	buf_puts(&f->line, text);
-	end_line(f, HEAD);
-}
-
-/* --- numbers for people --- */
-
-struct cell {
-	char text[24];
-};
-
-/* At most five characters. */
-static struct cell count_cell(double n)
-{
-	static const char units[] = " kMGT";
-	struct cell c;
-	size_t unit = 0;
-	if (n < 0)
-		return (struct cell){"-"};
-	if (n < 100000) {
-		snprintf(c.text, sizeof(c.text), n < 10 && n != (double)(int)n ? "%.1f" : "%.0f",
-			 n);
-		return c;
-	}
-	while (n >= 1000 && unit + 2 < sizeof(units)) {
-		n /= 1000;
-		unit++;
-	}
-	snprintf(c.text, sizeof(c.text), n < 100 ? "%.1f%c" : "%.0f%c", n, units[unit]);
-	return c;
-}
-
-static struct cell time_cell(double s)
-{
-	struct cell c;
-	if (s < 0)
-		return (struct cell){"-"};
-	if (s < 10)
-		snprintf(c.text, sizeof(c.text), "%.1fs", s);
-	else if (s < 120)
-		snprintf(c.text, sizeof(c.text), "%.0fs", s);
-	else if (s < 7200)
-		snprintf(c.text, sizeof(c.text), "%dm%02d", (int)s / 60, (int)s % 60);
-	else if (s < 172800)
-		snprintf(c.text, sizeof(c.text), "%dh%02d", (int)s / 3600, (int)s % 3600 / 60);
-	else
-		snprintf(c.text, sizeof(c.text), "%.0fd", s / 86400);
-	return c;
-}
-
-static struct cell share_cell(double share)
-{
-	struct cell c = {"-"};
-	if (share >= 0)
-		snprintf(c.text, sizeof(c.text), "%.0f%%", share * 100);
-	return c;
-}
-
-/* --- the documents --- */
-
-static double number(const json_t *object, const char *member)
-{
-	const json_t *value = json_object_get(object, member);
-	return json_is_number(value) ? json_number_value(value) : -1;
-}
-
-static const char *text(const json_t *object, const char *member)
-{
-	const char *value = json_string_value(json_object_get(object, member));
-	return value ? value : "";
-}
-
-static const json_t *list(const json_t *object, const char *member)
-{
-	return json_object_get(object, member);
-}
-
-/* Seconds between the two looks at one process; 0: there are none. */
-static double elapsed(const struct fleet_worker *w)
-{
-	if (!w->now || !w->before || number(w->now, "started") != number(w->before, "started"))
-		return 0;
-	return number(w->now, "time") - number(w->before, "time");
-}
-
-/* How fast the member of an object grows; -1 unknown. */
-static double rate(const struct fleet_worker *w, const json_t *now, const json_t *before,
-		   const char *member)
-{
-	double seconds = elapsed(w);
-	if (seconds <= 0 || !now || !before)
-		return -1;
-	double to = number(now, member), from = number(before, member);
-	return from < 0 || to < from ? -1 : (to - from) / seconds;
-}
-
-/* By name: workers may have different streams. */
-static const json_t *find_stream(const json_t *document, const char *name)
-{
-	size_t i;
-	json_t *stream;
-	json_array_foreach (json_object_get(document, "streams"), i, stream) {
-		if (strcmp(text(stream, "stream"), name) == 0)
-			return stream;
-	}
-	return NULL;
-}
-
-/* Unknown is not added; a sum of unknowns is unknown. */
-static void add(double *sum, double n)
-{
-	if (n >= 0)
-		*sum = *sum < 0 ? n : *sum + n;
-}
 
 struct sums {
 	double lag, age, in_flight, partitions;
@@ -210,20 +40,20 @@ static void add_streams(struct sums *s, const struct fleet_worker *w, const char
 	size_t i;
 	json_t *now;
 	json_array_foreach (json_object_get(w->now, "streams"), i, now) {
-		if (name && strcmp(text(now, "stream"), name) != 0)
+		if (name && strcmp(panel_text(now, "stream"), name) != 0)
 			continue;
-		const json_t *before = find_stream(w->before, text(now, "stream"));
-		add(&s->lag, number(now, "lag_records"));
-		s->age = MAX(s->age, number(now, "lag_seconds"));
-		add(&s->in_flight, number(now, "in_flight_records"));
-		add(&s->partitions, number(now, "partitions"));
-		add(&s->in, rate(w, now, before, "consumed"));
-		add(&s->out, rate(w, now, before, "merged"));
-		add(&s->out, rate(w, now, before, "superseded"));
-		add(&s->superseded, rate(w, now, before, "superseded"));
-		add(&s->dead, rate(w, now, before, "dead_letters"));
-		add(&s->batches, rate(w, now, before, "batches"));
-		add(&s->dead_total, number(now, "dead_letters"));
+		const json_t *before = panel_find_stream(w->before, panel_text(now, "stream"));
+		panel_add(&s->lag, panel_number(now, "lag_records"));
+		s->age = MAX(s->age, panel_number(now, "lag_seconds"));
+		panel_add(&s->in_flight, panel_number(now, "in_flight_records"));
+		panel_add(&s->partitions, panel_number(now, "partitions"));
+		panel_add(&s->in, panel_rate(w, now, before, "consumed"));
+		panel_add(&s->out, panel_rate(w, now, before, "merged"));
+		panel_add(&s->out, panel_rate(w, now, before, "superseded"));
+		panel_add(&s->superseded, panel_rate(w, now, before, "superseded"));
+		panel_add(&s->dead, panel_rate(w, now, before, "dead_letters"));
+		panel_add(&s->batches, panel_rate(w, now, before, "batches"));
+		panel_add(&s->dead_total, panel_number(now, "dead_letters"));
 	}
 }
 
@@ -234,8 +64,72 @@ static bool ready(const struct fleet_worker *w)
 	return json_is_true(json_object_get(w->now, "ready"));
 }
 
+/* A stream is drawn with the first worker that has it. */
+static bool drawn_before(const struct fleet *f, size_t worker, const char *name)
+{
+	for (size_t i = 0; i < worker; i++)
+		if (panel_find_stream(f->workers[i].now, name))
+			return true;
+	return false;
+}
+
+static bool lacks_topic(const struct fleet *f, const char *name)
+{
+	for (size_t i = 0; i < f->n; i++)
+		if (*panel_text(panel_find_stream(f->workers[i].now, name), "missing_topics"))
+			return true;
+	return false;
+}
+
+/* Halted: an operator must act. Waiting: for something else than its turn, which it names. */
+static void count_partitions(struct panel_troubles *t, const struct fleet_worker *w)
+{
+	size_t i;
+	json_t *p;
+	json_array_foreach (panel_list(w->now, "partitions"), i, p) {
+		bool halted = strcmp(panel_text(p, "state"), "halted") == 0;
+		t->halted += halted;
+		t->waiting += !halted && *panel_text(p, "error");
+	}
+}
+
+struct panel_troubles panel_count_troubles(const struct fleet *f)
+{
+	struct panel_troubles t = {0};
+	for (size_t i = 0; i < f->n; i++) {
+		size_t k;
+		json_t *stream;
+		count_partitions(&t, &f->workers[i]);
+		json_array_foreach (panel_list(f->workers[i].now, "streams"), k, stream) {
+			const char *name = panel_text(stream, "stream");
+			t.streams += !drawn_before(f, i, name) && lacks_topic(f, name);
+		}
+	}
+	return t;
+}
+
+bool panel_is_troubled(const struct panel_troubles *t)
+{
+	return t->halted + t->waiting + t->streams > 0;
+}
+
+static void put_troubles(struct buf *out, const struct panel_troubles *t)
+{
+	const char *before = "  ";
+	if (t->halted > 0)
+		buf_printf(out, "%s%zu halted", before, t->halted);
+	before = t->halted > 0 ? ", " : before;
+	if (t->waiting > 0)
+		buf_printf(out, "%s%zu waiting", before, t->waiting);
+	before = t->waiting > 0 ? ", " : before;
+	if (t->streams > 0)
+		buf_printf(out, "%s%zu stream%s without a topic", before, t->streams,
+			   t->streams == 1 ? "" : "s");
+}
+
 static void draw_title(struct panel *f)
 {
+	struct panel_troubles troubles = panel_count_troubles(f->fleet);
 	struct sums all = no_sums;
 	size_t nready = 0;
 	char clock[16] = "";
@@ -247,20 +141,25 @@ static void draw_title(struct panel *f)
 	}
 	if (localtime_r(&now, &tm))
 		strftime(clock, sizeof(clock), "%H:%M:%S", &tm);
-	buf_printf(&f->line, "%s  %s  %zu of %zu ready  behind %s records, %s  dead letters %s",
-		   f->style->title, clock, nready, f->fleet->n, count_cell(all.lag).text,
-		   time_cell(all.age).text, count_cell(all.dead_total).text);
+	buf_printf(&f->line, "%s  %s  %zu of %zu ready", f->style->title, clock, nready,
+		   f->fleet->n);
+	put_troubles(&f->line, &troubles);
+	buf_printf(&f->line, "  behind %s records, %s  dead letters %s",
+		   panel_count_cell(all.lag).text, panel_time_cell(all.age).text,
+		   panel_count_cell(all.dead_total).text);
 	if (all.in >= 0)
-		buf_printf(&f->line, "  in %s/s  out %s/s", count_cell(all.in).text,
-			   count_cell(all.out).text);
-	end_line(f, HEAD);
+		buf_printf(&f->line, "  in %s/s  out %s/s", panel_count_cell(all.in).text,
+			   panel_count_cell(all.out).text);
+	panel_end_line(f, troubles.halted + troubles.streams > 0 ? BAD
+			  : troubles.waiting > 0                 ? WARN
+								 : HEAD);
 }
 
 /* Share of the time of all threads of a kind that went into a stage. */
 static double stage_share(const struct fleet_worker *w, const char *stage, size_t threads)
 {
-	double per_second = rate(w, json_object_get(w->now, "busy_seconds"),
-				 json_object_get(w->before, "busy_seconds"), stage);
+	double per_second = panel_rate(w, json_object_get(w->now, "busy_seconds"),
+				       json_object_get(w->before, "busy_seconds"), stage);
 	return per_second < 0 || threads == 0 ? -1 : MIN(per_second / (double)threads, 1);
 }
 
@@ -279,33 +178,38 @@ static void draw_worker(struct panel *f, const struct fleet_worker *w, int width
 {
 	static const char *const stages[] = {"lane_fold", "lane_copy", "lane_merge", "lane_commit",
 					     "lane_wait"};
-	const json_t *lanes = list(w->now, "lanes"), *memory = json_object_get(w->now, "memory");
+	const json_t *lanes = panel_list(w->now, "lanes"),
+		     *memory = json_object_get(w->now, "memory");
 	struct sums s = no_sums;
 	char on[24];
 	buf_printf(&f->line, "%-*s", width, w->name);
 	if (!w->now) {
 		buf_printf(&f->line, "  %s", w->error);
-		end_line(f, BAD);
+		panel_end_line(f, BAD);
 		return;
 	}
 	add_streams(&s, w, NULL);
 	snprintf(on, sizeof(on), "%zu/%zu", connected_lanes(lanes), json_array_size(lanes));
 	buf_printf(&f->line, "  %-8s  %6s  %6s  %5s  %8s  %6s  %8s  %8s  %4s  %5s",
-		   text(w->now, "state"),
-		   time_cell(number(w->now, "time") - number(w->now, "started")).text, on,
-		   count_cell(s.partitions).text, count_cell(s.lag).text, time_cell(s.age).text,
-		   count_cell(s.in).text, count_cell(s.out).text,
-		   share_cell(number(memory, "batch_bytes") / MAX(number(memory, "limit_bytes"), 1))
+		   panel_text(w->now, "state"),
+		   panel_time_cell(panel_number(w->now, "time") - panel_number(w->now, "started"))
 			   .text,
-		   share_cell(stage_share(w, "poll", 1)).text);
+		   on, panel_count_cell(s.partitions).text, panel_count_cell(s.lag).text,
+		   panel_time_cell(s.age).text, panel_count_cell(s.in).text,
+		   panel_count_cell(s.out).text,
+		   panel_share_cell(panel_number(memory, "batch_bytes") /
+				    MAX(panel_number(memory, "limit_bytes"), 1))
+			   .text,
+		   panel_share_cell(stage_share(w, "poll", 1)).text);
 	for (size_t i = 0; i < ARRAY_LEN(stages); i++)
-		buf_printf(&f->line, "  %6s",
-			   share_cell(stage_share(w, stages[i], json_array_size(lanes))).text);
-	end_line(f, ready(w) ? PLAIN : WARN);
+		buf_printf(
+			&f->line, "  %6s",
+			panel_share_cell(stage_share(w, stages[i], json_array_size(lanes))).text);
+	panel_end_line(f, ready(w) ? PLAIN : WARN);
 	if (ready(w))
 		return;
-	buf_printf(&f->line, "  not ready: %s", text(w->now, "unready"));
-	end_line(f, WARN);
+	buf_printf(&f->line, "  not ready: %s", panel_text(w->now, "unready"));
+	panel_end_line(f, WARN);
 }
 
 static int name_width(const struct panel *f)
@@ -324,21 +228,12 @@ static void draw_workers(struct panel *f)
 		 "%-*s  %-8s  %6s  %6s  %5s  %8s  %6s  %8s  %8s  %4s  %5s  %6s  %6s  %6s  %6s  %6s",
 		 width, "WORKER", "STATE", "UP", "LANES", "PARTS", "BEHIND", "AGE", "IN/S", "OUT/S",
 		 "MEM", "POLL", "FOLD", "COPY", "MERGE", "COMMIT", "WAIT");
-	heading(f, head);
+	panel_heading(f, head);
 	for (size_t i = 0; i < f->fleet->n; i++)
 		draw_worker(f, &f->fleet->workers[i], width);
 }
 
 /* --- streams and lanes --- */
-
-/* A stream is drawn with the first worker that has it. */
-static bool drawn_before(const struct panel *f, size_t worker, const char *name)
-{
-	for (size_t i = 0; i < worker; i++)
-		if (find_stream(f->fleet->workers[i].now, name))
-			return true;
-	return false;
-}
 
 static void draw_stream(struct panel *f, const char *name)
 {
@@ -346,17 +241,28 @@ static void draw_stream(struct panel *f, const char *name)
 	for (size_t i = 0; i < f->fleet->n; i++)
 		add_streams(&s, &f->fleet->workers[i], name);
 	buf_printf(&f->line, "%-20s  %5s  %8s  %6s  %9s  %8s  %8s  %12s  %6s  %7s  %8s", name,
-		   count_cell(s.partitions).text, count_cell(s.lag).text, time_cell(s.age).text,
-		   count_cell(s.in_flight).text, count_cell(s.in).text, count_cell(s.out).text,
-		   count_cell(s.superseded).text, count_cell(s.dead).text,
-		   count_cell(s.batches).text,
-		   s.batches > 0 ? count_cell(s.out / s.batches).text : "-");
-	end_line(f, s.dead > 0 ? WARN : PLAIN);
+		   panel_count_cell(s.partitions).text, panel_count_cell(s.lag).text,
+		   panel_time_cell(s.age).text, panel_count_cell(s.in_flight).text,
+		   panel_count_cell(s.in).text, panel_count_cell(s.out).text,
+		   panel_count_cell(s.superseded).text, panel_count_cell(s.dead).text,
+		   panel_count_cell(s.batches).text,
+		   s.batches > 0 ? panel_count_cell(s.out / s.batches).text : "-");
+	panel_end_line(f, s.dead > 0 ? WARN : PLAIN);
+	for (size_t i = 0; i < f->fleet->n; i++) {
+		const json_t *stream = panel_find_stream(f->fleet->workers[i].now, name);
+		const char *missing = panel_text(stream, "missing_topics");
+		if (!*missing)
+			continue;
+		buf_printf(&f->line, "  %s", missing);
+		panel_end_line(f, BAD);
+		return;
+	}
 }
 
 static void draw_streams(struct panel *f)
 {
-	heading(f, "STREAM                PARTS    BEHIND     AGE  IN FLIGHT      IN/S     OUT/S  "
+	panel_heading(
+		f, "STREAM                PARTS    BEHIND     AGE  IN FLIGHT      IN/S     OUT/S  "
 		   "SUPERSEDED/S  DEAD/S  "
 		   "BATCH/S  ROWS/BAT");
 	for (size_t i = 0; i < f->fleet->n; i++) {
@@ -364,8 +270,8 @@ static void draw_streams(struct panel *f)
 		json_t *stream;
 		json_array_foreach (json_object_get(f->fleet->workers[i].now, "streams"), k,
 				    stream) {
-			if (!drawn_before(f, i, text(stream, "stream")))
-				draw_stream(f, text(stream, "stream"));
+			if (!drawn_before(f->fleet, i, panel_text(stream, "stream")))
+				draw_stream(f, panel_text(stream, "stream"));
 		}
 	}
 }
@@ -388,21 +294,21 @@ static int search_rank(const char *state)
 
 static bool add_search(struct search_sums *s, const struct fleet_worker *w, const char *name)
 {
-	const json_t *now = json_object_get(find_stream(w->now, name), "search"),
-		     *before = json_object_get(find_stream(w->before, name), "search");
+	const json_t *now = json_object_get(panel_find_stream(w->now, name), "search"),
+		     *before = json_object_get(panel_find_stream(w->before, name), "search");
 	if (!json_is_object(now))
 		return false;
-	if (search_rank(text(now, "state")) > search_rank(s->state)) {
-		s->state = text(now, "state");
-		s->error = text(now, "error");
+	if (search_rank(panel_text(now, "state")) > search_rank(s->state)) {
+		s->state = panel_text(now, "state");
+		s->error = panel_text(now, "error");
 	}
-	s->unindexed = MAX(s->unindexed, number(now, "unindexed_rows"));
-	s->age = MAX(s->age, number(now, "unindexed_seconds"));
-	s->segments = MAX(s->segments, number(now, "segments"));
-	s->sealed = MAX(s->sealed, number(now, "sealed_rows"));
-	s->stale = MAX(s->stale, number(now, "stale_rows"));
-	add(&s->built, rate(w, now, before, "built_rows"));
-	add(&s->failures, number(now, "failures"));
+	s->unindexed = MAX(s->unindexed, panel_number(now, "unindexed_rows"));
+	s->age = MAX(s->age, panel_number(now, "unindexed_seconds"));
+	s->segments = MAX(s->segments, panel_number(now, "segments"));
+	s->sealed = MAX(s->sealed, panel_number(now, "sealed_rows"));
+	s->stale = MAX(s->stale, panel_number(now, "stale_rows"));
+	panel_add(&s->built, panel_rate(w, now, before, "built_rows"));
+	panel_add(&s->failures, panel_number(now, "failures"));
 	return true;
 }
 
@@ -416,15 +322,16 @@ static bool draw_search(struct panel *f, const char *name, bool head)
 	if (!any)
 		return false;
 	if (head)
-		heading(f, "SEARCH                UNINDEXED  OLDEST  SEGMENTS    SEALED  STALE   "
+		panel_heading(
+			f, "SEARCH                UNINDEXED  OLDEST  SEGMENTS    SEALED  STALE   "
 			   "BUILT/S  FAILED  STATE");
 	buf_printf(&f->line, "%-20s  %9s  %6s  %8s  %8s  %5s  %8s  %6s  %s%s%s", name,
-		   count_cell(s.unindexed).text, time_cell(s.age).text, count_cell(s.segments).text,
-		   count_cell(s.sealed).text,
-		   share_cell(s.sealed > 0 ? s.stale / s.sealed : -1).text,
-		   count_cell(s.built).text, count_cell(s.failures).text, s.state,
+		   panel_count_cell(s.unindexed).text, panel_time_cell(s.age).text,
+		   panel_count_cell(s.segments).text, panel_count_cell(s.sealed).text,
+		   panel_share_cell(s.sealed > 0 ? s.stale / s.sealed : -1).text,
+		   panel_count_cell(s.built).text, panel_count_cell(s.failures).text, s.state,
 		   *s.error ? ": " : "", s.error);
-	end_line(f, strcmp(s.state, "failing") == 0 ? WARN : PLAIN);
+	panel_end_line(f, strcmp(s.state, "failing") == 0 ? WARN : PLAIN);
 	return true;
 }
 
@@ -436,8 +343,8 @@ static void draw_searches(struct panel *f)
 		json_t *stream;
 		json_array_foreach (json_object_get(f->fleet->workers[i].now, "streams"), k,
 				    stream) {
-			if (!drawn_before(f, i, text(stream, "stream")) &&
-			    draw_search(f, text(stream, "stream"), head))
+			if (!drawn_before(f->fleet, i, panel_text(stream, "stream")) &&
+			    draw_search(f, panel_text(stream, "stream"), head))
 				head = false;
 		}
 	}
@@ -445,14 +352,16 @@ static void draw_searches(struct panel *f)
 
 static void draw_lane(struct panel *f, const struct fleet_worker *w, const json_t *lane, int width)
 {
-	const char *error = text(lane, "error");
-	bool halted = strcmp(text(lane, "state"), "halted") == 0;
+	const char *error = panel_text(lane, "error");
+	bool halted = strcmp(panel_text(lane, "state"), "halted") == 0;
 	buf_printf(&f->line, "%-*s  %4.0f  %-10s  %-12s  %-20s  %7s  %6s  %4.0f  %9s  %5.0f  %s",
-		   width, w->name, number(lane, "lane"), text(lane, "state"), text(lane, "phase"),
-		   text(lane, "stream"), count_cell(number(lane, "events")).text,
-		   time_cell(number(lane, "seconds")).text, number(lane, "jobs"),
-		   count_cell(number(lane, "batches")).text, number(lane, "attempts"), error);
-	end_line(f, halted ? BAD : *error ? WARN : PLAIN);
+		   width, w->name, panel_number(lane, "lane"), panel_text(lane, "state"),
+		   panel_text(lane, "phase"), panel_text(lane, "stream"),
+		   panel_count_cell(panel_number(lane, "events")).text,
+		   panel_time_cell(panel_number(lane, "seconds")).text, panel_number(lane, "jobs"),
+		   panel_count_cell(panel_number(lane, "batches")).text,
+		   panel_number(lane, "attempts"), error);
+	panel_end_line(f, halted ? BAD : *error ? WARN : PLAIN);
 }
 
 static void draw_lanes(struct panel *f)
@@ -462,7 +371,7 @@ static void draw_lanes(struct panel *f)
 	snprintf(head, sizeof(head), "%-*s  LANE  %-10s  %-12s  %-20s  %7s  %6s  %4s  %9s  %5s  %s",
 		 width, "WORKER", "STATE", "PHASE", "STREAM", "EVENTS", "FOR", "JOBS", "BATCHES",
 		 "TRIES", "LAST ERROR");
-	heading(f, head);
+	panel_heading(f, head);
 	for (size_t i = 0; i < f->fleet->n; i++) {
 		size_t k;
 		json_t *lane;
@@ -483,12 +392,29 @@ struct row {
 /* 2: an operator must act; 1: it does not go on by itself right now; 0: fine. */
 static double trouble_of(const json_t *partition)
 {
-	if (strcmp(text(partition, "state"), "halted") == 0)
+	if (strcmp(panel_text(partition, "state"), "halted") == 0)
 		return 2;
-	return strcmp(text(partition, "state"), "active") != 0;
+	return strcmp(panel_text(partition, "state"), "active") != 0;
 }
 
-/* Trouble first, then age, then how much; then by name, so that lines stay. */
+/* By name where all else is equal, so that lines stay. */
+static int compare_names(const struct row *a, const struct row *b)
+{
+	int topic = strcmp(panel_text(a->partition, "topic"), panel_text(b->partition, "topic"));
+	double pa = panel_number(a->partition, "partition"),
+	       pb = panel_number(b->partition, "partition");
+	return topic ? topic : (pa > pb) - (pa < pb);
+}
+
+static int compare_lag(const void *x, const void *y)
+{
+	const struct row *a = x, *b = y;
+	if (a->lag != b->lag)
+		return a->lag < b->lag ? 1 : -1;
+	return compare_names(a, b);
+}
+
+/* Trouble first, then age, then how much. */
 static int compare_rows(const void *x, const void *y)
 {
 	const struct row *a = x, *b = y;
@@ -496,24 +422,21 @@ static int compare_rows(const void *x, const void *y)
 		return a->trouble < b->trouble ? 1 : -1;
 	if (a->age != b->age)
 		return a->age < b->age ? 1 : -1;
-	if (a->lag != b->lag)
-		return a->lag < b->lag ? 1 : -1;
-	int topic = strcmp(text(a->partition, "topic"), text(b->partition, "topic"));
-	double pa = number(a->partition, "partition"), pb = number(b->partition, "partition");
-	return topic ? topic : (pa > pb) - (pa < pb);
+	return compare_lag(a, b);
 }
 
 static size_t count_items(const struct fleet *f, const char *key)
 {
 	size_t total = 0;
 	for (size_t i = 0; i < f->n; i++)
-		total += json_array_size(list(f->workers[i].now, key));
+		total += json_array_size(panel_list(f->workers[i].now, key));
 	return total;
 }
 
 /* The caller frees them. */
-static size_t gather_rows(const struct fleet *f, struct row **rows)
+static size_t gather_rows(const struct panel *panel, struct row **rows)
 {
+	const struct fleet *f = panel->fleet;
 	size_t n = 0;
 	*rows = xcalloc(count_items(f, "partitions") + 1, sizeof(**rows));
 	for (size_t i = 0; i < f->n; i++) {
@@ -523,11 +446,11 @@ static size_t gather_rows(const struct fleet *f, struct row **rows)
 			(*rows)[n++] = (struct row){.worker = &f->workers[i],
 						    .partition = p,
 						    .trouble = trouble_of(p),
-						    .age = number(p, "lag_seconds"),
-						    .lag = number(p, "lag_records")};
+						    .age = panel_number(p, "lag_seconds"),
+						    .lag = panel_number(p, "lag_records")};
 		}
 	}
-	qsort(*rows, n, sizeof(**rows), compare_rows);
+	qsort(*rows, n, sizeof(**rows), panel->style->by_lag ? compare_lag : compare_rows);
 	return n;
 }
 
@@ -536,14 +459,15 @@ static size_t gather_rows(const struct fleet *f, struct row **rows)
  */
 static const json_t *partition_before(const struct row *row)
 {
-	const json_t *now = list(row->worker->now, "partitions"),
-		     *before = list(row->worker->before, "partitions");
+	const json_t *now = panel_list(row->worker->now, "partitions"),
+		     *before = panel_list(row->worker->before, "partitions");
 	for (size_t i = 0; i < json_array_size(now); i++) {
 		const json_t *old = json_array_get(before, i);
 		if (json_array_get(now, i) == row->partition)
-			return number(old, "partition") == number(row->partition, "partition") &&
-					       strcmp(text(old, "topic"),
-						      text(row->partition, "topic")) == 0
+			return panel_number(old, "partition") ==
+						       panel_number(row->partition, "partition") &&
+					       strcmp(panel_text(old, "topic"),
+						      panel_text(row->partition, "topic")) == 0
 				       ? old
 				       : NULL;
 	}
@@ -554,15 +478,17 @@ static const json_t *partition_before(const struct row *row)
 static void draw_partition(struct panel *f, const struct row *row, int width)
 {
 	const json_t *p = row->partition;
-	const char *paused = text(p, "paused");
-	buf_printf(&f->line,
-		   "%-28s  %4.0f  %-*s  %-9s  %4.0f  %12.0f  %12.0f  %8s  %6s  %8s  %s%s%s",
-		   text(p, "topic"), number(p, "partition"), width, row->worker->name,
-		   text(p, "state"), number(p, "lane"), number(p, "next_offset"),
-		   number(p, "high_watermark"), count_cell(row->lag).text, time_cell(row->age).text,
-		   count_cell(rate(row->worker, p, partition_before(row), "next_offset")).text,
-		   paused, *paused && *text(p, "error") ? ": " : "", text(p, "error"));
-	end_line(f, row->trouble > 1 ? BAD : row->trouble > 0 ? WARN : PLAIN);
+	const char *paused = panel_text(p, "paused");
+	buf_printf(
+		&f->line, "%-28s  %4.0f  %-*s  %-9s  %4.0f  %12.0f  %12.0f  %8s  %6s  %8s  %s%s%s",
+		panel_text(p, "topic"), panel_number(p, "partition"), width, row->worker->name,
+		panel_text(p, "state"), panel_number(p, "lane"), panel_number(p, "next_offset"),
+		panel_number(p, "high_watermark"), panel_count_cell(row->lag).text,
+		panel_time_cell(row->age).text,
+		panel_count_cell(panel_rate(row->worker, p, partition_before(row), "next_offset"))
+			.text,
+		paused, *paused && *panel_text(p, "error") ? ": " : "", panel_text(p, "error"));
+	panel_end_line(f, row->trouble > 1 ? BAD : row->trouble > 0 ? WARN : PLAIN);
 }
 
 /* The last line says how many more there are. */
@@ -571,18 +497,18 @@ static void draw_partitions(struct panel *f, int room)
 	char head[256];
 	struct row *rows;
 	int width = name_width(f);
-	size_t n = gather_rows(f->fleet, &rows), shown = n;
+	size_t n = gather_rows(f, &rows), shown = n;
 	if (n > (size_t)MAX(room, 1))
 		shown = (size_t)MAX(room - 1, 1);
 	snprintf(head, sizeof(head), "%-28s  PART  %-*s  %-9s  LANE  %12s  %12s  %8s  %6s  %8s  %s",
 		 "TOPIC", width, "WORKER", "STATE", "NEXT", "HIGH", "BEHIND", "AGE", "OFFSET/S",
 		 "WHY");
-	heading(f, head);
+	panel_heading(f, head);
 	for (size_t i = 0; i < shown; i++)
 		draw_partition(f, &rows[i], width);
 	if (shown < n) {
 		buf_printf(&f->line, "... and %zu partitions that are less behind", n - shown);
-		end_line(f, PLAIN);
+		panel_end_line(f, PLAIN);
 	}
 	free(rows);
 }
@@ -596,8 +522,8 @@ struct trouble_row {
 
 static int compare_troubles(const void *x, const void *y)
 {
-	double a = number(((const struct trouble_row *)x)->trouble, "time");
-	double b = number(((const struct trouble_row *)y)->trouble, "time");
+	double a = panel_number(((const struct trouble_row *)x)->trouble, "time");
+	double b = panel_number(((const struct trouble_row *)y)->trouble, "time");
 	return (a < b) - (a > b);
 }
 
@@ -622,26 +548,28 @@ static void draw_trouble(struct panel *f, const struct trouble_row *row, int wid
 {
 	const json_t *t = row->trouble;
 	char when[24] = "";
-	time_t seconds = (time_t)number(t, "time");
+	time_t seconds = (time_t)panel_number(t, "time");
 	struct tm tm;
 	if (localtime_r(&seconds, &tm))
 		strftime(when, sizeof(when), "%m-%d %H:%M:%S", &tm);
 	buf_printf(&f->line, "%s  %-*s  %-5s  %4.0fx  ", when, width, row->worker->name,
-		   text(t, "level"), number(t, "times"));
-	if (*text(t, "topic"))
-		buf_printf(&f->line, "%s [%.0f]", text(t, "topic"), number(t, "partition"));
-	if (*text(t, "topic") && number(t, "offset") >= 0)
-		buf_printf(&f->line, " offset %.0f", number(t, "offset"));
-	buf_printf(&f->line, "%s%s%s%s", *text(t, "topic") ? ": " : "", text(t, "message"),
-		   *text(t, "error") ? ": " : "", text(t, "error"));
-	end_line(f, strcmp(text(t, "level"), "error") == 0 ? BAD : WARN);
+		   panel_text(t, "level"), panel_number(t, "times"));
+	if (*panel_text(t, "topic"))
+		buf_printf(&f->line, "%s [%.0f]", panel_text(t, "topic"),
+			   panel_number(t, "partition"));
+	if (*panel_text(t, "topic") && panel_number(t, "offset") >= 0)
+		buf_printf(&f->line, " offset %.0f", panel_number(t, "offset"));
+	buf_printf(&f->line, "%s%s%s%s", *panel_text(t, "topic") ? ": " : "",
+		   panel_text(t, "message"), *panel_text(t, "error") ? ": " : "",
+		   panel_text(t, "error"));
+	panel_end_line(f, strcmp(panel_text(t, "level"), "error") == 0 ? BAD : WARN);
 }
 
 static void draw_troubles(struct panel *f, const struct trouble_row *rows, size_t n)
 {
 	if (n == 0)
 		return;
-	heading(f, "LAST WARNINGS AND ERRORS");
+	panel_heading(f, "LAST WARNINGS AND ERRORS");
 	for (size_t i = 0; i < n; i++)
 		draw_trouble(f, &rows[i], name_width(f));
 }

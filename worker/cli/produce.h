@@ -18,6 +18,7 @@ struct produce {
 	struct producer *producer;
 	uint64_t schema_id, key_schema_id; /* for the envelopes */
 	uint64_t total;                    /* wanted; 0: unknown */
+	double rate;                       /* events a second; 0: as many as go */
 	uint64_t sent, bad;                /* bad: of a file, what is no event */
 	bool complete;                     /* all that was wanted was sent, no signal came before */
 	uint64_t ops[4];                   /* by generated_op */
@@ -27,16 +28,17 @@ struct produce {
 };
 
 /*
- * Finds the stream, registers its schemas where the format wants ids, opens the producer. topic:
- * NULL for the stream's first one. False with class CONFIG or RETRY.
+ * Opens the stream of that index and a producer, sees that the topic is there, finds the schemas'
+ * ids where the format wants some; with registers, what the registry lacks is registered, and said
+ * on standard error. topic: NULL for the stream's first one. False with class CONFIG or RETRY.
  */
-MUST_CHECK bool produce_open(struct produce *p, const struct config *config, const char *stream,
-			     const char *topic, struct err *err);
+MUST_CHECK bool produce_open(struct produce *p, const struct config *config, size_t stream,
+			     const char *topic, bool registers, struct err *err);
 void produce_close(struct produce *p); /* also after a failed produce_open() */
 
-/* count events; rate: events a second, 0 for as many as go. Fills the options' format and ids. */
+/* count events. Fills the options' format and ids. */
 MUST_CHECK bool produce_generated(struct produce *p, struct generator_options *options,
-				  uint64_t count, double rate, struct err *err);
+				  uint64_t count, struct err *err);
 
 /*
  * JSON lines or an Avro container, also packed; path "-": standard input. What is no event is named
@@ -47,7 +49,7 @@ MUST_CHECK bool produce_file(struct produce *p, const char *path, struct err *er
 
 #define PRODUCE_LOOK_EVERY 64 /* events between two calls of going() */
 
-/* timestamp_ms: 0 for now. For the above. */
+/* At the rate, if there is one. timestamp_ms: 0 for now. For the above. */
 MUST_CHECK bool produce_send(struct produce *p, struct slice key, struct slice value,
 			     int64_t timestamp_ms, struct err *err);
 

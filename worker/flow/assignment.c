@@ -39,6 +39,7 @@
 #define START_RETRY_US (100 * US_PER_MS)
 #define IDLE_LOOK_US (10 * US_PER_S)
 #define SILENT_LOOK_US (15 * US_PER_S)
+#define TOPICS_LOOK_US (15 * US_PER_S)
 #define REVOKE_BUDGET_US (10 * US_PER_S)
 #define ABORT_BUDGET_US (30 * US_PER_S)
 #define COMMIT_BUDGET_MS 2000
@@ -88,6 +89,10 @@ static void send_look(struct assignment *a, int64_t now)
 	struct partitions *ps = a->partitions;
 	struct look *look = look_new(ps->n);
 	look->n = 0;
+	if (a->topics_due_us <= now) {
+		a->topics_due_us = now + TOPICS_LOOK_US;
+		look_ask_topics(look, a->config);
+	}
 	for (size_t i = 0; i < ps->n; i++) {
 		struct partition *part = ps->all[i];
 		if (is_due(part, now)) {
@@ -100,7 +105,7 @@ static void send_look(struct assignment *a, int64_t now)
 		}
 		put_sight(look, part);
 	}
-	a->looking = look->n > 0;
+	a->looking = look->n + look->nmissing > 0;
 	if (a->looking)
 		lookout_send(a->lookout, look);
 	else
@@ -160,6 +165,17 @@ static void looked_at_silence(struct assignment *a, struct partition *part, cons
 	partition_rewind(a->partitions, part, 0);
 }
 
+/* Taken over, with the words. */
+static void take_topics(struct assignment *a, struct look *look)
+{
+	char **before = a->missing;
+	if (!look->topics_answered)
+		return;
+	a->missing = look->missing;
+	look->missing = before;
+	look->nmissing = before ? look->nmissing : 0;
+}
+
 /* A partition may have gone meanwhile: then this was all that kept it. */
 static void take_answers(struct assignment *a)
 {
@@ -168,6 +184,7 @@ static void take_answers(struct assignment *a)
 	if (!look)
 		return;
 	a->looking = false;
+	take_topics(a, look);
 	for (size_t i = 0; i < look->n; i++)
 		take_starts(&look->sights[i]);
 	for (size_t i = 0; i < look->n; i++) {
@@ -248,7 +265,7 @@ static int64_t drive(struct assignment *a, struct partition *part, int64_t now)
 /* The soonest of all deadlines, or now if a look is to be sent. */
 int64_t assignment_drive(struct assignment *a)
 {
-	int64_t now = clock_mono_us(), next = CLOCK_NEVER;
+	int64_t now = clock_mono_us(), next = a->topics_due_us;
 	take_answers(a);
 	partitions_follow_slots(a->partitions);
 	for (size_t i = 0; i < a->partitions->n; i++)
@@ -298,7 +315,12 @@ void assignment_fault(struct assignment *a, struct source_partition *sp, enum so
 			part->topic, part->partition, text);
 		break;
 	case SOURCE_FAULT_OTHER:
-		err_set(&err, ERR_CONFIG, "%s [%d]: %s", part->topic, part->partition, text);
+		err_set(&err, ERR_CONFIG,
+			"%s [%d] offset %" PRId64
+			": %s; to give up this one offset and go on behind it: memingest offsets "
+			"accept-gap %s %d --to %" PRId64 "%s",
+			part->topic, part->partition, part->position, text, part->topic,
+			part->partition, part->position + 1, a->partitions->option);
 		break;
 	}
 	partition_halt(a->partitions, part, &err);
@@ -474,4 +496,11 @@ void assignment_revoked(struct assignment *a, struct source_partition **sps, siz
 	stats_observe(METRIC_REBALANCE_SECONDS, 0, took);
 	log_info(lost ? "partitions lost" : "partitions revoked", F_INT("partitions", n),
 		 F_INT("cut_off", !done), F_REAL("took_s", (double)took / (double)US_PER_S));
+}
+
+void assignment_close(struct assignment *a)
+{
+	for (size_t i = 0; a->missing && i < a->config->nstreams; i++)
+		free(a->missing[i]);
+	free(a->missing);
 }

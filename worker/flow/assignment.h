@@ -13,8 +13,10 @@ struct assignment {
 	struct settle *settle;
 	struct lookout *lookout;
 	struct source *source;
-	bool looking; /* a look is under way */
-	bool stuck;   /* a lane did not give its batches back: the process has to end */
+	char **missing;        /* per stream, in words: topics that Kafka does not have; or NULL */
+	int64_t topics_due_us; /* when to ask for them again */
+	bool looking;          /* a look is under way */
+	bool stuck;            /* a lane did not give its batches back: the process has to end */
 };
 
 /* For struct source_ops, with the assignment as ctx. */
@@ -24,6 +26,8 @@ void assignment_revoked(struct assignment *a, struct source_partition **sps, siz
 /* sp: of the source's callback; text: librdkafka's. */
 void assignment_fault(struct assignment *a, struct source_partition *sp, enum source_fault fault,
 		      const char *text);
+
+void assignment_close(struct assignment *a); /* what it has learned; zeroed is fine */
 
 /* Drives what is due. Returns when something is due next (monotonic). */
 int64_t assignment_drive(struct assignment *a);

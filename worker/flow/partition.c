@@ -370,17 +370,15 @@ bool partition_check_log(const struct partition *part, const char *option, struc
 			       part->topic, part->partition, part->low, part->durable,
 			       part->low - part->durable, part->topic, part->partition, option);
 	if (part->suspect && !(part->topic_id[0] && part->known_topic_id[0]))
-		return err_set(err, ERR_CONFIG,
-			       "%s [%d]: Kafka said that offset %" PRId64
-			       " is not in the log, which now reaches from %" PRId64 " to %" PRId64
-			       ": the topic was probably created anew (librdkafka before 2.3 can "
-			       "not compare ids);"
-			       " run: memingest offsets adopt-topic %s%s, or to go on where it "
-			       "stood: memingest offsets "
-			       "rewind %s %d --to"
-			       " %" PRId64 "%s",
-			       part->topic, part->partition, part->durable, part->low, part->high,
-			       part->topic, option, part->topic, part->partition, part->durable,
-			       option);
+		return err_set(
+			err, ERR_CONFIG,
+			"%s [%d]: Kafka said that offset %" PRId64
+			" is not in the log, which now reaches from %" PRId64 " to %" PRId64
+			": the topic was probably created anew (librdkafka before 2.3 can "
+			"not compare ids);"
+			" run: memingest offsets adopt-topic %s --reason anew%s, or to go "
+			"on where it stood: memingest offsets rewind %s %d --to %" PRId64 "%s",
+			part->topic, part->partition, part->durable, part->low, part->high,
+			part->topic, option, part->topic, part->partition, part->durable, option);
 	return true;
 }

@@ -447,6 +447,7 @@ static void wire(struct pipeline *p)
 	p->publish.pool = p->pool;
 	p->publish.lanes = &p->lanes;
 	p->publish.partitions = &p->partitions;
+	p->publish.assignment = &p->assignment;
 }
 
 static bool open_source(struct pipeline *p, struct err *err)
@@ -537,6 +538,7 @@ static bool pipeline_close(struct pipeline *p)
 		settle_results(&p->settle);
 	lanes_close(&p->lanes);
 	partitions_close(&p->partitions);
+	assignment_close(&p->assignment);
 	pool_free(p->pool);
 	beat_leave(p->publish.beat);
 	status_free(p->publish.status);

@@ -4,6 +4,7 @@
  *   partitions, lanes --copy--> snapshot --> /status, /metrics, /readyz   (show/status.c)
  *                     --count-> gauges by stream
  *                     --line--> the service manager: STATUS=, WATCHDOG=1, STOPPING=1
+ *   slots ------------ --line--> the log: a stream's intake is paused, and goes on
  *
  * Reads the others, changes nothing of them. A partition whose batches are held at its lane is
  * shown by that: halted if an operator must act, waiting if it is tried again soon.
@@ -18,11 +19,13 @@
 
 #include "base/beat.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/stats.h"
 #include "core/stream.h"
 #include "search/indexer.h"
 
 #define STATUS_EVERY_US US_PER_S
+#define PAUSED_US (5 * US_PER_S)
 #define FAILS_US (30 * US_PER_S) /* upkeep that failed is tried again after ten seconds */
 
 /* A partition, and the line of its batches at its lane. */
@@ -169,6 +172,7 @@ static void publish_snapshot(struct publish *pub, enum worker_state state, const
 				     .npartitions = n,
 				     .lanes = lanes,
 				     .nlanes = nlanes,
+				     .missing = (const char *const *)pub->assignment->missing,
 				     .searches = searches,
 				     .nsearches = search_facts(pub, searches)};
 	for (size_t i = 0; i < n; i++)
@@ -206,6 +210,48 @@ static void publish_gauges(struct publish *pub, const struct seen *seen, size_t 
 	stats_set(METRIC_BATCH_MEMORY, 0, 0, (int64_t)pool_bytes(pub->pool));
 }
 
+/* Since when a slot of the stream's takes nothing; 0: all take, or wait for a moment. */
+static int64_t paused_since(const struct publish *pub, size_t stream, enum slot_lack *lack)
+{
+	size_t n;
+	struct slot *slots = pool_slots(pub->pool, &n);
+	int64_t since = 0;
+	for (size_t i = 0; i < n; i++) {
+		const struct slot *s = &slots[i];
+		if (s->stream->index != stream || s->state != SLOT_SHUT)
+			continue;
+		*lack = s->lack;
+		since = since ? MIN(since, s->since_us) : s->since_us;
+	}
+	return since;
+}
+
+/*
+ * Intake that is paused for a moment is how a slow database is waited for. For longer it is worth a
+ * line, and another one when it goes on.
+ */
+static void tell_intake(struct publish *pub)
+{
+	int64_t now = clock_mono_us();
+	if (!pub->paused_us)
+		pub->paused_us = xcalloc(pub->config->nstreams, sizeof(*pub->paused_us));
+	for (size_t i = 0; i < pub->config->nstreams; i++) {
+		enum slot_lack lack = LACKS_NOTHING;
+		const char *name = pub->config->streams[i].name;
+		int64_t since = paused_since(pub, i, &lack), told = pub->paused_us[i];
+		if (since && !told && now - since >= PAUSED_US) {
+			log_warn("intake paused, what was read waits to be written",
+				 F_STR("stream", name),
+				 F_STR("for", lack == LACKS_MEMORY ? "memory" : "batches"));
+			pub->paused_us[i] = since;
+		} else if (!since && told) {
+			log_info("intake resumed", F_STR("stream", name),
+				 F_REAL("after_s", (double)(now - told) / (double)US_PER_S));
+			pub->paused_us[i] = 0;
+		}
+	}
+}
+
 /* Silent to the watchdog if any thread is. */
 static void tell_manager(struct publish *pub, enum worker_state state)
 {
@@ -230,6 +276,7 @@ void publish_now(struct publish *pub, enum worker_state state)
 	publish_snapshot(pub, state, seen, n);
 	publish_gauges(pub, seen, n);
 	free(seen);
+	tell_intake(pub);
 	tell_manager(pub, state);
 	pub->due_us = clock_mono_us() + STATUS_EVERY_US;
 }
@@ -237,5 +284,7 @@ void publish_now(struct publish *pub, enum worker_state state)
 void publish_close(struct publish *pub)
 {
 	free(pub->searches);
+	free(pub->paused_us);
+	pub->paused_us = NULL;
 	pub->searches = NULL;
 }

@@ -1,6 +1,7 @@
 /* publish.h - what the poll thread tells the world of itself, about once a second. Poll thread. */
 #pragma once
 
+#include "flow/assignment.h"
 #include "flow/intake.h"
 #include "flow/lanes.h"
 #include "flow/partition.h"
@@ -11,9 +12,12 @@ struct publish {
 	const struct config *config;
 	struct stream *const *streams;
 	struct search_seen *searches; /* one per stream; publish_close() frees them */
+	int64_t *paused_us; /* the same: since when its intake is paused, as was logged; 0: it is
+			       not */
 	struct pool *pool;
 	struct lanes *lanes;
 	struct partitions *partitions;
+	const struct assignment *assignment;
 	struct source *source;
 	struct status *status;
 	struct notify *notify; /* NULL: no service manager asked */

@@ -19,7 +19,9 @@
 #include "flow/settle.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -118,16 +120,34 @@ static void settle_batch(struct settle *s, struct batch *b)
 
 /* --- claims --- */
 
+/*
+ * What keeps one partition from being claimed mostly keeps them all: it is logged with the first,
+ * and anew when it is something else, or one was claimed in between.
+ */
+static void log_unclaimed(struct settle *s, const struct partition *part, const struct err *err)
+{
+	if (err->class == ERR_NONE || strcmp(s->unclaimed, err->text) == 0)
+		return;
+	snprintf(s->unclaimed, sizeof(s->unclaimed), "%s", err->text);
+	if (err->class == ERR_CONFIG)
+		log_error("partitions are not claimed, an operator must act",
+			  F_STR("topic", part->topic), F_INT("partition", part->partition),
+			  F_STR("error", err->text));
+	else
+		log_warn("partitions are not claimed, will try again", F_STR("topic", part->topic),
+			 F_INT("partition", part->partition), F_STR("error", err->text));
+}
+
 /* An operator's matter halts; anything else is tried again. */
 static void claim_failed(struct settle *s, struct partition *part, const struct err *err)
 {
-	if (err->class == ERR_CONFIG) {
-		partition_halt(s->partitions, part, err);
+	log_unclaimed(s, part, err);
+	if (err->class != ERR_CONFIG) {
+		partition_try_again(part, err, CLAIM_RETRY_US);
 		return;
 	}
-	log_warn("partition not claimed, will try again", F_STR("topic", part->topic),
-		 F_INT("partition", part->partition), F_STR("error", err->text));
-	partition_try_again(part, err, CLAIM_RETRY_US);
+	snprintf(part->error, sizeof(part->error), "%s", err->text); /* so it is no news */
+	partition_halt(s->partitions, part, err);
 }
 
 /* Tools for lag look at Kafka's offset: after a reset by hand it would be wrong until an event
@@ -149,6 +169,8 @@ static void settle_claim(struct settle *s, struct job *job)
 	struct partition *part = job->owner;
 	const struct sink_claim *c = &job->claim;
 	part->in_flight--;
+	if (job->ok)
+		s->unclaimed[0] = '\0';
 	if (part->state == PARTITION_GONE) {
 		partition_release(s->partitions, part);
 	} else if (!job->ok) {
@@ -167,7 +189,7 @@ static void settle_halt(struct settle *s, struct job *job)
 {
 	struct partition *part = job->owner;
 	part->in_flight--;
-	if (!job->ok)
+	if (!job->ok && job->err.class != ERR_NONE)
 		log_warn("not written down why a partition is halted", F_STR("topic", part->topic),
 			 F_INT("partition", part->partition), F_STR("error", job->err.text));
 	partition_release(s->partitions, part);

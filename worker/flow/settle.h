@@ -9,6 +9,7 @@ struct settle {
 	struct pool *pool;
 	struct lanes *lanes;
 	struct partitions *partitions;
+	char unclaimed[ERR_TEXT_SIZE]; /* why, of the last claim that failed; logged */
 };
 
 /* Takes all that has come. */

@@ -10,6 +10,9 @@
  * A sight may ask where its stream starts in all partitions of its topic. That is answered for all
  * or not at all, since the answer is written down once, for all (write/claim.c).
  *
+ * A look may also ask which topics of the config there are not: nothing else would tell of a stream
+ * that waits for its topic to be made, as it has no partition.
+ *
  * Topic ids tell a topic that was deleted and created again from the one that we knew (KIP-516).
  * The library has them from 2.3 on, the broker's controller answers. A claim without the id is a
  * claim that cannot notice this, so a missing answer means "ask again" - unless there has never
@@ -31,10 +34,12 @@
 
 #include "base/log.h"
 #include "base/queue.h"
+#include "core/stream.h"
 
 #define LOGS_MS 5000
 #define IDS_MS 1000
 #define COMMITTED_MS 1000
+#define TOPICS_MS 2000
 #define IDS_ATTEMPTS 3
 #define VAIN_LOOKS 3
 /* Looks on their way: one, and those of a second that came meanwhile. */
@@ -59,10 +64,20 @@ struct look *look_new(size_t n)
 	return look;
 }
 
+void look_ask_topics(struct look *look, const struct config *config)
+{
+	look->nmissing = config->nstreams;
+	look->missing = xcalloc(look->nmissing, sizeof(char *));
+}
+
 void look_free(struct look *look)
 {
 	for (size_t i = 0; look && i < look->n; i++)
 		free(look->sights[i].starts);
+	for (size_t i = 0; look && i < look->nmissing; i++)
+		free(look->missing[i]);
+	if (look)
+		free(look->missing);
 	free(look);
 }
 
@@ -195,13 +210,84 @@ static void look_at_logs(struct lookout *l, struct look *look)
 		forget_answers(look);
 }
 
+/* --- which topics there are not --- */
+
+/* The caller destroys the answer. NULL: there was none. */
+static const rd_kafka_metadata_t *ask_metadata(struct lookout *l, const char *topic,
+					       struct err *err)
+{
+	const rd_kafka_metadata_t *answer = NULL;
+	rd_kafka_topic_t *handle = topic ? rd_kafka_topic_new(l->rk, topic, NULL) : NULL;
+	rd_kafka_resp_err_t code = rd_kafka_metadata(l->rk, !topic, handle, &answer, TOPICS_MS);
+	if (handle)
+		rd_kafka_topic_destroy(handle);
+	if (code)
+		err_set(err, ERR_RETRY, "topics: no metadata: %s", rd_kafka_err2str(code));
+	return answer;
+}
+
+static bool matches_any(const rd_kafka_metadata_t *all, const char *pattern)
+{
+	for (int i = 0; i < all->topic_cnt; i++)
+		if (stream_topic_matches(pattern, all->topics[i].topic))
+			return true;
+	return false;
+}
+
+/* What may not be seen is not missing. */
+static bool ask_topic(struct lookout *l, const char *topic, bool *missing, struct err *err)
+{
+	bool pattern = topic[0] == '^';
+	const rd_kafka_metadata_t *answer = ask_metadata(l, pattern ? NULL : topic, err);
+	if (!answer)
+		return false;
+	*missing =
+		pattern ? !matches_any(answer, topic)
+			: answer->topic_cnt == 1 &&
+				  answer->topics[0].err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+	rd_kafka_metadata_destroy(answer);
+	return true;
+}
+
+static bool ask_stream(struct lookout *l, const struct stream_config *stream, char **missing,
+		       struct err *err)
+{
+	struct buf text = {0};
+	bool ok = true, is_missing;
+	for (size_t i = 0; ok && i < stream->ntopics; i++) {
+		const char *topic = stream->topics[i];
+		ok = ask_topic(l, topic, &is_missing, err);
+		if (ok && is_missing)
+			buf_printf(&text, "%s%s%s", text.len ? ", " : "",
+				   topic[0] == '^' ? "no topic matches " : "topic ", topic);
+		if (ok && is_missing && topic[0] != '^')
+			buf_puts(&text, " does not exist");
+	}
+	*missing = ok && text.len ? xstrdup(buf_cstr(&text)) : NULL;
+	buf_free(&text);
+	return ok;
+}
+
+static void look_at_topics(struct lookout *l, struct look *look)
+{
+	bool ok = look->nmissing > 0;
+	for (size_t i = 0; ok && i < look->nmissing; i++)
+		ok = ask_stream(l, &l->config->streams[i], &look->missing[i], &look->err);
+	look->topics_answered = ok;
+}
+
+/* --- all of a look --- */
+
 /* A client that gives nothing three times in a row is replaced. */
 static void take_look(struct lookout *l, struct look *look)
 {
 	forget_answers(look);
-	if (open_client(l, &look->err))
-		look_at_logs(l, look);
-	l->vain = answers(look) > 0 ? 0 : l->vain + 1;
+	if (open_client(l, &look->err)) {
+		if (look->n > 0)
+			look_at_logs(l, look);
+		look_at_topics(l, look);
+	}
+	l->vain = answers(look) > 0 || look->topics_answered ? 0 : l->vain + 1;
 	if (l->vain < VAIN_LOOKS)
 		return;
 	close_client(l);

@@ -1,6 +1,7 @@
 /*
- * lookout.h - a thread with a client of its own that asks where logs begin and end, for a caller
- * that must not wait. A look is the lookout's from lookout_send() to lookout_answer().
+ * lookout.h - a thread with a client of its own that asks where logs begin and end, and which
+ * topics there are not, for a caller that must not wait. A look is the lookout's from
+ * lookout_send() to lookout_answer().
  */
 #pragma once
 
@@ -29,11 +30,19 @@ struct sight {
 struct look {
 	size_t n;
 	struct err err; /* of those without answer, the last reason */
+	/*
+	 * Per stream of the config, if look_ask_topics() was called: the topics of its setting that
+	 * Kafka does not have, in words; NULL: it has them. Not answered: nothing of it is known.
+	 */
+	char **missing;
+	size_t nmissing;
+	bool topics_answered;
 	struct sight sights[];
 };
 
 /* Zeroed but for n. */
 struct look *look_new(size_t n);
+void look_ask_topics(struct look *look, const struct config *config);
 void look_free(struct look *look); /* NULL is fine */
 
 /* Borrows config. */

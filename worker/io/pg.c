@@ -214,6 +214,16 @@ static void keep_place(struct pg *pg, const PGresult *res)
 			   (context && strstr(context, "PL/"));
 }
 
+/*
+ * A table of the bookkeeping is missing: whatever was asked for, the answer is a command. Not so
+ * for a table of a stream, which somebody may have renamed.
+ */
+static bool is_before_migrate(const char *state, const char *message)
+{
+	bool missing = strcmp(state, "42P01") == 0 || strcmp(state, "3F000") == 0;
+	return missing && (strstr(message, "memingest.") || strstr(message, "\"memingest\""));
+}
+
 /* A result without a SQLSTATE is libpq's own: the connection is gone. */
 bool pg_result_error(struct pg *pg, const PGresult *res, struct err *err)
 {
@@ -229,8 +239,14 @@ bool pg_result_error(struct pg *pg, const PGresult *res, struct err *err)
 	pg->verdict = pg_verdict(state);
 	keep_place(pg, res);
 	stats_add(METRIC_POSTGRES_ERRORS, stats_sqlclass(state), 0, 1);
-	err_set(err, verdict_class(pg->verdict), "PostgreSQL: %.*s (SQLSTATE %s)%s%s", cut,
-		message ? message : "", state, pg->detail[0] ? ", " : "", pg->detail);
+	if (message && is_before_migrate(state, message))
+		err_set(err, ERR_CONFIG,
+			"PostgreSQL: the tables of memingest are not in this database: run "
+			"\"memingest migrate\" (SQLSTATE %s)",
+			state);
+	else
+		err_set(err, verdict_class(pg->verdict), "PostgreSQL: %.*s (SQLSTATE %s)%s%s", cut,
+			message ? message : "", state, pg->detail[0] ? ", " : "", pg->detail);
 	snprintf(err->code, sizeof(err->code), "%s", state);
 	return false;
 }

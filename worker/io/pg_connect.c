@@ -17,8 +17,8 @@
  *
  * A host whose server answered and said no (a wrong password, no such database) is not asked again
  * by its other addresses; the next host is, as an old primary may know less than the new one. When
- * nobody lets us in, the error names each attempt and its reason, and its class is the worst of
- * them: CONFIG when one of the servers said that somebody has to act, else RETRY.
+ * nobody lets us in, the error names each attempt and its reason, and its class (and SQLSTATE) is
+ * the worst of them: CONFIG when one of the servers said that somebody has to act, else RETRY.
  *
  * Thread: the one that will own the session. An abort ends it at any point.
  */
@@ -44,6 +44,7 @@ struct search {
 	int abort_fd;
 	int64_t deadline_us;  /* of the attempt at hand */
 	enum err_class class; /* the worst so far */
+	char code[8];         /* its SQLSTATE, or empty */
 	struct buf why;       /* an entry for each attempt that failed */
 };
 
@@ -62,31 +63,50 @@ static void notice(void *ctx, const PGresult *res)
 /* --- why an attempt failed --- */
 
 /*
- * libpq gives no SQLSTATE for a refused login, only text; these are the server's own fixed phrases,
- * which do not change with time alone.
+ * Whom it concerns that we are not let in. The server says it by its SQLSTATE: the login (a
+ * password, a role, a database, pg_hba.conf), the right to connect; anything else passes. What
+ * libpq itself does not like has none; these are its fixed phrases.
  */
-static enum err_class login_class(const char *text)
+static enum err_class login_class(const char *state, const char *text)
 {
-	static const char *const config[] = {
-		"password authentication failed", "no pg_hba.conf entry",
-		"no password supplied",           "does not exist",
-		"not permitted to log in",        "certificate verify failed",
-		"does not match host name"};
-	for (size_t i = 0; i < ARRAY_LEN(config); i++)
-		if (strstr(text, config[i]))
+	static const char *const ours[] = {"no password supplied", "certificate verify failed",
+					   "does not match host name"};
+	for (size_t i = 0; !state[0] && i < ARRAY_LEN(ours); i++)
+		if (strstr(text, ours[i]))
 			return ERR_CONFIG;
-	return ERR_RETRY;
+	return state[0] && (pg_verdict(state) == PG_ACCESS || strcmp(state, "42501") == 0)
+		       ? ERR_CONFIG
+		       : ERR_RETRY;
+}
+
+/*
+ * The SQLSTATE in "FATAL:  28P01: password ..." (the only place where libpq tells it of a login),
+ * taken out of the line; *rest is what stands behind it. Empty: there is none.
+ */
+static void take_state(const char *line, char state[8], size_t *head, const char **rest)
+{
+	static const char digits[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+	const char *colon = strchr(line, ':'),
+		   *at = colon ? colon + 1 + strspn(colon + 1, " ") : "";
+	*head = strlen(line);
+	*rest = "";
+	if (strspn(at, digits) != 5 || strncmp(at + 5, ": ", 2) != 0)
+		return;
+	snprintf(state, 8, "%.5s", at);
+	*head = (size_t)(at - line);
+	*rest = at + 7;
 }
 
 /*
  * libpq's text without what the caller says anyhow (the server's address) and without its advice,
- * which begins with a tab. One line per try: it may have tried with TLS and without. A complaint of
- * its own about an option would quote it, so it ends there.
+ * which begins with a tab, and where in the server's source it was. One line per try: it may have
+ * tried with TLS and without. A complaint of its own about an option would quote it, so it ends
+ * there. state: of the last line that has one.
  */
-static void libpq_reason(const char *said, struct buf *out)
+static void libpq_reason(const char *said, char state[8], struct buf *out)
 {
 	static const char where[] = "connection to server ",
-			  why[] = " failed: ", invalid[] = "invalid ";
+			  why[] = " failed: ", invalid[] = "invalid ", source[] = "LOCATION: ";
 	char *text = xstrdup(said), *rest;
 	for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
 		const char *at =
@@ -94,8 +114,18 @@ static void libpq_reason(const char *said, struct buf *out)
 		const char *reason = at ? at + strlen(why) : line;
 		size_t len = strncmp(reason, invalid, strlen(invalid)) == 0 ? strcspn(reason, "\"")
 									    : strlen(reason);
-		if (line[0] != '\t')
-			buf_printf(out, "%s%.*s", out->len ? ", " : "", (int)len, reason);
+		if (line[0] == '\t' || strncmp(line, source, strlen(source)) == 0)
+			continue;
+		char found[8] = "";
+		size_t head;
+		const char *tail;
+		take_state(reason, found, &head, &tail);
+		buf_printf(out, "%s%.*s%s", out->len ? ", " : "", (int)MIN(len, head), reason,
+			   tail);
+		if (!found[0])
+			continue;
+		memcpy(state, found, sizeof(found));
+		buf_printf(out, " (SQLSTATE %s)", found);
 	}
 	free(text);
 }
@@ -107,13 +137,15 @@ static bool failed(struct err *err, enum err_class class, const char *why)
 	return err_set(err, class, "%s", why);
 }
 
-/* By its words, as there is no SQLSTATE for a connection. */
+/* By what the server, or libpq, says. */
 static bool libpq_failed(const struct pg *pg, struct err *err)
 {
 	struct buf reason = {0};
-	libpq_reason(PQerrorMessage(pg->conn), &reason);
+	char state[8] = "";
+	libpq_reason(PQerrorMessage(pg->conn), state, &reason);
 	const char *text = reason.len ? buf_cstr(&reason) : "connection lost";
-	failed(err, login_class(text), text);
+	failed(err, login_class(state, text), text);
+	memcpy(err->code, state, sizeof(state));
 	buf_free(&reason);
 	return false;
 }
@@ -147,6 +179,7 @@ static struct pg *start(const struct search *s, const struct pg_host *host, cons
 		err_set(err, ERR_FATAL, "out of memory");
 		return NULL;
 	}
+	PQsetErrorVerbosity(pg->conn, PQERRORS_VERBOSE); /* with the SQLSTATE of a refusal */
 	PQsetNoticeReceiver(pg->conn, notice, NULL);
 	return pg;
 }
@@ -208,6 +241,7 @@ static bool open_session(struct pg *pg, const struct config *config, struct err 
 {
 	if (!wait_connected(pg, err))
 		return false;
+	PQsetErrorVerbosity(pg->conn, PQERRORS_DEFAULT);
 	PQsetnonblocking(pg->conn, 1);
 	pg_set_timeout(pg, pg->deadline_us - clock_mono_us());
 	if (!session_settings(pg, config, err))
@@ -240,6 +274,8 @@ static void note_failure(struct search *s, const struct pg_host *host, const cha
 	buf_printf(&s->why, "%s%s port %s%s%s%s: %.240s", s->why.len ? "; " : "", host->host,
 		   host->port, named ? " (" : "", named ? addr : "", named ? ")" : "",
 		   err->text + skip);
+	if (err->class > s->class || !s->code[0])
+		memcpy(s->code, err->code, sizeof(s->code));
 	s->class = MAX(s->class, err->class);
 }
 
@@ -319,6 +355,8 @@ struct pg *pg_connect(const struct config *config, const char *role, int abort_f
 		err_set(err, ERR_RETRY, "PostgreSQL: given up on request");
 	else if (!pg)
 		err_set(err, s.class, "PostgreSQL: cannot connect: %s", buf_cstr(&s.why));
+	if (!pg)
+		memcpy(err->code, s.code, sizeof(s.code));
 	buf_free(&s.why);
 	pg_dsn_free(&s.dsn);
 	return pg;

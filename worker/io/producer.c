@@ -73,6 +73,33 @@ struct producer *producer_new(const struct config *config, producer_report repor
 	return NULL;
 }
 
+/*
+ * Sending would find out as well, but only after the message's whole time. A broker that makes
+ * topics by itself has made it now, and says that it has no leader yet.
+ */
+bool producer_sees_topic(struct producer *p, const char *topic, int timeout_ms, struct err *err)
+{
+	const rd_kafka_metadata_t *answer = NULL;
+	rd_kafka_topic_t *handle = rd_kafka_topic_new(p->rk, topic, NULL);
+	rd_kafka_resp_err_t code = handle ? rd_kafka_metadata(p->rk, 0, handle, &answer, timeout_ms)
+					  : rd_kafka_last_error();
+	if (!code && answer && answer->topic_cnt == 1)
+		code = answer->topics[0].err;
+	if (answer)
+		rd_kafka_metadata_destroy(answer);
+	if (handle)
+		rd_kafka_topic_destroy(handle);
+	if (!code || code == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE)
+		return true;
+	if (code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
+		return err_set(err, ERR_CONFIG,
+			       "topic %s does not exist: create it, or correct the setting "
+			       "\"topic\" of the stream",
+			       topic);
+	return err_set(err, kafka_err_class((int)code), "topic %s: %s", topic,
+		       rd_kafka_err2str(code));
+}
+
 /* Reports of what is dropped are served, so that the counts add up. */
 void producer_free(struct producer *p)
 {

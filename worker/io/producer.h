@@ -36,6 +36,13 @@ struct producer *producer_new(const struct config *config, producer_report repor
 void producer_free(struct producer *p);
 
 /*
+ * Whether the topic is there, or is made by the broker as soon as it is asked for. False with class
+ * CONFIG (no such topic, no rights) or RETRY (no answer), at once where the broker answers at once.
+ */
+MUST_CHECK bool producer_sees_topic(struct producer *p, const char *topic, int timeout_ms,
+				    struct err *err);
+
+/*
  * Queues a message; waits while the queue is full, up to timeout_ms. False with class RETRY (full
  * for so long: no broker), CONFIG (no such topic, no rights, too large) or FATAL.
  */

@@ -44,9 +44,12 @@ void registry_ack(struct registry *r);     /* after registry_fd() was readable *
 
 /* For "check --online" and "produce": these wait. */
 MUST_CHECK bool registry_ping(const struct config *config, struct err *err);
-/* Registers (or finds) a schema under a subject and returns its id. */
-MUST_CHECK bool registry_register(const struct config *config, const char *subject,
-				  const char *schema_json, uint32_t *id, struct err *err);
+/*
+ * The id of a schema that is registered under a subject. If it is not: is_new NULL: false with
+ * class CONFIG, else it is registered, and *is_new says so.
+ */
+MUST_CHECK bool registry_find(const struct config *config, const char *subject,
+			      const char *schema_json, bool *is_new, uint32_t *id, struct err *err);
 
 /* Of libcurl at run time, "7.88.1". */
 const char *registry_library_version(void);

@@ -5,7 +5,7 @@
 #include "io/registry_client.h"
 
 /* The registry's error code for "there is no schema of this id". */
-enum { REGISTRY_CODE_NO_SCHEMA = 40403 };
+enum { REGISTRY_CODE_NO_SUBJECT = 40401, REGISTRY_CODE_NO_SCHEMA = 40403 };
 
 /* Waits. FOUND with a new schema; otherwise err says why. */
 enum registry_answer registry_fetch(struct registry_client *client, const struct schema_id *id,

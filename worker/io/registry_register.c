@@ -31,7 +31,8 @@ bool registry_ping(const struct config *config, struct err *err)
 	return ok;
 }
 
-static bool read_registered(const struct registry_reply *reply, uint32_t *id, struct err *err)
+/* Of an answer that is not "there is none". */
+static bool read_id(const struct registry_reply *reply, uint32_t *id, struct err *err)
 {
 	const char *message = json_string_value(json_object_get(reply->json, "message"));
 	json_int_t value = json_integer_value(json_object_get(reply->json, "id"));
@@ -46,27 +47,54 @@ static bool read_registered(const struct registry_reply *reply, uint32_t *id, st
 	return true;
 }
 
-bool registry_register(const struct config *config, const char *subject, const char *schema_json,
-		       uint32_t *id, struct err *err)
+/* *unknown, if not NULL: the registry has no such subject, or not this schema under it. */
+static bool post_schema(struct registry_client *client, const char *path, const char *post,
+			uint32_t *id, bool *unknown, struct err *err)
+{
+	struct registry_reply reply = {0};
+	if (!registry_client_ask(client, path, post, &reply, err))
+		return false;
+	bool missing = reply.status == 404 && (reply.code == REGISTRY_CODE_NO_SUBJECT ||
+					       reply.code == REGISTRY_CODE_NO_SCHEMA);
+	if (unknown)
+		*unknown = missing;
+	bool ok = (unknown && missing) || read_id(&reply, id, err);
+	json_decref(reply.json);
+	return ok;
+}
+
+/* "/subjects/S" looks for the schema, "/subjects/S/versions" registers it. */
+static bool find_or_register(struct registry_client *client, const char *subject, const char *post,
+			     bool *is_new, uint32_t *id, struct err *err)
+{
+	char *escaped = http_escape(subject), *path = xasprintf("/subjects/%s", escaped);
+	char *versions = xasprintf("/subjects/%s/versions", escaped);
+	bool unknown = false;
+	bool ok = post_schema(client, path, post, id, &unknown, err);
+	if (ok && unknown && is_new)
+		*is_new = ok = post_schema(client, versions, post, id, NULL, err);
+	else if (ok && unknown)
+		ok = err_set(err, ERR_CONFIG,
+			     "the schema registry does not have this schema: register it, or leave "
+			     "out --no-register");
+	free(versions);
+	free(path);
+	free(escaped);
+	return ok;
+}
+
+bool registry_find(const struct config *config, const char *subject, const char *schema_json,
+		   bool *is_new, uint32_t *id, struct err *err)
 {
 	struct registry_client *client = registry_client_new(config);
-	char *escaped = http_escape(subject);
-	char *path = xasprintf("/subjects/%s/versions", escaped);
 	json_t *body = json_pack("{s:s}", "schema", schema_json);
 	char *post = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
-	struct registry_reply reply = {0};
-	bool ok = post != NULL ? registry_client_ask(client, path, post, &reply, err)
+	bool ok = post != NULL ? find_or_register(client, subject, post, is_new, id, err)
 			       : err_set(err, ERR_CONFIG, "the schema is not UTF-8");
-	if (ok) {
-		ok = read_registered(&reply, id, err);
-		json_decref(reply.json);
-	}
 	if (!ok)
 		err_wrap(err, "subject \"%s\"", subject);
 	free(post);
 	json_decref(body);
-	free(path);
-	free(escaped);
 	registry_client_free(client);
 	return ok;
 }

@@ -29,6 +29,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/stats.h"
+#include "io/pg_login.h"
 #include "io/wait.h"
 
 #define LOOK_US US_PER_S
@@ -261,15 +262,19 @@ static void look_after(struct indexer *ix, struct search_table *t)
 static bool connect(struct indexer *ix)
 {
 	struct err err = {0};
+	int64_t due_us = 0;
 	if (ix->pg && pg_ok(ix->pg))
 		return true;
 	pg_free(ix->pg);
-	ix->pg = pg_connect(ix->config, "indexer", ix->stop_fd, &err);
+	ix->pg = pg_login(ix->config, "indexer", ix->stop_fd, &due_us, &err);
 	if (ix->pg && seal_prepare(ix->pg, &err))
 		return true;
 	pg_free(ix->pg);
 	ix->pg = NULL;
-	failed(ix, &ix->tables[0], &err);
+	if (due_us > 0)
+		ix->due_us = due_us; /* nobody is let in, which has been said */
+	else
+		failed(ix, &ix->tables[0], &err);
 	return false;
 }
 

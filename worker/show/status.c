@@ -15,7 +15,9 @@
  *
  * /livez looks at the heartbeats alone (base/beat.h), never at Kafka or PostgreSQL: restarting a
  * worker does not mend a database. /readyz looks at the snapshot; a snapshot that is old (the poll
- * thread hangs) is not ready either.
+ * thread hangs) is not ready either. A partition that is halted or waits, or a topic that is
+ * missing, leaves a worker ready, as it works on the others and no other worker would do better;
+ * /readyz/strict says no for these, too.
  *
  * Rendering is in status_render.c (Prometheus) and status_json.c (people).
  */
@@ -151,6 +153,14 @@ static void copy_searches(struct snapshot *to, const struct status_facts *from)
 	to->facts.searches = copy;
 }
 
+static void copy_missing(struct snapshot *to, const struct status_facts *from, size_t nstreams)
+{
+	const char **copy = arena_calloc(to->arena, nstreams + 1, sizeof(*copy));
+	for (size_t i = 0; from->missing && i < nstreams; i++)
+		copy[i] = copy_text(to->arena, from->missing[i], NULL);
+	to->facts.missing = copy;
+}
+
 static bool same_partition(const struct status_partition *a, const struct status_partition *b)
 {
 	return a->partition == b->partition && a->topic != NULL && b->topic != NULL &&
@@ -200,6 +210,7 @@ void status_publish(struct status *s, const struct status_facts *facts)
 	copy_partitions(fresh, facts);
 	copy_lanes(fresh, facts);
 	copy_searches(fresh, facts);
+	copy_missing(fresh, facts, s->config->nstreams);
 	note_behind(fresh, s->previous);
 
 	pthread_mutex_lock(&s->lock);
@@ -261,9 +272,9 @@ static unsigned serve_status(void *ctx, struct buf *body)
 
 void status_line(struct status *s, struct buf *out)
 {
-	struct snapshot *snapshot = take(s);
-	render_line(snapshot, out);
-	drop(s, snapshot);
+	struct view v = look(s);
+	render_line(&v, out);
+	drop(s, v.snapshot);
 }
 
 /* The heartbeats alone: a restart does not mend a database. */
@@ -276,19 +287,32 @@ static unsigned serve_livez(void *ctx, struct buf *body)
 	return 200;
 }
 
-/* The body says why not. */
+/* The body says why not; troubles that keep nobody from working stand behind "ok". */
+static unsigned readyz(struct status *s, bool strict, struct buf *body)
+{
+	struct view v = look(s);
+	struct buf troubles = {0};
+	render_unready(v.snapshot, body);
+	if (v.snapshot != NULL && clock_wall_us() - v.snapshot->taken_us > SNAPSHOT_MAX_US)
+		buf_puts(body, "the poll thread has published nothing for 30 s\n");
+	render_troubles(&v, &troubles);
+	drop(s, v.snapshot);
+	bool ready = body->len == 0 && !(strict && troubles.len > 0);
+	if (ready)
+		buf_puts(body, "ok\n");
+	buf_put(body, troubles.data, troubles.len);
+	buf_free(&troubles);
+	return ready ? 200 : 503;
+}
+
 static unsigned serve_readyz(void *ctx, struct buf *body)
 {
-	struct status *s = ctx;
-	struct snapshot *snapshot = take(s);
-	render_unready(snapshot, body);
-	if (snapshot != NULL && clock_wall_us() - snapshot->taken_us > SNAPSHOT_MAX_US)
-		buf_puts(body, "the poll thread has published nothing for 30 s\n");
-	drop(s, snapshot);
-	if (body->len > 0)
-		return 503;
-	buf_puts(body, "ok\n");
-	return 200;
+	return readyz(ctx, false, body);
+}
+
+static unsigned serve_readyz_strict(void *ctx, struct buf *body)
+{
+	return readyz(ctx, true, body);
 }
 
 static unsigned serve_version(void *ctx, struct buf *body)
@@ -309,6 +333,7 @@ const struct httpd_route *status_routes(size_t *n)
 		{"/status", json, serve_status},
 		{"/livez", text, serve_livez},
 		{"/readyz", text, serve_readyz},
+		{"/readyz/strict", text, serve_readyz_strict},
 		{"/version", json, serve_version},
 	};
 	*n = ARRAY_LEN(routes);

@@ -68,6 +68,9 @@ struct status_facts {
 	size_t nlanes;
 	const struct status_search *searches; /* of the streams that are searched */
 	size_t nsearches;
+	/* per stream of the config: its topics that there are not, in words, or NULL; NULL: unknown
+	 */
+	const char *const *missing;
 };
 
 /* Borrows config. library: "2.0.2" of librdkafka, "15.18" of libpq, for /version and a metric. */

@@ -41,6 +41,55 @@ void render_unready(const struct snapshot *snapshot, struct buf *out)
 				   f->lanes[i].error ? f->lanes[i].error : "");
 }
 
+/* Partitions that wait for an operator, and those that wait for something else than their turn. */
+struct troubled {
+	size_t halted, waiting, streams; /* streams: without a topic */
+};
+
+static struct troubled count_troubled(const struct view *v)
+{
+	struct troubled t = {0};
+	const struct status_facts *f = v->snapshot ? &v->snapshot->facts : NULL;
+	for (size_t i = 0; f && i < f->npartitions; i++) {
+		const struct status_partition *p = &f->partitions[i];
+		bool halted = p->state && strcmp(p->state, "halted") == 0;
+		t.halted += halted;
+		t.waiting += !halted && p->error;
+	}
+	for (size_t i = 0; f && i < v->config->nstreams; i++)
+		t.streams += f->missing[i] != NULL;
+	return t;
+}
+
+/* "2 halted, 1 waiting, 1 stream without a topic", or nothing. */
+static void put_troubled(struct buf *out, const struct troubled *t)
+{
+	size_t start = out->len;
+	if (t->halted > 0)
+		buf_printf(out, "%zu halted", t->halted);
+	if (t->waiting > 0)
+		buf_printf(out, "%s%zu waiting", out->len > start ? ", " : "", t->waiting);
+	if (t->streams > 0)
+		buf_printf(out, "%s%zu stream%s without a topic", out->len > start ? ", " : "",
+			   t->streams, t->streams == 1 ? "" : "s");
+}
+
+void render_troubles(const struct view *v, struct buf *out)
+{
+	struct troubled partitions = count_troubled(v);
+	partitions.streams = 0;
+	size_t start = out->len;
+	if (partitions.halted + partitions.waiting > 0)
+		buf_puts(out, "partitions: ");
+	put_troubled(out, &partitions);
+	if (out->len > start)
+		buf_puts(out, "; /status says why\n");
+	for (size_t i = 0; v->snapshot && i < v->config->nstreams; i++)
+		if (v->snapshot->facts.missing[i])
+			buf_printf(out, "stream %s: %s\n", v->config->streams[i].name,
+				   v->snapshot->facts.missing[i]);
+}
+
 /*
  * A text, or null. One that is not UTF-8 (a message cut in the middle of a character) loses all
  * that is not ASCII.
@@ -206,6 +255,8 @@ static void put_stream(struct buf *out, const struct view *v, size_t i, int64_t 
 	for (size_t t = 0; t < ARRAY_LEN(totals); t++)
 		buf_printf(out, ",\"%s\":%lld", totals[t].member,
 			   (long long)stats_sum_of(totals[t].metric, i));
+	buf_u8(out, ',');
+	put_text(out, "missing_topics", v->snapshot ? v->snapshot->facts.missing[i] : NULL);
 	put_search(out, v->snapshot, stream, i);
 	buf_u8(out, '}');
 }
@@ -329,25 +380,25 @@ void render_version(const struct view *v, struct buf *out)
 }
 
 /* "running, 12 partitions, 345 records behind, 4.2 s; 2 halted" */
-void render_line(const struct snapshot *snapshot, struct buf *out)
+void render_line(const struct view *v, struct buf *out)
 {
 	static const struct snapshot nothing;
-	const struct snapshot *s = snapshot != NULL ? snapshot : &nothing;
+	const struct snapshot *s = v->snapshot != NULL ? v->snapshot : &nothing;
+	struct troubled troubled = count_troubled(v);
 	int64_t lag = 0, age_us = 0, now_us = clock_wall_us();
-	size_t halted = 0, away = 0;
+	size_t away = 0;
 	for (size_t i = 0; i < s->facts.npartitions; i++) {
-		const char *state = s->facts.partitions[i].state;
 		lag += MAX(lag_records(&s->facts.partitions[i]), 0);
 		age_us = MAX(age_us, lag_us(s, i, now_us));
-		halted += state != NULL && strcmp(state, "halted") == 0;
 	}
 	for (size_t i = 0; i < s->facts.nlanes; i++)
 		away += !s->facts.lanes[i].connected;
 	buf_printf(out, "%s, %zu partitions, %lld records behind, %.1f s",
 		   worker_state_name(s->facts.state), s->facts.npartitions, (long long)lag,
 		   (double)age_us / US_PER_S);
-	if (halted > 0)
-		buf_printf(out, "; %zu halted", halted);
+	if (troubled.halted + troubled.waiting + troubled.streams > 0)
+		buf_puts(out, "; ");
+	put_troubled(out, &troubled);
 	if (away > 0)
 		buf_printf(out, "; %zu of %zu lanes without PostgreSQL", away, s->facts.nlanes);
 }

@@ -51,9 +51,14 @@ struct stream_sum sum_stream(const struct snapshot *s, const char *stream, int64
 
 /* Reasons why the worker is not ready, one per line; nothing if it is. snapshot may be NULL. */
 void render_unready(const struct snapshot *snapshot, struct buf *out);
+/*
+ * What keeps a part of the work from being done, one per line: partitions that are halted or wait,
+ * and topics that there are not.
+ */
+void render_troubles(const struct view *v, struct buf *out);
 /* status_render.c: what stats_expose() does not know. statistics: librdkafka's JSON, or empty. */
 void render_metrics(const struct view *v, struct slice statistics, struct buf *out);
 /* status_json.c */
 void render_status(const struct view *v, struct buf *out);
-void render_version(const struct view *v, struct buf *out);         /* /version */
-void render_line(const struct snapshot *snapshot, struct buf *out); /* for the service manager */
+void render_version(const struct view *v, struct buf *out); /* /version */
+void render_line(const struct view *v, struct buf *out);    /* for the service manager */

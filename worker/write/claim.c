@@ -93,7 +93,7 @@ bool sink_claim(struct sink *s, struct sink_claim *c, struct err *err)
 	snprintf(partition, sizeof(partition), "%d", c->partition);
 	snprintf(low, sizeof(low), "%" PRId64, c->low);
 	if (!sink_set_patience(s, false, err) || (c->nstarts > 0 && !start_topic(s, c, err)))
-		return err_wrap(err, "claim of %s [%d]", c->topic, c->partition);
+		return err_wrap(err, "claim");
 	const char *params[] = {s->config->group_id,
 				c->topic,
 				partition,
@@ -115,7 +115,7 @@ bool sink_claim(struct sink *s, struct sink_claim *c, struct err *err)
 	if (!rows && (strcmp(err->code, "55P03") == 0 || strcmp(err->code, "57014") == 0))
 		end_sleeper(s, c->topic, partition);
 	if (!rows)
-		return err_wrap(err, "claim of %s [%d]", c->topic, c->partition);
+		return err_wrap(err, "claim");
 	c->next_offset = pg_int(rows, 0, 0);
 	c->owner_epoch = pg_int(rows, 0, 1);
 	snprintf(c->known_topic_id, sizeof(c->known_topic_id), "%s",

@@ -211,7 +211,7 @@ static void give_back_line(struct lane *lane, struct line *line)
 		struct job *job = line_take(line);
 		if (job->kind != JOB_WRITE) {
 			job->ok = false;
-			err_set(&job->err, ERR_RETRY, "given up on request");
+			err_clear(&job->err); /* it was not tried */
 		} else {
 			for (size_t i = 0; i < job->batch->nspans; i++)
 				if (job->batch->spans[i].result == SPAN_OPEN)
@@ -247,14 +247,14 @@ static void give_back(struct lane *lane)
 
 /* --- the session --- */
 
-/* A failure is logged unless it is one that we cut off ourselves. */
+/* A failure is logged unless it is everybody's, or one that we cut off ourselves. */
 static void open_session(struct lane *lane)
 {
 	struct err err = {0};
 	set_state(lane, LANE_CONNECTING, NULL);
 	if (session_open(&lane->session, &err))
 		sink_connected(lane->sink, lane->session.pg);
-	else if (!atomic_load(&lane->aborting))
+	else if (!lane->session.told && !atomic_load(&lane->aborting))
 		log_error("no session with PostgreSQL, will try again", F_INT("lane", lane->index),
 			  F_INT("attempt", lane->session.failures), F_STR("error", err.text));
 	set_at_rest(lane, err.class == ERR_NONE ? NULL : err.text);

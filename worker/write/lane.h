@@ -34,7 +34,8 @@ struct job {
 	int64_t pushed_us;       /* JOB_WRITE: when it was sealed */
 	int64_t took_us;         /* JOB_WRITE: from the lane's taking it until it was decided */
 	bool ok;                 /* JOB_CLAIM, JOB_HALT: it succeeded */
-	struct err err;          /* why not; JOB_HALT: on its way there, why it is halted */
+	struct err
+		err; /* why not, NONE: given back; JOB_HALT: on its way there, why it is halted */
 	/* The lane's own. */
 	struct job *behind; /* the next one in its line */
 	uint64_t number;    /* order of arrival */

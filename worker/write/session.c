@@ -3,7 +3,8 @@
  * limit), never reused; and it is tried for again with growing waits.
  *
  *   none --due_us--> session_open() --> had --session_lost()--> session_failed() --> none
- *                      refused: session_failed(), a little later each time
+ *                      refused: session_failed(), a little later each time; where
+ *                      it is the login that is refused, pg_login() says when
  *
  * Thread: the lane's. It waits in session_open() only, which abort_fd ends.
  */
@@ -14,6 +15,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/stats.h"
+#include "io/pg_login.h"
 
 #define BACKOFF_FIRST_US (100 * US_PER_MS)
 
@@ -66,12 +68,16 @@ bool session_lost(const struct session *s, const struct err *err)
 bool session_open(struct session *s, struct err *err)
 {
 	char role[32];
+	int64_t due_us;
 	snprintf(role, sizeof(role), "lane %zu", s->lane);
-	s->pg = pg_connect(s->config, role, s->abort_fd, err);
-	if (!s->pg) {
+	s->pg = pg_login(s->config, role, s->abort_fd, &due_us, err);
+	if (!s->pg && err->class != ERR_NONE)
 		session_failed(s, err);
+	if (!s->pg && due_us > 0)
+		s->due_us = due_us;
+	s->told = due_us > 0;
+	if (!s->pg)
 		return false;
-	}
 	stats_gauge_add(METRIC_POSTGRES_CONNECTIONS, 0, 0, 1);
 	if (s->had_one) {
 		stats_add(METRIC_POSTGRES_RECONNECTS, 0, 0, 1);

@@ -15,6 +15,7 @@ struct session {
 	int abort_fd;  /* ends a login under way when it is readable */
 	struct pg *pg; /* NULL: there is none */
 	bool had_one;
+	bool told;            /* why it could not be had has been logged, for all sessions */
 	unsigned failures;    /* to have one, in a row */
 	enum err_class class; /* of the last of these */
 	int64_t due_us;       /* not to be tried for before */
