@@ -7,10 +7,10 @@
  *   any finding: ROLLBACK       the report says all of them; exit 78, nothing is changed
  *   --dry-run: print, ROLLBACK
  *   else run the steps, COMMIT
+ *   indexes on big tables       CONCURRENTLY, see migrate_indexes.c
  *
- * One transaction, so a migration that fails in the middle leaves nothing behind. That is also why
- * indexes are not built CONCURRENTLY: a new index on a table that is in use keeps writers out while
- * it is built, and is better made by hand first, under the name that --dry-run shows.
+ * One transaction, so a migration that fails in the middle leaves nothing behind. Only what may
+ * take long and is no part of being right comes after it.
  *
  * Steps: extension vector (if a column needs it), schema memingest and its tables, then per stream
  * its schema, table, missing columns, their storage and compression, indexes, and what its search
@@ -233,41 +233,6 @@ static void add_columns(struct migration *m, const struct table *t, const struct
 	}
 }
 
-/* By name, on this table: a name may be another table's. */
-static bool index_exists(struct migration *m, const struct table *t, const char *name, bool *there,
-			 struct err *err)
-{
-	struct buf sql = {0}, table = {0};
-	sqlname_table(t, &table);
-	buf_puts(&sql,
-		 "SELECT EXISTS (SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
-		 " WHERE c.relname = $1 AND i.indrelid = to_regclass(");
-	pg_quote_literal(&sql, buf_cstr(&table));
-	buf_puts(&sql, "))");
-	bool ok = catalog_ask(m->pg, buf_cstr(&sql), name, there, err);
-	buf_free(&sql);
-	buf_free(&table);
-	return ok;
-}
-
-/* Under the names that --dry-run shows, so one made by hand counts. */
-static bool look_at_indexes(struct migration *m, const struct table *t, struct err *err)
-{
-	bool ok = true;
-	for (size_t i = 0; ok && i < t->nindexes; i++) {
-		struct buf name = {0}, sql = {0};
-		bool there;
-		ddl_index_name(t, i, &name);
-		ok = index_exists(m, t, buf_cstr(&name), &there, err);
-		if (ok && !there) {
-			ddl_create_index(t, i, &sql);
-			migration_add(m, &sql, "created index", buf_cstr(&name));
-		}
-		buf_free(&name);
-	}
-	return ok;
-}
-
 /* A table that is not there is one step; else each difference is. */
 static bool look_at_stream(struct migration *m, const struct stream *s, struct err *err)
 {
@@ -286,7 +251,7 @@ static bool look_at_stream(struct migration *m, const struct stream *s, struct e
 		add_columns(m, s->table, &c);
 	bool there = c.exists;
 	catalog_free(&c);
-	return look_at_indexes(m, s->table, err) && migration_search(m, s, there, err);
+	return migration_indexes(m, s->table, err) && migration_search(m, s, there, err);
 }
 
 /* --- grants --- */
@@ -378,7 +343,19 @@ static bool run_steps(struct migration *m, struct err *err)
 	return pg_exec(m->pg, "COMMIT", NULL, 0, err);
 }
 
-/* All or nothing. */
+/* In a dry run, where it returns true, the SQL of what would come behind the transaction. */
+static bool print_late(const struct migration *m, bool dry)
+{
+	struct buf sql = {0};
+	if (!dry)
+		return false;
+	migration_late_sql(m, &sql);
+	fputs(buf_cstr(&sql), stdout);
+	buf_free(&sql);
+	return true;
+}
+
+/* All or nothing, but for indexes that are built behind it. */
 static int migrate(struct migration *m, struct err *err)
 {
 	if (!begin(m, err) || !look(m, err))
@@ -395,9 +372,10 @@ static int migrate(struct migration *m, struct err *err)
 		return report_err_exit_code(err);
 	for (size_t i = 0; i < m->nsteps; i++)
 		puts(dry ? m->steps[i].sql : m->steps[i].done);
-	if (m->nsteps == 0)
+	if (m->nsteps == 0 && m->nlate == 0)
 		puts(dry ? "-- nothing to do" : "nothing to do");
-	return EXIT_OK;
+	return print_late(m, dry) || migration_late_indexes(m, err) ? EXIT_OK
+								    : report_err_exit_code(err);
 }
 
 /* --- command --- */
@@ -424,6 +402,7 @@ static void clear(struct migration *m)
 	}
 	free(m->streams);
 	free(m->steps);
+	free(m->late);
 	report_free(&m->report);
 	pg_free(m->pg); /* rolls back what is open */
 }
@@ -436,6 +415,10 @@ static int run(struct cli *cli)
 	int code = EXIT_CONFIG;
 	if (!load_streams(&m, &err))
 		goto out;
+	if (!migration_indexes_named(&m, &err)) {
+		code = EXIT_USAGE;
+		goto out;
+	}
 	if (print_grants(&m, &err)) {
 		code = err.class == ERR_NONE ? EXIT_OK : EXIT_CONFIG;
 		goto out;
@@ -456,6 +439,8 @@ out:
 
 static const struct cli_option options[] = {
 	{"dry-run", NULL, "print the SQL that would be run, and change nothing"},
+	{"indexes", "LIST",
+	 "none, lean (default) or all of the schemas' indexes, or names, with commas between"},
 	{"grants", "ROLE",
 	 "print the least rights that a worker's role needs, and do nothing else"},
 	{"grant-to", "ROLE", "grant these rights as well, in the same transaction"},
@@ -467,7 +452,7 @@ static const struct cli_option options[] = {
 
 const struct command command_migrate = {
 	.name = "migrate",
-	.usage = "[--dry-run] [--[search-]grants ROLE | --[search-]grant-to ROLE]",
+	.usage = "[--dry-run] [--indexes LIST] [--[search-]grants ROLE | --[search-]grant-to ROLE]",
 	.summary = "create or extend tables, indexes and bookkeeping",
 	.help = "Creates what the schemas want and the database lacks: the extension vector, the "
 		"schema memingest with "
@@ -478,11 +463,14 @@ const struct command command_migrate = {
 		"you like. It only adds: a column of another type, a missing key and the like are "
 		"reported, and "
 		"nothing is\n"
-		"changed (exit 78). An index on a table that is in use keeps writers out while it "
-		"is built: on a big "
-		"table make it\n"
-		"by hand first with CREATE INDEX CONCURRENTLY, under the name that --dry-run "
-		"shows.",
+		"changed (exit 78).\n"
+		"Of a schema's indexes it makes those of level lean. --indexes all makes the "
+		"others too, none only those that are\n"
+		"unique, lean,NAME one more; NAME is as --dry-run --indexes all shows it. One that "
+		"is there under its name stays,\n"
+		"whoever made it. On a table of over 64 MiB they are built last, CONCURRENTLY: "
+		"writers go on. On a partitioned one\n"
+		"they keep writers out: make them by hand first.",
 	.wants_config = true,
 	.no_arguments = true,
 	.options = options,
