@@ -18,31 +18,6 @@
 #include "codec/table_parts.h"
 #include "schema/schema.h"
 
-/* The length of a name without the order behind it, which is one of PostgreSQL's. */
-static size_t name_length(const char *text, const char **order)
-{
-	static const char *const orders[] = {
-		" DESC NULLS FIRST",
-		" DESC NULLS LAST",
-		" ASC NULLS FIRST",
-		" ASC NULLS LAST",
-		" NULLS FIRST",
-		" NULLS LAST",
-		" DESC",
-		" ASC",
-	};
-	size_t len = strlen(text);
-	for (size_t i = 0; i < ARRAY_LEN(orders); i++) {
-		size_t tail = strlen(orders[i]);
-		if (len > tail && strcasecmp(text + len - tail, orders[i]) == 0) {
-			*order = orders[i];
-			return len - tail;
-		}
-	}
-	*order = "";
-	return len;
-}
-
 /* A column's SQL name, by that or by its field's; ours too. NULL: there is none. */
 static const char *column_name(const struct table_builder *b, const char *name)
 {
@@ -52,20 +27,40 @@ static const char *column_name(const struct table_builder *b, const char *name)
 	return table_in_list(table_own_columns, name) ? name : NULL;
 }
 
-/* "created_at DESC"; a column may have such a name as a whole. */
+/* "created_at DESC": the column, if what is in front of that order is one. */
+static const char *ordered_column(const struct table_builder *b, const char *text,
+				  const char *order)
+{
+	size_t len = strlen(text), tail = strlen(order);
+	if (len < tail || strcasecmp(text + len - tail, order) != 0)
+		return NULL;
+	char *name = arena_strdup(b->arena, text);
+	name[len - tail] = '\0';
+	return column_name(b, name);
+}
+
 static bool put_column(struct table_builder *b, const char *text, struct buf *out)
 {
-	const char *order = "", *name = column_name(b, text);
-	if (!name) {
-		char *bare = arena_strdup(b->arena, text);
-		bare[name_length(text, &order)] = '\0';
-		name = column_name(b, bare);
+	static const char *const orders[] = {
+		"",
+		" ASC",
+		" DESC",
+		" NULLS FIRST",
+		" NULLS LAST",
+		" ASC NULLS FIRST",
+		" ASC NULLS LAST",
+		" DESC NULLS FIRST",
+		" DESC NULLS LAST",
+	};
+	for (size_t i = 0; i < ARRAY_LEN(orders); i++) {
+		const char *name = ordered_column(b, text, orders[i]);
+		if (!name)
+			continue;
+		buf_quoted(out, name, '"');
+		buf_puts(out, orders[i]);
+		return true;
 	}
-	if (!name)
-		return err_set(b->err, ERR_CONFIG, "an index names '%s', which is no column", text);
-	buf_quoted(out, name, '"');
-	buf_puts(out, order);
-	return true;
+	return err_set(b->err, ERR_CONFIG, "an index names '%s', which is no column", text);
 }
 
 /* From "columns", what follows ON table. */
