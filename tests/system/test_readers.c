@@ -266,11 +266,76 @@ START_TEST(on_a_big_table)
 }
 END_TEST
 
+/* Letters that do not compress, so that an index has to take them all. */
+static void put_noise(char *text, size_t len)
+{
+	uint32_t x = 1;
+	for (size_t i = 0; i + 1 < len; i++) {
+		x = x * 1664525 + 1013904223;
+		text[i] = (char)('a' + (x >> 24) % 26);
+	}
+	text[len - 1] = '\0';
+}
+
+/* A batch of two events of one key: the first with that value and user, the second without. */
+static void tell_twice(struct bed *bed, const char *key, const char *value, const char *user)
+{
+	for (int i = 1; i <= 2; i++) {
+		json_t *event = json_pack("{s:I, s:s, s:s, s:s, s:s}", "event_time", (json_int_t)i,
+					  "namespace", "n", "key", key, "value",
+					  i == 1 ? value : "", "user_id", i == 1 ? user : "u");
+		bed_event(bed, "memory", 0, event);
+		json_decref(event);
+	}
+	bed_drain(bed, 20);
+}
+
+static int batches(struct bed *bed, int merged, int superseded, int dead)
+{
+	return (int)bed_int(bed,
+			    "SELECT count(*) FROM memingest.batches WHERE merged = %d AND"
+			    " superseded = %d AND dead = %d",
+			    merged, superseded, dead);
+}
+
+/*
+ * Proves: with indexes, events of one key are folded as ever where what is long is in none of them;
+ * and where it is, also by an index that is new, an event keeps its own verdict.
+ */
+START_TEST(long_values)
+{
+	char noise[5000];
+	struct bed *bed = bed_new("long");
+	put_noise(noise, sizeof(noise));
+	bed_stream(bed, "memory", 1);
+	bed_set(bed, "batch.max_rows", "2");
+	bed_set(bed, "batch.max_age", "1h");
+	bed_set(bed, "batch.adaptive", "off");
+	bed_set(bed, "dlq.max_ratio", "1");
+	expect(bed, 0, "migrate", "created index memory_entries_user_id");
+	struct worker *w = worker_start(bed, NULL);
+	tell_twice(bed, "a", noise, "u");
+	ck_assert_int_eq(batches(bed, 1, 1, 0), 1);
+	tell_twice(bed, "b", "", noise);
+	ck_assert_int_eq(batches(bed, 1, 0, 1), 1);
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM memory_entries WHERE user_id = 'u'"),
+			 2);
+	worker_stop(w);
+	bed_sql(bed, "CREATE INDEX ON memory_entries (value)");
+	w = worker_start(bed, NULL);
+	tell_twice(bed, "c", noise, "u");
+	ck_assert_int_eq(batches(bed, 1, 0, 1), 2);
+	worker_stop(w);
+	bed_free(bed);
+}
+END_TEST
+
 static void readers_tests(TCase *tc)
 {
 	tcase_add_loop_test(tc, created_by_events, 0, 3);
 	tcase_add_test(tc, created_by_a_replay);
 	tcase_add_test(tc, levels);
 	tcase_add_test(tc, on_a_big_table);
+	tcase_add_test(tc, long_values);
 }
 SYSTEM_SUITE("readers", 90, readers_tests)
