@@ -330,6 +330,164 @@ START_TEST(long_values)
 }
 END_TEST
 
+/* --- docs/QUERIES.md --- */
+
+static char *read_page(const char *path)
+{
+	struct buf text = {0};
+	char part[4096];
+	FILE *in = fopen(path, "r");
+	ck_assert_msg(in != NULL, "%s", path);
+	for (size_t n; (n = fread(part, 1, sizeof(part), in)) > 0;)
+		buf_put(&text, part, n);
+	(void)fclose(in);
+	return buf_take_text(&text);
+}
+
+/* A query of the page, and what the page says of its plan. */
+struct shown {
+	const char *at; /* where it stands */
+	char *query, *plan;
+};
+
+/* The next one from *at on; false after the last. The caller frees both texts. */
+static bool next_shown(const char **at, struct shown *q)
+{
+	static const char begin[] = "```sql\n", between[] = ";\n```\n\n```text\n", end[] = "\n```";
+	const char *query = strstr(*at, begin);
+	if (!query)
+		return false;
+	query += strlen(begin);
+	const char *plan = strstr(query, between);
+	ck_assert_msg(plan && plan < strstr(query, "\n\n#"), "no plan: %.200s", query);
+	q->at = query;
+	q->query = strndup(query, (size_t)(plan - query));
+	plan += strlen(between);
+	*at = strstr(plan, end);
+	q->plan = strndup(plan, (size_t)(*at - plan));
+	return true;
+}
+
+/* Prepared, since it may have the vector as a parameter. */
+static void run_shown(struct bed *bed, const struct shown *q, const char *vector)
+{
+	struct buf plan = {0};
+	bed_sql(bed, "PREPARE asked(text) AS %s", q->query);
+	struct pg_rows *rows = bed_query(bed, "EXPLAIN (COSTS OFF) EXECUTE asked('%s')", vector);
+	for (size_t i = 0; i < pg_rows_count(rows); i++)
+		buf_printf(&plan, "%s\n", pg_value(rows, i, 0));
+	pg_rows_free(rows);
+	rows = bed_query(bed, "EXECUTE asked('%s')", vector);
+	ck_assert_msg(pg_rows_count(rows) > 0, "no rows: %s", q->query);
+	pg_rows_free(rows);
+	bed_sql(bed, "DEALLOCATE asked");
+	char *rest = NULL, *said = xstrdup(q->plan);
+	size_t n = 0;
+	for (char *word = strtok_r(said, " \n", &rest); word; word = strtok_r(NULL, " \n", &rest)) {
+		size_t len = strlen(word);
+		bool index = (len > 4 && strcmp(word + len - 4, "_idx") == 0) ||
+			     (len > 5 && strcmp(word + len - 5, "_pkey") == 0);
+		ck_assert_msg(!index || strstr(buf_cstr(&plan), word), "%s: not by %s: %s",
+			      q->query, word, buf_cstr(&plan));
+		n += index;
+	}
+	ck_assert_msg(n > 0, "%s: the page names no index", q->query);
+	free(said);
+	buf_free(&plan);
+}
+
+/*
+ * Proves: the queries of docs/QUERIES.md, as they stand there, bring rows by the indexes that the
+ * page says, with those of level lean alone as far as it says so.
+ */
+START_TEST(queries)
+{
+	char *page = read_page("docs/QUERIES.md"), *rows = read_page("tests/system/queries.sql");
+	const char *at = page, *all = strstr(page, "## What the level all adds"),
+		   *own = strstr(page, "## Of your own");
+	struct bed *bed = bed_new("queries");
+	struct shown q;
+	size_t n = 0;
+	ck_assert(all && own && all < own);
+	bed_stream(bed, "memory", 1);
+	bed_stream(bed, "pattern", 1);
+	bed_stream(bed, "trajectory", 1);
+	expect(bed, 0, "migrate", "created");
+	bed_sql(bed, "SET max_parallel_workers_per_gather = 0; SET memingest.rows = 20000");
+	bed_sql(bed, "%s", rows);
+	struct pg_rows *vector = bed_query(bed, "SELECT embedding FROM memory_entries LIMIT 1");
+	for (; next_shown(&at, &q); n++) {
+		if (all && q.at > all) {
+			all = NULL;
+			expect(bed, 0, "migrate --indexes all", "created index");
+		}
+		if (own && q.at > own) {
+			own = NULL;
+			bed_sql(bed,
+				"CREATE INDEX memory_entries_gin_to_tsvector_english_value_idx ON"
+				" memory_entries USING gin (to_tsvector('english', value))");
+		}
+		run_shown(bed, &q, pg_value(vector, 0, 0));
+		free(q.query);
+		free(q.plan);
+	}
+	ck_assert(!all && !own);
+	ck_assert_uint_gt(n, 20);
+	pg_rows_free(vector);
+	free(rows);
+	free(page);
+	bed_free(bed);
+}
+END_TEST
+
+/* At an angle from the first axis. */
+#define VECTOR_AT                                                                                  \
+	"(SELECT array_agg(CASE d WHEN 1 THEN cos(%s) WHEN 2 THEN sin(%s) ELSE 0 END ORDER BY d)"  \
+	" FROM generate_series(1, 384) d)::vector"
+
+static int found(struct bed *bed, const char *query)
+{
+	struct pg_rows *rows = bed_query(bed, "%s", query);
+	int n = (int)pg_rows_count(rows);
+	pg_rows_free(rows);
+	return n;
+}
+
+/*
+ * Proves what docs/QUERIES.md says of a live HNSW index under a filter: of 100 rows that match it
+ * gives none, with iterative scans ten, and so does the search of the schema.
+ */
+START_TEST(under_a_filter)
+{
+	char query[1024], search[512];
+	struct bed *bed = bed_new("filter");
+	bed_stream(bed, "memory", 1);
+	expect(bed, 0, "migrate --indexes none", "created");
+	bed_sql(bed,
+		"INSERT INTO memory_entries (namespace, key, event_time, value, tags, user_id,"
+		" embedding) SELECT 'n', 'k' || i, now(), '', '{}', CASE WHEN i < 100 THEN 'u7' "
+		"ELSE"
+		" 'u' END, CASE WHEN i < 100 THEN " VECTOR_AT " ELSE " VECTOR_AT
+		" END FROM generate_series(0, 1999) i",
+		"1 + i / 1000.0", "1 + i / 1000.0", "i / 100000.0", "i / 100000.0");
+	bed_sql(bed, "CREATE INDEX ON memory_entries USING hnsw (embedding vector_cosine_ops);"
+		     "ANALYZE memory_entries; SET enable_seqscan = off");
+	snprintf(query, sizeof(query),
+		 "SELECT key FROM memory_entries WHERE user_id = 'u7' ORDER BY embedding "
+		 "<=> " VECTOR_AT " LIMIT 10",
+		 "0", "0");
+	snprintf(search, sizeof(search),
+		 "SELECT key FROM memingest.search_memory_entries(" VECTOR_AT
+		 ", 10, user_id => 'u7')",
+		 "0", "0");
+	ck_assert_int_eq(found(bed, query), 0);
+	bed_sql(bed, "SET hnsw.iterative_scan = strict_order");
+	ck_assert_int_eq(found(bed, query), 10);
+	ck_assert_int_eq(found(bed, search), 10);
+	bed_free(bed);
+}
+END_TEST
+
 static void readers_tests(TCase *tc)
 {
 	tcase_add_loop_test(tc, created_by_events, 0, 3);
@@ -337,5 +495,7 @@ static void readers_tests(TCase *tc)
 	tcase_add_test(tc, levels);
 	tcase_add_test(tc, on_a_big_table);
 	tcase_add_test(tc, long_values);
+	tcase_add_test(tc, queries);
+	tcase_add_test(tc, under_a_filter);
 }
-SYSTEM_SUITE("readers", 90, readers_tests)
+SYSTEM_SUITE("readers", 120, readers_tests)
