@@ -205,7 +205,8 @@ bool migration_late_indexes(struct migration *m, struct err *err)
 {
 	if (m->nlate == 0)
 		return true;
-	if (!lock(m->pg, err) || !pg_exec(m->pg, "SET statement_timeout = 0", NULL, 0, err))
+	if (!lock(m->pg, err) ||
+	    !pg_exec(m->pg, "SET statement_timeout = 0; SET lock_timeout = 0", NULL, 0, err))
 		return err_wrap(err, "waiting for another migration to build its indexes");
 	for (size_t i = 0; i < m->nlate; i++) {
 		(void)fflush(stdout);
