@@ -244,7 +244,11 @@ static bool read_foreign_columns(struct pg *pg, const struct table *t, const cha
 		       "attidentity = ''"
 		       " AND attname NOT IN (");
 	put_literals(&sql, t, t->ncolumns);
-	buf_puts(&sql, ", 'created_at', 'updated_at')"); /* looked at by compare_present() */
+	for (size_t i = 0; i < TABLE_OWN_COLUMNS; i++) { /* looked at by compare_present() */
+		buf_puts(&sql, ", ");
+		pg_quote_literal(&sql, table_own_columns[i]);
+	}
+	buf_puts(&sql, ")");
 	bool ok = ask_text(pg, buf_cstr(&sql), name, &names, err);
 	if (ok && names)
 		snprintf(c->foreign_not_null, sizeof(c->foreign_not_null), "%s", names);
