@@ -230,12 +230,15 @@ class Lab:
         self.log = os.path.join(folder, "worker.log")
         self.runs = 0
 
-    def up(self, settings):
+    def up(self, settings, *migrate):
         self.stack.up(settings)
         text = self.stack.verb("config").replace("= schemas/", f"= {ROOT}/schemas/")
         with open(self.ini, "w", encoding="utf-8") as f:
             f.write(text + "[http]\nlisten = off\n")
-        check(self.worker_program, "migrate", "-c", self.ini)
+        self.migrate(*migrate)
+
+    def migrate(self, *options):
+        check(self.worker_program, "migrate", "-c", self.ini, *options)
 
     @property
     def db(self):

@@ -332,6 +332,83 @@ START_TEST(record_annotations)
 }
 END_TEST
 
+/* Proves: created_at from the event is one more column over that field, whose least value counts.
+ */
+START_TEST(created_by_the_event)
+{
+	static const struct {
+		const char *field;
+		const char *words;
+	} wrong[] = {
+		{"{'name':'v','type':'long'}", "pg.created_at names no column"},
+		{"{'name':'w','type':'long'}", "pg.created_at names no column of type timestamptz"},
+		{"{'name':'w','type':['null',{'type':'long','logicalType':'timestamp-micros'}]}",
+		 "never null"},
+		{"{'name':'w','type':{'type':'long','logicalType':'local-timestamp-micros'}}",
+		 "of type timestamptz"},
+		{"{'name':'w','type':{'type':'long','logicalType':'timestamp-micros'},"
+		 "'pg':{'column':false}}",
+		 "pg.created_at names no column"},
+	};
+	struct schema *s;
+	struct table *t = open_table(&s, ",'created_at':'w'",
+				     "{'name':'w','type':{'type':'long','logicalType':'timestamp-"
+				     "millis'},'pg':{'column':'at'}},{'name':'z','type':'int'}");
+	ck_assert_uint_eq(t->ncolumns, 4);
+	const struct column *c = &t->columns[3];
+	ck_assert_str_eq(c->name, "created_at");
+	ck_assert_uint_eq(c->field, t->columns[1].field);
+	ck_assert_int_eq(c->kind, PG_TIMESTAMP);
+	ck_assert_int_eq(c->merge, MERGE_MIN);
+	ck_assert_str_eq(c->default_sql, "now()");
+	ck_assert(c->not_null);
+	table_free(t);
+	schema_free(s);
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
+		refused(",'created_at':'w'", wrong[i].field, wrong[i].words);
+}
+END_TEST
+
+/* Proves: an index takes our own columns, orders and levels, and nothing that is none of these. */
+START_TEST(indexes)
+{
+	static const struct {
+		const char *json, *sql;
+		enum index_level level;
+	} cases[] = {
+		{"{'columns':['u','created_at DESC']}", "(\"u\", \"created_at\" DESC)", LEVEL_LEAN},
+		{"{'columns':['updated_at'],'level':'lean'}", "(\"updated_at\")", LEVEL_LEAN},
+		{"{'columns':['u desc nulls last','k ASC'],'level':'all'}",
+		 "(\"u\" DESC NULLS LAST, \"k\" ASC)", LEVEL_ALL},
+		{"{'columns':['a desc','a desc nulls first']}",
+		 "(\"a desc\", \"a desc\" NULLS FIRST)", LEVEL_LEAN},
+		{"{'columns':['k'],'unique':true}", "(\"k\")", LEVEL_ALWAYS},
+		{"{'sql':'USING gin (u)','level':'all'}", "USING gin (u)", LEVEL_ALL},
+	};
+	static const char fields[] = "{'name':'u','type':'string'},{'name':'f','type':'int',"
+				     "'pg':{'column':'a desc'}}";
+	struct buf list = {0};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		buf_printf(&list, "%s%s", i ? "," : ",'indexes':[", cases[i].json);
+	buf_puts(&list, "]");
+	struct schema *s;
+	struct table *t = open_table(&s, buf_cstr(&list), fields);
+	buf_free(&list);
+	ck_assert_uint_eq(t->nindexes, ARRAY_LEN(cases));
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		ck_assert_str_eq(t->indexes[i].sql, cases[i].sql);
+		ck_assert_int_eq(t->indexes[i].level, cases[i].level);
+	}
+	table_free(t);
+	schema_free(s);
+	refused(",'indexes':[{'columns':['u DOWN']}]", fields, "'u DOWN', which is no column");
+	refused(",'indexes':[{'columns':[' DESC']}]", fields, "' DESC', which is no column");
+	refused(",'indexes':[{'columns':['u'],'level':'some'}]", fields, "none of lean, all");
+	refused(",'indexes':[{'columns':['u'],'level':'all','unique':true}]", fields,
+		"a unique index is always made");
+}
+END_TEST
+
 /* Names: reserved ones, doubles, too long ones. */
 START_TEST(column_names)
 {
@@ -454,6 +531,8 @@ static Suite *table_suite(void)
 	tcase_add_test(t, merge_rules);
 	tcase_add_test(t, keys);
 	tcase_add_test(t, record_annotations);
+	tcase_add_test(t, created_by_the_event);
+	tcase_add_test(t, indexes);
 	tcase_add_test(t, column_names);
 	tcase_add_test(t, too_many_columns);
 	tcase_add_test(t, sql_texts);

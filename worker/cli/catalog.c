@@ -33,8 +33,6 @@ const struct catalog_rights catalog_search_books[2] = {
 
 const char *const catalog_table_rights[5] = {"SELECT", "INSERT", "UPDATE", "DELETE", NULL};
 
-static const char *const timestamps[] = {"created_at", "updated_at"};
-
 /* One row, one column; no row is as good as null. The caller frees the answer. */
 static bool ask_text(struct pg *pg, const char *sql, const char *param, char **answer,
 		     struct err *err)
@@ -93,16 +91,16 @@ bool catalog_unknown_type(struct pg *pg, const struct table *t, const struct col
 
 const char *catalog_column_name(const struct table *t, size_t i)
 {
-	assert(i < t->ncolumns || i - t->ncolumns < ARRAY_LEN(timestamps));
-	return i < t->ncolumns ? t->columns[i].name : timestamps[i - t->ncolumns];
+	assert(i < t->ncolumns || i - t->ncolumns < TABLE_OWN_COLUMNS);
+	return i < t->ncolumns ? t->columns[i].name : table_own_columns[i - t->ncolumns];
 }
 
 /* The schema may declare created_at or updated_at itself. */
 static bool declared(const struct table *t, size_t timestamp)
 {
-	assert(timestamp < ARRAY_LEN(timestamps));
+	assert(timestamp < TABLE_OWN_COLUMNS);
 	for (size_t i = 0; i < t->ncolumns; i++)
-		if (strcmp(t->columns[i].name, timestamps[timestamp]) == 0)
+		if (strcmp(t->columns[i].name, table_own_columns[timestamp]) == 0)
 			return true;
 	return false;
 }
@@ -135,9 +133,9 @@ static void wanted_sql(const struct table *t, struct buf *out)
 	 * A name that no column of a schema has by accident stands in where the schema declares its
 	 * own.
 	 */
-	for (size_t i = 0; i < ARRAY_LEN(timestamps); i++)
+	for (size_t i = 0; i < TABLE_OWN_COLUMNS; i++)
 		buf_printf(out, "%s%s%s timestamptz", i ? ", " : "",
-			   declared(t, i) ? "memingest_declared_" : "", timestamps[i]);
+			   declared(t, i) ? "memingest_declared_" : "", table_own_columns[i]);
 	buf_puts(out, ") ON COMMIT DROP");
 }
 
@@ -246,7 +244,11 @@ static bool read_foreign_columns(struct pg *pg, const struct table *t, const cha
 		       "attidentity = ''"
 		       " AND attname NOT IN (");
 	put_literals(&sql, t, t->ncolumns);
-	buf_puts(&sql, ", 'created_at', 'updated_at')"); /* looked at by compare_present() */
+	for (size_t i = 0; i < TABLE_OWN_COLUMNS; i++) { /* looked at by compare_present() */
+		buf_puts(&sql, ", ");
+		pg_quote_literal(&sql, table_own_columns[i]);
+	}
+	buf_puts(&sql, ")");
 	bool ok = ask_text(pg, buf_cstr(&sql), name, &names, err);
 	if (ok && names)
 		snprintf(c->foreign_not_null, sizeof(c->foreign_not_null), "%s", names);

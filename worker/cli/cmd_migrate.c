@@ -7,10 +7,10 @@
  *   any finding: ROLLBACK       the report says all of them; exit 78, nothing is changed
  *   --dry-run: print, ROLLBACK
  *   else run the steps, COMMIT
+ *   indexes on big tables       CONCURRENTLY, see migrate_indexes.c
  *
- * One transaction, so a migration that fails in the middle leaves nothing behind. That is also why
- * indexes are not built CONCURRENTLY: a new index on a table that is in use keeps writers out while
- * it is built, and is better made by hand first, under the name that --dry-run shows.
+ * One transaction, so a migration that fails in the middle leaves nothing behind. Only what may
+ * take long and is no part of being right comes after it.
  *
  * Steps: extension vector (if a column needs it), schema memingest and its tables, then per stream
  * its schema, table, missing columns, their storage and compression, indexes, and what its search
@@ -246,41 +246,6 @@ static void add_columns(struct migration *m, const struct table *t, const struct
 	}
 }
 
-/* By name, on this table: a name may be another table's. */
-static bool index_exists(struct migration *m, const struct table *t, const char *name, bool *there,
-			 struct err *err)
-{
-	struct buf sql = {0}, table = {0};
-	sqlname_table(t, &table);
-	buf_puts(&sql,
-		 "SELECT EXISTS (SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
-		 " WHERE c.relname = $1 AND i.indrelid = to_regclass(");
-	pg_quote_literal(&sql, buf_cstr(&table));
-	buf_puts(&sql, "))");
-	bool ok = catalog_ask(m->pg, buf_cstr(&sql), name, there, err);
-	buf_free(&sql);
-	buf_free(&table);
-	return ok;
-}
-
-/* Under the names that --dry-run shows, so one made by hand counts. */
-static bool look_at_indexes(struct migration *m, const struct table *t, struct err *err)
-{
-	bool ok = true;
-	for (size_t i = 0; ok && i < t->nindexes; i++) {
-		struct buf name = {0}, sql = {0};
-		bool there;
-		ddl_index_name(t, i, &name);
-		ok = index_exists(m, t, buf_cstr(&name), &there, err);
-		if (ok && !there) {
-			ddl_create_index(t, i, &sql);
-			migration_add(m, &sql, "created index", buf_cstr(&name));
-		}
-		buf_free(&name);
-	}
-	return ok;
-}
-
 /* A table that is not there is one step; else each difference is. */
 static bool look_at_stream(struct migration *m, const struct stream *s, struct err *err)
 {
@@ -299,7 +264,7 @@ static bool look_at_stream(struct migration *m, const struct stream *s, struct e
 		add_columns(m, s->table, &c);
 	bool there = c.exists;
 	catalog_free(&c);
-	return look_at_indexes(m, s->table, err) && migration_search(m, s, there, err);
+	return migration_indexes(m, s->table, err) && migration_search(m, s, there, err);
 }
 
 /* --- grants --- */
@@ -393,26 +358,42 @@ static bool run_steps(struct migration *m, struct err *err)
 
 static void print_steps(const struct migration *m, bool dry)
 {
+	struct buf late = {0};
 	for (size_t i = 0; i < m->nsteps; i++)
 		puts(dry ? m->steps[i].sql : m->steps[i].done);
-	if (m->nsteps == 0)
+	if (m->nsteps == 0 && m->nlate == 0)
 		puts(dry ? "-- nothing to do" : "nothing to do");
+	if (dry)
+		migration_late_sql(m, &late);
+	fputs(buf_cstr(&late), stdout);
+	buf_free(&late);
+}
+
+/* Takes sql over. */
+static void add_json(json_t *steps, const char *done, char *sql)
+{
+	json_array_append_new(steps, json_pack("{s:s, s:s}", "done", done, "sql", sql));
+	free(sql);
 }
 
 /* {"applied": true, "steps": [{"done": "created table t", "sql": "..."}]} */
 static void print_json(const struct migration *m, bool applied)
 {
 	json_t *steps = json_array();
+	struct buf late = {0};
 	for (size_t i = 0; i < m->nsteps; i++)
-		json_array_append_new(steps, json_pack("{s:s, s:s}", "done", m->steps[i].done,
-						       "sql", m->steps[i].sql));
+		add_json(steps, m->steps[i].done, xstrdup(m->steps[i].sql));
+	migration_late_sql(m, &late);
+	if (m->nlate > 0)
+		add_json(steps, "created indexes of large tables", buf_take_text(&late));
 	json_t *all = json_pack("{s:b, s:o}", "applied", applied, "steps", steps);
 	json_dumpf(all, stdout, JSON_INDENT(2));
 	puts("");
 	json_decref(all);
+	buf_free(&late);
 }
 
-/* All or nothing. */
+/* All or nothing, but for indexes that are built behind it. */
 static int migrate(struct migration *m, struct err *err)
 {
 	if (!begin(m, err) || !look(m, err))
@@ -427,10 +408,12 @@ static int migrate(struct migration *m, struct err *err)
 	bool dry = cli_flag(m->cli, "dry-run");
 	if (!dry && !run_steps(m, err))
 		return report_err_exit_code(err);
+	if (!m->cli->json)
+		print_steps(m, dry);
+	if (!dry && !migration_late_indexes(m, err))
+		return report_err_exit_code(err);
 	if (m->cli->json)
 		print_json(m, !dry);
-	else
-		print_steps(m, dry);
 	return EXIT_OK;
 }
 
@@ -458,6 +441,7 @@ static void clear(struct migration *m)
 	}
 	free(m->streams);
 	free(m->steps);
+	free(m->late);
 	report_free(&m->report);
 	pg_free(m->pg); /* rolls back what is open */
 }
@@ -470,6 +454,10 @@ static int run(struct cli *cli)
 	int code = EXIT_CONFIG;
 	if (!load_streams(&m, &err))
 		goto out;
+	if (!migration_indexes_named(&m, &err)) {
+		code = EXIT_USAGE;
+		goto out;
+	}
 	if (print_grants(&m, &err)) {
 		code = err.class == ERR_NONE ? EXIT_OK : EXIT_CONFIG;
 		goto out;
@@ -490,6 +478,8 @@ out:
 
 static const struct cli_option options[] = {
 	{"dry-run", NULL, "print the SQL that would be run, and change nothing"},
+	{"indexes", "LIST",
+	 "none, lean (default) or all of the schemas' indexes, or names, with commas between"},
 	{"grants", "ROLE",
 	 "print the least rights that a worker's role needs, and do nothing else"},
 	{"grant-to", "ROLE", "grant these rights as well, in the same transaction"},
@@ -501,7 +491,8 @@ static const struct cli_option options[] = {
 
 const struct command command_migrate = {
 	.name = "migrate",
-	.usage = "[--dry-run] [--[search-]grants ROLE | --[search-]grant-to ROLE] [--json]",
+	.usage = "[--dry-run] [--indexes LIST] [--[search-]grants ROLE | --[search-]grant-to ROLE]"
+		 " [--json]",
 	.summary = "create or extend tables, indexes and bookkeeping",
 	.help = "Creates what the schemas want and the database lacks: the extension vector, the "
 		"schema memingest with "
@@ -512,11 +503,14 @@ const struct command command_migrate = {
 		"you like. It only adds: a column of another type, a missing key and the like are "
 		"reported, and "
 		"nothing is\n"
-		"changed (exit 78). An index on a table that is in use keeps writers out while it "
-		"is built: on a big "
-		"table make it\n"
-		"by hand first with CREATE INDEX CONCURRENTLY, under the name that --dry-run "
-		"shows.",
+		"changed (exit 78).\n"
+		"Of a schema's indexes it makes those of level lean. --indexes all makes the "
+		"others too, none only those that are\n"
+		"unique, lean,NAME one more; NAME is as --dry-run --indexes all shows it. One that "
+		"is there under its name stays,\n"
+		"whoever made it. On a table of over 64 MiB they are built last, CONCURRENTLY: "
+		"writers go on. On a partitioned one\n"
+		"they keep writers out: make them by hand first.",
 	.wants_config = true,
 	.no_arguments = true,
 	.options = options,

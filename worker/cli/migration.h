@@ -13,12 +13,20 @@ struct step {
 	char *sql, *done;
 };
 
+/* An index that is built behind the transaction, while others write into its table. */
+struct late_index {
+	const struct table *table;
+	size_t index;
+};
+
 struct migration {
 	struct cli *cli;
 	struct pg *pg;
 	struct stream **streams;
 	struct step *steps;
 	size_t nsteps;
+	struct late_index *late;
+	size_t nlate;
 	struct report report;
 };
 
@@ -29,6 +37,15 @@ MUST_CHECK bool migration_books(struct migration *m, const char *text, struct er
 /* What the search of the stream's table needs; "there": the table is. In migrate_search.c. */
 MUST_CHECK bool migration_search(struct migration *m, const struct stream *s, bool there,
 				 struct err *err);
+
+/*
+ * In migrate_indexes.c. Whether --indexes names what there is; the indexes that the stream's table
+ * lacks; those of them that are built last, and their SQL instead.
+ */
+MUST_CHECK bool migration_indexes_named(const struct migration *m, struct err *err);
+MUST_CHECK bool migration_indexes(struct migration *m, const struct table *t, struct err *err);
+MUST_CHECK bool migration_late_indexes(struct migration *m, struct err *err);
+void migration_late_sql(const struct migration *m, struct buf *out);
 
 /* Appends the least rights of a worker's role, as SQL. In migrate_grants.c. */
 void migration_worker_grants(struct stream *const *streams, size_t n, const char *role,

@@ -1,15 +1,15 @@
 /*
  * table.c - from the annotation "pg" of a record schema to the table that it describes.
  *
- *   record "pg": table, key [..], version, delete {field, symbol}, indexes [..], storage {..}
+ *   record "pg": table, key [..], version, delete {field, symbol}, created_at (a column),
+ *                indexes [..], storage {..}
  *   field  "pg": type, via, column (a name, or false), merge, default (SQL), storage, compression,
  *                search {distance, filter [..]}
- *   an index:    {"columns": ["user_id"]}, with "using", "unique", "name"; or
- *                {"sql": "USING gin (tags)"}, which is what follows ON table
+ *   an index:    see table_index.c
  *
  * A field without annotation becomes a column of its own name, with the type that sqltype_derive()
  * gives. The work is done in this order, for each step needs the one before: fields to columns, key
- * columns moved to the front, then what names columns (version, delete, indexes).
+ * columns moved to the front, then what names columns (version, delete, created_at, indexes).
  *
  * Everything that goes into SQL text is checked here, once: identifiers by length, types by their
  * characters, storage parameters by form; "default" and an index's "sql" are SQL that the operator
@@ -48,6 +48,8 @@ struct table_box {
 	const char *full_name;
 };
 
+const char *const table_own_columns[3] = {"created_at", "updated_at", NULL};
+
 /* --- small checks --- */
 
 const char *table_text(const json_t *json)
@@ -80,7 +82,7 @@ bool table_check_keys(struct table_builder *b, const json_t *object, const char 
 	return true;
 }
 
-static bool check_identifier(struct table_builder *b, const char *s, const char *what)
+bool table_check_identifier(struct table_builder *b, const char *s, const char *what)
 {
 	if (s && s[0] != '\0' && strlen(s) <= MAX_IDENTIFIER)
 		return true;
@@ -299,12 +301,11 @@ static const char *default_sql(struct table_builder *b, const struct schema_fiel
 static bool check_name(struct table_builder *b, const char *name)
 {
 	/* Ours, and the system columns that every table has. */
-	static const char *const reserved[] = {"created_at", "updated_at", "search_xid", "_part",
-					       "_op",        "tableoid",   "xmin",       "xmax",
-					       "cmin",       "cmax",       "ctid",       NULL};
-	if (!check_identifier(b, name, "the column's name"))
+	static const char *const reserved[] = {"search_xid", "_part", "_op",  "tableoid", "xmin",
+					       "xmax",       "cmin",  "cmax", "ctid",     NULL};
+	if (!table_check_identifier(b, name, "the column's name"))
 		return false;
-	if (table_in_list(reserved, name))
+	if (table_in_list(reserved, name) || table_in_list(table_own_columns, name))
 		return err_set(b->err, ERR_CONFIG,
 			       "the column name %s is reserved; set pg.column to another", name);
 	for (size_t i = 0; i < b->t->ncolumns; i++)
@@ -345,7 +346,7 @@ static bool add_column(struct table_builder *b, const struct schema_field *f, ui
 
 static bool add_columns(struct table_builder *b)
 {
-	size_t room = MIN(b->record->nfields, (size_t)MAX_COLUMNS) + 1;
+	size_t room = MIN(b->record->nfields, (size_t)MAX_COLUMNS) + 2; /* created_at, and one */
 	b->t->columns = arena_calloc(b->arena, room, sizeof(*b->t->columns));
 	for (size_t i = 0; i < b->record->nfields; i++)
 		if (!add_column(b, &b->record->fields[i], (uint32_t)i))
@@ -443,6 +444,33 @@ static bool parse_version(struct table_builder *b)
 	return true;
 }
 
+/*
+ * created_at from the event: one more column over the field of another. "min" is what makes it the
+ * first event's, in whatever order they arrive; and is all that fold and merge need to know.
+ */
+static bool parse_created_at(struct table_builder *b)
+{
+	const json_t *json = json_object_get(b->record->pg, "created_at");
+	struct table *t = b->t;
+	int at = table_text(json) ? table_find_column(b, table_text(json)) : -1;
+	if (!json)
+		return true;
+	const struct column *from = at >= 0 ? &t->columns[at] : NULL;
+	if (!from || strcmp(from->type, "timestamptz") != 0 || from->cast || !from->not_null)
+		return err_set(b->err, ERR_CONFIG,
+			       "pg.created_at names no column of type timestamptz that is never "
+			       "null");
+	t->columns[t->ncolumns++] = (struct column){.name = table_own_columns[0],
+						    .type = from->type,
+						    .stage_type = from->stage_type,
+						    .kind = from->kind,
+						    .merge = MERGE_MIN,
+						    .not_null = true,
+						    .default_sql = "now()",
+						    .field = from->field};
+	return true;
+}
+
 /* The field has to be an enum with that symbol; it may be a column or not. */
 static bool parse_delete(struct table_builder *b)
 {
@@ -472,68 +500,7 @@ static bool parse_delete(struct table_builder *b)
 		       "pg.delete needs the name of an enum field and one of its symbols");
 }
 
-/* --- indexes, storage, name --- */
-
-/* From "columns", what follows ON table. */
-static bool index_sql(struct table_builder *b, const json_t *json, struct buf *out)
-{
-	const json_t *columns = json_object_get(json, "columns"),
-		     *using = json_object_get(json, "using");
-	if (!json_is_array(columns) || json_array_size(columns) == 0)
-		return err_set(b->err, ERR_CONFIG, "an index has neither \"columns\" nor \"sql\"");
-	if (using && !check_identifier(b, table_text(using), "\"using\""))
-		return false;
-	if (using) {
-		buf_puts(out, "USING ");
-		buf_quoted(out, table_text(using), '"');
-		buf_puts(out, " ");
-	}
-	for (size_t i = 0; i < json_array_size(columns); i++) {
-		const char *name = table_text(json_array_get(columns, i));
-		int at = name ? table_find_column(b, name) : -1;
-		if (at < 0)
-			return err_set(b->err, ERR_CONFIG,
-				       "an index names '%s', which is no column", name ? name : "");
-		buf_puts(out, i == 0 ? "(" : ", ");
-		buf_quoted(out, b->t->columns[at].name, '"');
-	}
-	buf_puts(out, ")");
-	return true;
-}
-
-/* "sql" is taken as it is, the operator's own. */
-static bool parse_index(struct table_builder *b, const json_t *json, struct table_index *x)
-{
-	static const char *const known[] = {"name", "columns", "using", "unique", "sql", NULL};
-	const json_t *name = json_object_get(json, "name"), *sql = json_object_get(json, "sql");
-	if (!table_check_keys(b, json, "pg.indexes", known) ||
-	    (name && !check_identifier(b, table_text(name), "an index's name")))
-		return false;
-	x->name = table_text(name);
-	x->unique = json_is_true(json_object_get(json, "unique"));
-	x->sql = table_text(sql);
-	if (sql)
-		return x->sql || err_set(b->err, ERR_CONFIG, "\"sql\" of an index is no text");
-	struct buf text = {0};
-	bool ok = index_sql(b, json, &text);
-	if (ok)
-		x->sql = arena_strdup(b->arena, buf_cstr(&text));
-	buf_free(&text);
-	return ok;
-}
-
-static bool parse_indexes(struct table_builder *b)
-{
-	const json_t *list = json_object_get(b->record->pg, "indexes");
-	if (list && !json_is_array(list))
-		return err_set(b->err, ERR_CONFIG, "pg.indexes is no list");
-	b->t->nindexes = json_array_size(list);
-	b->t->indexes = arena_calloc(b->arena, b->t->nindexes + 1, sizeof(*b->t->indexes));
-	for (size_t i = 0; i < b->t->nindexes; i++)
-		if (!parse_index(b, json_array_get(list, i), &b->t->indexes[i]))
-			return false;
-	return true;
-}
+/* --- storage, name --- */
 
 /* Goes into SQL without quotes, so only letters, digits and "_.-" pass. */
 static bool put_parameter(struct table_builder *b, const char *key, const json_t *v,
@@ -581,8 +548,8 @@ static bool parse_storage(struct table_builder *b)
 /* With or without a schema; each part a valid identifier. */
 static bool parse_name(struct table_builder *b, struct table_box *box)
 {
-	static const char *const known[] = {"table",   "key",     "version", "delete",
-					    "indexes", "storage", NULL};
+	static const char *const known[] = {"table",      "key",     "version", "delete",
+					    "created_at", "indexes", "storage", NULL};
 	if (!b->record->pg)
 		return err_set(b->err, ERR_CONFIG,
 			       "it has no annotation \"pg\", so there is no table for it");
@@ -599,8 +566,8 @@ static bool parse_name(struct table_builder *b, struct table_box *box)
 		b->t->schema = schema;
 	}
 	b->t->name = dot ? dot + 1 : name;
-	return (!dot || check_identifier(b, b->t->schema, "pg.table: the schema")) &&
-	       check_identifier(b, b->t->name, "pg.table");
+	return (!dot || table_check_identifier(b, b->t->schema, "pg.table: the schema")) &&
+	       table_check_identifier(b, b->t->name, "pg.table");
 }
 
 /* --- the whole --- */
@@ -619,7 +586,8 @@ struct table *table_new(const struct schema *reader, struct err *err)
 	struct table_builder b = {
 		.t = &box->table, .arena = box->arena, .record = reader->root, .err = err};
 	if (parse_name(&b, box) && add_columns(&b) && parse_key(&b) && parse_version(&b) &&
-	    parse_delete(&b) && table_parse_search(&b) && parse_indexes(&b) && parse_storage(&b))
+	    parse_delete(&b) && parse_created_at(&b) && table_parse_search(&b) &&
+	    table_parse_indexes(&b) && parse_storage(&b))
 		return &box->table;
 	err_wrap(err, "record '%s'", reader->root->full_name);
 	table_free(&box->table);

@@ -66,9 +66,17 @@ struct column {
 	uint32_t field;          /* index into the reader record's fields */
 };
 
+/* How much an index is wanted: what "migrate --indexes" asks for. */
+enum index_level {
+	LEVEL_ALWAYS, /* unique: says what may be in the table, so it is always made */
+	LEVEL_LEAN,   /* made unless none are asked for (default) */
+	LEVEL_ALL,    /* made if all are asked for, or this one */
+};
+
 struct table_index {
 	const char *name; /* or NULL: derived from table and definition */
 	const char *sql;  /* what follows "ON table", as in "USING gin (tags)" or "(user_id)" */
+	enum index_level level;
 	bool unique;
 };
 
@@ -98,6 +106,14 @@ struct table {
 	const struct table_search *search; /* NULL: no column is searched by nearness */
 	const struct schema *reader;       /* borrowed: must outlive the table */
 };
+
+/*
+ * What every table has beside the schema's columns, kept by the worker, timestamptz: created_at,
+ * updated_at, NULL. A table whose schema takes created_at from the event has a column of that name
+ * among its own, the last one.
+ */
+extern const char *const table_own_columns[3];
+#define TABLE_OWN_COLUMNS 2
 
 /*
  * Returns a new table, or NULL with class CONFIG, naming the field and its type where a type has no

@@ -19,6 +19,8 @@ struct table_builder {
 /* A string without a NUL within; else NULL. */
 const char *table_text(const json_t *json);
 bool table_in_list(const char *const *list, const char *s); /* the list ends with NULL */
+/* Fit for a name in SQL; "what" is named where it is not. */
+MUST_CHECK bool table_check_identifier(struct table_builder *b, const char *s, const char *what);
 /* An object that has no other keys than the known ones. */
 MUST_CHECK bool table_check_keys(struct table_builder *b, const json_t *object, const char *what,
 				 const char *const *known);
@@ -29,3 +31,5 @@ MUST_CHECK bool table_parse_word(struct table_builder *b, const json_t *json,
 int table_find_column(const struct table_builder *b, const char *name);
 /* Columns stand where they will stay: behind the key. */
 MUST_CHECK bool table_parse_search(struct table_builder *b);
+/* They may name the columns of table_own_columns too. */
+MUST_CHECK bool table_parse_indexes(struct table_builder *b);

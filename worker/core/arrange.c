@@ -79,12 +79,25 @@ static void open_row(struct arranger *a, uint32_t *slot, uint32_t event, uint32_
 	a->max_round = MAX(a->max_round, round);
 }
 
+/* Of what the indexes beside the key's would have to take. */
+static size_t indexed_bytes(const struct arranger *a, const struct event *e)
+{
+	const struct fold_rules *rules = a->rules;
+	const uint8_t *p = event_row(a->b, e);
+	size_t bytes = 0;
+	for (size_t i = 0; rules->indexed && i < rules->table->ncolumns; i++) {
+		uint32_t len = get_be32(p), held = len == UINT32_MAX ? 0 : len;
+		bytes += rules->indexed[i] ? held : 0;
+		p += 4 + (size_t)held;
+	}
+	return bytes;
+}
+
 /* What a fold keeps from PostgreSQL's eyes: see struct batch. */
 static void note_folded(struct arranger *a, const struct event *e)
 {
-	size_t bytes = e->row_len - MIN(a->rules->vector_bytes, (size_t)e->row_len);
 	a->b->nfolded++;
-	a->b->folded_bytes = MAX(a->b->folded_bytes, bytes);
+	a->b->folded_bytes = MAX(a->b->folded_bytes, indexed_bytes(a, e));
 }
 
 /* Folded into the pending row of its key, or the first of a new one. */

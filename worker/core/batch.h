@@ -127,7 +127,7 @@ struct batch {
 	size_t *rounds;
 	size_t nrounds;
 	size_t nfolded;      /* events that another one's row stands for */
-	size_t folded_bytes; /* the longest of their rows, vectors apart */
+	size_t folded_bytes; /* the longest of their rows, by its indexed columns */
 	size_t nunited;      /* rows in which JSON objects were united */
 	bool in_order;       /* arranged in order of arrival */
 	bool prepared;       /* arranged ahead of being written */

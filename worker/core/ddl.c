@@ -23,13 +23,11 @@ void ddl_put_setting(struct buf *out, const char *table, const struct column *c,
 	buf_printf(out, " SET %s %s;\n", setting, value);
 }
 
-static const char *const timestamps[] = {"created_at", "updated_at"};
-
 /* Past the schema's columns come our own two timestamps. */
 static void put_definition(struct buf *out, const struct table *t, size_t column)
 {
 	if (column >= t->ncolumns) {
-		buf_quoted(out, timestamps[column - t->ncolumns], '"');
+		buf_quoted(out, table_own_columns[column - t->ncolumns], '"');
 		buf_puts(out, " timestamptz NOT NULL DEFAULT now()");
 		return;
 	}
@@ -48,8 +46,8 @@ void ddl_create_table(const struct table *t, struct buf *out)
 	buf_puts(out, "CREATE TABLE IF NOT EXISTS ");
 	sqlname_table(t, out);
 	buf_puts(out, " (\n");
-	for (size_t i = 0; i < t->ncolumns + ARRAY_LEN(timestamps); i++) {
-		if (i >= t->ncolumns && sqlname_has_column(t, timestamps[i - t->ncolumns]))
+	for (size_t i = 0; i < t->ncolumns + TABLE_OWN_COLUMNS; i++) {
+		if (i >= t->ncolumns && sqlname_has_column(t, table_own_columns[i - t->ncolumns]))
 			continue;
 		buf_puts(out, "    ");
 		put_definition(out, t, i);
@@ -116,15 +114,31 @@ void ddl_index_name(const struct table *t, size_t index, struct buf *out)
 }
 
 /* By a name of ours, so that "IF NOT EXISTS" can tell. */
-void ddl_create_index(const struct table *t, size_t index, struct buf *out)
+void ddl_create_index(const struct table *t, size_t index, bool concurrently, struct buf *out)
 {
 	struct buf name = {0};
 	ddl_index_name(t, index, &name);
-	buf_printf(out, "CREATE %sINDEX IF NOT EXISTS ", t->indexes[index].unique ? "UNIQUE " : "");
+	buf_printf(out, "CREATE %sINDEX %sIF NOT EXISTS ",
+		   t->indexes[index].unique ? "UNIQUE " : "", concurrently ? "CONCURRENTLY " : "");
 	buf_quoted(out, buf_cstr(&name), '"');
 	buf_puts(out, " ON ");
 	sqlname_table(t, out);
 	buf_printf(out, " %s;\n", t->indexes[index].sql);
+	buf_free(&name);
+}
+
+/* An index lies in the schema of its table. */
+void ddl_drop_index(const struct table *t, size_t index, struct buf *out)
+{
+	struct buf name = {0};
+	ddl_index_name(t, index, &name);
+	buf_puts(out, "DROP INDEX CONCURRENTLY IF EXISTS ");
+	if (t->schema) {
+		buf_quoted(out, t->schema, '"');
+		buf_puts(out, ".");
+	}
+	buf_quoted(out, buf_cstr(&name), '"');
+	buf_puts(out, ";\n");
 	buf_free(&name);
 }
 
@@ -136,7 +150,7 @@ void ddl_table(const struct table *t, struct buf *out)
 		ddl_set_column(t, i, "COMPRESSION", t->columns[i].compression, out);
 	}
 	for (size_t i = 0; i < t->nindexes; i++)
-		ddl_create_index(t, i, out);
+		ddl_create_index(t, i, false, out);
 }
 
 /* The same definition as in CREATE TABLE. */

@@ -17,8 +17,10 @@ void ddl_set_column(const struct table *table, size_t column, const char *settin
 /* PostgreSQL passes SET COMPRESSION on to new partitions only; this is for those there are. */
 void ddl_set_in_partitions(const struct table *table, size_t column, const char *setting,
 			   const char *value, struct buf *out);
-/* IF NOT EXISTS, by its name */
-void ddl_create_index(const struct table *table, size_t index, struct buf *out);
+/* IF NOT EXISTS, by its name; "concurrently" lets others write meanwhile. */
+void ddl_create_index(const struct table *table, size_t index, bool concurrently, struct buf *out);
+/* Of one that a failure left half built. */
+void ddl_drop_index(const struct table *table, size_t index, struct buf *out);
 /* The annotation's, or one of table and definition that stays the same; at most 63 bytes. */
 void ddl_index_name(const struct table *table, size_t index, struct buf *out);
 

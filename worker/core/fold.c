@@ -69,8 +69,6 @@ struct fold_rules fold_rules(const struct table *table, enum on_conflict on_conf
 	if (on_conflict == CONFLICT_NEWER && table->version < 0)
 		rules.on_conflict = CONFLICT_UPDATE;
 	for (size_t i = 0; i < table->ncolumns; i++) {
-		if (table->columns[i].kind == PG_VECTOR || table->columns[i].kind == PG_ARRAY)
-			rules.vector_bytes += 4 * (size_t)table->columns[i].dim;
 		switch (table->columns[i].merge) {
 		case MERGE_REPLACE:
 			break;

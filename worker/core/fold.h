@@ -42,7 +42,7 @@ struct fold_rules {
 	bool accumulates; /* add, min, max */
 	bool partial;     /* coalesce, json */
 	bool unite;       /* JSON objects may be united; off where a table holds something else */
-	size_t vector_bytes; /* of a row with all its vectors */
+	bool *indexed;    /* by column: it is in an index beside the key's; the caller's */
 };
 
 /* newer without a version column means update: there is nothing to compare. */

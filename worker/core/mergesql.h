@@ -24,7 +24,7 @@ enum trait {
 	TRAIT_TYPES = 1,   /* a column is missing or of another type */
 	TRAIT_TIES = 2,    /* rows of different keys depend on each other */
 	TRAIT_REFUSES = 4, /* a row may be refused by its values */
-	TRAIT_INDEXES = 8, /* there are indexes beside the key's */
+	TRAIT_INDEXED = 8, /* a column is in an index beside the key's */
 	TRAIT_MISFIT = 16, /* no row of the stream can land, whatever its values */
 	TRAIT_RISK = 32,   /* nothing for the ways; people should know */
 };

@@ -113,15 +113,13 @@ static char *segment_columns(const struct table *t, bool types)
 	return buf_take_text(&b);
 }
 
-static const char *const timestamps[] = {"created_at", "updated_at"};
-
 /* All columns of the table: with types, or as t's. */
 static char *table_columns(const struct table *t, bool types)
 {
 	struct buf b = {0};
-	for (size_t i = 0; i < t->ncolumns + ARRAY_LEN(timestamps); i++) {
+	for (size_t i = 0; i < t->ncolumns + TABLE_OWN_COLUMNS; i++) {
 		bool ours = i >= t->ncolumns;
-		const char *name = ours ? timestamps[i - t->ncolumns] : t->columns[i].name;
+		const char *name = ours ? table_own_columns[i - t->ncolumns] : t->columns[i].name;
 		if (ours && sqlname_has_column(t, name))
 			continue;
 		buf_printf(&b, "%s%s", i ? ", " : "", types ? "" : "t.");
@@ -241,7 +239,9 @@ static void pop_words(struct words *w, size_t n)
 		free(w->texts[--w->n]);
 }
 
-/* The table has an index that begins with the column: that of its key, or one of the annotation's.
+/*
+ * The table has an index that begins with the column: that of its key, or one of the annotation's
+ * that "migrate" makes unasked.
  */
 static bool is_indexed(const struct table *t, const struct column *c)
 {
@@ -250,7 +250,8 @@ static bool is_indexed(const struct table *t, const struct column *c)
 	buf_puts(&begin, "(");
 	buf_quoted(&begin, c->name, '"');
 	for (size_t i = 0; i < t->nindexes; i++)
-		is |= strncmp(t->indexes[i].sql, buf_cstr(&begin), begin.len) == 0;
+		is |= t->indexes[i].level != LEVEL_ALL &&
+		      strncmp(t->indexes[i].sql, buf_cstr(&begin), begin.len) == 0;
 	buf_free(&begin);
 	return is;
 }

@@ -1,5 +1,6 @@
 -- What a table is like, a row for each finding: a bit of enum trait (core/mergesql.h) and, for
--- people, what it is. The bits say which ways of writing are right for the table.
+-- people, what it is (of 8 just the column). The bits say which ways of writing are right for the
+-- table.
 --
 --   :table    its quoted name, as a literal
 --   :columns  for each column of the stream: name, type, whether the schema lets it be null,
@@ -85,9 +86,11 @@ SELECT 32, format('%s has row security: what its policies refuse becomes a dead 
 FROM pg_catalog.pg_class c JOIN tables t ON c.oid = t.oid
 WHERE c.relrowsecurity
 
--- 8: further indexes, which refuse a value that is too long for them
+-- 8: columns in further indexes, which refuse a value that is too long for them
 UNION ALL
-SELECT 8, format('index %s', name) FROM other_index
+SELECT 8, a.attname
+FROM other_index i JOIN pg_catalog.pg_attribute a
+    ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
 
 -- 16: no row of the stream's can be held, whatever its values
 UNION ALL

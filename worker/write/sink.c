@@ -73,6 +73,7 @@ struct sink *sink_new(const struct config *config, struct stream *const *streams
 	for (size_t i = 0; i < nstreams; i++) {
 		struct target *t = &s->targets[i];
 		t->rules = fold_rules(streams[i]->table, streams[i]->config->on_conflict);
+		t->rules.indexed = xcalloc(streams[i]->table->ncolumns, sizeof(bool));
 		snprintf(t->names[ROW_UPSERT], sizeof(t->names[0]), "upsert_%zu", i);
 		snprintf(t->names[ROW_UPDATE], sizeof(t->names[0]), "update_%zu", i);
 		snprintf(t->names[ROW_INSERT], sizeof(t->names[0]), "insert_%zu", i);
@@ -92,6 +93,8 @@ void sink_free(struct sink *s)
 	buf_free(&s->chunk);
 	buf_free(&s->sql);
 	free(s->spans);
+	for (size_t i = 0; i < s->nstreams; i++)
+		free(s->targets[i].rules.indexed);
 	free(s->targets);
 	free(s);
 }
@@ -134,8 +137,7 @@ static bool must_be_judged(const struct target *t, const struct batch *b)
 		return true;
 	if (b->nfolded == 0)
 		return false;
-	return t->traits & TRAIT_REFUSES ||
-	       (t->traits & TRAIT_INDEXES && b->folded_bytes > INDEXABLE_BYTES);
+	return t->traits & TRAIT_REFUSES || b->folded_bytes > INDEXABLE_BYTES;
 }
 
 /* Folded first where that may be: only then it shows whether events were folded away. */
@@ -180,8 +182,18 @@ static void take_spans(struct sink *s, struct batch *b)
 	qsort(s->spans, s->nspans, sizeof(struct span *), compare_spans);
 }
 
-/* What the table is like, as far as that is not known or was looked at long ago. */
-static bool look_at_traits(struct sink *s, const struct batch *b, struct err *err)
+static void note_indexed(struct target *t, const char *column)
+{
+	const struct table *table = t->rules.table;
+	for (size_t i = 0; i < table->ncolumns; i++)
+		t->rules.indexed[i] |= strcmp(table->columns[i].name, column) == 0;
+}
+
+/*
+ * What the table is like, as far as that is not known or was looked at long ago. What was arranged
+ * before may have folded away what a new index refuses.
+ */
+static bool look_at_traits(struct sink *s, struct batch *b, struct err *err)
 {
 	struct target *t = sink_target(s, b);
 	int64_t now = clock_mono_us();
@@ -191,8 +203,13 @@ static bool look_at_traits(struct sink *s, const struct batch *b, struct err *er
 	if (!rows)
 		return err_wrap(err, "looking at table %s", table_full_name(b->stream->table));
 	t->traits = 0;
-	for (size_t i = 0; i < pg_rows_count(rows); i++)
+	b->prepared = false;
+	memset(t->rules.indexed, 0, t->rules.table->ncolumns * sizeof(*t->rules.indexed));
+	for (size_t i = 0; i < pg_rows_count(rows); i++) {
 		t->traits |= (unsigned)pg_int(rows, i, 0);
+		if (pg_int(rows, i, 0) == TRAIT_INDEXED)
+			note_indexed(t, pg_value(rows, i, 1));
+	}
 	t->traits_due_us = now + TRAITS_US;
 	pg_rows_free(rows);
 	return true;
