@@ -227,6 +227,8 @@ static bool decide(struct indexer *ix, struct search_table *t, struct search_vie
 		return true;
 	rules.rests = !ix->behind;
 	rules.merge_rows = merge_most(t, &rules);
+	if (upkeep_decide(v, &rules).step == UPKEEP_NONE && clock_mono_us() < t->count_due_us)
+		return true;
 	if (!seal_lock(ix->pg, &mine, err))
 		return false;
 	if (!mine)
