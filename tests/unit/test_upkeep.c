@@ -8,8 +8,11 @@
 #include "search/upkeep.h"
 #include "unit.h"
 
-static const struct upkeep_rules rules = {
-	.segment_rows = 1000, .tail_rows = 50, .stale_share = 0.2, .merge_rows = INT64_MAX, .rests = true};
+static const struct upkeep_rules rules = {.segment_rows = 1000,
+					  .tail_rows = 50,
+					  .stale_share = 0.2,
+					  .merge_rows = INT64_MAX,
+					  .rests = true};
 
 static struct segment segments[16];
 
@@ -188,8 +191,8 @@ static void small_ones(struct search_view *v, const int64_t *rows, size_t n)
 }
 
 /*
- * Proves: small segments are merged from the oldest on that the younger ones together outweigh, three
- * at least; and only neighbours, for a segment says from where to where it reaches.
+ * Proves: small segments are merged from the oldest on that the younger ones together outweigh,
+ * three at least; and only neighbours, for a segment says from where to where it reaches.
  */
 START_TEST(small)
 {

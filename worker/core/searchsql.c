@@ -28,10 +28,9 @@
 
 extern const char sql_search_segments[], sql_search_functions[], sql_search_ways[],
 	sql_search_one_by_one[], sql_search_by_graph[], sql_search_by_index[], sql_search_tail[],
-	sql_search_segment[], sql_search_tenants[], sql_search_tenant[],
-	sql_search_finish[], sql_search_stale[],
-	sql_search_look[], sql_search_cut[], sql_search_rows[], sql_search_begin[],
-	sql_search_attach[], sql_search_owner[], sql_search_searcher[];
+	sql_search_segment[], sql_search_tenants[], sql_search_tenant[], sql_search_finish[],
+	sql_search_stale[], sql_search_look[], sql_search_cut[], sql_search_rows[],
+	sql_search_begin[], sql_search_attach[], sql_search_owner[], sql_search_searcher[];
 
 struct words {
 	struct sqlname_word list[WORDS_MOST];
@@ -538,7 +537,9 @@ static char *common_sql(struct words *w, const struct table *t)
 			   " AS v, count(*) AS n FROM ",
 			   buf_cstr(&name));
 		char *segment = fill(w, ":segment");
-		buf_printf(&b, "%s WHERE part = 0 AND %s IS NOT NULL GROUP BY %s HAVING count(*) >= 1000) x)",
+		buf_printf(&b,
+			   "%s WHERE part = 0 AND %s IS NOT NULL GROUP BY %s HAVING count(*) >= "
+			   "1000) x)",
 			   segment, buf_cstr(&name), buf_cstr(&name));
 		free(segment);
 		buf_free(&name);
