@@ -55,6 +55,13 @@ static char *fill(const struct words *w, const char *sql)
 	return buf_take_text(&b);
 }
 
+static char *literal_of(const char *text)
+{
+	struct buf b = {0};
+	buf_quoted(&b, text, '\'');
+	return buf_take_text(&b);
+}
+
 /* --- lists --- */
 
 static const struct column *filter(const struct table *t, size_t i)
@@ -238,23 +245,6 @@ static void pop_words(struct words *w, size_t n)
 		free(w->texts[--w->n]);
 }
 
-/*
- * The table has an index that begins with the column: that of its key, or one of the annotation's
- * that "migrate" makes unasked.
- */
-static bool is_indexed(const struct table *t, const struct column *c)
-{
-	struct buf begin = {0};
-	bool is = c == &t->columns[0];
-	buf_puts(&begin, "(");
-	buf_quoted(&begin, c->name, '"');
-	for (size_t i = 0; i < t->nindexes; i++)
-		is |= t->indexes[i].level != LEVEL_ALL &&
-		      strncmp(t->indexes[i].sql, buf_cstr(&begin), begin.len) == 0;
-	buf_free(&begin);
-	return is;
-}
-
 /* sum(m.f1) FILTER (WHERE m.f1 >= 1000): what is known of a filter's value, and not assumed */
 static char *frequent(size_t n)
 {
@@ -265,18 +255,17 @@ static char *frequent(size_t n)
 	return buf_take_text(&b);
 }
 
-/* The text for each filter, or for each that has an index. */
-static char *for_filters(struct words *w, const struct table *t, const char *sql, bool indexed)
+/* The text for each filter. */
+static char *for_filters(struct words *w, const struct table *t, const char *sql)
 {
 	struct buf all = {0};
 	for (size_t i = 0; i < t->search->nfilters; i++) {
 		struct buf name = {0}, want = {0};
 		size_t before = w->n;
-		if (indexed && !is_indexed(t, filter(t, i)))
-			continue;
 		buf_quoted(&name, filter(t, i)->name, '"');
 		put_want(&want, filter(t, i));
 		add(w, "filter", buf_take_text(&name));
+		add(w, "filter_literal", literal_of(filter(t, i)->name));
 		add(w, "want", buf_take_text(&want));
 		add(w, "number", xasprintf("%zu", i + 1));
 		char *text = fill(w, sql);
@@ -300,7 +289,7 @@ static char *choose_ways(struct words *w, const struct table *t)
 	struct buf first = {0};
 	put_want(&first, filter(t, 0));
 	add(w, "first", buf_take_text(&first));
-	add(w, "by_index", for_filters(w, t, sql_search_by_index, true));
+	add(w, "by_index", for_filters(w, t, sql_search_by_index));
 	char *text = fill(w, sql_search_ways);
 	pop_words(w, before);
 	return text;
@@ -415,13 +404,6 @@ static void add_types(struct words *w, struct searchsql *s)
 }
 
 /* --- the whole --- */
-
-static char *literal_of(const char *text)
-{
-	struct buf b = {0};
-	buf_quoted(&b, text, '\'');
-	return buf_take_text(&b);
-}
 
 static void add_names(struct words *w, struct searchsql *s)
 {
@@ -580,7 +562,7 @@ struct searchsql *searchsql_new(const struct table *table)
 	add_types(&w, s);
 	add_lists(&w, table);
 	add(&w, "choose_ways", choose_ways(&w, table));
-	add(&w, "one_by_one", for_filters(&w, table, sql_search_one_by_one, false));
+	add(&w, "one_by_one", for_filters(&w, table, sql_search_one_by_one));
 	add(&w, "by_graph", for_cases(&w, table, sql_search_by_graph, "s"));
 	add(&w, "tail", for_cases(&w, table, sql_search_tail, "t"));
 	s->add_column = fill(&w, "ALTER TABLE :table ADD COLUMN search_xid xid8;\n"
