@@ -26,11 +26,12 @@
 #define PLAIN_BYTES 4000     /* a vector up to here stays in its row */
 #define WORDS_MOST 64
 
-extern const char sql_search_segments[], sql_search_functions[], sql_search_ways[],
-	sql_search_one_by_one[], sql_search_by_graph[], sql_search_by_index[], sql_search_tail[],
-	sql_search_segment[], sql_search_tenants[], sql_search_tenant[], sql_search_finish[],
-	sql_search_stale[], sql_search_look[], sql_search_cut[], sql_search_rows[],
-	sql_search_begin[], sql_search_attach[], sql_search_owner[], sql_search_searcher[];
+extern const char sql_search_segments[], sql_search_types[], sql_search_functions[],
+	sql_search_ways[], sql_search_one_by_one[], sql_search_by_graph[], sql_search_by_index[],
+	sql_search_tail[], sql_search_segment[], sql_search_tenants[], sql_search_tenant[],
+	sql_search_finish[], sql_search_stale[], sql_search_look[], sql_search_cut[],
+	sql_search_rows[], sql_search_begin[], sql_search_attach[], sql_search_owner[],
+	sql_search_searcher[];
 
 struct words {
 	struct sqlname_word list[WORDS_MOST];
@@ -438,7 +439,8 @@ static void add_names(struct words *w, struct searchsql *s)
 	add(w, "candidates", xstrdup(s->candidates));
 	add(w, "scope", xstrdup(s->scope));
 	add(w, "candidate", object_name(t, "", "_candidate"));
-	add(w, "found", object_name(t, "", "_found"));
+	s->found = object_name(t, "", "_found");
+	add(w, "found", xstrdup(s->found));
 	add(w, "segment", xasprintf("%s:number\"", of_segment));
 	char *segment = xasprintf("%s:number\"", of_segment);
 	add(w, "segment_literal", literal_of(segment));
@@ -575,6 +577,7 @@ struct searchsql *searchsql_new(const struct table *table)
 				   " ON :table (search_xid)");
 	s->create_segments = with_note(&w, sql_search_segments, &s->segments_note);
 	s->drop_segments = fill(&w, "DROP TABLE IF EXISTS :segments CASCADE;\n");
+	s->create_types = with_note(&w, sql_search_types, &s->types_note);
 	s->create_functions = with_note(&w, sql_search_functions, &s->functions_note);
 	s->drop_functions = fill(&w, "DROP FUNCTION IF EXISTS :search, :scope, :candidates;\n"
 				     "DROP TYPE IF EXISTS :found, :candidate;\n");
@@ -623,6 +626,9 @@ void searchsql_free(struct searchsql *s)
 			 s->create_segments,
 			 s->drop_segments,
 			 s->segments_note,
+			 s->create_types,
+			 s->types_note,
+			 s->found,
 			 s->create_functions,
 			 s->drop_functions,
 			 s->functions_note,

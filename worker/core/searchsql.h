@@ -31,7 +31,9 @@ struct searchsql {
 	/* The segments, and the functions; before each, its DROP; and what its comment then says.
 	 */
 	char *create_segments, *drop_segments, *segments_note;
-	char *create_functions, *drop_functions, *functions_note;
+	char *create_types, *types_note;
+	char *create_functions, *drop_functions, *functions_note; /* with the types */
+	char *found;    /* the type of found rows, which has types_note */
 	char *searcher; /* a searcher's rights: GRANT ... TO :role */
 	char *owner;    /* the segments become :role_literal's, as who keeps them must own them */
 
