@@ -17,7 +17,6 @@
 #include "codec/peek.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,9 +49,22 @@ static size_t character(const uint8_t *s, size_t left)
 	return n <= left && !control && text_check_utf8((struct slice){s, n}, &ignored) ? n : 0;
 }
 
-void peek_text(struct slice text, struct buf *out)
+void peek_plain(struct slice text, struct buf *out)
 {
-	size_t shown = MIN(text.len, (size_t)TEXT_SHOWN), i = 0;
+	for (size_t i = 0; i < text.len;) {
+		size_t n = character(text.data + i, text.len - i);
+		bool latin = n == 0 && text.data[i] == 0xc2 && i + 1 < text.len;
+		if (n > 0)
+			buf_put(out, text.data + i, n);
+		else
+			buf_u8(out, '?');
+		i += latin ? 2 : MAX(n, (size_t)1);
+	}
+}
+
+void peek_text(struct slice text, size_t most, struct buf *out)
+{
+	size_t shown = MIN(text.len, most), i = 0;
 	buf_u8(out, '"');
 	while (i < shown) {
 		size_t n = character(text.data + i, text.len - i);
@@ -78,18 +90,6 @@ static void put_bytes(struct buf *out, const uint8_t *data, size_t len)
 		buf_printf(out, "%02x", data[i]);
 	if (len > BYTES_SHOWN)
 		buf_printf(out, " ... (%zu bytes)", len);
-}
-
-/* The fewest digits that are this number. */
-static void put_real(struct buf *out, double d, bool single)
-{
-	char text[40];
-	int digits = single ? 6 : 15, most = single ? 9 : 17;
-	do
-		snprintf(text, sizeof(text), "%.*g", digits, d);
-	while (digits++ < most &&
-	       (single ? (double)strtof(text, NULL) != (double)(float)d : strtod(text, NULL) != d));
-	buf_puts(out, isnan(d) ? "NaN" : text);
 }
 
 /* A time that a calendar has, behind its number. */
@@ -131,7 +131,7 @@ static bool put_float(struct peek *p)
 	if (!walk_raw(&p->c, sizeof(f), &raw))
 		return false;
 	memcpy(&f, raw, sizeof(f));
-	put_real(p->out, (double)f, true);
+	buf_real(p->out, (double)f, true);
 	return true;
 }
 
@@ -142,7 +142,7 @@ static bool put_double(struct peek *p)
 	if (!walk_raw(&p->c, sizeof(d), &raw))
 		return false;
 	memcpy(&d, raw, sizeof(d));
-	put_real(p->out, d, false);
+	buf_real(p->out, d, false);
 	return true;
 }
 
@@ -152,7 +152,7 @@ static bool put_blob(struct peek *p, const struct schema_type *t)
 	bool ok =
 		t->kind == SCHEMA_FIXED ? walk_raw(&p->c, t->size, &s.data) : walk_bytes(&p->c, &s);
 	if (ok && t->kind == SCHEMA_STRING)
-		peek_text(s, p->out);
+		peek_text(s, TEXT_SHOWN, p->out);
 	else if (ok)
 		put_bytes(p->out, s.data, s.len);
 	return ok;
@@ -214,7 +214,7 @@ static bool put_item(struct peek *p, const struct schema_type *t, uint64_t i)
 	if (t->kind == SCHEMA_MAP) {
 		if (!walk_bytes(&p->c, &key))
 			return false;
-		peek_text(key, p->out);
+		peek_text(key, TEXT_SHOWN, p->out);
 		buf_puts(p->out, ": ");
 	}
 	bool ok = put(p, t->items);
