@@ -288,10 +288,39 @@ START_TEST(new_stream)
 	write_file(events, "{\"type\": \"record\", \"name\": \"R\", \"fields\": ["
 			   "{\"name\": \"a\", \"type\": \"double\"}]}");
 	RUN(78, "new-stream", events);
-	said("pg.key is no list");
+	said("nothing in it looks like a key");
+	RUN(64, "new-stream", events, "--name", "a b");
+	RUN(64, "new-stream", events, "--json");
 	write_file(events, "\"string\"");
 	RUN(78, "new-stream", events);
 	said("a stream's schema is a record, not string");
+}
+END_TEST
+
+/*
+ * A guess never names a field that has no column, be it for its type or for its name; what is left
+ * out is said also where no table can be made.
+ */
+START_TEST(new_stream_odd)
+{
+	write_file(events, "{\"type\": \"record\", \"name\": \"HTTPCall\", \"fields\": ["
+			   "{\"name\": \"created_at\", \"type\": {\"type\": \"long\","
+			   " \"logicalType\": \"timestamp-millis\"}},"
+			   "{\"name\": \"xmin\", \"type\": \"string\"},"
+			   "{\"name\": \"seen\", \"type\": {\"type\": \"long\","
+			   " \"logicalType\": \"timestamp-millis\"}},"
+			   "{\"name\": \"url\", \"type\": \"string\"}]}");
+	RUN(78, "new-stream", events);
+	said("\"pg\": {\"table\": \"http_calls\", \"key\": [\"url\"], \"version\": \"seen\"}\n");
+	said("#   field 'created_at': the column name created_at is reserved");
+	said("#   field 'xmin': the column name xmin is reserved");
+	said("[stream.http_call]\n");
+	write_file(events, "{\"type\": \"record\", \"name\": \"R\", \"pg\": {\"key\": [\"a\"]},"
+			   " \"fields\": [{\"name\": \"a\", \"type\": [\"int\", \"string\"]},"
+			   "{\"name\": \"b\", \"type\": \"int\"}]}");
+	RUN(78, "new-stream", events);
+	said("#   field 'a': type union");
+	said("pg.key: 'a' is no column");
 }
 END_TEST
 
@@ -318,6 +347,7 @@ static Suite *event_suite(void)
 	tcase_add_test(t, harmless);
 	tcase_add_test(t, usage);
 	tcase_add_test(t, new_stream);
+	tcase_add_test(t, new_stream_odd);
 	tcase_add_test(t, new_stream_annotated);
 	suite_add_tcase(s, t);
 	return s;
