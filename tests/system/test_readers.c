@@ -194,12 +194,6 @@ START_TEST(levels)
 	int lean = indexes(bed);
 	ck_assert_int_gt(lean, 1);
 	expect(bed, 0, "migrate --indexes lean", "nothing to do");
-	/* a search reads the table by the key and by these, and by no index that need not be there
-	 */
-	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM pg_proc WHERE proname ="
-				      " 'candidates_memory_entries' AND prosrc LIKE"
-				      " '%%narrowest IN (0, 1, 2, 3)%%'"),
-			 1);
 	expect(bed, 0, "migrate --indexes all", "created index memory_entries_role");
 	ck_assert_int_gt(indexes(bed), lean);
 	int all = indexes(bed);
@@ -280,7 +274,7 @@ START_TEST(on_a_big_table)
 }
 END_TEST
 
-/* The SQL of the first step of "migrate --json"; all that it prints is one document. */
+/* The SQL of the first step of "migrate --json"; one document, and behind it at most an error. */
 static char *late_steps(struct bed *bed, int status, const char *option, const char *value)
 {
 	const char *args[] = {"--json", option, value, NULL};
@@ -288,7 +282,7 @@ static char *late_steps(struct bed *bed, int status, const char *option, const c
 	ck_assert_int_eq(bed_command(bed, "migrate", args, &out), status);
 	json_error_t error;
 	const char *text = strchr(buf_cstr(&out), '{');
-	json_t *all = json_loads(text ? text : "", 0, &error),
+	json_t *all = json_loads(text ? text : "", status ? JSON_DISABLE_EOF_CHECK : 0, &error),
 	       *step = json_array_get(json_object_get(all, "steps"), 0);
 	ck_assert_msg(all && json_is_true(json_object_get(all, "applied")), "%s: %s", error.text,
 		      buf_cstr(&out));
