@@ -82,7 +82,10 @@ static void use(struct bed *bed, const char *folder, const char *program, const 
 	free(set);
 }
 
-/* Proves: "config example" is a config that check has nothing against, and that runs. */
+/*
+ * Proves: "config example" is a config that check has nothing against, also with every setting that
+ * it shows taken in (that of a cluster with TLS, too), and that runs.
+ */
 START_TEST(example_config)
 {
 	struct bed *bed = bed_new("example");
@@ -91,6 +94,12 @@ START_TEST(example_config)
 	free(shell(".", 0, "%s config example >%s/example.ini", stack.program, bed->dir));
 	char *said = shell(".", 0, "%s check -c %s/example.ini", stack.program, bed->dir);
 	assert_has(said, "nothing to complain about");
+	free(said);
+	said = shell(".", 0,
+		     "sed 's/^;\\([a-z_.]* = .\\)/\\1/' %s/example.ini >%s/all.ini;"
+		     " grep -q '^sasl.username' %s/all.ini && %s check -c %s/all.ini",
+		     bed->dir, bed->dir, bed->dir, stack.program, bed->dir);
+	assert_has(said, "0 errors"); /* the file of the secret is not there */
 	free(said);
 	char *config = xasprintf("%s/example.ini", bed->dir);
 	use(bed, ".", stack.program, config, "pattern", "patterns");

@@ -6,7 +6,8 @@
 
 /*
  * DDL for "migrate": CREATE TABLE IF NOT EXISTS with primary key, created_at, updated_at, and the
- * indexes that it makes by default. The statements stand one per line group, each ending in ";\n", fit to be read and pasted.
+ * indexes that it makes by default. The statements stand one per line group, each ending in ";\n",
+ * fit to be read and pasted.
  */
 void ddl_table(const struct table *table, struct buf *out);
 /* The same, piece by piece. */
