@@ -16,6 +16,7 @@
  */
 #include "cli/check_event.h"
 
+#include <ctype.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -110,7 +111,7 @@ static bool is_folded(const struct buf *text)
 {
 	struct nesting n = {0};
 	size_t at = 0;
-	while (at < text->len && memchr(" \t\r\n", text->data[at], 4))
+	while (at < text->len && isspace(text->data[at]))
 		at++;
 	if (at == text->len || (text->data[at] != '{' && text->data[at] != '['))
 		return false;
@@ -191,6 +192,8 @@ static void close_trial(struct trial *t)
 /* What an event does to a column of a row that is there; NULL: it replaces the value. */
 static const char *merge_words(const struct column *c)
 {
+	if (strcmp(c->name, table_own_columns[0]) == 0)
+		return "of the row's earliest event";
 	switch (c->merge) {
 	case MERGE_REPLACE:
 		return NULL;
@@ -264,12 +267,13 @@ static void print_row(const struct trial *t, bool deletes)
 {
 	const struct table *table = t->stream->table;
 	const uint8_t *p = t->row.data;
+	bool stays = t->stream->config->on_conflict == CONFLICT_SKIP; /* nothing is merged */
 	int width = 0;
 	for (size_t i = 0; i < table->ncolumns; i++)
 		width = MAX(width, (int)strlen(table->columns[i].name));
 	for (size_t i = 0; i < (deletes ? table->nkeys : table->ncolumns); i++) {
 		const struct column *c = &table->columns[i];
-		const char *words = i < table->nkeys ? "key" : merge_words(c);
+		const char *words = i < table->nkeys ? "key" : stays ? NULL : merge_words(c);
 		struct buf text = {0}, line = {0};
 		if (next_field(c, &p, &text))
 			put_short(c, (struct slice){text.data, text.len}, &line);

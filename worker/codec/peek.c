@@ -92,25 +92,51 @@ static void put_bytes(struct buf *out, const uint8_t *data, size_t len)
 		buf_printf(out, " ... (%zu bytes)", len);
 }
 
-/* A time that a calendar has, behind its number. */
+/* A day or a time that a calendar has, behind its number. */
 static void put_time(struct buf *out, const struct schema_type *t, int64_t n)
 {
 	static const int64_t per_second[] = {
 		[UNIT_MILLIS] = 1000, [UNIT_MICROS] = US_PER_S, [UNIT_NANOS] = 1000 * US_PER_S};
-	bool zoned = t->logical == LOGICAL_TIMESTAMP_MILLIS ||
-		     t->logical == LOGICAL_TIMESTAMP_MICROS ||
-		     t->logical == LOGICAL_TIMESTAMP_NANOS;
+	bool day = t->logical == LOGICAL_DATE, zoned = t->logical == LOGICAL_TIMESTAMP_MILLIS ||
+						       t->logical == LOGICAL_TIMESTAMP_MICROS ||
+						       t->logical == LOGICAL_TIMESTAMP_NANOS;
 	char text[40];
 	struct tm tm;
-	if (!zoned)
+	if (!zoned && !day)
 		return;
-	int64_t unit = per_second[unit_of(t->logical)];
-	int64_t rest = ((n % unit) + unit) % unit;
-	time_t seconds = (time_t)((n - rest) / unit);
+	int64_t unit = day ? 1 : per_second[unit_of(t->logical)], rest = n % unit, whole = n / unit;
+	whole -= rest < 0;
+	rest += rest < 0 ? unit : 0;
+	time_t seconds = (time_t)whole;
+	if (day && __builtin_mul_overflow(n, DAY_S, &seconds))
+		return;
 	if (!gmtime_r(&seconds, &tm) || tm.tm_year > 8099 || tm.tm_year < -1900)
 		return;
-	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
-	buf_printf(out, " (%s.%06" PRId64 "Z)", text, rest * US_PER_S / unit);
+	strftime(text, sizeof(text), day ? "%Y-%m-%d" : "%Y-%m-%dT%H:%M:%S", &tm);
+	if (day)
+		buf_printf(out, " (%s)", text);
+	else
+		buf_printf(out, " (%s.%06" PRId64 "Z)", text, rest * US_PER_S / unit);
+}
+
+/* Of a decimal, behind its bytes: big-endian, two's complement. Longer ones stay bytes. */
+static void put_decimal(struct buf *out, struct slice s, uint32_t scale)
+{
+	char digits[48]; /* from the end; 16 bytes have 39 */
+	size_t n = sizeof(digits);
+	if (s.len == 0 || s.len > sizeof(unsigned __int128) || scale > 38)
+		return;
+	bool negative = s.data[0] & 0x80;
+	unsigned __int128 v = negative ? ~(unsigned __int128)0 : 0;
+	for (size_t i = 0; i < s.len; i++)
+		v = v << 8 | s.data[i];
+	v = negative ? -v : v;
+	for (uint32_t i = 0; v > 0 || i <= scale; i++, v /= 10) {
+		if (i == scale && scale > 0)
+			digits[--n] = '.';
+		digits[--n] = (char)('0' + (int)(v % 10));
+	}
+	buf_printf(out, " (%s%.*s)", negative ? "-" : "", (int)(sizeof(digits) - n), digits + n);
 }
 
 /* int, long */
@@ -155,6 +181,8 @@ static bool put_blob(struct peek *p, const struct schema_type *t)
 		peek_text(s, TEXT_SHOWN, p->out);
 	else if (ok)
 		put_bytes(p->out, s.data, s.len);
+	if (ok && t->logical == LOGICAL_DECIMAL)
+		put_decimal(p->out, s, t->scale);
 	return ok;
 }
 

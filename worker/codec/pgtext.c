@@ -21,7 +21,6 @@
 #include "codec/pgtext.h"
 
 #define EPOCH_2000_S INT64_C(946684800) /* 2000-01-01 in seconds since 1970 */
-#define DAY_S INT64_C(86400)
 
 /* ---- numbers ---- */
 
