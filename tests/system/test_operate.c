@@ -465,6 +465,8 @@ START_TEST(accept_gap)
 	offsets(bed, 65, "accept-gap", "0", "no gap");
 	broker_delete_records(bed->streams[0].topic, 0, 130);
 	expect(bed, 0, "offsets show", "retention passed it: accept-gap");
+	expect(bed, 0, "offsets show --set stream.memory.topic=nowhere",
+	       "stream memory: topic nowhere does not exist");
 	offsets(bed, 0, "accept-gap", "0 --yes", "next_offset 120 -> 130, 10 offsets given up");
 	AT(bed, 130, "next_offset FROM memingest.offsets");
 	AT(bed, 8, "owner_epoch FROM memingest.offsets");
