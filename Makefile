@@ -88,12 +88,12 @@ lint: all
 format:
 	clang-format -i $$(git ls-files -co --exclude-standard '*.[ch]')
 install: all
-	install -D -m 755 $(B)/memingest $(DESTDIR)$(PREFIX)/bin/memingest
-	install -d $(addprefix $(DESTDIR)$(PREFIX)/share/,memingest man/man1 man/man5 bash-completion/completions)
-	cp -r schemas $(DESTDIR)$(PREFIX)/share/memingest/
-	$(B)/memingest manual program >$(DESTDIR)$(PREFIX)/share/man/man1/memingest.1
-	$(B)/memingest manual settings >$(DESTDIR)$(PREFIX)/share/man/man5/memingest.ini.5
-	$(B)/memingest manual completion >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/memingest
+	install -D -m 755 $(B)/memingest "$(DESTDIR)$(PREFIX)/bin/memingest"
+	cd "$(DESTDIR)$(PREFIX)" && install -d share/memingest share/man/man1 share/man/man5 share/bash-completion/completions
+	cp -r schemas "$(DESTDIR)$(PREFIX)/share/memingest/"
+	$(B)/memingest manual program >"$(DESTDIR)$(PREFIX)/share/man/man1/memingest.1"
+	$(B)/memingest manual settings >"$(DESTDIR)$(PREFIX)/share/man/man5/memingest.ini.5"
+	$(B)/memingest manual completion >"$(DESTDIR)$(PREFIX)/share/bash-completion/completions/memingest"
 clean:
 	rm -rf build
 help:

@@ -82,7 +82,10 @@ static void use(struct bed *bed, const char *folder, const char *program, const 
 	free(set);
 }
 
-/* Proves: "config example" is a config that check has nothing against, and that runs. */
+/*
+ * Proves: "config example" is a config that check has nothing against, also with every setting that
+ * it shows taken in (that of a cluster with TLS, too), and that runs.
+ */
 START_TEST(example_config)
 {
 	struct bed *bed = bed_new("example");
@@ -92,6 +95,12 @@ START_TEST(example_config)
 	char *said = shell(".", 0, "%s check -c %s/example.ini", stack.program, bed->dir);
 	assert_has(said, "nothing to complain about");
 	free(said);
+	said = shell(".", 0,
+		     "sed 's/^;\\([a-z_.]* = .\\)/\\1/' %s/example.ini >%s/all.ini;"
+		     " grep -q '^sasl.username' %s/all.ini && %s check -c %s/all.ini",
+		     bed->dir, bed->dir, bed->dir, stack.program, bed->dir);
+	assert_has(said, "0 errors"); /* the file of the secret is not there */
+	free(said);
 	char *config = xasprintf("%s/example.ini", bed->dir);
 	use(bed, ".", stack.program, config, "pattern", "patterns");
 	free(config);
@@ -100,24 +109,29 @@ START_TEST(example_config)
 END_TEST
 
 /*
- * Proves: what "make install" puts anywhere is complete: from an empty folder the README's config
- * is checked and runs, with the schemas of share; a schema beside the config goes before them.
+ * Proves: what "make install" puts anywhere, also where a name has a blank, is complete: from an
+ * empty folder the README's config is checked and runs, with the schemas of share; a schema beside
+ * the config goes before them. One that is nowhere is said to have been looked for there.
  */
 START_TEST(installed)
 {
 	struct bed *bed = bed_new("installed");
 	char *folder = xasprintf("%s/empty", bed->dir),
-	     *program = xasprintf("%s/root/usr/bin/memingest", bed->dir);
-	free(shell(".", 0, "make -s install DESTDIR=%s/root PREFIX=/usr", bed->dir));
+	     *program = xasprintf("'%s/root/a prefix/bin/memingest'", bed->dir);
+	free(shell(".", 0, "make -s install DESTDIR=%s/root PREFIX='/a prefix'", bed->dir));
 	free(shell(".", 0,
 		   "mkdir %s && sed -n '/^A config file:/,/^[^ A]/s/^    //p' README.md"
 		   " >%s/memingest.ini && grep -q '^\\[stream.memory\\]' %s/memingest.ini",
 		   folder, folder, folder));
 	char *said = shell(folder, 0, "%s check", program);
 	assert_has(said,
-		   "root/usr/share/memingest/schemas/memory_event.avsc: table memory_entries");
+		   "root/a prefix/share/memingest/schemas/memory_event.avsc: table memory_entries");
 	free(said);
 	use(bed, folder, program, "memingest.ini", "memory", "memory_entries");
+	said = shell(folder, 78, "%s check --set stream.memory.schema=schemas/nowhere.avsc",
+		     program);
+	assert_has(said, "schemas/nowhere.avsc: No such file; it was looked for beside the config");
+	free(said);
 	free(shell(folder, 0, "mkdir schemas && echo '{}' >schemas/memory_event.avsc"));
 	said = shell(folder, 78, "%s check", program);
 	assert_has(said, "schemas/memory_event.avsc: ");
@@ -200,6 +214,14 @@ START_TEST(completion)
 	offers(bed, words, "memory pattern\n");
 	offers(bed, "dlq list --reason", "frame schema decode missing_field invalid_embedding");
 	offers(bed, "offsets skip --reason", "\n");
+	offers(bed, "migrate --indexes", "none lean all\n");
+	snprintf(words, sizeof(words), "dlq list %s --stream =", config); /* as bash splits it */
+	offers(bed, words, "memory pattern\n");
+	free(shell(bed->dir, 0, "cp %s 'a b.ini'", bed->config));
+	snprintf(words, sizeof(words), "produce -c \"%s/a\\\\ b.ini\" --stream", bed->dir);
+	offers(bed, words, "memory pattern\n");
+	offers(bed, "run", "--config --set --help");
+	offers(bed, "version", "--json --config --set --help");
 	offers(bed, "run --set", "kafka.bootstrap.servers= kafka.group.id= postgres.dsn=");
 	offers(bed, "config", "show keys example docs metrics ");
 	snprintf(words, sizeof(words), "%s --set", config);

@@ -465,6 +465,8 @@ START_TEST(accept_gap)
 	offsets(bed, 65, "accept-gap", "0", "no gap");
 	broker_delete_records(bed->streams[0].topic, 0, 130);
 	expect(bed, 0, "offsets show", "retention passed it: accept-gap");
+	expect(bed, 0, "offsets show --set stream.memory.topic=nowhere",
+	       "stream memory: topic nowhere does not exist");
 	offsets(bed, 0, "accept-gap", "0 --yes", "next_offset 120 -> 130, 10 offsets given up");
 	AT(bed, 130, "next_offset FROM memingest.offsets");
 	AT(bed, 8, "owner_epoch FROM memingest.offsets");
@@ -477,6 +479,7 @@ START_TEST(accept_gap)
 	   "count(*) FROM memingest.gaps WHERE from_offset = 130 AND to_offset = 139 AND reason = "
 	   "'poison'");
 	offsets(bed, 65, "accept-gap", "0 --to 139", "--to 140 gives up the one offset 139");
+	offsets(bed, 64, "accept-gap", "0 --to 150", "There is no terminal");
 	offsets(bed, 0, "accept-gap", "0 --to 140 --yes", "1 offset given up (--to 140)");
 	AT(bed, 140,
 	   "sum(n) FROM (SELECT to_offset - from_offset AS n FROM memingest.batches UNION ALL"
@@ -653,12 +656,17 @@ static json_t *json_of(struct bed *bed, const char *line)
 /* Proves: --json is JSON where it is taken, and refused where it would mean nothing. */
 START_TEST(for_programs)
 {
-	static const char *const lines[] = {
-		"migrate --dry-run --json", "migrate --json",
-		"migrate --json",           "offsets show --json",
-		"dlq list --json",          "index status memory --json",
-		"config show --json",       "check --json",
-		"version --json",           "produce memory --json --count 1"};
+	static const char *const lines[] = {"migrate --dry-run --json",
+					    "migrate --json",
+					    "migrate --json",
+					    "offsets show --json",
+					    "dlq list --json",
+					    "index status memory --json",
+					    "migrate --grants x --json",
+					    "config show --json",
+					    "check --json",
+					    "version --json",
+					    "produce memory --json --count 1"};
 	static const char *const refused[] = {"run --json", "manual program --json",
 					      "config keys --json", "index build --json",
 					      "top 127.0.0.1:1 --json"};

@@ -183,11 +183,61 @@ START_TEST(would_not_land)
 	EVENT(65, "--json");
 	said("\"outcome\":\"dead_letter\",\"reason\":\"invalid_embedding\",\"detail\":\"field");
 	EVENT(0, "--json", "--stream", "memory", "--set", "limits.max_key=2600", "--help");
-	write_file(events, "");
-	EVENT(0);
+	write_file(events, "\n");
+	EVENT(65);
+	said("event.json: there is no event in it");
 	unlink(events);
 	EVENT(78);
 	said("event.json");
+}
+END_TEST
+
+#define MINIMUM "\"event_time\": 1,\n \"namespace\": \"n\", \"key\": \"k\""
+
+/*
+ * Values over several lines, as jq prints them, keep the number of the line where they begin; a
+ * mistake in one of them is one mistake, and the others are read. A line break within a string is
+ * none of JSON's, and \u0000 is said to be what it is.
+ */
+START_TEST(folded)
+{
+	write_file(config, HEAD MEMORY);
+	write_file(events, "{\n " MINIMUM "\n}\n{\n " MINIMUM ",\n}\n\n{\n " MINIMUM "}\n");
+	EVENT(65);
+	said("event.json:1: a row of");
+	said("event.json:5: no event by this schema: not JSON: '}'");
+	said("event.json:10: a row of");
+	ck_assert_ptr_null(strstr(out, "event.json:2"));
+	write_file(events, "{\n \"value\": \"a\nb\"\n}");
+	EVENT(65);
+	said("event.json:1: no event by this schema: not JSON: a control character in a string");
+	write_file(events, "{\n " MINIMUM ", \"value\": \"}\\\"{\\u0000\"}");
+	EVENT(65);
+	said("event.json:1: a dead letter, reason invalid_text: field 'value'");
+	write_file(events, "[\n {" MINIMUM "},\n {" MINIMUM "}\n]");
+	EVENT(65);
+	said("event.json:1: no event by this schema: wants record memingest.MemoryEvent, found an "
+	     "array");
+}
+END_TEST
+
+/* Text stands in quotes, an empty one is there, and nothing of it steers a terminal. */
+START_TEST(harmless)
+{
+	write_file(config, HEAD MEMORY);
+	write_file(events, "{\n" MINIMUM ", \"role\": \"null\", \"user_id\":"
+			   " \"\\u009b\\u001b[1m\", \"tags\": [\"\\u009b\", \"\xc3\xa4\"]}");
+	EVENT(0);
+	said("value        = \"\"\n");
+	said("role         = \"null\"\n");
+	said("agent_id     = null\n");
+	said("user_id      = \"\\xc2\\x9b\\x1b[1m\"\n");
+	said("tags         = {?,\xc3\xa4}\n");
+	EVENT(0, "--json");
+	said("\"value\":\"\"");
+	write_file(events, "{\"event_time\": \"\\u009b\"}");
+	EVENT(65);
+	ck_assert_ptr_null(strchr(out, '\x9b'));
 }
 END_TEST
 
@@ -196,10 +246,10 @@ START_TEST(usage)
 {
 	write_file(config, HEAD MEMORY ALL);
 	write_file(events, "{}");
-	EVENT(78);
+	EVENT(64);
 	said("--stream NAME; there are: memory, all");
-	EVENT(78, "--stream", "al");
-	said("there is no stream \"al\" in the config; there are: memory, all");
+	EVENT(64, "--stream", "al");
+	said("there is no stream \"al\" in the config; did you mean all?; there are: memory, all");
 	EVENT(64, "--online");
 	RUN(64, "check", "-c", config, "--stream", "all");
 	RUN(64, "new-stream");
@@ -238,10 +288,39 @@ START_TEST(new_stream)
 	write_file(events, "{\"type\": \"record\", \"name\": \"R\", \"fields\": ["
 			   "{\"name\": \"a\", \"type\": \"double\"}]}");
 	RUN(78, "new-stream", events);
-	said("pg.key is no list");
+	said("nothing in it looks like a key");
+	RUN(64, "new-stream", events, "--name", "a b");
+	RUN(64, "new-stream", events, "--json");
 	write_file(events, "\"string\"");
 	RUN(78, "new-stream", events);
 	said("a stream's schema is a record, not string");
+}
+END_TEST
+
+/*
+ * A guess never names a field that has no column, be it for its type or for its name; what is left
+ * out is said also where no table can be made.
+ */
+START_TEST(new_stream_odd)
+{
+	write_file(events, "{\"type\": \"record\", \"name\": \"HTTPCall\", \"fields\": ["
+			   "{\"name\": \"created_at\", \"type\": {\"type\": \"long\","
+			   " \"logicalType\": \"timestamp-millis\"}},"
+			   "{\"name\": \"xmin\", \"type\": \"string\"},"
+			   "{\"name\": \"seen\", \"type\": {\"type\": \"long\","
+			   " \"logicalType\": \"timestamp-millis\"}},"
+			   "{\"name\": \"url\", \"type\": \"string\"}]}");
+	RUN(78, "new-stream", events);
+	said("\"pg\": {\"table\": \"http_calls\", \"key\": [\"url\"], \"version\": \"seen\"}\n");
+	said("#   field 'created_at': the column name created_at is reserved");
+	said("#   field 'xmin': the column name xmin is reserved");
+	said("[stream.http_call]\n");
+	write_file(events, "{\"type\": \"record\", \"name\": \"R\", \"pg\": {\"key\": [\"a\"]},"
+			   " \"fields\": [{\"name\": \"a\", \"type\": [\"int\", \"string\"]},"
+			   "{\"name\": \"b\", \"type\": \"int\"}]}");
+	RUN(78, "new-stream", events);
+	said("#   field 'a': type union");
+	said("pg.key: 'a' is no column");
 }
 END_TEST
 
@@ -264,8 +343,11 @@ static Suite *event_suite(void)
 	tcase_add_test(t, every_type);
 	tcase_add_test(t, for_people);
 	tcase_add_test(t, would_not_land);
+	tcase_add_test(t, folded);
+	tcase_add_test(t, harmless);
 	tcase_add_test(t, usage);
 	tcase_add_test(t, new_stream);
+	tcase_add_test(t, new_stream_odd);
 	tcase_add_test(t, new_stream_annotated);
 	suite_add_tcase(s, t);
 	return s;

@@ -108,8 +108,8 @@ static void has(const char *drawing, const char *const *words, size_t n)
 	"{\"topic\":\"t\",\"partition\":2,\"state\":\"halted\",\"lane\":0,\"next_offset\":5,"      \
 	"\"high_watermark\":5,"                                                                    \
 	"\"lag_records\":0,\"lag_seconds\":0,\"error\":\"begins at \\u001b[31m7\"}],"              \
-	"\"errors\":[{\"level\":\"warn\",\"time\":1750000000,\"times\":1,\"topic\":null,"          \
-	"\"message\":\"old\"},"                                                                    \
+	"\"errors\":[{\"level\":\"warn\",\"time\":1750000000,\"times\":1,\"topic\":\"u\","         \
+	"\"partition\":-1,\"offset\":-1,\"message\":\"old\"},"                                     \
 	"{\"level\":\"error\",\"time\":1750000009,\"times\":3,\"topic\":\"t\",\"partition\":2,"    \
 	"\"offset\":7,"                                                                            \
 	"\"message\":\"partition halted\",\"error\":\"why\"}]}"
@@ -174,6 +174,7 @@ START_TEST(order_and_room)
 	ck_assert(strstr(text, "begins at") < late && late < fine);
 	ck_assert_ptr_null(strchr(text, '\033'));
 	HAS(text, "error", "3x", "t [2] offset 7: partition halted: why");
+	HAS(text, "warn", "1x", "u: old"); /* no partition in particular */
 	ck_assert(strstr(text, "partition halted: why") < strstr(text, "old"));
 	text = draw(0, 19);
 	HAS(text, "... and 2 partitions that are less behind");

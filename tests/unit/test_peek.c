@@ -49,6 +49,34 @@ START_TEST(whole)
 }
 END_TEST
 
+#define DECIMAL(scale)                                                                             \
+	"{\"type\":\"bytes\",\"logicalType\":\"decimal\",\"precision\":9,\"scale\":" #scale "}"
+#define TIME(unit) "{\"type\":\"long\",\"logicalType\":\"timestamp-" unit "\"}"
+
+/* What a number or bytes mean stands behind them, where it means something, however odd they are.
+ */
+START_TEST(meanings)
+{
+	ck_assert_str_eq(PEEK("{\"type\":\"int\",\"logicalType\":\"date\"}", "\x01"),
+			 "-1 (1969-12-31)");
+	ck_assert_str_eq(PEEK("{\"type\":\"int\",\"logicalType\":\"date\"}",
+			      "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"),
+			 "-9223372036854775808");
+	ck_assert_str_eq(PEEK(DECIMAL(2), "\x04\x04\xd2"), "0x04d2 (12.34)");
+	ck_assert_str_eq(PEEK(DECIMAL(2), "\x02\xff"), "0xff (-0.01)");
+	ck_assert_str_eq(PEEK(DECIMAL(0), "\x02\x00"), "0x00 (0)");
+	ck_assert_str_eq(PEEK(DECIMAL(0), "\x20\x80\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"),
+			 "0x80000000000000000000000000000000 "
+			 "(-170141183460469231731687303715884105728)");
+	ck_assert_str_eq(PEEK(DECIMAL(2), "\x00"), "0x");
+	ck_assert_str_eq(PEEK(TIME("millis"), "\x01"), "-1 (1969-12-31T23:59:59.999000Z)");
+	ck_assert_str_eq(PEEK(TIME("micros"), "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"),
+			 "-9223372036854775808");
+	ck_assert_str_eq(PEEK(TIME("nanos"), "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"),
+			 "-9223372036854775808 (1677-09-21T00:12:43.145224Z)");
+}
+END_TEST
+
 /* What was read before a fault stays, the fault has its words; so has what is too much. */
 START_TEST(broken)
 {
@@ -83,6 +111,7 @@ static Suite *peek_suite(void)
 	Suite *s = suite_create("peek");
 	TCase *tc = tcase_create("peek");
 	tcase_add_test(tc, whole);
+	tcase_add_test(tc, meanings);
 	tcase_add_test(tc, broken);
 	tcase_add_test(tc, long_and_wild);
 	suite_add_tcase(s, tc);

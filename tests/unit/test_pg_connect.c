@@ -32,13 +32,15 @@
 /* --- a server to order --- */
 
 enum manner {
-	SILENT,    /* listens and never accepts: the kernel answers the SYN, nobody the rest */
-	FULL,      /* the same with no room left for connections: not even the SYN is answered */
-	REFUSES,   /* wrong password */
-	FOREIGN,   /* no entry in pg_hba.conf, said in another language */
-	FULL_UP,   /* 53300, no connection left */
-	STARTING,  /* 57P03, as while it recovers */
-	READ_ONLY, /* a standby */
+	SILENT,  /* listens and never accepts: the kernel answers the SYN, nobody the rest */
+	FULL,    /* the same with no room left for connections: not even the SYN is answered */
+	REFUSES, /* wrong password */
+	FOREIGN, /* no entry in pg_hba.conf, said in another language */
+	FULL_UP, /* 53300, no connection left */
+	CLOSED,  /* 55000, the database takes none */
+	UNKNOWN_SETTING, /* 42704, one of the DSN's options */
+	STARTING,        /* 57P03, as while it recovers */
+	READ_ONLY,       /* a standby */
 	WELCOMES,
 };
 
@@ -122,12 +124,20 @@ static void serve(struct server *s, int fd)
 	    !get(fd, startup, get_be32(size) - 4))
 		return;
 	atomic_fetch_add(&s->logins, 1);
+	if (get_be32(size) == 8) { /* a request for TLS, which it has not */
+		(void)send(fd, "N", 1, MSG_NOSIGNAL);
+		return;
+	}
 	if (s->manner == REFUSES)
 		put_fatal(&out, "28P01", "password authentication failed for user \"u\"");
 	else if (s->manner == FOREIGN)
 		put_fatal(&out, "28000", "kein pg_hba.conf-Eintrag für Host: \"h\"");
 	else if (s->manner == FULL_UP)
 		put_fatal(&out, "53300", "sorry, too many clients already");
+	else if (s->manner == CLOSED)
+		put_fatal(&out, "55000", "database \"d\" is not currently accepting connections");
+	else if (s->manner == UNKNOWN_SETTING)
+		put_fatal(&out, "42704", "unrecognized configuration parameter \"x.y\"");
 	else if (s->manner == STARTING)
 		put_fatal(&out, "57P03", "the database system is starting up");
 	else
@@ -511,6 +521,36 @@ START_TEST(by_its_state)
 }
 END_TEST
 
+/*
+ * What only a person can mend is a refusal, be it told by the server (a database that takes no
+ * connections, a setting that is none) or by libpq (TLS that is not there); a start is none.
+ */
+START_TEST(refusals)
+{
+	static const struct {
+		int manner;
+		const char *options, *says;
+		enum err_class class;
+	} cases[] = {
+		{CLOSED, "", "not currently accepting connections", ERR_CONFIG},
+		{UNKNOWN_SETTING, "", "unrecognized configuration parameter", ERR_CONFIG},
+		{WELCOMES, " sslmode=require", "SSL was required", ERR_CONFIG},
+		{STARTING, "", "starting up", ERR_RETRY},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct server server;
+		struct err err = {0};
+		char dsn[512];
+		server_start(&server, cases[i].manner);
+		snprintf(dsn, sizeof(dsn), "%s%s", dsn_of(&server, 1), cases[i].options);
+		ck_assert_ptr_null(connects(dsn, LONG_US, -1, &err));
+		ck_assert_msg(strstr(err.text, cases[i].says) != NULL, "%s", err.text);
+		ck_assert_msg(err.class == cases[i].class, "class %d: %s", err.class, err.text);
+		server_stop(&server);
+	}
+}
+END_TEST
+
 static struct pg *logs_in(struct server *s, int64_t *due_us, struct err *err)
 {
 	struct config config = {
@@ -590,6 +630,7 @@ static Suite *pg_connect_suite(void)
 	tcase_add_test(tc, silent_name_server);
 	tcase_add_test(tc, aborted);
 	tcase_add_test(tc, by_its_state);
+	tcase_add_test(tc, refusals);
 	tcase_add_loop_test(tc, one_refusal_for_all, 0, 2);
 	tcase_add_test(tc, away_is_no_refusal);
 	suite_add_tcase(s, tc);

@@ -406,6 +406,10 @@ START_TEST(indexes)
 	refused(",'indexes':[{'columns':['u'],'level':'some'}]", fields, "none of lean, all");
 	refused(",'indexes':[{'columns':['u'],'level':'all','unique':true}]", fields,
 		"a unique index is always made");
+	refused(",'indexes':[{'columns':['u'],'name':'i'},{'columns':['k'],'name':'i'}]", fields,
+		"two indexes have the name \"i\"");
+	refused(",'indexes':[{'columns':['u'],'sql':'(k)'}]", fields, "\"sql\", which says all");
+	refused(",'indexes':[{'sql':''}]", fields, "\"sql\" of an index is no text");
 }
 END_TEST
 

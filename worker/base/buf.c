@@ -5,6 +5,7 @@
  * pointer from buf_take() is good until the next call that may grow. One owner, no lock. Out of
  * memory ends the process (mem.c).
  */
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,6 +49,17 @@ void buf_printf(struct buf *b, const char *fmt, ...)
 	va_end(again);
 	if (n > 0)
 		b->len += (size_t)n;
+}
+
+void buf_real(struct buf *b, double v, bool single)
+{
+	char text[40];
+	for (int digits = single ? 6 : 15; digits <= (single ? 9 : 17); digits++) {
+		snprintf(text, sizeof(text), "%.*g", digits, v);
+		if (single ? strtof(text, NULL) == (float)v : strtod(text, NULL) == v)
+			break;
+	}
+	buf_puts(b, isnan(v) ? "NaN" : isinf(v) ? (v > 0 ? "Infinity" : "-Infinity") : text);
 }
 
 void buf_puts(struct buf *b, const char *s)

@@ -17,7 +17,9 @@ void buf_grow(struct buf *b, size_t more); /* makes room for that many bytes pas
 void buf_free(struct buf *b);
 /* without the closing NUL */
 void buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
-void buf_puts(struct buf *b, const char *s);              /* without the closing NUL */
+void buf_puts(struct buf *b, const char *s); /* without the closing NUL */
+/* as few digits as read back the same number (single: the same float); NaN, Infinity */
+void buf_real(struct buf *b, double v, bool single);
 void buf_quoted(struct buf *b, const char *s, char mark); /* SQL: 'it''s' or "na""me" */
 /* puts a NUL behind len (len stays) and returns data */
 const char *buf_cstr(struct buf *b);

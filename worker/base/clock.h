@@ -5,6 +5,7 @@
 
 #define US_PER_MS INT64_C(1000)
 #define US_PER_S INT64_C(1000000)
+#define DAY_S INT64_C(86400)
 #define CLOCK_NEVER INT64_MAX
 
 int64_t clock_mono_us(void); /* monotonic microseconds: deadlines and durations */

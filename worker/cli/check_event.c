@@ -9,22 +9,25 @@
  * what is printed is what the worker does, up to PostgreSQL: what only the table can refuse (a
  * CHECK, a trigger, another unique index) is not known here.
  *
- * One JSON object over several lines is taken as one event, since that is what an editor makes of
- * it. Standard input is then our copy of it, so such an event is named by no line.
+ * JSON over several lines is read value by value, since that is how editors and jq write it.
+ * Standard input is then our copy of it, with each value on its first line.
  *
  * Thread: the command's. Failure: of an event: said, and the next one is looked at; 65 at the end.
  */
 #include "cli/check_event.h"
 
+#include <ctype.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/report.h"
 #include "codec/decode.h"
+#include "codec/peek.h"
 #include "codec/pgtext.h"
 #include "codec/plan.h"
 #include "core/stream.h"
@@ -39,31 +42,25 @@ struct trial {
 	struct plan *plan;
 	struct decoder *decoder;
 	struct buf row;
+	size_t events;
 	bool bad; /* any that would not land */
 };
 
 /* ---- open and close ---- */
 
-/* With a list of those that there are, unless there is but one. */
-static struct stream *find_stream(const struct config *config, const char *name, struct err *err)
+/* The one that is named, or the only one. False after a complaint. */
+static bool which_stream(const struct cli *cli, const char *name, size_t *index)
 {
+	*index = 0;
+	if (name || cli->config->nstreams == 1)
+		return !name || cli_find_stream(cli, name, index);
 	struct buf names = {0};
-	for (size_t i = 0; i < config->nstreams; i++) {
-		bool only = !name && config->nstreams == 1;
-		if (only || (name && strcmp(config->streams[i].name, name) == 0)) {
-			buf_free(&names);
-			return stream_new(config, i, err);
-		}
-		buf_printf(&names, "%s%s", i ? ", " : "", config->streams[i].name);
-	}
-	if (name)
-		err_set(err, ERR_CONFIG, "there is no stream \"%s\" in the config; there are: %s",
-			name, buf_cstr(&names));
-	else
-		err_set(err, ERR_CONFIG, "say whose event it is with --stream NAME; there are: %s",
-			buf_cstr(&names));
+	for (size_t i = 0; i < cli->config->nstreams; i++)
+		buf_printf(&names, "%s%s", i ? ", " : "", cli->config->streams[i].name);
+	cli_fail(EXIT_USAGE, "say whose event it is with --stream NAME; there are: %s",
+		 buf_cstr(&names));
 	buf_free(&names);
-	return NULL;
+	return false;
 }
 
 /* All of a file, or of standard input. */
@@ -89,35 +86,90 @@ static bool to_stdin(const struct buf *text)
 	return ok;
 }
 
+/* Where JSON is being read: how many brackets are open, and whether within a string. */
+struct nesting {
+	size_t depth;
+	bool string, escape;
+};
+
+static void nest(struct nesting *n, uint8_t c)
+{
+	if (n->escape)
+		n->escape = false;
+	else if (n->string && c == '\\')
+		n->escape = true;
+	else if (c == '"')
+		n->string = !n->string;
+	else if (!n->string && (c == '{' || c == '['))
+		n->depth++;
+	else if (!n->string && (c == '}' || c == ']') && n->depth > 0)
+		n->depth--;
+}
+
+/* JSON whose first line is no whole value. What is no JSON at all is left alone. */
+static bool is_folded(const struct buf *text)
+{
+	struct nesting n = {0};
+	size_t at = 0;
+	while (at < text->len && isspace(text->data[at]))
+		at++;
+	if (at == text->len || (text->data[at] != '{' && text->data[at] != '['))
+		return false;
+	for (; at < text->len && text->data[at] != '\n'; at++)
+		nest(&n, text->data[at]);
+	return n.depth > 0;
+}
+
 /*
- * "-" where the text is one object over several lines, which standard input then has on one line:
- * outside of strings JSON may break lines anywhere, and within them nowhere. Else path.
+ * Each value on one line, the one where it begins: a line break within brackets becomes a blank,
+ * and is put behind the value, so that the next one keeps its number. One within a string stays a
+ * mistake.
  */
-static const char *whole_object(const char *path)
+static void unfold(struct buf *text)
+{
+	struct nesting n = {0};
+	struct buf flat = {0};
+	size_t owed = 0;
+	for (size_t i = 0; i < text->len; i++) {
+		uint8_t c = text->data[i];
+		bool within = c == '\n' && n.depth > 0;
+		nest(&n, c);
+		owed += within;
+		buf_u8(&flat, within ? (n.string ? '\r' : ' ') : c);
+		for (; c == '\n' && !within && owed > 0; owed--)
+			buf_u8(&flat, '\n');
+	}
+	buf_free(text);
+	*text = flat;
+}
+
+/*
+ * "-" where the text can not be read from path as it is, because it is a pipe's or its values stand
+ * on several lines; standard input then has what is to be read. Else path.
+ */
+static const char *prepared(const char *path)
 {
 	struct buf text = {0};
-	bool piped = strcmp(path, "-") == 0;
+	struct stat st;
+	bool piped = strcmp(path, "-") == 0 || (stat(path, &st) == 0 && S_ISFIFO(st.st_mode));
 	read_all(path, &text);
-	json_t *json = json_loads(buf_cstr(&text), JSON_DECODE_INT_AS_REAL, NULL);
-	bool object = json_is_object(json);
-	json_decref(json);
-	for (size_t i = 0; object && i < text.len; i++)
-		if (text.data[i] == '\n' || text.data[i] == '\r')
-			text.data[i] = ' ';
-	if ((object || piped) && text.len > 0 && to_stdin(&text))
+	bool folded = is_folded(&text);
+	if (folded)
+		unfold(&text);
+	if ((folded || piped) && text.len > 0 && to_stdin(&text))
 		path = "-";
 	buf_free(&text);
 	return path;
 }
 
 /* On failure close_trial() is still to be called. */
-static bool open_trial(struct trial *t, const char *path, const char *stream, struct err *err)
+static bool open_trial(struct trial *t, const char *path, size_t stream, struct err *err)
 {
 	const struct config *config = t->cli->config;
-	t->stream = find_stream(config, stream, err);
+	t->stream = stream_new(config, stream, err);
 	if (!t->stream)
 		return false;
-	t->records = records_open(whole_object(path), t->stream->table, err);
+	t->records = records_open(prepared(path), t->stream->table, err);
 	if (!t->records)
 		return false;
 	t->decoder = decoder_new(&config->limits);
@@ -140,6 +192,8 @@ static void close_trial(struct trial *t)
 /* What an event does to a column of a row that is there; NULL: it replaces the value. */
 static const char *merge_words(const struct column *c)
 {
+	if (strcmp(c->name, table_own_columns[0]) == 0)
+		return "of the row's earliest event";
 	switch (c->merge) {
 	case MERGE_REPLACE:
 		return NULL;
@@ -182,20 +236,6 @@ static char *conflict_words(const struct stream *s, bool deletes)
 	return NULL;
 }
 
-/* On one line, and short. */
-static void put_short(struct slice v, struct buf *out)
-{
-	for (size_t i = 0; i < MIN(v.len, (size_t)SHOWN_BYTES); i++) {
-		uint8_t c = v.data[i];
-		if (c == '\n')
-			buf_puts(out, "\\n");
-		else
-			buf_u8(out, c < 0x20 || c == 0x7f ? '?' : c);
-	}
-	if (v.len > SHOWN_BYTES)
-		buf_printf(out, " ... (%zu bytes)", v.len);
-}
-
 /* The next field of a row; false: it is null. */
 static bool next_field(const struct column *c, const uint8_t **p, struct buf *text)
 {
@@ -208,19 +248,35 @@ static bool next_field(const struct column *c, const uint8_t **p, struct buf *te
 	return true;
 }
 
+/* On one line, and short; text in quotes, so that it is told from null and from nothing. */
+static void put_short(const struct column *c, struct slice v, struct buf *out)
+{
+	size_t shown = MIN(v.len, (size_t)SHOWN_BYTES);
+	if (c->kind == PG_TEXT) {
+		peek_text(v, SHOWN_BYTES, out);
+		return;
+	}
+	while (shown < v.len && shown > 0 && (v.data[shown] & 0xc0) == 0x80)
+		shown--;
+	peek_plain((struct slice){v.data, shown}, out);
+	if (shown < v.len)
+		buf_printf(out, " ... (%zu bytes)", v.len);
+}
+
 static void print_row(const struct trial *t, bool deletes)
 {
 	const struct table *table = t->stream->table;
 	const uint8_t *p = t->row.data;
+	bool stays = t->stream->config->on_conflict == CONFLICT_SKIP; /* nothing is merged */
 	int width = 0;
 	for (size_t i = 0; i < table->ncolumns; i++)
 		width = MAX(width, (int)strlen(table->columns[i].name));
 	for (size_t i = 0; i < (deletes ? table->nkeys : table->ncolumns); i++) {
 		const struct column *c = &table->columns[i];
-		const char *words = i < table->nkeys ? "key" : merge_words(c);
+		const char *words = i < table->nkeys ? "key" : stays ? NULL : merge_words(c);
 		struct buf text = {0}, line = {0};
 		if (next_field(c, &p, &text))
-			put_short((struct slice){text.data, text.len}, &line);
+			put_short(c, (struct slice){text.data, text.len}, &line);
 		else
 			buf_puts(&line, "null");
 		printf("  %-*s = %s%s%s\n", width, c->name, buf_cstr(&line), words ? "    -- " : "",
@@ -240,8 +296,7 @@ static json_t *row_json(const struct trial *t, bool deletes)
 		struct buf text = {0};
 		bool value = next_field(&table->columns[i], &p, &text);
 		json_object_set_new(row, table->columns[i].name,
-				    value ? json_stringn((char *)text.data, text.len)
-					  : json_null());
+				    value ? json_stringn(buf_cstr(&text), text.len) : json_null());
 		buf_free(&text);
 	}
 	return row;
@@ -275,12 +330,16 @@ static void say_row(const struct trial *t, const char *where, const struct recor
 static void say_outcome(struct trial *t, const char *where, const char *outcome, const char *words,
 			const char *reason, const char *detail)
 {
-	if (t->cli->json)
+	if (t->cli->json) {
 		print_json(json_pack("{s:s, s:s, s:s*, s:s}", "event", where, "outcome", outcome,
 				     "reason", reason, "detail", detail));
-	else
+	} else {
+		struct buf plain = {0};
+		peek_plain((struct slice){(const uint8_t *)detail, strlen(detail)}, &plain);
 		printf("%s: %s%s%s: %s\n", where, words, reason ? ", reason " : "",
-		       reason ? reason : "", detail);
+		       reason ? reason : "", buf_cstr(&plain));
+		buf_free(&plain);
+	}
 }
 
 /* Not the stream's record: what other_types says; the stream's, but of another schema: a halt. */
@@ -329,9 +388,11 @@ static bool next_event(struct trial *t, const char *path, struct err *err)
 		 (unsigned long long)(place.line ? place.line : place.records));
 	switch (result) {
 	case RECORDS_RECORD:
+		t->events++;
 		try_event(t, where, datum);
 		return true;
 	case RECORDS_BAD:
+		t->events++;
 		t->bad = true;
 		say_outcome(t, where, "no_event", "no event by this schema", NULL,
 			    behind_place(err->text));
@@ -348,12 +409,17 @@ int check_event(struct cli *cli, const char *path, const char *stream)
 {
 	struct trial t = {.cli = cli};
 	struct err err = {0};
-	if (open_trial(&t, path, stream, &err))
+	size_t index;
+	if (!which_stream(cli, stream, &index))
+		return EXIT_USAGE;
+	if (open_trial(&t, path, index, &err))
 		while (next_event(&t, path, &err))
 			;
 	int code = t.bad ? EXIT_DATA : EXIT_OK;
 	if (err.class != ERR_NONE)
 		code = cli_fail(report_err_exit_code(&err), "%s", err.text);
+	else if (t.events == 0)
+		code = cli_fail(EXIT_DATA, "%s: there is no event in it", path);
 	close_trial(&t);
 	return code;
 }

@@ -78,7 +78,14 @@ static int check_reason(const char *reason)
 		return cli_fail(EXIT_USAGE,
 				"--reason %s: there is no such reason; did you mean %s?", reason,
 				s.best);
-	return cli_fail(EXIT_USAGE, "--reason %s: there is no such reason", reason);
+	struct buf names = {0};
+	for (int i = 0; i < REASON_COUNT; i++)
+		buf_printf(&names, "%s%s", i > 0 ? ", " : "",
+			   dead_reason_name((enum dead_reason)i));
+	cli_fail(EXIT_USAGE, "--reason %s: there is no such reason; there are: %s", reason,
+		 buf_cstr(&names));
+	buf_free(&names);
+	return EXIT_USAGE;
 }
 
 /* Always within this pipeline. */

@@ -163,7 +163,8 @@ static void put_settings(struct buf *out)
 /* Words for the value of an option: those that the program or its config knows. */
 static void put_known_values(struct buf *out, const struct command *const *commands)
 {
-	buf_puts(out, "\tcase \"$command ${COMP_WORDS[COMP_CWORD - 1]}\" in\n\t");
+	buf_puts(out, "\tcase \"$command $before\" in\n\t"
+		      "'migrate --indexes') values=\"none lean all\" ;;\n\t");
 	put_value_case(out, commands, "REASON");
 	buf_puts(out, ")\n\t\tvalues=\"");
 	for (int i = 0; i < REASON_COUNT; i++)
@@ -173,16 +174,22 @@ static void put_known_values(struct buf *out, const struct command *const *comma
 	put_settings(out);
 	buf_puts(out, "\t\t;;\n\tesac\n"
 		      "\tif [[ $values ]]; then\n"
-		      "\t\tmapfile -t COMPREPLY < <(compgen -W \"$values\" -- "
-		      "\"${COMP_WORDS[COMP_CWORD]}\")\n\t\treturn\n\tfi\n");
+		      "\t\tmapfile -t COMPREPLY < <(compgen -W \"$values\" -- \"$begun\")\n"
+		      "\t\treturn\n\tfi\n");
 }
 
-/* The streams of the config that this command line, the environment or the folder names. */
+/*
+ * The streams of the config that this command line, the environment or the folder names; a word of
+ * the line still has its quotes.
+ */
 static const char streams_function[] =
-	"_memingest_streams()\n{\n\tlocal i config=()\n"
+	"_memingest_streams()\n{\n\tlocal i file config=()\n"
 	"\tfor ((i = 1; i < COMP_CWORD; i++)); do\n"
-	"\t\t[[ ${COMP_WORDS[i]} == -c || ${COMP_WORDS[i]} == --config ]] &&\n"
-	"\t\t\tconfig=(-c \"${COMP_WORDS[i + 1]}\")\n\tdone\n"
+	"\t\t[[ ${COMP_WORDS[i]} == -c || ${COMP_WORDS[i]} == --config ]] || continue\n"
+	"\t\tfile=${COMP_WORDS[i + 1]}\n"
+	"\t\t[[ $file == = ]] && file=${COMP_WORDS[i + 2]}\n"
+	"\t\tfile=${file//[\\\\\\\"\\']/}\n"
+	"\t\tconfig=(-c \"${file/#\\~\\//$HOME/}\")\n\tdone\n"
 	"\t\"${COMP_WORDS[0]}\" config show \"${config[@]}\" 2>/dev/null |\n"
 	"\t\tsed -n 's/^stream\\.\\(.*\\)\\.topic .*/\\1/p'\n}\n";
 
@@ -194,7 +201,7 @@ static void put_command_words(struct buf *out, const struct command *const *comm
 		buf_printf(out, "\t%s) words=\"", commands[i]->name);
 		put_actions(out, commands[i]->usage);
 		put_names(out, commands[i]->options, false);
-		buf_printf(out, "%s\" ;;\n",
+		buf_printf(out, "%s%s\" ;;\n", commands[i]->no_json ? "" : " --json",
 			   strstr(commands[i]->usage, "STREAM") ? " $(_memingest_streams)" : "");
 	}
 	buf_puts(out, "\t*) words=\"help");
@@ -214,19 +221,25 @@ static void write_completion(struct buf *out, const struct command *const *comma
 	buf_puts(out, streams_function);
 	buf_puts(out, "_memingest()\n{\n\tlocal word command='' values='' words=\" -c");
 	put_values(out, commands);
-	buf_puts(out, " \"\n\tCOMPREPLY=()\n"
+	buf_puts(out, " \"\n\tlocal begun=${COMP_WORDS[COMP_CWORD]} "
+		      "before=${COMP_WORDS[COMP_CWORD - 1]}\n"
+		      /* bash makes three words of --stream=m */
+		      "\t[[ $begun == = ]] && begun=''\n"
+		      "\t[[ $before == = ]] && before=${COMP_WORDS[COMP_CWORD - 2]}\n"
+		      "\tCOMPREPLY=()\n"
 		      "\tfor word in \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"; do\n\t\tcase $word in\n"
 		      "\t\t");
 	for (size_t i = 0; commands[i]; i++)
 		buf_printf(out, "%s%s", i ? " | " : "", commands[i]->name);
 	buf_puts(out, ") command=$word && break ;;\n\t\tesac\n\tdone\n");
 	put_known_values(out, commands);
-	buf_puts(out, "\t[[ $words == *\" ${COMP_WORDS[COMP_CWORD - 1]} \"* ]] && return\n");
+	buf_puts(out, "\t[[ $words == *\" $before \"* ]] && return\n");
 	put_command_words(out, commands);
 	buf_puts(out, "\twords+=\"");
-	put_names(out, cli_global_options(), false);
-	buf_puts(out, "\"\n\tmapfile -t COMPREPLY < <(compgen -W \"$words\" -- "
-		      "\"${COMP_WORDS[COMP_CWORD]}\")\n}\n"
+	for (const struct cli_option *o = cli_global_options(); o->name; o++)
+		if (strcmp(o->name, "json") != 0)
+			buf_printf(out, " --%s", o->name);
+	buf_puts(out, "\"\n\tmapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$begun\")\n}\n"
 		      "complete -o default -F _memingest memingest\n");
 }
 

@@ -267,6 +267,32 @@ static bool look_at_stream(struct migration *m, const struct stream *s, struct e
 	return migration_indexes(m, s->table, err) && migration_search(m, s, there, err);
 }
 
+/* --- as JSON --- */
+
+/* Takes sql over. */
+static void add_json(json_t *steps, const char *done, char *sql)
+{
+	json_array_append_new(steps, json_pack("{s:s, s:s}", "done", done, "sql", sql));
+	free(sql);
+}
+
+/* {"applied": true, "steps": [{"done": "created table t", "sql": "..."}]} */
+static void print_json(const struct migration *m, bool applied)
+{
+	json_t *steps = json_array();
+	struct buf late = {0};
+	for (size_t i = 0; i < m->nsteps; i++)
+		add_json(steps, m->steps[i].done, xstrdup(m->steps[i].sql));
+	migration_late_sql(m, &late);
+	if (m->nlate > 0)
+		add_json(steps, "created indexes of large tables", buf_take_text(&late));
+	json_t *all = json_pack("{s:b, s:o}", "applied", applied, "steps", steps);
+	json_dumpf(all, stdout, JSON_INDENT(2));
+	puts("");
+	json_decref(all);
+	buf_free(&late);
+}
+
 /* --- grants --- */
 
 enum { WORKER, SEARCHER };
@@ -275,10 +301,11 @@ enum { WORKER, SEARCHER };
 static const struct grants {
 	const char *print, *give; /* options */
 	int kind;
-	const char *done;
+	const char *done, *rights;
 } grants[] = {
-	{"grants", "grant-to", WORKER, "granted a worker's rights to"},
-	{"search-grants", "search-grant-to", SEARCHER, "granted a searcher's rights to"},
+	{"grants", "grant-to", WORKER, "granted a worker's rights to", "a worker's rights for"},
+	{"search-grants", "search-grant-to", SEARCHER, "granted a searcher's rights to",
+	 "a searcher's rights for"},
 };
 
 static bool write_grants(const struct migration *m, const struct grants *g, const char *role,
@@ -293,17 +320,20 @@ static bool write_grants(const struct migration *m, const struct grants *g, cons
 }
 
 /* Whether grants are to be printed and nothing else; then they are, unless err says why not. */
-static bool print_grants(const struct migration *m, struct err *err)
+static bool print_grants(struct migration *m, struct err *err)
 {
 	bool any = false;
 	struct buf out = {0};
 	for (size_t i = 0; i < ARRAY_LEN(grants) && err->class == ERR_NONE; i++) {
 		const char *role = cli_option(m->cli, grants[i].print, NULL);
 		any = any || role;
-		if (role && write_grants(m, &grants[i], role, &out, err))
-			fputs(buf_cstr(&out), stdout);
+		if (role && write_grants(m, &grants[i], role, &out, err) && m->cli->json)
+			migration_add(m, &out, grants[i].rights, role);
+		fputs(buf_cstr(&out), stdout);
 		out.len = 0;
 	}
+	if (any && m->cli->json && err->class == ERR_NONE)
+		print_json(m, false);
 	buf_free(&out);
 	return any;
 }
@@ -369,30 +399,6 @@ static void print_steps(const struct migration *m, bool dry)
 	buf_free(&late);
 }
 
-/* Takes sql over. */
-static void add_json(json_t *steps, const char *done, char *sql)
-{
-	json_array_append_new(steps, json_pack("{s:s, s:s}", "done", done, "sql", sql));
-	free(sql);
-}
-
-/* {"applied": true, "steps": [{"done": "created table t", "sql": "..."}]} */
-static void print_json(const struct migration *m, bool applied)
-{
-	json_t *steps = json_array();
-	struct buf late = {0};
-	for (size_t i = 0; i < m->nsteps; i++)
-		add_json(steps, m->steps[i].done, xstrdup(m->steps[i].sql));
-	migration_late_sql(m, &late);
-	if (m->nlate > 0)
-		add_json(steps, "created indexes of large tables", buf_take_text(&late));
-	json_t *all = json_pack("{s:b, s:o}", "applied", applied, "steps", steps);
-	json_dumpf(all, stdout, JSON_INDENT(2));
-	puts("");
-	json_decref(all);
-	buf_free(&late);
-}
-
 /* All or nothing, but for indexes that are built behind it. */
 static int migrate(struct migration *m, struct err *err)
 {
@@ -410,11 +416,10 @@ static int migrate(struct migration *m, struct err *err)
 		return report_err_exit_code(err);
 	if (!m->cli->json)
 		print_steps(m, dry);
-	if (!dry && !migration_late_indexes(m, err))
-		return report_err_exit_code(err);
+	bool ok = dry || migration_late_indexes(m, err);
 	if (m->cli->json)
 		print_json(m, !dry);
-	return EXIT_OK;
+	return ok ? EXIT_OK : report_err_exit_code(err);
 }
 
 /* --- command --- */

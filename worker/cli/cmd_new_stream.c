@@ -5,9 +5,9 @@
  *
  * What the record's annotation lacks is guessed from names and types and shown, to be pasted or
  * corrected; the rest is then as if it stood in the file. Fields that fit no column are found by
- * trying: table_new() names the first one, which is left out for the next try, until the table
- * stands. So whatever it refuses is said here in its own words, all at once, and there is no second
- * set of rules.
+ * trying: table_new() names the first one, which is left out for the next try and the next guess,
+ * until the table stands. So whatever it refuses is said here in its own words, all at once, and
+ * there is no second set of rules.
  *
  * 78 while something has to be put right in the file, else 0.
  */
@@ -30,6 +30,7 @@ struct draft {
 	json_t *json; /* of the file, with what was added */
 	struct schema *schema;
 	struct table *table;
+	json_t *own;       /* the file's annotation of the record, or NULL */
 	struct buf added;  /* to the record's annotation: "key": [..] */
 	struct buf fields; /* "field 'x': what is wrong", a line each */
 	char *stem;        /* "order" of OrderEvent */
@@ -37,7 +38,7 @@ struct draft {
 
 /* ---- names ---- */
 
-/* order_line of OrderLineEvent and of order_line. */
+/* order_line of OrderLineEvent and of order_line, http_call of HTTPCall. */
 static char *stem_of(const char *name)
 {
 	struct buf out = {0};
@@ -46,12 +47,15 @@ static char *stem_of(const char *name)
 	while (len > 1 && name[len - 1] == '_')
 		len--;
 	for (size_t i = 0; i < len; i++) {
-		bool hump = i > 0 && isupper((unsigned char)name[i]) &&
-			    islower((unsigned char)name[i - 1]);
-		if (hump)
+		bool upper = isupper((unsigned char)name[i]),
+		     hump = i > 0 && upper && islower((unsigned char)name[i - 1]),
+		     word = i > 0 && upper && isupper((unsigned char)name[i - 1]) && i + 1 < len &&
+			    islower((unsigned char)name[i + 1]);
+		if (hump || word)
 			buf_u8(&out, '_');
 		buf_u8(&out, (uint8_t)tolower((unsigned char)name[i]));
 	}
+	out.len = MIN(out.len, (size_t)MAX_STREAM_NAME);
 	return buf_take_text(&out);
 }
 
@@ -63,11 +67,31 @@ static bool ends_with(const char *s, const char *end)
 
 /* ---- guesses ---- */
 
+static json_t *find_field(const struct draft *d, const char *name, size_t len)
+{
+	size_t i;
+	json_t *field;
+	json_array_foreach (json_object_get(d->json, "fields"), i, field) {
+		const char *found = json_string_value(json_object_get(field, "name"));
+		if (found && strlen(found) == len && strncmp(found, name, len) == 0)
+			return field;
+	}
+	return NULL;
+}
+
+/* As it stands after the last try. */
+static bool has_column(const struct draft *d, const struct schema_field *f)
+{
+	const json_t *field = find_field(d, f->name, strlen(f->name));
+	return !json_is_false(json_object_get(json_object_get(field, "pg"), "column"));
+}
+
 /* Equal values of it are equal in bytes, and it is always there. */
-static bool may_be_key(const struct schema_field *f)
+static bool may_be_key(const struct draft *d, const struct schema_field *f)
 {
 	enum schema_kind kind = f->type->kind;
-	return (kind == SCHEMA_STRING || kind == SCHEMA_INT || kind == SCHEMA_LONG ||
+	return has_column(d, f) &&
+	       (kind == SCHEMA_STRING || kind == SCHEMA_INT || kind == SCHEMA_LONG ||
 		f->type->logical == LOGICAL_UUID) &&
 	       (f->type->logical == LOGICAL_NONE || f->type->logical == LOGICAL_UUID);
 }
@@ -85,7 +109,7 @@ static const char *guess_key(const struct draft *d)
 		int rank = strcasecmp(name, "id") == 0 || strcasecmp(name, own) == 0 ? 3
 			   : ends_with(name, "id") || ends_with(name, "key")         ? 2
 										     : 1;
-		if (may_be_key(&r->fields[i]) && rank > best_rank) {
+		if (may_be_key(d, &r->fields[i]) && rank > best_rank) {
 			best = name;
 			best_rank = rank;
 		}
@@ -99,8 +123,9 @@ static const char *guess_version(const struct draft *d)
 	const struct schema_type *r = d->schema->root;
 	for (size_t i = 0; i < r->nfields; i++) {
 		enum schema_logical l = r->fields[i].type->logical;
-		if (l == LOGICAL_TIMESTAMP_MILLIS || l == LOGICAL_TIMESTAMP_MICROS ||
-		    l == LOGICAL_TIMESTAMP_NANOS)
+		if (has_column(d, &r->fields[i]) &&
+		    (l == LOGICAL_TIMESTAMP_MILLIS || l == LOGICAL_TIMESTAMP_MICROS ||
+		     l == LOGICAL_TIMESTAMP_NANOS))
 			return r->fields[i].name;
 	}
 	return NULL;
@@ -122,10 +147,11 @@ static json_t *guess_delete(const struct draft *d)
 	return NULL;
 }
 
-/* Takes value; NULL or an attribute that is there already: nothing. */
+/* Takes value; NULL, or an attribute that the file has: nothing. */
 static void add(struct draft *d, json_t *pg, const char *name, json_t *value)
 {
-	if (value && !json_object_get(pg, name)) {
+	const json_t *own = json_object_get(d->own, name);
+	if (value && !own) {
 		char *text = json_dumps(value, JSON_ENCODE_ANY);
 		buf_printf(&d->added, "%s\"%s\": %s", d->added.len ? ", " : "", name, text);
 		json_object_set(pg, name, value);
@@ -134,13 +160,16 @@ static void add(struct draft *d, json_t *pg, const char *name, json_t *value)
 	json_decref(value);
 }
 
-/* Only what was never annotated is guessed: a missing "version" may be meant. */
+/*
+ * What the file has, and guesses for what it lacks. A "version" that it lacks is guessed only where
+ * nothing was annotated: it may be meant.
+ */
 static void annotate(struct draft *d)
 {
-	json_t *pg = json_object_get(d->json, "pg");
-	bool fresh = !pg;
-	if (fresh)
-		json_object_set_new(d->json, "pg", pg = json_object());
+	bool fresh = !d->own;
+	json_t *pg = fresh ? json_object() : json_copy(d->own);
+	json_object_set_new(d->json, "pg", pg);
+	d->added.len = 0;
 	if (!json_is_object(pg))
 		return;
 	const char *key = guess_key(d), *version = fresh ? guess_version(d) : NULL;
@@ -164,18 +193,6 @@ static bool parse(struct draft *d, struct err *err)
 	return d->schema || err_wrap(err, "%s", d->path);
 }
 
-static json_t *find_field(const struct draft *d, const char *name, size_t len)
-{
-	size_t i;
-	json_t *field;
-	json_array_foreach (json_object_get(d->json, "fields"), i, field) {
-		const char *found = json_string_value(json_object_get(field, "name"));
-		if (found && strlen(found) == len && strncmp(found, name, len) == 0)
-			return field;
-	}
-	return NULL;
-}
-
 /* The field that an error of table_new() is about goes without a column from now on. */
 static bool leave_out(struct draft *d, const char *why)
 {
@@ -188,22 +205,46 @@ static bool leave_out(struct draft *d, const char *why)
 	return true;
 }
 
+/* In words that say what may be one, for who has never seen a stream's schema. */
+static bool lacks_key(struct draft *d, struct err *err)
+{
+	if (!strstr(err->text, "pg.key is no list") ||
+	    json_object_get(json_object_get(d->json, "pg"), "key"))
+		return false;
+	return !err_set(err, ERR_CONFIG,
+			"%s: record '%s': nothing in it looks like a key. One or several fields "
+			"have to say which row an event is about, as in \"pg\": {\"key\": "
+			"[\"id\"]}: such a field is never null, and no float, double, array, map, "
+			"record or JSON",
+			d->path, d->schema->root->name);
+}
+
 /* Each turn either ends or leaves one field more out. */
 static bool make_table(struct draft *d, struct err *err)
 {
 	for (;;) {
+		annotate(d);
 		if (!parse(d, err))
 			return false;
 		d->table = table_new(d->schema, err);
 		if (d->table)
 			return true;
 		if (!leave_out(d, err->text))
-			return err_wrap(err, "%s", d->path);
+			return !lacks_key(d, err) && err_wrap(err, "%s", d->path);
 		err_clear(err);
 	}
 }
 
 /* ---- output ---- */
+
+static void print_fields(const struct draft *d, struct buf *out)
+{
+	if (d->fields.len)
+		buf_printf(out,
+			   "# These fields have no column as they are (annotations of a field: "
+			   "docs/SCHEMAS.md):\n%.*s\n",
+			   (int)d->fields.len, d->fields.data);
+}
 
 static void print_annotations(const struct draft *d, struct buf *out)
 {
@@ -215,11 +256,7 @@ static void print_annotations(const struct draft *d, struct buf *out)
 			d->path);
 		buf_printf(out, "\"pg\": {%.*s}\n\n", (int)d->added.len, d->added.data);
 	}
-	if (d->fields.len)
-		buf_printf(out,
-			   "# These fields have no column as they are (annotations of a field: "
-			   "docs/SCHEMAS.md):\n%.*s\n",
-			   (int)d->fields.len, d->fields.data);
+	print_fields(d, out);
 }
 
 /* What works as it is, and is seldom what is meant. */
@@ -288,6 +325,7 @@ static bool read_draft(struct draft *d, struct err *err)
 		return false;
 	}
 	d->json = json_deep_copy((const json_t *)d->schema->json);
+	d->own = json_incref(json_object_get(d->json, "pg"));
 	d->stem = stem_of(d->schema->root->name);
 	return true;
 }
@@ -305,11 +343,22 @@ static int print(const struct draft *d, const struct cli *cli)
 	return d->added.len || d->fields.len ? EXIT_CONFIG : EXIT_OK;
 }
 
+/* With what is known of its fields all the same. */
+static int fail(const struct draft *d, const struct err *err)
+{
+	struct buf out = {0};
+	print_fields(d, &out);
+	fwrite(out.data, 1, out.len, stdout);
+	buf_free(&out);
+	return cli_fail(report_err_exit_code(err), "%s", err->text);
+}
+
 static void free_draft(struct draft *d)
 {
 	table_free(d->table);
 	schema_free(d->schema);
 	json_decref(d->json);
+	json_decref(d->own);
 	buf_free(&d->added);
 	buf_free(&d->fields);
 	free(d->stem);
@@ -319,16 +368,17 @@ static int run(struct cli *cli)
 {
 	struct draft d = {0};
 	struct err err = {0};
+	const char *name = cli_option(cli, "name", NULL);
 	if (cli->argc != 1)
 		return cli_fail(EXIT_USAGE, "new-stream wants one schema file: memingest "
 					    "new-stream schemas/order_event.avsc");
+	if (name && !config_stream_name(name))
+		return cli_fail(EXIT_USAGE,
+				"--name: a stream's name has 1 to %d letters, digits, _ or -",
+				MAX_STREAM_NAME);
 	d.path = cli->argv[0];
-	bool ok = read_draft(&d, &err);
-	if (ok) {
-		annotate(&d);
-		ok = make_table(&d, &err);
-	}
-	int code = ok ? print(&d, cli) : cli_fail(report_err_exit_code(&err), "%s", err.text);
+	bool ok = read_draft(&d, &err) && make_table(&d, &err);
+	int code = ok ? print(&d, cli) : fail(&d, &err);
 	free_draft(&d);
 	return code;
 }
@@ -348,6 +398,7 @@ const struct command command_new_stream = {
 		"reason), the section for the config, and the SQL that migrate will run. Writes "
 		"nothing and asks nobody.\n"
 		"Exit 78 while the file has to be changed.",
+	.no_json = true,
 	.options = options,
 	.run = run,
 };

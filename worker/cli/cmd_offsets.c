@@ -41,6 +41,8 @@ static const char *trouble(const struct position *p)
 		return "beyond the log's end: rewind or adopt-topic";
 	if (p->halted_at == p->next_offset)
 		return "halted by the next message: mend the cause, or skip";
+	if (!p->answered)
+		return "Kafka tells nothing of it: is the topic gone?";
 	return "";
 }
 
@@ -108,6 +110,22 @@ static void show_lines(const struct positions *p)
 	}
 }
 
+/* Topics of the config of which there is nothing at all. */
+static void note_missing(const struct config *config, const struct positions *p)
+{
+	for (size_t s = 0; s < config->nstreams; s++) {
+		for (size_t t = 0; t < config->streams[s].ntopics; t++) {
+			const char *name = config->streams[s].topics[t];
+			bool there = name[0] == '^';
+			for (size_t i = 0; !there && i < p->n; i++)
+				there = strcmp(p->all[i].topic, name) == 0;
+			if (!there)
+				cli_fail(EXIT_CONFIG, "stream %s: topic %s does not exist",
+					 config->streams[s].name, name);
+		}
+	}
+}
+
 static int show(struct cli *cli, struct pg *pg, struct err *err)
 {
 	struct positions p = {0};
@@ -116,6 +134,8 @@ static int show(struct cli *cli, struct pg *pg, struct err *err)
 		return report_err_exit_code(err);
 	if (!positions_ask(cli->config, NULL, -1, &p, &kafka) && !cli->json)
 		cli_fail(EXIT_UNAVAILABLE, "not everything is known: %s", kafka.text);
+	if (kafka.class == ERR_NONE)
+		note_missing(cli->config, &p);
 	if (cli->json)
 		show_json(cli->config, &p, &kafka);
 	else

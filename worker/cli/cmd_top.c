@@ -50,7 +50,7 @@ struct screen {
 static const char help_text[] =
 	"memingest top: keys\n"
 	"\n"
-	"  ?              this page, and back\n"
+	"  ?              this page; any key leads back\n"
 	"  l              partitions by lag; again: those in trouble first\n"
 	"  down, j        scroll by a line, through all partitions\n"
 	"  up, k          and back\n"
@@ -96,8 +96,11 @@ static void scroll(struct screen *s, int lines)
 	s->top = MAX(s->top + lines, 0);
 }
 
+/* On the page of keys any key but those that leave leads back. */
 static void take_key(struct screen *s, char key)
 {
+	if (s->help && !strchr("qQ\3\4", key))
+		key = '?';
 	switch (key) {
 	case 'q':
 	case 'Q':
@@ -289,9 +292,6 @@ static int run(struct cli *cli)
 	int code = EXIT_OK;
 	if (!parse_interval(cli_option(cli, "interval", "1"), &interval_us))
 		return cli_fail(EXIT_USAGE, "top: --interval wants seconds from 0.1 to 3600");
-	if (cli->json)
-		return cli_fail(EXIT_USAGE,
-				"top: is for people; \"memingest status --json\" is for programs");
 	if (fleet_open(&f, cli, &code)) {
 		if (cli->terminal && !cli_flag(cli, "once"))
 			run_live(&f, cli, interval_us);
@@ -328,8 +328,10 @@ const struct command command_top = {
 		"segments that have\n"
 		"changed or gone.\n"
 		"\n"
-		"Exit code of --once: 0 when all are ready, 75 when one is not, 69 when one does "
+		"For programs: memingest status --json. Exit code of --once: 0 when all are ready, "
+		"75 when one is not, 69 when one does "
 		"not answer.",
+	.no_json = true,
 	.options = options,
 	.run = run,
 };

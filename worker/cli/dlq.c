@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "cli/report.h"
+#include "codec/peek.h"
 
 /* The condition stands in the middle; its parameters go along. */
 struct pg_rows *dlq_query(struct pg *pg, const char *head, struct dlq_where *w, const char *tail,
@@ -105,25 +106,16 @@ void dlq_free_message(struct producer_message *m)
 	free((void *)(uintptr_t)m->value.data);
 }
 
-/*
- * Text of others on a terminal: no control characters, be they ASCII or (C2 80 .. C2 9F) Latin-1.
- * At most max bytes.
- */
+/* Text of others on a terminal; at most max bytes, and no half character at the end. */
 void dlq_print_safe(const char *text, size_t max)
 {
+	struct buf out = {0};
 	size_t len = strlen(text), end = len;
 	if (len > max)
 		for (end = max > 3 ? max - 3 : 0;
 		     end > 0 && ((unsigned char)text[end] & 0xC0) == 0x80;)
 			end--;
-	for (size_t i = 0; i < end; i++) {
-		unsigned char c = (unsigned char)text[i];
-		bool latin = c == 0xC2 && (unsigned char)text[i + 1] < 0xA0 &&
-			     (unsigned char)text[i + 1] >= 0x80;
-		if (latin)
-			i++;
-		putchar(c < 0x20 || c == 0x7F || latin ? '?' : c);
-	}
-	if (end < len)
-		fputs("...", stdout);
+	peek_plain((struct slice){(const uint8_t *)text, end}, &out);
+	printf("%s%s", buf_cstr(&out), end < len ? "..." : "");
+	buf_free(&out);
 }

@@ -29,6 +29,7 @@
 #include "schema/frame.h"
 
 enum { SHOWN_BYTES = 256, READ_BYTES = 1024 * 1024, REGISTRY_WAIT_MS = 10000 };
+enum { TEXT_BYTES = 400, ODD_SHARE = 8 };
 
 struct letter {
 	const struct config *config;
@@ -133,16 +134,17 @@ static bool read_json(struct slice bytes, struct buf *out)
 	return text != NULL;
 }
 
+/* What is mostly control characters is something else. */
 static bool read_text(struct slice bytes, struct buf *out)
 {
 	struct refusal ignored;
+	size_t odd = 0;
 	for (size_t i = 0; i < bytes.len; i++)
-		if (bytes.data[i] < 0x20 && bytes.data[i] != '\n' && bytes.data[i] != '\t')
-			return false;
-	if (bytes.len == 0 || !text_check_utf8(bytes, &ignored))
+		odd += bytes.data[i] < 0x20 && bytes.data[i] != '\n' && bytes.data[i] != '\t';
+	if (bytes.len == 0 || odd * ODD_SHARE > bytes.len || !text_check_utf8(bytes, &ignored))
 		return false;
 	buf_puts(out, "text\n");
-	peek_text(bytes, out);
+	peek_text(bytes, TEXT_BYTES, out);
 	return true;
 }
 
@@ -183,11 +185,11 @@ static void print_bytes(struct letter *l, bool key, const char *length, bool hex
 {
 	struct slice s = key ? l->m.key : l->m.value;
 	printf("%-11s ", key ? "key" : "value");
-	if (length == NULL) {
-		puts("null");
+	if (length == NULL || strcmp(length, "0") == 0) {
+		puts(length == NULL ? "null" : "0 bytes");
 		return;
 	}
-	printf("%s bytes", length);
+	printf("%s byte%s", length, strcmp(length, "1") == 0 ? "" : "s");
 	if (!hex) {
 		print_meaning(l, s, key);
 		return;

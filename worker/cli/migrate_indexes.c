@@ -11,7 +11,8 @@
  * 64 MiB that would keep writers out for minutes: it is built behind the COMMIT, CONCURRENTLY. A
  * session lock lets one migration build at a time. It is polled for, since who waits for a lock has
  * a snapshot, and the other one's index would wait for that. A partitioned table has no index
- * CONCURRENTLY: there it is a step.
+ * CONCURRENTLY: there it is a step, and one that is not valid is not broken, but waits for those of
+ * the partitions that an operator builds one by one.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -111,8 +112,9 @@ static bool look_at(struct pg *pg, const struct table *t, const char *name, int 
 	const char *params[] = {buf_cstr(&table), name};
 	struct pg_rows *rows = pg_query(
 		pg,
-		"SELECT coalesce((SELECT 1 + i.indisvalid::int FROM pg_index i JOIN pg_class x"
-		" ON x.oid = i.indexrelid WHERE x.relname = $2 AND i.indrelid = to_regclass($1)),"
+		"SELECT coalesce((SELECT 1 + (i.indisvalid OR x.relkind = 'I')::int FROM pg_index i"
+		" JOIN pg_class x ON x.oid = i.indexrelid WHERE x.relname = $2 AND i.indrelid = "
+		"to_regclass($1)),"
 		" 0), EXISTS (SELECT FROM pg_class WHERE oid = to_regclass($1) AND relkind = 'r'"
 		" AND pg_relation_size(oid) >= " SMALL_TABLE ")",
 		params, ARRAY_LEN(params), err);
@@ -125,10 +127,10 @@ static bool look_at(struct pg *pg, const struct table *t, const char *name, int 
 	return true;
 }
 
-static void add_late(struct migration *m, const struct table *t, size_t index)
+static void add_late(struct migration *m, const struct table *t, size_t index, bool broken)
 {
 	m->late = xrealloc(m->late, (m->nlate + 1) * sizeof(*m->late));
-	m->late[m->nlate++] = (struct late_index){t, index};
+	m->late[m->nlate++] = (struct late_index){t, index, broken};
 }
 
 /* One that is there stays, asked for or not. */
@@ -141,7 +143,7 @@ static bool look_at_index(struct migration *m, const struct table *t, size_t ind
 	if (is_wanted(m, t, index, buf_cstr(&name))) {
 		ok = look_at(m->pg, t, buf_cstr(&name), &state, &late, err);
 		if (ok && state != THERE && (late || state == BROKEN)) {
-			add_late(m, t, index);
+			add_late(m, t, index, state == BROKEN);
 		} else if (ok && state != THERE) {
 			ddl_create_index(t, index, false, &sql);
 			migration_add(m, &sql, "created index", buf_cstr(&name));
@@ -206,18 +208,25 @@ bool migration_late_indexes(struct migration *m, struct err *err)
 	if (m->nlate == 0)
 		return true;
 	if (!lock(m->pg, err) ||
-	    !pg_exec(m->pg, "SET statement_timeout = 0; SET lock_timeout = 0", NULL, 0, err))
+	    !pg_exec(m->pg, "SET statement_timeout = 0; SET lock_timeout = 0", NULL, 0, err)) {
+		m->nlate = 0;
 		return err_wrap(err, "waiting for another migration to build its indexes");
+	}
 	for (size_t i = 0; i < m->nlate; i++) {
 		(void)fflush(stdout);
-		if (!build(m->pg, &m->late[i], m->cli->json, err))
+		if (!build(m->pg, &m->late[i], m->cli->json, err)) {
+			m->nlate = i;
 			return false;
+		}
 	}
 	return true;
 }
 
 void migration_late_sql(const struct migration *m, struct buf *out)
 {
-	for (size_t i = 0; i < m->nlate; i++)
+	for (size_t i = 0; i < m->nlate; i++) {
+		if (m->late[i].broken)
+			ddl_drop_index(m->late[i].table, m->late[i].index, out);
 		ddl_create_index(m->late[i].table, m->late[i].index, true, out);
+	}
 }

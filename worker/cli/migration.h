@@ -17,6 +17,7 @@ struct step {
 struct late_index {
 	const struct table *table;
 	size_t index;
+	bool broken; /* a failure left it half built */
 };
 
 struct migration {
@@ -40,7 +41,7 @@ MUST_CHECK bool migration_search(struct migration *m, const struct stream *s, bo
 
 /*
  * In migrate_indexes.c. Whether --indexes names what there is; the indexes that the stream's table
- * lacks; those of them that are built last, and their SQL instead.
+ * lacks; those of them that are built last, nlate being how many were if one fails; and their SQL.
  */
 MUST_CHECK bool migration_indexes_named(const struct migration *m, struct err *err);
 MUST_CHECK bool migration_indexes(struct migration *m, const struct table *t, struct err *err);

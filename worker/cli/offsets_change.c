@@ -89,6 +89,21 @@ static bool plan_rewind(struct offsets_plan *plan, const struct position *p, str
 	return true;
 }
 
+/* With the way to give up one event, if there is one. */
+static bool no_gap(const struct position *p, struct err *err)
+{
+	char hint[128] = "";
+	if (p->next_offset < p->high)
+		snprintf(hint, sizeof(hint),
+			 "; --to is where to go on: --to %" PRId64
+			 " gives up the one offset %" PRId64,
+			 p->next_offset + 1, p->next_offset);
+	return err_set(err, ERR_POISON,
+		       "%s [%d]: no gap: next_offset is %" PRId64
+		       ", and Kafka's log begins at %" PRId64 "%s",
+		       p->topic, p->partition, p->next_offset, p->low, hint);
+}
+
 /* Ahead only, and not past where the log ends. */
 static bool plan_gap(struct offsets_plan *plan, const struct position *p, struct err *err)
 {
@@ -103,13 +118,7 @@ static bool plan_gap(struct offsets_plan *plan, const struct position *p, struct
 	if (to > p->next_offset)
 		add_change(plan, p, to, false);
 	else if (plan->request.partition >= 0)
-		return err_set(err, ERR_POISON,
-			       "%s [%d]: no gap: next_offset is %" PRId64
-			       ", and Kafka's log begins at %" PRId64
-			       "; --to is where to go on: --to %" PRId64
-			       " gives up the one offset %" PRId64,
-			       p->topic, p->partition, p->next_offset, p->low, p->next_offset + 1,
-			       p->next_offset);
+		return no_gap(p, err);
 	return true;
 }
 

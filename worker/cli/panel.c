@@ -554,9 +554,9 @@ static void draw_trouble(struct panel *f, const struct trouble_row *row, int wid
 		strftime(when, sizeof(when), "%m-%d %H:%M:%S", &tm);
 	buf_printf(&f->line, "%s  %-*s  %-5s  %4.0fx  ", when, width, row->worker->name,
 		   panel_text(t, "level"), panel_number(t, "times"));
-	if (*panel_text(t, "topic"))
-		buf_printf(&f->line, "%s [%.0f]", panel_text(t, "topic"),
-			   panel_number(t, "partition"));
+	buf_puts(&f->line, panel_text(t, "topic"));
+	if (*panel_text(t, "topic") && panel_number(t, "partition") >= 0)
+		buf_printf(&f->line, " [%.0f]", panel_number(t, "partition"));
 	if (*panel_text(t, "topic") && panel_number(t, "offset") >= 0)
 		buf_printf(&f->line, " offset %.0f", panel_number(t, "offset"));
 	buf_printf(&f->line, "%s%s%s%s", *panel_text(t, "topic") ? ": " : "",

@@ -17,7 +17,6 @@
 #include "codec/peek.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,9 +49,22 @@ static size_t character(const uint8_t *s, size_t left)
 	return n <= left && !control && text_check_utf8((struct slice){s, n}, &ignored) ? n : 0;
 }
 
-void peek_text(struct slice text, struct buf *out)
+void peek_plain(struct slice text, struct buf *out)
 {
-	size_t shown = MIN(text.len, (size_t)TEXT_SHOWN), i = 0;
+	for (size_t i = 0; i < text.len;) {
+		size_t n = character(text.data + i, text.len - i);
+		bool latin = n == 0 && text.data[i] == 0xc2 && i + 1 < text.len;
+		if (n > 0)
+			buf_put(out, text.data + i, n);
+		else
+			buf_u8(out, '?');
+		i += latin ? 2 : MAX(n, (size_t)1);
+	}
+}
+
+void peek_text(struct slice text, size_t most, struct buf *out)
+{
+	size_t shown = MIN(text.len, most), i = 0;
 	buf_u8(out, '"');
 	while (i < shown) {
 		size_t n = character(text.data + i, text.len - i);
@@ -80,37 +92,51 @@ static void put_bytes(struct buf *out, const uint8_t *data, size_t len)
 		buf_printf(out, " ... (%zu bytes)", len);
 }
 
-/* The fewest digits that are this number. */
-static void put_real(struct buf *out, double d, bool single)
-{
-	char text[40];
-	int digits = single ? 6 : 15, most = single ? 9 : 17;
-	do
-		snprintf(text, sizeof(text), "%.*g", digits, d);
-	while (digits++ < most &&
-	       (single ? (double)strtof(text, NULL) != (double)(float)d : strtod(text, NULL) != d));
-	buf_puts(out, isnan(d) ? "NaN" : text);
-}
-
-/* A time that a calendar has, behind its number. */
+/* A day or a time that a calendar has, behind its number. */
 static void put_time(struct buf *out, const struct schema_type *t, int64_t n)
 {
 	static const int64_t per_second[] = {
 		[UNIT_MILLIS] = 1000, [UNIT_MICROS] = US_PER_S, [UNIT_NANOS] = 1000 * US_PER_S};
-	bool zoned = t->logical == LOGICAL_TIMESTAMP_MILLIS ||
-		     t->logical == LOGICAL_TIMESTAMP_MICROS ||
-		     t->logical == LOGICAL_TIMESTAMP_NANOS;
+	bool day = t->logical == LOGICAL_DATE, zoned = t->logical == LOGICAL_TIMESTAMP_MILLIS ||
+						       t->logical == LOGICAL_TIMESTAMP_MICROS ||
+						       t->logical == LOGICAL_TIMESTAMP_NANOS;
 	char text[40];
 	struct tm tm;
-	if (!zoned)
+	if (!zoned && !day)
 		return;
-	int64_t unit = per_second[unit_of(t->logical)];
-	int64_t rest = ((n % unit) + unit) % unit;
-	time_t seconds = (time_t)((n - rest) / unit);
+	int64_t unit = day ? 1 : per_second[unit_of(t->logical)], rest = n % unit, whole = n / unit;
+	whole -= rest < 0;
+	rest += rest < 0 ? unit : 0;
+	time_t seconds = (time_t)whole;
+	if (day && __builtin_mul_overflow(n, DAY_S, &seconds))
+		return;
 	if (!gmtime_r(&seconds, &tm) || tm.tm_year > 8099 || tm.tm_year < -1900)
 		return;
-	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
-	buf_printf(out, " (%s.%06" PRId64 "Z)", text, rest * US_PER_S / unit);
+	strftime(text, sizeof(text), day ? "%Y-%m-%d" : "%Y-%m-%dT%H:%M:%S", &tm);
+	if (day)
+		buf_printf(out, " (%s)", text);
+	else
+		buf_printf(out, " (%s.%06" PRId64 "Z)", text, rest * US_PER_S / unit);
+}
+
+/* Of a decimal, behind its bytes: big-endian, two's complement. Longer ones stay bytes. */
+static void put_decimal(struct buf *out, struct slice s, uint32_t scale)
+{
+	char digits[48]; /* from the end; 16 bytes have 39 */
+	size_t n = sizeof(digits);
+	if (s.len == 0 || s.len > sizeof(unsigned __int128) || scale > 38)
+		return;
+	bool negative = s.data[0] & 0x80;
+	unsigned __int128 v = negative ? ~(unsigned __int128)0 : 0;
+	for (size_t i = 0; i < s.len; i++)
+		v = v << 8 | s.data[i];
+	v = negative ? -v : v;
+	for (uint32_t i = 0; v > 0 || i <= scale; i++, v /= 10) {
+		if (i == scale && scale > 0)
+			digits[--n] = '.';
+		digits[--n] = (char)('0' + (int)(v % 10));
+	}
+	buf_printf(out, " (%s%.*s)", negative ? "-" : "", (int)(sizeof(digits) - n), digits + n);
 }
 
 /* int, long */
@@ -131,7 +157,7 @@ static bool put_float(struct peek *p)
 	if (!walk_raw(&p->c, sizeof(f), &raw))
 		return false;
 	memcpy(&f, raw, sizeof(f));
-	put_real(p->out, (double)f, true);
+	buf_real(p->out, (double)f, true);
 	return true;
 }
 
@@ -142,7 +168,7 @@ static bool put_double(struct peek *p)
 	if (!walk_raw(&p->c, sizeof(d), &raw))
 		return false;
 	memcpy(&d, raw, sizeof(d));
-	put_real(p->out, d, false);
+	buf_real(p->out, d, false);
 	return true;
 }
 
@@ -152,9 +178,11 @@ static bool put_blob(struct peek *p, const struct schema_type *t)
 	bool ok =
 		t->kind == SCHEMA_FIXED ? walk_raw(&p->c, t->size, &s.data) : walk_bytes(&p->c, &s);
 	if (ok && t->kind == SCHEMA_STRING)
-		peek_text(s, p->out);
+		peek_text(s, TEXT_SHOWN, p->out);
 	else if (ok)
 		put_bytes(p->out, s.data, s.len);
+	if (ok && t->logical == LOGICAL_DECIMAL)
+		put_decimal(p->out, s, t->scale);
 	return ok;
 }
 
@@ -214,7 +242,7 @@ static bool put_item(struct peek *p, const struct schema_type *t, uint64_t i)
 	if (t->kind == SCHEMA_MAP) {
 		if (!walk_bytes(&p->c, &key))
 			return false;
-		peek_text(key, p->out);
+		peek_text(key, TEXT_SHOWN, p->out);
 		buf_puts(p->out, ": ");
 	}
 	bool ok = put(p, t->items);

@@ -11,5 +11,8 @@
  */
 void peek_datum(const struct schema *writer, struct slice datum, struct buf *out);
 
-/* Appends the bytes as a JSON string, cut as above; what is no UTF-8 as \xNN. */
-void peek_text(struct slice text, struct buf *out);
+/* Appends the bytes as a JSON string, of at most so many; what is no UTF-8 as \xNN. */
+void peek_text(struct slice text, size_t most, struct buf *out);
+
+/* Appends the text of others as it is, with a ? for what is no UTF-8 or would steer a terminal. */
+void peek_plain(struct slice text, struct buf *out);

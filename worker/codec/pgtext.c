@@ -21,21 +21,8 @@
 #include "codec/pgtext.h"
 
 #define EPOCH_2000_S INT64_C(946684800) /* 2000-01-01 in seconds since 1970 */
-#define DAY_S INT64_C(86400)
 
 /* ---- numbers ---- */
-
-/* As few digits as read back the same number. */
-static void put_real(double v, bool single, struct buf *out)
-{
-	char text[40];
-	for (int digits = single ? 6 : 15; digits <= (single ? 9 : 17); digits++) {
-		snprintf(text, sizeof(text), "%.*g", digits, v);
-		if (single ? strtof(text, NULL) == (float)v : strtod(text, NULL) == v)
-			break;
-	}
-	buf_puts(out, isnan(v) ? "NaN" : isinf(v) ? (v > 0 ? "Infinity" : "-Infinity") : text);
-}
 
 static double get_float(const uint8_t *p)
 {
@@ -159,7 +146,7 @@ static void put_vector(struct slice v, bool half, struct buf *out)
 	for (size_t i = 0; i < n; i++) {
 		const uint8_t *p = v.data + 4 + i * size;
 		buf_puts(out, i ? "," : "");
-		put_real(half ? get_half(p) : get_float(p), true, out);
+		buf_real(out, half ? get_half(p) : get_float(p), true);
 	}
 	buf_puts(out, "]");
 }
@@ -184,10 +171,10 @@ static void put_value(const struct column *c, enum pg_kind kind, struct slice v,
 		buf_printf(out, "%" PRId64, (int64_t)get_be64(v.data));
 		break;
 	case PG_FLOAT4:
-		put_real(get_float(v.data), true, out);
+		buf_real(out, get_float(v.data), true);
 		break;
 	case PG_FLOAT8:
-		put_real(get_double(v.data), false, out);
+		buf_real(out, get_double(v.data), false);
 		break;
 	case PG_TEXT:
 		buf_put(out, v.data, v.len);

@@ -60,7 +60,10 @@ static bool put_column(struct table_builder *b, const char *text, struct buf *ou
 		buf_puts(out, orders[i]);
 		return true;
 	}
-	return err_set(b->err, ERR_CONFIG, "an index names '%s', which is no column", text);
+	return err_set(b->err, ERR_CONFIG,
+		       "an index names '%s', which is no column, and none with ASC, DESC, NULLS "
+		       "FIRST or NULLS LAST behind it",
+		       text);
 }
 
 /* From "columns", what follows ON table. */
@@ -115,14 +118,30 @@ static bool parse_index(struct table_builder *b, const json_t *json, struct tabl
 		return false;
 	x->name = table_text(name);
 	x->sql = table_text(sql);
+	if (sql && (json_object_get(json, "columns") || json_object_get(json, "using")))
+		return err_set(
+			b->err, ERR_CONFIG,
+			"an index has \"sql\", which says all, or \"columns\" and \"using\"");
 	if (sql)
-		return x->sql || err_set(b->err, ERR_CONFIG, "\"sql\" of an index is no text");
+		return (x->sql && *x->sql) ||
+		       err_set(b->err, ERR_CONFIG, "\"sql\" of an index is no text");
 	struct buf text = {0};
 	bool ok = index_sql(b, json, &text);
 	if (ok)
 		x->sql = arena_strdup(b->arena, buf_cstr(&text));
 	buf_free(&text);
 	return ok;
+}
+
+/* The second of a name would never be made, since an index is known by it. */
+static bool is_new_name(struct table_builder *b, size_t index)
+{
+	const struct table_index *all = b->t->indexes;
+	for (size_t i = 0; all[index].name && i < index; i++)
+		if (all[i].name && strcmp(all[i].name, all[index].name) == 0)
+			return err_set(b->err, ERR_CONFIG, "two indexes have the name \"%s\"",
+				       all[i].name);
+	return true;
 }
 
 bool table_parse_indexes(struct table_builder *b)
@@ -133,7 +152,8 @@ bool table_parse_indexes(struct table_builder *b)
 	b->t->nindexes = json_array_size(list);
 	b->t->indexes = arena_calloc(b->arena, b->t->nindexes + 1, sizeof(*b->t->indexes));
 	for (size_t i = 0; i < b->t->nindexes; i++)
-		if (!parse_index(b, json_array_get(list, i), &b->t->indexes[i]))
+		if (!parse_index(b, json_array_get(list, i), &b->t->indexes[i]) ||
+		    !is_new_name(b, i))
 			return false;
 	return true;
 }

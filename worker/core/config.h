@@ -118,6 +118,10 @@ void config_free(struct config *c); /* NULL is fine */
  */
 char *config_secret(const char *value, const char *file, struct err *err);
 
+/* Whether it may stand in [stream.NAME]: 1 to 40 letters, digits, _ or -. */
+enum { MAX_STREAM_NAME = 40 };
+bool config_stream_name(const char *name);
+
 /* "section.key = value   ; origin" for each setting; secrets hidden. */
 void config_show(const struct config *c, struct buf *out);
 /* The same as one JSON object: {"batch.max_rows": {"value": "5000", "origin": "default"}, ...}. */

@@ -30,7 +30,7 @@
 
 extern char **environ;
 
-enum { MAX_FILE = 1 << 20, MAX_STREAM_NAME = 40 };
+enum { MAX_FILE = 1 << 20 };
 
 /* The first one is the error as well, for callers who want only one. */
 void config_finding(struct loader *ld, const char *origin, const char *fmt, ...)
@@ -190,7 +190,7 @@ static void note_stream(struct loader *ld, const char *section)
 }
 
 /* It becomes a label, and part of the name of the staging table. */
-static bool stream_name_ok(const char *name)
+bool config_stream_name(const char *name)
 {
 	size_t len = strlen(name);
 	if (len == 0 || len > MAX_STREAM_NAME)
@@ -205,7 +205,7 @@ static bool stream_name_ok(const char *name)
 static const char *section_kind(struct loader *ld, const char *section)
 {
 	if (strncmp(section, STREAM_PREFIX, strlen(STREAM_PREFIX)) == 0) {
-		if (stream_name_ok(section + strlen(STREAM_PREFIX))) {
+		if (config_stream_name(section + strlen(STREAM_PREFIX))) {
 			note_stream(ld, section);
 			return "stream";
 		}

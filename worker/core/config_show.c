@@ -331,9 +331,19 @@ void config_write_example(struct buf *out)
 		     "and every setting. Lines that begin with ; show defaults: take the ; away to "
 		     "change one. Next: memingest check, memingest migrate, memingest run.",
 		     out);
+	struct buf tls = {0};
 	buf_puts(out, "\n");
 	example_text(section_text("kafka"), out);
 	buf_puts(out, "\n[kafka]\nbootstrap.servers = 127.0.0.1:9092\ngroup.id = memingest\n");
+	example_text(
+		"A cluster that wants TLS and a login (SSL: TLS alone; SASL_PLAINTEXT: no TLS):",
+		&tls);
+	buf_printf(out,
+		   "%s\n;security.protocol = SASL_SSL\n;sasl.mechanism = SCRAM-SHA-512\n"
+		   ";sasl.username = memingest\n;sasl.password_file = /run/secrets/kafka\n"
+		   ";ssl.ca.location = /etc/ssl/certs/ca-certificates.crt\n",
+		   buf_cstr(&tls));
+	buf_free(&tls);
 	const char *last = "";
 	for (const struct config_key *k = config_keys; k->section; k++) {
 		if (strcmp(k->section, last) != 0 && strcmp(k->section, "stream") != 0)

@@ -150,7 +150,8 @@ void ddl_table(const struct table *t, struct buf *out)
 		ddl_set_column(t, i, "COMPRESSION", t->columns[i].compression, out);
 	}
 	for (size_t i = 0; i < t->nindexes; i++)
-		ddl_create_index(t, i, false, out);
+		if (t->indexes[i].level != LEVEL_ALL)
+			ddl_create_index(t, i, false, out);
 }
 
 /* The same definition as in CREATE TABLE. */

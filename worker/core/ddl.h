@@ -5,8 +5,9 @@
 #include "codec/table.h"
 
 /*
- * DDL for "migrate": CREATE TABLE IF NOT EXISTS with primary key, created_at, updated_at, indexes.
- * The statements stand one per line group, each ending in ";\n", fit to be read and pasted.
+ * DDL for "migrate": CREATE TABLE IF NOT EXISTS with primary key, created_at, updated_at, and the
+ * indexes that it makes by default. The statements stand one per line group, each ending in ";\n",
+ * fit to be read and pasted.
  */
 void ddl_table(const struct table *table, struct buf *out);
 /* The same, piece by piece. */

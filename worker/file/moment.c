@@ -18,7 +18,7 @@
  */
 #include "file/moment.h"
 
-#define DAY_S INT64_C(86400)
+#include "base/clock.h"
 
 enum { MAX_YEAR_DIGITS = 6, MAX_OFFSET_HOURS = 15 };
 

@@ -64,19 +64,27 @@ static void notice(void *ctx, const PGresult *res)
 
 /*
  * Whom it concerns that we are not let in. The server says it by its SQLSTATE: the login (a
- * password, a role, a database, pg_hba.conf), the right to connect; anything else passes. What
- * libpq itself does not like has none; these are its fixed phrases.
+ * password, a role, a database, pg_hba.conf), the right to connect, a database that takes no
+ * connections, a setting that it does not know; anything else passes. What libpq itself does not
+ * like has none; these are its fixed phrases.
  */
 static enum err_class login_class(const char *state, const char *text)
 {
-	static const char *const ours[] = {"no password supplied", "certificate verify failed",
-					   "does not match host name"};
+	static const char *const ours[] = {"no password supplied",
+					   "certificate",
+					   "does not match host name",
+					   "private key file",
+					   "was required",
+					   "channel binding",
+					   "authentication method requirement"};
+	static const char *const states[] = {"22", "42", "55000"};
 	for (size_t i = 0; !state[0] && i < ARRAY_LEN(ours); i++)
 		if (strstr(text, ours[i]))
 			return ERR_CONFIG;
-	return state[0] && (pg_verdict(state) == PG_ACCESS || strcmp(state, "42501") == 0)
-		       ? ERR_CONFIG
-		       : ERR_RETRY;
+	for (size_t i = 0; state[0] && i < ARRAY_LEN(states); i++)
+		if (strncmp(state, states[i], strlen(states[i])) == 0)
+			return ERR_CONFIG;
+	return state[0] && pg_verdict(state) == PG_ACCESS ? ERR_CONFIG : ERR_RETRY;
 }
 
 /*
