@@ -1,0 +1,464 @@
+/*
+ * test_search_faults.c - what may go wrong around a search by nearness: crashes of PostgreSQL in
+ * each phase of a build, segments without WAL, very unequal tenants, vector indexes, maintenance
+ * and transactions of others, a standby. A search is right all the same.
+ *
+ * Not here: a worker that is killed, and what is committed while all is well (test_search.c).
+ */
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h> /*DEV*/
+#include <string.h>
+#include <unistd.h>
+
+#include "near.h"
+#include "system.h"
+
+#define ANYWHERE "'[1,1,1,1,1,1,1,1]'"
+
+/* --- sessions and crashes --- */
+
+/* NULL while the server does not let us in. */
+static struct pg *try_session(const char *dsn)
+{
+	struct config config = {.pg_dsn = dsn,
+				.pg_statement_timeout_us = 60 * US_PER_S,
+				.pg_lock_timeout_us = 60 * US_PER_S,
+				.pg_connect_timeout_us = 5 * US_PER_S};
+	struct err err = {0};
+	return pg_connect(&config, "test", -1, &err);
+}
+
+static struct pg *session(struct bed *bed)
+{
+	struct pg *pg = try_session(bed->dsn);
+	ck_assert_ptr_nonnull(pg);
+	return pg;
+}
+
+static void run(struct pg *pg, const char *sql)
+{
+	struct err err = {0};
+	ck_assert_msg(pg_exec(pg, sql, NULL, 0, &err), "%s: %s", sql, err.text);
+}
+
+static int64_t number(struct pg *pg, const char *sql)
+{
+	struct err err = {0};
+	struct pg_rows *rows = pg_query(pg, sql, NULL, 0, &err);
+	ck_assert_msg(rows != NULL, "%s: %s", sql, err.text);
+	int64_t n = pg_int(rows, 0, 0);
+	pg_rows_free(rows);
+	return n;
+}
+
+/* The test's own session has ended with the server; one that lets us in is a new one. */
+static void wait_for_server(struct bed *bed)
+{
+	struct err err = {0};
+	BED_WAIT(bed, 30, !pg_exec(bed->pg, "SELECT 1", NULL, 0, &err));
+	pg_free(bed->pg);
+	bed->pg = NULL;
+	BED_WAIT(bed, 30, (bed->pg = try_session(bed->dsn)) != NULL);
+}
+
+/* kill -9 of a server process, at which PostgreSQL ends all sessions and recovers. */
+static void kill_backend(struct bed *bed)
+{
+	int64_t pid =
+		bed_int(bed, "SELECT pid FROM pg_stat_activity WHERE datname ="
+			     " current_database() AND application_name = 'memingest/indexer'");
+	ck_assert_int_gt(pid, 1);
+	ck_assert_int_eq(kill((pid_t)pid, SIGKILL), 0);
+	wait_for_server(bed);
+}
+
+/* kill -9 of all its processes at once, as when the machine goes down. */
+static void kill_server(struct bed *bed)
+{
+	char path[128];
+	int child;
+	int64_t pid = bed_int(bed, "SELECT split_part(pg_read_file('postmaster.pid'), E'\\n',"
+				   " 1)::int");
+	ck_assert_int_gt(pid, 1);
+	ck_assert_int_eq(kill((pid_t)pid, SIGSTOP), 0); /* it begets no more */
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid, (int)pid);
+	FILE *children = fopen(path, "r");
+	ck_assert_ptr_nonnull(children);
+	while (fscanf(children, "%d", &child) == 1)
+		(void)kill(child, SIGKILL);
+	(void)fclose(children);
+	ck_assert_int_eq(kill((pid_t)pid, SIGKILL), 0);
+	BED_WAIT(bed, 30, kill((pid_t)pid, 0) != 0); /* reaped, or it would seem to run */
+	stack_do("pg", "start", NULL);
+	wait_for_server(bed);
+}
+
+/* --- what must hold --- */
+
+/* What a search for all brings: each row that has a vector no more than once. */
+static void nothing_twice(struct bed *bed)
+{
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) - count(DISTINCT id) FROM"
+				      " memingest.candidates_near(" ANYWHERE ", 5000)"),
+			 0);
+}
+
+static void all_is_found(struct bed *bed)
+{
+	ck_assert_int_eq(near_missed_of(bed, "hashtext(id) % 61 = 0"), 0);
+	nothing_twice(bed);
+}
+
+/* --- PostgreSQL crashes --- */
+
+/*
+ * A step that is named in the table "slow" takes a minute, from where it is half done: a segment's
+ * rows are inserted, or "sealed" moves on, or a segment is dropped and its row not.
+ */
+static void make_slow_steps(struct bed *bed)
+{
+	bed_sql(bed,
+		"CREATE TABLE slow (step text);"
+		"CREATE FUNCTION slowly(name text) RETURNS boolean LANGUAGE plpgsql SECURITY"
+		" DEFINER AS $$ BEGIN IF EXISTS (SELECT FROM public.slow WHERE step = name) THEN"
+		" PERFORM pg_sleep(60); END IF; RETURN true; END $$;"
+		"CREATE FUNCTION slow_step() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+		" PERFORM public.slowly(TG_ARGV[0]); RETURN coalesce(NEW, OLD); END $$;"
+		"ALTER TABLE memingest.near_segments ADD CHECK (right(id, 4) <> '2000' OR"
+		" public.slowly('insert'));"
+		"CREATE TRIGGER slow BEFORE UPDATE OF sealed ON memingest.searches FOR EACH ROW"
+		" EXECUTE FUNCTION slow_step('publish');"
+		"CREATE TRIGGER slow BEFORE DELETE ON memingest.segments FOR EACH ROW EXECUTE"
+		" FUNCTION slow_step('drop')");
+}
+
+static const char asleep[] =
+	"SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND"
+	" application_name = 'memingest/indexer' AND wait_event = 'PgSleep'";
+static const char builds_graph[] =
+	"SELECT count(*) FROM pg_stat_progress_create_index WHERE datname = current_database()"
+	" AND tuples_done > 100";
+
+static void wait_for(struct bed *bed, const char *sql)
+{
+	BED_WAIT(bed, 60, bed_int(bed, "%s", sql) > 0);
+}
+
+/* New rows to be sealed; or for "drop" a segment with so many changed rows that it is replaced. */
+static void prepare_step(struct bed *bed, const char *step, int rows)
+{
+	bed_sql(bed, "INSERT INTO slow VALUES ('%s')", step);
+	if (strcmp(step, "drop") == 0)
+		bed_sql(bed,
+			"UPDATE near SET search_xid = DEFAULT WHERE id IN (SELECT id FROM"
+			" memingest.near_segment_%d LIMIT 900)",
+			(int)bed_int(bed, "SELECT segment FROM memingest.segments WHERE state ="
+					  " 'live' ORDER BY pg_snapshot_xmax(upto) LIMIT 1"));
+	else
+		near_insert(bed, rows, rows + 3000);
+}
+
+/* The step is reached, PostgreSQL crashes in it; then the slowness is over. */
+static void crash_in(struct bed *bed, const char *step, void (*crash)(struct bed *))
+{
+	if (strcmp(step, "drop") == 0) {
+		wait_for(bed, "SELECT count(*) FROM memingest.segments WHERE state = 'dead'");
+		bed_sql(bed, "UPDATE memingest.segments SET changed_at = '2000-01-01' WHERE"
+			     " state = 'dead'");
+	}
+	wait_for(bed, strcmp(step, "graph") == 0 ? builds_graph : asleep);
+	if (strcmp(step, "publish") == 0)
+		wait_for(bed, "SELECT count(*) FROM memingest.segments WHERE state = 'built'");
+	crash(bed);
+	bed_sql(bed, "TRUNCATE slow");
+}
+
+/* Nothing is left to be done, and nothing lies about. */
+static void wait_until_settled(struct bed *bed)
+{
+	BED_WAIT(bed, 60,
+		 near_unindexed(bed) < 1000 &&
+			 bed_int(bed, "SELECT count(*) FROM memingest.segments"
+				      " WHERE state = 'built'") == 0);
+	bed_sql(bed, "UPDATE memingest.segments SET changed_at = '2000-01-01' WHERE state ="
+		     " 'dead'");
+	wait_for(bed, "SELECT (count(*) = 0)::int FROM memingest.segments WHERE state = 'dead'");
+	near_no_leftovers(bed);
+}
+
+/*
+ * Proves: PostgreSQL may crash while a segment's rows are inserted, while its graph is built,
+ * between its commit and its publishing, and while another is dropped. Searches are right at once,
+ * and a worker does the rest; the one that saw the crash, too.
+ */
+static void crashes(const char *name, void (*crash)(struct bed *))
+{
+	static const char *const steps[] = {"insert", "graph", "publish", "drop"};
+	struct bed *bed = near_bed(name);
+	bed_set(bed, "index.tail_rows", "1000");
+	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
+	make_slow_steps(bed);
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+		prepare_step(bed, steps[i], 3000 * (int)i);
+		struct worker *w = worker_start(bed, NULL);
+		crash_in(bed, steps[i], crash);
+		all_is_found(bed);
+		if (i > 0) { /* one that saw it tries again, but not soon */
+			worker_kill(w);
+			w = worker_start(bed, NULL);
+		}
+		wait_until_settled(bed);
+		all_is_found(bed);
+		worker_kill(w);
+	}
+	ck_assert_int_eq(near_live(bed), 3);
+	bed_free(bed);
+}
+
+START_TEST(backend_killed)
+{
+	crashes("backend", kill_backend);
+}
+END_TEST
+
+START_TEST(server_killed)
+{
+	crashes("server", kill_server);
+}
+END_TEST
+
+/* --- segments without WAL --- */
+
+/* Rows of tenant t0, and as many of others and one more: so t0 gets a part of its segment. */
+static void insert_with_big_tenant(struct bed *bed, int big)
+{
+	bed_sql(bed,
+		"INSERT INTO near (event_time, id, tenant, spot) SELECT now(), 'big-' || i,"
+		" CASE WHEN i <= %d THEN 't0' ELSE 'u' || i %% 100 END, " NEAR_VECTOR
+		" FROM generate_series(1, %d) i",
+		big, 2 * big + 1);
+}
+
+static int64_t parts_of(struct bed *bed)
+{
+	return bed_int(bed, "SELECT max(parts) FROM memingest.segments WHERE state = 'live'");
+}
+
+/* How often the server has said since its beginning that searches read all rows. */
+static int64_t warnings(struct bed *bed)
+{
+	return bed_int(bed,
+		       "SELECT count(*) FROM regexp_matches(pg_read_file('%s/pg/server.log'),"
+		       " 'WARNING:  a segment of \"near\" is gone', 'g')",
+		       stack.dir);
+}
+
+/* Rows of tenants as a search for them finds them: under the filter, one of each ten. */
+static void tenants_are_found(struct bed *bed, const char *where)
+{
+	ck_assert_int_eq(bed_int(bed,
+				 "SELECT count(*) FROM near t WHERE spot IS NOT NULL AND %s AND"
+				 " (SELECT count(*) FILTER (WHERE c.id = t.id AND c.distance <"
+				 " 1e-6) FROM memingest.candidates_near(t.spot, 5, tenant =>"
+				 " t.tenant) c) <> 1",
+				 where),
+			 0);
+}
+
+/*
+ * Proves: segments without WAL, with parts and without, serve as others do, also after a clean
+ * restart; after a crash, which empties them, searches read all rows at once, and say so, until
+ * the segments have been built again.
+ */
+START_TEST(unlogged)
+{
+	struct bed *bed = near_bed("unlogged");
+	bed_set(bed, "index.logged", "off");
+	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
+	insert_with_big_tenant(bed, 5010);
+	near_build(bed);
+	near_insert(bed, 0, 600);
+	near_build(bed);
+	ck_assert_int_eq(parts_of(bed), 2);
+	ck_assert_int_eq(near_live(bed), 2);
+	for (int crash = 0; crash < 2; crash++) {
+		int64_t said = warnings(bed);
+		if (crash)
+			kill_server(bed);
+		else
+			stack_do("pg", "restart", "fast");
+		bed_sql(bed, "SELECT 1");
+		all_is_found(bed);
+		tenants_are_found(bed, "hashtext(id) % 401 = 0");
+		if (crash)
+			ck_assert_int_gt(warnings(bed), said);
+		else
+			ck_assert_int_eq(warnings(bed), said);
+		near_build(bed);
+		ck_assert_int_eq(bed_int(bed, "SELECT max(segment) FROM memingest.segments"),
+				 crash ? 4 : 2);
+	}
+	int64_t said = warnings(bed);
+	ck_assert_int_eq(parts_of(bed), 2);
+	all_is_found(bed);
+	tenants_are_found(bed, "hashtext(id) % 401 = 0");
+	ck_assert_int_eq(warnings(bed), said);
+	bed_free(bed);
+}
+END_TEST
+
+/* --- a vector index of the table's own --- */
+
+/*
+ * Proves: an index on the table's vectors that somebody has made, and that does not bring all rows,
+ * is not asked for those in no segment.
+ */
+START_TEST(own_index)
+{
+	struct bed *bed = near_bed("own");
+	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
+	near_insert(bed, 0, 3000);
+	near_build(bed);
+	bed_sql(bed, "CREATE INDEX ON near USING hnsw (spot vector_cosine_ops); ANALYZE near");
+	near_insert(bed, 3000, 3100);
+	bed_sql(bed, "SET enable_seqscan = off; SET hnsw.max_scan_tuples = 1");
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM memingest.search_near(" ANYWHERE
+				      ", 4000) WHERE id ~ '^id-30..$'"),
+			 100);
+	all_is_found(bed);
+	bed_free(bed);
+}
+END_TEST
+
+/* --- maintenance and transactions of others --- */
+
+/* Searches on and on, beside what the test does. */
+struct searcher {
+	pthread_t thread;
+	const char *dsn;
+	atomic_bool stop;
+	int64_t rounds, missed;
+	struct err err;
+};
+
+static void *search_on(void *arg)
+{
+	struct searcher *s = arg;
+	struct pg *pg = try_session(s->dsn);
+	for (; pg && !s->stop && !s->err.text[0]; s->rounds++) {
+		char sql[400];
+		snprintf(sql, sizeof(sql),
+			 "SELECT count(*) FROM near t WHERE hashtext(id) %% 500 = %d AND (SELECT"
+			 " count(*) FILTER (WHERE c.id = t.id AND c.distance < 1e-6) FROM"
+			 " memingest.candidates_near(t.spot, 3) c) <> 1",
+			 (int)(s->rounds % 500));
+		struct pg_rows *rows = pg_query(pg, sql, NULL, 0, &s->err);
+		if (rows)
+			s->missed += pg_int(rows, 0, 0);
+		pg_rows_free(rows);
+	}
+	pg_free(pg);
+	return NULL;
+}
+
+static void search_beside(struct searcher *s, const char *dsn)
+{
+	s->dsn = dsn;
+	ck_assert_int_eq(pthread_create(&s->thread, NULL, search_on, s), 0);
+}
+
+static void end_searches(struct searcher *s)
+{
+	s->stop = true;
+	pthread_join(s->thread, NULL);
+	ck_assert_msg(!s->err.text[0], "%s", s->err.text);
+	ck_assert_int_eq(s->missed, 0);
+	ck_assert_int_gt(s->rounds, 10);
+}
+
+/* Each live segment, by a statement with %s for its name. */
+static void each_segment(struct bed *bed, const char *statement)
+{
+	struct pg_rows *rows = bed_query(bed, "SELECT 'memingest.near_segment_' || segment FROM"
+					      " memingest.segments WHERE state = 'live'");
+	for (size_t i = 0; i < pg_rows_count(rows); i++)
+		bed_sql(bed, "%s %s", statement, pg_value(rows, i, 0));
+	pg_rows_free(rows);
+}
+
+/*
+ * Proves: VACUUM, VACUUM FULL and REINDEX of table, segments and books go with searches and builds:
+ * no error, nothing missed. A transaction that was open over several seals finds its own rows, also
+ * when they are on its own side of what is sealed, and others do once it has committed.
+ */
+START_TEST(vacuum_meanwhile)
+{
+	struct bed *bed = near_bed("vacuum");
+	struct searcher searcher = {0};
+	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
+	near_insert(bed, 0, 600);
+	struct pg *foreign = session(bed);
+	run(foreign, "SET idle_in_transaction_session_timeout = 0");
+	run(foreign, "BEGIN ISOLATION LEVEL REPEATABLE READ; INSERT INTO near (event_time, id,"
+		     " tenant, spot) VALUES (now(), 'foreign', 't1', '[9,-8,7,-6,5,-4,3,-2]');"
+		     " DELETE FROM near WHERE id = 'id-5'");
+	struct worker *w = worker_start(bed, NULL);
+	search_beside(&searcher, bed->dsn);
+	for (int i = 1; i <= 4; i++) {
+		near_insert(bed, 600 * i, 600 * i + 600);
+		wait_for(bed, "SELECT count(*) FROM memingest.segments WHERE state = 'live'");
+		bed_sql(bed, "VACUUM near");
+		bed_sql(bed, "VACUUM memingest.near_segments");
+		bed_sql(bed, "VACUUM FULL memingest.segments");
+		bed_sql(bed, "VACUUM FULL memingest.searches");
+		each_segment(bed, "REINDEX TABLE");
+		each_segment(bed, "VACUUM FULL");
+		each_segment(bed, "VACUUM");
+		ck_assert_int_eq(number(foreign, "SELECT count(*) FROM memingest.search_near("
+						 "'[9,-8,7,-6,5,-4,3,-2]', 1) WHERE id ="
+						 " 'foreign' AND distance < 1e-6"),
+				 1);
+		ck_assert_int_eq(number(foreign,
+					"SELECT count(*) FROM memingest.search_near(" ANYWHERE
+					", 5000)"),
+				 600);
+	}
+	BED_WAIT(bed, 60, near_unindexed(bed) < 200);
+	run(foreign, "COMMIT");
+	bed_sql(bed, "VACUUM FULL near");
+	for (int sealed = 0; sealed < 2; sealed++) {
+		ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM memingest.search_near("
+					      "'[9,-8,7,-6,5,-4,3,-2]', 1) WHERE id = 'foreign'"),
+				 1);
+		ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM memingest.search_near(" ANYWHERE
+					      ", 5000)"),
+				 3000);
+		near_build(bed);
+	}
+	ck_assert_int_eq(near_unindexed(bed), 0);
+	end_searches(&searcher);
+	ck_assert_double_eq(worker_metric(w, "memingest_search_failures_total", NULL), 0);
+	worker_stop(w);
+	pg_free(foreign);
+	all_is_found(bed);
+	bed_free(bed);
+}
+END_TEST
+
+static void search_faults_tests(TCase *tc)
+{
+	if (!getenv("ONLY") || strstr(getenv("ONLY"), "backend_killed"))
+		tcase_add_test(tc, backend_killed); /*DEV*/
+	if (!getenv("ONLY") || strstr(getenv("ONLY"), "server_killed"))
+		tcase_add_test(tc, server_killed); /*DEV*/
+	if (!getenv("ONLY") || strstr(getenv("ONLY"), "unlogged"))
+		tcase_add_test(tc, unlogged); /*DEV*/
+	if (!getenv("ONLY") || strstr(getenv("ONLY"), "own_index"))
+		tcase_add_test(tc, own_index); /*DEV*/
+	if (!getenv("ONLY") || strstr(getenv("ONLY"), "vacuum_meanwhile"))
+		tcase_add_test(tc, vacuum_meanwhile); /*DEV*/
+}
+SYSTEM_SUITE("search_faults", 120, search_faults_tests)
