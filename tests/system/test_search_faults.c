@@ -340,7 +340,7 @@ struct searcher {
 	pthread_t thread;
 	const char *dsn;
 	atomic_bool stop;
-	int64_t rounds, missed;
+	int64_t rounds, missed, retries;
 	struct err err;
 };
 
@@ -358,6 +358,8 @@ static void *search_on(void *arg)
 		struct pg_rows *rows = pg_query(pg, sql, NULL, 0, &s->err);
 		if (rows)
 			s->missed += pg_int(rows, 0, 0);
+		else if (strcmp(s->err.code, "40001") == 0) /* what a standby replays goes first */
+			s->retries++, err_clear(&s->err);
 		pg_rows_free(rows);
 	}
 	pg_free(pg);
@@ -446,6 +448,180 @@ START_TEST(vacuum_meanwhile)
 }
 END_TEST
 
+/* --- a standby --- */
+
+static void catch_up(struct bed *bed, struct pg *standby)
+{
+	char sql[128];
+	struct pg_rows *rows = bed_query(bed, "SELECT pg_current_wal_lsn()");
+	snprintf(sql, sizeof(sql), "SELECT (pg_last_wal_replay_lsn() >= '%s')::int",
+		 pg_value(rows, 0, 0));
+	pg_rows_free(rows);
+	BED_WAIT(bed, 30, number(standby, sql) == 1);
+}
+
+/* What has been replayed is found there, each row once. */
+static void standby_is_right(struct bed *bed, struct pg *standby, int rows)
+{
+	catch_up(bed, standby);
+	ck_assert_int_eq(number(standby, "SELECT count(*) FROM near t WHERE hashtext(id) % 7 = 0"
+					 " AND (SELECT count(*) FILTER (WHERE c.id = t.id AND"
+					 " c.distance < 1e-6) FROM memingest.candidates_near("
+					 "t.spot, 3, tenant => t.tenant) c) <> 1"),
+			 0);
+	ck_assert_int_eq(number(standby,
+				"SELECT count(DISTINCT id) FROM memingest.search_near(" ANYWHERE
+				", 5000)"),
+			 rows);
+	ck_assert_int_eq(
+		number(standby, "SELECT count(*) FROM memingest.search_near(" ANYWHERE ", 5000)"),
+		rows);
+}
+
+/* Segments are built, replaced and dropped. */
+static void keep_busy(struct bed *bed, int round)
+{
+	near_insert(bed, 600 * round, 600 * round + 600);
+	near_build(bed);
+	bed_sql(bed, "UPDATE near SET search_xid = DEFAULT WHERE hashtext(id) %% 10 = %d", round);
+	ck_assert_int_eq(bed_command(bed, "index", (const char *[]){"rewrite", NULL}, NULL), 0);
+	ck_assert_int_gt(bed_int(bed, "WITH d AS (UPDATE memingest.segments SET changed_at ="
+				      " '2000-01-01' WHERE state = 'dead' RETURNING 1) SELECT"
+				      " count(*) FROM d"),
+			 0);
+	near_build(bed);
+}
+
+/*
+ * Proves: a streaming standby searches rightly while segments are built, published, replaced and
+ * dropped at the primary: a search may have to be asked again, and never says what is wrong. It is
+ * right, too, where segments have no WAL and so are not there.
+ */
+START_TEST(on_standby)
+{
+	struct bed *bed = near_bed("standby");
+	struct searcher searcher = {0};
+	char dsn[160];
+	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
+	keep_busy(bed, 0);
+	stack_do("standby", "start", NULL);
+	snprintf(dsn, sizeof(dsn), "postgresql://postgres@127.0.0.1:%u/%s?target_session_attrs=any",
+		 stack.standby_port, bed->name);
+	struct pg *standby = try_session(dsn);
+	ck_assert_ptr_nonnull(standby);
+	standby_is_right(bed, standby, 600);
+	search_beside(&searcher, dsn);
+	for (int round = 1; round < 4; round++)
+		keep_busy(bed, round);
+	end_searches(&searcher);
+	standby_is_right(bed, standby, 2400);
+	bed_set(bed, "index.logged", "off");
+	near_insert(bed, 2400, 3000);
+	near_build(bed);
+	standby_is_right(bed, standby, 3000);
+	pg_free(standby);
+	stack_do("standby", "stop", NULL);
+	bed_free(bed);
+}
+END_TEST
+
+/* --- tenants of very unequal size --- */
+
+/* 10,000 tenants: t1 has 6,000 rows, t2 2,437, t3 1,438; nine of ten have a single one. */
+static void insert_tenants(struct bed *bed)
+{
+	bed_sql(bed,
+		"INSERT INTO near (event_time, id, tenant, spot) SELECT now(), i, 't' || t,"
+		" " NEAR_VECTOR " FROM (SELECT t, t || '-' || n AS i FROM generate_series(1,"
+		" 10000) t, generate_series(1, greatest(1, floor(6000 / power(t, 1.3))::int)) n"
+		") x");
+}
+
+/* Of the ten nearest of tenants, to 30 places, the share that a search brings: in thousandths. */
+static int64_t recall_of(struct bed *bed, const char *tenants)
+{
+	return bed_int(bed,
+		       "SELECT 1000 * count(c.id) / count(*) FROM (SELECT tenant, " NEAR_VECTOR
+		       " AS v FROM generate_series(1, 30) i, unnest('%s'::text[]) tenant) q"
+		       " CROSS JOIN LATERAL (SELECT id FROM near WHERE q.tenant = '' OR tenant ="
+		       " q.tenant ORDER BY (spot <=> q.v) + 0 LIMIT 10) e LEFT JOIN LATERAL"
+		       " (SELECT id FROM memingest.candidates_near(q.v, 10, tenant =>"
+		       " nullif(q.tenant, ''))) c ON c.id = e.id",
+		       tenants);
+}
+
+/* Rows that a search for many of a tenant brings and that are another's, or come twice. */
+static int64_t wrong_of(struct bed *bed, const char *tenant)
+{
+	return bed_int(bed,
+		       "SELECT count(*) FILTER (WHERE t.tenant IS DISTINCT FROM '%s') + count(*) -"
+		       " count(DISTINCT id) FROM memingest.candidates_near(" ANYWHERE ", 4000,"
+		       " tenant => '%s') c LEFT JOIN near t USING (id)",
+		       tenant, tenant);
+}
+
+static void tenants_are_right(struct bed *bed)
+{
+	tenants_are_found(bed, "hashtext(id) % 301 = 0");
+	tenants_are_found(bed, "id IN (SELECT id FROM moved) AND hashtext(id) % 11 = 0");
+	for (int i = 1; i <= 4; i++) {
+		char tenant[8];
+		snprintf(tenant, sizeof(tenant), "t%d", i);
+		ck_assert_int_eq(wrong_of(bed, tenant), 0);
+	}
+	ck_assert_int_ge(recall_of(bed, "{t1}"), 980);
+	ck_assert_int_eq(recall_of(bed, "{t2,t3,t40,t900,t9999}"), 1000);
+	ck_assert_int_ge(recall_of(bed, "{\"\"}"), 980);
+	nothing_twice(bed);
+}
+
+/* Rows go to other tenants, away, and come back as another's. */
+static void move_rows(struct bed *bed)
+{
+	bed_sql(bed,
+		"CREATE TABLE moved AS SELECT id, tenant, spot, hashtext(id) %% 3 AS how FROM near"
+		" WHERE tenant IN ('t1', 't2', 't900') AND (hashtext(id) %% 10 = 0 OR tenant ="
+		" 't900');"
+		"UPDATE near t SET tenant = CASE m.tenant WHEN 't1' THEN 't2' ELSE 't1' END,"
+		" search_xid = DEFAULT FROM moved m WHERE m.id = t.id AND m.how = 0;"
+		"DELETE FROM near t USING moved m WHERE m.id = t.id AND m.how <> 0;"
+		"INSERT INTO near (event_time, id, tenant, spot) SELECT now(), id, 't3', spot FROM"
+		" moved WHERE how = 1");
+}
+
+/*
+ * Proves: with tenants from one row to a fifth of all, each finds its own and nobody else's: the
+ * big one by a graph of its own, small ones exactly. Rows that changed hands, went or came back
+ * are their owner's of now; what is in a segment twice comes once. So it is before and after the
+ * segment is built anew; and when the big one's part is dropped by hand.
+ */
+START_TEST(unequal_tenants)
+{
+	struct bed *bed = near_bed("unequal");
+	bed_set(bed, "index.segment_rows", "100000");
+	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
+	bed_sql(bed, "CREATE TABLE moved (id text)");
+	insert_tenants(bed);
+	near_build(bed);
+	ck_assert_int_eq(parts_of(bed), 2);
+	tenants_are_right(bed);
+	bed_sql(bed, "DROP TABLE moved");
+	move_rows(bed);
+	tenants_are_right(bed);
+	bed_sql(bed, "DROP TABLE memingest.near_segment_1_1");
+	tenants_are_found(bed, "hashtext(id) % 301 = 0");
+	ck_assert_int_eq(recall_of(bed, "{t1}"), 1000);
+	ck_assert_int_eq(bed_command(bed, "index", (const char *[]){"rewrite", NULL}, NULL), 0);
+	ck_assert_int_eq(parts_of(bed), 2);
+	ck_assert_int_eq(bed_int(bed, "SELECT sum(stale) FROM memingest.segments WHERE state ="
+				      " 'live'"),
+			 0);
+	tenants_are_right(bed);
+	near_no_leftovers(bed);
+	bed_free(bed);
+}
+END_TEST
+
 static void search_faults_tests(TCase *tc)
 {
 	if (!getenv("ONLY") || strstr(getenv("ONLY"), "backend_killed"))
@@ -458,5 +634,9 @@ static void search_faults_tests(TCase *tc)
 		tcase_add_test(tc, own_index); /*DEV*/
 	if (!getenv("ONLY") || strstr(getenv("ONLY"), "vacuum_meanwhile"))
 		tcase_add_test(tc, vacuum_meanwhile); /*DEV*/
+	if (!getenv("ONLY") || strstr(getenv("ONLY"), "standby"))
+		tcase_add_test(tc, on_standby); /*DEV*/
+	if (!getenv("ONLY") || strstr(getenv("ONLY"), "tenants"))
+		tcase_add_test(tc, unequal_tenants); /*DEV*/
 }
 SYSTEM_SUITE("search_faults", 120, search_faults_tests)
