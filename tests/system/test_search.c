@@ -304,6 +304,24 @@ START_TEST(adopted)
 END_TEST
 
 /*
+ * Proves: where a segment ends before the last transaction, as it would have too many rows, those
+ * of the next one are found.
+ */
+START_TEST(cut_between)
+{
+	struct bed *bed = near_bed("cut");
+	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
+	near_insert(bed, 0, 900);
+	near_insert(bed, 900, 1050);
+	struct worker *w = worker_start(bed, NULL);
+	BED_WAIT(bed, 30, near_unindexed(bed) == 150);
+	ck_assert_int_eq(near_missed(bed), 0);
+	worker_stop(w);
+	bed_free(bed);
+}
+END_TEST
+
+/*
  * Proves: in a cluster whose transactions are younger than those that the segments were made by
  * (a dump that was restored), searches read all rows, and migrate begins anew.
  */
@@ -377,6 +395,7 @@ static void search_tests(TCase *tc)
 	tcase_add_test(tc, lost_and_half_done);
 	tcase_add_test(tc, killed_while_building);
 	tcase_add_test(tc, adopted);
+	tcase_add_test(tc, cut_between);
 	tcase_add_test(tc, restored_elsewhere);
 	tcase_add_test(tc, fresh_and_merged);
 }

@@ -527,14 +527,14 @@ END_TEST
 
 /* --- tenants of very unequal size --- */
 
-/* 10,000 tenants: t1 has 6,000 rows, t2 2,437, t3 1,438; nine of ten have a single one. */
+/* 10,000 tenants: t1 has 6,000 rows, t2 5,100, t3 1,438; nine of ten have a single one. */
 static void insert_tenants(struct bed *bed)
 {
-	bed_sql(bed,
-		"INSERT INTO near (event_time, id, tenant, spot) SELECT now(), i, 't' || t,"
-		" " NEAR_VECTOR " FROM (SELECT t, t || '-' || n AS i FROM generate_series(1,"
-		" 10000) t, generate_series(1, greatest(1, floor(6000 / power(t, 1.3))::int)) n"
-		") x");
+	bed_sql(bed, "INSERT INTO near (event_time, id, tenant, spot) SELECT now(), i, 't' || t,"
+		     " " NEAR_VECTOR " FROM (SELECT t, t || '-' || n AS i FROM generate_series(1,"
+		     " 10000) t, generate_series(1, CASE t WHEN 2 THEN 5100 ELSE greatest(1, "
+		     "floor(6000 / power(t, 1.3))::int) END) n"
+		     ") x");
 }
 
 /* Of the ten nearest of tenants, to 30 places, the share that a search brings: in thousandths. */
@@ -603,7 +603,7 @@ START_TEST(unequal_tenants)
 	bed_sql(bed, "CREATE TABLE moved (id text)");
 	insert_tenants(bed);
 	near_build(bed);
-	ck_assert_int_eq(parts_of(bed), 2);
+	ck_assert_int_eq(parts_of(bed), 3);
 	tenants_are_right(bed);
 	bed_sql(bed, "DROP TABLE moved");
 	move_rows(bed);
@@ -612,12 +612,76 @@ START_TEST(unequal_tenants)
 	tenants_are_found(bed, "hashtext(id) % 301 = 0");
 	ck_assert_int_eq(recall_of(bed, "{t1}"), 1000);
 	ck_assert_int_eq(bed_command(bed, "index", (const char *[]){"rewrite", NULL}, NULL), 0);
-	ck_assert_int_eq(parts_of(bed), 2);
+	ck_assert_int_eq(parts_of(bed), 2); /* t2 has not enough any more */
 	ck_assert_int_eq(bed_int(bed, "SELECT sum(stale) FROM memingest.segments WHERE state ="
 				      " 'live'"),
 			 0);
 	tenants_are_right(bed);
 	near_no_leftovers(bed);
+	bed_free(bed);
+}
+END_TEST
+
+/* --- few rows, and rows without a direction --- */
+
+/* The stream "near" whose table has an index on its filter. */
+static struct bed *indexed_bed(const char *name)
+{
+	struct bed *bed = bed_new(name);
+	char path[200];
+	json_t *schema = json_load_file("tests/schemas/near_event.avsc", 0, NULL);
+	ck_assert_ptr_nonnull(schema);
+	json_object_set_new(json_object_get(schema, "pg"), "indexes",
+			    json_pack("[{s:[s]}]", "columns", "tenant"));
+	snprintf(path, sizeof(path), "%s/near.avsc", bed->dir);
+	ck_assert_int_eq(json_dump_file(schema, path, 0), 0);
+	json_decref(schema);
+	bed_stream_files(bed, "near", 1, path, NULL);
+	bed_set(bed, "index.cores", "1");
+	return bed;
+}
+
+/* In a search for all, and in one for all of each tenant: so many rows in all. */
+static void found_in_all(struct bed *bed, int rows)
+{
+	static const char *const freshness[] = {"all", "bounded(5000)"};
+	for (size_t i = 0; i < ARRAY_LEN(freshness); i++) {
+		ck_assert_int_eq(bed_int(bed,
+					 "SELECT count(*) FROM memingest.search_near(" ANYWHERE
+					 ", 3000, freshness => '%s')",
+					 freshness[i]),
+				 rows);
+		ck_assert_int_eq(bed_int(bed,
+					 "SELECT count(*) FROM generate_series(0, 4) n CROSS JOIN"
+					 " LATERAL memingest.search_near(" ANYWHERE
+					 ", 3000, 't' || n, freshness => '%s') s"
+					 " WHERE s.tenant = 't' || n AND distance < 3",
+					 freshness[i]),
+				 rows);
+	}
+}
+
+/*
+ * Proves: vectors that are null, and those of length zero, which have no direction, are not found;
+ * whether rows are in segments or not, and where few have the filter's value and the table has an
+ * index on it: these are read by that, as they are now.
+ */
+START_TEST(few_rows)
+{
+	struct bed *bed = indexed_bed("few");
+	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
+	near_insert(bed, 0, 1000);
+	bed_sql(bed, "INSERT INTO near (event_time, id, tenant, spot) SELECT now(), 'none-' || i,"
+		     " 't' || i %% 5, CASE WHEN i %% 2 = 0 THEN '[0,0,0,0,0,0,0,0]'::vector END"
+		     " FROM generate_series(1, 20) i");
+	found_in_all(bed, 1000);
+	near_build(bed);
+	found_in_all(bed, 1000);
+	bed_sql(bed, "UPDATE near SET tenant = 't3', search_xid = DEFAULT WHERE id LIKE 'id-1_';"
+		     "UPDATE near SET spot = '[0,0,0,0,0,0,0,0]', search_xid = DEFAULT WHERE id ="
+		     " 'id-20'; DELETE FROM near WHERE id = 'id-21'");
+	found_in_all(bed, 998);
+	tenants_are_found(bed, "id LIKE 'id-1%' AND spot <> '[0,0,0,0,0,0,0,0]'");
 	bed_free(bed);
 }
 END_TEST
@@ -638,5 +702,7 @@ static void search_faults_tests(TCase *tc)
 		tcase_add_test(tc, on_standby); /*DEV*/
 	if (!getenv("ONLY") || strstr(getenv("ONLY"), "tenants"))
 		tcase_add_test(tc, unequal_tenants); /*DEV*/
+	if (!getenv("ONLY") || strstr(getenv("ONLY"), "few"))
+		tcase_add_test(tc, few_rows); /*DEV*/
 }
 SYSTEM_SUITE("search_faults", 120, search_faults_tests)
