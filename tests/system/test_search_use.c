@@ -138,6 +138,42 @@ static bool may(struct bed *bed, const char *role, const char *table, const char
 }
 
 /*
+ * Proves: a function of another text is replaced where it stands, so who may call it still may, and
+ * a view on it stays; where what it returns is another type, migrate names the view and changes
+ * nothing.
+ */
+START_TEST(replaced)
+{
+	struct bed *bed = search_bed("replaced");
+	insert_rows(bed, 0, 10);
+	bed_sql(bed, "CREATE VIEW nearest AS SELECT key, distance FROM"
+		     " memingest.search_memory_entries((SELECT embedding FROM memory_entries"
+		     " WHERE key = 'k7'), 3)");
+	bed_sql(bed, "REVOKE EXECUTE ON FUNCTION memingest.candidates_memory_entries FROM PUBLIC");
+	bed_sql(bed, "CREATE OR REPLACE FUNCTION memingest.scope_memory_entries(freshness text"
+		     " DEFAULT 'all', OUT segments bigint, OUT sealed_rows bigint, OUT stale_rows"
+		     " bigint, OUT unindexed_rows bigint, OUT skipped_rows bigint) RETURNS SETOF"
+		     " record LANGUAGE sql AS 'SELECT 7, 7, 7, 7, 7'");
+	bed_sql(bed, "COMMENT ON FUNCTION memingest.search_memory_entries IS 'of before'");
+	ck_assert_int_eq(unindexed(bed), 7);
+	expect(bed, 0, "migrate", "created the search functions of memory_entries");
+	ck_assert_int_eq(unindexed(bed), 10);
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM nearest WHERE key = 'k7'"), 1);
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM pg_proc WHERE proname ="
+				      " 'candidates_memory_entries' AND proacl::text NOT LIKE"
+				      " '{=X/%%'"),
+			 1);
+	bed_sql(bed, "COMMENT ON TYPE memingest.memory_entries_found IS 'of before'");
+	expect(bed, 78, "migrate", "view nearest depends on function");
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM nearest"), 3);
+	bed_sql(bed, "DROP VIEW nearest");
+	expect(bed, 0, "migrate", "created the types of the search of memory_entries");
+	expect(bed, 0, "migrate", "nothing to do");
+	bed_free(bed);
+}
+END_TEST
+
+/*
  * Proves: a role with what --search-grants prints searches, tail and segments, by all functions;
  * and can neither write nor read the worker's books. One grant less, and it cannot search.
  */
@@ -320,10 +356,11 @@ START_TEST(check_means)
 {
 	struct bed *bed = search_bed("means");
 	bed_set(bed, "index.segment_rows", "1000000");
+	bed_set(bed, "index.memory", "64MiB");
 	bed_set(bed, "index.cores", "64");
-	expect(bed, 0, "check --online", "needs about 1496 MiB");
+	expect(bed, 0, "check --online", "holds a graph of 42799 vectors of this table");
 	expect(bed, 0, "check --online", "index.cores = 64, but the server gives");
-	expect(bed, 0, "check --online --set index.memory=2GiB --set index.cores=2",
+	expect(bed, 0, "check --online --set index.memory=1GiB --set index.cores=2",
 	       "nothing to complain about");
 	bed_free(bed);
 }
@@ -442,6 +479,7 @@ END_TEST
 static void search_use_tests(TCase *tc)
 {
 	tcase_add_test(tc, keeper);
+	tcase_add_test(tc, replaced);
 	tcase_add_test(tc, searcher);
 	tcase_add_test(tc, given);
 	tcase_add_test(tc, status_says);

@@ -8,8 +8,11 @@
 #include "search/upkeep.h"
 #include "unit.h"
 
-static const struct upkeep_rules rules = {
-	.segment_rows = 1000, .tail_rows = 50, .stale_share = 0.2, .merge_rows = INT64_MAX, .rests = true};
+static const struct upkeep_rules rules = {.segment_rows = 1000,
+					  .tail_rows = 50,
+					  .stale_share = 0.2,
+					  .merge_rows = INT64_MAX,
+					  .rests = true};
 
 static struct segment segments[16];
 
@@ -94,17 +97,23 @@ START_TEST(tails)
 END_TEST
 
 /*
- * Proves: a long tail is sealed in pieces that grow with it, up to a segment; what would be left of
- * it that is no graph's worth goes along.
+ * Proves: a long tail is sealed in small pieces, and what would be left of it that is no graph's
+ * worth goes along; with "all" it goes in pieces of a segment.
  */
 START_TEST(pieces)
 {
-	static const int64_t lengths[][2] = {{60, 60},   {149, 149},   {150, 100},   {300, 150},
-					     {800, 400}, {4000, 1000}, {9000, 1000}, {1040, 520}};
+	static const int64_t lengths[][3] = {{60, 60, 60},
+					     {149, 149, 149},
+					     {150, 100, 150},
+					     {1040, 100, 1000},
+					     {9000, 100, 1000}};
 	struct search_view v = view_of(0);
+	struct upkeep_rules all = rules;
+	all.all = true;
 	for (size_t i = 0; i < ARRAY_LEN(lengths); i++) {
 		v.tail = lengths[i][0];
 		ck_assert_int_eq(upkeep_decide(&v, &rules).rows, lengths[i][1]);
+		ck_assert_int_eq(upkeep_decide(&v, &all).rows, lengths[i][2]);
 	}
 }
 END_TEST
@@ -188,8 +197,8 @@ static void small_ones(struct search_view *v, const int64_t *rows, size_t n)
 }
 
 /*
- * Proves: small segments are merged from the oldest on that the younger ones together outweigh, three
- * at least; and only neighbours, for a segment says from where to where it reaches.
+ * Proves: small segments are merged from the oldest on that the younger ones together outweigh,
+ * three at least; and only neighbours, for a segment says from where to where it reaches.
  */
 START_TEST(small)
 {
@@ -209,6 +218,8 @@ START_TEST(small)
 	assert_plan(&v, &rules, UPKEEP_NONE, 0, 0);
 	small_ones(&v, (int64_t[]){60, 500, 60, 60}, 4); /* a large one parts them */
 	assert_plan(&v, &rules, UPKEEP_NONE, 0, 0);
+	small_ones(&v, (int64_t[]){300, 300, 300, 300}, 4); /* no more than make a segment */
+	assert_plan(&v, &rules, UPKEEP_REWRITE, 1, 3);
 	small_ones(&v, (int64_t[]){60, 60, 60}, 3);
 	segments[2].after = (char *)"0:0:"; /* no neighbours */
 	assert_plan(&v, &rules, UPKEEP_NONE, 0, 0);

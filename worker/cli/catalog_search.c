@@ -25,8 +25,8 @@ extern const char sql_search_check[];
 bool catalog_search_read(struct pg *pg, const struct searchsql *s, bool books,
 			 struct catalog_search *f, struct err *err)
 {
-	const char *params[] = {s->table_name,    s->segments,       s->search,
-				s->segments_note, s->functions_note, s->index_path};
+	const char *params[] = {s->table_name,     s->segments,   s->search, s->segments_note,
+				s->functions_note, s->index_path, s->found,  s->types_note};
 	struct pg_rows *rows = pg_query(
 		pg,
 		books ? "SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass($1)"
@@ -40,17 +40,21 @@ bool catalog_search_read(struct pg *pg, const struct searchsql *s, bool books,
 			" > pg_snapshot_xmax(pg_current_snapshot()), true)),"
 			" to_regclass($2) IS NOT NULL, to_regproc($3) IS NOT NULL,"
 			" coalesce(obj_description(to_regclass($2), 'pg_class') = $4, false),"
-			" coalesce(obj_description(to_regproc($3), 'pg_proc') = $5, false)"
+			" coalesce(obj_description(to_regproc($3), 'pg_proc') = $5, false),"
+			" to_regtype($7) IS NOT NULL,"
+			" coalesce(obj_description(to_regtype($7), 'pg_type') = $8, false)"
 		      : "SELECT false, coalesce(pg_relation_size(to_regclass($1)), 0) "
 			"< " SMALL_TABLE
 			", to_regclass($6) IS NOT NULL, false, false, to_regclass($2) IS NOT NULL,"
-			" to_regproc($3) IS NOT NULL, $4 = '', $5 = ''",
+			" to_regproc($3) IS NOT NULL, $4 = '', $5 = '',"
+			" to_regtype($7) IS NOT NULL, $8 = ''",
 		params, ARRAY_LEN(params), err);
 	if (!rows)
 		return false;
 	*f = (struct catalog_search){pg_bool(rows, 0, 0), pg_bool(rows, 0, 1), pg_bool(rows, 0, 2),
 				     pg_bool(rows, 0, 3), pg_bool(rows, 0, 4), pg_bool(rows, 0, 5),
-				     pg_bool(rows, 0, 6), pg_bool(rows, 0, 7), pg_bool(rows, 0, 8)};
+				     pg_bool(rows, 0, 6), pg_bool(rows, 0, 7), pg_bool(rows, 0, 8),
+				     pg_bool(rows, 0, 9), pg_bool(rows, 0, 10)};
 	pg_rows_free(rows);
 	return true;
 }
@@ -153,7 +157,7 @@ static void check_made(const struct searchsql *s, const struct catalog_search *f
 	if (!f->segments || !f->functions || !f->row)
 		report_add(r, REPORT_ERROR, area,
 			   "the search of table %s is not made: run \"memingest migrate\"", table);
-	else if (!f->same_segments || !f->same_functions)
+	else if (!f->same_segments || !f->same_types || !f->same_functions)
 		report_add(r, REPORT_ERROR, area,
 			   "the search of table %s was made from another schema or by another "
 			   "version: run \"memingest migrate\"",

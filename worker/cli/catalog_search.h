@@ -19,6 +19,7 @@ struct catalog_search {
 	/* there is one, perhaps made from another annotation or by another version */
 	bool segments, functions;
 	bool same_segments, same_functions;
+	bool types, same_types; /* of the functions */
 };
 
 /* books: there is memingest.searches, and this role may read it. */

@@ -258,8 +258,8 @@ static void print_section(const struct draft *d, const char *name, const char *t
 /* As migrate_search.c has them for a table that is not there yet. */
 static void print_search(const struct searchsql *s, struct buf *out)
 {
-	const char *const steps[] = {s->add_column, s->create_index_now, s->create_segments,
-				     s->create_functions, s->begin};
+	const char *const steps[] = {s->add_column,   s->create_index_now, s->create_segments,
+				     s->create_types, s->create_functions, s->begin};
 	for (size_t i = 0; i < ARRAY_LEN(steps); i++)
 		buf_printf(out, "%s\n", steps[i]);
 }

@@ -5,7 +5,8 @@
  *   column search_xid      null in rows that are there, so that no row is rewritten
  *   index on search_xid    here if the table is small; else by the worker, CONCURRENTLY
  *   parent of segments     made anew, and the search begins again, if the annotation has changed
- *   types and functions    made anew if what they are made from has changed
+ *   types, functions       made anew if what they take or return has changed; else a function
+ *                          that is another one is replaced, and whoever may call it still may
  *   row in searches        rows of before are adopted by the worker
  *
  * A table whose ids of transactions are another cluster's (a dump that was restored) begins again
@@ -39,9 +40,11 @@ static void add_steps(struct migration *m, const struct searchsql *s, struct cat
 		step(m, s->drop_segments, "dropped the segments of", name);
 	if (!f->same_segments)
 		step(m, s->create_segments, "created the segments of", name);
-	if (f->functions && !f->same_functions)
+	if ((f->functions || f->types) && !f->same_types)
 		step(m, s->drop_functions, "dropped the search functions of", name);
-	if (!f->same_functions)
+	if (!f->same_types)
+		step(m, s->create_types, "created the types of the search of", name);
+	if (!f->same_types || !f->same_functions)
 		step(m, s->create_functions, "created the search functions of", name);
 	if (!f->row || !f->same_segments)
 		step(m, s->begin, "began the search of", name);

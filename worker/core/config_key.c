@@ -155,7 +155,8 @@ const struct config_key config_keys[] = {
 		 "than it holds."},
 	{"index", "segment_rows", KEY_COUNT, C(index_segment_rows), .fallback = "1000000",
 	 .min = "1000", .max = "10000000",
-	 .help = "Rows of one graph at most. A search costs about the same in each, however large: the "
+	 .help = "Rows of one graph at most. A search costs about the same in each, however large: "
+		 "the "
 		 "fewer the better."},
 	{"index", "tail_rows", KEY_COUNT, C(index_tail_rows), .fallback = "5000", .min = "100",
 	 .max = "1000000", .help = "Rows that are worth a graph of their own."},

@@ -26,12 +26,12 @@
 #define PLAIN_BYTES 4000     /* a vector up to here stays in its row */
 #define WORDS_MOST 64
 
-extern const char sql_search_segments[], sql_search_functions[], sql_search_ways[],
-	sql_search_one_by_one[], sql_search_by_graph[], sql_search_by_index[], sql_search_tail[],
-	sql_search_segment[], sql_search_tenants[], sql_search_tenant[],
-	sql_search_finish[], sql_search_stale[],
-	sql_search_look[], sql_search_cut[], sql_search_rows[], sql_search_begin[],
-	sql_search_attach[], sql_search_owner[], sql_search_searcher[];
+extern const char sql_search_segments[], sql_search_types[], sql_search_functions[],
+	sql_search_ways[], sql_search_one_by_one[], sql_search_by_graph[], sql_search_by_index[],
+	sql_search_tail[], sql_search_segment[], sql_search_tenants[], sql_search_tenant[],
+	sql_search_finish[], sql_search_stale[], sql_search_look[], sql_search_cut[],
+	sql_search_rows[], sql_search_begin[], sql_search_attach[], sql_search_owner[],
+	sql_search_searcher[];
 
 struct words {
 	struct sqlname_word list[WORDS_MOST];
@@ -53,6 +53,13 @@ static char *fill(const struct words *w, const char *sql)
 {
 	struct buf b = {0};
 	sqlname_fill(&b, sql, w->list, w->n);
+	return buf_take_text(&b);
+}
+
+static char *literal_of(const char *text)
+{
+	struct buf b = {0};
+	buf_quoted(&b, text, '\'');
 	return buf_take_text(&b);
 }
 
@@ -239,23 +246,6 @@ static void pop_words(struct words *w, size_t n)
 		free(w->texts[--w->n]);
 }
 
-/*
- * The table has an index that begins with the column: that of its key, or one of the annotation's
- * that "migrate" makes unasked.
- */
-static bool is_indexed(const struct table *t, const struct column *c)
-{
-	struct buf begin = {0};
-	bool is = c == &t->columns[0];
-	buf_puts(&begin, "(");
-	buf_quoted(&begin, c->name, '"');
-	for (size_t i = 0; i < t->nindexes; i++)
-		is |= t->indexes[i].level != LEVEL_ALL &&
-		      strncmp(t->indexes[i].sql, buf_cstr(&begin), begin.len) == 0;
-	buf_free(&begin);
-	return is;
-}
-
 /* sum(m.f1) FILTER (WHERE m.f1 >= 1000): what is known of a filter's value, and not assumed */
 static char *frequent(size_t n)
 {
@@ -266,18 +256,17 @@ static char *frequent(size_t n)
 	return buf_take_text(&b);
 }
 
-/* The text for each filter, or for each that has an index. */
-static char *for_filters(struct words *w, const struct table *t, const char *sql, bool indexed)
+/* The text for each filter. */
+static char *for_filters(struct words *w, const struct table *t, const char *sql)
 {
 	struct buf all = {0};
 	for (size_t i = 0; i < t->search->nfilters; i++) {
 		struct buf name = {0}, want = {0};
 		size_t before = w->n;
-		if (indexed && !is_indexed(t, filter(t, i)))
-			continue;
 		buf_quoted(&name, filter(t, i)->name, '"');
 		put_want(&want, filter(t, i));
 		add(w, "filter", buf_take_text(&name));
+		add(w, "filter_literal", literal_of(filter(t, i)->name));
 		add(w, "want", buf_take_text(&want));
 		add(w, "number", xasprintf("%zu", i + 1));
 		char *text = fill(w, sql);
@@ -301,7 +290,7 @@ static char *choose_ways(struct words *w, const struct table *t)
 	struct buf first = {0};
 	put_want(&first, filter(t, 0));
 	add(w, "first", buf_take_text(&first));
-	add(w, "by_index", for_filters(w, t, sql_search_by_index, true));
+	add(w, "by_index", for_filters(w, t, sql_search_by_index));
 	char *text = fill(w, sql_search_ways);
 	pop_words(w, before);
 	return text;
@@ -417,13 +406,6 @@ static void add_types(struct words *w, struct searchsql *s)
 
 /* --- the whole --- */
 
-static char *literal_of(const char *text)
-{
-	struct buf b = {0};
-	buf_quoted(&b, text, '\'');
-	return buf_take_text(&b);
-}
-
 static void add_names(struct words *w, struct searchsql *s)
 {
 	const struct table *t = s->table;
@@ -457,7 +439,8 @@ static void add_names(struct words *w, struct searchsql *s)
 	add(w, "candidates", xstrdup(s->candidates));
 	add(w, "scope", xstrdup(s->scope));
 	add(w, "candidate", object_name(t, "", "_candidate"));
-	add(w, "found", object_name(t, "", "_found"));
+	s->found = object_name(t, "", "_found");
+	add(w, "found", xstrdup(s->found));
 	add(w, "segment", xasprintf("%s:number\"", of_segment));
 	char *segment = xasprintf("%s:number\"", of_segment);
 	add(w, "segment_literal", literal_of(segment));
@@ -538,7 +521,9 @@ static char *common_sql(struct words *w, const struct table *t)
 			   " AS v, count(*) AS n FROM ",
 			   buf_cstr(&name));
 		char *segment = fill(w, ":segment");
-		buf_printf(&b, "%s WHERE part = 0 AND %s IS NOT NULL GROUP BY %s HAVING count(*) >= 1000) x)",
+		buf_printf(&b,
+			   "%s WHERE part = 0 AND %s IS NOT NULL GROUP BY %s HAVING count(*) >= "
+			   "1000) x)",
 			   segment, buf_cstr(&name), buf_cstr(&name));
 		free(segment);
 		buf_free(&name);
@@ -579,7 +564,7 @@ struct searchsql *searchsql_new(const struct table *table)
 	add_types(&w, s);
 	add_lists(&w, table);
 	add(&w, "choose_ways", choose_ways(&w, table));
-	add(&w, "one_by_one", for_filters(&w, table, sql_search_one_by_one, false));
+	add(&w, "one_by_one", for_filters(&w, table, sql_search_one_by_one));
 	add(&w, "by_graph", for_cases(&w, table, sql_search_by_graph, "s"));
 	add(&w, "tail", for_cases(&w, table, sql_search_tail, "t"));
 	s->add_column = fill(&w, "ALTER TABLE :table ADD COLUMN search_xid xid8;\n"
@@ -592,6 +577,7 @@ struct searchsql *searchsql_new(const struct table *table)
 				   " ON :table (search_xid)");
 	s->create_segments = with_note(&w, sql_search_segments, &s->segments_note);
 	s->drop_segments = fill(&w, "DROP TABLE IF EXISTS :segments CASCADE;\n");
+	s->create_types = with_note(&w, sql_search_types, &s->types_note);
 	s->create_functions = with_note(&w, sql_search_functions, &s->functions_note);
 	s->drop_functions = fill(&w, "DROP FUNCTION IF EXISTS :search, :scope, :candidates;\n"
 				     "DROP TYPE IF EXISTS :found, :candidate;\n");
@@ -640,6 +626,9 @@ void searchsql_free(struct searchsql *s)
 			 s->create_segments,
 			 s->drop_segments,
 			 s->segments_note,
+			 s->create_types,
+			 s->types_note,
+			 s->found,
 			 s->create_functions,
 			 s->drop_functions,
 			 s->functions_note,

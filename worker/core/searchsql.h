@@ -13,11 +13,11 @@
 
 struct searchsql {
 	const struct table *table;
-	char *table_name; /* quoted, as it stands in memingest.searches */
-	char *literal;    /* the same, as a literal */
-	char *segments;   /* memingest."memory_entries_segments" */
-	char *segment_prefix; /* memingest."memory_entries_segment_: without number and last quote */
-	char *search;     /* memingest."search_memory_entries", and so on */
+	char *table_name;     /* quoted, as it stands in memingest.searches */
+	char *literal;        /* the same, as a literal */
+	char *segments;       /* memingest."memory_entries_segments" */
+	char *segment_prefix; /* of a segment's: without its number and the last quote */
+	char *search;         /* memingest."search_memory_entries", and so on */
 	char *candidates;
 	char *scope;
 	int64_t near_bytes; /* of a vector in a segment */
@@ -31,7 +31,9 @@ struct searchsql {
 	/* The segments, and the functions; before each, its DROP; and what its comment then says.
 	 */
 	char *create_segments, *drop_segments, *segments_note;
-	char *create_functions, *drop_functions, *functions_note;
+	char *create_types, *types_note;
+	char *create_functions, *drop_functions, *functions_note; /* with the types */
+	char *found;    /* the type of found rows, which has types_note */
 	char *searcher; /* a searcher's rights: GRANT ... TO :role */
 	char *owner;    /* the segments become :role_literal's, as who keeps them must own them */
 
@@ -45,10 +47,10 @@ struct searchsql {
 	char *rows_old; /* SELECT: those without search_xid; a condition on t may follow */
 	/* The same, of the first filter alone; NULL if there is none. */
 	char *tenant_rows, *tenant_rows_old;
-	char *tenants;  /* SELECT: those values in :rows that get a part of their own; or NULL */
+	char *tenants;    /* SELECT: those values in :rows that get a part of their own; or NULL */
 	char *add_tenant; /* :part and :part_name for :value, :unlogged or nothing; or NULL */
-	char *create;   /* CREATE :unlogged TABLE :parted, either may be nothing */
-	char *finish;   /* the indexes */
+	char *create;     /* CREATE :unlogged TABLE :parted, either may be nothing */
+	char *finish;     /* the indexes */
 	char *attach;
 	char *common; /* SELECT: jsonb of the frequent values */
 	char *stale;  /* SELECT count(*) */

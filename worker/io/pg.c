@@ -224,6 +224,16 @@ static bool is_before_migrate(const char *state, const char *message)
 	return missing && (strstr(message, "memingest.") || strstr(message, "\"memingest\""));
 }
 
+/*
+ * A DETAIL may have values of events in it, which no log shall have; that of what others depend on
+ * (class 2B) has names, and without them there is nothing to be done. Empty: none.
+ */
+static const char *safe_detail(const PGresult *res, const char *state)
+{
+	const char *detail = PQresultErrorField(res, PG_DIAG_MESSAGE_DETAIL);
+	return detail && strncmp(state, "2B", 2) == 0 ? detail : "";
+}
+
 /* A result without a SQLSTATE is libpq's own: the connection is gone. */
 bool pg_result_error(struct pg *pg, const PGresult *res, struct err *err)
 {
@@ -245,8 +255,9 @@ bool pg_result_error(struct pg *pg, const PGresult *res, struct err *err)
 			"\"memingest migrate\" (SQLSTATE %s)",
 			state);
 	else
-		err_set(err, verdict_class(pg->verdict), "PostgreSQL: %.*s (SQLSTATE %s)%s%s", cut,
-			message ? message : "", state, pg->detail[0] ? ", " : "", pg->detail);
+		err_set(err, verdict_class(pg->verdict), "PostgreSQL: %.*s (SQLSTATE %s)%s%s%s%s",
+			cut, message ? message : "", state, pg->detail[0] ? ", " : "", pg->detail,
+			*safe_detail(res, state) ? ": " : "", safe_detail(res, state));
 	snprintf(err->code, sizeof(err->code), "%s", state);
 	return false;
 }

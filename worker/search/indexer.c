@@ -36,9 +36,9 @@
 #define FAILED_US (10 * US_PER_S)
 #define COUNT_STALE_US (60 * US_PER_S)
 #define BEHIND_RESTS 4
-#define TAILS_MEANWHILE 4 /* a merge may last until the tail is this many times tail_rows */
-#define ROW_US 1000       /* to build a row in, until it is known */
-#define GROWTH_LOOKS 10   /* over which the growth of a tail is averaged */
+#define TAILS_MEANWHILE 4     /* a merge may last until the tail is this many times tail_rows */
+#define ROW_US 1000           /* to build a row in, until it is known */
+#define GROWTH_LOOKS 10       /* over which the growth of a tail is averaged */
 #define WAIT_MOST_US US_PER_S /* or it would miss its beat */
 
 /* A table, once, whatever number of streams fill it. */
@@ -227,6 +227,8 @@ static bool decide(struct indexer *ix, struct search_table *t, struct search_vie
 		return true;
 	rules.rests = !ix->behind;
 	rules.merge_rows = merge_most(t, &rules);
+	if (upkeep_decide(v, &rules).step == UPKEEP_NONE && clock_mono_us() < t->count_due_us)
+		return true;
 	if (!seal_lock(ix->pg, &mine, err))
 		return false;
 	if (!mine)

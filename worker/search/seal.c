@@ -159,7 +159,7 @@ struct work {
 	const struct search_view *view;
 	const struct seal_means *means;
 	int number;
-	int parts; /* of the segment: partitions below it */
+	int parts;          /* of the segment: partitions below it */
 	struct buf tenants; /* {"value": part, ...} */
 };
 
@@ -254,8 +254,8 @@ static bool create(struct work *w, bool parted, struct err *err)
 {
 	struct buf b = {0};
 	/* One that is parted holds nothing itself, and may not be unlogged. */
-	char *text = searchsql_segment(w->sql->create, w->number, "unlogged",
-				       parted ? "" : unlogged(w));
+	char *text =
+		searchsql_segment(w->sql->create, w->number, "unlogged", parted ? "" : unlogged(w));
 	const struct sqlname_word parts[] = {{"parted", parted ? " PARTITION BY LIST (part)" : ""}};
 	sqlname_fill(&b, text, parts, ARRAY_LEN(parts));
 	if (parted)
@@ -271,8 +271,8 @@ static bool create(struct work *w, bool parted, struct err *err)
 static bool insert(struct work *w, const struct range *r, int64_t *rows, struct err *err)
 {
 	struct buf b = {0};
-	char *select = r->adopted ? rows_by_key(w, w->sql->rows_old, r)
-				  : rows_by_xid(w, w->sql->rows, r);
+	char *select =
+		r->adopted ? rows_by_key(w, w->sql->rows_old, r) : rows_by_xid(w, w->sql->rows, r);
 	buf_printf(&b, "INSERT INTO %s%d\" %s", w->sql->segment_prefix, w->number, select);
 	bool ok = pg_exec(w->pg, buf_cstr(&b), rows, 1, err);
 	buf_free(&b);
@@ -530,8 +530,8 @@ static bool adopt(struct work *w, struct seal_done *done, struct err *err)
 	int64_t start = clock_mono_us();
 	if (last && !last->upto_key)
 		return publish_adopted(w, err);
-	bool ok = take_number(w, err) && begin(w, err) &&
-		  cut(w, &r, w->means->segment_rows, err) && build(w, &r, start, &done->rows, err);
+	bool ok = take_number(w, err) && begin(w, err) && cut(w, &r, w->means->segment_rows, err) &&
+		  build(w, &r, start, &done->rows, err);
 	if (ok && !r.upto_key)
 		ok = publish_adopted(w, err);
 	free(r.made);
@@ -550,8 +550,7 @@ static bool rewrite(struct work *w, const struct upkeep_plan *plan, struct seal_
 			  .after_key = first->after_key,
 			  .upto_key = last->upto_key};
 	int64_t start = clock_mono_us();
-	if (!take_number(w, err) || !begin(w, err) ||
-	    !build(w, &r, start, &done->rows, err))
+	if (!take_number(w, err) || !begin(w, err) || !build(w, &r, start, &done->rows, err))
 		return false;
 	if (done->rows == 0 || (r.adopted && !w->view->adopted)) /* stays built, as the others */
 		w->number = 0;

@@ -8,11 +8,11 @@
  * In another cluster than that of the segments' transactions (a dump that was restored) nothing is
  * sealed any more, at once: later, its own would seem to be. The rest is migrate's.
  *
- * A tail is read row by row at each search, so it is sealed as soon as it is worth a graph; what
- * comes while that is built is the next one, which so is the greater the faster rows come. A long
- * tail is sealed by halves, for it is what searches suffer from; at most a segment at a time. A
- * search costs about the same in each graph, however large it is, so small ones are merged; no more
- * at a time than leaves the tail short meanwhile.
+ * A tail is read row by row at each search, so it is sealed as soon as it is worth a graph; a long
+ * one in small pieces too, as a row takes less than half of the time in a graph of 10,000 of that
+ * in one of 200,000, and searches suffer from the tail ten times as much as from such a graph. But
+ * they cost about the same in each graph, however large it is, so small ones are merged when there
+ * is time; no more at a time than leaves the tail short meanwhile.
  *
  * Not here: how any of it is done (seal.c), and when (indexer.c). Pure: no connection, no clock.
  */
@@ -136,8 +136,8 @@ static bool find_small(const struct search_view *v, const struct upkeep_rules *r
 			continue;
 		if (n == 0)
 			rows = 0, last = i;
-		if (n + 1 >= MERGE_LEAST && s->rows <= rows &&
-		    rows + s->rows <= rules->merge_rows) {
+		bool fit = rows + s->rows <= MIN(rules->merge_rows, rules->segment_rows);
+		if (n + 1 >= MERGE_LEAST && s->rows <= rows && fit) {
 			*found = plan(UPKEEP_REWRITE, i, last);
 			any = true;
 		}
@@ -149,14 +149,12 @@ static bool find_small(const struct search_view *v, const struct upkeep_rules *r
 }
 
 /*
- * A rest that is not worth a graph goes with it. Without time to rest, short steps; all: each row
- * once, whatever searches pay meanwhile.
+ * A rest that is not worth a graph goes with it. all: each row is built in once, whatever searches
+ * pay meanwhile.
  */
 static int64_t piece_of(int64_t tail, const struct upkeep_rules *rules)
 {
-	int64_t piece = rules->all     ? tail
-			: rules->rests ? MAX(tail / 2, 2 * rules->tail_rows)
-				       : rules->tail_rows;
+	int64_t piece = rules->all ? tail : 2 * rules->tail_rows;
 	return MIN(tail - piece < rules->tail_rows ? tail : piece, rules->segment_rows);
 }
 

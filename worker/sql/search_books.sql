@@ -13,10 +13,11 @@ CREATE TABLE IF NOT EXISTS memingest.searches (
 );
 
 -- One row per segment: a partition of the table's segments, which never changes, with an index.
--- Values of the first filter that many of its rows have are in it a second time, each with a graph
--- of its own: it is then partitioned itself, T_segment_N_0 with all rows, _1 and on. It holds the rows that upto sees and after does not; or, of those without search_xid, the keys
+-- It holds the rows that upto sees and after does not; or, of those without search_xid, the keys
 -- behind after_key up to upto_key. Null: from the beginning, to the end. Searches read live ones,
--- dead ones are dropped after a minute.
+-- dead ones are dropped after a minute. The rows of a big tenant, a frequent value of the first
+-- filter, are in it a second time, with a graph of their own: such a segment is partitioned itself,
+-- into T_segment_N_0 with all rows, and _1 and on with a tenant's.
 CREATE TABLE IF NOT EXISTS memingest.segments (
     "table"    text        NOT NULL REFERENCES memingest.searches ON DELETE CASCADE,
     segment    integer     NOT NULL,

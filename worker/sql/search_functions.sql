@@ -1,10 +1,6 @@
-CREATE TYPE :candidate AS (:key_columns, search_xid xid8, distance double precision);
-
-CREATE TYPE :found AS (:table_columns, distance double precision);
-
 -- The nearest n rows, as their keys: what a query of your own joins with.
 -- freshness: all, bounded(N): of the rows that are in no segment yet the last N, or indexed.
-CREATE FUNCTION :candidates (query vector, n integer DEFAULT 100:filter_parameters,
+CREATE OR REPLACE FUNCTION :candidates (query vector, n integer DEFAULT 100:filter_parameters,
     freshness text DEFAULT 'all')
 RETURNS SETOF :candidate
 LANGUAGE plpgsql STABLE ROWS 10
@@ -109,7 +105,7 @@ END
 $search$;
 
 -- The nearest k rows themselves.
-CREATE FUNCTION :search (query vector, k integer DEFAULT 10:filter_parameters,
+CREATE OR REPLACE FUNCTION :search (query vector, k integer DEFAULT 10:filter_parameters,
     freshness text DEFAULT 'all')
 RETURNS SETOF :found
 LANGUAGE sql STABLE ROWS 10
@@ -120,7 +116,7 @@ AS $search$
 $search$;
 
 -- What a search reads, and what it leaves out under that freshness.
-CREATE FUNCTION :scope (freshness text DEFAULT 'all')
+CREATE OR REPLACE FUNCTION :scope (freshness text DEFAULT 'all')
 RETURNS TABLE (segments bigint, sealed_rows bigint, stale_rows bigint, unindexed_rows bigint,
     skipped_rows bigint)
 LANGUAGE sql STABLE

@@ -1,6 +1,6 @@
--- The values of the first filter that earn a graph of their own, and each one's part: more rows have
--- them than are compared one by one, and too few to be soon met in the graph of all. At most half
--- of all rows are in a second time.
+-- The values of the first filter that earn a graph of their own, and each one's part: more rows
+-- have them than are compared one by one, and too few to be soon met in the graph of all. At most
+-- half of all rows are in a second time.
 SELECT v, jsonb_object_agg(v, part) OVER () AS parts
 FROM (
     SELECT v, row_number() OVER (ORDER BY n DESC, v) AS part,

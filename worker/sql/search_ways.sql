@@ -8,8 +8,8 @@
             ARRAY[:frequent]
         INTO one_by_one, by_graph, by_part, by_rows, narrowest, frequent
         FROM (
-            SELECT s.segment, s.rows, coalesce((s.tenants ->> :first::text)::integer, 0) AS part, m.*,
-                least(:counts) AS fewest
+            SELECT s.segment, s.rows, m.*, least(:counts) AS fewest,
+                coalesce((s.tenants ->> :first::text)::integer, 0) AS part
             FROM memingest.segments s CROSS JOIN LATERAL (SELECT :estimates) m
             WHERE s."table" = :literal AND s.segment = ANY (by_graph)) m;
 :by_index    END IF;
