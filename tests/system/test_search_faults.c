@@ -9,7 +9,6 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h> /*DEV*/
 #include <string.h>
 #include <unistd.h>
 
@@ -722,23 +721,14 @@ END_TEST
 
 static void search_faults_tests(TCase *tc)
 {
-	if (!getenv("ONLY") || strstr(getenv("ONLY"), "backend_killed"))
-		tcase_add_test(tc, backend_killed); /*DEV*/
-	if (!getenv("ONLY") || strstr(getenv("ONLY"), "server_killed"))
-		tcase_add_test(tc, server_killed); /*DEV*/
-	if (!getenv("ONLY") || strstr(getenv("ONLY"), "unlogged"))
-		tcase_add_test(tc, unlogged); /*DEV*/
-	if (!getenv("ONLY") || strstr(getenv("ONLY"), "own_index"))
-		tcase_add_test(tc, own_index); /*DEV*/
-	if (!getenv("ONLY") || strstr(getenv("ONLY"), "vacuum_meanwhile"))
-		tcase_add_test(tc, vacuum_meanwhile); /*DEV*/
-	if (!getenv("ONLY") || strstr(getenv("ONLY"), "standby"))
-		tcase_add_test(tc, on_standby); /*DEV*/
-	if (!getenv("ONLY") || strstr(getenv("ONLY"), "tenants"))
-		tcase_add_test(tc, unequal_tenants); /*DEV*/
-	if (!getenv("ONLY") || strstr(getenv("ONLY"), "part"))
-		tcase_add_test(tc, part_dropped); /*DEV*/
-	if (!getenv("ONLY") || strstr(getenv("ONLY"), "few"))
-		tcase_add_test(tc, few_rows); /*DEV*/
+	tcase_add_test(tc, backend_killed);
+	tcase_add_test(tc, server_killed);
+	tcase_add_test(tc, unlogged);
+	tcase_add_test(tc, own_index);
+	tcase_add_test(tc, vacuum_meanwhile);
+	tcase_add_test(tc, on_standby);
+	tcase_add_test(tc, unequal_tenants);
+	tcase_add_test(tc, part_dropped);
+	tcase_add_test(tc, few_rows);
 }
 SYSTEM_SUITE("search_faults", 120, search_faults_tests)
