@@ -190,6 +190,7 @@ static void read_env(FILE *in)
 		unsigned *port;
 	} ports[] = {
 		{"PGPORT", &stack.pg_port},
+		{"STANDBY_PORT", &stack.standby_port},
 		{"REGISTRY_PORT", &stack.registry_port},
 		{"PROXIED_PORT", &stack.proxied_port},
 		{"PROXY_PORT", &stack.proxy_port},

@@ -13,6 +13,7 @@ struct stack {
 	char dir[64];
 	char bootstrap[64];
 	unsigned pg_port, registry_port;
+	unsigned standby_port; /* of stack_do("standby", "start", NULL) */
 	/*
 	 * The broker's second listener, and where it sends its clients: nobody listens there but a
 	 * test's proxy.

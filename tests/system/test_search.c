@@ -1,30 +1,18 @@
 /*
  * test_search.c - searches by nearness: what is committed is found, by its vector of now, once.
  *
- * The stream "near" has vectors of 8 dimensions, and settings that make segments of a few hundred
- * rows, so that sealing, merging and rewriting all happen within seconds. A row is looked for by
- * its own vector, which no other row has.
+ * A row is looked for by its own vector, which no other row has (near.h). Not here: what crashes,
+ * other sessions and a standby do to it (test_search_faults.c), and rights (test_search_use.c).
  */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "bed.h"
-#include "broker.h"
+#include "near.h"
 #include "system.h"
 
-/* --- the ground --- */
-
-static struct bed *near_bed(const char *name)
-{
-	struct bed *bed = bed_new(name);
-	bed_stream_files(bed, "near", 2, "tests/schemas/near_event.avsc", NULL);
-	bed_set(bed, "batch.max_age", "50ms");
-	bed_set(bed, "index.tail_rows", "200");
-	bed_set(bed, "index.segment_rows", "1000");
-	bed_set(bed, "index.cores", "1");
-	return bed;
-}
+/* --- events --- */
 
 /* A vector that depends on the number and the version alone, and on each of their bits. */
 static json_t *vector_of(int number, int version)
@@ -58,34 +46,6 @@ static void send_rows(struct bed *bed, int from, int to, int version)
 	bed_flush(bed);
 }
 
-/* SQL instead of events: rows of a transaction of their own. */
-static void insert_rows(struct bed *bed, int from, int to)
-{
-	bed_sql(bed,
-		"INSERT INTO near (event_time, id, tenant, spot) SELECT now(), 'id-' || i, 't' || "
-		"i %% "
-		"5, (SELECT array_agg(hashtext(i || '/' || d)) FROM generate_series(1, 8) "
-		"d)::vector "
-		"FROM generate_series(%d, %d) i",
-		from, to - 1);
-}
-
-/* Of a share of the rows those that a search for their own vector does not bring. */
-static int64_t missed_of(struct bed *bed, const char *which)
-{
-	return bed_int(bed,
-		       "SELECT count(*) FROM near t WHERE spot IS NOT NULL AND %s AND NOT EXISTS "
-		       "(SELECT FROM memingest.candidates_near(t.spot, 3) c WHERE c.id = t.id "
-		       "AND c.distance < 1e-6)",
-		       which);
-}
-
-/* Every third: which they are, depends on nothing that could matter. */
-static int64_t missed(struct bed *bed)
-{
-	return missed_of(bed, "hashtext(id) % 3 = 0");
-}
-
 /* The same with the filter; and rows of other tenants that come all the same. */
 static int64_t missed_by_tenant(struct bed *bed)
 {
@@ -96,31 +56,6 @@ static int64_t missed_by_tenant(struct bed *bed)
 		"memingest.search_near(t.spot, 3, tenant => t.tenant) s) <> 1 OR EXISTS "
 		"(SELECT FROM memingest.search_near(t.spot, 3, tenant => t.tenant) s WHERE "
 		"s.tenant <> t.tenant))");
-}
-
-static int64_t live_segments(struct bed *bed)
-{
-	return bed_int(bed, "SELECT count(*) FROM memingest.segments WHERE state = 'live'");
-}
-
-static int64_t unindexed(struct bed *bed)
-{
-	return bed_int(bed, "SELECT unindexed_rows FROM memingest.scope_near()");
-}
-
-static void build(struct bed *bed)
-{
-	ck_assert_int_eq(bed_command(bed, "index", (const char *[]){"build", NULL}, NULL), 0);
-}
-
-/* No table of a segment without its row, and no row without its table. */
-static void check_no_leftovers(struct bed *bed)
-{
-	ck_assert_int_eq(bed_int(bed,
-				 "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid "
-				 "= relnamespace WHERE nspname = 'memingest' AND relkind = 'r' "
-				 "AND relname LIKE 'near\\_segment\\_%%'"),
-			 bed_int(bed, "SELECT count(*) FROM memingest.segments"));
 }
 
 /* --- tests --- */
@@ -138,15 +73,15 @@ START_TEST(found_at_commit)
 		send_rows(bed, round * 250, round * 250 + 250, 0);
 		send_rows(bed, 0, round * 20, round); /* and changes of old ones */
 		bed_drain(bed, 30);
-		ck_assert_int_eq(missed_of(bed, "updated_at > now() - interval '2 s'"), 0);
+		ck_assert_int_eq(near_missed_of(bed, "updated_at > now() - interval '2 s'"), 0);
 	}
 	ck_assert_int_eq(missed_by_tenant(bed), 0);
-	BED_WAIT(bed, 30, unindexed(bed) < 200);
-	ck_assert_int_ge(live_segments(bed), 1);
-	ck_assert_int_eq(missed(bed), 0);
+	BED_WAIT(bed, 30, near_unindexed(bed) < 200);
+	ck_assert_int_ge(near_live(bed), 1);
+	ck_assert_int_eq(near_missed(bed), 0);
 	ck_assert_double_gt(worker_metric(w, "memingest_search_built_rows_total", NULL), 2000);
 	worker_stop(w);
-	check_no_leftovers(bed);
+	near_no_leftovers(bed);
 	bed_free(bed);
 }
 END_TEST
@@ -162,8 +97,8 @@ START_TEST(as_it_is_now)
 	struct worker *w = worker_start(bed, (const char *[]){"--set", "index.when=never", NULL});
 	send_rows(bed, 0, 1500, 0);
 	bed_drain(bed, 30);
-	build(bed);
-	ck_assert_int_eq(unindexed(bed), 0);
+	near_build(bed);
+	ck_assert_int_eq(near_unindexed(bed), 0);
 	for (int again = 0; again < 2; again++) {
 		send_rows(bed, 0, 300, 1 + again);
 		for (int i = 300; i < 400; i++)
@@ -175,7 +110,7 @@ START_TEST(as_it_is_now)
 		bed_sql(bed,
 			"UPDATE near SET spot = NULL, search_xid = DEFAULT WHERE id = 'id-800'");
 		ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM near"), again ? 1500 : 1400);
-		ck_assert_int_eq(missed(bed), 0);
+		ck_assert_int_eq(near_missed(bed), 0);
 		ck_assert_int_eq(missed_by_tenant(bed), 0);
 		ck_assert_int_eq(bed_int(bed, "SELECT count(*) - count(DISTINCT id) FROM "
 					      "memingest.search_near('[1,1,1,1,1,1,1,1]', 2000)"),
@@ -184,7 +119,7 @@ START_TEST(as_it_is_now)
 					      "memingest.search_near('[1,1,1,1,1,1,1,1]', 2000)"),
 				 again ? 1499 : 1399);
 		if (again)
-			build(bed);
+			near_build(bed);
 	}
 	worker_stop(w);
 	bed_free(bed);
@@ -209,25 +144,25 @@ START_TEST(old_transactions)
 	ck_assert_ptr_nonnull(writer);
 	ck_assert_ptr_nonnull(reader);
 	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
-	insert_rows(bed, 0, 500);
-	build(bed);
+	near_insert(bed, 0, 500);
+	near_build(bed);
 	ck_assert(pg_exec(writer,
 			  "BEGIN; INSERT INTO near (event_time, id, tenant, spot) VALUES "
 			  "(now(), 'late', 't1', '[9,-8,7,-6,5,-4,3,-2]')",
 			  NULL, 0, &err));
-	insert_rows(bed, 500, 1000);
+	near_insert(bed, 500, 1000);
 	ck_assert(pg_exec(reader,
 			  "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM near", NULL,
 			  0, &err));
-	insert_rows(bed, 1000, 1500);
-	build(bed);
-	ck_assert_int_eq(unindexed(bed), 0);
+	near_insert(bed, 1000, 1500);
+	near_build(bed);
+	ck_assert_int_eq(near_unindexed(bed), 0);
 	ck_assert(pg_exec(writer, "COMMIT", NULL, 0, &err));
-	ck_assert_int_eq(missed(bed), 0);
+	ck_assert_int_eq(near_missed(bed), 0);
 	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM near"), 1501);
 	bed_sql(bed, "UPDATE near SET note = 'same vector'");
-	ck_assert_int_eq(unindexed(bed), 1);
-	insert_rows(bed, 1500, 1700);
+	ck_assert_int_eq(near_unindexed(bed), 1);
+	near_insert(bed, 1500, 1700);
 	ck_assert_int_eq(bed_command(bed, "index", (const char *[]){"rewrite", NULL}, NULL), 0);
 	bed_sql(bed, "DELETE FROM near WHERE id < 'id-1'");
 	ck_assert_int_eq(bed_command(bed, "index", (const char *[]){"rewrite", NULL}, NULL), 0);
@@ -248,7 +183,7 @@ START_TEST(old_transactions)
 	}
 	pg_free(writer);
 	pg_free(reader);
-	ck_assert_int_eq(missed(bed), 0);
+	ck_assert_int_eq(near_missed(bed), 0);
 	bed_free(bed);
 }
 END_TEST
@@ -261,15 +196,15 @@ START_TEST(lost_and_half_done)
 {
 	struct bed *bed = near_bed("lost");
 	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
-	insert_rows(bed, 0, 600);
-	build(bed);
-	insert_rows(bed, 600, 1200);
-	build(bed);
+	near_insert(bed, 0, 600);
+	near_build(bed);
+	near_insert(bed, 600, 1200);
+	near_build(bed);
 	bed_sql(bed, "DROP TABLE memingest.near_segment_1");
-	ck_assert_int_eq(missed(bed), 0);
-	build(bed);
-	check_no_leftovers(bed);
-	ck_assert_int_eq(missed(bed), 0);
+	ck_assert_int_eq(near_missed(bed), 0);
+	near_build(bed);
+	near_no_leftovers(bed);
+	ck_assert_int_eq(near_missed(bed), 0);
 	ck_assert_int_eq(bed_int(bed,
 				 "SELECT count(*) FROM memingest.segments WHERE state = 'live' "
 				 "AND segment > 2"),
@@ -278,9 +213,9 @@ START_TEST(lost_and_half_done)
 	bed_sql(bed, "UPDATE memingest.segments SET state = 'built' WHERE segment = 2");
 	bed_sql(bed, "UPDATE memingest.searches SET sealed = (SELECT after FROM memingest.segments "
 		     "WHERE segment = 2)");
-	ck_assert_int_eq(missed(bed), 0);
-	build(bed);
-	ck_assert_int_eq(unindexed(bed), 0);
+	ck_assert_int_eq(near_missed(bed), 0);
+	near_build(bed);
+	ck_assert_int_eq(near_unindexed(bed), 0);
 	/* a replacement that was built and not published */
 	bed_sql(bed,
 		"CREATE TABLE memingest.near_segment_90 (LIKE memingest.near_segments INCLUDING "
@@ -289,10 +224,10 @@ START_TEST(lost_and_half_done)
 		"(\"table\", segment, state, after, upto, rows, build_time) SELECT \"table\", "
 		"90, 'built', after, upto, rows, build_time FROM memingest.segments WHERE "
 		"segment = 3");
-	ck_assert_int_eq(missed(bed), 0);
-	build(bed);
-	check_no_leftovers(bed);
-	ck_assert_int_eq(missed(bed), 0);
+	ck_assert_int_eq(near_missed(bed), 0);
+	near_build(bed);
+	near_no_leftovers(bed);
+	ck_assert_int_eq(near_missed(bed), 0);
 	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM memingest.segments WHERE segment = 90"),
 			 0);
 	bed_free(bed);
@@ -310,7 +245,7 @@ START_TEST(killed_while_building)
 	bed_set(bed, "index.segment_rows", "100000");
 	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
 	for (int round = 0; round < 5; round++) {
-		insert_rows(bed, round * 5000, round * 5000 + 5000);
+		near_insert(bed, round * 5000, round * 5000 + 5000);
 		struct worker *w = worker_start(bed, NULL);
 		BED_WAIT(bed, 30,
 			 bed_int(bed, "SELECT count(*) FROM pg_stat_activity WHERE datname = "
@@ -319,12 +254,12 @@ START_TEST(killed_while_building)
 				      "'^CREATE (TABLE|INDEX)'") > 0);
 		usleep((useconds_t)(round * 100000));
 		worker_kill(w);
-		ck_assert_int_eq(missed_of(bed, "hashtext(id) % 61 = 0"), 0);
+		ck_assert_int_eq(near_missed_of(bed, "hashtext(id) % 61 = 0"), 0);
 	}
-	build(bed);
-	ck_assert_int_eq(unindexed(bed), 0);
-	ck_assert_int_eq(missed_of(bed, "hashtext(id) % 31 = 0"), 0);
-	check_no_leftovers(bed);
+	near_build(bed);
+	ck_assert_int_eq(near_unindexed(bed), 0);
+	ck_assert_int_eq(near_missed_of(bed, "hashtext(id) % 31 = 0"), 0);
+	near_no_leftovers(bed);
 	bed_free(bed);
 }
 END_TEST
@@ -338,7 +273,7 @@ START_TEST(adopted)
 	struct bed *bed = near_bed("adopted");
 	bed_set(bed, "index.segment_rows", "1000");
 	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
-	insert_rows(bed, 0, 2500);
+	near_insert(bed, 0, 2500);
 	ck_assert_int_eq(
 		bed_command(bed, "index", (const char *[]){"drop", "near", "--yes", NULL}, NULL),
 		0);
@@ -348,22 +283,40 @@ START_TEST(adopted)
 				 "'%%near%%'"),
 			 0);
 	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
-	ck_assert_int_eq(missed(bed), 0);
-	ck_assert_int_eq(unindexed(bed), 2500);
+	ck_assert_int_eq(near_missed(bed), 0);
+	ck_assert_int_eq(near_unindexed(bed), 2500);
 	struct worker *w = worker_start(bed, NULL);
 	BED_WAIT(bed, 30, bed_int(bed, "SELECT count(*) FROM memingest.segments") > 0);
 	worker_kill(w);
 	bed_sql(bed, "UPDATE near SET spot = '[3,1,4,1,5,9,2,6]', search_xid = DEFAULT WHERE id = "
 		     "'id-7'; DELETE FROM near WHERE id = 'id-8'");
-	ck_assert_int_eq(missed(bed), 0);
-	build(bed);
-	ck_assert_int_eq(unindexed(bed), 0);
-	ck_assert_int_eq(missed(bed), 0);
+	ck_assert_int_eq(near_missed(bed), 0);
+	near_build(bed);
+	ck_assert_int_eq(near_unindexed(bed), 0);
+	ck_assert_int_eq(near_missed(bed), 0);
 	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM memingest.search_near("
 				      "'[1,1,1,1,1,1,1,1]', 3000)"),
 			 2499);
-	ck_assert_int_eq(live_segments(bed), 4); /* three of before, one of the change */
-	check_no_leftovers(bed);
+	ck_assert_int_eq(near_live(bed), 4); /* three of before, one of the change */
+	near_no_leftovers(bed);
+	bed_free(bed);
+}
+END_TEST
+
+/*
+ * Proves: where a segment ends before the last transaction, as it would have too many rows, those
+ * of the next one are found.
+ */
+START_TEST(cut_between)
+{
+	struct bed *bed = near_bed("cut");
+	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
+	near_insert(bed, 0, 900);
+	near_insert(bed, 900, 1050);
+	struct worker *w = worker_start(bed, NULL);
+	BED_WAIT(bed, 30, near_unindexed(bed) == 150);
+	ck_assert_int_eq(near_missed(bed), 0);
+	worker_stop(w);
 	bed_free(bed);
 }
 END_TEST
@@ -376,23 +329,23 @@ START_TEST(restored_elsewhere)
 {
 	struct bed *bed = near_bed("restored");
 	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
-	insert_rows(bed, 0, 500);
-	build(bed);
+	near_insert(bed, 0, 500);
+	near_build(bed);
 	bed_sql(bed,
 		"UPDATE memingest.searches SET system_id = 1, sealed = '900000000:900000000:'");
 	bed_sql(bed, "UPDATE near SET search_xid = '899999999'");
-	insert_rows(bed, 500, 800);
-	ck_assert_int_eq(missed(bed), 0);
+	near_insert(bed, 500, 800);
+	ck_assert_int_eq(near_missed(bed), 0);
 	struct worker *w = worker_start(bed, NULL);
 	BED_WAIT(bed, 20,
 		 bed_int(bed, "SELECT count(*) FROM memingest.searches WHERE sealed IS NULL"));
 	worker_stop(w);
-	ck_assert_int_eq(missed(bed), 0);
+	ck_assert_int_eq(near_missed(bed), 0);
 	ck_assert_int_eq(bed_command(bed, "index", (const char *[]){"build", NULL}, NULL), 78);
 	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
-	build(bed);
-	ck_assert_int_eq(missed(bed), 0);
-	ck_assert_int_eq(unindexed(bed), 0);
+	near_build(bed);
+	ck_assert_int_eq(near_missed(bed), 0);
+	ck_assert_int_eq(near_unindexed(bed), 0);
 	bed_free(bed);
 }
 END_TEST
@@ -406,11 +359,11 @@ START_TEST(fresh_and_merged)
 	struct bed *bed = near_bed("fresh");
 	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
 	for (int i = 0; i < 10; i++) {
-		insert_rows(bed, i * 210, i * 210 + 210);
-		build(bed);
+		near_insert(bed, i * 210, i * 210 + 210);
+		near_build(bed);
 	}
-	ck_assert_int_lt(live_segments(bed), 8);
-	insert_rows(bed, 2100, 2200);
+	ck_assert_int_lt(near_live(bed), 8);
+	near_insert(bed, 2100, 2200);
 	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM memingest.search_near("
 				      "'[1,1,1,1,1,1,1,1]', 3000, freshness => 'indexed')"),
 			 2100);
@@ -425,11 +378,11 @@ START_TEST(fresh_and_merged)
 		"=> 'fresh'); RAISE 'taken'; EXCEPTION WHEN invalid_parameter_value THEN END $$");
 	bed_sql(bed,
 		"UPDATE memingest.segments SET changed_at = '2000-01-01' WHERE state = 'dead'");
-	build(bed);
+	near_build(bed);
 	ck_assert_int_eq(
 		bed_int(bed, "SELECT count(*) FROM memingest.segments WHERE state = 'dead'"), 0);
-	check_no_leftovers(bed);
-	ck_assert_int_eq(missed(bed), 0);
+	near_no_leftovers(bed);
+	ck_assert_int_eq(near_missed(bed), 0);
 	bed_free(bed);
 }
 END_TEST
@@ -442,6 +395,7 @@ static void search_tests(TCase *tc)
 	tcase_add_test(tc, lost_and_half_done);
 	tcase_add_test(tc, killed_while_building);
 	tcase_add_test(tc, adopted);
+	tcase_add_test(tc, cut_between);
 	tcase_add_test(tc, restored_elsewhere);
 	tcase_add_test(tc, fresh_and_merged);
 }
