@@ -127,6 +127,30 @@ START_TEST(as_it_is_now)
 END_TEST
 
 /*
+ * Proves: rows that are put back with the search_xid that they had, into a segment that has been
+ * built without them, are found once the segment's rows have been counted, which upkeep does too.
+ */
+START_TEST(put_back)
+{
+	struct bed *bed = near_bed("back");
+	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
+	near_insert(bed, 0, 600);
+	near_build(bed);
+	bed_sql(bed, "CREATE TABLE kept AS SELECT * FROM near");
+	bed_sql(bed, "DELETE FROM near WHERE hashtext(id) %% 2 = 0");
+	ck_assert_int_eq(bed_command(bed, "index", (const char *[]){"rewrite", NULL}, NULL), 0);
+	bed_sql(bed, "INSERT INTO near SELECT * FROM kept ON CONFLICT DO NOTHING");
+	ck_assert_int_gt(near_missed(bed), 0);
+	ck_assert_int_eq(bed_command(bed, "index", (const char *[]){"rewrite", NULL}, NULL), 0);
+	ck_assert_int_eq(near_missed(bed), 0);
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM memingest.segments WHERE state = 'live'"
+				      " AND stale > 0"),
+			 0);
+	bed_free(bed);
+}
+END_TEST
+
+/*
  * Proves: a transaction that is older than segments, or than their end, searches in its own
  * snapshot; one that holds rows back for long holds up no sealing, and its rows are found once it
  * has committed.
@@ -391,6 +415,7 @@ static void search_tests(TCase *tc)
 {
 	tcase_add_test(tc, found_at_commit);
 	tcase_add_test(tc, as_it_is_now);
+	tcase_add_test(tc, put_back);
 	tcase_add_test(tc, old_transactions);
 	tcase_add_test(tc, lost_and_half_done);
 	tcase_add_test(tc, killed_while_building);

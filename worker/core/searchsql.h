@@ -53,7 +53,8 @@ struct searchsql {
 	char *finish;     /* the indexes */
 	char *attach;
 	char *common; /* SELECT: jsonb of the frequent values */
-	char *stale;  /* SELECT count(*) */
+	char *stale;  /* counts and notes the stale rows; of :rows there are too many where it lacks
+			 some */
 	char *drop;
 };
 

@@ -650,18 +650,21 @@ bool seal_do(struct pg *pg, const struct searchsql *sql, const struct search_vie
 bool seal_count_stale(struct pg *pg, const struct searchsql *sql, struct segment *s,
 		      struct err *err)
 {
-	struct buf text = {0};
-	buf_printf(&text,
-		   "UPDATE memingest.segments SET stale = (%s) WHERE \"table\" = %s AND segment ="
-		   " :number RETURNING stale",
-		   sql->stale, sql->literal);
-	char *filled = searchsql_segment(buf_cstr(&text), s->number, NULL, NULL);
-	struct pg_rows *rows = pg_query(pg, filled, NULL, 0, err);
+	struct work w = {.pg = pg, .sql = sql, .number = s->number};
+	struct range r = {.adopted = s->adopted,
+			  .after = s->after,
+			  .upto = s->upto,
+			  .after_key = s->after_key,
+			  .upto_key = s->upto_key};
+	char *select =
+		r.adopted ? rows_by_key(&w, sql->rows_old, &r) : rows_by_xid(&w, sql->rows, &r);
+	char *text = searchsql_segment(sql->stale, s->number, "rows", select);
+	struct pg_rows *rows = pg_query(pg, text, NULL, 0, err);
 	if (rows && pg_rows_count(rows) > 0)
 		s->stale = pg_int(rows, 0, 0);
 	bool ok = rows != NULL;
 	pg_rows_free(rows);
-	free(filled);
-	buf_free(&text);
+	free(text);
+	free(select);
 	return ok;
 }
