@@ -11,38 +11,9 @@
 #include "broker.h"
 #include "system.h"
 
-/*
- * Runs a command line of up to eight words and compares its exit status. Returns what it printed
- * (the caller frees it).
- */
-static char *command(struct bed *bed, int status, const char *line)
-{
-	char words[256], *rest = NULL;
-	const char *argv[9] = {NULL};
-	size_t n = 0;
-	struct buf out = {0};
-	snprintf(words, sizeof(words), "%s", line);
-	for (char *word = strtok_r(words, " ", &rest); word && n < 8;
-	     word = strtok_r(NULL, " ", &rest))
-		argv[n++] = word;
-	int found = bed_command(bed, argv[0], argv + 1, &out);
-	char *text = xstrdup(buf_cstr(&out));
-	buf_free(&out);
-	ck_assert_msg(found == status, "%s: exit %d, expected %d: %s", line, found, status, text);
-	return text;
-}
-
 static void assert_has(char *text, const char *part)
 {
 	ck_assert_msg(strstr(text, part) != NULL, "expected \"%s\" in: %s", part, text);
-}
-
-/* The same, and frees the text. */
-static void expect(struct bed *bed, int status, const char *line, const char *part)
-{
-	char *text = command(bed, status, line);
-	assert_has(text, part);
-	free(text);
 }
 
 /* A copy of the shipped schema of memory events with one thing changed, for the stream "memory". */
@@ -99,17 +70,17 @@ START_TEST(migrate_twice)
 {
 	struct bed *bed = bed_new("migrate");
 	bed_stream(bed, "memory", 1);
-	expect(bed, 0, "migrate --dry-run", "CREATE TABLE IF NOT EXISTS \"memory_entries\"");
+	bed_expect(bed, 0, "migrate --dry-run", "CREATE TABLE IF NOT EXISTS \"memory_entries\"");
 	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM pg_tables WHERE schemaname IN "
 				      "('public', 'memingest')"),
 			 0);
-	expect(bed, 0, "migrate", "created table memory_entries");
+	bed_expect(bed, 0, "migrate", "created table memory_entries");
 	ck_assert_int_eq(
 		bed_int(bed, "SELECT count(*) FROM pg_tables WHERE schemaname = 'memingest'"), 7);
-	expect(bed, 0, "migrate", "nothing to do");
+	bed_expect(bed, 0, "migrate", "nothing to do");
 	change_schema(bed, add_field);
-	expect(bed, 0, "migrate", "added column memory_entries.mood");
-	expect(bed, 0, "migrate", "nothing to do");
+	bed_expect(bed, 0, "migrate", "added column memory_entries.mood");
+	bed_expect(bed, 0, "migrate", "nothing to do");
 	bed_free(bed);
 }
 END_TEST
@@ -123,20 +94,20 @@ START_TEST(migrate_settings)
 	struct bed *bed = bed_new("settings");
 	bed_stream(bed, "memory", 1);
 	change_schema(bed, add_field_with_settings);
-	expect(bed, 0, "migrate", "set COMPRESSION of column memory_entries.mood");
-	expect(bed, 0, "migrate", "nothing to do");
+	bed_expect(bed, 0, "migrate", "set COMPRESSION of column memory_entries.mood");
+	bed_expect(bed, 0, "migrate", "nothing to do");
 	bed_sql(bed, "ALTER TABLE memory_entries ALTER mood SET STORAGE external, ALTER mood SET "
 		     "COMPRESSION default");
-	expect(bed, 0, "migrate",
-	       "set STORAGE of column memory_entries.mood\nset COMPRESSION of column");
+	bed_expect(bed, 0, "migrate",
+		   "set STORAGE of column memory_entries.mood\nset COMPRESSION of column");
 	ck_assert_int_eq(
 		bed_int(bed, "SELECT count(*) FROM pg_attribute WHERE attrelid = "
 			     "'memory_entries'::regclass"
 			     " AND attname = 'mood' AND attstorage = 'x' AND attcompression = 'p'"),
 		1);
-	expect(bed, 0, "migrate", "nothing to do");
+	bed_expect(bed, 0, "migrate", "nothing to do");
 	change_schema(bed, compress_fixed_size);
-	expect(bed, 78, "migrate", "column data type bigint does not support compression");
+	bed_expect(bed, 78, "migrate", "column data type bigint does not support compression");
 	bed_free(bed);
 }
 END_TEST
@@ -146,7 +117,7 @@ START_TEST(migrate_settings_of_partitions)
 {
 	struct bed *bed = bed_new("partitions");
 	bed_stream(bed, "memory", 1);
-	expect(bed, 0, "migrate", "created table memory_entries");
+	bed_expect(bed, 0, "migrate", "created table memory_entries");
 	bed_sql(bed, "CREATE TABLE parted (LIKE memory_entries INCLUDING DEFAULTS, PRIMARY KEY "
 		     "(namespace, key))"
 		     " PARTITION BY HASH (namespace, key);"
@@ -158,8 +129,8 @@ START_TEST(migrate_settings_of_partitions)
 		     "ALTER TABLE \"half 0\" OWNER TO memingest;"
 		     "DROP TABLE memory_entries; ALTER TABLE parted RENAME TO memory_entries");
 	change_schema(bed, add_field_with_settings);
-	expect(bed, 0, "migrate", "added column memory_entries.mood");
-	expect(bed, 0, "migrate", "nothing to do");
+	bed_expect(bed, 0, "migrate", "added column memory_entries.mood");
+	bed_expect(bed, 0, "migrate", "nothing to do");
 	ck_assert_int_eq(bed_int(bed,
 				 "SELECT count(*) FROM pg_attribute WHERE attname = 'mood' AND "
 				 "attstorage = 'x' AND attcompression = 'p' AND attrelid IN "
@@ -167,8 +138,8 @@ START_TEST(migrate_settings_of_partitions)
 				 "'\"half 0\"'::regclass)"),
 			 3);
 	bed_sql(bed, "ALTER TABLE half1 ALTER mood SET COMPRESSION default");
-	expect(bed, 0, "migrate", "set COMPRESSION of column memory_entries.mood");
-	expect(bed, 0, "migrate", "nothing to do");
+	bed_expect(bed, 0, "migrate", "set COMPRESSION of column memory_entries.mood");
+	bed_expect(bed, 0, "migrate", "nothing to do");
 	bed_free(bed);
 }
 END_TEST
@@ -180,12 +151,12 @@ START_TEST(migrate_refuses)
 {
 	struct bed *bed = bed_new("refuses");
 	bed_stream(bed, "memory", 1);
-	expect(bed, 0, "migrate", "created");
+	bed_expect(bed, 0, "migrate", "created");
 	change_schema(bed, add_field_and_change_type);
 	bed_sql(bed, "ALTER TABLE memory_entries DROP CONSTRAINT memory_entries_pkey, ADD mine int "
 		     "NOT NULL; DROP "
 		     "TABLE memingest.gaps");
-	char *text = command(bed, 78, "migrate");
+	char *text = bed_says(bed, 78, "migrate");
 	assert_has(text, "column role is text, the schema wants bigint");
 	assert_has(text, "no primary key or unique index on exactly (namespace, key)");
 	assert_has(text, "no field fills mine");
@@ -232,7 +203,7 @@ START_TEST(least_rights)
 	struct bed *bed = bed_new("rights");
 	char line[200];
 	bed_stream(bed, "memory", 1);
-	expect(bed, 0, "migrate", "created");
+	bed_expect(bed, 0, "migrate", "created");
 	bed_sql(bed,
 		"DROP ROLE IF EXISTS %s; CREATE ROLE %s LOGIN; REVOKE ALL ON DATABASE %s FROM "
 		"PUBLIC;"
@@ -241,27 +212,27 @@ START_TEST(least_rights)
 	snprintf(line, sizeof(line),
 		 "check --online --set postgres.dsn=postgresql://%s@127.0.0.1:%u/%s", bed->name,
 		 stack.pg_port, bed->name);
-	char *text = command(bed, 78, line);
+	char *text = bed_says(bed, 78, line);
 	assert_has(text, "may not create temporary tables");
 	assert_has(text, "lacks USAGE on schema memingest");
 	free(text);
 	char grants[80];
 	snprintf(grants, sizeof(grants), "migrate --grants %s", bed->name);
-	text = command(bed, 0, grants);
+	text = bed_says(bed, 0, grants);
 	bed_sql(bed, "%s", text);
 	free(text);
-	expect(bed, 0, line, "table memory_entries fits the schema");
+	bed_expect(bed, 0, line, "table memory_entries fits the schema");
 	bed_sql(bed,
 		"REVOKE DELETE ON memory_entries FROM %s; REVOKE UPDATE, INSERT ON "
 		"memingest.offsets FROM %s",
 		bed->name, bed->name);
-	text = command(bed, 78, line);
+	text = bed_says(bed, 78, line);
 	assert_has(text, "the role lacks DELETE");
 	assert_has(text, "table memingest.offsets: the role lacks INSERT, UPDATE");
 	free(text);
 	snprintf(grants, sizeof(grants), "migrate --grant-to %s", bed->name);
-	expect(bed, 0, grants, "granted a worker's rights");
-	expect(bed, 0, line, "table memory_entries fits the schema");
+	bed_expect(bed, 0, grants, "granted a worker's rights");
+	bed_expect(bed, 0, line, "table memory_entries fits the schema");
 	bed_sql(bed, "DROP OWNED BY %s; DROP ROLE %s", bed->name, bed->name);
 	bed_free(bed);
 }
@@ -275,20 +246,20 @@ START_TEST(check_all_at_once)
 {
 	struct bed *bed = bed_new("check");
 	bed_stream(bed, "memory", 1);
-	expect(bed, 0, "migrate", "created");
-	expect(bed, 0, "check --online", "fits the schema");
+	bed_expect(bed, 0, "migrate", "created");
+	bed_expect(bed, 0, "check --online", "fits the schema");
 	broker_delete_topic(bed->streams[0].topic);
 	bed_sql(bed, "ALTER TABLE memory_entries ALTER embedding TYPE vector(3), DROP doc_id");
-	char *text = command(bed, 78, "check --online --set registry.url=http://127.0.0.1:1");
+	char *text = bed_says(bed, 78, "check --online --set registry.url=http://127.0.0.1:1");
 	assert_has(text, "does not exist: create it");
 	assert_has(text, "error  registry");
 	assert_has(text, "column embedding is vector(3), the schema wants vector(384)");
 	assert_has(text, "column doc_id text is missing");
 	free(text);
-	expect(bed, 0, "check", "table memory_entries");
-	text = command(bed, 69,
-		       "check --online --json --set kafka.bootstrap.servers=127.0.0.1:1 --set "
-		       "postgres.dsn=postgresql://x@127.0.0.1:1/x");
+	bed_expect(bed, 0, "check", "table memory_entries");
+	text = bed_says(bed, 69,
+			"check --online --json --set kafka.bootstrap.servers=127.0.0.1:1 --set "
+			"postgres.dsn=postgresql://x@127.0.0.1:1/x");
 	json_t *report = json_loads(strchr(text, '{'), JSON_DISABLE_EOF_CHECK, NULL);
 	ck_assert_ptr_nonnull(report);
 	ck_assert(json_is_false(json_object_get(report, "ok")));
@@ -309,8 +280,8 @@ START_TEST(check_foresees)
 	struct bed *bed = bed_new("foresees");
 	struct bed_stream *s = bed_stream_files(bed, "ledger", 1, "tests/schemas/ledger_event.avsc",
 						"tests/schemas/ledger_key.avsc");
-	expect(bed, 0, "migrate", "created");
-	char *text = command(bed, 0, "check --online");
+	bed_expect(bed, 0, "migrate", "created");
+	char *text = bed_says(bed, 0, "check --online");
 	ck_assert_msg(!strstr(text, "warn   stream"), "%s", text);
 	free(text);
 	bed_sql(bed,
@@ -321,7 +292,7 @@ START_TEST(check_foresees)
 		" ('%s', '%s', 0, 120, 7, 3, 'a worker'), ('other', 'another.topic', 0, 1, 1, 1, "
 		"'')",
 		s->topic, bed->name, s->topic);
-	text = command(bed, 0, "check --online");
+	text = bed_says(bed, 0, "check --online");
 	assert_has(text, "ledger is UNLOGGED: a crash of PostgreSQL empties it");
 	assert_has(text, "ledger has row security");
 	assert_has(text, "pipeline former (kafka.group.id) has consumed topic");
@@ -330,23 +301,27 @@ START_TEST(check_foresees)
 	free(text);
 	bed_sql(bed, "ALTER TABLE ledger ALTER highest DROP DEFAULT, ALTER highest SET NOT NULL");
 	bed_sql(bed, "ALTER TABLE ledger ALTER highest ADD GENERATED ALWAYS AS IDENTITY");
-	expect(bed, 78, "check --online", "column highest of the table is GENERATED ALWAYS AS");
-	text = command(bed, 78,
-		       "check --set kafka.sesion.timeout.ms=1 --set kafka.session.timeout.ms=many");
+	bed_expect(bed, 78, "check --online", "column highest of the table is GENERATED ALWAYS AS");
+	text = bed_says(
+		bed, 78,
+		"check --set kafka.sesion.timeout.ms=1 --set kafka.session.timeout.ms=many");
 	assert_has(text, "--set: kafka.sesion.timeout.ms: librdkafka");
 	assert_has(text, "did you mean session.timeout.ms?");
 	assert_has(text, "--set: kafka.session.timeout.ms: ");
 	free(text);
-	expect(bed, 78, "check --set kafka.isolation.level=read_uncommitted", "refused, because");
-	expect(bed, 78, "check --set batch.max_rowz=1", "--set: batch.max_rowz: unknown key; did");
-	expect(bed, 78, "check --set stream.ledger.topic=^a[b", "is no regular expression");
-	expect(bed, 78, "check --set postgres.dsn=postgresql://u@h:x/d", "--set: postgres.dsn: ");
+	bed_expect(bed, 78, "check --set kafka.isolation.level=read_uncommitted",
+		   "refused, because");
+	bed_expect(bed, 78, "check --set batch.max_rowz=1",
+		   "--set: batch.max_rowz: unknown key; did");
+	bed_expect(bed, 78, "check --set stream.ledger.topic=^a[b", "is no regular expression");
+	bed_expect(bed, 78, "check --set postgres.dsn=postgresql://u@h:x/d",
+		   "--set: postgres.dsn: ");
 	bed_free(bed);
 
 	bed = bed_new_latin1("latin");
 	bed_stream_files(bed, "ledger", 1, "tests/schemas/ledger_event.avsc", NULL);
-	expect(bed, 0, "migrate", "created");
-	expect(bed, 0, "check --online", "encoding is LATIN1");
+	bed_expect(bed, 0, "migrate", "created");
+	bed_expect(bed, 0, "check --online", "encoding is LATIN1");
 	bed_free(bed);
 }
 END_TEST
@@ -392,7 +367,7 @@ static struct bed *bed_with_books(const char *name)
 {
 	struct bed *bed = bed_new(name);
 	bed_stream(bed, "memory", 1);
-	expect(bed, 0, "migrate", "created");
+	bed_expect(bed, 0, "migrate", "created");
 	books(bed);
 	return bed;
 }
@@ -403,7 +378,7 @@ static void offsets(struct bed *bed, int status, const char *verb, const char *r
 {
 	char line[256];
 	snprintf(line, sizeof(line), "offsets %s %s %s", verb, bed->streams[0].topic, rest);
-	expect(bed, status, line, part);
+	bed_expect(bed, status, line, part);
 }
 
 #define AT(bed, expected, what) ck_assert_int_eq(bed_int(bed, "SELECT " what), expected)
@@ -464,9 +439,9 @@ START_TEST(accept_gap)
 	struct bed *bed = bed_with_books("gap");
 	offsets(bed, 65, "accept-gap", "0", "no gap");
 	broker_delete_records(bed->streams[0].topic, 0, 130);
-	expect(bed, 0, "offsets show", "retention passed it: accept-gap");
-	expect(bed, 0, "offsets show --set stream.memory.topic=nowhere",
-	       "stream memory: topic nowhere does not exist");
+	bed_expect(bed, 0, "offsets show", "retention passed it: accept-gap");
+	bed_expect(bed, 0, "offsets show --set stream.memory.topic=nowhere",
+		   "stream memory: topic nowhere does not exist");
 	offsets(bed, 0, "accept-gap", "0 --yes", "next_offset 120 -> 130, 10 offsets given up");
 	AT(bed, 130, "next_offset FROM memingest.offsets");
 	AT(bed, 8, "owner_epoch FROM memingest.offsets");
@@ -506,7 +481,7 @@ START_TEST(adopt_topic)
 			(struct slice){(const uint8_t *)"v", 1});
 	bed_flush(bed);
 	broker_delete_records(topic, 0, 4);
-	expect(bed, 0, "offsets show", "beyond the log's end");
+	bed_expect(bed, 0, "offsets show", "beyond the log's end");
 	offsets(bed, 0, "adopt-topic", "--yes", "next_offset 120 -> 4");
 	AT(bed, 4, "next_offset FROM memingest.offsets");
 	AT(bed, 8, "owner_epoch FROM memingest.offsets");
@@ -555,8 +530,8 @@ START_TEST(asks_first)
 	offsets(bed, 64, "accept-gap", "0 --to 140", "say --yes");
 	offsets(bed, 64, "adopt-topic", "--reason anew", "say --yes");
 	offsets(bed, 64, "skip", "0 --reason bad", "say --yes");
-	expect(bed, 64, "dlq purge --before 0s", "say --yes");
-	expect(bed, 64, "index drop memory", "say --yes");
+	bed_expect(bed, 64, "dlq purge --before 0s", "say --yes");
+	bed_expect(bed, 64, "index drop memory", "say --yes");
 	AT(bed, 120, "next_offset FROM memingest.offsets");
 	AT(bed, 7, "owner_epoch FROM memingest.offsets");
 	AT(bed, 3, "count(*) FROM memingest.dead_letters");
@@ -578,9 +553,9 @@ START_TEST(not_there)
 	struct bed *bed = bed_new("nothere");
 	bed_stream(bed, "memory", 1);
 	for (size_t i = 0; i < ARRAY_LEN(streams); i++)
-		expect(bed, 64, streams[i], "did you mean memory?; there are: memory");
+		bed_expect(bed, 64, streams[i], "did you mean memory?; there are: memory");
 	for (size_t i = 0; i < ARRAY_LEN(books); i++)
-		expect(bed, 78, books[i], "run \"memingest migrate\"");
+		bed_expect(bed, 78, books[i], "run \"memingest migrate\"");
 	bed_free(bed);
 }
 END_TEST
@@ -590,7 +565,7 @@ START_TEST(show)
 {
 	struct bed *bed = bed_with_books("show");
 	broker_add_partitions(bed->streams[0].topic, 2);
-	char *text = command(bed, 0, "offsets show --json");
+	char *text = bed_says(bed, 0, "offsets show --json");
 	json_t *all = json_loads(strchr(text, '{'), JSON_DISABLE_EOF_CHECK, NULL),
 	       *list = json_object_get(all, "partitions");
 	ck_assert_uint_eq(json_array_size(list), 2);
@@ -600,8 +575,8 @@ START_TEST(show)
 	ck_assert(json_is_null(json_object_get(json_array_get(list, 1), "next_offset")));
 	json_decref(all);
 	free(text);
-	expect(bed, 0, "offsets show --set kafka.bootstrap.servers=127.0.0.1:1", "a worker");
-	expect(bed, 64, "offsets shwo", "show");
+	bed_expect(bed, 0, "offsets show --set kafka.bootstrap.servers=127.0.0.1:1", "a worker");
+	bed_expect(bed, 64, "offsets shwo", "show");
 	bed_free(bed);
 }
 END_TEST
@@ -622,7 +597,7 @@ START_TEST(rewind_under_a_worker)
 {
 	struct bed *bed = bed_new("fenced");
 	bed_stream(bed, "memory", 1);
-	expect(bed, 0, "migrate", "created");
+	bed_expect(bed, 0, "migrate", "created");
 	for (int i = 0; i < 500; i++)
 		send_memory(bed, i);
 	struct worker *w = worker_start(bed, NULL);
@@ -645,7 +620,7 @@ END_TEST
 /* What a command prints with --json. */
 static json_t *json_of(struct bed *bed, const char *line)
 {
-	char *text = command(bed, 0, line);
+	char *text = bed_says(bed, 0, line);
 	json_error_t error;
 	json_t *json = json_loads(text, 0, &error);
 	ck_assert_msg(json != NULL, "%s: %s in %s", line, error.text, text);
@@ -675,7 +650,7 @@ START_TEST(for_programs)
 	for (size_t i = 0; i < ARRAY_LEN(lines); i++)
 		json_decref(json_of(bed, lines[i]));
 	for (size_t i = 0; i < ARRAY_LEN(refused); i++)
-		expect(bed, 64, refused[i], "for programs");
+		bed_expect(bed, 64, refused[i], "for programs");
 	bed_free(bed);
 }
 END_TEST
@@ -699,19 +674,19 @@ START_TEST(letters_are_read)
 	struct bed *bed = bed_new("letters");
 	char good[64];
 	bed_stream(bed, "memory", 1);
-	expect(bed, 0, "migrate", "created");
+	bed_expect(bed, 0, "migrate", "created");
 	/* op UPSERT, event_time 1, namespace "ab", and there it ends */
 	snprintf(good, sizeof(good), "00%08x0002046162", bed->streams[0].schema_id);
 	letter(bed, 1, good);
 	letter(bed, 2, "7b2261223a5b317d7d"); /* {"a":[1} */
 	letter(bed, 3, "7b2261223a5b315d7d"); /* {"a":[1]} */
 	letter(bed, 4, "001b5b31");
-	expect(bed, 0, "dlq show 1", "\"namespace\": \"ab\"");
-	expect(bed, 0, "dlq show 1", "<the datum ends inside this value>");
-	expect(bed, 0, "dlq show 2", "text");
-	expect(bed, 0, "dlq show 3", "JSON");
-	expect(bed, 0, "dlq show 4", "not to be read: ");
-	expect(bed, 0, "dlq show 4 --hex", "00 1b 5b 31");
+	bed_expect(bed, 0, "dlq show 1", "\"namespace\": \"ab\"");
+	bed_expect(bed, 0, "dlq show 1", "<the datum ends inside this value>");
+	bed_expect(bed, 0, "dlq show 2", "text");
+	bed_expect(bed, 0, "dlq show 3", "JSON");
+	bed_expect(bed, 0, "dlq show 4", "not to be read: ");
+	bed_expect(bed, 0, "dlq show 4 --hex", "00 1b 5b 31");
 	json_decref(json_of(bed, "dlq show 1 --json"));
 	bed_free(bed);
 }
@@ -727,16 +702,17 @@ START_TEST(produce_and_registry)
 	char line[256], path[200];
 	bed_stream(bed, "memory", 1);
 	broker_create_topic("registers", 1, NULL, 0);
-	expect(bed, 78, "produce memory --count 1 --topic registers --no-register",
-	       "subject \"registers-value\"");
-	expect(bed, 78, "produce memory --count 1 --topic registers --no-register",
-	       "does not have this schema");
-	expect(bed, 0, "produce memory --count 1 --topic registers",
-	       "registered the schema of subject registers-value");
-	char *text = command(bed, 0, "produce memory --count 1 --topic registers");
+	bed_expect(bed, 78, "produce memory --count 1 --topic registers --no-register",
+		   "subject \"registers-value\"");
+	bed_expect(bed, 78, "produce memory --count 1 --topic registers --no-register",
+		   "does not have this schema");
+	bed_expect(bed, 0, "produce memory --count 1 --topic registers",
+		   "registered the schema of subject registers-value");
+	char *text = bed_says(bed, 0, "produce memory --count 1 --topic registers");
 	ck_assert_msg(!strstr(text, "registered"), "%s", text);
 	free(text);
-	expect(bed, 0, "produce memory --count 1 --topic registers --no-register", "produced 1 ");
+	bed_expect(bed, 0, "produce memory --count 1 --topic registers --no-register",
+		   "produced 1 ");
 	snprintf(path, sizeof(path), "%s/events.jsonl", bed->dir);
 	FILE *file = fopen(path, "w");
 	for (int i = 0; i < 21; i++)
@@ -744,7 +720,7 @@ START_TEST(produce_and_registry)
 	fclose(file);
 	snprintf(line, sizeof(line), "produce memory --topic registers --rate 20 --file %s", path);
 	int64_t begun = clock_mono_us();
-	expect(bed, 0, line, "produced 21 ");
+	bed_expect(bed, 0, line, "produced 21 ");
 	ck_assert_int_ge(clock_mono_us() - begun, US_PER_S);
 	bed_free(bed);
 }
@@ -770,22 +746,22 @@ START_TEST(missing_topic)
 	bed_stream(bed, "memory", 1);
 	bed_stream(bed, "pattern", 1);
 	const char *topic = bed->streams[0].topic;
-	expect(bed, 0, "migrate", "created");
+	bed_expect(bed, 0, "migrate", "created");
 	broker_delete_topic(topic);
 	BED_WAIT(bed, 10, broker_partitions(topic) == 0);
 	int64_t begun = clock_mono_us();
-	expect(bed, 78, "produce memory --count 5", "does not exist: create it");
+	bed_expect(bed, 78, "produce memory --count 5", "does not exist: create it");
 	ck_assert_int_lt(clock_mono_us() - begun, 10 * US_PER_S);
 	struct worker *w = worker_start(bed, NULL);
 	snprintf(listen, sizeof(listen), "status 127.0.0.1:%u", w->http_port);
 	BED_WAIT(bed, 20, strictly_ready(w, 503, "does not exist"));
 	worker_ready(w);
-	expect(bed, 0, listen, "1 stream without a topic");
+	bed_expect(bed, 0, listen, "1 stream without a topic");
 	snprintf(line, sizeof(line), "%s --strict", listen);
-	expect(bed, 75, line, "does not exist");
+	bed_expect(bed, 75, line, "does not exist");
 	broker_create_topic(topic, 1, NULL, 0);
 	BED_WAIT(bed, 60, strictly_ready(w, 200, "ok"));
-	expect(bed, 0, line, "1 of 1 ready  behind");
+	bed_expect(bed, 0, line, "1 of 1 ready  behind");
 	send_memory(bed, 1);
 	bed_drain(bed, 60);
 	worker_stop(w);

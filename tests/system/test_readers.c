@@ -17,24 +17,6 @@
 #include "model.h"
 #include "system.h"
 
-/* "memingest COMMAND WORDS...", up to eight words; its exit status and a part of what it prints. */
-static void expect(struct bed *bed, int status, const char *line, const char *part)
-{
-	char words[256], *rest = NULL;
-	const char *argv[9] = {NULL};
-	size_t n = 0;
-	struct buf out = {0};
-	snprintf(words, sizeof(words), "%s", line);
-	for (char *word = strtok_r(words, " ", &rest); word && n < 8;
-	     word = strtok_r(NULL, " ", &rest))
-		argv[n++] = word;
-	int found = bed_command(bed, argv[0], argv + 1, &out);
-	ck_assert_msg(found == status && strstr(buf_cstr(&out), part),
-		      "%s: exit %d, expected %d and \"%s\": %s", line, found, status, part,
-		      buf_cstr(&out));
-	buf_free(&out);
-}
-
 /* --- created_at --- */
 
 #define BASE_US INT64_C(1600000000000000) /* long before any test runs */
@@ -146,7 +128,7 @@ START_TEST(created_by_a_replay)
 	tell(bed, "UPSERT", "r", 0, 80, 1);
 	bed_drain(bed, 30);
 	ck_assert_int_eq(created(bed, "r", 80), 1);
-	expect(bed, 0, "dlq replay --stream ledger --yes", "1");
+	bed_expect(bed, 0, "dlq replay --stream ledger --yes", "1");
 	bed_drain(bed, 30);
 	ck_assert_int_eq(created(bed, "r", 70), 1);
 	worker_stop(w);
@@ -181,25 +163,25 @@ START_TEST(levels)
 	static const char doc[] = "memory_entries_doc_id_idx";
 	struct bed *bed = bed_new("levels");
 	bed_stream(bed, "memory", 1);
-	expect(bed, 0, "migrate --indexes none", "created table memory_entries");
+	bed_expect(bed, 0, "migrate --indexes none", "created table memory_entries");
 	ck_assert_int_eq(indexes(bed), 0);
-	expect(bed, 0, "check --online", "nothing to complain about");
-	expect(bed, 0, "migrate --indexes none", "nothing to do");
-	expect(bed, 64, "migrate --indexes lean,memory_entries_doc_idx", "did you mean");
-	expect(bed, 64, "migrate --indexes some", "none of none, lean, all");
+	bed_expect(bed, 0, "check --online", "nothing to complain about");
+	bed_expect(bed, 0, "migrate --indexes none", "nothing to do");
+	bed_expect(bed, 64, "migrate --indexes lean,memory_entries_doc_idx", "did you mean");
+	bed_expect(bed, 64, "migrate --indexes some", "none of none, lean, all");
 	ck_assert_int_eq(indexes(bed), 0);
-	expect(bed, 0, "migrate --indexes none,memory_entries_doc_id_idx", "created index");
+	bed_expect(bed, 0, "migrate --indexes none,memory_entries_doc_id_idx", "created index");
 	ck_assert(has_index(bed, doc) && indexes(bed) == 1);
-	expect(bed, 0, "migrate", "created index memory_entries_user_id_created_at_desc_idx");
+	bed_expect(bed, 0, "migrate", "created index memory_entries_user_id_created_at_desc_idx");
 	int lean = indexes(bed);
 	ck_assert_int_gt(lean, 1);
-	expect(bed, 0, "migrate --indexes lean", "nothing to do");
-	expect(bed, 0, "migrate --indexes all", "created index memory_entries_role");
+	bed_expect(bed, 0, "migrate --indexes lean", "nothing to do");
+	bed_expect(bed, 0, "migrate --indexes all", "created index memory_entries_role");
 	ck_assert_int_gt(indexes(bed), lean);
 	int all = indexes(bed);
-	expect(bed, 0, "migrate --indexes none", "nothing to do");
+	bed_expect(bed, 0, "migrate --indexes none", "nothing to do");
 	ck_assert_int_eq(indexes(bed), all);
-	expect(bed, 0, "check --online", "nothing to complain about");
+	bed_expect(bed, 0, "check --online", "nothing to complain about");
 	bed_free(bed);
 }
 END_TEST
@@ -244,9 +226,9 @@ START_TEST(on_a_big_table)
 	struct bed *bed = bed_new("big");
 	bed_stream(bed, "memory", 1);
 	bed_set(bed, "postgres.lock_timeout", "200ms");
-	expect(bed, 0, "migrate --indexes none", "created");
+	bed_expect(bed, 0, "migrate --indexes none", "created");
 	grow(bed);
-	expect(bed, 0, "migrate --dry-run", "CREATE INDEX CONCURRENTLY");
+	bed_expect(bed, 0, "migrate --dry-run", "CREATE INDEX CONCURRENTLY");
 	bed_sql(bed, "BEGIN; UPDATE memory_entries SET value = '' WHERE key = 'k1'");
 	int pid = spawn_migration(bed);
 	BED_WAIT(bed, 20, builds(bed));
@@ -263,13 +245,13 @@ START_TEST(on_a_big_table)
 	ck_assert_int_ne(wait_exit(pid), 0);
 	bed_sql(bed, "COMMIT");
 	ck_assert(builds(bed));
-	expect(bed, 0, "migrate --dry-run", "DROP INDEX CONCURRENTLY IF EXISTS");
+	bed_expect(bed, 0, "migrate --dry-run", "DROP INDEX CONCURRENTLY IF EXISTS");
 	int pids[2] = {spawn_migration(bed), spawn_migration(bed)};
 	for (size_t i = 0; i < ARRAY_LEN(pids); i++)
 		ck_assert_int_eq(wait_exit(pids[i]), 0);
 	ck_assert(has_index(bed, "memory_entries_user_id_created_at_desc_idx"));
 	ck_assert(!builds(bed));
-	expect(bed, 0, "migrate", "nothing to do");
+	bed_expect(bed, 0, "migrate", "nothing to do");
 	bed_free(bed);
 }
 END_TEST
@@ -301,7 +283,7 @@ START_TEST(late_as_json)
 {
 	struct bed *bed = bed_new("late");
 	bed_stream(bed, "memory", 1);
-	expect(bed, 0, "migrate --indexes none", "created");
+	bed_expect(bed, 0, "migrate --indexes none", "created");
 	grow(bed);
 	char *sql = late_steps(bed, 0, "--indexes", "none,memory_entries_doc_id_idx");
 	ck_assert(strstr(sql, "\"memory_entries_doc_id_idx\"") && !strstr(sql, "agent"));
@@ -325,7 +307,7 @@ START_TEST(by_hand_on_partitions)
 	static const char name[] = "memory_entries_user_id_created_at_desc_idx";
 	struct bed *bed = bed_new("byhand");
 	bed_stream(bed, "memory", 1);
-	expect(bed, 0, "migrate --indexes none", "created");
+	bed_expect(bed, 0, "migrate --indexes none", "created");
 	bed_sql(bed,
 		"ALTER TABLE memory_entries RENAME TO old; ALTER INDEX memory_entries_pkey RENAME"
 		" TO old_pkey; CREATE TABLE memory_entries (LIKE old INCLUDING ALL) PARTITION BY"
@@ -333,13 +315,13 @@ START_TEST(by_hand_on_partitions)
 		" (MODULUS 1, REMAINDER 0); ALTER TABLE memory_entries OWNER TO memingest;"
 		" ALTER TABLE part OWNER TO memingest");
 	bed_sql(bed, "CREATE INDEX %s ON ONLY memory_entries (user_id, created_at DESC)", name);
-	expect(bed, 0, "migrate --indexes none,memory_entries_user_id_created_at_desc_idx", "");
+	bed_expect(bed, 0, "migrate --indexes none,memory_entries_user_id_created_at_desc_idx", "");
 	ck_assert(builds(bed));
 	bed_sql(bed,
 		"CREATE INDEX p ON part (user_id, created_at DESC); ALTER INDEX %s ATTACH"
 		" PARTITION p",
 		name);
-	expect(bed, 0, "migrate --indexes none,memory_entries_user_id_created_at_desc_idx", "");
+	bed_expect(bed, 0, "migrate --indexes none,memory_entries_user_id_created_at_desc_idx", "");
 	ck_assert(has_index(bed, name));
 	bed_free(bed);
 }
@@ -391,7 +373,7 @@ START_TEST(long_values)
 	bed_set(bed, "batch.max_age", "1h");
 	bed_set(bed, "batch.adaptive", "off");
 	bed_set(bed, "dlq.max_ratio", "1");
-	expect(bed, 0, "migrate", "created index memory_entries_user_id");
+	bed_expect(bed, 0, "migrate", "created index memory_entries_user_id");
 	struct worker *w = worker_start(bed, NULL);
 	tell_twice(bed, "a", noise, "u");
 	ck_assert_int_eq(batches(bed, 1, 1, 0), 1);
@@ -491,14 +473,14 @@ START_TEST(queries)
 	bed_stream(bed, "memory", 1);
 	bed_stream(bed, "pattern", 1);
 	bed_stream(bed, "trajectory", 1);
-	expect(bed, 0, "migrate", "created");
+	bed_expect(bed, 0, "migrate", "created");
 	bed_sql(bed, "SET max_parallel_workers_per_gather = 0; SET memingest.rows = 20000");
 	bed_sql(bed, "%s", rows);
 	struct pg_rows *vector = bed_query(bed, "SELECT embedding FROM memory_entries LIMIT 1");
 	for (; next_shown(&at, &q); n++) {
 		if (all && q.at > all) {
 			all = NULL;
-			expect(bed, 0, "migrate --indexes all", "created index");
+			bed_expect(bed, 0, "migrate --indexes all", "created index");
 		}
 		if (own && q.at > own) {
 			own = NULL;
@@ -541,7 +523,7 @@ START_TEST(under_a_filter)
 	char query[1024], search[512];
 	struct bed *bed = bed_new("filter");
 	bed_stream(bed, "memory", 1);
-	expect(bed, 0, "migrate --indexes none", "created");
+	bed_expect(bed, 0, "migrate --indexes none", "created");
 	bed_sql(bed,
 		"INSERT INTO memory_entries (namespace, key, event_time, value, tags, user_id,"
 		" embedding) SELECT 'n', 'k' || i, now(), '', '{}', CASE WHEN i < 100 THEN 'u7' "

@@ -19,24 +19,6 @@
 
 /* --- the ground --- */
 
-/* "memingest COMMAND WORDS...", up to eight words; its exit status is compared. */
-static void expect(struct bed *bed, int status, const char *line, const char *part)
-{
-	char words[256], *rest = NULL;
-	const char *argv[9] = {NULL};
-	size_t n = 0;
-	struct buf out = {0};
-	snprintf(words, sizeof(words), "%s", line);
-	for (char *word = strtok_r(words, " ", &rest); word && n < 8;
-	     word = strtok_r(NULL, " ", &rest))
-		argv[n++] = word;
-	int found = bed_command(bed, argv[0], argv + 1, &out);
-	ck_assert_msg(found == status && strstr(buf_cstr(&out), part),
-		      "%s: exit %d, expected %d and \"%s\": %s", line, found, status, part,
-		      buf_cstr(&out));
-	buf_free(&out);
-}
-
 /* Small segments, so that all that upkeep does happens within seconds. */
 static struct bed *search_bed(const char *name)
 {
@@ -45,7 +27,7 @@ static struct bed *search_bed(const char *name)
 	bed_set(bed, "index.tail_rows", "200");
 	bed_set(bed, "index.segment_rows", "1000");
 	bed_set(bed, "index.cores", "1");
-	expect(bed, 0, "migrate", "created the segments of memory_entries");
+	bed_expect(bed, 0, "migrate", "created the segments of memory_entries");
 	return bed;
 }
 
@@ -105,15 +87,15 @@ START_TEST(keeper)
 	insert_rows(bed, 0, 300);
 	make_role(bed, bed->name, "grants");
 	log_in(bed, "postgres");
-	expect(bed, 0, "index build", "seal 300 rows");
+	bed_expect(bed, 0, "index build", "seal 300 rows");
 	log_in(bed, bed->name);
-	expect(bed, 0, "check --online", "the search of table memory_entries is there");
+	bed_expect(bed, 0, "check --online", "the search of table memory_entries is there");
 	struct worker *w = worker_start(bed, NULL);
 	insert_rows(bed, 300, 700);
 	BED_WAIT(bed, 30, unindexed(bed) == 0);
 	bed_sql(bed, "UPDATE memory_entries SET value = 'w', search_xid = DEFAULT WHERE key < "
 		     "'k2'");
-	expect(bed, 0, "index rewrite", "rewrite");
+	bed_expect(bed, 0, "index rewrite", "rewrite");
 	ck_assert_int_gt(segments(bed, "dead"), 0);
 	bed_sql(bed, "UPDATE memingest.segments SET changed_at = changed_at - interval '1 hour'");
 	BED_WAIT(bed, 30, segments(bed, "dead") == 0);
@@ -156,7 +138,7 @@ START_TEST(replaced)
 		     " record LANGUAGE sql AS 'SELECT 7, 7, 7, 7, 7'");
 	bed_sql(bed, "COMMENT ON FUNCTION memingest.search_memory_entries IS 'of before'");
 	ck_assert_int_eq(unindexed(bed), 7);
-	expect(bed, 0, "migrate", "created the search functions of memory_entries");
+	bed_expect(bed, 0, "migrate", "created the search functions of memory_entries");
 	ck_assert_int_eq(unindexed(bed), 10);
 	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM nearest WHERE key = 'k7'"), 1);
 	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM pg_proc WHERE proname ="
@@ -164,11 +146,11 @@ START_TEST(replaced)
 				      " '{=X/%%'"),
 			 1);
 	bed_sql(bed, "COMMENT ON TYPE memingest.memory_entries_found IS 'of before'");
-	expect(bed, 78, "migrate", "view nearest depends on function");
+	bed_expect(bed, 78, "migrate", "view nearest depends on function");
 	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM nearest"), 3);
 	bed_sql(bed, "DROP VIEW nearest");
-	expect(bed, 0, "migrate", "created the types of the search of memory_entries");
-	expect(bed, 0, "migrate", "nothing to do");
+	bed_expect(bed, 0, "migrate", "created the types of the search of memory_entries");
+	bed_expect(bed, 0, "migrate", "nothing to do");
 	bed_free(bed);
 }
 END_TEST
@@ -183,7 +165,7 @@ START_TEST(searcher)
 	char role[80];
 	snprintf(role, sizeof(role), "%s_s", bed->name);
 	insert_rows(bed, 0, 300);
-	expect(bed, 0, "index build", "seal 300 rows");
+	bed_expect(bed, 0, "index build", "seal 300 rows");
 	insert_rows(bed, 300, 310);
 	bed_sql(bed, "REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA memingest FROM PUBLIC");
 	make_role(bed, role, "search-grants");
@@ -214,13 +196,13 @@ START_TEST(given)
 	bed_sql(bed, "DROP ROLE IF EXISTS %s; CREATE ROLE %s LOGIN", bed->name, bed->name);
 	snprintf(line, sizeof(line), "migrate --grant-to %s --search-grant-to %s", bed->name,
 		 bed->name);
-	expect(bed, 78, line, "nothing was changed: not granted a worker's rights");
+	bed_expect(bed, 78, line, "nothing was changed: not granted a worker's rights");
 	ck_assert(!may(bed, bed->name, "memory_entries", "INSERT"));
 	bed_sql(bed, "GRANT %s TO memingest", bed->name);
-	expect(bed, 0, line, "granted a searcher's rights");
-	expect(bed, 0, line, "granted a worker's rights");
+	bed_expect(bed, 0, line, "granted a searcher's rights");
+	bed_expect(bed, 0, line, "granted a worker's rights");
 	log_in(bed, bed->name);
-	expect(bed, 0, "check --online", "the search of table memory_entries is there");
+	bed_expect(bed, 0, "check --online", "the search of table memory_entries is there");
 	drop_role(bed, bed->name);
 	bed_free(bed);
 }
@@ -272,7 +254,7 @@ START_TEST(status_says)
 {
 	struct bed *bed = search_bed("says");
 	insert_rows(bed, 0, 40);
-	expect(bed, 0, "index build", "seal 40 rows");
+	bed_expect(bed, 0, "index build", "seal 40 rows");
 	bed_sql(bed, "UPDATE memory_entries SET search_xid = DEFAULT WHERE key IN ('k1', 'k2')");
 	struct worker *w = worker_start(bed, NULL);
 	worker_ready(w);
@@ -291,7 +273,7 @@ START_TEST(status_says)
 	metrics_move(bed, w);
 	char line[64];
 	snprintf(line, sizeof(line), "status 127.0.0.1:%u", w->http_port);
-	expect(bed, 0, line, "failing: ");
+	bed_expect(bed, 0, line, "failing: ");
 	bed_sql(bed, "GRANT CREATE ON SCHEMA memingest TO memingest");
 	BED_WAIT(bed, 30, search_number(w, "sealed_rows") == 602);
 	BED_WAIT(bed, 60, search_says(w, "state", "settled"));
@@ -304,7 +286,7 @@ END_TEST
 
 static void finds(struct bed *bed, int status, const char *part)
 {
-	expect(bed, status, "check --online", part);
+	bed_expect(bed, status, "check --online", part);
 }
 
 /*
@@ -324,18 +306,18 @@ START_TEST(check_finds)
 	finds(bed, 0, "nothing to complain about");
 	bed_sql(bed, "UPDATE memingest.searches SET system_id = 1");
 	finds(bed, 78, "restored from another cluster");
-	expect(bed, 0, "migrate", "dropped search_xid, of another cluster");
+	bed_expect(bed, 0, "migrate", "dropped search_xid, of another cluster");
 	finds(bed, 0, fine);
 	bed_sql(bed, "ALTER TABLE memory_entries ALTER search_xid DROP DEFAULT");
 	finds(bed, 78, "has lost its default");
 	bed_sql(bed, "ALTER TABLE memory_entries ALTER search_xid SET DEFAULT "
 		     "pg_current_xact_id()");
 	insert_rows(bed, 0, 300);
-	expect(bed, 0, "index build", "seal 300 rows");
+	bed_expect(bed, 0, "index build", "seal 300 rows");
 	finds(bed, 0, fine);
 	bed_sql(bed, "DROP TABLE memingest.memory_entries_segment_1");
 	finds(bed, 0, "1 segments of table memory_entries are gone");
-	expect(bed, 0, "index build", "rewrite 300 rows");
+	bed_expect(bed, 0, "index build", "rewrite 300 rows");
 	finds(bed, 0, fine);
 	bed_sql(bed, "ALTER TABLE memingest.memory_entries_segments OWNER TO postgres");
 	finds(bed, 78, "belong to postgres");
@@ -344,7 +326,7 @@ START_TEST(check_finds)
 	finds(bed, 0, "a worker makes it");
 	bed_sql(bed, "ALTER TABLE memory_entries DROP search_xid");
 	finds(bed, 78, "column search_xid is missing");
-	expect(bed, 0, "migrate", "added column search_xid");
+	bed_expect(bed, 0, "migrate", "added column search_xid");
 	bed_sql(bed, "DROP FUNCTION memingest.search_memory_entries CASCADE");
 	finds(bed, 78, "is not made");
 	bed_free(bed);
@@ -358,10 +340,10 @@ START_TEST(check_means)
 	bed_set(bed, "index.segment_rows", "1000000");
 	bed_set(bed, "index.memory", "64MiB");
 	bed_set(bed, "index.cores", "64");
-	expect(bed, 0, "check --online", "holds a graph of 42799 vectors of this table");
-	expect(bed, 0, "check --online", "index.cores = 64, but the server gives");
-	expect(bed, 0, "check --online --set index.memory=1GiB --set index.cores=2",
-	       "nothing to complain about");
+	bed_expect(bed, 0, "check --online", "holds a graph of 42799 vectors of this table");
+	bed_expect(bed, 0, "check --online", "index.cores = 64, but the server gives");
+	bed_expect(bed, 0, "check --online --set index.memory=1GiB --set index.cores=2",
+		   "nothing to complain about");
 	bed_free(bed);
 }
 END_TEST
@@ -399,7 +381,7 @@ static void remember(struct bed *bed)
 		" VALUES (now(), 'p0', 't', 'd', at(0.15)), (now(), 'p1', 't', 'd', at(1.2))");
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		if (i == ARRAY_LEN(rows) / 2)
-			expect(bed, 0, "index build", "memory: seal 303 rows");
+			bed_expect(bed, 0, "index build", "memory: seal 303 rows");
 		bed_sql(bed,
 			"INSERT INTO memory_entries (event_time, namespace, key, value, embedding, "
 			"tags, user_id, metadata) SELECT now() - days * interval '1 day', n, k, v, "
@@ -457,7 +439,7 @@ START_TEST(queries)
 	struct bed *bed = bed_new("queries");
 	bed_stream(bed, "memory", 1);
 	bed_stream(bed, "pattern", 1);
-	expect(bed, 0, "migrate", "created");
+	bed_expect(bed, 0, "migrate", "created");
 	remember(bed);
 	char *page = read_page("docs/SEARCH.md"), *at = page, *query;
 	size_t n = 0;

@@ -77,6 +77,29 @@ int bed_command(struct bed *bed, const char *command, const char *const *args, s
 	return status;
 }
 
+char *bed_says(struct bed *bed, int status, const char *line)
+{
+	char words[256], *rest = NULL;
+	const char *argv[9] = {NULL};
+	size_t n = 0;
+	struct buf out = {0};
+	snprintf(words, sizeof(words), "%s", line);
+	for (char *word = strtok_r(words, " ", &rest); word && n < 8;
+	     word = strtok_r(NULL, " ", &rest))
+		argv[n++] = word;
+	int found = bed_command(bed, argv[0], argv + 1, &out);
+	ck_assert_msg(found == status, "%s: exit %d, expected %d: %s", line, found, status,
+		      buf_cstr(&out));
+	return buf_take_text(&out);
+}
+
+void bed_expect(struct bed *bed, int status, const char *line, const char *part)
+{
+	char *text = bed_says(bed, status, line);
+	ck_assert_msg(strstr(text, part) != NULL, "%s: expected \"%s\" in: %s", line, part, text);
+	free(text);
+}
+
 struct worker *worker_start_to(struct bed *bed, const char *const *args, const char *output)
 {
 	char listen[64];
