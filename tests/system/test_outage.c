@@ -64,7 +64,7 @@ START_TEST(database_away)
 		      rebalances(w));
 	ck_assert_int_lt(worker_rss_kib(w), RSS_LIMIT_KIB);
 	ck_assert_int_eq(worker_log_count(w, "intake paused"), 1);
-	ck_assert_int_eq(worker_log_count(w, "intake resumed"), 1);
+	BED_WAIT(bed, 10, worker_log_count(w, "intake resumed") == 1);
 	worker_stop(w);
 	model_check(bed);
 	bed_free(bed);

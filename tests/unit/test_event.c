@@ -84,10 +84,11 @@ static void run(int status, const char *const *args)
 #define EVENT(status, ...)                                                                         \
 	RUN(status, "check", "-c", config, "--event", events __VA_OPT__(, ) __VA_ARGS__)
 
+/* Check takes messages of up to 8 KiB, and ends the test without one if it is longer. */
 static void said(const char *part)
 {
-	ck_assert_msg(strstr(out, part) || strstr(errors, part), "expected \"%s\" in: %s%s", part,
-		      out, errors);
+	ck_assert_msg(strstr(out, part) || strstr(errors, part),
+		      "expected \"%s\" in: %.4000s%.2000s", part, out, errors);
 }
 
 /* As PostgreSQL would order it. */
@@ -331,7 +332,7 @@ START_TEST(new_stream_annotated)
 	ck_assert_ptr_null(strstr(out, "# Add to the record"));
 	RUN(0, "new-stream", "schemas/memory_event.avsc");
 	said("[stream.memory]\n");
-	said("CREATE FUNCTION");
+	said("CREATE OR REPLACE FUNCTION");
 }
 END_TEST
 
