@@ -13,7 +13,7 @@
 
 static void assert_has(char *text, const char *part)
 {
-	ck_assert_msg(strstr(text, part) != NULL, "expected \"%s\" in: %s", part, text);
+	ck_assert_msg(strstr(text, part) != NULL, "expected \"%s\" in: %.4000s", part, text);
 }
 
 /* A copy of the shipped schema of memory events with one thing changed, for the stream "memory". */

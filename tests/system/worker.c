@@ -88,15 +88,16 @@ char *bed_says(struct bed *bed, int status, const char *line)
 	     word = strtok_r(NULL, " ", &rest))
 		argv[n++] = word;
 	int found = bed_command(bed, argv[0], argv + 1, &out);
-	ck_assert_msg(found == status, "%s: exit %d, expected %d: %s", line, found, status,
-		      buf_cstr(&out));
+	ck_assert_msg(found == status, "%s: exit %d, expected %d: %.4000s", line, found, status,
+		      buf_cstr(&out)); /* Check takes no more than 8 KiB */
 	return buf_take_text(&out);
 }
 
 void bed_expect(struct bed *bed, int status, const char *line, const char *part)
 {
 	char *text = bed_says(bed, status, line);
-	ck_assert_msg(strstr(text, part) != NULL, "%s: expected \"%s\" in: %s", line, part, text);
+	ck_assert_msg(strstr(text, part) != NULL, "%s: expected \"%s\" in: %.4000s", line, part,
+		      text);
 	free(text);
 }
 
