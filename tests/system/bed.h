@@ -97,8 +97,8 @@ void bed_write_config(struct bed *bed);
  */
 int bed_command(struct bed *bed, const char *command, const char *const *args, struct buf *out);
 /*
- * The same of a line of up to eight words, "COMMAND ARGS...", whose exit status is compared. Returns
- * what it printed (the caller frees it), or compares that with a part of it.
+ * The same of a line of up to eight words, "COMMAND ARGS...", whose exit status is compared.
+ * Returns what it printed (the caller frees it), or compares that with a part of it.
  */
 char *bed_says(struct bed *bed, int status, const char *line);
 void bed_expect(struct bed *bed, int status, const char *line, const char *part);
