@@ -338,7 +338,7 @@ static int print(const struct draft *d, const struct cli *cli)
 	print_hints(d, &out);
 	print_section(d, cli_option(cli, "name", NULL), cli_option(cli, "topic", NULL), &out);
 	print_sql(d, &out);
-	fwrite(out.data, 1, out.len, stdout);
+	fputs(buf_cstr(&out), stdout);
 	buf_free(&out);
 	return d->added.len || d->fields.len ? EXIT_CONFIG : EXIT_OK;
 }
@@ -348,7 +348,7 @@ static int fail(const struct draft *d, const struct err *err)
 {
 	struct buf out = {0};
 	print_fields(d, &out);
-	fwrite(out.data, 1, out.len, stdout);
+	fputs(buf_cstr(&out), stdout);
 	buf_free(&out);
 	return cli_fail(report_err_exit_code(err), "%s", err->text);
 }
