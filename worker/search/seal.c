@@ -153,6 +153,16 @@ struct range {
 	char *made; /* owned: upto or upto_key, where the range was found out here */
 };
 
+/* That of the segments first to last, which are neighbours. */
+static struct range range_of(const struct segment *first, const struct segment *last)
+{
+	return (struct range){.adopted = first->adopted,
+			      .after = first->after,
+			      .upto = last->upto,
+			      .after_key = first->after_key,
+			      .upto_key = last->upto_key};
+}
+
 struct work {
 	struct pg *pg;
 	const struct searchsql *sql;
@@ -230,13 +240,18 @@ static char *rows_by_xid(const struct work *w, const char *select, const struct 
 	return text;
 }
 
+/* One of the two texts with the range in it: rows for one of transactions, old for one of keys. */
+static char *rows_of(const struct work *w, const struct range *r, const char *rows, const char *old)
+{
+	return r->adopted ? rows_by_key(w, old, r) : rows_by_xid(w, rows, r);
+}
+
 /* The values that earn a part. NULL without an error: there can be none. */
 static struct pg_rows *ask_tenants(struct work *w, const struct range *r, struct err *err)
 {
 	if (!w->sql->tenants)
 		return NULL;
-	char *select = r->adopted ? rows_by_key(w, w->sql->tenant_rows_old, r)
-				  : rows_by_xid(w, w->sql->tenant_rows, r);
+	char *select = rows_of(w, r, w->sql->tenant_rows, w->sql->tenant_rows_old);
 	char *text = searchsql_segment(w->sql->tenants, w->number, "rows", select);
 	struct pg_rows *rows = pg_query(w->pg, text, NULL, 0, err);
 	free(text);
@@ -271,8 +286,7 @@ static bool create(struct work *w, bool parted, struct err *err)
 static bool insert(struct work *w, const struct range *r, int64_t *rows, struct err *err)
 {
 	struct buf b = {0};
-	char *select =
-		r->adopted ? rows_by_key(w, w->sql->rows_old, r) : rows_by_xid(w, w->sql->rows, r);
+	char *select = rows_of(w, r, w->sql->rows, w->sql->rows_old);
 	buf_printf(&b, "INSERT INTO %s%d\" %s", w->sql->segment_prefix, w->number, select);
 	bool ok = pg_exec(w->pg, buf_cstr(&b), rows, 1, err);
 	buf_free(&b);
@@ -542,13 +556,8 @@ static bool adopt(struct work *w, struct seal_done *done, struct err *err)
 static bool rewrite(struct work *w, const struct upkeep_plan *plan, struct seal_done *done,
 		    struct err *err)
 {
-	const struct segment *first = &w->view->segments[plan->first],
-			     *last = &w->view->segments[plan->last];
-	struct range r = {.adopted = first->adopted,
-			  .after = first->after,
-			  .upto = last->upto,
-			  .after_key = first->after_key,
-			  .upto_key = last->upto_key};
+	const struct segment *first = &w->view->segments[plan->first];
+	struct range r = range_of(first, &w->view->segments[plan->last]);
 	int64_t start = clock_mono_us();
 	if (!take_number(w, err) || !begin(w, err) || !build(w, &r, start, &done->rows, err))
 		return false;
@@ -651,13 +660,8 @@ bool seal_count_stale(struct pg *pg, const struct searchsql *sql, struct segment
 		      struct err *err)
 {
 	struct work w = {.pg = pg, .sql = sql, .number = s->number};
-	struct range r = {.adopted = s->adopted,
-			  .after = s->after,
-			  .upto = s->upto,
-			  .after_key = s->after_key,
-			  .upto_key = s->upto_key};
-	char *select =
-		r.adopted ? rows_by_key(&w, sql->rows_old, &r) : rows_by_xid(&w, sql->rows, &r);
+	struct range r = range_of(s, s);
+	char *select = rows_of(&w, &r, sql->rows, sql->rows_old);
 	char *text = searchsql_segment(sql->stale, s->number, "rows", select);
 	struct pg_rows *rows = pg_query(pg, text, NULL, 0, err);
 	if (rows && pg_rows_count(rows) > 0)
