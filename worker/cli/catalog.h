@@ -28,6 +28,9 @@ struct catalog {
 	size_t ncolumns;
 };
 
+/* In bytes, for SQL: up to here an index takes a second or two. */
+#define SMALL_TABLE "67108864"
+
 /* The worker's own tables, and what a worker's role needs on each. */
 struct catalog_rights {
 	const char *table;

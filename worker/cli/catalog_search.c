@@ -17,8 +17,7 @@
 #include "cli/catalog.h"
 #include "codec/table.h"
 
-#define SMALL_TABLE "67108864" /* bytes */
-#define FEW_ROWS 100000        /* in one graph */
+#define FEW_ROWS 100000 /* in one graph */
 
 extern const char sql_search_check[];
 

@@ -25,7 +25,6 @@
 #include "core/ddl.h"
 #include "core/sqlname.h"
 
-#define SMALL_TABLE "67108864" /* bytes */
 #define POLL_MS 200
 
 /* --- which --- */
