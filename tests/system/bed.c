@@ -433,3 +433,15 @@ void bed_drain(struct bed *bed, int seconds)
 	BED_WAIT(bed, seconds, reached(bed, &ends));
 	buf_free(&ends);
 }
+
+char *bed_read_file(const char *path)
+{
+	struct buf text = {0};
+	char part[4096];
+	FILE *in = fopen(path, "r");
+	ck_assert_msg(in != NULL, "%s", path);
+	for (size_t n; (n = fread(part, 1, sizeof(part), in)) > 0;)
+		buf_put(&text, part, n);
+	(void)fclose(in);
+	return buf_take_text(&text);
+}

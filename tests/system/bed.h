@@ -102,6 +102,8 @@ int bed_command(struct bed *bed, const char *command, const char *const *args, s
  */
 char *bed_says(struct bed *bed, int status, const char *line);
 void bed_expect(struct bed *bed, int status, const char *line, const char *part);
+/* A file of the project; the caller frees its text. */
+char *bed_read_file(const char *path);
 
 /*
  * Queues one event (borrowed) or, by its key columns, one tombstone. Partition -1: by the key's

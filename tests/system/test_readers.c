@@ -393,18 +393,6 @@ END_TEST
 
 /* --- docs/QUERIES.md --- */
 
-static char *read_page(const char *path)
-{
-	struct buf text = {0};
-	char part[4096];
-	FILE *in = fopen(path, "r");
-	ck_assert_msg(in != NULL, "%s", path);
-	for (size_t n; (n = fread(part, 1, sizeof(part), in)) > 0;)
-		buf_put(&text, part, n);
-	(void)fclose(in);
-	return buf_take_text(&text);
-}
-
 /* A query of the page, and what the page says of its plan. */
 struct shown {
 	const char *at; /* where it stands */
@@ -463,7 +451,8 @@ static void run_shown(struct bed *bed, const struct shown *q, const char *vector
  */
 START_TEST(queries)
 {
-	char *page = read_page("docs/QUERIES.md"), *rows = read_page("tests/system/queries.sql");
+	char *page = bed_read_file("docs/QUERIES.md"),
+	     *rows = bed_read_file("tests/system/queries.sql");
 	const char *at = page, *all = strstr(page, "## What the level all adds"),
 		   *own = strstr(page, "## Of your own");
 	struct bed *bed = bed_new("queries");

@@ -403,20 +403,6 @@ static char *next_query(char **at)
 	return strndup(from, (size_t)(to - from));
 }
 
-static char *read_page(const char *path)
-{
-	struct buf text = {0};
-	char part[4096];
-	FILE *in = fopen(path, "r");
-	ck_assert_msg(in != NULL, "%s", path);
-	for (size_t n; (n = fread(part, 1, sizeof(part), in)) > 0;)
-		buf_put(&text, part, n);
-	(void)fclose(in);
-	char *copy = xstrdup(buf_cstr(&text));
-	buf_free(&text);
-	return copy;
-}
-
 /* The first column of what the query returns, with blanks between. */
 static void first_column(struct bed *bed, const char *query, struct buf *out)
 {
@@ -441,7 +427,7 @@ START_TEST(queries)
 	bed_stream(bed, "pattern", 1);
 	bed_expect(bed, 0, "migrate", "created");
 	remember(bed);
-	char *page = read_page("docs/SEARCH.md"), *at = page, *query;
+	char *page = bed_read_file("docs/SEARCH.md"), *at = page, *query;
 	size_t n = 0;
 	for (; (query = next_query(&at)) != NULL; n++) {
 		struct buf found = {0};
