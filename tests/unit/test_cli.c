@@ -6,10 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
-#include "cli/cli.h"
+#include "cli_capture.h"
 #include "unit.h"
 
 static struct {
@@ -53,40 +52,14 @@ static const struct command version = {
 static const struct command *const commands[] = {&fake, &configured, &version, &command_config,
 						 NULL};
 
-static char out[65536], errors[16384];
+static char *const out = captured_out, *const errors = captured_errors;
 static int code;
-
-static void slurp(int fd, char *text, size_t size)
-{
-	ssize_t n = pread(fd, text, size - 1, 0);
-	text[n > 0 ? n : 0] = '\0';
-	close(fd);
-}
 
 /* Runs with these arguments (the last one NULL) and keeps stdout, stderr and the exit code. */
 static void cli_run(const char *const *args)
 {
-	char *argv[16] = {(char *)"memingest"};
-	int argc = 1;
-	while (args[argc - 1]) {
-		argv[argc] = (char *)args[argc - 1];
-		argc++;
-	}
 	memset(&seen, 0, sizeof(seen));
-	fflush(stdout);
-	fflush(stderr);
-	int saved[2] = {dup(1), dup(2)}, fds[2] = {memfd_create("out", 0), memfd_create("err", 0)};
-	dup2(fds[0], 1);
-	dup2(fds[1], 2);
-	code = cli_main(commands, argc, argv);
-	fflush(stdout);
-	fflush(stderr);
-	for (int i = 0; i < 2; i++) {
-		dup2(saved[i], i + 1);
-		close(saved[i]);
-	}
-	slurp(fds[0], out, sizeof(out));
-	slurp(fds[1], errors, sizeof(errors));
+	code = capture_cli(commands, args);
 }
 
 #define RUN(...) cli_run((const char *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL})
@@ -179,8 +152,8 @@ START_TEST(help)
 	ck_assert_ptr_nonnull(strstr(out, "A longer text."));
 	ck_assert_ptr_nonnull(strstr(out, "  --count N "));
 	ck_assert_ptr_nonnull(strstr(out, "--set SECTION.KEY=VALUE"));
-	char same[sizeof(out)];
-	memcpy(same, out, sizeof(out));
+	char same[sizeof(captured_out)];
+	memcpy(same, out, sizeof(captured_out));
 	RUN("help", "produce");
 	ck_assert_str_eq(out, same);
 	RUN("produce", "-h");

@@ -6,17 +6,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
-#include "cli/cli.h"
+#include "cli_capture.h"
 #include "unit.h"
 
 static const struct command *const commands[] = {&command_check, &command_new_stream, NULL};
 
 static char folder[] = "/tmp/memingest-event-XXXXXX";
 static char config[64], events[64];
-static char out[262144], errors[16384];
+static char *const out = captured_out, *const errors = captured_errors;
 
 #define HEAD                                                                                       \
 	"[kafka]\nbootstrap.servers=nowhere:1\ngroup.id=g\n[postgres]\ndsn=host=nowhere\n"         \
@@ -49,34 +48,10 @@ static void end(void)
 	rmdir(folder);
 }
 
-static void slurp(int fd, char *text, size_t size)
-{
-	ssize_t n = pread(fd, text, size - 1, 0);
-	text[n > 0 ? n : 0] = '\0';
-	close(fd);
-}
-
 /* Runs with these arguments (the last one NULL), keeps what it prints, and compares its status. */
 static void run(int status, const char *const *args)
 {
-	char *argv[16] = {(char *)"memingest"};
-	int argc = 1;
-	for (; args[argc - 1]; argc++)
-		argv[argc] = (char *)args[argc - 1];
-	fflush(stdout);
-	fflush(stderr);
-	int saved[2] = {dup(1), dup(2)}, fds[2] = {memfd_create("out", 0), memfd_create("err", 0)};
-	dup2(fds[0], 1);
-	dup2(fds[1], 2);
-	int code = cli_main(commands, argc, argv);
-	fflush(stdout);
-	fflush(stderr);
-	for (int i = 0; i < 2; i++) {
-		dup2(saved[i], i + 1);
-		close(saved[i]);
-	}
-	slurp(fds[0], out, sizeof(out));
-	slurp(fds[1], errors, sizeof(errors));
+	int code = capture_cli(commands, args);
 	ck_assert_msg(code == status, "exit %d, expected %d: %s%s", code, status, out, errors);
 }
 
