@@ -21,6 +21,10 @@
  * What is replaced is dead, and is dropped a minute later, when searches that began before have
  * ended; one that has not finds it missing and reads the rows themselves.
  *
+ * A segment with big tenants is a partitioned table: part 0 has all rows, the others one tenant's
+ * each once more (sql/search_tenants.sql). Without WAL (index.logged = off) a crash empties a
+ * segment; seal_look() then takes it for one that is not there.
+ *
  * The index is built on a table that nobody else sees, in its transaction, so there is nothing half
  * done after a crash. It holds back vacuum for as long as it takes.
  *
