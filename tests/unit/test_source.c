@@ -181,7 +181,7 @@ static void open_source(struct seen *seen)
 {
 	struct err err = {0};
 	memset(seen, 0, sizeof(*seen));
-	seen->source = source_new(&w.config, &ops, seen, &err);
+	seen->source = consumer_open(&w.config, &ops, seen, &err);
 	ck_assert_msg(seen->source != NULL, "%s", err.text);
 }
 
@@ -581,7 +581,7 @@ static void expect_refusal(const char *key, const char *value, const char *text)
 	struct seen seen;
 	size_t before = w.config.nkafka;
 	set_pair(key, value);
-	ck_assert_ptr_null(source_new(&w.config, &ops, &seen, &err));
+	ck_assert_ptr_null(consumer_open(&w.config, &ops, &seen, &err));
 	ck_assert_int_eq(err.class, ERR_CONFIG);
 	ck_assert_msg(strstr(err.text, key) && strstr(err.text, text), "%s", err.text);
 	w.config.nkafka = before;

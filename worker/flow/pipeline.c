@@ -452,7 +452,7 @@ static void wire(struct pipeline *p)
 
 static bool open_source(struct pipeline *p, struct err *err)
 {
-	p->source = source_new(p->config, &source_callbacks, p, err);
+	p->source = consumer_open(p->config, &source_callbacks, p, err);
 	p->partitions.source = p->assignment.source = p->publish.source = p->source;
 	return p->source != NULL;
 }

@@ -229,7 +229,7 @@ bool kafka_check_setting(const struct config_pair *pair, struct err *err)
 }
 
 /*
- * librdkafka #5301; the story is in source_client.c. No release is without it yet: the first that
+ * librdkafka #5301; the story is in consumer_client.c. No release is without it yet: the first that
  * is belongs here as an upper end.
  */
 const char *kafka_defect(const struct config *config, bool *mended)
