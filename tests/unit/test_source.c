@@ -315,7 +315,7 @@ static void look(struct logs *logs)
 /* low, high and each kind of start are what the log holds; a commit is read back as "committed". */
 static void check_logs_and_commits(struct seen *one)
 {
-	struct logs logs = {.lookout = lookout_start(&w.config)};
+	struct logs logs = {.lookout = lookout_start(&w.config, NULL, NULL)};
 	struct source_partition *first[] = {one->sps[0]};
 	produce(0, 7);
 	stats_init(NULL, 0, NULL, 0);
@@ -463,7 +463,7 @@ START_TEST(test_silent_leader)
 	rd_kafka_mock_broker_set_rtt(two, 1, 60000);
 	rd_kafka_mock_broker_set_rtt(two, 2, 50);
 	set_pair("bootstrap.servers", rd_kafka_mock_cluster_bootstraps(two));
-	struct logs logs = {.lookout = lookout_start(&w.config)};
+	struct logs logs = {.lookout = lookout_start(&w.config, NULL, NULL)};
 	int64_t begun = clock_mono_us();
 	look_until(&logs, 1);
 	ck_assert_int_lt(clock_mono_us() - begun, 4 * 10 * US_PER_S);

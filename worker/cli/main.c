@@ -11,6 +11,7 @@ static const struct command *const commands[] = {
 	&command_check,
 	&command_migrate,
 	&command_produce,
+	&command_load,
 	&command_offsets,
 	&command_dlq,
 	&command_index,

@@ -47,6 +47,8 @@
 
 struct lookout {
 	const struct config *config;
+	void (*ask)(void *self, struct look *look); /* NULL: the brokers */
+	void *self;
 	struct queue *asked, *answered;
 	struct look end; /* what tells the thread to end */
 	pthread_t thread;
@@ -308,7 +310,10 @@ static void *lookout_main(void *arg)
 			(void)poll(&fd, 1, -1);
 			continue;
 		}
-		take_look(l, look);
+		if (l->ask)
+			l->ask(l->self, look);
+		else
+			take_look(l, look);
 		if (!queue_push(l->answered, look))
 			abort(); /* as many as were asked */
 	}
@@ -319,10 +324,13 @@ static void *lookout_main(void *arg)
 /* --- the caller's side --- */
 
 /* One thread, one client; the client at the first look. */
-struct lookout *lookout_start(const struct config *config)
+struct lookout *lookout_start(const struct config *config,
+			      void (*ask)(void *self, struct look *look), void *self)
 {
 	struct lookout *l = xcalloc(1, sizeof(*l));
 	l->config = config;
+	l->ask = ask;
+	l->self = self;
 	l->asked = queue_new(MAX_LOOKS + 1);
 	l->answered = queue_new(MAX_LOOKS + 1);
 	if (pthread_create(&l->thread, NULL, lookout_main, l) != 0)
