@@ -7,7 +7,8 @@
  * that is slow and a pipe in which nothing comes keep this thread, and nobody else. What it has is
  * given out when a pipe pauses.
  *
- * An order (a file and the number of a record) voids all that was read by the one before. To find
+ * An order (a file and the number of a record) is good to the end of that file, and voids all that
+ * was read by the one before. To find
  * the record the file is read from its beginning, without parsing what is passed over.
  *
  * Thread: reader_main() is its own; the rest the taker's. Failure: of a record, its own; of a file,
@@ -138,8 +139,7 @@ static void end_file(struct filereader *r, struct file_block *b)
 	b->ended = true;
 	b->end = r->next;
 	close_file(r);
-	r->at++;
-	r->next = 0;
+	r->at = r->files->n; /* until the next order */
 }
 
 /* False: nothing comes behind it in this block. */

@@ -1,5 +1,5 @@
 /*
- * filereader.h - a thread that reads files one after another and decodes their records, a block of
+ * filereader.h - a thread that reads a file and decodes its records, a block of
  * them at a time, ahead of who takes them.
  *
  * A block is the reader's until filereader_take(), then the taker's until filereader_give().
@@ -38,7 +38,8 @@ struct filereader;
 
 /* Borrows files. It reads nothing before filereader_go(). */
 struct filereader *filereader_start(const struct files *files);
-/* From that record on; blocks of before are dropped, but for those that were taken. */
+/* From that record to the end of the file; blocks of before are dropped, but for those that were
+ * taken. */
 void filereader_go(struct filereader *r, size_t file, int64_t number);
 int filereader_fd(const struct filereader *r);            /* readable when there is a block */
 struct file_block *filereader_take(struct filereader *r); /* NULL: none yet */

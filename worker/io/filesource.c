@@ -47,17 +47,19 @@ struct filesource {
 	struct filepart *parts; /* FILES_PARTITIONS for each file */
 	size_t nparts;
 	int64_t *ends; /* by file: how many records it has; -1 not known yet */
+	bool *sent;    /* the reader was there */
 	bool assigned, left, dead;
-	/* Where the reader is: the file, and whether it was told to go there. */
+	/* Where the reader is, if it was told to go there: the file, and the record that comes
+	 * next. */
 	size_t at;
 	bool going;
+	int64_t comes;
 	struct file_block *block; /* being handed over; NULL: none */
 	size_t taken;             /* of its records */
 	/* Records that have to be handed over again begin there; file SIZE_MAX: there are none. */
 	size_t again_file;
 	int64_t again;
 	struct filesource_view view;
-	uint64_t read_before; /* bytes of the files before the one that is being read */
 };
 
 static struct filepart *parts_of(struct filesource *s, size_t file)
@@ -91,11 +93,10 @@ static void drop_block(struct filesource *s)
 	s->block = NULL;
 }
 
-/* The record in hand is where it would begin: then nothing has to be read. */
+/* What comes next is not behind it: then nothing has to be read again. */
 static bool stands_there(const struct filesource *s)
 {
-	return s->block && s->block->file == s->again_file && s->taken < s->block->n &&
-	       s->block->records[s->taken].number <= s->again;
+	return s->going && s->at == s->again_file && s->comes <= s->again;
 }
 
 static void fatal(struct filesource *s, const char *text)
@@ -114,15 +115,16 @@ static void direct_reader(struct filesource *s)
 		return;
 	}
 	size_t file = back ? s->again_file : s->at;
-	if (s->going && s->files->all[file].pipe) {
+	if (s->files->all[file].pipe && s->sent[file]) {
 		fatal(s, "what was read of standard input was not written, and cannot be read "
 			 "again");
 		return;
 	}
 	drop_block(s);
 	s->at = file;
-	filereader_go(s->reader, file, back ? s->again : least_next(s, file));
-	s->going = true;
+	s->comes = back ? s->again : least_next(s, file);
+	filereader_go(s->reader, file, s->comes);
+	s->going = s->sent[file] = true;
 	s->again_file = SIZE_MAX;
 }
 
@@ -175,15 +177,13 @@ static bool hand_over(struct filesource *s, const struct file_record *x, bool *t
 static void end_of_file(struct filesource *s, const struct file_block *b)
 {
 	s->ends[b->file] = b->end;
-	s->read_before += s->files->all[b->file].bytes;
 	if (b->err.class == ERR_CONFIG || b->err.class == ERR_FATAL)
 		fatal(s, b->err.text);
 	if (b->err.class != ERR_NONE && s->view.damage.class == ERR_NONE)
 		s->view.damage = b->err;
 	s->at = b->file + 1;
 	s->view.file = s->at;
-	s->going = s->at < s->files->n && s->parts[s->at * FILES_PARTITIONS].next == 0 &&
-		   least_next(s, s->at) == 0 && all_on(s, s->at);
+	s->going = false; /* the reader rests */
 }
 
 /* The next block, if there is one. */
@@ -202,7 +202,9 @@ static bool next_block(struct filesource *s)
 	if (!s->block)
 		return false;
 	s->view.file = s->block->file;
-	s->view.read = s->read_before + s->block->read;
+	s->view.read = s->block->read;
+	for (size_t i = 0; i < s->block->file; i++)
+		s->view.read += s->files->all[i].bytes;
 	return true;
 }
 
@@ -224,7 +226,9 @@ static void tell_ends(struct filesource *s)
 	for (size_t i = 0; i < s->nparts; i++) {
 		struct filepart *part = &s->parts[i];
 		int64_t end = s->ends[part->file];
-		if (part->on && end >= part->next && part->durable < end)
+		bool read = s->at > part->file &&
+			    (s->again_file == SIZE_MAX || s->again_file > part->file);
+		if (part->on && end >= 0 && read && part->durable < end)
 			s->ops->eof(s->ctx, &part->sp, end);
 		else if (part->on && end < 0)
 			s->ops->eof(s->ctx, &part->sp, 0); /* it is alive */
@@ -244,8 +248,10 @@ static size_t poll_files(void *self, size_t max)
 			break;
 		if (s->taken == s->block->n) /* an end, and no records */
 			continue;
-		more = hand_over(s, &s->block->records[s->taken], &taken);
+		const struct file_record *x = &s->block->records[s->taken];
+		more = hand_over(s, x, &taken);
 		s->taken += taken;
+		s->comes = x->number + taken;
 	}
 	tell_ends(s);
 	return n;
@@ -339,6 +345,7 @@ static bool close_files(void *self, int leave_ms)
 	filereader_stop(s->reader);
 	free(s->parts);
 	free(s->ends);
+	free(s->sent);
 	free(s);
 	return true;
 }
@@ -378,6 +385,7 @@ struct source *filesource_open(void *self, const struct config *config,
 	s->nparts = s->files->n * FILES_PARTITIONS;
 	s->parts = xcalloc(s->nparts, sizeof(*s->parts));
 	s->ends = xcalloc(s->files->n, sizeof(*s->ends));
+	s->sent = xcalloc(s->files->n, sizeof(*s->sent));
 	s->again_file = SIZE_MAX;
 	for (size_t i = 0; i < s->nparts; i++) {
 		struct filepart *part = &s->parts[i];
