@@ -26,7 +26,7 @@ SYSTEM_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard tests/system/*.c))
 # The same with fail-points (worker/base/failpoint.h): only files that have any are compiled again.
 FAILING_OBJ := $(patsubst %.c,$(B)/failing/%.o,$(shell grep -l 'FAIL_POINT' worker/*/*.c))
 
-.PHONY: all test unit system failpoints test-clients asan tsan docs lint format deps up down demo clean install help
+.PHONY: all test unit system failpoints mutants test-clients asan tsan docs lint format deps up down demo clean install help
 all: $(B)/memingest
 
 $(B)/memingest: $(B)/worker/cli/main.o $(B)/libmemingest.a
@@ -73,7 +73,7 @@ test:
 	@tests/deps run
 	@$(MAKE) --no-print-directory -j$(JOBS) all $(B)/unit $(B)/system
 	@$(MAKE) --no-print-directory -j$(JOBS) VARIANT=asan B=build/asan build/asan/unit
-	@B=$(B) tests/lint layers banned size docs
+	@B=$(B) tests/lint layers banned size mutants docs
 	@monitoring/check
 	@B=$(B) JOBS=$(TEST_JOBS) tests/run unit asan clients system system-new
 unit: $(B)/unit
@@ -84,6 +84,9 @@ system: all $(B)/system
 FAILPOINT_ROUNDS ?= 20
 failpoints: all $(B)/system
 	@FAILPOINT_ROUNDS=$(FAILPOINT_ROUNDS) B=$(B) tests/run failpoints
+# Wrong builds, each of which a check has to catch (tests/mutants/run).
+mutants: all $(B)/unit $(B)/system
+	@B=$(B) JOBS=$(JOBS) tests/mutants/run $(MUTANTS)
 test-clients: all
 	@B=$(B) tests/clients
 asan:
