@@ -117,6 +117,8 @@ help:
 	@echo "make test     unit tests (also under sanitizers), system tests on a real broker and database, quick lint"
 	@echo "make test-clients   the producers of docs/CLIENTS.md in Python, Java, JavaScript and Go (make test runs Python's)"
 	@echo "make up/down  a broker and a database to try things on"
+	@echo "make failpoints   kills, stops, errors at each place where an event could be lost, FAILPOINT_ROUNDS=20 times"
+	@echo "make mutants      wrong builds, each of which a check has to catch (MUTANTS=NAME for one)"
 	@echo "make bench bench-quick bench-instructions   measure"
 	@echo "make bench-vectors   the vector search beside plain pgvector, on real text vectors (VECTORS_ROWS=1000000: see tests/bench/vectors -h)"
 	@echo "make monitoring check-monitoring monitoring-proof   rules, dashboards, and their proof on a real stack"
