@@ -59,7 +59,10 @@ static struct bed *failing_bed(void)
 	bed_set(bed, "kafka.heartbeat.interval.ms", "200");
 	bed_set(bed, "kafka.max.poll.interval.ms", "%d", STILL_MS - 500);
 	bed_set(bed, "postgres.lock_timeout", "500ms");
-	bed_set(bed, "batch.max_age", "100ms"); /* so that batches are large enough for COPY */
+	/* so that batches are large enough for COPY, whoever has how many partitions */
+	bed_set(bed, "postgres.lanes", "1");
+	bed_set(bed, "batch.adaptive", "off");
+	bed_set(bed, "batch.max_age", "250ms");
 	return bed;
 }
 

@@ -1,8 +1,9 @@
 /*
  * failpoint.c - the orders of a test build, counted and obeyed.
  *
- *   MEMINGEST_TEST_FAIL --once--> orders[] --a passing: ++passed == nth--> log --> kill, stop, sleep
- *                                                                         --> true: error
+ *   MEMINGEST_TEST_FAIL --once--> orders[]
+ *   a passing: ++passed == nth --> log --> kill, stop, sleep
+ *                                      --> true: error
  *
  * Not a random fault: which passing it is stands in the order, so that a test can repeat it.
  *
