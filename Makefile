@@ -23,20 +23,28 @@ LIB_OBJ := $(LIB_SRC:%.c=$(B)/%.o) $(SQL_OBJ)
 UNIT_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard tests/unit/*.c))
 SYSTEM_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard tests/system/*.c))
 
-.PHONY: all test unit system test-clients asan tsan docs lint format deps up down demo clean install help
+# The same with fail-points (worker/base/failpoint.h): only files that have any are compiled again.
+FAILING_OBJ := $(patsubst %.c,$(B)/failing/%.o,$(shell grep -l 'FAIL_POINT' worker/*/*.c))
+
+.PHONY: all test unit system failpoints mutants test-clients asan tsan docs lint format deps up down demo clean install help
 all: $(B)/memingest
 
 $(B)/memingest: $(B)/worker/cli/main.o $(B)/libmemingest.a
 	@echo "LD $@"; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 $(B)/libmemingest.a: $(LIB_OBJ)
 	@echo "AR $@"; rm -f $@ && ar rcs $@ $^
+$(B)/memingest-failing: $(B)/worker/cli/main.o $(FAILING_OBJ) $(B)/libmemingest.a
+	@echo "LD $@"; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 $(B)/unit: $(UNIT_OBJ) $(B)/libmemingest.a
 	@echo "LD $@"; $(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs $(TEST_MODULES)) $(LDLIBS)
-$(B)/system: $(SYSTEM_OBJ) $(B)/libmemingest.a
+$(B)/system: $(SYSTEM_OBJ) $(B)/libmemingest.a | $(B)/memingest-failing
 	@echo "LD $@"; $(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs $(TEST_MODULES)) $(LDLIBS)
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "CC $<"; $(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
+$(B)/failing/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "CC $< (failing)"; $(CC) $(CFLAGS) -DFAIL_POINTS -MMD -MP -c -o $@ $<
 # Set-up, trying things out, tests
 JOBS ?= 2
 # Test programs at a time: the system tests mostly wait.
@@ -65,13 +73,20 @@ test:
 	@tests/deps run
 	@$(MAKE) --no-print-directory -j$(JOBS) all $(B)/unit $(B)/system
 	@$(MAKE) --no-print-directory -j$(JOBS) VARIANT=asan B=build/asan build/asan/unit
-	@B=$(B) tests/lint layers banned size docs
+	@B=$(B) tests/lint layers banned size mutants docs
 	@monitoring/check
 	@B=$(B) JOBS=$(TEST_JOBS) tests/run unit asan clients system system-new
 unit: $(B)/unit
 	@B=$(B) tests/run unit
 system: all $(B)/system
 	@B=$(B) JOBS=$(JOBS) tests/run system
+# Every fail-point with every action, in each round at another passing (a round of make test: under a minute).
+FAILPOINT_ROUNDS ?= 20
+failpoints: all $(B)/system
+	@FAILPOINT_ROUNDS=$(FAILPOINT_ROUNDS) B=$(B) tests/run failpoints
+# Wrong builds, each of which a check has to catch (tests/mutants/run).
+mutants: all $(B)/unit $(B)/system
+	@B=$(B) JOBS=$(JOBS) tests/mutants/run $(MUTANTS)
 test-clients: all
 	@B=$(B) tests/clients
 asan:
@@ -102,6 +117,8 @@ help:
 	@echo "make test     unit tests (also under sanitizers), system tests on a real broker and database, quick lint"
 	@echo "make test-clients   the producers of docs/CLIENTS.md in Python, Java, JavaScript and Go (make test runs Python's)"
 	@echo "make up/down  a broker and a database to try things on"
+	@echo "make failpoints   kills, stops, errors at each place where an event could be lost, FAILPOINT_ROUNDS=20 times"
+	@echo "make mutants      wrong builds, each of which a check has to catch (MUTANTS=NAME for one)"
 	@echo "make bench bench-quick bench-instructions   measure"
 	@echo "make bench-vectors   the vector search beside plain pgvector, on real text vectors (VECTORS_ROWS=1000000: see tests/bench/vectors -h)"
 	@echo "make monitoring check-monitoring monitoring-proof   rules, dashboards, and their proof on a real stack"

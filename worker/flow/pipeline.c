@@ -50,6 +50,7 @@
 
 #include "base/beat.h"
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/stats.h"
 #include "codec/reason.h"
@@ -313,6 +314,8 @@ static void intake_turn(struct pipeline *p)
 		stats_observe(METRIC_DECODE_SECONDS, 0, took);
 	p->source_drained = n < POLL_MESSAGES && !pool_waits(p->pool);
 	intake_count(&p->intake);
+	if (n > 0 && FAIL_POINT("after_poll"))
+		source_reload(p->source);
 }
 
 /* The one wait. Kafka's descriptor is left out while a slot waits. */

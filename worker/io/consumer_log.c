@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/stats.h"
 #include "io/consumer_parts.h"
@@ -84,7 +85,9 @@ void consumer_commit(void *self, struct source_partition *const *sps, const int6
 	for (size_t i = 0; i < n; i++)
 		rd_kafka_topic_partition_list_add(list, sps[i]->topic, sps[i]->partition)->offset =
 			next[i];
-	rd_kafka_resp_err_t code = rd_kafka_commit(s->rk, list, 1);
+	rd_kafka_resp_err_t code = FAIL_POINT("before_kafka_commit")
+					   ? RD_KAFKA_RESP_ERR__TRANSPORT
+					   : rd_kafka_commit(s->rk, list, 1);
 	rd_kafka_topic_partition_list_destroy(list);
 	if (code)
 		consumer_on_commit(s->rk, code, NULL, s);
@@ -104,7 +107,9 @@ void consumer_commit_now(void *self, struct source_partition *const *sps, const 
 		rd_kafka_topic_partition_list_add(list, sps[i]->topic, sps[i]->partition)->offset =
 			next[i];
 	int64_t start = clock_mono_us();
-	rd_kafka_resp_err_t code = rd_kafka_commit_queue(s->rk, list, queue, NULL, NULL);
+	rd_kafka_resp_err_t code = FAIL_POINT("before_kafka_commit")
+					   ? RD_KAFKA_RESP_ERR__TRANSPORT
+					   : rd_kafka_commit_queue(s->rk, list, queue, NULL, NULL);
 	rd_kafka_event_t *event = code ? NULL : rd_kafka_queue_poll(queue, timeout_ms);
 	if (!code)
 		code = event ? rd_kafka_event_error(event) : RD_KAFKA_RESP_ERR__TIMED_OUT;

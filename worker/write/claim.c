@@ -17,6 +17,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "write/sink_parts.h"
 
@@ -119,6 +120,10 @@ bool sink_claim(struct sink *s, struct sink_claim *c, struct err *err)
 		end_sleeper(s, c->topic, partition);
 	if (!rows)
 		return err_wrap(err, "claim");
+	if (FAIL_POINT_PG("in_claim", s->pg, err)) {
+		pg_rows_free(rows);
+		return err_wrap(err, "claim");
+	}
 	c->next_offset = pg_int(rows, 0, 0);
 	c->owner_epoch = pg_int(rows, 0, 1);
 	snprintf(c->known_topic_id, sizeof(c->known_topic_id), "%s",
