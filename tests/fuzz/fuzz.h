@@ -13,6 +13,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/err.h"
+#include "codec/text.h"
+
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -21,6 +24,17 @@ static inline _Noreturn void give_up(const char *what, const char *why)
 {
 	fprintf(stderr, "fuzzer: %s: %s\n", what, why);
 	abort();
+}
+
+/* An error says what happened, as text: it becomes a dead letter's detail, or JSON. */
+static inline void check_words(const struct err *err)
+{
+	struct slice text = {(const uint8_t *)err->text, strlen(err->text)};
+	struct refusal why = {0};
+	if (err->class == ERR_NONE || text.len == 0)
+		give_up("an error without class or text", err->text);
+	if (!text_check_utf8(text, &why))
+		give_up("an error that is no text", why.text);
 }
 
 /* Bytes that can be opened by a path. */

@@ -114,9 +114,8 @@ static void check_ids(const struct source_message *m)
 		struct schema_id id = {0};
 		struct err err = {0};
 		char text[SCHEMA_ID_TEXT];
-		if (!source_schema_id(m, key, &id, &err) &&
-		    (err.class != ERR_POISON || err.text[0] == '\0'))
-			give_up("an error without class or text", err.text);
+		if (!source_schema_id(m, key, &id, &err))
+			check_words(&err);
 		(void)schema_id_text(&id, text);
 	}
 }

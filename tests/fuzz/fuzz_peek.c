@@ -110,8 +110,9 @@ static void check_recode(const struct pair *p, struct slice body)
 	size_t len = 0;
 	buf_u8(&out, 'x');
 	if (!recode(p->recoder, body, &out, &err)) {
-		if (out.len != 1 || err.class != ERR_POISON || err.text[0] == '\0')
-			give_up("a refusal left something, or says nothing", err.text);
+		check_words(&err);
+		if (out.len != 1 || err.class != ERR_POISON)
+			give_up("a refusal left something, or is none of an event", err.text);
 		buf_free(&out);
 		return;
 	}

@@ -89,6 +89,13 @@ static void check_datum(struct reading *r, struct slice datum)
 	check_row(r->s, (struct slice){r->out.data, r->out.len});
 }
 
+static void check_bad(const struct err *err, const char *path)
+{
+	check_words(err);
+	if (err->class != ERR_POISON || strncmp(err->text, path, strlen(path)) != 0)
+		give_up("of another class, or without its place", err->text);
+}
+
 static void read_all(struct reading *r, struct records *records, const char *path)
 {
 	for (int n = 0; n < 1000; n++) {
@@ -99,12 +106,10 @@ static void read_all(struct reading *r, struct records *records, const char *pat
 			check_datum(r, datum);
 			break;
 		case RECORDS_BAD:
-			if (err.class != ERR_POISON || strncmp(err.text, path, strlen(path)) != 0)
-				give_up("a bad record without class or place", err.text);
+			check_bad(&err, path);
 			break;
 		case RECORDS_BROKEN:
-			if (err.class != ERR_POISON || strncmp(err.text, path, strlen(path)) != 0)
-				give_up("a broken file without class or place", err.text);
+			check_bad(&err, path);
 			return;
 		case RECORDS_END:
 			return;
@@ -127,8 +132,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		recoder_free(r.to);
 		measure_free(r.file);
 		buf_free(&r.out);
-	} else if (err.class != ERR_POISON || err.text[0] == '\0') {
-		give_up("an error without class or text", err.text);
+	} else {
+		check_bad(&err, f.path);
 	}
 	records_close(records);
 	close(f.fd);
