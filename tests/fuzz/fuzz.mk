@@ -8,7 +8,7 @@ FUZZ_SECONDS ?= 60
 FUZZ_CLANG ?= $(firstword $(foreach c,clang clang-20 clang-19 clang-18 clang-17 clang-16 clang-15 clang-14,$(shell command -v $(c))))
 OPT_fuzz := -O1 -g -Wno-gnu-variable-sized-type-not-at-end -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 FUZZ_OBJ := $(patsubst %.c,$(B)/%.o,$(addprefix tests/unit/,oracle.c oracle_json.c random_avro.c random_data.c \
-	text_reference.c same_rows.c))
+	text_reference.c same_rows.c)) $(B)/tests/fuzz/pairs.o
 # Functions that a fuzzer takes the place of while it runs.
 FUZZ_WRAP := -Wl,--wrap=http_client_run -Wl,--wrap=rd_kafka_message_headers
 
@@ -43,4 +43,14 @@ $(B)/tests/fuzz/replay_%.o: tests/fuzz/fuzz_%.c
 	@mkdir -p $(@D)
 	@echo "CC $< (replay)"; $(CC) $(CFLAGS) -DLLVMFuzzerTestOneInput=fuzz_$* -DLLVMFuzzerInitialize=fuzz_$*_start \
 		-MMD -MP -c -o $@ $<
-$(B)/unit: $(FUZZ_REPLAY)
+$(B)/unit: $(FUZZ_REPLAY) $(B)/tests/fuzz/pairs.o
+
+# make fuzz-copy: rows of random data through a real PostgreSQL and back. COPY_SEED=N: the run that a failure names.
+COPY_SEED ?= $(shell date +%s)
+COPY_ROUNDS ?= 100
+.PHONY: fuzz-copy
+fuzz-copy: $(B)/fuzz_copy
+	@dir=$$(mktemp -d); trap 'tests/stack stop $$dir --rm' EXIT; tests/stack start $$dir >/dev/null; \
+	eval "$$(tests/stack env $$dir)"; $(B)/fuzz_copy "$$ADMIN_DSN" $(COPY_SEED) $(COPY_ROUNDS)
+$(B)/fuzz_copy: $(B)/tests/fuzz/copy.o $(FUZZ_OBJ) $(B)/libmemingest.a
+	@echo "LD $@"; $(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs avro-c) $(LDLIBS)
