@@ -17,11 +17,11 @@
 #define FUZZER(name)                                                                               \
 	int fuzz_##name(const uint8_t *data, size_t size);                                         \
 	int fuzz_##name##_start(int *argc, char ***argv) __attribute__((weak));
-#define FUZZERS(X)                                                                                 \
-	X(decode)                                                                                  \
-	X(text)                                                                                    \
-	X(frame) X(schema) X(json) X(container) X(key) X(config) X(records) X(headers) X(registry) \
-		X(peek) X(http)
+/* clang-format off */
+#define FUZZERS(X) \
+	X(decode) X(text) X(frame) X(schema) X(json) X(container) X(key) X(config) X(records) \
+	X(headers) X(registry) X(peek) X(http)
+/* clang-format on */
 FUZZERS(FUZZER)
 
 #define ROW(name) {#name, fuzz_##name, fuzz_##name##_start},

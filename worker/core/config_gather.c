@@ -283,8 +283,8 @@ static void file_line(void *ctx, const struct ini_line *line)
 	if (line->problem) {
 		config_finding(ld, ld->origin, "%s", line->problem);
 	} else if (!line->key) {
-		ld->skip = !check_utf8(ld, line->section, "", "") ||
-			   !section_kind(ld, line->section);
+		ld->skip =
+			!check_utf8(ld, line->section, "", "") || !section_kind(ld, line->section);
 	} else if (*line->section == '\0') {
 		if (check_utf8(ld, "", line->key, ""))
 			config_finding(ld, ld->origin, "%s stands before the first [section]",
