@@ -9,7 +9,8 @@
  *
  * Kinds: malloc (calloc, realloc, posix_memalign, aligned_alloc), read (readv), write (writev),
  * recv (recvfrom, recvmsg), send (sendto, sendmsg), poll (ppoll, epoll_wait, select), connect.
- * Calls are counted over all threads, from 1. What libc does within itself (stdio's reads, say) is
+ * Calls are counted over all threads, from 1; reads and writes of eventfds and the like, which fail
+ * in no such way, are not. What libc does within itself (stdio's reads, say) is
  * not seen, but for its allocations.
  *
  * No allocation of its own; the environment is read at the first call.
@@ -30,6 +31,7 @@
 #include <sys/epoll.h>
 #include <sys/select.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -155,6 +157,13 @@ int posix_memalign(void **out, size_t alignment, size_t size)
 
 /* --- input and output --- */
 
+/* Descriptors without a type of file: eventfd, timerfd, epoll. */
+static bool anonymous(int fd)
+{
+	struct stat st;
+	return plan.kind <= WRITE && fstat(fd, &st) == 0 && (st.st_mode & S_IFMT) == 0;
+}
+
 #define NEXT(name)                                                                                 \
 	static __typeof__(name) *next;                                                             \
 	if (!next)                                                                                 \
@@ -163,7 +172,7 @@ int posix_memalign(void **out, size_t alignment, size_t size)
 ssize_t read(int fd, void *p, size_t n)
 {
 	NEXT(read);
-	return limited(READ, &n) ? -1 : next(fd, p, n);
+	return !anonymous(fd) && limited(READ, &n) ? -1 : next(fd, p, n);
 }
 
 ssize_t readv(int fd, const struct iovec *v, int n)
@@ -175,7 +184,7 @@ ssize_t readv(int fd, const struct iovec *v, int n)
 ssize_t write(int fd, const void *p, size_t n)
 {
 	NEXT(write);
-	return limited(WRITE, &n) ? -1 : next(fd, p, n);
+	return !anonymous(fd) && limited(WRITE, &n) ? -1 : next(fd, p, n);
 }
 
 ssize_t writev(int fd, const struct iovec *v, int n)
