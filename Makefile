@@ -31,7 +31,7 @@ $(B)/memingest: $(B)/worker/cli/main.o $(B)/libmemingest.a
 $(B)/libmemingest.a: $(LIB_OBJ)
 	@echo "AR $@"; rm -f $@ && ar rcs $@ $^
 $(B)/unit: $(UNIT_OBJ) $(B)/libmemingest.a
-	@echo "LD $@"; $(CC) $(LDFLAGS) $(FUZZ_WRAP) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(shell pkg-config --libs $(TEST_MODULES)) $(LDLIBS)
+	@echo "LD $@"; $(CC) $(LDFLAGS) $(UNIT_WRAP) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(shell pkg-config --libs $(TEST_MODULES)) $(LDLIBS)
 $(B)/system: $(SYSTEM_OBJ) $(B)/libmemingest.a
 	@echo "LD $@"; $(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs $(TEST_MODULES)) $(LDLIBS)
 $(B)/%.o: %.c

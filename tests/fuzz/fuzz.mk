@@ -9,8 +9,9 @@ FUZZ_CLANG ?= $(firstword $(foreach c,clang clang-20 clang-19 clang-18 clang-17 
 OPT_fuzz := -O1 -g -Wno-gnu-variable-sized-type-not-at-end -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 FUZZ_OBJ := $(patsubst %.c,$(B)/%.o,$(addprefix tests/unit/,oracle.c oracle_json.c random_avro.c random_data.c \
 	text_reference.c same_rows.c)) $(B)/tests/fuzz/pairs.o
-# Functions that a fuzzer takes the place of while it runs.
+# Functions that a fuzzer takes the place of while it runs; test_reads.c does of read().
 FUZZ_WRAP := -Wl,--wrap=http_client_run -Wl,--wrap=rd_kafka_message_headers
+UNIT_WRAP := $(FUZZ_WRAP) -Wl,--wrap=read
 
 .PHONY: fuzz fuzz-corpus fuzz-programs
 fuzz-programs:
