@@ -1,13 +1,14 @@
 /*
- * records.c - what reading an event out of a file costs: JSON lines and an Avro container, from the
- * bytes of the file to the bytes of a row.
+ * records.c - what reading an event out of a file costs: JSON lines, CSV and an Avro container,
+ * from the bytes of the file to the bytes of a row.
  *
  *   records SCHEMA [COUNT]          SCHEMA: schemas/memory_event.avsc
  *
  * Makes its files first: the same events of 384 floats as JSON with 17 digits (a float32 that
- * Python printed), as JSON with 9 digits (what a float32 needs), and as an Avro container without a
- * codec. Then each is read once: records_next(), which for JSON includes the encoding by the
- * stream's schema, and decode_record(). One thread; CPU time, as the machine may be shared.
+ * Python printed), as JSON with 9 digits (what a float32 needs), as CSV with 9 digits, the vector
+ * in JSON's and in PostgreSQL's notation, and as an Avro container without a codec. Then each is
+ * read once: records_next(), which for text includes the encoding by the stream's schema, and
+ * decode_record(). One thread; CPU time, as the machine may be shared.
  *
  * Failure ends the program with a message.
  */
@@ -60,6 +61,26 @@ static void put_json(struct buf *out, uint64_t i, int digits, uint64_t *state)
 	buf_puts(out,
 		 "], \"metadata\": \"{\\\"a\\\": 1, \\\"b\\\": [1, 2, 3]}\", \"tags\": [\"a\", "
 		 "\"b\"], \"user_id\": null, \"agent_id\": \"x\", \"role\": \"user\"}\n");
+}
+
+/* brackets: of the vector, "[]" or "{}". */
+static void write_csv(FILE *file, uint64_t count, const char *brackets)
+{
+	uint64_t state = 7;
+	fputs("op,event_time,namespace,key,value,embedding,metadata,tags,user_id,agent_id,role\n",
+	      file);
+	for (uint64_t i = 0; i < count; i++) {
+		fprintf(file,
+			"UPSERT,2026-01-31 12:30:00.%06uZ,agent-%u,note/%llu,\"The user asked for "
+			"\"\"this\"\" and was told that it is not there, but might be found "
+			"elsewhere.\",\"%c",
+			(unsigned)(i % 1000000), (unsigned)(i % 7), (unsigned long long)i,
+			brackets[0]);
+		for (int n = 0; n < DIMENSIONS; n++)
+			fprintf(file, "%s%.9g", n ? "," : "", (double)random_float(&state));
+		fprintf(file, "%c\",\"{\"\"a\"\": 1, \"\"b\"\": [1, 2, 3]}\",\"{a,b}\",,x,user\n",
+			brackets[1]);
+	}
 }
 
 static void write_json(FILE *file, uint64_t count, int digits)
@@ -166,10 +187,44 @@ static void read_text(const char *path, struct buf *text)
 	fclose(file);
 }
 
+/* What each file holds, and how it is called. */
+static const struct {
+	const char *what;
+	int digits;           /* of JSON lines */
+	const char *brackets; /* of CSV */
+} kinds[] = {
+	{"JSON lines, 17 digits", 17, NULL}, {"JSON lines, 9 digits", 9, NULL},
+	{"CSV, 9 digits, [1,2]", 0, "[]"},   {"CSV, 9 digits, {1,2}", 0, "{}"},
+	{"Avro container", 0, NULL},
+};
+
+static void measure_kind(size_t k, struct slice schema, const struct table *table, uint64_t count)
+{
+	char path[] = "/tmp/records-XXXXXX", json[] = "/tmp/records-XXXXXX";
+	struct err err = {0};
+	FILE *file = make_file(path);
+	if (kinds[k].digits > 0) {
+		write_json(file, count, kinds[k].digits);
+	} else if (kinds[k].brackets) {
+		write_csv(file, count, kinds[k].brackets);
+	} else {
+		FILE *lines = make_file(json);
+		write_json(lines, count, 9);
+		fclose(lines);
+		struct records *r = records_open(json, table, &err);
+		if (!r)
+			die(json, err.text);
+		write_container(file, schema, r);
+		records_close(r);
+		unlink(json);
+	}
+	fclose(file);
+	measure(kinds[k].what, path, table);
+	unlink(path);
+}
+
 int main(int argc, char **argv)
 {
-	char json17[] = "/tmp/records-17-XXXXXX", json9[] = "/tmp/records-9-XXXXXX",
-	     avro[] = "/tmp/records-avro-XXXXXX";
 	uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 10) : 20000;
 	struct err err = {0};
 	struct buf text = {0};
@@ -180,25 +235,8 @@ int main(int argc, char **argv)
 	struct table *table = schema ? table_new(schema, &err) : NULL;
 	if (!table)
 		die(argv[1], err.text);
-	FILE *file = make_file(json17);
-	write_json(file, count, 17);
-	fclose(file);
-	file = make_file(json9);
-	write_json(file, count, 9);
-	fclose(file);
-	file = make_file(avro);
-	struct records *r = records_open(json9, table, &err);
-	if (!r)
-		die(json9, err.text);
-	write_container(file, (struct slice){text.data, text.len}, r);
-	records_close(r);
-	fclose(file);
-	measure("JSON lines, 17 digits", json17, table);
-	measure("JSON lines, 9 digits", json9, table);
-	measure("Avro container", avro, table);
-	unlink(json17);
-	unlink(json9);
-	unlink(avro);
+	for (size_t k = 0; k < ARRAY_LEN(kinds); k++)
+		measure_kind(k, (struct slice){text.data, text.len}, table, count);
 	table_free(table);
 	schema_free(schema);
 	buf_free(&text);

@@ -114,7 +114,8 @@ START_TEST(test_others)
 	FILE_GIVES("{\n\"id\":\"1\"}",
 		   "<:1: not JSON: the text ends where a key in quotes should stand (column 2)>"
 		   "<:2: not JSON: ':' where the end of the line should stand (column 5)>");
-	FILE_GIVES("id,ts\n1,2\n",
+	FILE_GIVES("id,ts\n1,2\n", "[0231020400]");
+	FILE_GIVES("ident,ts\n1,2\n",
 		   "<:1: not JSON: 'i' where a value should stand (column 1)>"
 		   "<:2: not JSON: ',' where the end of the line should stand (column "
 		   "2)>");

@@ -279,8 +279,8 @@ static const struct cli_option options[] = {
 	 "take the schemas as the registry has them, and fail if it does not; else what is missing "
 	 "is registered, under TOPIC-value and TOPIC-key, and told"},
 	{"file", "FILE",
-	 "events from JSON lines or an Avro container, also packed with gzip or zstd; \"-\": "
-	 "standard input"},
+	 "events from JSON lines, CSV with a header or an Avro container, also packed with gzip "
+	 "or zstd; \"-\": standard input"},
 	{NULL, NULL, NULL},
 };
 

@@ -446,6 +446,11 @@ struct jsondatum *jsondatum_new(const struct schema *schema, const struct table 
 	return j;
 }
 
+bool jsondatum_packed(const struct jsondatum *j, size_t field)
+{
+	return j->packed[field];
+}
+
 void jsondatum_free(struct jsondatum *j)
 {
 	if (!j)

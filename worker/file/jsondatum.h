@@ -15,6 +15,8 @@ struct jsondatum;
  * bytes that is a vector there may be an array of numbers.
  */
 struct jsondatum *jsondatum_new(const struct schema *schema, const struct table *table);
+/* Whether that field of the schema's record is such a vector. */
+bool jsondatum_packed(const struct jsondatum *j, size_t field);
 void jsondatum_free(struct jsondatum *j); /* NULL is fine */
 
 /*

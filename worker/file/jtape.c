@@ -70,16 +70,18 @@ static inline char *space(char *p)
 	return p;
 }
 
-/* A pointer to the token, good until the next one. */
-static struct jtoken *add(struct parser *p, enum jtoken_kind kind, const char *at, uint32_t n)
+static inline void add(struct jtape *t, enum jtoken_kind kind, const char *at, uint32_t n)
 {
-	struct jtape *t = p->tape;
 	if (t->n == t->cap) {
 		t->cap = MAX(t->cap * 2, 64u);
 		t->tokens = xrealloc(t->tokens, t->cap * sizeof(*t->tokens));
 	}
-	t->tokens[t->n] = (struct jtoken){.kind = kind, .n = n, .text = at, .size = 1};
-	return &t->tokens[t->n++];
+	t->tokens[t->n++] = (struct jtoken){.kind = kind, .n = n, .text = at, .size = 1};
+}
+
+void jtape_add(struct jtape *t, enum jtoken_kind kind, const char *text, uint32_t n)
+{
+	add(t, kind, text, n);
 }
 
 /* ---- strings ---- */
@@ -206,7 +208,7 @@ static char *string(struct parser *p, char *at)
 	char *end = first_escape ? first_escape : at;
 	at = first_escape ? rewrite(p, first_escape, &end) : at + 1;
 	if (at)
-		add(p, JTOKEN_STRING, from, (uint32_t)(end - from));
+		add(p->tape, JTOKEN_STRING, from, (uint32_t)(end - from));
 	return at;
 }
 
@@ -241,7 +243,7 @@ static char *number(struct parser *p, char *at)
 		if (at == exponent)
 			return unexpected(p, at, "a digit");
 	}
-	add(p, JTOKEN_NUMBER, from, (uint32_t)(at - from));
+	add(p->tape, JTOKEN_NUMBER, from, (uint32_t)(at - from));
 	return at;
 }
 
@@ -256,7 +258,7 @@ static char *word(struct parser *p, char *at)
 		{"true", 4, JTOKEN_TRUE}, {"false", 5, JTOKEN_FALSE}, {"null", 4, JTOKEN_NULL}};
 	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
 		if (strncmp(at, words[i].text, words[i].len) == 0) {
-			add(p, words[i].kind, at, 0);
+			add(p->tape, words[i].kind, at, 0);
 			return at + words[i].len;
 		}
 	}
@@ -274,7 +276,7 @@ static bool push(struct parser *p, char *at)
 	if (p->depth == JTAPE_MAX_DEPTH)
 		return bad(p, at, "nested too deep") != NULL;
 	p->open[p->depth++] = p->tape->n;
-	add(p, *at == '{' ? JTOKEN_OBJECT : JTOKEN_ARRAY, at, 0);
+	add(p->tape, *at == '{' ? JTOKEN_OBJECT : JTOKEN_ARRAY, at, 0);
 	return true;
 }
 
@@ -343,12 +345,11 @@ static char *after(struct parser *p, char *at, bool *more)
 }
 
 /* Rewrites strings in text, which the tokens point into. */
-bool jtape_parse(struct jtape *t, char *text, size_t len, struct err *err)
+bool jtape_append(struct jtape *t, char *text, size_t len, struct err *err)
 {
 	struct parser p = {.tape = t, .begin = text, .end = text + len, .err = err};
 	bool more = true;
 	assert(text[len] == '\0' && len < UINT32_MAX);
-	t->n = 0;
 	for (char *at = text; more && at;) {
 		at = value(&p, at);
 		at = at ? after(&p, at, &more) : NULL;
@@ -356,6 +357,12 @@ bool jtape_parse(struct jtape *t, char *text, size_t len, struct err *err)
 			return false;
 	}
 	return true;
+}
+
+bool jtape_parse(struct jtape *t, char *text, size_t len, struct err *err)
+{
+	t->n = 0;
+	return jtape_append(t, text, len, err);
 }
 
 void jtape_free(struct jtape *t)

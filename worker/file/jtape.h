@@ -47,6 +47,10 @@ struct jtape {
  * (column 17)"; columns are bytes, from 1.
  */
 MUST_CHECK bool jtape_parse(struct jtape *t, char *text, size_t len, struct err *err);
+/* The same behind the tokens that are there: another value, of another text. */
+MUST_CHECK bool jtape_append(struct jtape *t, char *text, size_t len, struct err *err);
+/* Adds one token, of which the caller knows what it says. */
+void jtape_add(struct jtape *t, enum jtoken_kind kind, const char *text, uint32_t n);
 void jtape_free(struct jtape *t); /* the tokens; the text is the caller's */
 
 /*

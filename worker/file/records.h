@@ -1,11 +1,11 @@
 /*
- * records.h - the events of a file, whatever it is: JSON lines, an Avro container, each also gzip
- * or zstd, or standard input.
+ * records.h - the events of a file, whatever it is: JSON lines, CSV, an Avro container, each also
+ * gzip or zstd, or standard input.
  *
  *   while ((result = records_next(r, &datum, &err)) != RECORDS_END) ...
  *
  * An event comes out as an Avro datum, written with records_schema(): a container's own schema, or
- * for JSON the stream's.
+ * else the stream's.
  */
 #pragma once
 
@@ -48,7 +48,7 @@ bool records_blame(const struct records *r, struct err *err);
 
 /* How far: records given or refused, and bytes read (unpacked). */
 struct records_place {
-	uint64_t records, line; /* line: of JSON, from 1; else 0 */
+	uint64_t records, line; /* line: of JSON and CSV, from 1; else 0 */
 	uint64_t offset;        /* of the line, or of the block that the record is in */
 };
 /* Of the record that came last: for messages and progress. */

@@ -1,0 +1,38 @@
+/*
+ * csv.h - a CSV file with a header, row by row, as if each were a JSON object: {column: value}.
+ */
+#pragma once
+
+#include "base/base.h"
+#include "base/err.h"
+#include "codec/table.h"
+#include "file/input.h"
+#include "file/jtape.h"
+#include "file/lines.h"
+#include "schema/schema.h"
+
+struct csv;
+
+/*
+ * Does the input begin as a header does: a line whose first cell names a field of the stream? Or
+ * says its name so (.csv, .tsv, also packed)?
+ */
+bool csv_is(struct input *in, const struct schema *schema);
+
+/*
+ * Reads the header. in, schema and table are borrowed; table: of which schema is the reader; a
+ * field of bytes that is a vector there may be a list of numbers. max: bytes of a row. NULL with
+ * class POISON: a column that is no field, or stands twice.
+ */
+struct csv *csv_open(struct input *in, size_t max, const struct schema *schema,
+		     const struct table *table, struct err *err);
+void csv_close(struct csv *c); /* NULL is fine */
+
+/*
+ * The next row as an object in the tape, good until the next call. Of BAD the error has class
+ * POISON and says in which column.
+ */
+enum lines_result csv_next(struct csv *c, struct jtape *row, struct err *err);
+
+/* Where the row given last begins: its line, from 1, and the offset of its first byte. */
+uint64_t csv_line(const struct csv *c, uint64_t *offset);
