@@ -102,6 +102,13 @@ static void put_lines(struct buf *out)
 		buf_printf(out, "{\"k\": %d, \"s\": \"line %d\"}\n", i / 4, i * 7919);
 }
 
+static void put_csv(struct buf *out)
+{
+	buf_puts(out, "k,s\n");
+	for (int i = 0; i < 30000; i++)
+		buf_printf(out, "%d,\"line\n%d\"\n", i / 4, i * 7919);
+}
+
 static void put_gzip(struct buf *out)
 {
 	struct buf lines = {0};
@@ -127,7 +134,7 @@ static void put_container(struct buf *out)
 	buf_free(&datum);
 }
 
-static void (*const makers[])(struct buf *out) = {put_lines, put_gzip, put_container};
+static void (*const makers[])(struct buf *out) = {put_lines, put_csv, put_gzip, put_container};
 
 /*
  * In each format: what was read before is the same, a signal is told from a disk that fails, and a
