@@ -106,7 +106,9 @@ help:
 	@echo "make bench-vectors   the vector search beside plain pgvector, on real text vectors (VECTORS_ROWS=1000000: see tests/bench/vectors -h)"
 	@echo "make monitoring check-monitoring monitoring-proof   rules, dashboards, and their proof on a real stack"
 	@echo "make check-deploy check-cluster image image-test deb deb-test   chart, overlays, image, package"
-	@echo "make deps docs lint format unit system asan tsan fuzz install clean"
+	@echo "make fuzz fuzz-corpus fuzz-copy   fuzzers for FUZZ_SECONDS each; their corpora; rows through a real PostgreSQL and back (tests/fuzz)"
+	@echo "make nth leaks tsan-system valgrind   failing calls, leaks, races, memory never written (tests/checkers.mk)"
+	@echo "make deps docs lint format unit system asan tsan install clean"
 # worker/sql/NAME.sql becomes the string sql_NAME.
 $(B)/%.o: %.sql
 	@mkdir -p $(@D)

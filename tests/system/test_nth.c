@@ -21,7 +21,8 @@
 #include "model.h"
 #include "system.h"
 
-enum { ENOUGH = 300, SECONDS = 40, ABORTED = 128 + SIGABRT };
+/* FIRST: allocations of libraries before main() begins. */
+enum { ENOUGH = 300, SECONDS = 40, ABORTED = 128 + SIGABRT, FIRST = 1290 };
 
 /* With shortened names: kind, and how the call fails. */
 static const char *const plans[][2] = {
@@ -153,8 +154,61 @@ START_TEST(nth_fails)
 }
 END_TEST
 
+/* --- commands */
+
+static const char *const lines[][4] = {
+	{"check", NULL},
+	{"check", "--online", NULL},
+	{"config", "show", "--json", NULL},
+	{"offsets", "show", NULL},
+	{"migrate", "--dry-run", NULL},
+};
+
+/* It says what it says with memory, or that there is none; that one word is not a verdict. */
+static void check_verdict(const char *plan, int status, const char *text, int good,
+			  const char *wanted)
+{
+	bool words = strstr(text, "out of memory") || strstr(text, "Out of memory") ||
+		     strstr(text, "Cannot allocate memory");
+	bool kafka = status == ABORTED && strstr(text, "memingest: rd");
+	ck_assert_msg((status == good && strcmp(text, wanted) == 0) || (status && words) || kafka,
+		      "%s: exit %d: %.3000s", plan, status, text);
+}
+
+/* Proves: a command that has no memory says so, and not that config, schema or server is wrong. */
+START_TEST(commands_without_memory)
+{
+	struct bed *bed = ledger_bed("nthcmd", 1);
+	const char *const *line = lines[_i];
+	char plan[64], path[200];
+	struct buf wanted = {0}, text = {0};
+	long calls = 0;
+	seed = (uint64_t)number_of("NTH_SEED", 14) + (uint64_t)_i;
+	load_shim(bed, "malloc:0");
+	int good = bed_command(bed, line[0], line + 1, &wanted);
+	load_shim(bed, NULL);
+	snprintf(path, sizeof(path), "%s/count", bed->dir);
+	FILE *f = fopen(path, "r");
+	ck_assert(f && fscanf(f, "%ld", &calls) == 1 && calls > FIRST);
+	fclose(f);
+	for (long i = number_of("NTH_ROUNDS", 20); i > 0; i--) {
+		snprintf(plan, sizeof(plan), "malloc:%ld",
+			 FIRST + (long)draw((uint64_t)(calls - FIRST)));
+		text.len = 0;
+		load_shim(bed, plan);
+		int status = bed_command(bed, line[0], line + 1, &text);
+		load_shim(bed, NULL);
+		check_verdict(plan, status, buf_cstr(&text), good, buf_cstr(&wanted));
+	}
+	buf_free(&wanted);
+	buf_free(&text);
+	bed_free(bed);
+}
+END_TEST
+
 static void nth_tests(TCase *tc)
 {
+	tcase_add_loop_test(tc, commands_without_memory, 0, (int)ARRAY_LEN(lines));
 	tcase_add_loop_test(tc, nth_fails, 0, (int)ARRAY_LEN(plans));
 }
 
