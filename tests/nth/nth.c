@@ -5,7 +5,8 @@
  *   NTH=malloc:17+          it and all after it
  *   NTH=recv:5:ECONNRESET   the 5th recv, recvfrom or recvmsg fails with that errno
  *   NTH=read:3:short        the 3rd read has one byte at most
- *   NTH_COUNT=FILE          at the end of the process the number of calls of that kind stands there
+ *   NTH_COUNT=FILE          at the end of the process the numbers of calls stand there, a kind a
+ * line
  *
  * Kinds: malloc (calloc, realloc, posix_memalign, aligned_alloc), read (readv), write (writev),
  * recv (recvfrom, recvmsg), send (sendto, sendmsg), poll (ppoll, epoll_wait, select), connect.
@@ -35,7 +36,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum kind { NONE, MALLOC, READ, WRITE, RECV, SEND, POLL, CONNECT };
+enum kind { NONE, MALLOC, READ, WRITE, RECV, SEND, POLL, CONNECT, KINDS };
 
 static struct {
 	_Atomic int state; /* 0: the environment was not read yet, 1: somebody reads it, 2: read */
@@ -44,7 +45,7 @@ static struct {
 	bool on, shorter; /* on: n and all after it */
 	int error;
 } plan;
-static _Atomic long count;
+static _Atomic long counts[KINDS];
 
 static const struct {
 	const char *name;
@@ -91,9 +92,9 @@ static bool fails(enum kind kind)
 			read_plan(text);
 		atomic_store(&plan.state, 2);
 	}
+	long n = atomic_fetch_add(&counts[kind], 1) + 1;
 	if (atomic_load(&plan.state) != 2 || plan.kind != kind)
 		return false;
-	long n = atomic_fetch_add(&count, 1) + 1;
 	if (n != plan.n && !(plan.on && plan.n > 0 && n > plan.n))
 		return false;
 	if (!plan.shorter)
@@ -116,8 +117,8 @@ __attribute__((destructor)) static void say_count(void)
 {
 	const char *path = getenv("NTH_COUNT");
 	int fd = path ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644) : -1;
-	if (fd >= 0)
-		dprintf(fd, "%ld\n", atomic_load(&count));
+	for (size_t i = 0; fd >= 0 && i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		dprintf(fd, "%s %ld\n", kinds[i].name, atomic_load(&counts[kinds[i].kind]));
 	if (fd >= 0)
 		close(fd);
 }
@@ -161,7 +162,7 @@ int posix_memalign(void **out, size_t alignment, size_t size)
 static bool anonymous(int fd)
 {
 	struct stat st;
-	return plan.kind <= WRITE && fstat(fd, &st) == 0 && (st.st_mode & S_IFMT) == 0;
+	return fstat(fd, &st) == 0 && (st.st_mode & S_IFMT) == 0;
 }
 
 #define NEXT(name)                                                                                 \
