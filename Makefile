@@ -36,7 +36,7 @@ $(B)/libmemingest.a: $(LIB_OBJ)
 $(B)/memingest-failing: $(B)/worker/cli/main.o $(FAILING_OBJ) $(B)/libmemingest.a
 	@echo "LD $@"; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 $(B)/unit: $(UNIT_OBJ) $(B)/libmemingest.a
-	@echo "LD $@"; $(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs $(TEST_MODULES)) $(LDLIBS)
+	@echo "LD $@"; $(CC) $(LDFLAGS) $(UNIT_WRAP) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(shell pkg-config --libs $(TEST_MODULES)) $(LDLIBS)
 $(B)/system: $(SYSTEM_OBJ) $(B)/libmemingest.a | $(B)/memingest-failing
 	@echo "LD $@"; $(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs $(TEST_MODULES)) $(LDLIBS)
 $(B)/%.o: %.c
@@ -123,11 +123,13 @@ help:
 	@echo "make bench-vectors   the vector search beside plain pgvector, on real text vectors (VECTORS_ROWS=1000000: see tests/bench/vectors -h)"
 	@echo "make monitoring check-monitoring monitoring-proof   rules, dashboards, and their proof on a real stack"
 	@echo "make check-deploy check-cluster image image-test deb deb-test   chart, overlays, image, package"
-	@echo "make deps docs lint format unit system asan tsan fuzz install clean"
+	@echo "make fuzz fuzz-corpus fuzz-copy   fuzzers for FUZZ_SECONDS each; their corpora; rows through a real PostgreSQL and back (tests/fuzz)"
+	@echo "make nth leaks tsan-system valgrind   failing calls, leaks, races, memory never written (tests/checkers.mk)"
+	@echo "make deps docs lint format unit system asan tsan install clean"
 # worker/sql/NAME.sql becomes the string sql_NAME.
 $(B)/%.o: %.sql
 	@mkdir -p $(@D)
 	@echo "SQL $<"; awk -v n=$(*F) 'BEGIN { print "extern const char sql_" n "[]; const char sql_" n "[] =" } \
 		{ gsub(/["\\]/, "\\\\&"); print "\"" $$0 "\\n\"" } END { print ";" }' $< | $(CC) $(CFLAGS) -x c -c -o $@ -
-include tests/bench/bench.mk tests/fuzz/fuzz.mk deploy/deploy.mk monitoring/monitoring.mk
+include tests/bench/bench.mk tests/fuzz/fuzz.mk tests/checkers.mk deploy/deploy.mk monitoring/monitoring.mk
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

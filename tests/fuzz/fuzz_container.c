@@ -4,16 +4,10 @@
  *
  * The input stands behind the magic of a container, so that the fuzzer need not find it.
  */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "codec/recode.h"
 #include "file/container.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz.h"
 
 static const struct decode_limits limits = {.max_depth = 64,
 					    .max_items = 100000,
@@ -30,7 +24,7 @@ static void read_all(struct container *c)
 	for (int n = 0; n < 10000 && container_next(c, &datum, &err) == CONTAINER_RECORD; n++) {
 		out.len = 0;
 		if (r && recode(r, datum, &out, &err) && out.len > 4 * datum.len + 1000)
-			abort(); /* nothing grows but counts of blocks */
+			give_up("recode", "nothing grows but counts of blocks");
 	}
 	recoder_free(r);
 	buf_free(&out);
@@ -40,18 +34,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct err err = {0};
 	struct input in;
-	char path[40];
-	int fd = memfd_create("fuzz", 0);
-	if (fd < 0 || write(fd, "Obj\1", 4) != 4 || write(fd, data, size) != (ssize_t)size)
-		abort();
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	if (input_open(&in, path, &err)) {
+	struct buf bytes = {0};
+	buf_puts(&bytes, "Obj\1");
+	buf_put(&bytes, data, size);
+	struct fuzz_file f = fuzz_file(bytes.data, bytes.len);
+	buf_free(&bytes);
+	if (input_open(&in, f.path, &err)) {
 		struct container *c = container_open(&in, 1 << 20, &err);
 		if (c)
 			read_all(c);
 		container_close(c);
 	}
 	input_close(&in);
-	close(fd);
+	close(f.fd);
 	return 0;
 }

@@ -8,21 +8,11 @@
  * end.
  */
 #include <jansson.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "codec/measure.h"
 #include "file/jsondatum.h"
 #include "file/jtape.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void give_up(const char *what, const char *why)
-{
-	fprintf(stderr, "fuzz_json: %s: %s\n", what, why);
-	abort();
-}
+#include "fuzz.h"
 
 static const char schema_text[] =
 	"{\"type\":\"record\",\"name\":\"R\",\"fields\":["

@@ -6,13 +6,11 @@
  * fingerprint. Every failure has class CONFIG and a text. A schema resolves to itself, if there is
  * a table for it.
  */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "codec/decode.h"
 #include "codec/plan.h"
 #include "codec/table.h"
+#include "fuzz.h"
 #include "schema/schema.h"
 
 static const struct decode_limits limits = {.max_depth = 64,
@@ -34,19 +32,13 @@ static struct schema *wanted_schema;
 static struct table *wanted_table;
 static struct decoder *decoder;
 
-static void give_up(const char *what, const char *why)
-{
-	fprintf(stderr, "fuzz_schema: %s: %s\n", what, why);
-	abort();
-}
-
 static void expect_config(const struct err *err)
 {
-	if (err->class != ERR_CONFIG || err->text[0] == '\0')
-		give_up("an error without class or text", err->text);
+	check_words(err);
+	if (err->class != ERR_CONFIG)
+		give_up("an error that is not the config's", err->text);
 }
 
-int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	(void)argc;
@@ -119,7 +111,6 @@ static void check_table(const struct schema *s)
 	table_free(t);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct err err = {0};

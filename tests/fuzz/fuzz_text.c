@@ -7,19 +7,11 @@
  * numeric, too much depth.
  */
 #include <jansson.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "../unit/text_reference.h"
 #include "codec/pgbin.h"
 #include "codec/text.h"
-
-static void give_up(const char *what, const char *why)
-{
-	fprintf(stderr, "fuzz_text: %s: %s\n", what, why);
-	abort();
-}
+#include "fuzz.h"
 
 static bool jansson_takes(struct slice s, json_error_t *at)
 {
@@ -70,7 +62,6 @@ static void check_json(struct slice s)
 		give_up("JSON that is no text", why.text);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct slice s = {data, size};

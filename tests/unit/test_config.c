@@ -247,6 +247,20 @@ START_TEST(syntax_errors)
 }
 END_TEST
 
+/* What is no UTF-8 could not be shown as JSON: it is refused, but for comments. */
+START_TEST(latin1)
+{
+	loads("# f\xfcr\n" BASE "; \xe4\n");
+	refused(BASE "[log]\nlevel = \xe4\n", 12, "log.level: the value is not UTF-8");
+	refused(BASE "[postgres]\nd\xe4 = x\n", 12, "is not UTF-8; save the file as UTF-8");
+	refused(BASE "[\xe4]\n", 11, "is not UTF-8; save the file as UTF-8");
+	refused("\xe4 = x\n" BASE, 1, "is not UTF-8; save the file as UTF-8");
+	const struct config_override set[] = {{"kafka.client.id", "\xe4"}};
+	ck_assert(!load_set(BASE, set, 1));
+	ck_assert_str_eq(buf_cstr(&findings), "--set: kafka.client.id: the value is not UTF-8\n");
+}
+END_TEST
+
 /* default < file < environment < --set, and show says which it was. */
 START_TEST(precedence)
 {
@@ -808,6 +822,7 @@ static Suite *config_suite(void)
 	tcase_add_test(t, values);
 	tcase_add_test(t, syntax);
 	tcase_add_test(t, syntax_errors);
+	tcase_add_test(t, latin1);
 	tcase_add_test(t, precedence);
 	tcase_add_test(t, environment);
 	tcase_add_test(t, environment_finds_stream);

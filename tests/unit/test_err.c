@@ -30,6 +30,17 @@ START_TEST(wrap_keeps_class_and_code)
 }
 END_TEST
 
+/* Bytes of others that are no text do not make the error one that nobody can store. */
+START_TEST(text_is_utf8)
+{
+	struct err err = {0};
+	err_set(&err, ERR_POISON, "codec \"%s\"", "\xf2\x10\xc3\xa4\xff");
+	ck_assert_str_eq(err.text, "codec \"? \xc3\xa4?\"");
+	err_wrap(&err, "%.1s", "\xc3\xa4");
+	ck_assert_str_eq(err.text, "?: codec \"? \xc3\xa4?\"");
+}
+END_TEST
+
 /* A text of several lines, as libpq gives it, becomes one line without a blank at its end. */
 START_TEST(text_is_one_line)
 {
@@ -125,6 +136,7 @@ static Suite *err_suite(void)
 	tcase_add_test(t, set_fills);
 	tcase_add_test(t, wrap_keeps_class_and_code);
 	tcase_add_test(t, text_is_one_line);
+	tcase_add_test(t, text_is_utf8);
 	tcase_add_test(t, long_text_is_cut_between_characters);
 	tcase_add_test(t, wrap_cuts_the_tail);
 	tcase_add_test(t, own_text_as_argument);

@@ -6,12 +6,14 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <zlib.h>
 #include <zstd.h>
 
 #include "container_put.h"
 #include "file/input.h"
 #include "file/lines.h"
+#include "sanitized.h"
 
 /* The lines of a file, each in brackets; [!] for one that is too long, a text for what ends it. */
 static void read_lines(const char *path, size_t max, struct buf *out)
@@ -185,6 +187,45 @@ START_TEST(test_big)
 }
 END_TEST
 
+/* So much more address space than there is now; beyond it the process ends. */
+static void allow_memory(size_t more)
+{
+	unsigned long pages = 0;
+	FILE *f = fopen("/proc/self/statm", "r");
+	ck_assert(f && fscanf(f, "%lu", &pages) == 1);
+	fclose(f);
+	struct rlimit limit = {pages * 4096 + more, RLIM_INFINITY};
+	if (!SANITIZED)
+		ck_assert_int_eq(setrlimit(RLIMIT_AS, &limit), 0);
+}
+
+/*
+ * A packed file of a hundred thousand bytes that is a line of a hundred million: the line is passed
+ * over, the next one read, and memory is what the limit of a line allows.
+ */
+START_TEST(test_bombs)
+{
+	size_t n = 100 * 1000 * 1000;
+	char path[] = FILE_TEMPLATE;
+	struct buf packed = {0}, out = {0};
+	char *zeros = xcalloc(1, n);
+	memcpy(zeros + n - 6, "\nnext\n", 6);
+	if (_i == 0)
+		gzip(zeros, n, &packed);
+	else
+		zstd(zeros, n, &packed);
+	free(zeros);
+	ck_assert_uint_lt(packed.len * 900, n);
+	file_put(path, packed.data, packed.len);
+	allow_memory(16 * 1000 * 1000);
+	read_lines(path, 1000 * 1000, &out);
+	ck_assert_str_eq(buf_cstr(&out), "[!][next]2 at 99999995");
+	unlink(path);
+	buf_free(&packed);
+	buf_free(&out);
+}
+END_TEST
+
 /* Formats that are often met and not read are named; so are folders and files that are not there.
  */
 START_TEST(test_refused)
@@ -239,6 +280,8 @@ static Suite *input_suite(void)
 	tcase_add_test(tc, test_long_lines);
 	tcase_add_test(tc, test_packed);
 	tcase_add_test(tc, test_big);
+	tcase_add_loop_test(tc, test_bombs, 0, 2);
+	tcase_add_loop_test(tc, test_bombs, 0, 2);
 	tcase_add_test(tc, test_refused);
 	tcase_add_test(tc, test_pipe);
 	suite_add_tcase(suite, tc);

@@ -29,6 +29,9 @@ struct slice {
 	size_t len;
 };
 
+/* Ends the process, exit 70: "memingest: no thread: Resource temporarily unavailable; REMEDY". */
+_Noreturn void die_without(const char *what, int error, const char *remedy);
+_Noreturn void mem_exhausted(void); /* ends the process: a library says that there is no memory */
 /* malloc and the like that never return NULL: out of memory ends the process (see mem.c). */
 void *xmalloc(size_t size);
 void *xcalloc(size_t count, size_t size); /* cleared; an overflow of the product is out of memory */

@@ -5,9 +5,10 @@
  *   ^ added last                    ^ added  ^ set where it happened
  *
  * The text is one line: line breaks and other control characters (libpq's messages have them)
- * become spaces, so that a log line and a finding of "check" stay one line each. What does not fit
- * is cut at the end, between two characters, and marked "...": the context in front matters more
- * than the tail.
+ * become spaces, so that a log line and a finding of "check" stay one line each. It is UTF-8: a
+ * byte that is none (names in files may have such) becomes "?", or the error could be neither a
+ * dead letter's detail nor JSON. What does not fit is cut at the end, between two characters, and
+ * marked "...": the context in front matters more than the tail.
  *
  * A NULL err is fine: the caller wanted the yes or no only. Arguments may point into the error's
  * own text. No thread of its own.
@@ -17,13 +18,19 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/utf8.h"
 
-/* One line, no blank at the end. */
+/* One line of UTF-8, no blank at the end. */
 static void flatten(char *text)
 {
-	for (char *p = text; *p; p++)
-		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+	for (char *p = text; *p;) {
+		size_t n = utf8_sequence((unsigned char *)p);
+		if (n == 0)
+			*p = '?';
+		else if ((unsigned char)*p < 0x20 || *p == 0x7f)
 			*p = ' ';
+		p += MAX(n, (size_t)1);
+	}
 	size_t len = strlen(text);
 	while (len > 0 && text[len - 1] == ' ')
 		text[--len] = '\0';

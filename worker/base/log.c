@@ -46,6 +46,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/stats.h"
+#include "base/utf8.h"
 
 enum { LIMIT_LINES = 10, LIMIT_WINDOW_US = 10 * 1000 * 1000 };
 /* TAIL: for "suppressed", "lost" and the end of the line. */
@@ -97,27 +98,6 @@ static bool limit_pass(struct log_site *site, int64_t now_us, uint32_t *suppress
 		site->muted++;
 	}
 	return pass;
-}
-
-/*
- * Length of the valid UTF-8 sequence at s, 0 if there is none (overlong, surrogate, above U+10FFFF:
- * RFC 3629).
- */
-static size_t utf8_sequence(const unsigned char *s)
-{
-	if (s[0] < 0x80)
-		return 1;
-	size_t n = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
-	if (s[0] < 0xc2 || s[0] > 0xf4)
-		return 0;
-	unsigned low = s[0] == 0xe0 ? 0xa0 : s[0] == 0xf0 ? 0x90 : 0x80;
-	unsigned high = s[0] == 0xed ? 0x9f : s[0] == 0xf4 ? 0x8f : 0xbf;
-	if (s[1] < low || s[1] > high)
-		return 0;
-	for (size_t i = 2; i < n; i++)
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	return n;
 }
 
 /* One character, or one byte that is none. Returns the bytes that it has in the text. */

@@ -14,7 +14,6 @@
  */
 #include <errno.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -36,12 +35,8 @@ struct queue *queue_new(size_t capacity)
 	q->cap = capacity;
 	pthread_mutex_init(&q->lock, NULL);
 	q->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (q->fd < 0) {
-		fprintf(stderr,
-			"memingest: no eventfd: %s; raise the limit of open files (ulimit -n)\n",
-			strerror(errno));
-		_exit(EXIT_INTERNAL);
-	}
+	if (q->fd < 0)
+		die_without("eventfd", errno, "raise the limit of open files (ulimit -n)");
 	return q;
 }
 

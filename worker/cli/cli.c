@@ -13,6 +13,7 @@
  * commands that start others end them before they return.
  */
 #include <assert.h>
+#include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -422,6 +423,7 @@ static int dispatch(struct parsed *p)
 int cli_main(const struct command *const *commands, int argc, char **argv)
 {
 	size_t room = (size_t)argc + 1;
+	json_set_alloc_funcs(xmalloc, free);
 	struct parsed p = {
 		.commands = commands,
 		.given = xcalloc(room, sizeof(*p.given)),

@@ -3,8 +3,10 @@
  * database.
  *
  * The forms are those of PostgreSQL's output functions (ISO dates, zone UTC, arrays in braces), but
- * for jsonb, whose keys only the server sorts. It reads what our own code has just made, so lengths
- * and counts are taken as they stand; nothing from outside comes here.
+ * for jsonb, whose keys only the server sorts, for booleans, which are true and false, and for
+ * floats, which may be the same number in other digits (make fuzz-copy compares). It reads what our
+ * own code has just made, so lengths and counts are taken as they stand; nothing from outside comes
+ * here.
  *
  * Pure; appends to the caller's buffer and cannot fail.
  */

@@ -23,6 +23,7 @@
 #include <sys/stat.h>
 
 #include "base/suggest.h"
+#include "codec/text.h"
 #include "core/config_file.h"
 #include "core/ini.h"
 
@@ -238,10 +239,28 @@ static void put_kafka(struct loader *ld, const char *name, const char *value)
 		keep(ld, "kafka", name, value);
 }
 
+static bool is_utf8(const char *s)
+{
+	struct refusal ignored;
+	return text_check_utf8((struct slice){(const uint8_t *)s, strlen(s)}, &ignored);
+}
+
+/* What is shown, logged and sent is text; of what is none a finding cannot quote anything. */
+static bool check_utf8(struct loader *ld, const char *section, const char *name, const char *value)
+{
+	if (!is_utf8(section) || !is_utf8(name))
+		config_finding(ld, ld->origin, "is not UTF-8; save the file as UTF-8");
+	else if (!is_utf8(value))
+		config_finding(ld, ld->origin, "%s.%s: the value is not UTF-8", section, name);
+	else
+		return true;
+	return false;
+}
+
 /* One setting, whichever source it is from. */
 static void put(struct loader *ld, const char *section, const char *name, const char *value)
 {
-	const char *kind = section_kind(ld, section);
+	const char *kind = check_utf8(ld, section, name, value) ? section_kind(ld, section) : NULL;
 	if (!kind)
 		return;
 	if (strcmp(kind, "kafka") == 0) {
@@ -264,9 +283,12 @@ static void file_line(void *ctx, const struct ini_line *line)
 	if (line->problem) {
 		config_finding(ld, ld->origin, "%s", line->problem);
 	} else if (!line->key) {
-		ld->skip = !section_kind(ld, line->section);
+		ld->skip =
+			!check_utf8(ld, line->section, "", "") || !section_kind(ld, line->section);
 	} else if (*line->section == '\0') {
-		config_finding(ld, ld->origin, "%s stands before the first [section]", line->key);
+		if (check_utf8(ld, "", line->key, ""))
+			config_finding(ld, ld->origin, "%s stands before the first [section]",
+				       line->key);
 	} else if (!ld->skip) {
 		put(ld, line->section, line->key, line->value);
 	}

@@ -168,11 +168,14 @@ bool stream_topic_matches(const char *pattern, const char *topic)
 	if (pattern[0] != '^')
 		return strcmp(pattern, topic) == 0;
 	regex_t re;
-	if (regcomp(&re, pattern, REG_EXTENDED | REG_NOSUB) != 0)
-		return false;
-	bool match = regexec(&re, topic, 0, NULL, 0) == 0;
-	regfree(&re);
-	return match;
+	int rc = regcomp(&re, pattern, REG_EXTENDED | REG_NOSUB);
+	if (rc == 0) {
+		rc = regexec(&re, topic, 0, NULL, 0);
+		regfree(&re);
+	}
+	if (rc == REG_ESPACE) /* "no match" would make it the topic of another stream, or of none */
+		mem_exhausted();
+	return rc == 0;
 }
 
 /* Either by names or by patterns. */

@@ -34,6 +34,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "io/consumer_parts.h"
 
 static atomic_uint under_way;
@@ -147,8 +148,7 @@ bool consumer_end(struct consumer *s, int wait_ms)
 	s->nudge = NULL;
 	s->left = false;
 	atomic_fetch_add(&under_way, 1);
-	if (pthread_create(&thread, NULL, end_main, end) != 0)
-		abort();
+	thread_start(&thread, end_main, end);
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += wait_ms / 1000;
 	if (wait_ms > 0 && pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &until) == 0)

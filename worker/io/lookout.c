@@ -34,6 +34,7 @@
 
 #include "base/log.h"
 #include "base/queue.h"
+#include "base/thread.h"
 #include "core/stream.h"
 
 #define LOGS_MS 5000
@@ -333,8 +334,7 @@ struct lookout *lookout_start(const struct config *config,
 	l->self = self;
 	l->asked = queue_new(MAX_LOOKS + 1);
 	l->answered = queue_new(MAX_LOOKS + 1);
-	if (pthread_create(&l->thread, NULL, lookout_main, l) != 0)
-		abort();
+	thread_start(&l->thread, lookout_main, l);
 	return l;
 }
 

@@ -30,6 +30,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/thread.h"
 
 #define FIRST_GOOD_VERSION 0x020200ff
 #define EVERY_US (10 * US_PER_MS)
@@ -81,8 +82,9 @@ struct nudge *nudge_start(rd_kafka_t *rk)
 	n->rk = rk;
 	n->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	pthread_mutex_init(&n->lock, NULL);
-	if (n->fd < 0 || pthread_create(&n->thread, NULL, nudge_main, n) != 0)
-		abort();
+	if (n->fd < 0)
+		die_without("eventfd", errno, "raise the limit of open files (ulimit -n)");
+	thread_start(&n->thread, nudge_main, n);
 	return n;
 }
 

@@ -152,9 +152,14 @@ static bool begins_with(const char *text, const char *start)
 	return strncmp(text, start, strlen(start)) == 0;
 }
 
-/* By the beginning of libpq's complaint; what follows may quote. */
+/*
+ * By the beginning of libpq's complaint; what follows may quote. Without words, or with these, it
+ * had no memory: then the DSN may well be right.
+ */
 static bool explain(const struct reader *r, const char *said)
 {
+	if (!said || begins_with(said, "out of memory"))
+		mem_exhausted();
 	for (size_t i = 0; i < ARRAY_LEN(complaints); i++)
 		if (begins_with(said, complaints[i].begins))
 			return finding(r, complaints[i].password ? hint(r) : NULL, "%s",
@@ -263,6 +268,8 @@ static const char *default_host(struct arena *arena)
 	/* Two empty places each, because an empty value would count as none. */
 	static const char *const values[] = {",", ",", STOP_VALUE, NULL};
 	PGconn *conn = PQconnectStartParams(keywords, values, 0);
+	if (!conn)
+		mem_exhausted();
 	const char *host = PQhost(conn);
 	host = arena_strdup(arena, host && *host ? host : "localhost");
 	PQfinish(conn);
@@ -346,13 +353,15 @@ static PQconninfoOption *complete(const struct reader *r, const char *applicatio
 				      "UTF8",      r->text, STOP_VALUE, password, NULL};
 	PGconn *conn = PQconnectStartParams(keywords, values, 1);
 	PQconninfoOption *options = NULL;
-	if (!conn || PQstatus(conn) != CONNECTION_BAD)
+	if (!conn)
+		mem_exhausted();
+	if (PQstatus(conn) != CONNECTION_BAD)
 		err_set(r->err, ERR_FATAL, "PostgreSQL: libpq %s did not stop at an option",
 			pg_library_version());
 	else if (!complains_of(PQerrorMessage(conn), STOP))
 		explain(r, PQerrorMessage(conn));
 	else if (!(options = PQconninfo(conn)))
-		err_set(r->err, ERR_FATAL, "PostgreSQL: out of memory");
+		mem_exhausted();
 	PQfinish(conn);
 	return options;
 }
@@ -392,7 +401,7 @@ static bool take_apart(const struct reader *r, const char *application, const ch
 	if (r->rest && !check_url(r))
 		return false;
 	PQconninfoOption *own = PQconninfoParse(r->text, &said), *all = NULL;
-	bool ok = own != NULL || explain(r, said ? said : "");
+	bool ok = own != NULL || explain(r, said);
 	ok = ok && (all = complete(r, application, password)) != NULL &&
 	     check_values(r, all, own) && split_hosts(r, all, dsn);
 	if (ok)

@@ -17,6 +17,7 @@
  */
 #include "search/indexer.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -29,6 +30,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/stats.h"
+#include "base/thread.h"
 #include "io/pg_login.h"
 #include "io/wait.h"
 
@@ -328,12 +330,16 @@ struct indexer *indexer_start(const struct config *config, struct stream *const 
 	for (size_t i = 0; i < nstreams; i++)
 		if (streams[i]->search && !has_table(ix, streams[i]))
 			ix->tables[ix->ntables++].stream = streams[i];
-	if (ix->ntables > 0 && (ix->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) >= 0 &&
-	    pthread_create(&ix->thread, NULL, indexer_main, ix) == 0)
-		return ix;
-	free(ix->tables);
-	free(ix);
-	return NULL;
+	if (ix->ntables == 0) {
+		free(ix->tables);
+		free(ix);
+		return NULL;
+	}
+	ix->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (ix->stop_fd < 0)
+		die_without("eventfd", errno, "raise the limit of open files (ulimit -n)");
+	thread_start(&ix->thread, indexer_main, ix);
+	return ix;
 }
 
 void indexer_stop(struct indexer *ix)

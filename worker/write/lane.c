@@ -55,6 +55,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/stats.h"
+#include "base/thread.h"
 #include "core/stream.h"
 #include "write/session.h"
 
@@ -557,9 +558,9 @@ struct lane *lane_start(const struct config *config, struct stream *const *strea
 	session_init(&lane->session, config, index, lane->abort_fd);
 	lane->next_prune_us = clock_mono_us() + US_PER_S;
 	pthread_mutex_init(&lane->view_lock, NULL);
-	if (lane->abort_fd < 0 || lane->wake_fd < 0 ||
-	    pthread_create(&lane->thread, NULL, lane_main, lane) != 0)
-		abort();
+	if (lane->abort_fd < 0 || lane->wake_fd < 0)
+		die_without("eventfd", errno, "raise the limit of open files (ulimit -n)");
+	thread_start(&lane->thread, lane_main, lane);
 	return lane;
 }
 

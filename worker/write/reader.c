@@ -22,6 +22,7 @@
 #include <stdlib.h>
 
 #include "base/arena.h"
+#include "base/thread.h"
 #include "io/refetch.h"
 
 #define PATIENCE_MS 3000
@@ -126,8 +127,7 @@ struct reader *reader_start(const struct config *config, const struct origin *or
 	r->origin = origin;
 	r->errands = queue_new(max_errands + 1);
 	r->refetch = refetch_new(config);
-	if (pthread_create(&r->thread, NULL, reader_main, r) != 0)
-		abort();
+	thread_start(&r->thread, reader_main, r);
 	return r;
 }
 
