@@ -36,6 +36,7 @@
 #include "base/log.h"
 #include "core/stream.h"
 #include "io/kafka_client.h"
+#include "io/kafka_login.h"
 #include "io/source_parts.h"
 
 #define NUDGE_PARTITIONS 12 /* in one request */
@@ -59,6 +60,8 @@ void source_on_error(rd_kafka_t *rk, int code, const char *text, void *opaque)
 		source_tell_fatal(opaque, first ? reason : text);
 		return;
 	}
+	if (kafka_login_refused(code, text))
+		return;
 	if (kafka_err_class(code) == ERR_CONFIG)
 		log_error("kafka client refused", F_STR("error", rd_kafka_err2name(code)),
 			  F_STR("text", text));

@@ -46,6 +46,7 @@
 #include "base/log.h"
 #include "base/stats.h"
 #include "io/kafka_client.h"
+#include "io/kafka_login.h"
 #include "io/kafka_stats.h"
 #include "io/source_parts.h"
 
@@ -148,6 +149,8 @@ static int on_statistics(rd_kafka_t *rk, char *json, size_t len, void *opaque)
 	if (!kafka_stats_reach(&reach, json, len) || s->closing)
 		return 0;
 	cutoff_saw(&s->cutoff, reach.up > 0, s->joined, clock_mono_us());
+	if (reach.up > 0)
+		kafka_login_accepted();
 	if (reach.known == 0)
 		tell_brokers(rk);
 	return 0;
