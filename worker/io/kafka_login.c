@@ -132,23 +132,35 @@ static void take_apart(const char *text, char *server, size_t server_size, char 
 	snprintf(error, size, "%.*s", (int)(after ? after - from : (ptrdiff_t)strlen(from)), from);
 }
 
+struct refusal {
+	char server[128], error[300];
+	const char *remedy;
+};
+
+/* Under the lock. */
+static struct refusal understand(const char *text)
+{
+	struct refusal r;
+	take_apart(text, r.server, sizeof(r.server), r.error, sizeof(r.error));
+	r.remedy = remedy_of(r.error);
+	if (login.flaw && strstr(r.error, "verify failed")) {
+		snprintf(r.error, sizeof(r.error), "its certificate %s", login.flaw);
+		r.remedy = login.remedy;
+	}
+	return r;
+}
+
 /* Several brokers may refuse us for one reason: that is one line as well. */
 static void tell(const char *text)
 {
-	char server[128], error[300];
-	take_apart(text, server, sizeof(server), error, sizeof(error));
-	const char *remedy = remedy_of(error);
-	if (login.flaw && strstr(error, "verify failed")) {
-		snprintf(error, sizeof(error), "its certificate %s", login.flaw);
-		remedy = login.remedy;
-	}
-	if (login.refused && strcmp(login.error, error) == 0)
+	struct refusal r = understand(text);
+	if (login.refused && strcmp(login.error, r.error) == 0)
 		return;
-	memcpy(login.server, server, sizeof(server));
-	memcpy(login.error, error, sizeof(error));
+	memcpy(login.server, r.server, sizeof(r.server));
+	memcpy(login.error, r.error, sizeof(r.error));
 	login.refused = true;
 	log_error("Kafka refuses the login or is not trusted, all clients try again by themselves",
-		  F_STR("server", server), F_STR("error", error), F_STR("remedy", remedy));
+		  F_STR("server", r.server), F_STR("error", r.error), F_STR("remedy", r.remedy));
 }
 
 /*
@@ -160,15 +172,30 @@ static bool is_alert(const char *text)
 	return strstr(text, "SSL routines") && strstr(text, " alert ");
 }
 
+static bool is_refusal(int code, const char *text)
+{
+	return code == RD_KAFKA_RESP_ERR__AUTHENTICATION || code == RD_KAFKA_RESP_ERR__SSL ||
+	       code == RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED || is_alert(text);
+}
+
 bool kafka_login_refused(int code, const char *text)
 {
-	bool is = code == RD_KAFKA_RESP_ERR__AUTHENTICATION || code == RD_KAFKA_RESP_ERR__SSL ||
-		  code == RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED || is_alert(text);
-	if (!is)
+	if (!is_refusal(code, text))
 		return false;
 	pthread_mutex_lock(&lock);
 	tell(text);
 	pthread_mutex_unlock(&lock);
+	return true;
+}
+
+bool kafka_login_describe(int code, const char *text, struct buf *why)
+{
+	if (!is_refusal(code, text))
+		return false;
+	pthread_mutex_lock(&lock);
+	struct refusal r = understand(text);
+	pthread_mutex_unlock(&lock);
+	buf_printf(why, "%s: %s; %s", r.server, r.error, r.remedy);
 	return true;
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "base/base.h"
+#include "base/buf.h"
 
 struct rd_kafka_conf_s;
 
@@ -16,6 +17,9 @@ void kafka_login_watch(struct rd_kafka_conf_s *conf);
  * before, with what to do.
  */
 bool kafka_login_refused(int code, const char *text);
+
+/* The same for a command that reports: appends "server: error; remedy", and logs nothing. */
+bool kafka_login_describe(int code, const char *text, struct buf *why);
 
 /* Whether a line of librdkafka's log says what kafka_login_refused() says once for all clients. */
 bool kafka_login_tells(const char *facility, const char *text);
