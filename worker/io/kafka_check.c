@@ -24,6 +24,7 @@
 #include "io/kafka_login.h"
 
 #define SETTLE_MS 200
+#define REFUSED_MS 3000 /* another broker may still let us in */
 
 struct check {
 	const struct config *config;
@@ -131,9 +132,13 @@ static void check_name(struct check *c, const char *stream, const char *name)
 static bool check_metadata(struct check *c)
 {
 	const rd_kafka_metadata_t *all = NULL;
-	rd_kafka_resp_err_t code = rd_kafka_metadata(c->rk, 1, NULL, &all, time_left_ms(c));
-	for (int i = 0; code && c->refused.len == 0 && i < 16; i++)
-		rd_kafka_poll(c->rk, 0); /* an error waits there for its callback */
+	rd_kafka_resp_err_t code;
+	while ((code = rd_kafka_metadata(c->rk, 1, NULL, &all, MIN(time_left_ms(c), REFUSED_MS)))) {
+		for (int i = 0; c->refused.len == 0 && i < 16; i++)
+			rd_kafka_poll(c->rk, 0); /* an error waits there for its callback */
+		if (c->refused.len > 0 || time_left_ms(c) <= 1)
+			break;
+	}
 	if (code && c->refused.len > 0) {
 		wrong(c, "kafka: %s", buf_cstr(&c->refused));
 		return false;

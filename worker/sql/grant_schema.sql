@@ -1,4 +1,4 @@
--- A table that search_path finds: its schema, should it not let everybody in, as public does by default.
+-- The schema of a table that search_path finds, should it not let everybody in as public does.
 DO $grant$
 DECLARE
     schema regnamespace := (SELECT relnamespace FROM pg_class WHERE oid = :table_literal::regclass);
