@@ -68,7 +68,7 @@ test:
 	@tests/deps run
 	@$(MAKE) --no-print-directory -j$(JOBS) all $(B)/unit $(B)/system
 	@$(MAKE) --no-print-directory -j$(JOBS) VARIANT=asan B=build/asan build/asan/unit
-	@B=$(B) tests/lint layers banned size docs hardened
+	@B=$(B) tests/lint layers banned size docs hardened sbom
 	@monitoring/check
 	@B=$(B) JOBS=$(TEST_JOBS) tests/run unit asan clients system system-new
 unit: $(B)/unit
@@ -108,7 +108,7 @@ help:
 	@echo "make bench bench-quick bench-instructions   measure"
 	@echo "make bench-vectors   the vector search beside plain pgvector, on real text vectors (VECTORS_ROWS=1000000: see tests/bench/vectors -h)"
 	@echo "make monitoring check-monitoring monitoring-proof   rules, dashboards, and their proof on a real stack"
-	@echo "make check-deploy check-cluster image image-test deb deb-test   chart, overlays, image, package"
+	@echo "make check-deploy check-cluster image image-test deb deb-test sbom   chart, overlays, image, package, bill of materials"
 	@echo "make deps docs lint format unit system asan tsan fuzz install clean"
 # worker/sql/NAME.sql becomes the string sql_NAME.
 $(B)/%.o: %.sql
