@@ -7,13 +7,16 @@ MODULES := rdkafka libpq jansson libcurl libmicrohttpd libxxhash zlib libzstd li
 TEST_MODULES := check avro-c
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wswitch-enum -Wformat=2 -Wundef \
 	-Wpointer-arith -Wno-missing-field-initializers
-OPT_release := -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong
+# Where a call or a return may land, where the processor can tell (CET, BTI). tests/lint hardened looks at what came of all this.
+BRANCHES_x86_64 := -fcf-protection
+BRANCHES_aarch64 := -mbranch-protection=standard
+OPT_release := -O2 -g -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection $(BRANCHES_$(shell uname -m))
 OPT_asan := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 OPT_tsan := -O1 -g -fsanitize=thread
 VERSION := $(shell cat VERSION 2>/dev/null || echo 0.0.0)
 CFLAGS += -std=gnu11 $(WARN) $(OPT_$(VARIANT)) -fPIE -Iworker -D_GNU_SOURCE -DMEMINGEST_VERSION='"$(VERSION)"' \
 	$(shell pkg-config --cflags $(MODULES) 2>/dev/null)
-LDFLAGS += $(OPT_$(VARIANT)) -pie -Wl,-z,relro,-z,now
+LDFLAGS += $(OPT_$(VARIANT)) -pie -Wl,-z,relro,-z,now,-z,noexecstack
 # snappy and bzip2 do not have a pkg-config file everywhere.
 LDLIBS += $(shell pkg-config --libs $(MODULES) 2>/dev/null) -lsnappy -lbz2 -lpthread -lm -ldl
 
@@ -73,7 +76,7 @@ test:
 	@tests/deps run
 	@$(MAKE) --no-print-directory -j$(JOBS) all $(B)/unit $(B)/system
 	@$(MAKE) --no-print-directory -j$(JOBS) VARIANT=asan B=build/asan build/asan/unit
-	@B=$(B) tests/lint layers banned size mutants docs
+	@B=$(B) tests/lint layers banned size mutants docs hardened sbom
 	@monitoring/check
 	@B=$(B) JOBS=$(TEST_JOBS) tests/run unit asan clients system system-new
 unit: $(B)/unit
@@ -122,7 +125,7 @@ help:
 	@echo "make bench bench-quick bench-instructions   measure"
 	@echo "make bench-vectors   the vector search beside plain pgvector, on real text vectors (VECTORS_ROWS=1000000: see tests/bench/vectors -h)"
 	@echo "make monitoring check-monitoring monitoring-proof   rules, dashboards, and their proof on a real stack"
-	@echo "make check-deploy check-cluster image image-test deb deb-test   chart, overlays, image, package"
+	@echo "make check-deploy check-cluster image image-test deb deb-test sbom   chart, overlays, image, package, bill of materials"
 	@echo "make fuzz fuzz-corpus fuzz-copy   fuzzers for FUZZ_SECONDS each; their corpora; rows through a real PostgreSQL and back (tests/fuzz)"
 	@echo "make nth leaks tsan-system valgrind   failing calls, leaks, races, memory never written (tests/checkers.mk)"
 	@echo "make deps docs lint format unit system asan tsan install clean"

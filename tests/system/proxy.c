@@ -97,7 +97,7 @@ struct proxy {
 	enum proxy_mode mode;
 	int64_t delay_us;
 	enum proxy_fault armed;
-	unsigned countdown, fired, commits;
+	unsigned countdown, fired, commits, accepted;
 };
 
 /* --- sockets --- */
@@ -406,6 +406,9 @@ static void accept_one(struct proxy *p, enum proxy_mode mode)
 	int client = accept4(p->listener, NULL, NULL, SOCK_CLOEXEC);
 	if (client < 0)
 		return;
+	pthread_mutex_lock(&p->lock);
+	p->accepted++;
+	pthread_mutex_unlock(&p->lock);
 	int server = mode == PROXY_RESET || p->npairs == MAX_PAIRS ? -1 : connect_to(p->to);
 	if (server < 0) {
 		reset_socket(client);
@@ -601,6 +604,14 @@ unsigned proxy_fired(struct proxy *p)
 {
 	pthread_mutex_lock(&p->lock);
 	unsigned n = p->fired;
+	pthread_mutex_unlock(&p->lock);
+	return n;
+}
+
+unsigned proxy_accepted(struct proxy *p)
+{
+	pthread_mutex_lock(&p->lock);
+	unsigned n = p->accepted;
 	pthread_mutex_unlock(&p->lock);
 	return n;
 }

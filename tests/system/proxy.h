@@ -48,5 +48,6 @@ void proxy_mode(struct proxy *p, enum proxy_mode mode);
 void proxy_delay(struct proxy *p, int64_t one_way_us); /* added to each direction */
 /* The nth COMMIT from now on (1: the next one), over all connections. */
 void proxy_arm(struct proxy *p, enum proxy_fault fault, unsigned nth);
-unsigned proxy_fired(struct proxy *p);   /* how many faults have happened */
-unsigned proxy_commits(struct proxy *p); /* how many COMMITs were seen */
+unsigned proxy_fired(struct proxy *p);    /* how many faults have happened */
+unsigned proxy_accepted(struct proxy *p); /* connections, so far */
+unsigned proxy_commits(struct proxy *p);  /* how many COMMITs were seen */

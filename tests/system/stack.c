@@ -194,6 +194,9 @@ static void read_env(FILE *in)
 		{"REGISTRY_PORT", &stack.registry_port},
 		{"PROXIED_PORT", &stack.proxied_port},
 		{"PROXY_PORT", &stack.proxy_port},
+		{"SCRAM_PORT", &stack.scram_port},
+		{"MTLS_PORT", &stack.mtls_port},
+		{"EXPIRED_PORT", &stack.expired_port},
 	};
 	char line[256];
 	while (fgets(line, sizeof(line), in)) {
@@ -230,7 +233,7 @@ static void find_program(void)
 		snprintf(stack.program, sizeof(stack.program), "%s", named);
 }
 
-void stack_up(bool new_librdkafka)
+void stack_up(bool new_librdkafka, bool tls)
 {
 	char command[256];
 	if (access("tests/stack", X_OK) != 0)
@@ -244,7 +247,8 @@ void stack_up(bool new_librdkafka)
 	if (new_librdkafka)
 		ask("tests/fetch librdkafka", stack.librdkafka, sizeof(stack.librdkafka));
 	const char *const start[] = {"tests/stack", "start", stack.dir, NULL};
-	if (wait_exit(spawn(start, NULL, NULL)) != 0) {
+	const char *const env[] = {tls ? "STACK_TLS=on" : NULL, NULL};
+	if (wait_exit(spawn(start, env, NULL)) != 0) {
 		fprintf(stderr, "system tests: the stack did not start\n");
 		exit(70);
 	}

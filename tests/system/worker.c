@@ -23,6 +23,13 @@
 
 #define TICK_MS 20
 
+/* What makes tables, and what mends what workers have left. */
+static bool is_owners(const char *command)
+{
+	return strcmp(command, "migrate") == 0 || strcmp(command, "offsets") == 0 ||
+	       strcmp(command, "dlq") == 0;
+}
+
 /* NULL-terminated: program, command, -c, config, then the others. Returns new. */
 static const char **command_line(struct bed *bed, const char *command, const char *const *args,
 				 const char *const *more)
@@ -32,7 +39,7 @@ static const char **command_line(struct bed *bed, const char *command, const cha
 	argv[n++] = stack.program;
 	argv[n++] = command;
 	argv[n++] = "-c";
-	argv[n++] = bed->config;
+	argv[n++] = is_owners(command) ? bed->owner_config : bed->config;
 	for (; more && *more && n < 62; more++)
 		argv[n++] = *more;
 	for (; args && *args && n < 62; args++)
@@ -62,18 +69,43 @@ static void read_file(const char *path, struct buf *out)
 	fclose(in);
 }
 
+/* Its output goes into the file, alone. */
+static int run_command(struct bed *bed, const char *command, const char *const *args,
+		       const char *const *more, const char *path)
+{
+	bed_write_config(bed);
+	if (unlink(path) != 0)
+		ck_assert_int_eq(errno, ENOENT);
+	const char **argv = command_line(bed, command, args, more);
+	int status = wait_exit(launch(argv, path));
+	free(argv);
+	return status;
+}
+
+/* What a migration with these arguments has made; nothing if it only printed. */
+static void grant(struct bed *bed, const char *const *args)
+{
+	char path[192];
+	snprintf(path, sizeof(path), "%s/grant.log", bed->dir);
+	const char *const more[] = {"--grant-to", "memingest", NULL};
+	int status = run_command(bed, "migrate", args, more, path);
+	ck_assert_msg(status == 0, "migrate --grant-to memingest: %d: see %s", status, path);
+}
+
+void bed_grant(struct bed *bed)
+{
+	grant(bed, NULL);
+}
+
 int bed_command(struct bed *bed, const char *command, const char *const *args, struct buf *out)
 {
 	char path[192];
-	bed_write_config(bed);
 	snprintf(path, sizeof(path), "%s/command.log", bed->dir);
-	if (unlink(path) != 0)
-		ck_assert_int_eq(errno, ENOENT);
-	const char **argv = command_line(bed, command, args, NULL);
-	int status = wait_exit(launch(argv, path));
-	free(argv);
+	int status = run_command(bed, command, args, NULL, path);
 	if (out)
 		read_file(path, out);
+	if (status == 0 && strcmp(command, "migrate") == 0)
+		grant(bed, args);
 	return status;
 }
 

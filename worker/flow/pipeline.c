@@ -514,7 +514,14 @@ static bool open_http(struct pipeline *p, struct err *err)
 	const struct httpd_route *routes = status_routes(&n);
 	if (strcmp(p->config->http_listen, "off") == 0)
 		return true;
-	p->httpd = httpd_start(p->config->http_listen, routes, n, p->publish.status, err);
+	const struct httpd_options options = {
+		.listen = p->config->http_listen,
+		.routes = routes,
+		.nroutes = n,
+		.ctx = p->publish.status,
+		.token_file = p->config->http_token_file,
+	};
+	p->httpd = httpd_start(&options, err);
 	if (p->httpd)
 		log_info("listening for HTTP", F_STR("listen", p->config->http_listen),
 			 F_INT("port", httpd_port(p->httpd)));

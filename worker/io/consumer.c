@@ -38,6 +38,7 @@
 #include "core/stream.h"
 #include "io/consumer_parts.h"
 #include "io/kafka_client.h"
+#include "io/kafka_login.h"
 
 #define NUDGE_PARTITIONS 12 /* in one request */
 #define END_MS 2000         /* what a client that has left may take to be gone */
@@ -60,6 +61,8 @@ void consumer_on_error(rd_kafka_t *rk, int code, const char *text, void *opaque)
 		consumer_tell_fatal(opaque, first ? reason : text);
 		return;
 	}
+	if (kafka_login_refused(code, text))
+		return;
 	if (kafka_err_class(code) == ERR_CONFIG)
 		log_error("kafka client refused", F_STR("error", rd_kafka_err2name(code)),
 			  F_STR("text", text));

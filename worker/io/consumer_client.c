@@ -47,6 +47,7 @@
 #include "base/stats.h"
 #include "io/consumer_parts.h"
 #include "io/kafka_client.h"
+#include "io/kafka_login.h"
 #include "io/kafka_stats.h"
 
 #define RELOAD_LEAVE_MS 5000
@@ -148,6 +149,8 @@ static int on_statistics(rd_kafka_t *rk, char *json, size_t len, void *opaque)
 	if (!kafka_stats_reach(&reach, json, len) || s->closing)
 		return 0;
 	cutoff_saw(&s->cutoff, reach.up > 0, s->joined, clock_mono_us());
+	if (reach.up > 0)
+		kafka_login_accepted();
 	if (reach.known == 0)
 		tell_brokers(rk);
 	return 0;

@@ -26,6 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/thread.h"
 #include "codec/plan.h"
 #include "file/records.h"
 
@@ -283,8 +284,9 @@ struct filereader *filereader_start(const struct files *files)
 	pthread_mutex_init(&r->lock, NULL);
 	pthread_cond_init(&r->work, NULL);
 	sigaction(WAKE_SIGNAL, &action, NULL);
-	if (r->fd < 0 || pthread_create(&r->thread, NULL, reader_main, r) != 0)
+	if (r->fd < 0)
 		abort();
+	thread_start(&r->thread, reader_main, r);
 	return r;
 }
 

@@ -329,12 +329,12 @@ const struct httpd_route *status_routes(size_t *n)
 {
 	static const char text[] = "text/plain; charset=utf-8", json[] = "application/json";
 	static const struct httpd_route routes[] = {
-		{"/metrics", "text/plain; version=0.0.4; charset=utf-8", serve_metrics},
-		{"/status", json, serve_status},
-		{"/livez", text, serve_livez},
-		{"/readyz", text, serve_readyz},
-		{"/readyz/strict", text, serve_readyz_strict},
-		{"/version", json, serve_version},
+		{"/metrics", "text/plain; version=0.0.4; charset=utf-8", false, serve_metrics},
+		{"/status", json, false, serve_status},
+		{"/livez", text, true, serve_livez},
+		{"/readyz", text, true, serve_readyz},
+		{"/readyz/strict", text, true, serve_readyz_strict},
+		{"/version", json, false, serve_version},
 	};
 	*n = ARRAY_LEN(routes);
 	return routes;
