@@ -397,6 +397,28 @@ static void free_disk(struct chaos *c, struct strike *s)
 	chaos_stack(c, "disk", "remove", NULL);
 }
 
+/* A write-ahead log that can not be written to is a PANIC: the server crashes, and can not start.
+ */
+static void fill_wal(struct chaos *c, struct strike *s)
+{
+	struct err err = {0};
+	struct pg *pg;
+	(void)s;
+	chaos_stack(c, "disk", "wal", NULL);
+	CHAOS_WAIT(c, 30, (pg = try_session(c)) != NULL);
+	chaos_stack(c, "disk", "fill", NULL);
+	/* segments are prepared ahead of time: through them */
+	CHAOS_WAIT(c, 60, !pg_exec(pg, "SELECT pg_switch_wal()", NULL, 0, &err));
+	pg_free(pg);
+}
+
+static void free_wal(struct chaos *c, struct strike *s)
+{
+	(void)s;
+	chaos_stack(c, "disk", "free", NULL);
+	chaos_stack(c, "disk", "remove", NULL);
+}
+
 #define DATABASE(fault, shortest, longest, ...)                                                    \
 	{                                                                                          \
 		.name = "database." fault, .scope = SCOPE_DATABASE,                                \
@@ -424,6 +446,8 @@ const struct fault faults_database[] = {
 	DATABASE("vacuum", 0, 0, .strike = vacuum),
 	DATABASE("raise", 500, 4000, .strike = raise_errors, .heal = raise_none),
 	DATABASE("disk_full", 1000, 8000, .strike = fill_disk, .heal = free_disk,
+		 .possible = can_mount),
+	DATABASE("wal_full", 500, 3000, .strike = fill_wal, .heal = free_wal,
 		 .possible = can_mount),
 	{0},
 };
