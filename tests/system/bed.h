@@ -48,6 +48,11 @@ struct bed {
 	char dir[128];    /* config file and logs */
 	char config[160]; /* path of the config file, written before each start */
 	char dsn[128];    /* of the superuser, straight to the server */
+	/*
+	 * A file of eight bytes: by how many seconds the workers' wall clock is wrong from now on
+	 * (tests/chaos/preload/clock.c). Empty: it is right.
+	 */
+	char clock[160];
 	char role[64];    /* that workers and commands log in as: memingest, if not set */
 	unsigned pg_port; /* where the workers connect to: the server's, or that of a proxy */
 	struct pg *pg;    /* of the test itself, as superuser */

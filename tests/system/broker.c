@@ -334,9 +334,15 @@ static void await_markers(void)
 	ntouched = 0;
 }
 
+void broker_txn_flush(void)
+{
+	rd_kafka_resp_err_t error = rd_kafka_flush(txn, TIMEOUT_MS);
+	ck_assert_msg(error == RD_KAFKA_RESP_ERR_NO_ERROR, "flush: %s", rd_kafka_err2str(error));
+}
+
 void broker_txn_end(bool commit)
 {
-	rd_kafka_flush(txn, TIMEOUT_MS); /* so that what is rolled back is in the log */
+	broker_txn_flush(); /* so that what is rolled back is in the log */
 	if (commit)
 		check_txn(rd_kafka_commit_transaction(txn, TIMEOUT_MS), "commit_transaction");
 	else

@@ -48,6 +48,8 @@ void broker_flush(void);
  */
 void broker_txn_begin(void);
 void broker_txn_produce(const char *topic, int32_t partition, struct slice key, struct slice value);
+/* All that was produced is in the log, and nobody reads past its first message before the end. */
+void broker_txn_flush(void);
 void broker_txn_end(bool commit);
 
 /* One message as the log has it; slices are borrowed for the call. */

@@ -19,7 +19,8 @@ struct stack {
 	 * test's proxy.
 	 */
 	unsigned proxied_port, proxy_port;
-	char program[4096]; /* the worker's binary */
+	char folder[4096];  /* what was built beside the test program */
+	char program[4200]; /* the worker's binary */
 	/* folder of another librdkafka for the workers; empty: the system's */
 	char librdkafka[4096];
 };
