@@ -112,5 +112,5 @@ $(B)/%.o: %.sql
 	@mkdir -p $(@D)
 	@echo "SQL $<"; awk -v n=$(*F) 'BEGIN { print "extern const char sql_" n "[]; const char sql_" n "[] =" } \
 		{ gsub(/["\\]/, "\\\\&"); print "\"" $$0 "\\n\"" } END { print ";" }' $< | $(CC) $(CFLAGS) -x c -c -o $@ -
-include tests/bench/bench.mk tests/fuzz/fuzz.mk deploy/deploy.mk monitoring/monitoring.mk
+include tests/bench/bench.mk tests/chaos/chaos.mk tests/fuzz/fuzz.mk deploy/deploy.mk monitoring/monitoring.mk
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

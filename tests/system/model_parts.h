@@ -11,6 +11,7 @@
 #include <uthash.h>
 
 #include "bed.h"
+#include "broker.h"
 #include "codec/table.h"
 #include "schema/schema.h"
 
@@ -33,7 +34,8 @@ struct model_partition {
 	const char *topic;
 	int32_t partition;
 	int64_t start;    /* first offset that counts */
-	int64_t messages; /* from there on */
+	int64_t next;     /* to be read */
+	int64_t messages; /* from start on */
 	int64_t dead, skipped;
 };
 
@@ -45,8 +47,18 @@ struct model_stream {
 	struct model_row *rows; /* by key */
 };
 
+struct model_gap {
+	const char *topic;
+	int32_t partition;
+	int64_t from, to;
+};
+
 struct model {
 	struct bed *bed;
+	void (*hear)(void *ctx, const struct broker_message *msg); /* NULL: nobody does */
+	void *hear_ctx;
+	struct model_gap *gaps;
+	size_t ngaps;
 	struct model_stream streams[BED_STREAMS];
 	size_t nstreams;
 	struct model_stream *current;
@@ -57,8 +69,6 @@ struct model {
 	json_t *schemas; /* by path at the registry: schema, or null when it has none */
 };
 
-struct model *model_new(struct bed *bed); /* reads the topics and folds */
-void model_free(struct model *m);
 char *model_key_text(const struct table *table, json_t *values); /* the caller frees it */
 struct model_dead *model_add_dead(struct model *m, const char *topic, int32_t partition,
 				  int64_t offset, const char *reason);

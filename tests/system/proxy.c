@@ -4,7 +4,7 @@
  *   client  --- pipe[UP] ---->  server    each pipe: framer (where messages begin), a list of
  *   client  <-- pipe[DOWN] ---  server    chunks, each with the time from which it may be sent
  *
- * A plain proxy passes bytes on and knows nothing of them. PROXY_SWALLOW marks the pairs that lost
+ * A plain proxy passes bytes on and knows nothing of them. PROXY_SWALLOW marks the pipes that lost
  * bytes by it: what came after a hole would be nonsense to the other side, so nothing ever does.
  *
  * Before PostgreSQL what was read goes through the framer first. A frontend message (PostgreSQL
@@ -72,6 +72,7 @@ struct pipe {
 	size_t queued;
 	struct framer framer;
 	bool ended; /* the reading side saw the end of the stream */
+	bool lost;  /* bytes of it were thrown away: what came after them would be nonsense */
 };
 
 struct pair {
@@ -81,21 +82,23 @@ struct pair {
 	bool copy_first;        /* a COMMIT is with the server, behind a COPY that goes on */
 	bool answered;          /* the server has said what became of the COMMIT */
 	bool stuck, dead;
-	bool swallowed; /* bytes of it were thrown away: what came after them would be nonsense */
 };
 
 struct proxy {
 	pthread_t thread;
 	pthread_mutex_t lock;
 	int listener, wake;
-	unsigned port, to;
+	unsigned port;
 	bool plain; /* no PostgreSQL: bytes are not looked at */
 	struct pair *pairs[MAX_PAIRS];
 	size_t npairs;
 	/* under the lock */
 	bool stop;
+	unsigned to;
 	enum proxy_mode mode;
 	int64_t delay_us;
+	size_t slice; /* bytes of a piece; 0: as it comes */
+	int64_t gap_us;
 	enum proxy_fault armed;
 	unsigned countdown, fired, commits;
 };
@@ -315,7 +318,7 @@ static size_t look_down(struct proxy *p, struct pair *pair, const uint8_t *data,
 
 /* --- pipes --- */
 
-static void queue_bytes(struct pipe *pipe, const uint8_t *data, size_t n, int64_t due_us)
+static void queue_piece(struct pipe *pipe, const uint8_t *data, size_t n, int64_t due_us)
 {
 	struct chunk *c = xmalloc(sizeof(*c) + n);
 	*c = (struct chunk){.due_us = due_us, .len = n};
@@ -326,6 +329,25 @@ static void queue_bytes(struct pipe *pipe, const uint8_t *data, size_t n, int64_
 		pipe->first = c;
 	pipe->last = c;
 	pipe->queued += n;
+}
+
+/* How what was read travels on. */
+struct manner {
+	int64_t due_us;
+	size_t slice;
+	int64_t gap_us;
+};
+
+static void queue_bytes(struct pipe *pipe, const uint8_t *data, size_t n,
+			const struct manner *manner)
+{
+	int64_t due_us = manner->due_us;
+	size_t piece = manner->slice > 0 ? manner->slice : n;
+	for (size_t at = 0; at < n; at += piece) {
+		if (manner->slice > 0 && pipe->last)
+			due_us = MAX(due_us, pipe->last->due_us + manner->gap_us);
+		queue_piece(pipe, data + at, MIN(piece, n - at), due_us);
+	}
 }
 
 static void drop_first(struct pipe *pipe)
@@ -341,14 +363,14 @@ static void drop_first(struct pipe *pipe)
 /* How many of the n bytes may be forwarded. */
 static size_t look(struct proxy *p, struct pair *pair, int side, const uint8_t *data, size_t n)
 {
-	if (pair->swallowed)
+	if (pair->pipe[side].lost)
 		return 0;
 	if (p->plain)
 		return n;
 	return side == UP ? look_up(p, pair, data, n) : look_down(p, pair, data, n);
 }
 
-static void read_side(struct proxy *p, struct pair *pair, int side, int64_t due_us)
+static void read_side(struct proxy *p, struct pair *pair, int side, const struct manner *manner)
 {
 	uint8_t data[CHUNK];
 	ssize_t n = recv(pair->fd[side], data, sizeof(data), 0);
@@ -361,7 +383,7 @@ static void read_side(struct proxy *p, struct pair *pair, int side, int64_t due_
 	pair->pipe[side].ended = n == 0;
 	size_t pass = look(p, pair, side, data, (size_t)n);
 	if (pass > 0)
-		queue_bytes(&pair->pipe[side], data, pass, due_us);
+		queue_bytes(&pair->pipe[side], data, pass, manner);
 }
 
 /* Sends what is due towards the other side. */
@@ -406,7 +428,10 @@ static void accept_one(struct proxy *p, enum proxy_mode mode)
 	int client = accept4(p->listener, NULL, NULL, SOCK_CLOEXEC);
 	if (client < 0)
 		return;
-	int server = mode == PROXY_RESET || p->npairs == MAX_PAIRS ? -1 : connect_to(p->to);
+	pthread_mutex_lock(&p->lock);
+	unsigned to = p->to;
+	pthread_mutex_unlock(&p->lock);
+	int server = mode == PROXY_RESET || p->npairs == MAX_PAIRS ? -1 : connect_to(to);
 	if (server < 0) {
 		reset_socket(client);
 		return;
@@ -484,17 +509,28 @@ static void wait_for_work(struct proxy *p, struct pollfd *pfds, enum proxy_mode 
 		abort();
 }
 
+/* Bytes have come from one side: what of the pair is deaf to the other from now on. */
+static void lose(struct pair *pair, enum proxy_mode mode, int side)
+{
+	if (mode == PROXY_SWALLOW)
+		pair->pipe[UP].lost = pair->pipe[DOWN].lost = true;
+	if (mode == (side == UP ? PROXY_MUTE : PROXY_DEAF))
+		pair->pipe[side].lost = true;
+}
+
 static void move_bytes(struct proxy *p, const struct pollfd *pfds, enum proxy_mode mode,
-		       int64_t delay_us)
+		       struct manner manner)
 {
 	int64_t now_us = clock_mono_us();
+	manner.due_us += now_us;
 	if (mode == PROXY_BLACKHOLE)
 		return;
 	for (size_t i = 0; i < 2 * p->npairs; i++) {
 		struct pair *pair = p->pairs[i / 2];
-		pair->swallowed |= mode == PROXY_SWALLOW && pfds[2 + i].revents;
+		if (pfds[2 + i].revents)
+			lose(pair, mode, i % 2);
 		if (pfds[2 + i].revents && !pair->pipe[i % 2].ended)
-			read_side(p, pair, i % 2, now_us + delay_us);
+			read_side(p, pair, i % 2, &manner);
 		if (!pair->stuck)
 			write_side(p, pair, i % 2, now_us);
 	}
@@ -513,10 +549,10 @@ static void *proxy_main(void *arg)
 		pthread_mutex_lock(&p->lock);
 		stop = p->stop;
 		mode = stop ? PROXY_RESET : p->mode;
-		int64_t delay_us = p->delay_us;
+		struct manner manner = {p->delay_us, p->slice, p->gap_us};
 		pthread_mutex_unlock(&p->lock);
 		if (mode != PROXY_RESET)
-			move_bytes(p, pfds, mode, delay_us);
+			move_bytes(p, pfds, mode, manner);
 		if (pfds[1].revents)
 			accept_one(p, mode);
 		sweep(p, mode);
@@ -587,6 +623,22 @@ void proxy_delay(struct proxy *p, int64_t one_way_us)
 	p->delay_us = one_way_us;
 	pthread_mutex_unlock(&p->lock);
 	wake(p);
+}
+
+void proxy_slice(struct proxy *p, size_t bytes, int64_t gap_us)
+{
+	pthread_mutex_lock(&p->lock);
+	p->slice = bytes;
+	p->gap_us = gap_us;
+	pthread_mutex_unlock(&p->lock);
+	wake(p);
+}
+
+void proxy_target(struct proxy *p, unsigned to)
+{
+	pthread_mutex_lock(&p->lock);
+	p->to = to;
+	pthread_mutex_unlock(&p->lock);
 }
 
 void proxy_arm(struct proxy *p, enum proxy_fault fault, unsigned nth)

@@ -164,6 +164,20 @@ void worker_signal(struct worker *w, int signal_number)
 	ck_assert_msg(kill(w->pid, signal_number) == 0, "kill: %s", strerror(errno));
 }
 
+void worker_leaves(struct worker *w)
+{
+	expect_end(w);
+}
+
+bool worker_ended(struct worker *w, int *status)
+{
+	struct pollfd pfd = {.fd = w->pidfd, .events = POLLIN};
+	if (poll(&pfd, 1, 0) != 1)
+		return false;
+	*status = reap(w);
+	return true;
+}
+
 int worker_wait(struct worker *w, int seconds)
 {
 	struct pollfd pfd = {.fd = w->pidfd, .events = POLLIN};
