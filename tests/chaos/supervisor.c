@@ -22,6 +22,7 @@
 #include <sys/wait.h>
 
 #include "accounts.h"
+#include "near.h"
 #include "receipts.h"
 #include "sampler.h"
 #include "schedule.h"
@@ -311,7 +312,8 @@ static unsigned bound_of(const struct step *step)
 static void all_live(struct chaos *c)
 {
 	for (size_t i = 0; i < c->nworkers; i++)
-		CHAOS_WAIT(c, 10, worker_http(c->workers[i], "/livez", NULL) == 200);
+		CHAOS_WAIT(c, 10 * verdict_slack(),
+			   worker_http(c->workers[i], "/livez", NULL) == 200);
 }
 
 static void recover(struct chaos *c, const struct step *step)
@@ -439,6 +441,9 @@ static void close_run(struct chaos *c)
 		worker_signal(w, SIGTERM);
 		chaos_ends(c, w, 30);
 	}
+	/* no segment without its row, and none the other way round */
+	near_build(c->bed);
+	near_no_leftovers(c->bed);
 	sampler_stop(c->sampler);
 	for (size_t i = 0; i < CHAOS_STREAMS; i++)
 		pace_close(c->paces[i]);
@@ -464,6 +469,8 @@ void chaos_run(const struct chaos_options *options)
 		if (clock_mono_us() < next_account_us)
 			continue;
 		accounts_check(&c, NULL);
+		if (verdict_violations() > 0)
+			break;
 		chaos_resume(&c);
 		next_account_us = clock_mono_us() + ACCOUNT_US;
 	}
