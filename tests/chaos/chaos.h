@@ -3,7 +3,8 @@
  * drawn from a seed.
  *
  *   schedule.c     the seed's steps: which faults, held for how long, after how much progress
- *   supervisor.c   the run: strike, hold, heal, measure; and the accounting after it
+ *   supervisor.c   the run: strike, hold, heal, measure
+ *   accounts.c     model and receipts against the tables
  *   receipts.c     what the broker acknowledged, beside the log
  *   sampler.c      each second: Kafka's offset against PostgreSQL's, by a thread
  *   vitals.c       each second: memory, descriptors, threads of each worker
@@ -57,6 +58,7 @@ struct strike {
 	const struct fault *fault;
 	uint64_t random;       /* of the seed, for whatever the fault has to choose */
 	unsigned hold_ms;      /* as drawn; heal() is called that long after strike() returned */
+	bool missed;           /* it did not come to it: not counted */
 	struct worker *worker; /* for the fault's own use between strike and heal, as the next */
 	int64_t number[4];
 	char text[128];
@@ -118,6 +120,13 @@ void chaos_stack(struct chaos *c, const char *verb, const char *action, const ch
 
 /* Until that many more events are durable. */
 void chaos_progress(struct chaos *c, int64_t events);
+/*
+ * Until what is acknowledged by now is durable; the run ends with "after" where that takes longer.
+ * Returns how long it took.
+ */
+int64_t chaos_catch_up(struct chaos *c, const char *after, int64_t limit_us);
+/* Offsets that are durable, in all; -1: the database does not say now. */
+int64_t chaos_durable(struct chaos *c);
 
 /*
  * No events come in, all that came is durable, and the model and the receipts have been compared up
@@ -143,6 +152,9 @@ void chaos_ends(struct chaos *c, struct worker *w, int seconds);
 void chaos_note(struct chaos *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* What must not be. The run goes on. */
 void chaos_violation(struct chaos *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+/* The accounts do not come out: a violation, unless that was wanted. */
+void chaos_difference(struct chaos *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /* --- what a fault declares --- */
 

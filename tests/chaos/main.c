@@ -2,6 +2,7 @@
  * main.c - starts a run in a process of its own, and gives its verdict whatever became of that.
  *
  *   CHAOS_MINUTES=5 CHAOS_SEED=... build/release/chaos
+ *   build/release/chaos --test        tests of the parts, then one minute of a fixed seed
  *
  * Environment: CHAOS_MINUTES (5), CHAOS_SEED (a random one), CHAOS_RDKAFKA=new (workers on the
  * newest packaged librdkafka), CHAOS_FAULTS=name,name (only these),
@@ -23,6 +24,7 @@
 #include <sys/stat.h>
 
 #include "chaos.h"
+#include "parts.h"
 #include "schedule.h"
 #include "verdict.h"
 
@@ -102,18 +104,17 @@ static void note_failures(SRunner *runner)
 	free(failures);
 }
 
-static void run_forked(void)
+static SRunner *runner_of(const char *name, void (*add)(TCase *tc))
 {
-	Suite *suite = suite_create("chaos");
-	TCase *tc = tcase_create("chaos");
+	Suite *suite = suite_create(name);
+	TCase *tc = tcase_create(name);
 	tcase_set_timeout(tc, 0); /* the run has deadlines of its own */
-	tcase_add_test(tc, run);
+	add(tc);
 	suite_add_tcase(suite, tc);
 	SRunner *runner = srunner_create(suite);
 	srunner_set_fork_status(runner, CK_FORK);
 	srunner_run_all(runner, CK_SILENT);
-	note_failures(runner);
-	srunner_free(runner);
+	return runner;
 }
 
 /* Logs of workers and servers; the stack's folder goes with the stack. */
@@ -140,22 +141,54 @@ static void make_folder(void)
 	}
 }
 
-int main(void)
+static void add_run(TCase *tc)
+{
+	tcase_add_test(tc, run);
+}
+
+/* The whole run, from the stack up to the verdict. */
+static bool give(void)
 {
 	char path[128];
-	setvbuf(stdout, NULL, _IOLBF, 0);
-	read_options();
-	if (list_faults())
-		return 0;
 	print_repeat();
 	make_folder();
 	verdict_open(&options);
 	stack_up(options.new_librdkafka);
-	run_forked();
+	SRunner *runner = runner_of("chaos", add_run);
+	note_failures(runner);
+	srunner_free(runner);
 	snprintf(path, sizeof(path), "%s/%llu.json", RESULTS, (unsigned long long)options.seed);
 	bool good = verdict_give(path);
 	if (!good)
 		keep_logs();
 	stack_down();
-	return good ? 0 : 1;
+	return good;
+}
+
+/* As a member of tests/run: parts, a run, and one line that sums them up, as Check has it. */
+static int test(void)
+{
+	int checks = 1, failures;
+	SRunner *parts = runner_of("parts", chaos_parts_add);
+	srunner_print(parts, CK_NORMAL);
+	options = (struct chaos_options){.seed = 14, .minutes = 1};
+	failures = srunner_ntests_failed(parts) + !give();
+	checks += srunner_ntests_run(parts);
+	srunner_free(parts);
+	printf("%d%%: Checks: %d, Failures: %d, Errors: 0\n", 100 * (checks - failures) / checks,
+	       checks, failures);
+	return failures > 0;
+}
+
+int main(int argc, char **argv)
+{
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (argc == 2 && strcmp(argv[1], "--test") == 0)
+		return test();
+	if (argc > 1)
+		no_such("argument", argv[1]);
+	read_options();
+	if (list_faults())
+		return 0;
+	return give() ? 0 : 1;
 }

@@ -102,8 +102,8 @@ void receipts_add(void *ctx, const struct broker_message *m)
 	}
 	struct line *line = line_of(r, m->topic, m->partition);
 	if (m->offset < line->end)
-		chaos_violation(r->c, "%s/%d/%lld was acknowledged after offset %lld", m->topic,
-				m->partition, (long long)m->offset, (long long)line->end - 1);
+		chaos_difference(r->c, "%s/%d/%lld was acknowledged after offset %lld", m->topic,
+				 m->partition, (long long)m->offset, (long long)line->end - 1);
 	append(line, (struct receipt){m->offset, sum_of(m->key), sum_of(m->value)});
 	r->acknowledged++;
 }
@@ -125,8 +125,8 @@ static void lost_below(struct receipts *r, struct line *line, int64_t offset)
 	while (line->first < line->n && line->receipts[line->first].offset < offset) {
 		int64_t lost = line->receipts[line->first++].offset;
 		if (!given_up(r, line, lost))
-			chaos_violation(r->c, "%s/%d/%lld was acknowledged, and is not in the log",
-					line->topic, line->partition, (long long)lost);
+			chaos_difference(r->c, "%s/%d/%lld was acknowledged, and is not in the log",
+					 line->topic, line->partition, (long long)lost);
 	}
 }
 
@@ -139,8 +139,8 @@ void receipts_seen(void *ctx, const struct broker_message *m)
 	if (line->first == line->n || receipt->offset != m->offset)
 		return;
 	if (receipt->key != sum_of(m->key) || receipt->value != sum_of(m->value))
-		chaos_violation(r->c, "%s/%d/%lld is not the message that was acknowledged",
-				m->topic, m->partition, (long long)m->offset);
+		chaos_difference(r->c, "%s/%d/%lld is not the message that was acknowledged",
+				 m->topic, m->partition, (long long)m->offset);
 	line->first++;
 }
 

@@ -114,11 +114,6 @@ static struct kind *kind_of(const struct fault *fault)
 	return &verdict->kinds[i];
 }
 
-void verdict_struck(const struct fault *fault)
-{
-	kind_of(fault)->struck++;
-}
-
 void verdict_left_out(const struct fault *fault)
 {
 	kind_of(fault)->left_out++;
@@ -127,6 +122,7 @@ void verdict_left_out(const struct fault *fault)
 void verdict_recovered(const struct fault *fault, int64_t ms)
 {
 	struct kind *kind = kind_of(fault);
+	kind->struck++;
 	if (kind->recoveries < RECOVERIES)
 		kind->ms[kind->recoveries++] = (int32_t)ms;
 }
@@ -172,6 +168,12 @@ void verdict_finished(void)
 
 /* --- judging --- */
 
+unsigned verdict_slack(void)
+{
+	const char *factor = getenv("CK_TIMEOUT_MULTIPLIER");
+	return factor ? MAX((unsigned)strtoul(factor, NULL, 10), 1) : 1;
+}
+
 static int by_size(const void *a, const void *b)
 {
 	int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
@@ -193,11 +195,12 @@ static void judge_medians(void)
 	for (size_t i = 0; fault_at(i); i++) {
 		struct kind *kind = &verdict->kinds[i];
 		double median = median_s(kind->ms, kind->recoveries);
-		if (kind->recoveries < FEW || median <= RECOVER_MEDIAN_S)
+		if (kind->recoveries < FEW || median <= RECOVER_MEDIAN_S * verdict_slack())
 			continue;
 		snprintf(text, sizeof(text),
-			 "%s: the median of %u recoveries is %.1f s, more than %d s",
-			 fault_at(i)->name, kind->recoveries, median, RECOVER_MEDIAN_S);
+			 "%s: the median of %u recoveries is %.1f s, more than %u s",
+			 fault_at(i)->name, kind->recoveries, median,
+			 RECOVER_MEDIAN_S * verdict_slack());
 		verdict_violation(text);
 	}
 }

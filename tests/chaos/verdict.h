@@ -14,15 +14,17 @@ void verdict_begin(const char *librdkafka);
 void verdict_history(double at_s, const char *text);
 void verdict_violation(const char *text); /* kept, with the first of them named as such */
 unsigned verdict_violations(void);
-void verdict_struck(const struct fault *fault);
 void verdict_left_out(const struct fault *fault);
-void verdict_recovered(const struct fault *fault, int64_t ms);
+void verdict_recovered(const struct fault *fault, int64_t ms); /* it struck, and this followed */
 void verdict_events(uint64_t sent, uint64_t acknowledged, uint64_t failed, int64_t durable);
 void verdict_peaks(long rss_kib, int descriptors, int threads);
 void verdict_sampled(void);
 void verdict_accounted(void);
 void verdict_tamper_caught(const char *what);
 void verdict_finished(void); /* the run came to its end by itself */
+
+/* Bounds are for a machine that does nothing else; CK_TIMEOUT_MULTIPLIER, as Check has it. */
+unsigned verdict_slack(void);
 
 /* In the parent, once the run's process has ended: bounds, text, JSON. True: nothing is wrong. */
 bool verdict_give(const char *json_path);

@@ -315,18 +315,27 @@ static bool by_version(const struct model_stream *ms)
 	return ms->stream->on_conflict == CONFLICT_NEWER && ms->table->version >= 0;
 }
 
+static void insert_row(struct model_stream *ms, char *key, json_t *values)
+{
+	struct model_row *row = xcalloc(1, sizeof(*row));
+	row->key = key;
+	row->values = json_incref(values);
+	row->partition = ms->partition;
+	row->offset = ms->offset;
+	HASH_ADD_KEYPTR(hh, ms->rows, row->key, strlen(row->key), row);
+}
+
 static void upsert(struct model_stream *ms, json_t *values)
 {
 	char *key = model_key_text(ms->table, values);
 	struct model_row *row = find_row(ms, key);
 	if (!row) {
-		row = xcalloc(1, sizeof(*row));
-		row->key = key;
-		row->values = json_incref(values);
-		HASH_ADD_KEYPTR(hh, ms->rows, row->key, strlen(row->key), row);
+		insert_row(ms, key, values);
 		return;
 	}
 	free(key);
+	row->partition = ms->partition;
+	row->offset = ms->offset;
 	if (ms->stream->on_conflict == CONFLICT_SKIP)
 		return;
 	int64_t held, given;
@@ -472,6 +481,8 @@ static const char *apply(struct model *m, const struct broker_message *msg)
 	bool tombstone = !msg->value.data, has_version;
 	const char *reason;
 	int64_t version;
+	ms->partition = msg->partition;
+	ms->offset = msg->offset;
 	if (tombstone && !ms->stream->key_path[0])
 		return "";
 	json_t *event = unwrap(m, msg, tombstone, &reason);

@@ -163,8 +163,10 @@ static void compare_row(struct model_stream *ms, json_t *found)
 			if (same(want, have))
 				continue;
 			char *wanted = show(want), *had = show(have);
-			report("%s, key %s, column %s: should be %.200s, is %.200s",
-			       ms->table->name, key, ms->table->columns[i].name, wanted, had);
+			report("%s, key %s, column %s: should be %.200s, is %.200s; last event "
+			       "%s/%d/%lld",
+			       ms->table->name, key, ms->table->columns[i].name, wanted, had,
+			       ms->stream->topic, row->partition, (long long)row->offset);
 			free(wanted);
 			free(had);
 		}
@@ -211,7 +213,8 @@ static void compare_table(struct model *m, struct model_stream *ms)
 	bed_sql(m->bed, "COMMIT");
 	for (struct model_row *row = ms->rows; row; row = row->hh.next) {
 		if (!row->seen)
-			report("%s lacks the row of key %s", ms->table->name, row->key);
+			report("%s lacks the row of key %s; last event %s/%d/%lld", ms->table->name,
+			       row->key, ms->stream->topic, row->partition, (long long)row->offset);
 	}
 }
 

@@ -17,9 +17,11 @@
 
 struct model_row {
 	UT_hash_handle hh;
-	char *key;      /* the key columns as JSON text */
-	json_t *values; /* array, one per column of the table */
-	bool seen;      /* by the comparison */
+	char *key;         /* the key columns as JSON text */
+	json_t *values;    /* array, one per column of the table */
+	int32_t partition; /* of the last upsert of this key, as the next */
+	int64_t offset;
+	bool seen; /* by the comparison */
 };
 
 struct model_dead {
@@ -45,6 +47,8 @@ struct model_stream {
 	struct table *table;
 	json_t *reader;
 	struct model_row *rows; /* by key */
+	int32_t partition;      /* of the message that is being applied, as the next */
+	int64_t offset;
 };
 
 struct model_gap {

@@ -46,7 +46,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 
-#define MAX_PAIRS 64
+#define MAX_PAIRS 256
 #define CHUNK 65536
 #define MAX_QUEUED (4u << 20) /* per direction: then reading stops */
 
@@ -318,7 +318,7 @@ static size_t look_down(struct proxy *p, struct pair *pair, const uint8_t *data,
 
 /* --- pipes --- */
 
-static void queue_piece(struct pipe *pipe, const uint8_t *data, size_t n, int64_t due_us)
+static void queue_bytes(struct pipe *pipe, const uint8_t *data, size_t n, int64_t due_us)
 {
 	struct chunk *c = xmalloc(sizeof(*c) + n);
 	*c = (struct chunk){.due_us = due_us, .len = n};
@@ -329,25 +329,6 @@ static void queue_piece(struct pipe *pipe, const uint8_t *data, size_t n, int64_
 		pipe->first = c;
 	pipe->last = c;
 	pipe->queued += n;
-}
-
-/* How what was read travels on. */
-struct manner {
-	int64_t due_us;
-	size_t slice;
-	int64_t gap_us;
-};
-
-static void queue_bytes(struct pipe *pipe, const uint8_t *data, size_t n,
-			const struct manner *manner)
-{
-	int64_t due_us = manner->due_us;
-	size_t piece = manner->slice > 0 ? manner->slice : n;
-	for (size_t at = 0; at < n; at += piece) {
-		if (manner->slice > 0 && pipe->last)
-			due_us = MAX(due_us, pipe->last->due_us + manner->gap_us);
-		queue_piece(pipe, data + at, MIN(piece, n - at), due_us);
-	}
 }
 
 static void drop_first(struct pipe *pipe)
@@ -370,7 +351,7 @@ static size_t look(struct proxy *p, struct pair *pair, int side, const uint8_t *
 	return side == UP ? look_up(p, pair, data, n) : look_down(p, pair, data, n);
 }
 
-static void read_side(struct proxy *p, struct pair *pair, int side, const struct manner *manner)
+static void read_side(struct proxy *p, struct pair *pair, int side, int64_t due_us)
 {
 	uint8_t data[CHUNK];
 	ssize_t n = recv(pair->fd[side], data, sizeof(data), 0);
@@ -383,24 +364,43 @@ static void read_side(struct proxy *p, struct pair *pair, int side, const struct
 	pair->pipe[side].ended = n == 0;
 	size_t pass = look(p, pair, side, data, (size_t)n);
 	if (pass > 0)
-		queue_bytes(&pair->pipe[side], data, pass, manner);
+		queue_bytes(&pair->pipe[side], data, pass, due_us);
+}
+
+/* How bytes travel: after a delay, and in pieces at a pace, if slice is not 0. */
+struct manner {
+	int64_t delay_us;
+	size_t slice;
+	int64_t gap_us;
+};
+
+/* One piece of the first chunk is sent: what follows it may go now, or after the gap. */
+static void piece_sent(struct pipe *pipe, size_t n, const struct manner *manner, int64_t now_us)
+{
+	struct chunk *c = pipe->first;
+	c->sent += n;
+	if (c->sent == c->len)
+		drop_first(pipe);
+	if (manner->slice > 0 && pipe->first)
+		pipe->first->due_us = MAX(pipe->first->due_us, now_us + manner->gap_us);
 }
 
 /* Sends what is due towards the other side. */
-static void write_side(struct proxy *p, struct pair *pair, int side, int64_t now_us)
+static void write_side(struct proxy *p, struct pair *pair, int side, const struct manner *manner,
+		       int64_t now_us)
 {
 	struct pipe *pipe = &pair->pipe[side];
 	int to = pair->fd[1 - side];
 	while (pipe->first && pipe->first->due_us <= now_us) {
 		struct chunk *c = pipe->first;
-		ssize_t n = send(to, c->data + c->sent, c->len - c->sent, MSG_NOSIGNAL);
+		size_t left = c->len - c->sent;
+		ssize_t n = send(to, c->data + c->sent,
+				 manner->slice > 0 ? MIN(left, manner->slice) : left, MSG_NOSIGNAL);
 		if (n < 0) {
 			pair->dead |= errno != EAGAIN && errno != EINTR;
 			return;
 		}
-		c->sent += (size_t)n;
-		if (c->sent == c->len)
-			drop_first(pipe);
+		piece_sent(pipe, (size_t)n, manner, now_us);
 	}
 	if (side == UP && !pipe->first && pair->fault == PROXY_COMMIT_LOST)
 		fault_done(p, pair);
@@ -454,8 +454,10 @@ static short interest(const struct pair *pair, int side, enum proxy_mode mode, i
 {
 	const struct chunk *waiting = pair->pipe[1 - side].first;
 	short events = 0;
-	if (mode == PROXY_BLACKHOLE || pair->stuck)
+	if (mode == PROXY_BLACKHOLE)
 		return 0;
+	if (pair->stuck)
+		return POLLRDHUP; /* silent, but when a side gives it up, it is over */
 	if (!pair->pipe[side].ended && pair->pipe[side].queued < MAX_QUEUED &&
 	    !(side == UP && pair->fault))
 		events |= POLLIN;
@@ -519,20 +521,23 @@ static void lose(struct pair *pair, enum proxy_mode mode, int side)
 }
 
 static void move_bytes(struct proxy *p, const struct pollfd *pfds, enum proxy_mode mode,
-		       struct manner manner)
+		       const struct manner *manner)
 {
 	int64_t now_us = clock_mono_us();
-	manner.due_us += now_us;
 	if (mode == PROXY_BLACKHOLE)
 		return;
 	for (size_t i = 0; i < 2 * p->npairs; i++) {
 		struct pair *pair = p->pairs[i / 2];
+		if (pair->stuck) {
+			pair->dead |= pfds[2 + i].revents != 0;
+			continue;
+		}
 		if (pfds[2 + i].revents)
 			lose(pair, mode, i % 2);
 		if (pfds[2 + i].revents && !pair->pipe[i % 2].ended)
-			read_side(p, pair, i % 2, &manner);
-		if (!pair->stuck)
-			write_side(p, pair, i % 2, now_us);
+			read_side(p, pair, i % 2, now_us + manner->delay_us);
+		if (!pair->stuck) /* by what was read just now */
+			write_side(p, pair, i % 2, manner, now_us);
 	}
 }
 
@@ -552,7 +557,7 @@ static void *proxy_main(void *arg)
 		struct manner manner = {p->delay_us, p->slice, p->gap_us};
 		pthread_mutex_unlock(&p->lock);
 		if (mode != PROXY_RESET)
-			move_bytes(p, pfds, mode, manner);
+			move_bytes(p, pfds, mode, &manner);
 		if (pfds[1].revents)
 			accept_one(p, mode);
 		sweep(p, mode);
