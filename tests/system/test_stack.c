@@ -23,7 +23,7 @@ static struct pg *session(struct bed *bed)
 
 /*
  * Proves: frozen, the server says nothing to the session that there is, nor to a new one; thawed,
- * it answers both.
+ * it answers again.
  */
 START_TEST(frozen)
 {
@@ -95,7 +95,7 @@ START_TEST(disk_full)
 	}
 	if (_i == 1)
 		stack_do("disk", "wal", NULL);
-	bed_sql(bed, "CREATE TABLE t (n int) TABLESPACE small");
+	bed_sql(bed, "CREATE TABLE t (n int) TABLESPACE %s", _i == 0 ? "small" : "pg_default");
 	bed_sql(bed, "INSERT INTO t VALUES (1)");
 	stack_do("disk", "fill", NULL);
 	struct pg *pg = session(bed);
