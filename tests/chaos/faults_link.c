@@ -93,13 +93,13 @@ static void disarm_heal(struct chaos *c, struct strike *s)
 
 #define LINK(name_, scope_, longest, harm, cure)                                                   \
 	{                                                                                          \
-		.name = name_, .scope = scope_, .hold_ms = {500, longest}, .strike = harm,         \
-		.heal = cure                                                                       \
+		.name = (name_), .scope = (scope_), .hold_ms = {500, (longest)}, .strike = (harm), \
+		.heal = (cure)                                                                     \
 	}
 #define COMMIT(name_, harm)                                                                        \
 	{                                                                                          \
-		.name = name_, .scope = SCOPE_DATABASE_LINK, .weight = 2, .hold_ms = {1000, 3000}, \
-		.strike = harm, .heal = disarm_heal                                                \
+		.name = (name_), .scope = SCOPE_DATABASE_LINK, .weight = 2,                        \
+		.hold_ms = {1000, 3000}, .strike = (harm), .heal = disarm_heal                     \
 	}
 
 const struct fault faults_link[] = {

@@ -26,7 +26,7 @@
 
 #define PARTITIONS 64
 #define PERIOD_US US_PER_S
-#define PATIENCE_MS 1500
+#define PATIENCE_MS INT64_C(1500)
 
 struct position {
 	char topic[96], topic_id[40];
@@ -55,7 +55,7 @@ static bool ask_kafka(struct sampler *s)
 	const struct bed *bed = s->c->bed;
 	for (size_t i = 0; i < CHAOS_STREAMS; i++) {
 		if (!broker_watch_committed(s->watch, bed->streams[i].topic, s->committed[i],
-					    bed->streams[i].partitions, PATIENCE_MS))
+					    bed->streams[i].partitions, (int)PATIENCE_MS))
 			return false;
 	}
 	return true;

@@ -319,11 +319,11 @@ static void all_live(struct chaos *c)
 static void recover(struct chaos *c, const struct step *step)
 {
 	const char *name = step->strikes[0].fault->name;
-	unsigned bound_s = bound_of(step);
+	int64_t bound_s = bound_of(step);
 	int64_t ms = chaos_catch_up(c, name, 4 * bound_s * US_PER_S) / US_PER_MS;
 	if (ms > bound_s * 1000)
-		chaos_violation(c, "after %s it took %.1f s to recover, more than %u s", name,
-				(double)ms / 1000, bound_s);
+		chaos_violation(c, "after %s it took %.1f s to recover, more than %d s", name,
+				(double)ms / 1000, (int)bound_s);
 	for (size_t i = 0; i < step->nfaults; i++) {
 		const struct strike *s = &step->strikes[i];
 		if (s->missed)

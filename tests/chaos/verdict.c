@@ -186,7 +186,8 @@ static double median_s(int32_t *ms, size_t n)
 	if (n == 0)
 		return 0;
 	qsort(ms, n, sizeof(*ms), by_size);
-	return (double)(ms[(n - 1) / 2] + ms[n / 2]) / 2000;
+	size_t below = (n - 1) / 2, above = n / 2;
+	return (double)(ms[below] + ms[above]) / 2000;
 }
 
 static void judge_medians(void)
