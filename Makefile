@@ -74,11 +74,11 @@ demo:
 	@B=$(B) tests/demo
 test:
 	@tests/deps run
-	@$(MAKE) --no-print-directory -j$(JOBS) all $(B)/unit $(B)/system
+	@$(MAKE) --no-print-directory -j$(JOBS) all $(B)/unit $(B)/system $(B)/chaos
 	@$(MAKE) --no-print-directory -j$(JOBS) VARIANT=asan B=build/asan build/asan/unit
 	@B=$(B) tests/lint layers banned size mutants docs hardened sbom
 	@monitoring/check
-	@B=$(B) JOBS=$(TEST_JOBS) tests/run unit asan clients system system-new
+	@B=$(B) JOBS=$(TEST_JOBS) tests/run unit chaos asan clients system system-new
 unit: $(B)/unit
 	@B=$(B) tests/run unit
 system: all $(B)/system
@@ -118,6 +118,7 @@ help:
 	@echo "make          the program: $(B)/memingest"
 	@echo "make demo     20,000 events of each stream from a real Kafka into a real PostgreSQL, and what came of them"
 	@echo "make test     unit tests (also under sanitizers), system tests on a real broker and database, quick lint"
+	@echo "make chaos    five minutes of faults against a real stack, then the accounts (CHAOS_SEED= repeats a run: docs/RELIABILITY.md)"
 	@echo "make test-clients   the producers of docs/CLIENTS.md in Python, Java, JavaScript and Go (make test runs Python's)"
 	@echo "make up/down  a broker and a database to try things on"
 	@echo "make failpoints   kills, stops, errors at each place where an event could be lost, FAILPOINT_ROUNDS=20 times"
@@ -134,5 +135,5 @@ $(B)/%.o: %.sql
 	@mkdir -p $(@D)
 	@echo "SQL $<"; awk -v n=$(*F) 'BEGIN { print "extern const char sql_" n "[]; const char sql_" n "[] =" } \
 		{ gsub(/["\\]/, "\\\\&"); print "\"" $$0 "\\n\"" } END { print ";" }' $< | $(CC) $(CFLAGS) -x c -c -o $@ -
-include tests/bench/bench.mk tests/fuzz/fuzz.mk tests/checkers.mk deploy/deploy.mk monitoring/monitoring.mk
+include tests/bench/bench.mk tests/chaos/chaos.mk tests/fuzz/fuzz.mk tests/checkers.mk deploy/deploy.mk monitoring/monitoring.mk
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -52,9 +52,14 @@ struct bed {
 	char config[160]; /* path of the config file, written before each start */
 	char owner_config[160]; /* the same with the role that owns the database */
 	char dsn[128];          /* of the superuser, straight to the server */
-	char role[64];          /* that workers log in as: memingest, if not set */
-	unsigned pg_port;       /* where the workers connect to: the server's, or that of a proxy */
-	struct pg *pg;          /* of the test itself, as superuser */
+	/*
+	 * A file of eight bytes: by how many seconds the workers' wall clock is wrong from now on
+	 * (tests/chaos/preload/clock.c). Empty: it is right.
+	 */
+	char clock[160];
+	char role[64];    /* that workers log in as: memingest, if not set */
+	unsigned pg_port; /* where the workers connect to: the server's, or that of a proxy */
+	struct pg *pg;    /* of the test itself, as superuser */
 	struct bed_stream streams[BED_STREAMS];
 	size_t nstreams;
 	struct bed_setting settings[BED_SETTINGS];
@@ -149,10 +154,12 @@ struct worker *worker_start(struct bed *bed, const char *const *args);
 /* The same with its output to that path, which may be of a pipe; its log cannot be asked then. */
 struct worker *worker_start_to(struct bed *bed, const char *const *args, const char *output);
 void worker_signal(struct worker *w, int signal_number);
-int worker_wait(struct worker *w, int seconds); /* until it ends; its exit status, 128 + signal */
-void worker_stop(struct worker *w);             /* SIGTERM; must exit 0 within 30 s */
-void worker_kill(struct worker *w);             /* SIGKILL, reaped */
-void worker_ready(struct worker *w);            /* waits until /readyz says 200 */
+int worker_wait(struct worker *w, int seconds);   /* until it ends; its exit status, 128 + signal */
+void worker_leaves(struct worker *w);             /* may end now: bed_tick() does not mind */
+bool worker_ended(struct worker *w, int *status); /* after worker_leaves(); does not wait */
+void worker_stop(struct worker *w);               /* SIGTERM; must exit 0 within 30 s */
+void worker_kill(struct worker *w);               /* SIGKILL, reaped */
+void worker_ready(struct worker *w);              /* waits until /readyz says 200 */
 unsigned worker_http(struct worker *w, const char *path, struct buf *out);
 /*
  * Sum of a metric's series in /metrics whose line holds "label" (NULL: all); 0 when there is none.

@@ -224,13 +224,15 @@ static void ask(const char *command, char *out, size_t size)
 static void find_program(void)
 {
 	const char *named = getenv("TEST_PROGRAM");
-	ssize_t n = readlink("/proc/self/exe", stack.program, sizeof(stack.program) - 16);
+	ssize_t n = readlink("/proc/self/exe", stack.folder, sizeof(stack.folder) - 1);
 	if (n < 0)
 		die("/proc/self/exe");
-	stack.program[n] = '\0';
-	memcpy(strrchr(stack.program, '/'), "/memingest", sizeof("/memingest"));
+	stack.folder[n] = '\0';
+	*strrchr(stack.folder, '/') = '\0';
 	if (named)
 		snprintf(stack.program, sizeof(stack.program), "%s", named);
+	else
+		snprintf(stack.program, sizeof(stack.program), "%s/memingest", stack.folder);
 }
 
 void stack_up(bool new_librdkafka, bool tls)

@@ -21,7 +21,8 @@ struct stack {
 	unsigned proxied_port, proxy_port;
 	/* With TLS: the broker's listeners, all called localhost; 0 without. */
 	unsigned scram_port, mtls_port, expired_port;
-	char program[4096]; /* the worker's binary */
+	char folder[4096];  /* what was built beside the test program */
+	char program[4200]; /* the worker's binary */
 	/* folder of another librdkafka for the workers; empty: the system's */
 	char librdkafka[4096];
 };

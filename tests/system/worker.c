@@ -47,11 +47,21 @@ static const char **command_line(struct bed *bed, const char *command, const cha
 	return argv;
 }
 
-static int launch(const char *const *argv, const char *output)
+/* clock: of the bed, or "". */
+static int launch(const char *const *argv, const char *clock, const char *output)
 {
-	char path[4200];
+	char path[4200], preload[4200], file[200];
+	const char *env[4] = {NULL};
+	size_t n = 0;
 	snprintf(path, sizeof(path), "LD_LIBRARY_PATH=%s", stack.librdkafka);
-	const char *const env[] = {stack.librdkafka[0] ? path : NULL, NULL};
+	snprintf(preload, sizeof(preload), "LD_PRELOAD=%s/clock.so", stack.folder);
+	snprintf(file, sizeof(file), "MEMINGEST_TEST_CLOCK=%s", clock);
+	if (stack.librdkafka[0])
+		env[n++] = path;
+	if (clock[0]) {
+		env[n++] = preload;
+		env[n++] = file;
+	}
 	int pid = spawn(argv, env, output);
 	ck_assert_msg(pid > 0, "fork: %s", strerror(errno));
 	return pid;
@@ -77,7 +87,7 @@ static int run_command(struct bed *bed, const char *command, const char *const *
 	if (unlink(path) != 0)
 		ck_assert_int_eq(errno, ENOENT);
 	const char **argv = command_line(bed, command, args, more);
-	int status = wait_exit(launch(argv, path));
+	int status = wait_exit(launch(argv, "", path));
 	free(argv);
 	return status;
 }
@@ -145,7 +155,7 @@ struct worker *worker_start_to(struct bed *bed, const char *const *args, const c
 	snprintf(listen, sizeof(listen), "http.listen=127.0.0.1:%u", w->http_port);
 	const char *const more[] = {"--set", listen, NULL};
 	const char **argv = command_line(bed, "run", args, more);
-	w->pid = launch(argv, w->log);
+	w->pid = launch(argv, bed->clock, w->log);
 	free(argv);
 	w->pidfd = (int)syscall(SYS_pidfd_open, w->pid, 0);
 	ck_assert_msg(w->pidfd >= 0, "pidfd_open: %s", strerror(errno));
@@ -184,6 +194,20 @@ static int reap(struct worker *w)
 void worker_signal(struct worker *w, int signal_number)
 {
 	ck_assert_msg(kill(w->pid, signal_number) == 0, "kill: %s", strerror(errno));
+}
+
+void worker_leaves(struct worker *w)
+{
+	expect_end(w);
+}
+
+bool worker_ended(struct worker *w, int *status)
+{
+	struct pollfd pfd = {.fd = w->pidfd, .events = POLLIN};
+	if (poll(&pfd, 1, 0) != 1)
+		return false;
+	*status = reap(w);
+	return true;
 }
 
 int worker_wait(struct worker *w, int seconds)

@@ -358,11 +358,17 @@ int lookout_fd(const struct lookout *l)
 void lookout_stop(struct lookout *l)
 {
 	struct look *look;
+	struct timespec until;
 	if (!l)
 		return;
 	lookout_send(l, &l->end);
-	/* A broker that does not answer is not waited for: the process ends. */
-	if (pthread_timedjoin_np(l->thread, NULL, &(struct timespec){time(NULL) + 2}) != 0)
+	/*
+	 * A broker that does not answer is not waited for: the process ends. Not by the wall clock:
+	 * set back by an hour, it would be waited for as long.
+	 */
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += 2;
+	if (pthread_clockjoin_np(l->thread, NULL, CLOCK_MONOTONIC, &until) != 0)
 		return;
 	while ((look = queue_pop(l->asked)) || (look = queue_pop(l->answered)))
 		look_free(look);
