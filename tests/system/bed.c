@@ -370,9 +370,12 @@ static void set_derived(struct bed *bed)
 
 void bed_write_config(struct bed *bed)
 {
+	char path[192]; /* then renamed: a worker that has just been started may be reading the old
+			   one */
 	set_derived(bed);
-	FILE *out = fopen(bed->config, "w");
-	ck_assert_msg(out != NULL, "%s: %s", bed->config, strerror(errno));
+	snprintf(path, sizeof(path), "%s.new", bed->config);
+	FILE *out = fopen(path, "w");
+	ck_assert_msg(out != NULL, "%s: %s", path, strerror(errno));
 	for (size_t i = 0; i < bed->nsettings; i++) {
 		const char *key = bed->settings[i].key;
 		size_t len = section_length(key);
@@ -386,6 +389,7 @@ void bed_write_config(struct bed *bed)
 			write_section(bed, out, key, len);
 	}
 	ck_assert_int_eq(fclose(out), 0);
+	ck_assert_int_eq(rename(path, bed->config), 0);
 }
 
 /* --- draining --- */

@@ -192,6 +192,8 @@ END_TEST
 static const char *const seal_points[] = {"before_seal",  "after_graph",    "before_attach",
 					  "after_attach", "before_publish", "before_drop"};
 
+#define SEAL_ROWS 40
+
 /* "memingest index build" of the program with fail-points; its log is there in any case. */
 static int build_failing(struct bed *bed, const char *point, const char *action, const char *log)
 {
@@ -218,7 +220,7 @@ static bool is_in_file(const char *path, const char *text)
  */
 static void prepare_seal(struct bed *bed, const char *point, int number)
 {
-	near_insert(bed, 300 * number, 300 * number + 300);
+	near_insert(bed, SEAL_ROWS * number, SEAL_ROWS * number + SEAL_ROWS);
 	if (strcmp(point, "before_drop") != 0)
 		return;
 	bed_sql(bed, "UPDATE near SET search_xid = DEFAULT");
