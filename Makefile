@@ -7,14 +7,17 @@ MODULES := rdkafka libpq jansson libcurl libmicrohttpd libxxhash zlib libzstd li
 TEST_MODULES := check avro-c
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wswitch-enum -Wformat=2 -Wundef \
 	-Wpointer-arith -Wno-missing-field-initializers
-OPT_release := -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong
+# Where a call or a return may land, where the processor can tell (CET, BTI). tests/lint hardened looks at what came of all this.
+BRANCHES_x86_64 := -fcf-protection
+BRANCHES_aarch64 := -mbranch-protection=standard
+OPT_release := -O2 -g -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection $(BRANCHES_$(shell uname -m))
 OPT_asan := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 OPT_tsan := -O1 -g -fsanitize=thread
 MORE_tsan := build/tsan/tests/c11threads.o
 VERSION := $(shell cat VERSION 2>/dev/null || echo 0.0.0)
 CFLAGS += -std=gnu11 $(WARN) $(OPT_$(VARIANT)) -fPIE -Iworker -D_GNU_SOURCE -DMEMINGEST_VERSION='"$(VERSION)"' \
 	$(shell pkg-config --cflags $(MODULES) 2>/dev/null)
-LDFLAGS += $(OPT_$(VARIANT)) -pie -Wl,-z,relro,-z,now
+LDFLAGS += $(OPT_$(VARIANT)) -pie -Wl,-z,relro,-z,now,-z,noexecstack
 # snappy and bzip2 do not have a pkg-config file everywhere.
 LDLIBS += $(shell pkg-config --libs $(MODULES) 2>/dev/null) -lsnappy -lbz2 -lpthread -lm -ldl
 
@@ -24,20 +27,28 @@ LIB_OBJ := $(LIB_SRC:%.c=$(B)/%.o) $(SQL_OBJ)
 UNIT_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard tests/unit/*.c))
 SYSTEM_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard tests/system/*.c))
 
-.PHONY: all test unit system test-clients asan tsan docs lint format deps up down demo clean install help
+# The same with fail-points (worker/base/failpoint.h): only files that have any are compiled again.
+FAILING_OBJ := $(patsubst %.c,$(B)/failing/%.o,$(shell grep -l 'FAIL_POINT' worker/*/*.c))
+
+.PHONY: all test unit system failpoints mutants test-clients asan tsan docs lint format deps up down demo clean install help
 all: $(B)/memingest
 
 $(B)/memingest: $(B)/worker/cli/main.o $(MORE_$(VARIANT)) $(B)/libmemingest.a
 	@echo "LD $@"; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 $(B)/libmemingest.a: $(LIB_OBJ)
 	@echo "AR $@"; rm -f $@ && ar rcs $@ $^
+$(B)/memingest-failing: $(B)/worker/cli/main.o $(FAILING_OBJ) $(B)/libmemingest.a
+	@echo "LD $@"; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 $(B)/unit: $(UNIT_OBJ) $(MORE_$(VARIANT)) $(B)/libmemingest.a
 	@echo "LD $@"; $(CC) $(LDFLAGS) $(UNIT_WRAP) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(shell pkg-config --libs $(TEST_MODULES)) $(LDLIBS)
-$(B)/system: $(SYSTEM_OBJ) $(B)/libmemingest.a
+$(B)/system: $(SYSTEM_OBJ) $(B)/libmemingest.a | $(B)/memingest-failing
 	@echo "LD $@"; $(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs $(TEST_MODULES)) $(LDLIBS)
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "CC $<"; $(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
+$(B)/failing/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "CC $< (failing)"; $(CC) $(CFLAGS) -DFAIL_POINTS -MMD -MP -c -o $@ $<
 # Set-up, trying things out, tests
 JOBS ?= 2
 # Test programs at a time: the system tests mostly wait.
@@ -64,15 +75,22 @@ demo:
 	@B=$(B) tests/demo
 test:
 	@tests/deps run
-	@$(MAKE) --no-print-directory -j$(JOBS) all $(B)/unit $(B)/system
+	@$(MAKE) --no-print-directory -j$(JOBS) all $(B)/unit $(B)/system $(B)/chaos
 	@$(MAKE) --no-print-directory -j$(JOBS) VARIANT=asan B=build/asan build/asan/unit
-	@B=$(B) tests/lint layers banned size docs
+	@B=$(B) tests/lint layers banned size mutants docs hardened sbom
 	@monitoring/check
-	@B=$(B) JOBS=$(TEST_JOBS) tests/run unit asan clients system system-new
+	@B=$(B) JOBS=$(TEST_JOBS) tests/run unit chaos asan clients system system-new
 unit: $(B)/unit
 	@B=$(B) tests/run unit
 system: all $(B)/system
 	@B=$(B) JOBS=$(JOBS) tests/run system
+# Every fail-point with every action, in each round at another passing (a round of make test: under a minute).
+FAILPOINT_ROUNDS ?= 20
+failpoints: all $(B)/system
+	@FAILPOINT_ROUNDS=$(FAILPOINT_ROUNDS) B=$(B) tests/run failpoints
+# Wrong builds, each of which a check has to catch (tests/mutants/run).
+mutants: all $(B)/unit $(B)/system
+	@B=$(B) JOBS=$(JOBS) tests/mutants/run $(MUTANTS)
 test-clients: all
 	@B=$(B) tests/clients
 asan:
@@ -101,12 +119,15 @@ help:
 	@echo "make          the program: $(B)/memingest"
 	@echo "make demo     20,000 events of each stream from a real Kafka into a real PostgreSQL, and what came of them"
 	@echo "make test     unit tests (also under sanitizers), system tests on a real broker and database, quick lint"
+	@echo "make chaos    five minutes of faults against a real stack, then the accounts (CHAOS_SEED= repeats a run: docs/RELIABILITY.md)"
 	@echo "make test-clients   the producers of docs/CLIENTS.md in Python, Java, JavaScript and Go (make test runs Python's)"
 	@echo "make up/down  a broker and a database to try things on"
+	@echo "make failpoints   kills, stops, errors at each place where an event could be lost, FAILPOINT_ROUNDS=20 times"
+	@echo "make mutants      wrong builds, each of which a check has to catch (MUTANTS=NAME for one)"
 	@echo "make bench bench-quick bench-instructions   measure"
 	@echo "make bench-vectors   the vector search beside plain pgvector, on real text vectors (VECTORS_ROWS=1000000: see tests/bench/vectors -h)"
 	@echo "make monitoring check-monitoring monitoring-proof   rules, dashboards, and their proof on a real stack"
-	@echo "make check-deploy check-cluster image image-test deb deb-test   chart, overlays, image, package"
+	@echo "make check-deploy check-cluster image image-test deb deb-test sbom   chart, overlays, image, package, bill of materials"
 	@echo "make fuzz fuzz-corpus fuzz-copy   fuzzers for FUZZ_SECONDS each; their corpora; rows through a real PostgreSQL and back (tests/fuzz)"
 	@echo "make nth leaks tsan-system valgrind   failing calls, leaks, races, memory never written (tests/checkers.mk)"
 	@echo "make deps docs lint format unit system asan tsan install clean"
@@ -115,5 +136,5 @@ $(B)/%.o: %.sql
 	@mkdir -p $(@D)
 	@echo "SQL $<"; awk -v n=$(*F) 'BEGIN { print "extern const char sql_" n "[]; const char sql_" n "[] =" } \
 		{ gsub(/["\\]/, "\\\\&"); print "\"" $$0 "\\n\"" } END { print ";" }' $< | $(CC) $(CFLAGS) -x c -c -o $@ -
-include tests/bench/bench.mk tests/fuzz/fuzz.mk tests/checkers.mk deploy/deploy.mk monitoring/monitoring.mk
+include tests/bench/bench.mk tests/chaos/chaos.mk tests/fuzz/fuzz.mk tests/checkers.mk deploy/deploy.mk monitoring/monitoring.mk
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -23,3 +23,7 @@ deb:
 	@deploy/deb build
 deb-test: deb
 	@deploy/deb check
+# What is linked, with versions and licences (CycloneDX); on Debian and Ubuntu, whose package database it asks.
+.PHONY: sbom
+sbom: all
+	@deploy/sbom $(B)/memingest >$(B)/memingest.cdx.json && echo "$(B)/memingest.cdx.json"

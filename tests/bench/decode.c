@@ -3,7 +3,7 @@
  *
  *   decode -c FILE --stream NAME
  *        JSON: ns an event of our decoder, and of Avro-C's generic value, on the same bytes
- *   decode -c FILE --stream NAME --dump FILE
+ *   decode -c FILE --stream NAME --dump FILE [--events N]
  *        the same data for other implementations: each datum as int32 length and bytes
  *   valgrind --tool=callgrind --toggle-collect=measured_... decode -c FILE --stream NAME --once
  *        one pass over fixed data, its keys in no order, through what callgrind looks for
@@ -163,13 +163,12 @@ static void compare(const struct events *e)
 
 int main(int argc, char **argv)
 {
-	static const struct option known[] = {{"config", 1, 0, 'c'},
-					      {"stream", 1, 0, 's'},
-					      {"dump", 1, 0, 'd'},
-					      {"once", 0, 0, 'o'},
-					      {0}};
+	static const struct option known[] = {{"config", 1, 0, 'c'}, {"stream", 1, 0, 's'},
+					      {"dump", 1, 0, 'd'},   {"events", 1, 0, 'e'},
+					      {"once", 0, 0, 'o'},   {0}};
 	const char *config = NULL, *stream = "memory", *dump_path = NULL;
 	bool single = false;
+	size_t count = EVENTS;
 	for (int c; (c = getopt_long(argc, argv, "c:", known, NULL)) != -1;) {
 		if (c == 'c')
 			config = optarg;
@@ -177,6 +176,8 @@ int main(int argc, char **argv)
 			stream = optarg;
 		else if (c == 'd')
 			dump_path = optarg;
+		else if (c == 'e')
+			count = strtoul(optarg, NULL, 10);
 		else if (c == 'o')
 			single = true;
 		else
@@ -185,7 +186,7 @@ int main(int argc, char **argv)
 	if (!config)
 		die("usage", "decode -c FILE [--stream NAME] [--once | --dump FILE]");
 	struct events_request request = {
-		.count = single ? EVENTS / 4 : EVENTS, .seed = 1, .shuffled = single};
+		.count = single ? EVENTS / 4 : count, .seed = 1, .shuffled = single};
 	struct events *e = events_make(events_open(config, stream), &request);
 	if (single)
 		once(e);

@@ -302,6 +302,21 @@ class Lab:
             raise SystemExit(f"bench: {took_part:g} processes took part, not {processes}")
         return self.worker_result(group, sampler)
 
+    def load(self, path, lanes=1, batch=5000):
+        """Loads a file from its beginning into the table."""
+        group = self.new_group()
+        groups = {"worker": [], "database": [self.stack.pid("PG")]}
+        sampler = Sampler(groups)
+        command = [self.worker_program, "load", "memory", path, "-c", self.ini, "--json"]
+        for setting in (f"kafka.group.id={group}", f"postgres.lanes={lanes}", f"batch.max_rows={batch}"):
+            command += ["--set", setting]
+        with open(self.log, "ab") as log, subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL) as process:
+            groups["worker"].append(process.pid)
+            if process.wait(600) != 0:
+                raise SystemExit(f"bench: {' '.join(command)} ended with {process.returncode}: {self.log}")
+        sampler.stop()
+        return self.worker_result(group, sampler)
+
     def worker_result(self, group, sampler):
         rows = self.commits(group)
         start, end, events = rows[0][0], rows[-1][0], sum(n for _, n in rows[1:])

@@ -22,7 +22,8 @@ static unsigned serve(void *ctx, struct buf *body)
 	return 200;
 }
 
-static const struct httpd_route routes[] = {{"/livez", "text/plain", serve}};
+static const struct httpd_route routes[] = {
+	{.path = "/livez", .content_type = "text/plain", .open = true, .serve = serve}};
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
@@ -74,9 +75,11 @@ static const char *hear(int fd, bool wait)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const char good[] = "GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+	static const struct httpd_options options = {
+		.listen = "127.0.0.1:0", .routes = routes, .nroutes = ARRAY_LEN(routes)};
 	struct err err = {0};
 	if (!server)
-		server = httpd_start("127.0.0.1:0", routes, ARRAY_LEN(routes), NULL, &err);
+		server = httpd_start(&options, &err);
 	if (!server)
 		give_up("httpd_start", err.text);
 	int fd = say(data, size);

@@ -2,8 +2,11 @@
  * bed.c - database, streams, config file and SQL of one test.
  *
  * Tests of a suite share a broker and a server but nothing in them: a bed's database is a copy of
- * "agents" (role memingest owns it, extension vector is there), its topics and its group carry the
- * bed's name.
+ * "agents" (extension vector is there), its topics and its group carry the bed's name.
+ *
+ * Two roles, as docs/OPERATIONS.md has it: memingest_owner owns the database and migrates,
+ * memingest is the workers'. What PUBLIC has by default is taken away, so that a worker lives on
+ * what "migrate --grants" gives.
  *
  *   bed ---- database NAME ---- tables, schema memingest
  *    +------ topics NAME.stream, group NAME
@@ -105,15 +108,26 @@ int64_t bed_int(struct bed *bed, const char *fmt, ...)
 
 /* --- the bed --- */
 
+#define OWNER "memingest_owner"
+
+/* A member of the worker's role, so that it may hand over the segments of searches. */
+static const char owner_role[] =
+	"DO $$BEGIN IF to_regrole('" OWNER "') IS NULL THEN CREATE ROLE " OWNER " LOGIN IN ROLE"
+	" memingest; END IF; END$$";
+
 static void create_database(struct bed *bed, const char *how)
 {
 	char dsn[128], sql[256];
 	struct err err = {0};
 	snprintf(dsn, sizeof(dsn), "postgresql://postgres@127.0.0.1:%u/postgres", stack.pg_port);
-	snprintf(sql, sizeof(sql), "CREATE DATABASE %s OWNER memingest %s", bed->name, how);
+	snprintf(sql, sizeof(sql), "CREATE DATABASE %s OWNER " OWNER " %s", bed->name, how);
 	struct pg *pg = session(dsn);
+	ck_assert_msg(pg_exec(pg, owner_role, NULL, 0, &err), "%s", err.text);
 	ck_assert_msg(pg_exec(pg, sql, NULL, 0, &err), "%s", err.text);
 	pg_free(pg);
+	bed_sql(bed,
+		"REVOKE ALL ON DATABASE %s FROM PUBLIC; REVOKE ALL ON SCHEMA public FROM PUBLIC",
+		bed->name);
 }
 
 static struct bed *new_bed(const char *name, const char *database)
@@ -122,6 +136,7 @@ static struct bed *new_bed(const char *name, const char *database)
 	snprintf(bed->name, sizeof(bed->name), "t_%s_%d", name, (int)getpid());
 	snprintf(bed->dir, sizeof(bed->dir), "%s/%s", stack.dir, bed->name);
 	snprintf(bed->config, sizeof(bed->config), "%s/memingest.ini", bed->dir);
+	snprintf(bed->owner_config, sizeof(bed->owner_config), "%s/owner.ini", bed->dir);
 	snprintf(bed->role, sizeof(bed->role), "memingest");
 	snprintf(bed->dsn, sizeof(bed->dsn), "postgresql://postgres@127.0.0.1:%u/%s", stack.pg_port,
 		 bed->name);
@@ -345,12 +360,12 @@ static void write_section(struct bed *bed, FILE *out, const char *section, size_
 	}
 }
 
-static void set_derived(struct bed *bed)
+static void set_derived(struct bed *bed, const char *role)
 {
 	static const char *const conflicts[] = {"newer", "update", "skip"};
 	static const char *const others[] = {"dead_letter", "skip", "halt"};
 	char key[96];
-	bed_set(bed, "postgres.dsn", "postgresql://%s@127.0.0.1:%u/%s", bed->role, bed->pg_port,
+	bed_set(bed, "postgres.dsn", "postgresql://%s@127.0.0.1:%u/%s", role, bed->pg_port,
 		bed->name);
 	for (size_t i = 0; i < bed->nstreams; i++) {
 		struct bed_stream *s = &bed->streams[i];
@@ -368,11 +383,11 @@ static void set_derived(struct bed *bed)
 	}
 }
 
-void bed_write_config(struct bed *bed)
+static void write_config(struct bed *bed, const char *path, const char *role)
 {
-	set_derived(bed);
-	FILE *out = fopen(bed->config, "w");
-	ck_assert_msg(out != NULL, "%s: %s", bed->config, strerror(errno));
+	set_derived(bed, role);
+	FILE *out = fopen(path, "w");
+	ck_assert_msg(out != NULL, "%s: %s", path, strerror(errno));
 	for (size_t i = 0; i < bed->nsettings; i++) {
 		const char *key = bed->settings[i].key;
 		size_t len = section_length(key);
@@ -386,6 +401,12 @@ void bed_write_config(struct bed *bed)
 			write_section(bed, out, key, len);
 	}
 	ck_assert_int_eq(fclose(out), 0);
+}
+
+void bed_write_config(struct bed *bed)
+{
+	write_config(bed, bed->owner_config, OWNER);
+	write_config(bed, bed->config, bed->role);
 }
 
 /* --- draining --- */

@@ -12,6 +12,9 @@
  *   model_check(bed);
  *   bed_free(bed);
  *
+ * Workers, and the commands that read or search, log in as a role that has what "migrate --grants"
+ * prints and no more; what migrates or mends, as the owner of database and tables.
+ *
  * Everything fails the test by itself, with the reason. A bed that is not freed leaves its folder,
  * whose logs main() then prints.
  */
@@ -47,8 +50,14 @@ struct bed {
 	char name[48];    /* unique in the run: prefix of topics, name of group and database */
 	char dir[128];    /* config file and logs */
 	char config[160]; /* path of the config file, written before each start */
-	char dsn[128];    /* of the superuser, straight to the server */
-	char role[64];    /* that workers and commands log in as: memingest, if not set */
+	char owner_config[160]; /* the same with the role that owns the database */
+	char dsn[128];          /* of the superuser, straight to the server */
+	/*
+	 * A file of eight bytes: by how many seconds the workers' wall clock is wrong from now on
+	 * (tests/chaos/preload/clock.c). Empty: it is right.
+	 */
+	char clock[160];
+	char role[64];    /* that workers log in as: memingest, if not set */
 	unsigned pg_port; /* where the workers connect to: the server's, or that of a proxy */
 	struct pg *pg;    /* of the test itself, as superuser */
 	struct bed_stream streams[BED_STREAMS];
@@ -90,10 +99,13 @@ void bed_set(struct bed *bed, const char *key, const char *fmt, ...) PRINTF_LIKE
  */
 struct proxy *bed_proxy_kafka(struct bed *bed);
 void bed_write_config(struct bed *bed);
+/* Gives the worker's role its rights on what a migration of the test's own has made. */
+void bed_grant(struct bed *bed);
 
 /*
  * Runs "memingest COMMAND -c CONFIG ARGS..." to its end; args NULL-terminated or NULL. out, if not
- * NULL, gets what it printed.
+ * NULL, gets what it printed. migrate, offsets and dlq run as the owner; what was migrated is
+ * granted to the worker's role.
  */
 int bed_command(struct bed *bed, const char *command, const char *const *args, struct buf *out);
 /*
@@ -142,10 +154,12 @@ struct worker *worker_start(struct bed *bed, const char *const *args);
 /* The same with its output to that path, which may be of a pipe; its log cannot be asked then. */
 struct worker *worker_start_to(struct bed *bed, const char *const *args, const char *output);
 void worker_signal(struct worker *w, int signal_number);
-int worker_wait(struct worker *w, int seconds); /* until it ends; its exit status, 128 + signal */
-void worker_stop(struct worker *w);             /* SIGTERM; must exit 0 within 30 s */
-void worker_kill(struct worker *w);             /* SIGKILL, reaped */
-void worker_ready(struct worker *w);            /* waits until /readyz says 200 */
+int worker_wait(struct worker *w, int seconds);   /* until it ends; its exit status, 128 + signal */
+void worker_leaves(struct worker *w);             /* may end now: bed_tick() does not mind */
+bool worker_ended(struct worker *w, int *status); /* after worker_leaves(); does not wait */
+void worker_stop(struct worker *w);               /* SIGTERM; must exit 0 within 30 s */
+void worker_kill(struct worker *w);               /* SIGKILL, reaped */
+void worker_ready(struct worker *w);              /* waits until /readyz says 200 */
 unsigned worker_http(struct worker *w, const char *path, struct buf *out);
 /*
  * Sum of a metric's series in /metrics whose line holds "label" (NULL: all); 0 when there is none.

@@ -15,6 +15,7 @@
 #include <check.h>
 #include <librdkafka/rdkafka.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -26,6 +27,9 @@
 static rd_kafka_t *producer, *txn, *reader;
 static char reader_group[128];
 
+static void (*on_receipt)(void *ctx, const struct broker_message *m);
+static void *on_receipt_ctx;
+
 /* The partitions of the open transaction. */
 static struct touched {
 	char topic[128];
@@ -33,10 +37,27 @@ static struct touched {
 } touched[32];
 static size_t ntouched;
 
+/* A delivery report of the producer. */
+static void delivered(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque)
+{
+	(void)opaque;
+	struct broker_message message = {
+		.topic = rd_kafka_topic_name(m->rkt),
+		.partition = m->partition,
+		.offset = m->err == RD_KAFKA_RESP_ERR_NO_ERROR ? m->offset : -1,
+		.key = {m->key, m->key_len},
+		.value = {m->payload, m->len},
+	};
+	if (rk == producer && on_receipt)
+		on_receipt(on_receipt_ctx, &message);
+}
+
 static rd_kafka_t *client(rd_kafka_type_t type, const char *const (*settings)[2], size_t n)
 {
 	char error[512];
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
+	if (type == RD_KAFKA_PRODUCER)
+		rd_kafka_conf_set_dr_msg_cb(conf, delivered);
 	ck_assert_int_eq(
 		rd_kafka_conf_set(conf, "bootstrap.servers", stack.bootstrap, error, sizeof(error)),
 		0);
@@ -278,6 +299,17 @@ void broker_flush(void)
 	ck_assert_msg(error == RD_KAFKA_RESP_ERR_NO_ERROR, "flush: %s", rd_kafka_err2str(error));
 }
 
+void broker_poll(void)
+{
+	rd_kafka_poll(the_producer(), 0);
+}
+
+void broker_on_receipt(void (*receipt)(void *ctx, const struct broker_message *m), void *ctx)
+{
+	on_receipt = receipt;
+	on_receipt_ctx = ctx;
+}
+
 static void check_txn(rd_kafka_error_t *error, const char *what)
 {
 	ck_assert_msg(error == NULL, "%s: %s", what, rd_kafka_error_string(error));
@@ -334,9 +366,15 @@ static void await_markers(void)
 	ntouched = 0;
 }
 
+void broker_txn_flush(void)
+{
+	rd_kafka_resp_err_t error = rd_kafka_flush(txn, TIMEOUT_MS);
+	ck_assert_msg(error == RD_KAFKA_RESP_ERR_NO_ERROR, "flush: %s", rd_kafka_err2str(error));
+}
+
 void broker_txn_end(bool commit)
 {
-	rd_kafka_flush(txn, TIMEOUT_MS); /* so that what is rolled back is in the log */
+	broker_txn_flush(); /* so that what is rolled back is in the log */
 	if (commit)
 		check_txn(rd_kafka_commit_transaction(txn, TIMEOUT_MS), "commit_transaction");
 	else
@@ -374,15 +412,21 @@ static void hand_over(const rd_kafka_message_t *m,
 	take(ctx, &message);
 }
 
-static void read_partition(rd_kafka_t *rk, const char *topic, int32_t partition,
-			   void (*take)(void *ctx, const struct broker_message *m), void *ctx)
+/* How long the broker may say nothing. */
+static int64_t patience_us(void)
 {
+	return clock_mono_us() + 60 * US_PER_S;
+}
+
+int64_t broker_read_from(const char *group, const char *topic, int32_t partition, int64_t from,
+			 void (*take)(void *ctx, const struct broker_message *m), void *ctx)
+{
+	rd_kafka_t *rk = reader_of(group);
 	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-	rd_kafka_topic_partition_list_add(list, topic, partition)->offset =
-		RD_KAFKA_OFFSET_BEGINNING;
+	rd_kafka_topic_partition_list_add(list, topic, partition)->offset = from;
 	ck_assert_int_eq(rd_kafka_assign(rk, list), RD_KAFKA_RESP_ERR_NO_ERROR);
 	rd_kafka_topic_partition_list_destroy(list);
-	int64_t deadline = clock_mono_us() + 60 * US_PER_S;
+	int64_t next = MAX(from, 0), deadline = patience_us();
 	for (bool end = false; !end;) {
 		rd_kafka_message_t *m = rd_kafka_consumer_poll(rk, 1000);
 		ck_assert_msg(clock_mono_us() < deadline, "reading %s/%d takes too long", topic,
@@ -392,20 +436,57 @@ static void read_partition(rd_kafka_t *rk, const char *topic, int32_t partition,
 		end = m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF && m->partition == partition;
 		ck_assert_msg(end || m->err == RD_KAFKA_RESP_ERR_NO_ERROR, "reading %s/%d: %s",
 			      topic, partition, rd_kafka_message_errstr(m));
+		next = m->offset + !end;
 		if (!end)
 			hand_over(m, take, ctx);
 		rd_kafka_message_destroy(m);
+		deadline = patience_us();
 	}
 	rd_kafka_assign(rk, NULL);
+	return next;
 }
 
 void broker_read(const char *group, const char *topic,
 		 void (*take)(void *ctx, const struct broker_message *m), void *ctx)
 {
-	rd_kafka_t *rk = reader_of(group);
 	int n = broker_partitions(topic);
 	for (int32_t p = 0; p < n; p++)
-		read_partition(rk, topic, p, take, ctx);
+		broker_read_from(group, topic, p, RD_KAFKA_OFFSET_BEGINNING, take, ctx);
+}
+
+/* --- watching --- */
+
+struct broker_watch {
+	rd_kafka_t *rk;
+};
+
+struct broker_watch *broker_watch_new(const char *group)
+{
+	const char *const settings[][2] = {{"group.id", group}, {"log_level", "0"}};
+	struct broker_watch *w = xcalloc(1, sizeof(*w));
+	w->rk = client(RD_KAFKA_CONSUMER, settings, ARRAY_LEN(settings));
+	return w;
+}
+
+bool broker_watch_committed(struct broker_watch *w, const char *topic, int64_t *offsets, int n,
+			    int timeout_ms)
+{
+	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(n);
+	for (int i = 0; i < n; i++)
+		rd_kafka_topic_partition_list_add(list, topic, i);
+	bool ok = rd_kafka_committed(w->rk, list, timeout_ms) == RD_KAFKA_RESP_ERR_NO_ERROR;
+	for (int i = 0; i < n && ok; i++) {
+		ok = list->elems[i].err == RD_KAFKA_RESP_ERR_NO_ERROR;
+		offsets[i] = list->elems[i].offset < 0 ? -1 : list->elems[i].offset;
+	}
+	rd_kafka_topic_partition_list_destroy(list);
+	return ok;
+}
+
+void broker_watch_free(struct broker_watch *w)
+{
+	rd_kafka_destroy(w->rk);
+	free(w);
 }
 
 void broker_close(void)

@@ -41,6 +41,8 @@ struct broker_header {
 void broker_produce_headers(const char *topic, int32_t partition, struct slice key,
 			    struct slice value, const struct broker_header *headers, size_t n);
 void broker_flush(void);
+/* Looks, without waiting, whether there are delivery reports. */
+void broker_poll(void);
 
 /*
  * The same in a transaction: its markers take offsets that hold no message. One transaction at a
@@ -48,6 +50,8 @@ void broker_flush(void);
  */
 void broker_txn_begin(void);
 void broker_txn_produce(const char *topic, int32_t partition, struct slice key, struct slice value);
+/* All that was produced is in the log, and nobody reads past its first message before the end. */
+void broker_txn_flush(void);
 void broker_txn_end(bool commit);
 
 /* One message as the log has it; slices are borrowed for the call. */
@@ -65,5 +69,26 @@ struct broker_message {
  */
 void broker_read(const char *group, const char *topic,
 		 void (*take)(void *ctx, const struct broker_message *m), void *ctx);
+
+/* The same of one partition from an offset on. Returns the offset behind the last message. */
+int64_t broker_read_from(const char *group, const char *topic, int32_t partition, int64_t from,
+			 void (*take)(void *ctx, const struct broker_message *m), void *ctx);
+
+/*
+ * From now on each delivery report of what broker_produce() has queued, as the message that the log
+ * has; offset -1: it may or may not have it. Called from broker_poll(), broker_flush(), and where
+ * the queue is full. NULL: no more of it.
+ */
+void broker_on_receipt(void (*receipt)(void *ctx, const struct broker_message *m), void *ctx);
+
+/*
+ * The group's committed offsets for a thread of its own: fails no test, only returns false when the
+ * broker does not answer in time.
+ */
+struct broker_watch;
+struct broker_watch *broker_watch_new(const char *group);
+bool broker_watch_committed(struct broker_watch *w, const char *topic, int64_t *offsets, int n,
+			    int timeout_ms);
+void broker_watch_free(struct broker_watch *w);
 
 void broker_close(void);

@@ -73,6 +73,12 @@ struct pace *pace_open(struct bed *bed, const char *stream, unsigned per_second)
 		.late_share = 0.1,
 		.poison_share = 0.002,
 	};
+	return pace_open_as(bed, stream, per_second, options);
+}
+
+struct pace *pace_open_as(struct bed *bed, const char *stream, unsigned per_second,
+			  struct generator_options options)
+{
 	struct pace *pace = xcalloc(1, sizeof(*pace));
 	pace->bed = bed;
 	pace->load = load_open(bed, stream, options);
@@ -88,6 +94,11 @@ void pace_turn(struct pace *pace)
 		return;
 	load_send(pace->load, due - pace->sent);
 	pace->sent = due;
+}
+
+void pace_forgive(struct pace *pace)
+{
+	pace->began_us = clock_mono_us() - (int64_t)pace->sent * US_PER_S / pace->per_second;
 }
 
 size_t pace_sent(const struct pace *pace)

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "bed.h"
+#include "gen/generate.h"
 
 /*
  * A migrated bed with the stream "ledger": batches of 100 rows or 20 ms, so that there are many
@@ -32,7 +33,12 @@ int64_t ledger_open_transactions(struct bed *bed);
  */
 struct pace;
 struct pace *pace_open(struct bed *bed, const char *stream, unsigned per_second);
+/* The same with a generator of one's own. */
+struct pace *pace_open_as(struct bed *bed, const char *stream, unsigned per_second,
+			  struct generator_options options);
 void pace_turn(struct pace *pace);
+/* What is owed by now is let off: after a time in which no events were to come in. */
+void pace_forgive(struct pace *pace);
 size_t pace_sent(const struct pace *pace);
 void pace_for(struct pace *pace, double seconds);
 void pace_close(struct pace *pace); /* flushes */

@@ -4,6 +4,9 @@
  *   system [--new-librdkafka] [SUITE...]     no suite: all of them
  *   system --list                            the names of the suites
  *
+ * If one of them wants TLS, the stack has it, and the database server may be one without pgvector:
+ * tests/run gives each suite a stack of its own.
+ *
  * Environment: TEST_PROGRAM, the binary to test (default: "memingest" beside this program). What
  * the beds of failed tests logged is printed before the result. Exit status 1 on any failure.
  */
@@ -20,15 +23,16 @@
 static struct entry {
 	const char *name;
 	int seconds; /* for each test */
+	bool tls;
 	void (*add)(TCase *tc);
 } entries[64];
 static size_t nentries;
 
-void system_register(const char *name, int seconds, void (*add)(TCase *tc))
+void system_register(const char *name, int seconds, bool tls, void (*add)(TCase *tc))
 {
 	if (nentries == sizeof(entries) / sizeof(entries[0]))
 		abort();
-	entries[nentries++] = (struct entry){name, seconds, add};
+	entries[nentries++] = (struct entry){name, seconds, tls, add};
 }
 
 static Suite *make_suite(const struct entry *e)
@@ -96,6 +100,7 @@ static void print_logs(const char *folder, int depth)
 int main(int argc, char **argv)
 {
 	int first = 1, failed, run;
+	bool tls = false;
 	bool new_librdkafka = argc > 1 && strcmp(argv[1], "--new-librdkafka") == 0;
 	first += new_librdkafka;
 	qsort(entries, nentries, sizeof(entries[0]), by_name);
@@ -106,11 +111,13 @@ int main(int argc, char **argv)
 	}
 	SRunner *runner = srunner_create(NULL);
 	for (size_t i = 0; i < nentries; i++) {
-		if (wanted(entries[i].name, argc, argv, first))
-			srunner_add_suite(runner, make_suite(&entries[i]));
+		if (!wanted(entries[i].name, argc, argv, first))
+			continue;
+		srunner_add_suite(runner, make_suite(&entries[i]));
+		tls = tls || entries[i].tls;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	stack_up(new_librdkafka);
+	stack_up(new_librdkafka, tls);
 	srunner_run_all(runner, CK_SILENT);
 	failed = srunner_ntests_failed(runner);
 	run = srunner_ntests_run(runner);

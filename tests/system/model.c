@@ -315,18 +315,27 @@ static bool by_version(const struct model_stream *ms)
 	return ms->stream->on_conflict == CONFLICT_NEWER && ms->table->version >= 0;
 }
 
+static void insert_row(struct model_stream *ms, char *key, json_t *values)
+{
+	struct model_row *row = xcalloc(1, sizeof(*row));
+	row->key = key;
+	row->values = json_incref(values);
+	row->partition = ms->partition;
+	row->offset = ms->offset;
+	HASH_ADD_KEYPTR(hh, ms->rows, row->key, strlen(row->key), row);
+}
+
 static void upsert(struct model_stream *ms, json_t *values)
 {
 	char *key = model_key_text(ms->table, values);
 	struct model_row *row = find_row(ms, key);
 	if (!row) {
-		row = xcalloc(1, sizeof(*row));
-		row->key = key;
-		row->values = json_incref(values);
-		HASH_ADD_KEYPTR(hh, ms->rows, row->key, strlen(row->key), row);
+		insert_row(ms, key, values);
 		return;
 	}
 	free(key);
+	row->partition = ms->partition;
+	row->offset = ms->offset;
 	if (ms->stream->on_conflict == CONFLICT_SKIP)
 		return;
 	int64_t held, given;
@@ -472,6 +481,8 @@ static const char *apply(struct model *m, const struct broker_message *msg)
 	bool tombstone = !msg->value.data, has_version;
 	const char *reason;
 	int64_t version;
+	ms->partition = msg->partition;
+	ms->offset = msg->offset;
 	if (tombstone && !ms->stream->key_path[0])
 		return "";
 	json_t *event = unwrap(m, msg, tombstone, &reason);
@@ -521,12 +532,27 @@ static const char *declared_dead(const struct broker_message *msg)
 	return NULL;
 }
 
+static bool in_gap(const struct model *m, const struct broker_message *msg)
+{
+	for (size_t i = 0; i < m->ngaps; i++) {
+		const struct model_gap *g = &m->gaps[i];
+		if (g->from <= msg->offset && msg->offset < g->to &&
+		    g->partition == msg->partition && strcmp(g->topic, msg->topic) == 0)
+			return true;
+	}
+	return false;
+}
+
 static void take(void *ctx, const struct broker_message *msg)
 {
 	struct model *m = ctx;
 	struct model_partition *p = partition_of(m, msg->topic, msg->partition);
 	ck_assert_ptr_nonnull(p);
 	if (msg->offset < p->start)
+		return;
+	if (m->hear)
+		m->hear(m->hear_ctx, msg);
+	if (in_gap(m, msg))
 		return;
 	p->messages++;
 	const char *reason = declared_dead(msg);
@@ -556,12 +582,15 @@ static void open_stream(struct model *m, struct bed_stream *s)
 	free(text);
 }
 
+/* Those of the topic that the model does not know yet. */
 static void open_partitions(struct model *m, const char *topic)
 {
 	int n = broker_partitions(topic);
 	m->partitions =
 		xrealloc(m->partitions, (m->npartitions + (size_t)n) * sizeof(*m->partitions));
 	for (int i = 0; i < n; i++) {
+		if (partition_of(m, topic, i))
+			continue;
 		struct model_partition *p = &m->partitions[m->npartitions++];
 		*p = (struct model_partition){.topic = topic, .partition = i};
 		for (size_t j = 0; j < nstarts; j++) {
@@ -571,18 +600,56 @@ static void open_partitions(struct model *m, const char *topic)
 	}
 }
 
-struct model *model_new(struct bed *bed)
+struct model *model_open(struct bed *bed)
 {
 	struct model *m = xcalloc(1, sizeof(*m));
 	m->bed = bed;
 	m->schemas = json_object();
-	for (size_t i = 0; i < bed->nstreams; i++) {
+	for (size_t i = 0; i < bed->nstreams; i++)
 		open_stream(m, &bed->streams[i]);
-		open_partitions(m, bed->streams[i].topic);
-		m->current = &m->streams[i];
-		broker_read(bed->name, bed->streams[i].topic, take, m);
-	}
 	return m;
+}
+
+void model_advance(struct model *m)
+{
+	for (size_t i = 0; i < m->nstreams; i++) {
+		const char *topic = m->streams[i].stream->topic;
+		m->current = &m->streams[i];
+		open_partitions(m, topic);
+		for (size_t j = 0; j < m->npartitions; j++) {
+			struct model_partition *p = &m->partitions[j];
+			if (strcmp(p->topic, topic) == 0)
+				p->next = broker_read_from(m->bed->name, topic, p->partition,
+							   p->next, take, m);
+		}
+	}
+}
+
+void model_on_message(struct model *m, void (*hear)(void *ctx, const struct broker_message *msg),
+		      void *ctx)
+{
+	m->hear = hear;
+	m->hear_ctx = ctx;
+}
+
+void model_gap(struct model *m, const char *topic, int32_t partition, int64_t from, int64_t to)
+{
+	m->gaps = xrealloc(m->gaps, (m->ngaps + 1) * sizeof(*m->gaps));
+	m->gaps[m->ngaps++] = (struct model_gap){xstrdup(topic), partition, from, to};
+}
+
+void model_restart(struct model *m, const char *topic)
+{
+	for (size_t i = 0; i < m->npartitions; i++) {
+		struct model_partition *p = &m->partitions[i];
+		if (strcmp(p->topic, topic) == 0)
+			*p = (struct model_partition){.topic = p->topic, .partition = p->partition};
+	}
+	for (size_t i = 0; i < m->ngaps; i++) {
+		struct model_gap *g = &m->gaps[i];
+		if (strcmp(g->topic, topic) == 0)
+			g->to = g->from;
+	}
 }
 
 void model_free(struct model *m)
@@ -595,6 +662,9 @@ void model_free(struct model *m)
 		json_decref(m->streams[i].reader);
 	}
 	json_decref(m->schemas);
+	for (size_t i = 0; i < m->ngaps; i++)
+		free((char *)(uintptr_t)m->gaps[i].topic);
+	free(m->gaps);
 	free(m->partitions);
 	free(m->dead);
 	free(m);

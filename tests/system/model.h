@@ -5,6 +5,7 @@
 #pragma once
 
 #include "bed.h"
+#include "broker.h"
 
 /*
  * Reads every message of the bed's topics back from Kafka, folds them in offset order into tables
@@ -46,3 +47,27 @@ void model_expect_dead(const char *topic, int32_t partition, int64_t offset, con
  * not ask for it.
  */
 void model_start_at(const char *topic, int32_t partition, int64_t offset);
+
+/*
+ * The same in steps, for runs that are too long to be read twice, whose logs lose their records, or
+ * whose topics are created anew: the model takes in what is new, and is compared when everything is
+ * drained. model_compare() returns how many differences there are, each of which model_on_report()
+ * hears of.
+ */
+struct model;
+struct model *model_open(struct bed *bed);
+void model_free(struct model *m);
+void model_advance(struct model *m);
+int model_compare(struct model *m);
+/* Where it says what differs; NULL: stdout, up to ten lines. */
+void model_on_report(void (*report)(void *ctx, const char *text), void *ctx);
+/* Each message that is read. */
+void model_on_message(struct model *m, void (*hear)(void *ctx, const struct broker_message *msg),
+		      void *ctx);
+/* Offsets that were given up by an operator's word: what they held is not asked for. */
+void model_gap(struct model *m, const char *topic, int32_t partition, int64_t from, int64_t to);
+/*
+ * The topic was created anew and adopted: it is read from 0 on, its books begin anew, the rows of
+ * its table stay.
+ */
+void model_restart(struct model *m, const char *topic);

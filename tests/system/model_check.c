@@ -30,16 +30,27 @@ static struct result {
 	size_t rows;
 } results[BED_STREAMS];
 
+static void (*on_report)(void *ctx, const char *text);
+static void *on_report_ctx;
+
+void model_on_report(void (*report)(void *ctx, const char *text), void *ctx)
+{
+	on_report = report;
+	on_report_ctx = ctx;
+}
+
 __attribute__((format(printf, 1, 2))) static void report(const char *fmt, ...)
 {
+	char text[1024];
 	va_list args;
-	if (reports++ >= MAX_REPORTS)
-		return;
+	reports++;
 	va_start(args, fmt);
-	printf("model: ");
-	vprintf(fmt, args);
-	putchar('\n');
+	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
+	if (on_report)
+		on_report(on_report_ctx, text);
+	else if (reports <= MAX_REPORTS)
+		printf("model: %s\n", text);
 }
 
 static void settle(const char *what)
@@ -152,8 +163,10 @@ static void compare_row(struct model_stream *ms, json_t *found)
 			if (same(want, have))
 				continue;
 			char *wanted = show(want), *had = show(have);
-			report("%s, key %s, column %s: should be %.200s, is %.200s",
-			       ms->table->name, key, ms->table->columns[i].name, wanted, had);
+			report("%s, key %s, column %s: should be %.200s, is %.200s; last event "
+			       "%s/%d/%lld",
+			       ms->table->name, key, ms->table->columns[i].name, wanted, had,
+			       ms->stream->topic, row->partition, (long long)row->offset);
 			free(wanted);
 			free(had);
 		}
@@ -200,22 +213,28 @@ static void compare_table(struct model *m, struct model_stream *ms)
 	bed_sql(m->bed, "COMMIT");
 	for (struct model_row *row = ms->rows; row; row = row->hh.next) {
 		if (!row->seen)
-			report("%s lacks the row of key %s", ms->table->name, row->key);
+			report("%s lacks the row of key %s; last event %s/%d/%lld", ms->table->name,
+			       row->key, ms->stream->topic, row->partition, (long long)row->offset);
 	}
 }
 
 /* --- dead letters --- */
 
+/*
+ * The one that is not ticked off yet, if there are several: of a topic that was created anew an
+ * offset may be dead twice.
+ */
 static struct model_dead *find_dead(struct model *m, const char *topic, int64_t partition,
 				    int64_t offset)
 {
+	struct model_dead *found = NULL;
 	for (size_t i = 0; i < m->ndead; i++) {
 		struct model_dead *d = &m->dead[i];
 		if (d->offset == offset && d->partition == partition &&
-		    strcmp(d->topic, topic) == 0)
-			return d;
+		    strcmp(d->topic, topic) == 0 && (!found || found->seen))
+			found = d;
 	}
-	return NULL;
+	return found;
 }
 
 static void compare_dead(struct model *m)
@@ -325,7 +344,8 @@ static void compare_books(struct model *m)
 
 void model_check_books(struct bed *bed)
 {
-	struct model *m = model_new(bed);
+	struct model *m = model_open(bed);
+	model_advance(m);
 	reports = 0;
 	compare_dead(m);
 	compare_books(m);
@@ -333,9 +353,20 @@ void model_check_books(struct bed *bed)
 	settle("dead letters and books");
 }
 
-int model_differences(struct bed *bed)
+/* Nothing is ticked off. */
+static void untick(struct model *m)
 {
-	struct model *m = model_new(bed);
+	for (size_t i = 0; i < m->nstreams; i++) {
+		for (struct model_row *row = m->streams[i].rows; row; row = row->hh.next)
+			row->seen = false;
+	}
+	for (size_t i = 0; i < m->ndead; i++)
+		m->dead[i].seen = false;
+}
+
+int model_compare(struct model *m)
+{
+	untick(m);
 	reports = 0;
 	for (size_t i = 0; i < m->nstreams; i++) {
 		compare_table(m, &m->streams[i]);
@@ -345,8 +376,16 @@ int model_differences(struct bed *bed)
 	}
 	compare_dead(m);
 	compare_books(m);
-	model_free(m);
 	return reports;
+}
+
+int model_differences(struct bed *bed)
+{
+	struct model *m = model_open(bed);
+	model_advance(m);
+	int differences = model_compare(m);
+	model_free(m);
+	return differences;
 }
 
 void model_check(struct bed *bed)

@@ -4,7 +4,7 @@
  *   client  --- pipe[UP] ---->  server    each pipe: framer (where messages begin), a list of
  *   client  <-- pipe[DOWN] ---  server    chunks, each with the time from which it may be sent
  *
- * A plain proxy passes bytes on and knows nothing of them. PROXY_SWALLOW marks the pairs that lost
+ * A plain proxy passes bytes on and knows nothing of them. PROXY_SWALLOW marks the pipes that lost
  * bytes by it: what came after a hole would be nonsense to the other side, so nothing ever does.
  *
  * Before PostgreSQL what was read goes through the framer first. A frontend message (PostgreSQL
@@ -46,7 +46,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 
-#define MAX_PAIRS 64
+#define MAX_PAIRS 256
 #define CHUNK 65536
 #define MAX_QUEUED (4u << 20) /* per direction: then reading stops */
 
@@ -72,6 +72,7 @@ struct pipe {
 	size_t queued;
 	struct framer framer;
 	bool ended; /* the reading side saw the end of the stream */
+	bool lost;  /* bytes of it were thrown away: what came after them would be nonsense */
 };
 
 struct pair {
@@ -81,23 +82,25 @@ struct pair {
 	bool copy_first;        /* a COMMIT is with the server, behind a COPY that goes on */
 	bool answered;          /* the server has said what became of the COMMIT */
 	bool stuck, dead;
-	bool swallowed; /* bytes of it were thrown away: what came after them would be nonsense */
 };
 
 struct proxy {
 	pthread_t thread;
 	pthread_mutex_t lock;
 	int listener, wake;
-	unsigned port, to;
+	unsigned port;
 	bool plain; /* no PostgreSQL: bytes are not looked at */
 	struct pair *pairs[MAX_PAIRS];
 	size_t npairs;
 	/* under the lock */
 	bool stop;
+	unsigned to;
 	enum proxy_mode mode;
 	int64_t delay_us;
+	size_t slice; /* bytes of a piece; 0: as it comes */
+	int64_t gap_us;
 	enum proxy_fault armed;
-	unsigned countdown, fired, commits;
+	unsigned countdown, fired, commits, accepted;
 };
 
 /* --- sockets --- */
@@ -341,7 +344,7 @@ static void drop_first(struct pipe *pipe)
 /* How many of the n bytes may be forwarded. */
 static size_t look(struct proxy *p, struct pair *pair, int side, const uint8_t *data, size_t n)
 {
-	if (pair->swallowed)
+	if (pair->pipe[side].lost)
 		return 0;
 	if (p->plain)
 		return n;
@@ -364,21 +367,40 @@ static void read_side(struct proxy *p, struct pair *pair, int side, int64_t due_
 		queue_bytes(&pair->pipe[side], data, pass, due_us);
 }
 
+/* How bytes travel: after a delay, and in pieces at a pace, if slice is not 0. */
+struct manner {
+	int64_t delay_us;
+	size_t slice;
+	int64_t gap_us;
+};
+
+/* One piece of the first chunk is sent: what follows it may go now, or after the gap. */
+static void piece_sent(struct pipe *pipe, size_t n, const struct manner *manner, int64_t now_us)
+{
+	struct chunk *c = pipe->first;
+	c->sent += n;
+	if (c->sent == c->len)
+		drop_first(pipe);
+	if (manner->slice > 0 && pipe->first)
+		pipe->first->due_us = MAX(pipe->first->due_us, now_us + manner->gap_us);
+}
+
 /* Sends what is due towards the other side. */
-static void write_side(struct proxy *p, struct pair *pair, int side, int64_t now_us)
+static void write_side(struct proxy *p, struct pair *pair, int side, const struct manner *manner,
+		       int64_t now_us)
 {
 	struct pipe *pipe = &pair->pipe[side];
 	int to = pair->fd[1 - side];
 	while (pipe->first && pipe->first->due_us <= now_us) {
 		struct chunk *c = pipe->first;
-		ssize_t n = send(to, c->data + c->sent, c->len - c->sent, MSG_NOSIGNAL);
+		size_t left = c->len - c->sent;
+		ssize_t n = send(to, c->data + c->sent,
+				 manner->slice > 0 ? MIN(left, manner->slice) : left, MSG_NOSIGNAL);
 		if (n < 0) {
 			pair->dead |= errno != EAGAIN && errno != EINTR;
 			return;
 		}
-		c->sent += (size_t)n;
-		if (c->sent == c->len)
-			drop_first(pipe);
+		piece_sent(pipe, (size_t)n, manner, now_us);
 	}
 	if (side == UP && !pipe->first && pair->fault == PROXY_COMMIT_LOST)
 		fault_done(p, pair);
@@ -406,7 +428,11 @@ static void accept_one(struct proxy *p, enum proxy_mode mode)
 	int client = accept4(p->listener, NULL, NULL, SOCK_CLOEXEC);
 	if (client < 0)
 		return;
-	int server = mode == PROXY_RESET || p->npairs == MAX_PAIRS ? -1 : connect_to(p->to);
+	pthread_mutex_lock(&p->lock);
+	p->accepted++;
+	unsigned to = p->to;
+	pthread_mutex_unlock(&p->lock);
+	int server = mode == PROXY_RESET || p->npairs == MAX_PAIRS ? -1 : connect_to(to);
 	if (server < 0) {
 		reset_socket(client);
 		return;
@@ -429,8 +455,10 @@ static short interest(const struct pair *pair, int side, enum proxy_mode mode, i
 {
 	const struct chunk *waiting = pair->pipe[1 - side].first;
 	short events = 0;
-	if (mode == PROXY_BLACKHOLE || pair->stuck)
+	if (mode == PROXY_BLACKHOLE)
 		return 0;
+	if (pair->stuck)
+		return POLLRDHUP; /* silent, but when a side gives it up, it is over */
 	if (!pair->pipe[side].ended && pair->pipe[side].queued < MAX_QUEUED &&
 	    !(side == UP && pair->fault))
 		events |= POLLIN;
@@ -484,19 +512,33 @@ static void wait_for_work(struct proxy *p, struct pollfd *pfds, enum proxy_mode 
 		abort();
 }
 
+/* Bytes have come from one side: what of the pair is deaf to the other from now on. */
+static void lose(struct pair *pair, enum proxy_mode mode, int side)
+{
+	if (mode == PROXY_SWALLOW)
+		pair->pipe[UP].lost = pair->pipe[DOWN].lost = true;
+	if (mode == (side == UP ? PROXY_MUTE : PROXY_DEAF))
+		pair->pipe[side].lost = true;
+}
+
 static void move_bytes(struct proxy *p, const struct pollfd *pfds, enum proxy_mode mode,
-		       int64_t delay_us)
+		       const struct manner *manner)
 {
 	int64_t now_us = clock_mono_us();
 	if (mode == PROXY_BLACKHOLE)
 		return;
 	for (size_t i = 0; i < 2 * p->npairs; i++) {
 		struct pair *pair = p->pairs[i / 2];
-		pair->swallowed |= mode == PROXY_SWALLOW && pfds[2 + i].revents;
+		if (pair->stuck) {
+			pair->dead |= pfds[2 + i].revents != 0;
+			continue;
+		}
+		if (pfds[2 + i].revents)
+			lose(pair, mode, i % 2);
 		if (pfds[2 + i].revents && !pair->pipe[i % 2].ended)
-			read_side(p, pair, i % 2, now_us + delay_us);
-		if (!pair->stuck)
-			write_side(p, pair, i % 2, now_us);
+			read_side(p, pair, i % 2, now_us + manner->delay_us);
+		if (!pair->stuck) /* by what was read just now */
+			write_side(p, pair, i % 2, manner, now_us);
 	}
 }
 
@@ -513,10 +555,10 @@ static void *proxy_main(void *arg)
 		pthread_mutex_lock(&p->lock);
 		stop = p->stop;
 		mode = stop ? PROXY_RESET : p->mode;
-		int64_t delay_us = p->delay_us;
+		struct manner manner = {p->delay_us, p->slice, p->gap_us};
 		pthread_mutex_unlock(&p->lock);
 		if (mode != PROXY_RESET)
-			move_bytes(p, pfds, mode, delay_us);
+			move_bytes(p, pfds, mode, &manner);
 		if (pfds[1].revents)
 			accept_one(p, mode);
 		sweep(p, mode);
@@ -589,6 +631,22 @@ void proxy_delay(struct proxy *p, int64_t one_way_us)
 	wake(p);
 }
 
+void proxy_slice(struct proxy *p, size_t bytes, int64_t gap_us)
+{
+	pthread_mutex_lock(&p->lock);
+	p->slice = bytes;
+	p->gap_us = gap_us;
+	pthread_mutex_unlock(&p->lock);
+	wake(p);
+}
+
+void proxy_target(struct proxy *p, unsigned to)
+{
+	pthread_mutex_lock(&p->lock);
+	p->to = to;
+	pthread_mutex_unlock(&p->lock);
+}
+
 void proxy_arm(struct proxy *p, enum proxy_fault fault, unsigned nth)
 {
 	pthread_mutex_lock(&p->lock);
@@ -601,6 +659,14 @@ unsigned proxy_fired(struct proxy *p)
 {
 	pthread_mutex_lock(&p->lock);
 	unsigned n = p->fired;
+	pthread_mutex_unlock(&p->lock);
+	return n;
+}
+
+unsigned proxy_accepted(struct proxy *p)
+{
+	pthread_mutex_lock(&p->lock);
+	unsigned n = p->accepted;
 	pthread_mutex_unlock(&p->lock);
 	return n;
 }

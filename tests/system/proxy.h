@@ -23,6 +23,8 @@ enum proxy_mode {
 	 * stays silent also afterwards, until one side closes it
 	 */
 	PROXY_SWALLOW,
+	PROXY_MUTE, /* the same with what clients say only: they still hear the server */
+	PROXY_DEAF, /* the same with what the server says only */
 };
 
 /* What happens to one COMMIT. Afterwards the proxy goes on in its mode. */
@@ -46,7 +48,15 @@ unsigned proxy_port(const struct proxy *p);
 
 void proxy_mode(struct proxy *p, enum proxy_mode mode);
 void proxy_delay(struct proxy *p, int64_t one_way_us); /* added to each direction */
+/*
+ * What comes from now on is passed on in pieces of that many bytes, one each gap: sliced, and slow.
+ * 0: as it comes.
+ */
+void proxy_slice(struct proxy *p, size_t bytes, int64_t gap_us);
+/* New connections go to another port. */
+void proxy_target(struct proxy *p, unsigned to);
 /* The nth COMMIT from now on (1: the next one), over all connections. */
 void proxy_arm(struct proxy *p, enum proxy_fault fault, unsigned nth);
-unsigned proxy_fired(struct proxy *p);   /* how many faults have happened */
-unsigned proxy_commits(struct proxy *p); /* how many COMMITs were seen */
+unsigned proxy_fired(struct proxy *p);    /* how many faults have happened */
+unsigned proxy_accepted(struct proxy *p); /* connections, so far */
+unsigned proxy_commits(struct proxy *p);  /* how many COMMITs were seen */

@@ -194,6 +194,9 @@ static void read_env(FILE *in)
 		{"REGISTRY_PORT", &stack.registry_port},
 		{"PROXIED_PORT", &stack.proxied_port},
 		{"PROXY_PORT", &stack.proxy_port},
+		{"SCRAM_PORT", &stack.scram_port},
+		{"MTLS_PORT", &stack.mtls_port},
+		{"EXPIRED_PORT", &stack.expired_port},
 	};
 	char line[256];
 	while (fgets(line, sizeof(line), in)) {
@@ -221,16 +224,18 @@ static void ask(const char *command, char *out, size_t size)
 static void find_program(void)
 {
 	const char *named = getenv("TEST_PROGRAM");
-	ssize_t n = readlink("/proc/self/exe", stack.program, sizeof(stack.program) - 16);
+	ssize_t n = readlink("/proc/self/exe", stack.folder, sizeof(stack.folder) - 1);
 	if (n < 0)
 		die("/proc/self/exe");
-	stack.program[n] = '\0';
-	memcpy(strrchr(stack.program, '/'), "/memingest", sizeof("/memingest"));
+	stack.folder[n] = '\0';
+	*strrchr(stack.folder, '/') = '\0';
 	if (named)
 		snprintf(stack.program, sizeof(stack.program), "%s", named);
+	else
+		snprintf(stack.program, sizeof(stack.program), "%s/memingest", stack.folder);
 }
 
-void stack_up(bool new_librdkafka)
+void stack_up(bool new_librdkafka, bool tls)
 {
 	char command[256];
 	if (access("tests/stack", X_OK) != 0)
@@ -244,7 +249,8 @@ void stack_up(bool new_librdkafka)
 	if (new_librdkafka)
 		ask("tests/fetch librdkafka", stack.librdkafka, sizeof(stack.librdkafka));
 	const char *const start[] = {"tests/stack", "start", stack.dir, NULL};
-	if (wait_exit(spawn(start, NULL, NULL)) != 0) {
+	const char *const env[] = {tls ? "STACK_TLS=on" : NULL, NULL};
+	if (wait_exit(spawn(start, env, NULL)) != 0) {
 		fprintf(stderr, "system tests: the stack did not start\n");
 		exit(70);
 	}

@@ -19,14 +19,17 @@ struct stack {
 	 * test's proxy.
 	 */
 	unsigned proxied_port, proxy_port;
-	char program[4096]; /* the worker's binary */
+	/* With TLS: the broker's listeners, all called localhost; 0 without. */
+	unsigned scram_port, mtls_port, expired_port;
+	char folder[4096];  /* what was built beside the test program */
+	char program[4200]; /* the worker's binary */
 	/* folder of another librdkafka for the workers; empty: the system's */
 	char librdkafka[4096];
 };
 extern struct stack stack;
 
 /* Ends the process with a message when the stack does not come up. */
-void stack_up(bool new_librdkafka);
+void stack_up(bool new_librdkafka, bool tls);
 void stack_down(void);
 
 /*

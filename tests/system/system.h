@@ -11,11 +11,19 @@
 #pragma once
 
 #include <check.h>
+#include <stdbool.h>
 
-void system_register(const char *name, int seconds, void (*add)(TCase *tc));
+void system_register(const char *name, int seconds, bool tls, void (*add)(TCase *tc));
 
 #define SYSTEM_SUITE(name, seconds, add)                                                           \
 	__attribute__((constructor)) static void register_##add(void)                              \
 	{                                                                                          \
-		system_register(name, seconds, add);                                               \
+		system_register(name, seconds, false, add);                                        \
+	}
+
+/* Its stack has certificates, and listeners with TLS (see tests/stack). */
+#define SYSTEM_SUITE_TLS(name, seconds, add)                                                       \
+	__attribute__((constructor)) static void register_##add(void)                              \
+	{                                                                                          \
+		system_register(name, seconds, true, add);                                         \
 	}

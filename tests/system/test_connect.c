@@ -142,6 +142,14 @@ START_TEST(before_migrate)
 }
 END_TEST
 
+static void write_file(const char *path, const char *text)
+{
+	FILE *out = fopen(path, "w");
+	ck_assert_ptr_nonnull(out);
+	fputs(text, out);
+	ck_assert_int_eq(fclose(out), 0);
+}
+
 static void must_not_show(const struct buf *out, const char *dsn)
 {
 	static const char *const parts[] = {"S3", "cret", "Pw"};
@@ -173,17 +181,19 @@ START_TEST(malformed)
 	static const char *const commands[][3] = {
 		{"run"}, {"check"}, {"check", "--online"}, {"migrate"}, {"offsets", "show"}};
 	struct bed *bed = ledger_bed("malformed", 1);
+	char path[192], set[256];
+	snprintf(path, sizeof(path), "%s/dsn", bed->dir);
+	snprintf(set, sizeof(set), "postgres.dsn_file=%s", path);
 	for (size_t i = 0; i < ARRAY_LEN(dsns); i++) {
-		char set[256];
-		snprintf(set, sizeof(set), "postgres.dsn=%s", dsns[i]);
+		write_file(path, dsns[i]);
 		for (size_t j = 0; j < ARRAY_LEN(commands); j++) {
 			struct buf out = {0};
 			const char *const args[] = {"--set", set, commands[j][1], NULL};
 			int status = bed_command(bed, commands[j][0], args, &out);
 			ck_assert_msg(status == 78, "%s %s: %d: %s", commands[j][0], dsns[i],
 				      status, buf_cstr(&out));
-			ck_assert_msg(strstr(buf_cstr(&out), "--set: postgres.dsn: ") != NULL, "%s",
-				      buf_cstr(&out));
+			ck_assert_msg(strstr(buf_cstr(&out), "--set: postgres.dsn_file (") != NULL,
+				      "%s", buf_cstr(&out));
 			must_not_show(&out, dsns[i]);
 			buf_free(&out);
 		}
@@ -191,14 +201,6 @@ START_TEST(malformed)
 	bed_free(bed);
 }
 END_TEST
-
-static void write_file(const char *path, const char *text)
-{
-	FILE *out = fopen(path, "w");
-	ck_assert_ptr_nonnull(out);
-	fputs(text, out);
-	ck_assert_int_eq(fclose(out), 0);
-}
 
 static void log_of(const struct worker *w, struct buf *out)
 {

@@ -51,14 +51,14 @@ static void assert_has(const char *text, const char *part)
  * The settings that lead a config of somebody else's to this stack, this database and a topic of
  * the test's own.
  */
-static char *here(const struct bed *bed, const char *stream, const char *topic)
+static char *here(const struct bed *bed, const char *role, const char *stream, const char *topic)
 {
 	return xasprintf(
 		"--set stream.%s.topic=%s --set kafka.bootstrap.servers=%s --set kafka.group.id=%s"
-		" --set postgres.dsn=postgresql://memingest@127.0.0.1:%u/%s"
+		" --set postgres.dsn=postgresql://%s@127.0.0.1:%u/%s"
 		" --set postgres.password_file= --set registry.url=http://127.0.0.1:%u"
 		" --set http.listen=off",
-		stream, topic, stack.bootstrap, bed->name, stack.pg_port, bed->name,
+		stream, topic, stack.bootstrap, bed->name, role, stack.pg_port, bed->name,
 		stack.registry_port);
 }
 
@@ -69,8 +69,11 @@ static void use(struct bed *bed, const char *folder, const char *program, const 
 	char topic[96];
 	snprintf(topic, sizeof(topic), "%s.events", bed->name);
 	broker_create_topic(topic, 2, NULL, 0);
-	char *set = here(bed, stream, topic);
-	free(shell(folder, 0, "%s migrate -c %s %s", program, config, set));
+	char *set = here(bed, "memingest_owner", stream, topic);
+	free(shell(folder, 0, "%s migrate --grant-to %s -c %s %s", program, bed->role, config,
+		   set));
+	free(set);
+	set = here(bed, bed->role, stream, topic);
 	free(shell(folder, 0, "%s check --online -c %s %s", program, config, set));
 	free(shell(folder, 0, "%s produce %s --count 50 --update-share 0 -c %s %s", program, stream,
 		   config, set));

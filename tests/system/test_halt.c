@@ -127,7 +127,7 @@ START_TEST(mended_database)
 {
 	static const char *const harm[][2] = {
 		{"REVOKE ALL ON ledger FROM memingest; ALTER TABLE ledger OWNER TO postgres",
-		 "ALTER TABLE ledger OWNER TO memingest; GRANT ALL ON ledger TO memingest"},
+		 "ALTER TABLE ledger OWNER TO memingest_owner; GRANT ALL ON ledger TO memingest"},
 		{"ALTER TABLE ledger RENAME TO elsewhere",
 		 "ALTER TABLE elsewhere RENAME TO ledger"},
 	};
@@ -333,8 +333,9 @@ static int64_t waiting(struct bed *bed)
 
 static int start_skip(struct bed *bed)
 {
-	const char *argv[] = {stack.program, "offsets", "skip",      "--yes", bed->streams[0].topic,
-			      "0",           "-c",      bed->config, NULL};
+	const char *argv[] = {
+		stack.program, "offsets",         "skip", "--yes", bed->streams[0].topic, "0",
+		"-c",          bed->owner_config, NULL};
 	char log[200];
 	snprintf(log, sizeof(log), "%s/skip.log", bed->dir);
 	return spawn(argv, NULL, log);
@@ -385,7 +386,7 @@ START_TEST(skipped)
 	char command[400];
 	struct buf out = {0};
 	snprintf(command, sizeof(command), "memingest offsets skip %s 0 --to-dead-letters -c %s",
-		 topic, bed->config);
+		 topic, bed->owner_config);
 	send(bed, 0, 20);
 	send_misfit(bed, 0);
 	send(bed, 0, 30);

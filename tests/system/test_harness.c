@@ -235,6 +235,69 @@ START_TEST(proxy_plain)
 }
 END_TEST
 
+/*
+ * Bytes in small pieces are the same bytes; a way that is open in one direction only lets through
+ * what that says: an INSERT that is not heard arrives, one that cannot be said does not. Another
+ * target is for new connections.
+ */
+START_TEST(proxy_halves)
+{
+	struct bed *bed = bed_new("halves");
+	struct proxy *p = proxy_start(stack.pg_port);
+	struct err err = {0};
+	bed_sql(bed, "CREATE TABLE t (n int); GRANT ALL ON t TO memingest");
+	proxy_slice(p, 7, US_PER_MS);
+	struct pg *pg = through(bed, p);
+	ck_assert_ptr_nonnull(pg);
+	int64_t start = clock_mono_us();
+	ck_assert(insert(pg, 1));
+	ck_assert_int_ge(clock_mono_us() - start, 5 * US_PER_MS);
+	proxy_slice(p, 0, 0);
+	pg_set_timeout(pg, 300 * US_PER_MS);
+	proxy_mode(p, PROXY_DEAF);
+	ck_assert(!pg_exec(pg, "INSERT INTO t VALUES (2)", NULL, 0, &err));
+	pg_free(pg);
+	proxy_mode(p, PROXY_PASS);
+	pg = through(bed, p);
+	ck_assert_ptr_nonnull(pg);
+	pg_set_timeout(pg, 300 * US_PER_MS);
+	proxy_mode(p, PROXY_MUTE);
+	ck_assert(!pg_exec(pg, "INSERT INTO t VALUES (4)", NULL, 0, &err));
+	proxy_mode(p, PROXY_PASS);
+	ck_assert(!pg_exec(pg, "INSERT INTO t VALUES (8)", NULL, 0, &err));
+	pg_free(pg);
+	ck_assert_int_eq(bed_int(bed, "SELECT sum(n) FROM t"), 1 + 2);
+	proxy_target(p, free_port());
+	ck_assert_ptr_null(through(bed, p));
+	proxy_stop(p);
+	bed_free(bed);
+}
+END_TEST
+
+/*
+ * A connection that was left without its answer goes when the client gives it up: none of them
+ * takes a place for ever.
+ */
+START_TEST(proxy_stuck_ends)
+{
+	struct bed *bed = bed_new("stuck");
+	struct proxy *p = proxy_start(stack.pg_port);
+	bed_sql(bed, "CREATE TABLE t (n int); GRANT ALL ON t TO memingest");
+	struct pg *pg = through(bed, p);
+	ck_assert_ptr_nonnull(pg);
+	proxy_arm(p, PROXY_ANSWER_STUCK, 1);
+	ck_assert(!insert(pg, 1));
+	pg_free(pg);
+	BED_WAIT(bed, 10,
+		 bed_int(bed,
+			 "SELECT count(*) FROM pg_stat_activity WHERE datname = '%s' AND "
+			 "application_name = 'memingest/proxied'",
+			 bed->name) == 0);
+	proxy_stop(p);
+	bed_free(bed);
+}
+END_TEST
+
 /* --- model.c --- */
 
 static void books(struct bed *bed, const char *topic)
@@ -391,6 +454,38 @@ START_TEST(broker_log)
 }
 END_TEST
 
+static void count_receipt(void *ctx, const struct broker_message *m)
+{
+	int64_t *sum = ctx;
+	ck_assert_uint_eq(m->value.len, 1);
+	*sum += m->offset + 100;
+}
+
+/* Each message that the log has is reported with its offset; reading goes on from any of them. */
+START_TEST(broker_receipts)
+{
+	struct bed *bed = bed_new("receipts");
+	struct slice value = {(const uint8_t *)"v", 1}, none = {0};
+	int64_t reported = 0, read = 0;
+	broker_create_topic("receipts.test", 1, NULL, 0);
+	broker_on_receipt(count_receipt, &reported);
+	for (int i = 0; i < 3; i++)
+		broker_produce("receipts.test", 0, none, value, 0);
+	broker_flush();
+	ck_assert_int_eq(reported, 100 + 101 + 102);
+	broker_on_receipt(NULL, NULL);
+	broker_produce("receipts.test", 0, none, value, 0);
+	broker_flush();
+	ck_assert_int_eq(broker_read_from(bed->name, "receipts.test", 0, 2, count_receipt, &read),
+			 4);
+	ck_assert_int_eq(read, 102 + 103);
+	ck_assert_int_eq(broker_read_from(bed->name, "receipts.test", 0, 4, count_receipt, &read),
+			 4);
+	ck_assert_int_eq(read, 102 + 103);
+	bed_free(bed);
+}
+END_TEST
+
 /* Database and broker stop and come back on their ports, with what they held. */
 START_TEST(stack_restarts)
 {
@@ -441,8 +536,11 @@ static void harness_tests(TCase *tc)
 	tcase_add_test(tc, proxy_sees_commits);
 	tcase_add_test(tc, proxy_modes);
 	tcase_add_test(tc, proxy_plain);
+	tcase_add_test(tc, proxy_halves);
+	tcase_add_test(tc, proxy_stuck_ends);
 	tcase_add_test(tc, model_sees);
 	tcase_add_test(tc, broker_log);
+	tcase_add_test(tc, broker_receipts);
 	tcase_add_test(tc, stack_restarts);
 	tcase_add_test(tc, children_die);
 }

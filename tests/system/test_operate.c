@@ -125,8 +125,9 @@ START_TEST(migrate_settings_of_partitions)
 		     "REMAINDER 0);"
 		     "CREATE TABLE half1 PARTITION OF parted FOR VALUES WITH (MODULUS 2, REMAINDER "
 		     "1);"
-		     "ALTER TABLE parted OWNER TO memingest; ALTER TABLE half1 OWNER TO memingest;"
-		     "ALTER TABLE \"half 0\" OWNER TO memingest;"
+		     "ALTER TABLE parted OWNER TO memingest_owner; ALTER TABLE half1 OWNER TO "
+		     "memingest_owner;"
+		     "ALTER TABLE \"half 0\" OWNER TO memingest_owner;"
 		     "DROP TABLE memory_entries; ALTER TABLE parted RENAME TO memory_entries");
 	change_schema(bed, add_field_with_settings);
 	bed_expect(bed, 0, "migrate", "added column memory_entries.mood");
@@ -178,7 +179,7 @@ START_TEST(migrate_at_once)
 	int pids[4];
 	bed_stream(bed, "memory", 1);
 	bed_write_config(bed);
-	const char *argv[] = {stack.program, "migrate", "-c", bed->config, NULL};
+	const char *argv[] = {stack.program, "migrate", "-c", bed->owner_config, NULL};
 	char log[200];
 	snprintf(log, sizeof(log), "%s/migrate.log", bed->dir);
 	for (size_t i = 0; i < ARRAY_LEN(pids); i++)

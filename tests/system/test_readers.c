@@ -200,7 +200,7 @@ static int spawn_migration(struct bed *bed)
 	char log[200];
 	snprintf(log, sizeof(log), "%s/migrate.log", bed->dir);
 	bed_write_config(bed);
-	const char *argv[] = {stack.program, "migrate", "-c", bed->config, NULL};
+	const char *argv[] = {stack.program, "migrate", "-c", bed->owner_config, NULL};
 	return spawn(argv, NULL, log);
 }
 
@@ -312,8 +312,8 @@ START_TEST(by_hand_on_partitions)
 		"ALTER TABLE memory_entries RENAME TO old; ALTER INDEX memory_entries_pkey RENAME"
 		" TO old_pkey; CREATE TABLE memory_entries (LIKE old INCLUDING ALL) PARTITION BY"
 		" HASH (namespace); CREATE TABLE part PARTITION OF memory_entries FOR VALUES WITH"
-		" (MODULUS 1, REMAINDER 0); ALTER TABLE memory_entries OWNER TO memingest;"
-		" ALTER TABLE part OWNER TO memingest");
+		" (MODULUS 1, REMAINDER 0); ALTER TABLE memory_entries OWNER TO memingest_owner;"
+		" ALTER TABLE part OWNER TO memingest_owner");
 	bed_sql(bed, "CREATE INDEX %s ON ONLY memory_entries (user_id, created_at DESC)", name);
 	bed_expect(bed, 0, "migrate --indexes none,memory_entries_user_id_created_at_desc_idx", "");
 	ck_assert(builds(bed));

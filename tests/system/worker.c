@@ -23,6 +23,13 @@
 
 #define TICK_MS 20
 
+/* What makes tables, and what mends what workers have left. */
+static bool is_owners(const char *command)
+{
+	return strcmp(command, "migrate") == 0 || strcmp(command, "offsets") == 0 ||
+	       strcmp(command, "dlq") == 0;
+}
+
 /* NULL-terminated: program, command, -c, config, then the others. Returns new. */
 static const char **command_line(struct bed *bed, const char *command, const char *const *args,
 				 const char *const *more)
@@ -32,7 +39,7 @@ static const char **command_line(struct bed *bed, const char *command, const cha
 	argv[n++] = stack.program;
 	argv[n++] = command;
 	argv[n++] = "-c";
-	argv[n++] = bed->config;
+	argv[n++] = is_owners(command) ? bed->owner_config : bed->config;
 	for (; more && *more && n < 62; more++)
 		argv[n++] = *more;
 	for (; args && *args && n < 62; args++)
@@ -40,11 +47,21 @@ static const char **command_line(struct bed *bed, const char *command, const cha
 	return argv;
 }
 
-static int launch(const char *const *argv, const char *output)
+/* clock: of the bed, or "". */
+static int launch(const char *const *argv, const char *clock, const char *output)
 {
-	char path[4200];
+	char path[4200], preload[4200], file[200];
+	const char *env[4] = {NULL};
+	size_t n = 0;
 	snprintf(path, sizeof(path), "LD_LIBRARY_PATH=%s", stack.librdkafka);
-	const char *const env[] = {stack.librdkafka[0] ? path : NULL, NULL};
+	snprintf(preload, sizeof(preload), "LD_PRELOAD=%s/clock.so", stack.folder);
+	snprintf(file, sizeof(file), "MEMINGEST_TEST_CLOCK=%s", clock);
+	if (stack.librdkafka[0])
+		env[n++] = path;
+	if (clock[0]) {
+		env[n++] = preload;
+		env[n++] = file;
+	}
 	int pid = spawn(argv, env, output);
 	ck_assert_msg(pid > 0, "fork: %s", strerror(errno));
 	return pid;
@@ -62,18 +79,43 @@ static void read_file(const char *path, struct buf *out)
 	fclose(in);
 }
 
+/* Its output goes into the file, alone. */
+static int run_command(struct bed *bed, const char *command, const char *const *args,
+		       const char *const *more, const char *path)
+{
+	bed_write_config(bed);
+	if (unlink(path) != 0)
+		ck_assert_int_eq(errno, ENOENT);
+	const char **argv = command_line(bed, command, args, more);
+	int status = wait_exit(launch(argv, "", path));
+	free(argv);
+	return status;
+}
+
+/* What a migration with these arguments has made; nothing if it only printed. */
+static void grant(struct bed *bed, const char *const *args)
+{
+	char path[192];
+	snprintf(path, sizeof(path), "%s/grant.log", bed->dir);
+	const char *const more[] = {"--grant-to", "memingest", NULL};
+	int status = run_command(bed, "migrate", args, more, path);
+	ck_assert_msg(status == 0, "migrate --grant-to memingest: %d: see %s", status, path);
+}
+
+void bed_grant(struct bed *bed)
+{
+	grant(bed, NULL);
+}
+
 int bed_command(struct bed *bed, const char *command, const char *const *args, struct buf *out)
 {
 	char path[192];
-	bed_write_config(bed);
 	snprintf(path, sizeof(path), "%s/command.log", bed->dir);
-	if (unlink(path) != 0)
-		ck_assert_int_eq(errno, ENOENT);
-	const char **argv = command_line(bed, command, args, NULL);
-	int status = wait_exit(launch(argv, path));
-	free(argv);
+	int status = run_command(bed, command, args, NULL, path);
 	if (out)
 		read_file(path, out);
+	if (status == 0 && strcmp(command, "migrate") == 0)
+		grant(bed, args);
 	return status;
 }
 
@@ -113,7 +155,7 @@ struct worker *worker_start_to(struct bed *bed, const char *const *args, const c
 	snprintf(listen, sizeof(listen), "http.listen=127.0.0.1:%u", w->http_port);
 	const char *const more[] = {"--set", listen, NULL};
 	const char **argv = command_line(bed, "run", args, more);
-	w->pid = launch(argv, w->log);
+	w->pid = launch(argv, bed->clock, w->log);
 	free(argv);
 	w->pidfd = (int)syscall(SYS_pidfd_open, w->pid, 0);
 	ck_assert_msg(w->pidfd >= 0, "pidfd_open: %s", strerror(errno));
@@ -152,6 +194,20 @@ static int reap(struct worker *w)
 void worker_signal(struct worker *w, int signal_number)
 {
 	ck_assert_msg(kill(w->pid, signal_number) == 0, "kill: %s", strerror(errno));
+}
+
+void worker_leaves(struct worker *w)
+{
+	expect_end(w);
+}
+
+bool worker_ended(struct worker *w, int *status)
+{
+	struct pollfd pfd = {.fd = w->pidfd, .events = POLLIN};
+	if (poll(&pfd, 1, 0) != 1)
+		return false;
+	*status = reap(w);
+	return true;
 }
 
 int worker_wait(struct worker *w, int seconds)

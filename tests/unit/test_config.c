@@ -640,10 +640,10 @@ START_TEST(secrets_are_hidden)
 		"[registry]\nuser = u\npassword = hush6\n";
 	struct buf text = {0}, json = {0}, plain = {0};
 	buf_printf(&text, "%s%s", secrets, BASE);
-	const struct config_override set[] = {
-		{"postgres.dsn", "postgresql://u:hush7@h/d?password=hush8&sslpassword=hush9&x=y"},
-		{"registry.url", "http://a:hush10@r1, https://b:hush/11@r2"}};
-	ck_assert_msg(load_set(buf_cstr(&text), set, 2), "%s", buf_cstr(&findings));
+	setenv("MEMINGEST_POSTGRES_DSN",
+	       "postgresql://u:hush7@h/d?password=hush8&sslpassword=hush9&x=y", 1);
+	setenv("MEMINGEST_REGISTRY_URL", "http://a:hush10@r1, https://b:hush/11@r2", 1);
+	loads(buf_cstr(&text));
 	config_show(config, &plain);
 	config_show_json(config, &json);
 	ck_assert_msg(!strstr(buf_cstr(&plain), "hush"), "%s", buf_cstr(&plain));
@@ -652,8 +652,10 @@ START_TEST(secrets_are_hidden)
 	snprintf(password, sizeof(password), "kafka.sasl.password = *** ; %s:2", file);
 	shows("kafka.sasl.password", password);
 	shows("postgres.dsn",
-	      "postgres.dsn = postgresql://u:***@h/d?password=***&sslpassword=***&x=y ; --set");
-	shows("registry.url", "registry.url = http://a:***@r1, https://b:***@r2 ; --set");
+	      "postgres.dsn = postgresql://u:***@h/d?password=***&sslpassword=***&x=y ; "
+	      "env MEMINGEST_POSTGRES_DSN");
+	shows("registry.url", "registry.url = http://a:***@r1, https://b:***@r2 ; "
+			      "env MEMINGEST_REGISTRY_URL");
 	buf_puts(&text, "sasl.password = hush1\n[registry]\npassword = hush2\n[nope]\nx = "
 			"hush\n[limits]\nmax_depth=x\n");
 	ck_assert(!load(buf_cstr(&text)));
@@ -661,6 +663,96 @@ START_TEST(secrets_are_hidden)
 	buf_free(&text);
 	buf_free(&plain);
 	buf_free(&json);
+}
+END_TEST
+
+/* An argument is no place for a secret: the finding says so and does not repeat it. */
+START_TEST(secrets_are_no_arguments)
+{
+	static const struct {
+		struct config_override set;
+		bool secret;
+	} cases[] = {
+		{{"registry.password", "hush"}, true},
+		{{"registry.token", "hush"}, true},
+		{{"registry.url", "http://r, http://a:hush@r"}, true},
+		{{"kafka.sasl.password", "hush"}, true},
+		{{"kafka.ssl.key.pem", "hush"}, true},
+		{{"postgres.dsn", "host=h password=hush"}, true},
+		{{"postgres.dsn", "postgresql://u:hush@h/d"}, true},
+		{{"postgres.dsn", "postgresql://u@h/d"}, false},
+		{{"postgres.password_file", "hush"}, false},
+		{{"kafka.sasl.password_file", "hush"}, false},
+		{{"registry.url", "http://r2"}, false},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const char *key = cases[i].set.key;
+		ck_assert_msg(load_set(BASE, &cases[i].set, 1) == !cases[i].secret, "%s: %s", key,
+			      buf_cstr(&findings));
+		ck_assert_msg(!strstr(buf_cstr(&findings), "hush"), "%s", buf_cstr(&findings));
+		ck_assert(!cases[i].secret || strstr(buf_cstr(&findings), "list of processes"));
+	}
+}
+END_TEST
+
+/* Whether the config file itself has to be kept from others. */
+START_TEST(file_has_secret)
+{
+	loads(BASE);
+	ck_assert(!config->file_has_secret);
+	loads(BASE "[kafka]\nsasl.password_file = x\n");
+	ck_assert(!config->file_has_secret);
+	loads(BASE "[kafka]\nsasl.password = x\n");
+	ck_assert(config->file_has_secret);
+	setenv("MEMINGEST_KAFKA_SASL_PASSWORD", "x", 1);
+	loads(BASE);
+	ck_assert(!config->file_has_secret);
+}
+END_TEST
+
+#define TLS "[security]\nrequire_tls = on\n"
+#define PLAIN_STREAM "[stream.memory]\ntopic = t\nschema = s\n"
+
+/*
+ * With require_tls a broker or registry on another machine is spoken to by verified TLS, or the
+ * config has a mistake that names setting and host; this machine is exempt, and without the switch
+ * nothing is said.
+ */
+START_TEST(require_tls)
+{
+	static const struct {
+		const char *kafka, *registry; /* servers and settings, url */
+		const char *finding;          /* NULL: none */
+	} cases[] = {
+		{"k:9092\n", "https://r", "kafka.security.protocol: is plaintext, and broker k "},
+		{"localhost:1,k:9092\n", "https://r", "broker k is another machine"},
+		{"k:1\nsecurity.protocol = SASL_PLAINTEXT\n", "https://r", "security.protocol: is"},
+		{"k:1\nsecurity.protocol = sasl_ssl\n", "https://r", NULL},
+		{"k:1\nsecurity.protocol = SSL\n", "https://r", NULL},
+		{"PLAINTEXT://k:1\nsecurity.protocol = ssl\n", "https://r", "protocol: is"},
+		{"k:1\nsecurity.protocol = ssl\nenable.ssl.certificate.verification = false\n",
+		 "https://r", "kafka.enable.ssl.certificate.verification: is off"},
+		{"k:1\nsecurity.protocol = ssl\nssl.endpoint.identification.algorithm = none\n",
+		 "https://r", "kafka.ssl.endpoint.identification.algorithm: is none"},
+		{"localhost:1,127.0.0.1:2,[::1]:3,127.9.9.9\n", "http://localhost:1/x", NULL},
+		{"127.0.0.1.example:1\n", "https://r", "broker 127.0.0.1.example"},
+		{"127.0.0.1:1\n", "http://u:p@r:1/x", "registry.url: is http, and r is another"},
+		{"127.0.0.1:1\n", "https://r, http://localhost@r:1", "and r is another machine"},
+		{"127.0.0.1:1\n", "http://[::1]:8081, HTTPS://r", NULL},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		char text[512];
+		snprintf(text, sizeof(text),
+			 "[kafka]\ngroup.id = g\nbootstrap.servers = %s[postgres]\ndsn = x\n"
+			 "[registry]\nurl = %s\n" PLAIN_STREAM "%s",
+			 cases[i].kafka, cases[i].registry, TLS);
+		if (cases[i].finding)
+			refused(text, 0, cases[i].finding);
+		else
+			loads(text);
+		*strstr(text, TLS) = '\0';
+		loads(text);
+	}
 }
 END_TEST
 
@@ -838,6 +930,9 @@ static Suite *config_suite(void)
 	tcase_add_test(t, paths);
 	tcase_add_test(t, secret_files);
 	tcase_add_test(t, secrets_are_hidden);
+	tcase_add_test(t, secrets_are_no_arguments);
+	tcase_add_test(t, file_has_secret);
+	tcase_add_test(t, require_tls);
 	tcase_add_test(t, hide_password);
 	tcase_add_test(t, show_json);
 	tcase_add_test(t, table_is_sound);

@@ -7,7 +7,6 @@
 #include <snappy-c.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <zlib.h>
 #include <zstd.h>
 
@@ -327,18 +326,6 @@ static const struct {
 	     {"bzip2", pack_bzip2, 1000},
 	     {"xz", pack_xz, 1000},
 	     {"snappy", pack_snappy, 20}};
-
-/* So much more than there is now, of address space; beyond it the process ends. */
-static void allow_memory(size_t more)
-{
-	unsigned long pages = 0;
-	FILE *f = fopen("/proc/self/statm", "r");
-	ck_assert(f && fscanf(f, "%lu", &pages) == 1);
-	fclose(f);
-	struct rlimit limit = {pages * 4096 + more, RLIM_INFINITY};
-	if (!SANITIZED)
-		ck_assert_int_eq(setrlimit(RLIMIT_AS, &limit), 0);
-}
 
 /*
  * A block that unpacks to a thousand times of it is stopped at the limit, in each codec, and no

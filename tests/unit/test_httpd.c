@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "io/httpd.h"
 #include "unit.h"
 
@@ -50,18 +51,30 @@ static unsigned serve_empty(void *ctx, struct buf *body)
 }
 
 static const struct httpd_route routes[] = {
-	{"/livez", "text/plain", serve_text},
-	{"/big", "text/plain", serve_big},
-	{"/metrics", "text/plain; version=0.0.4; charset=utf-8", serve_text},
-	{"/readyz", "text/plain", serve_unready},
-	{"/empty", "application/json", serve_empty},
+	{"/livez", "text/plain", true, serve_text},
+	{"/big", "text/plain", false, serve_big},
+	{"/metrics", "text/plain; version=0.0.4; charset=utf-8", false, serve_text},
+	{"/readyz", "text/plain", true, serve_unready},
+	{"/empty", "application/json", false, serve_empty},
 };
 static char hello[] = "hello\n";
+
+static struct httpd *try_to_start(const char *listen, const char *token_file, int64_t request_us,
+				  struct err *err)
+{
+	const struct httpd_options options = {.listen = listen,
+					      .routes = routes,
+					      .nroutes = ARRAY_LEN(routes),
+					      .ctx = hello,
+					      .token_file = token_file,
+					      .request_us = request_us};
+	return httpd_start(&options, err);
+}
 
 static struct httpd *start(const char *listen)
 {
 	struct err err;
-	struct httpd *h = httpd_start(listen, routes, ARRAY_LEN(routes), hello, &err);
+	struct httpd *h = try_to_start(listen, NULL, 0, &err);
 	ck_assert_msg(h != NULL, "%s", h == NULL ? err.text : "");
 	return h;
 }
@@ -177,7 +190,7 @@ START_TEST(listen_forms)
 		httpd_stop(h);
 	}
 	struct err err;
-	struct httpd *h = httpd_start("[::1]:0", routes, ARRAY_LEN(routes), hello, &err);
+	struct httpd *h = try_to_start("[::1]:0", NULL, 0, &err);
 	if (h == NULL) {
 		ck_assert_ptr_nonnull(strstr(err.text, "[::1]:0")); /* a machine without IPv6 */
 		return;
@@ -203,8 +216,7 @@ START_TEST(bad_addresses)
 					  "203.0.113.7:0"};
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		struct err err;
-		ck_assert_msg(httpd_start(bad[i], routes, ARRAY_LEN(routes), hello, &err) == NULL,
-			      "%s", bad[i]);
+		ck_assert_msg(try_to_start(bad[i], NULL, 0, &err) == NULL, "%s", bad[i]);
 		ck_assert_int_eq(err.class, ERR_CONFIG);
 		ck_assert_msg(strstr(err.text, bad[i]) != NULL, "%s", err.text);
 	}
@@ -218,7 +230,7 @@ START_TEST(address_in_use)
 	char listen[32];
 	struct httpd *h = start("127.0.0.1:0");
 	snprintf(listen, sizeof(listen), "127.0.0.1:%u", httpd_port(h));
-	ck_assert_ptr_null(httpd_start(listen, routes, ARRAY_LEN(routes), hello, &err));
+	ck_assert_ptr_null(try_to_start(listen, NULL, 0, &err));
 	ck_assert_int_eq(err.class, ERR_CONFIG);
 	ck_assert_ptr_nonnull(strstr(err.text, listen));
 	ck_assert_ptr_nonnull(strstr(err.text, "in use"));
@@ -403,12 +415,134 @@ START_TEST(useful_client)
 }
 END_TEST
 
+/*
+ * A head that comes byte by byte, without end, is heard again and again and never done: after the
+ * time for a request it is ended as soon as somebody else comes.
+ */
+START_TEST(head_byte_by_byte)
+{
+	struct err err;
+	struct httpd *h = try_to_start("127.0.0.1:0", NULL, US_PER_S / 2, &err);
+	int before = open_descriptors(), slow = connect_to(h);
+	int64_t began_us = clock_mono_us();
+	ck_assert(say(slow, "GET /livez HTTP/1.1\r\nX: "));
+	while (say(slow, "x")) { /* until Check ends this */
+		probe(h);
+		poll(NULL, 0, 20);
+	}
+	ck_assert_int_ge(clock_mono_us() - began_us, US_PER_S / 2);
+	nothing_leaks(h, &slow, 1, before);
+}
+END_TEST
+
+/* A body that nobody wants is thrown away, and not for ever: more than 64 KiB end the connection.
+ */
+START_TEST(endless_body)
+{
+	static const char chunk[] = "400\r\n";
+	char data[0x400 + 2];
+	struct httpd *h = start("127.0.0.1:0");
+	int before = open_descriptors(), fd = connect_to(h);
+	size_t sent = 0;
+	memset(data, 'x', sizeof(data));
+	memcpy(data + 0x400, "\r\n", 2);
+	ck_assert(say(fd, "GET /livez HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"));
+	while (say(fd, chunk) &&
+	       send(fd, data, sizeof(data), MSG_NOSIGNAL) == (ssize_t)sizeof(data)) {
+		sent += sizeof(data);
+		ck_assert_uint_lt(sent, 64 * BIG); /* what the kernel has room for, and more */
+	}
+	probe(h);
+	nothing_leaks(h, &fd, 1, before);
+}
+END_TEST
+
+/* A head that does not fit into the memory of a connection is refused. */
+START_TEST(large_head)
+{
+	struct httpd *h = start("127.0.0.1:0");
+	char *request = calloc(1, 64 * 1024);
+	strcpy(request, "GET /livez HTTP/1.1\r\nHost: x\r\nX: ");
+	memset(request + strlen(request), 'x', 40 * 1024);
+	strcat(request, "\r\n\r\n");
+	char *answer = talk("127.0.0.1", httpd_port(h), request);
+	ck_assert_msg(strncmp(answer, "HTTP/1.1 431", 12) == 0 || answer[0] == '\0', "%s", answer);
+	free(answer);
+	free(request);
+	probe(h);
+	httpd_stop(h);
+}
+END_TEST
+
+/* --- the token --- */
+
+static char token_path[64];
+
+static void write_token(const char *text)
+{
+	FILE *f = fopen(token_path, "w");
+	ck_assert_ptr_nonnull(f);
+	fputs(text, f);
+	fclose(f);
+}
+
+/* Status of a GET with that header. */
+static int asked(struct httpd *h, const char *path, const char *header)
+{
+	char request[512];
+	int status = 0;
+	snprintf(request, sizeof(request),
+		 "GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%s\r\n", path, header);
+	char *answer = talk("127.0.0.1", httpd_port(h), request);
+	ck_assert_msg(sscanf(answer, "HTTP/1.1 %d", &status) == 1, "%s", answer);
+	ck_assert_msg(!strstr(answer, "open sesame"), "%s", answer);
+	ck_assert(status != 401 || strstr(answer, "WWW-Authenticate: Bearer") != NULL);
+	free(answer);
+	return status;
+}
+
+/*
+ * With a token in a file a route that is not open wants it, whole and nothing but it; a file that
+ * changes counts at once, and one that is empty or away lets nobody in. Open routes want nothing.
+ */
+START_TEST(token)
+{
+	static const char *const wrong[] = {"",
+					    "Authorization: Bearer \r\n",
+					    "Authorization: Bearer open sesam\r\n",
+					    "Authorization: Bearer open sesameopen sesame\r\n",
+					    "Authorization: Bearer open sesamE\r\n",
+					    "Authorization: Basic open sesame\r\n",
+					    "Authorization: open sesame\r\n",
+					    "X-Authorization: Bearer open sesame\r\n"};
+	static const char right[] = "authorization: bearer open sesame\r\n";
+	struct err err;
+	strcpy(token_path, "/tmp/memingest-token-XXXXXX");
+	close(mkstemp(token_path));
+	struct httpd *h = try_to_start("127.0.0.1:0", token_path, 0, &err);
+	ck_assert_int_eq(asked(h, "/metrics", "Authorization: Bearer \r\n"), 401); /* empty */
+	write_token("open sesame\n");
+	ck_assert_int_eq(asked(h, "/metrics", right), 200);
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
+		ck_assert_msg(asked(h, "/metrics", wrong[i]) == 401, "%s", wrong[i]);
+	ck_assert_int_eq(asked(h, "/livez", ""), 200);
+	ck_assert_int_eq(asked(h, "/readyz", wrong[1]), 503);
+	write_token("another");
+	ck_assert_int_eq(asked(h, "/metrics", right), 401);
+	ck_assert_int_eq(asked(h, "/metrics", "Authorization: Bearer another\r\n"), 200);
+	unlink(token_path);
+	ck_assert_int_eq(asked(h, "/metrics", "Authorization: Bearer another\r\n"), 401);
+	ck_assert_int_eq(asked(h, "/livez", ""), 200);
+	httpd_stop(h);
+}
+END_TEST
+
 static Suite *httpd_suite(void)
 {
-	const TTest *const tests[] = {all_routes,       head_has_no_body, other_methods,
-				      unknown_path,     get_with_body,    listen_forms,
-				      bad_addresses,    address_in_use,   concurrent_gets,
-				      fleeting_clients, useful_client};
+	const TTest *const tests[] = {
+		all_routes,    head_has_no_body,  other_methods,  unknown_path,    get_with_body,
+		listen_forms,  bad_addresses,     address_in_use, concurrent_gets, fleeting_clients,
+		useful_client, head_byte_by_byte, endless_body,   large_head,      token};
 	Suite *s = suite_create("httpd");
 	TCase *t = tcase_create("httpd");
 	tcase_set_timeout(t, 30);

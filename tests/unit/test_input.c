@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <zlib.h>
 #include <zstd.h>
 
@@ -186,18 +185,6 @@ START_TEST(test_big)
 	buf_free(&out);
 }
 END_TEST
-
-/* So much more address space than there is now; beyond it the process ends. */
-static void allow_memory(size_t more)
-{
-	unsigned long pages = 0;
-	FILE *f = fopen("/proc/self/statm", "r");
-	ck_assert(f && fscanf(f, "%lu", &pages) == 1);
-	fclose(f);
-	struct rlimit limit = {pages * 4096 + more, RLIM_INFINITY};
-	if (!SANITIZED)
-		ck_assert_int_eq(setrlimit(RLIMIT_AS, &limit), 0);
-}
 
 /*
  * A packed file of a hundred thousand bytes that is a line of a hundred million: the line is passed

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "cli/fleet.h"
@@ -24,16 +25,20 @@ static unsigned serve(void *ctx, struct buf *body)
 	return status;
 }
 
-static const struct httpd_route routes[] = {{"/status", "application/json", serve}};
+static const struct httpd_route routes[] = {{"/status", "application/json", false, serve}};
 static struct httpd *worker;
 static struct fleet fleet;
 static struct buf out;
 static char address[64];
+static const char *token_file; /* that the worker has */
+static struct config config;   /* of the command */
 
 static void begin(void)
 {
 	struct err err;
-	worker = httpd_start("127.0.0.1:0", routes, 1, NULL, &err);
+	const struct httpd_options options = {
+		.listen = "127.0.0.1:0", .routes = routes, .nroutes = 1, .token_file = token_file};
+	worker = httpd_start(&options, &err);
 	ck_assert_ptr_nonnull(worker);
 	snprintf(address, sizeof(address), "127.0.0.1:%u", httpd_port(worker));
 	status = 200;
@@ -48,7 +53,7 @@ static void end(void)
 
 static void open_fleet(const char *const *names, int n)
 {
-	struct cli cli = {.argc = n, .argv = (char **)names};
+	struct cli cli = {.argc = n, .argv = (char **)names, .config = &config};
 	int code = 0;
 	ck_assert(fleet_open(&fleet, &cli, &code));
 }
@@ -302,7 +307,7 @@ START_TEST(addresses)
 	snprintf(url[0], sizeof(url[0]), "http://%s", address);
 	snprintf(url[1], sizeof(url[1]), "http://%s/", address);
 	snprintf(url[2], sizeof(url[2]), "http://%s/status", address);
-	snprintf(url[3], sizeof(url[3]), "http://me:secret@%s", address);
+	snprintf(url[3], sizeof(url[3]), "http://me@%s", address);
 	open_fleet((const char *const[]){url[0], url[1], url[2], url[3]}, 4);
 	look(first);
 	for (size_t i = 0; i < 4; i++) {
@@ -370,11 +375,45 @@ START_TEST(client)
 }
 END_TEST
 
+/* The token of the config's file goes with the request; without it the answer says what to do. */
+START_TEST(with_token)
+{
+	char path[] = "/tmp/memingest-token-XXXXXX";
+	int fd = mkstemp(path);
+	ck_assert_int_eq(write(fd, "open sesame\n", 12), 12);
+	close(fd);
+	httpd_stop(worker);
+	token_file = path;
+	begin();
+	open_one();
+	look(first);
+	HAS(draw(0, 0), address, "wants a token", "http.token_file");
+	fleet_close(&fleet);
+	config.http_token_file = path;
+	open_one();
+	look(first);
+	ck_assert_msg(fleet.workers[0].now != NULL, "%s", fleet.workers[0].error);
+	unlink(path);
+}
+END_TEST
+
+/* A password among the arguments is refused, and not repeated. */
+START_TEST(password_in_address)
+{
+	char url[96];
+	int code = 0;
+	snprintf(url, sizeof(url), "http://me:secret@%s", address);
+	struct cli cli = {.argc = 1, .argv = (char *[]){url}, .config = &config};
+	ck_assert(!fleet_open(&fleet, &cli, &code));
+	ck_assert_int_eq(code, EXIT_USAGE);
+}
+END_TEST
+
 static Suite *panel_suite(void)
 {
-	const TTest *const tests[] = {one_look,  rates,       order_and_room, by_lag,
-				      troubles,  searches,    width,          away,
-				      addresses, own_address, client};
+	const TTest *const tests[] = {
+		one_look, rates,     order_and_room, by_lag, troubles,   searches,           width,
+		away,     addresses, own_address,    client, with_token, password_in_address};
 	Suite *s = suite_create("panel");
 	TCase *t = tcase_create("panel");
 	tcase_set_timeout(t, 30);

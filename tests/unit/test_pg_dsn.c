@@ -119,7 +119,7 @@ START_TEST(refused)
 	struct config config = {.pg_dsn = text};
 	struct err err = {0};
 	clean();
-	ck_assert_msg(!pg_dsn_check(&config, &err), "%s passes", text);
+	ck_assert_msg(!pg_dsn_check(&config, NULL, &err), "%s passes", text);
 	ck_assert_msg(err.class == ERR_CONFIG, "%s: %s", text, err_class_name(err.class));
 	ck_assert_msg(strncmp(err.text, "postgres.dsn: ", 14) == 0, "%s: %s", text, err.text);
 	ck_assert_msg(strstr(err.text, malformed[_i].kind) != NULL, "%s: %s", text, err.text);
@@ -140,13 +140,13 @@ START_TEST(in_a_file)
 	clean();
 	ck_assert_int_eq(write(fd, "host=h password='S3cret\n", 24), 24);
 	close(fd);
-	ck_assert(!pg_dsn_check(&config, &err));
+	ck_assert(!pg_dsn_check(&config, NULL, &err));
 	ck_assert_int_eq(err.class, ERR_CONFIG);
 	ck_assert_ptr_nonnull(strstr(err.text, "postgres.dsn_file ("));
 	ck_assert_ptr_nonnull(strstr(err.text, path));
 	ck_assert_ptr_null(strstr(err.text, "S3cret"));
 	unlink(path);
-	ck_assert(!pg_dsn_check(&config, &err));
+	ck_assert(!pg_dsn_check(&config, NULL, &err));
 	ck_assert_int_eq(err.class, ERR_RETRY);
 }
 END_TEST
@@ -300,6 +300,52 @@ START_TEST(any_order)
 }
 END_TEST
 
+/*
+ * A host that is another machine and no TLS that verifies it: said, and with require_tls refused.
+ * Sockets and loopback are exempt, and an address counts before the name beside it.
+ */
+START_TEST(exposed)
+{
+	static const struct {
+		const char *text, *says; /* NULL: nothing */
+	} cases[] = {
+		{"postgresql://u@h/db", "sslmode is prefer, and h is another machine"},
+		{"postgresql://u@h/db?sslmode=disable", "sslmode is disable"},
+		{"postgresql://u@h/db?sslmode=require", "anybody on the way could pass for"},
+		{"postgresql://u@h/db?sslmode=verify-ca", "pass for"},
+		{"postgresql://u@h/db?sslmode=verify-full", NULL},
+		{"postgresql://u@h/db?gssencmode=require", NULL},
+		{"postgresql://u@localhost,127.0.0.1,[::1]/db", NULL},
+		{"postgresql://u@localhost,h2/db", "h2 is another"},
+		{"host=/run/postgresql user=u", NULL},
+		{"host=@abstract user=u", NULL},
+		{"host=localhost hostaddr=192.0.2.1 user=u", "localhost is another"},
+		{"host=h hostaddr=127.0.0.1 user=u", NULL},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct config config = {.pg_dsn = cases[i].text};
+		struct err err = {0};
+		struct buf why = {0};
+		clean();
+		ck_assert_msg(pg_dsn_check(&config, &why, &err), "%s: %s", cases[i].text, err.text);
+		ck_assert_msg(cases[i].says ? strstr(buf_cstr(&why), cases[i].says) != NULL
+					    : why.len == 0,
+			      "%s: %s", cases[i].text, buf_cstr(&why));
+		buf_free(&why);
+		config.require_tls = true;
+		bool ok = pg_dsn_read(&config, "x", &dsn, &err);
+		ck_assert_msg(ok == !cases[i].says, "%s: %s", cases[i].text, err.text);
+		if (ok) {
+			pg_dsn_free(&dsn);
+			continue;
+		}
+		ck_assert_int_eq(err.class, ERR_CONFIG);
+		ck_assert_ptr_nonnull(strstr(err.text, cases[i].says));
+		ck_assert_ptr_nonnull(strstr(err.text, "security.require_tls is on"));
+	}
+}
+END_TEST
+
 static Suite *pg_dsn_suite(void)
 {
 	Suite *s = suite_create("pg_dsn");
@@ -312,6 +358,7 @@ static Suite *pg_dsn_suite(void)
 	tcase_add_test(tc, environment_and_service);
 	tcase_add_test(tc, password_file);
 	tcase_add_test(tc, any_order);
+	tcase_add_test(tc, exposed);
 	suite_add_tcase(s, tc);
 	return s;
 }

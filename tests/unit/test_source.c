@@ -181,7 +181,7 @@ static void open_source(struct seen *seen)
 {
 	struct err err = {0};
 	memset(seen, 0, sizeof(*seen));
-	seen->source = source_new(&w.config, &ops, seen, &err);
+	seen->source = consumer_open(&w.config, &ops, seen, &err);
 	ck_assert_msg(seen->source != NULL, "%s", err.text);
 }
 
@@ -315,7 +315,7 @@ static void look(struct logs *logs)
 /* low, high and each kind of start are what the log holds; a commit is read back as "committed". */
 static void check_logs_and_commits(struct seen *one)
 {
-	struct logs logs = {.lookout = lookout_start(&w.config)};
+	struct logs logs = {.lookout = lookout_start(&w.config, NULL, NULL)};
 	struct source_partition *first[] = {one->sps[0]};
 	produce(0, 7);
 	stats_init(NULL, 0, NULL, 0);
@@ -463,7 +463,7 @@ START_TEST(test_silent_leader)
 	rd_kafka_mock_broker_set_rtt(two, 1, 60000);
 	rd_kafka_mock_broker_set_rtt(two, 2, 50);
 	set_pair("bootstrap.servers", rd_kafka_mock_cluster_bootstraps(two));
-	struct logs logs = {.lookout = lookout_start(&w.config)};
+	struct logs logs = {.lookout = lookout_start(&w.config, NULL, NULL)};
 	int64_t begun = clock_mono_us();
 	look_until(&logs, 1);
 	ck_assert_int_lt(clock_mono_us() - begun, 4 * 10 * US_PER_S);
@@ -581,7 +581,7 @@ static void expect_refusal(const char *key, const char *value, const char *text)
 	struct seen seen;
 	size_t before = w.config.nkafka;
 	set_pair(key, value);
-	ck_assert_ptr_null(source_new(&w.config, &ops, &seen, &err));
+	ck_assert_ptr_null(consumer_open(&w.config, &ops, &seen, &err));
 	ck_assert_int_eq(err.class, ERR_CONFIG);
 	ck_assert_msg(strstr(err.text, key) && strstr(err.text, text), "%s", err.text);
 	w.config.nkafka = before;

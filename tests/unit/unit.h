@@ -16,5 +16,5 @@ void unit_register(const char *function, Suite *(*make)(void));
 #define UNIT_SUITE(make)                                                                           \
 	__attribute__((constructor)) static void register_##make(void)                             \
 	{                                                                                          \
-		unit_register(#make, make);                                                               \
+		unit_register(#make, make);                                                        \
 	}

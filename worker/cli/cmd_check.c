@@ -5,6 +5,8 @@
  *   offline    config (all its mistakes), schema files, tables that follow from them,
  *              librdkafka: what is known against it, what it does not take of [kafka]
  *              the DSN               pg_dsn_check()
+ *              what leaves this machine without TLS     core/exposed.c
+ *              files of secrets that others can read    check_secrets.c
  *   --online   brokers, topics, group    kafka_check_topics()
  *              registry                  registry_ping()
  *              database                  below: version, pooler, bookkeeping, rights, tables
@@ -27,8 +29,10 @@
 #include "cli/catalog.h"
 #include "cli/catalog_search.h"
 #include "cli/check_event.h"
+#include "cli/check_secrets.h"
 #include "cli/cli.h"
 #include "cli/report.h"
+#include "core/exposed.h"
 #include "core/mergesql.h"
 #include "core/sqlname.h"
 #include "core/stream.h"
@@ -141,13 +145,30 @@ static void check_streams(struct check *k)
 static bool check_dsn(struct check *k)
 {
 	struct err err = {0};
-	if (pg_dsn_check(k->cli->config, &err))
+	struct buf exposed = {0};
+	bool ok = pg_dsn_check(k->cli->config, &exposed, &err);
+	if (exposed.len > 0)
+		report_add(&k->report, REPORT_WARN, "postgres", "%s", buf_cstr(&exposed));
+	buf_free(&exposed);
+	if (ok)
 		return true;
 	if (err.class == ERR_RETRY)
 		report_add(&k->report, REPORT_WARN, "postgres", "%s", err.text);
 	else
 		report_err(&k->report, "postgres", &err);
 	return err.class == ERR_RETRY;
+}
+
+/* With security.require_tls they are mistakes, and the config was not loaded. */
+static void check_exposed(struct check *k)
+{
+	struct buf why = {0};
+	if (exposed_kafka(k->cli->config, &why))
+		report_add(&k->report, REPORT_WARN, "kafka", "%s", buf_cstr(&why));
+	why.len = 0;
+	if (exposed_registry(k->cli->config, &why))
+		report_add(&k->report, REPORT_WARN, "registry", "%s", buf_cstr(&why));
+	buf_free(&why);
 }
 
 /* --- Kafka and registry --- */
@@ -495,6 +516,8 @@ static int run_report(struct cli *cli)
 		check_librdkafka(&k);
 		check_settings(&k);
 		check_streams(&k);
+		check_exposed(&k);
+		check_secrets(cli->config, &k.report);
 		bool dsn = check_dsn(&k);
 		if (cli_flag(cli, "online")) {
 			check_kafka(&k);

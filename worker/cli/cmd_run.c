@@ -11,9 +11,9 @@
 static int run(struct cli *cli)
 {
 	struct err err = {0};
-	if (!pg_dsn_check(cli->config, &err) && err.class == ERR_CONFIG)
+	if (!pg_dsn_check(cli->config, NULL, &err) && err.class == ERR_CONFIG)
 		return cli_fail(EXIT_CONFIG, "%s", err.text);
-	return pipeline_run(cli->config);
+	return pipeline_run(cli->config, &origin_kafka);
 }
 
 const struct command command_run = {

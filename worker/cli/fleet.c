@@ -51,14 +51,50 @@ static void add_worker(struct fleet *f, const char *address)
 	w->name = short_name(w->url);
 }
 
+/* user:password@ before the host: what is an argument, everybody can read. */
+static bool has_password(const char *address)
+{
+	const char *host = strstr(address, "://");
+	host = host ? host + 3 : address;
+	size_t len = strcspn(host, "/?#");
+	const char *at = memrchr(host, '@', len);
+	return at && memchr(host, ':', (size_t)(at - host));
+}
+
+/*
+ * Workers may be named without any config, and so may be looked at from anywhere; then a config
+ * with mistakes is as good as none, unless its token is wanted, see read_answer().
+ */
+static bool take_token(struct fleet *f, struct cli *cli, int *code)
+{
+	struct err err = {0};
+	struct buf findings = {0};
+	bool loaded = cli->config || cli_load_config(cli, &findings, &err);
+	buf_free(&findings);
+	err_clear(&err);
+	if (!loaded || !cli->config->http_token_file)
+		return true;
+	f->token = config_secret(NULL, cli->config->http_token_file, &err);
+	if (!f->token)
+		*code = cli_fail(EXIT_CONFIG, "http.token_file: %s", err.text);
+	return f->token != NULL;
+}
+
 /* Without arguments this machine's own worker. */
 bool fleet_open(struct fleet *f, struct cli *cli, int *code)
 {
 	struct err err = {0};
 	char own[300];
 	*f = (struct fleet){.workers = xcalloc((size_t)cli->argc + 1, sizeof(*f->workers))};
-	for (int i = 0; i < cli->argc; i++)
+	for (int i = 0; i < cli->argc; i++) {
+		if (has_password(cli->argv[i])) {
+			*code = cli_fail(EXIT_USAGE,
+					 "a password among the arguments can be read by everybody "
+					 "on this machine: use http.token_file");
+			return false;
+		}
 		add_worker(f, cli->argv[i]);
+	}
 	if (cli->argc == 0) {
 		if (!cli_need_config(cli)) {
 			*code = EXIT_CONFIG;
@@ -73,7 +109,7 @@ bool fleet_open(struct fleet *f, struct cli *cli, int *code)
 		add_worker(f, own);
 	}
 	f->http = http_client_new();
-	return true;
+	return take_token(f, cli, code);
 }
 
 void fleet_close(struct fleet *f)
@@ -86,6 +122,9 @@ void fleet_close(struct fleet *f)
 		buf_free(&f->workers[i].body);
 	}
 	http_client_free(f->http);
+	if (f->token)
+		explicit_bzero(f->token, strlen(f->token));
+	free(f->token);
 	free(f->workers);
 	*f = (struct fleet){0};
 }
@@ -97,6 +136,11 @@ static json_t *read_answer(const struct http_request *r, char *error, size_t siz
 	error[0] = '\0';
 	if (!r->answered)
 		snprintf(error, size, "no answer: %s", r->err.text);
+	else if (r->status == 401)
+		snprintf(error, size, "%s (HTTP 401)",
+			 r->token ? "does not take the token of this config's http.token_file"
+				  : "wants a token: name a config that has http.token_file (-c "
+				    "FILE)");
 	else if (r->too_large || r->status != 200)
 		snprintf(error, size, "%s (HTTP %ld)",
 			 r->too_large ? "answers too much" : "is no memingest worker", r->status);
@@ -116,6 +160,7 @@ void fleet_look(struct fleet *f, int64_t timeout_us)
 	for (size_t i = 0; i < f->n; i++)
 		requests[i] = (struct http_request){.url = f->workers[i].url,
 						    .accept = "application/json",
+						    .token = f->token,
 						    .timeout_us = timeout_us,
 						    .max_bytes = MAX_BODY,
 						    .body = f->workers[i].body};

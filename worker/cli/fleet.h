@@ -21,12 +21,13 @@ struct fleet_worker {
 struct fleet {
 	struct fleet_worker *workers;
 	size_t n;
+	char *token; /* that the workers want, or NULL */
 	struct http_client *http;
 };
 
 /*
- * From the arguments, "host:port" or a URL, else http.listen. False after a complaint: code is the
- * exit code.
+ * From the arguments, "host:port" or a URL, else http.listen; with the token of the config's
+ * http.token_file. False after a complaint: code is the exit code.
  */
 MUST_CHECK bool fleet_open(struct fleet *f, struct cli *cli, int *code);
 void fleet_close(struct fleet *f); /* what fleet_open() made */

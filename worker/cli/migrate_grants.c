@@ -14,6 +14,8 @@
 #include "core/searchsql.h"
 #include "core/sqlname.h"
 
+extern const char sql_grant_schema[]; /* worker/sql */
+
 /* A role's name as an identifier and as a literal, and where its grants go. */
 struct grantee {
 	struct buf ident, literal;
@@ -59,6 +61,22 @@ static void fill_role(struct grantee *g, const char *text)
 	sqlname_fill(g->out, text, words, ARRAY_LEN(words));
 }
 
+/* A table without a schema of its own lies where search_path says, which the server knows. */
+static void grant_table(struct grantee *g, const struct table *t, const char *rights,
+			const char *role)
+{
+	struct buf name = {0}, literal = {0};
+	sqlname_table(t, &name);
+	pg_quote_literal(&literal, buf_cstr(&name));
+	const struct sqlname_word words[] = {{"table_literal", buf_cstr(&literal)},
+					     {"role_literal", buf_cstr(&g->literal)}};
+	if (!t->schema)
+		sqlname_fill(g->out, sql_grant_schema, words, ARRAY_LEN(words));
+	ddl_grants(t, rights, role, g->out);
+	buf_free(&name);
+	buf_free(&literal);
+}
+
 static bool is_searched(struct stream *const *streams, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
@@ -80,7 +98,7 @@ void migration_worker_grants(struct stream *const *streams, size_t n, const char
 	if (searched)
 		grant_books(&g, catalog_search_books, ARRAY_LEN(catalog_search_books));
 	for (size_t i = 0; i < n; i++) {
-		ddl_grants(streams[i]->table, "SELECT, INSERT, UPDATE, DELETE", role, out);
+		grant_table(&g, streams[i]->table, "SELECT, INSERT, UPDATE, DELETE", role);
 		if (streams[i]->search)
 			fill_role(&g, streams[i]->search->owner);
 	}
@@ -102,7 +120,7 @@ bool migration_searcher_grants(struct stream *const *streams, size_t n, const ch
 	for (size_t i = 0; i < n; i++) {
 		if (!streams[i]->search)
 			continue;
-		ddl_grants(streams[i]->table, "SELECT", role, out);
+		grant_table(&g, streams[i]->table, "SELECT", role);
 		fill_role(&g, streams[i]->search->searcher);
 	}
 	end(&g);

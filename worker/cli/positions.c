@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "io/kafka_inspect.h"
+#include "io/origin.h"
 
 #define KAFKA_TIMEOUT_MS 10000
 
@@ -39,7 +40,7 @@ static char *text_or_empty(const struct pg_rows *rows, size_t row, size_t column
 	return xstrdup(text ? text : "");
 }
 
-/* Negative partitions are notes of the worker, not partitions. */
+/* Negative partitions are notes of the worker, not partitions; files are no topics of Kafka. */
 bool positions_read(struct pg *pg, const struct config *config, const char *topic,
 		    struct positions *p, struct err *err)
 {
@@ -51,7 +52,7 @@ bool positions_read(struct pg *pg, const struct config *config, const char *topi
 			 "'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), coalesce(halted_at, -1), halted"
 			 " FROM memingest.offsets"
 			 " WHERE pipeline = $1 AND ($2::text IS NULL OR topic = $2) AND partition "
-			 ">= 0 ORDER BY 1, 2",
+			 ">= 0 AND topic NOT LIKE '" ORIGIN_FILE "%' ORDER BY 1, 2",
 			 params, 2, err);
 	if (!rows)
 		return err_wrap(err, "reading memingest.offsets");

@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include "core/config_file.h"
+#include "core/exposed.h"
 
 enum { MAX_SECRET = 64 << 10 };
 
@@ -257,6 +258,17 @@ static void build(struct loader *ld)
 		build_stream(ld, &l->sections[i]);
 }
 
+/* Then the file has to be kept from others. */
+static bool file_has_secret(const struct loaded *l)
+{
+	for (size_t i = 0; i < l->nsettings; i++) {
+		const struct setting *s = &l->settings[i];
+		if (s->source == SOURCE_FILE && config_is_secret(s->section, s->name, s->value))
+			return true;
+	}
+	return false;
+}
+
 /* --- checks beyond single values */
 
 /* The two without which no client can be made. */
@@ -388,6 +400,24 @@ static void check_listen(struct loader *ld)
 			       listen ? listen : "");
 }
 
+/* PostgreSQL's turn comes where its DSN is read (io/pg_dsn.c). */
+static void check_exposed(struct loader *ld)
+{
+	static const struct {
+		const char *section, *name;
+		bool (*exposed)(const struct config *c, struct buf *why);
+	} connections[] = {{"kafka", "security.protocol", exposed_kafka},
+			   {"registry", "url", exposed_registry}};
+	for (size_t i = 0; ld->l->config.require_tls && i < ARRAY_LEN(connections); i++) {
+		struct buf why = {0};
+		if (connections[i].exposed(&ld->l->config, &why))
+			config_finding(ld,
+				       origin_of(ld, connections[i].section, connections[i].name),
+				       "%s (security.require_tls)", buf_cstr(&why));
+		buf_free(&why);
+	}
+}
+
 /* --- public */
 
 /* Findings of all steps together; NULL if there is any. */
@@ -400,6 +430,7 @@ struct config *config_load(const char *path, const struct config_override *overr
 	l->config.path = path ? arena_strdup(arena, path) : "config";
 	struct loader ld = {.l = l, .findings = findings, .err = err};
 	config_gather(&ld, path, overrides, noverrides);
+	l->config.file_has_secret = file_has_secret(l);
 	build(&ld);
 	check_complete(&ld);
 	if (ld.nfindings == 0) { /* else these would stumble over values that are not there */
@@ -407,6 +438,7 @@ struct config *config_load(const char *path, const struct config_override *overr
 		check_sizes(&ld);
 		check_registry(&ld);
 		check_listen(&ld);
+		check_exposed(&ld);
 	}
 	if (ld.nfindings == 0)
 		return &l->config;

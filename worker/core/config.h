@@ -41,6 +41,8 @@ struct stream_config {
 
 struct config {
 	const char *path; /* of the file, for messages */
+	/* a password, a token, a key, or a URL with one stands in the file itself */
+	bool file_has_secret;
 
 	struct config_pair *kafka; /* [kafka] as it stands, for librdkafka */
 	size_t nkafka;
@@ -78,6 +80,11 @@ struct config {
 
 	const char *http_listen;     /* HOST:PORT, or "off" */
 	bool http_partition_metrics; /* per-partition series in /metrics */
+	/* bearer token that all but the probes want; NULL: none. Read again for each request. */
+	const char *http_token_file;
+
+	/* what would be exposed (core/exposed.h) is a mistake */
+	bool require_tls;
 
 	enum log_format log_format;
 	enum log_level log_level;

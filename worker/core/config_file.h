@@ -62,5 +62,7 @@ void config_gather(struct loader *ld, const char *path, const struct config_over
 
 /* NULL if nobody gave it. */
 const struct setting *config_setting(const struct loaded *l, const char *section, const char *name);
+/* Is the value a secret, or does it hold one? A path to one is none. */
+bool config_is_secret(const char *section, const char *name, const char *value);
 /* Does it end with "_file"? */
 bool config_names_file(const char *name);

@@ -87,6 +87,37 @@ bool config_names_file(const char *name)
 	return len > 5 && strcmp(name + len - 5, "_file") == 0;
 }
 
+bool config_is_secret(const char *section, const char *name, const char *value)
+{
+	bool stream = strncmp(section, STREAM_PREFIX, strlen(STREAM_PREFIX)) == 0;
+	const struct config_key *key = config_key_find(stream ? "stream" : section, name);
+	struct buf shown = {0};
+	if (config_names_file(name))
+		return false;
+	if (strcmp(section, "kafka") == 0)
+		return kafka_key_secret(name);
+	if (!key || key->secrecy == KEY_OPEN)
+		return false;
+	config_hide_password(value, &shown);
+	bool hidden = strcmp(buf_cstr(&shown), value) != 0;
+	buf_free(&shown);
+	return hidden || key->secrecy == KEY_SECRET;
+}
+
+/* Arguments are in the list of processes, which everybody reads. Its text is not repeated. */
+static bool refuse_secret(struct loader *ld, const char *section, const char *name,
+			  const char *value)
+{
+	if (ld->source != SOURCE_SET || !config_is_secret(section, name, value))
+		return false;
+	config_finding(ld, ld->origin,
+		       "%s.%s: holds a secret, which everybody on this machine could read in the "
+		       "list of processes; put it into a file (the config file, or one that a "
+		       "setting ending in _file names) or into the environment",
+		       section, name);
+	return true;
+}
+
 /* NAME_file for NAME and the other way round, if it is set. */
 static struct setting *find_twin(struct loader *ld, const char *section, const char *name)
 {
@@ -116,6 +147,8 @@ static void add(struct loader *ld, const struct setting *s)
 static void keep(struct loader *ld, const char *section, const char *name, const char *value)
 {
 	struct arena *a = ld->l->arena;
+	if (refuse_secret(ld, section, name, value))
+		return;
 	struct setting *twin = find_twin(ld, section, name), *old = find(ld->l, section, name);
 	if (twin && twin->source == ld->source)
 		config_finding(ld, ld->origin,

@@ -174,6 +174,16 @@ const struct config_key config_keys[] = {
 	{"http", "partition_metrics", KEY_SWITCH, C(http_partition_metrics), .fallback = "on",
 	 .help = "Series per partition in `/metrics`."},
 
+	{"http", "token_file", KEY_PATH, C(http_token_file),
+	 .help = "File with a token that `/metrics`, `/status` and `/version` then want "
+		 "(`Authorization: Bearer`), read again for each request; the probes stay open. "
+		 "`top` and `status` send it."},
+
+	{"security", "require_tls", KEY_SWITCH, C(require_tls), .fallback = "off",
+	 .help = "on: brokers, registry and database on other machines are spoken to by TLS that "
+		 "verifies them (certificate and host name), or not at all: anything else is a "
+		 "mistake of the configuration. off: `check` warns of it."},
+
 	{"log", "format", KEY_CHOICE, C(log_format), .fallback = "logfmt", .choices = log_formats,
 	 .help = "One line per event."},
 	{"log", "level", KEY_CHOICE, C(log_level), .fallback = "info", .choices = log_levels,

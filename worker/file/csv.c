@@ -55,6 +55,8 @@ struct csv {
 	uint64_t offset;
 	struct buf beside; /* texts of the row that had to be rewritten */
 	/* of one row */
+	char *text;
+	size_t len;
 	struct jtape *tape;
 	struct err *err;
 };
@@ -394,23 +396,25 @@ static bool check_text(const char *text, size_t len, struct err *err)
 	       err_set(err, ERR_POISON, "%s", why.text);
 }
 
-/* Empty lines are nothing. What is set beside is each cell once at most. */
-enum lines_result csv_next(struct csv *c, struct jtape *row, struct err *err)
+enum lines_result csv_next(struct csv *c, struct slice *row, struct err *err)
 {
-	char *text = NULL;
-	size_t len = 0;
 	enum lines_result result;
 	do {
-		result = next_row(c, &text, &len, err);
-	} while (result == LINES_LINE && len == 0);
-	if (result != LINES_LINE)
-		return result;
-	c->tape = row;
+		result = next_row(c, &c->text, &c->len, err);
+	} while (result == LINES_LINE && c->len == 0);
+	*row = (struct slice){(const uint8_t *)c->text, c->len};
+	return result;
+}
+
+/* What is set beside is each cell once at most. */
+bool csv_parse(struct csv *c, struct jtape *tape, struct err *err)
+{
+	c->tape = tape;
 	c->err = err;
-	row->n = 0;
+	tape->n = 0;
 	c->beside.len = 0;
-	buf_grow(&c->beside, len + (c->ncolumns + 1) * PAD);
-	return check_text(text, len, err) && put_row(c, text, text + len) ? LINES_LINE : LINES_BAD;
+	buf_grow(&c->beside, c->len + (c->ncolumns + 1) * PAD);
+	return check_text(c->text, c->len, err) && put_row(c, c->text, c->text + c->len);
 }
 
 uint64_t csv_line(const struct csv *c, uint64_t *offset)

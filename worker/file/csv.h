@@ -28,11 +28,13 @@ struct csv *csv_open(struct input *in, size_t max, const struct schema *schema,
 		     const struct table *table, struct err *err);
 void csv_close(struct csv *c); /* NULL is fine */
 
+/* The next row that is not empty; its text stays until the next call. */
+enum lines_result csv_next(struct csv *c, struct slice *row, struct err *err);
 /*
- * The next row as an object in the tape, good until the next call. Of BAD the error has class
- * POISON and says in which column.
+ * That row as an object in the tape, good until the next call; its text is spoilt. False with class
+ * POISON, which says in which column.
  */
-enum lines_result csv_next(struct csv *c, struct jtape *row, struct err *err);
+MUST_CHECK bool csv_parse(struct csv *c, struct jtape *tape, struct err *err);
 
 /* Where the row given last begins: its line, from 1, and the offset of its first byte. */
 uint64_t csv_line(const struct csv *c, uint64_t *offset);

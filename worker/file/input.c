@@ -20,6 +20,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -37,6 +38,8 @@ enum packing { PLAIN, GZIP, ZSTD };
 
 struct input_parts {
 	int fd;
+	bool pipe;     /* or anything else that is no file */
+	uint64_t read; /* bytes of it */
 	enum packing packing;
 	bool file_ended, between; /* between: no member or frame is open */
 	uint8_t *room;            /* of the window */
@@ -106,6 +109,7 @@ static bool read_some(struct input *in, uint8_t *p, size_t n, size_t *got, struc
 {
 	ssize_t len = read(in->parts->fd, p, n);
 	*got = len > 0 ? (size_t)len : 0;
+	in->parts->read += *got;
 	in->parts->file_ended = len == 0;
 	if (len >= 0)
 		return true;
@@ -215,6 +219,17 @@ bool input_want(struct input *in, size_t n, struct err *err)
 	return true;
 }
 
+uint64_t input_read(const struct input *in)
+{
+	return in->parts->read;
+}
+
+bool input_waits(const struct input *in)
+{
+	struct pollfd fd = {.fd = in->parts->fd, .events = POLLIN};
+	return in->parts->pipe && !in->parts->file_ended && poll(&fd, 1, 0) == 0;
+}
+
 /* ---- open and close ---- */
 
 /* A directory can be opened, so it is asked for. */
@@ -229,6 +244,7 @@ static bool open_file(struct input *in, const char *path, struct err *err)
 	}
 	if (in->parts->fd < 0 || fstat(in->parts->fd, &st) != 0)
 		return err_set(err, ERR_CONFIG, "%s", strerror(errno));
+	in->parts->pipe = !S_ISREG(st.st_mode);
 	return !S_ISDIR(st.st_mode) || err_set(err, ERR_CONFIG, "it is a directory");
 }
 

@@ -39,6 +39,11 @@ void input_close(struct input *in); /* also after a failure */
  */
 MUST_CHECK bool input_want(struct input *in, size_t n, struct err *err);
 
+/* Bytes of the file as it is stored that were read. */
+uint64_t input_read(const struct input *in);
+/* A pipe that says nothing now: more than the window has could take any time. */
+bool input_waits(const struct input *in);
+
 /* Bytes in the window. */
 static inline size_t input_has(const struct input *in)
 {

@@ -33,9 +33,14 @@ struct records {
 	struct container *container; /* if it is one */
 	struct csv *csv;             /* if it is one; else JSON lines */
 	struct lines lines;
+	char *text; /* of the line of JSON */
+	size_t len;
 	struct jtape tape;
 	struct jsondatum *json;
 	struct buf datum;
+	bool keeps;
+	struct buf kept;   /* a copy of the line */
+	struct slice last; /* the line, or the datum */
 };
 
 /* Of CSV the line where the row begins. */
@@ -59,34 +64,45 @@ static bool is_blank(const char *text, size_t len)
 	return strspn(text, " \t\r\n") >= len;
 }
 
-/* The tokens of a line of JSON; blank ones are nothing. */
+/* The next line that is not blank. */
 static enum lines_result next_json(struct records *r, struct err *err)
 {
-	char *text = NULL;
-	size_t len = 0;
 	enum lines_result result;
 	do {
-		result = lines_next(&r->lines, &text, &len, err);
-	} while (result == LINES_LINE && is_blank(text, len));
-	if (result != LINES_LINE || jtape_parse(&r->tape, text, len, err))
-		return result;
-	err_wrap(err, "not JSON");
-	return LINES_BAD;
+		result = lines_next(&r->lines, &r->text, &r->len, err);
+	} while (result == LINES_LINE && is_blank(r->text, r->len));
+	r->last = result == LINES_LINE ? (struct slice){(const uint8_t *)r->text, r->len}
+				       : (struct slice){0};
+	return result;
 }
 
-/* A line of JSON, or a row of CSV. */
+/* A line of JSON or a row of CSV, as it stands in the file. */
+static enum lines_result next_text(struct records *r, struct err *err)
+{
+	enum lines_result result = r->csv ? csv_next(r->csv, &r->last, err) : next_json(r, err);
+	if (result == LINES_BROKEN)
+		err_wrap(err, "%s: behind line %llu", r->in.name, (unsigned long long)line_of(r));
+	r->count += result == LINES_LINE || result == LINES_BAD;
+	return result;
+}
+
+static bool parse(struct records *r, struct err *err)
+{
+	if (r->csv)
+		return csv_parse(r->csv, &r->tape, err);
+	return jtape_parse(&r->tape, r->text, r->len, err) || err_wrap(err, "not JSON");
+}
+
 static enum records_result next_line(struct records *r, struct slice *datum, struct err *err)
 {
-	enum lines_result result = r->csv ? csv_next(r->csv, &r->tape, err) : next_json(r, err);
-	if (result == LINES_END)
-		return RECORDS_END;
-	if (result == LINES_BROKEN) {
-		err_wrap(err, "%s: behind line %llu", r->in.name, (unsigned long long)line_of(r));
-		return RECORDS_BROKEN;
-	}
-	r->count++;
-	r->datum.len = 0;
-	if (result == LINES_BAD || !jsondatum_encode(r->json, &r->tape, &r->datum, err)) {
+	enum lines_result result = next_text(r, err);
+	if (result == LINES_END || result == LINES_BROKEN)
+		return result == LINES_END ? RECORDS_END : RECORDS_BROKEN;
+	r->kept.len = r->datum.len = 0;
+	if (r->keeps)
+		buf_put(&r->kept, r->last.data, r->last.len);
+	if (result == LINES_BAD || !parse(r, err) ||
+	    !jsondatum_encode(r->json, &r->tape, &r->datum, err)) {
 		records_blame(r, err);
 		return RECORDS_BAD;
 	}
@@ -102,6 +118,7 @@ static enum records_result next_datum(struct records *r, struct slice *datum, st
 	switch (container_next(r->container, datum, err)) {
 	case CONTAINER_RECORD:
 		r->count++;
+		r->last = *datum;
 		return RECORDS_RECORD;
 	case CONTAINER_END:
 		return RECORDS_END;
@@ -115,6 +132,43 @@ static enum records_result next_datum(struct records *r, struct slice *datum, st
 enum records_result records_next(struct records *r, struct slice *datum, struct err *err)
 {
 	return r->container ? next_datum(r, datum, err) : next_line(r, datum, err);
+}
+
+/* Nothing is parsed of what is passed over, but datums, to find their ends. */
+bool records_skip(struct records *r, int64_t n, struct err *err)
+{
+	struct slice datum;
+	err_clear(err);
+	for (bool more = true; n > 0 && more; n -= more) {
+		if (r->container) {
+			more = next_datum(r, &datum, err) == RECORDS_RECORD;
+		} else {
+			enum lines_result result = next_text(r, err);
+			more = result == LINES_LINE || result == LINES_BAD;
+		}
+	}
+	return n == 0;
+}
+
+struct slice records_raw(const struct records *r)
+{
+	return r->container ? r->last : (struct slice){r->kept.data, r->kept.len};
+}
+
+void records_keep(struct records *r)
+{
+	r->keeps = true;
+}
+
+uint64_t records_read(const struct records *r)
+{
+	return input_read(&r->in);
+}
+
+bool records_wait(const struct records *r)
+{
+	bool line = !r->container && memchr(r->in.p, '\n', input_has(&r->in));
+	return !line && input_waits(&r->in);
 }
 
 /* ---- open and close ---- */
@@ -160,6 +214,7 @@ void records_close(struct records *r)
 	jsondatum_free(r->json);
 	jtape_free(&r->tape);
 	buf_free(&r->datum);
+	buf_free(&r->kept);
 	input_close(&r->in);
 	free(r);
 }

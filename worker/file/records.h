@@ -40,6 +40,19 @@ const struct schema *records_schema(const struct records *r);
  */
 enum records_result records_next(struct records *r, struct slice *datum, struct err *err);
 
+/* Passes over n events, good or bad. False: there are not so many, or err. */
+MUST_CHECK bool records_skip(struct records *r, int64_t n, struct err *err);
+/*
+ * The text of the line or row that was given last, or refused, as it stands in the file, if
+ * records_keep() was called; of a container its datum. Until the next call.
+ */
+struct slice records_raw(const struct records *r);
+void records_keep(struct records *r); /* costs a copy of each line */
+/* Bytes of the file that were read, as it is stored. */
+uint64_t records_read(const struct records *r);
+/* The next one may take any time: it is not in a pipe yet. */
+bool records_wait(const struct records *r);
+
 /*
  * Puts "FILE:LINE: " or "FILE: record N: " of the record given last in front of the error; what is
  * wrong with it may show only later on. Returns false.

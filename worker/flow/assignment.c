@@ -31,6 +31,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/stats.h"
 #include "core/stream.h"
@@ -480,7 +481,8 @@ void assignment_revoked(struct assignment *a, struct source_partition **sps, siz
 	stats_add(METRIC_REBALANCES, lost ? REBALANCE_LOST : REBALANCE_REVOKE, 0, 1);
 	seal_or_drop(a, &r, lost);
 	release_lanes(a, &r);
-	bool done = wait_done(a, &r, lost ? 0 : begun + MIN(REVOKE_BUDGET_US, budget));
+	bool late = lost || FAIL_POINT("in_revoke");
+	bool done = wait_done(a, &r, late ? 0 : begun + MIN(REVOKE_BUDGET_US, budget));
 	if (!done)
 		abort_lanes(a, &r);
 	if (!lost)

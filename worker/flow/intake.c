@@ -6,6 +6,7 @@
  *                       |        |        '-- another record than the stream's: as other_types says
  *                       |        '-- writer incompatible: partition halts, never a dead letter
  *                       '-- not known yet: partition pauses until the registry answers
+ *   record of a file, decoded --> row, or dead letter, in the same batch
  *
  * The frame is the message's own, or a header says which schema wrote it (format confluent).
  *
@@ -84,7 +85,7 @@ static enum outcome dead_letter(const struct arrival *a, enum dead_reason reason
 		err_wrap(&err, "%s", why->text);
 		return halt(a, &err);
 	}
-	char *headers = source_headers_json(a->m);
+	char *headers = a->m->decoded ? xstrdup(a->m->decoded->headers) : source_headers_json(a->m);
 	struct dead_letter letter = {.span = my_span(a),
 				     .offset = a->m->offset,
 				     .timestamp_ms = a->m->timestamp_ms,
@@ -106,14 +107,14 @@ static enum outcome dead_letter(const struct arrival *a, enum dead_reason reason
 /* --- its schema --- */
 
 /* Where a message says it. */
-struct origin {
+struct writer {
 	struct frame frame;
 	bool key;       /* it is about the key */
 	bool in_header; /* and the message has no envelope */
 };
 
 /* A header goes before the value's own envelope. */
-static bool find_frame(const struct arrival *a, struct slice message, struct origin *o,
+static bool find_frame(const struct arrival *a, struct slice message, struct writer *o,
 		       struct err *err)
 {
 	enum frame_format format = a->stream->config->format;
@@ -125,7 +126,7 @@ static bool find_frame(const struct arrival *a, struct slice message, struct ori
 }
 
 /* "value schema id 7", "value schema GUID ... of header __value_schema_id". */
-static void wrap_origin(const struct origin *o, struct err *err)
+static void wrap_writer(const struct writer *o, struct err *err)
 {
 	char name[SCHEMA_ID_TEXT], header[48] = "";
 	const char *what = o->key ? "key" : "value";
@@ -141,7 +142,7 @@ enum found { PLAN_FOUND, PLAN_HELD, PLAN_UNKNOWN };
 /*
  * The plan for a frame's schema; pauses or halts the partition where there is none to be had now.
  */
-static enum found find_plan(const struct arrival *a, const struct origin *o,
+static enum found find_plan(const struct arrival *a, const struct writer *o,
 			    const struct plan **plan, struct err *err)
 {
 	struct stream *stream = a->stream;
@@ -160,7 +161,7 @@ static enum found find_plan(const struct arrival *a, const struct origin *o,
 			partition_await_schema(a->in->partitions, a->part, err);
 			return PLAN_HELD;
 		case REGISTRY_UNKNOWN:
-			wrap_origin(o, err);
+			wrap_writer(o, err);
 			return PLAN_UNKNOWN;
 		case REGISTRY_INVALID:
 			*plan = NULL;
@@ -169,7 +170,7 @@ static enum found find_plan(const struct arrival *a, const struct origin *o,
 	}
 	if (*plan)
 		return PLAN_FOUND;
-	wrap_origin(o, err);
+	wrap_writer(o, err);
 	halt(a, err);
 	return PLAN_HELD;
 }
@@ -214,21 +215,21 @@ static enum outcome other_type(const struct arrival *a, const struct record *rec
 }
 
 /* Another type, a bad event, or a schema that does not fit the stream. */
-static enum outcome not_decoded(const struct arrival *a, const struct origin *o,
+static enum outcome not_decoded(const struct arrival *a, const struct writer *o,
 				const struct record *record, struct err *err)
 {
 	if (record->other)
 		return other_type(a, record, err);
 	if (err->class == ERR_POISON)
 		return dead_letter(a, record->reason, err);
-	wrap_origin(o, err);
+	wrap_writer(o, err);
 	return halt(a, err);
 }
 
 /* Value or key, each with the plan of its own schema. */
 static enum outcome take_datum(const struct arrival *a, struct slice message, bool key)
 {
-	struct origin o = {.key = key};
+	struct writer o = {.key = key};
 	struct err err = {0};
 	struct record record;
 	const struct plan *plan = NULL;
@@ -249,10 +250,23 @@ static enum outcome take_datum(const struct arrival *a, struct slice message, bo
 	return TAKEN;
 }
 
+/* Of a file: its row is there, or it is known why not. */
+static enum outcome take_decoded(const struct arrival *a, const struct decoded *d)
+{
+	if (!d->ok)
+		return dead_letter(a, d->record.reason, d->err);
+	buf_put(&a->batch->rows, d->row.data, d->row.len);
+	batch_add(a->batch, my_span(a), a->m->offset, a->m->timestamp_ms, &d->record);
+	a->in->taken[a->stream->index].decoded++;
+	return TAKEN;
+}
+
 /* Without a value it is a tombstone, which only a key can place. */
 static enum outcome take_message(const struct arrival *a)
 {
 	struct err err = {0};
+	if (a->m->decoded)
+		return take_decoded(a, a->m->decoded);
 	if (a->m->value.data)
 		return take_datum(a, a->m->value, false);
 	if (a->m->key.data && a->stream->key_reader)

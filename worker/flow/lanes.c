@@ -26,13 +26,13 @@
 #define MAX_CLAIMS 10000
 
 /* Queues have room for every job there can be, so pushing cannot fail. */
-void lanes_open(struct lanes *ls, const struct config *config, struct pool *pool,
-		struct stream *const *streams)
+void lanes_open(struct lanes *ls, const struct config *config, const struct origin *origin,
+		struct pool *pool, struct stream *const *streams)
 {
 	size_t batches = POOL_BATCHES_PER_SLOT * config->nstreams, jobs = batches + MAX_CLAIMS;
 	*ls = (struct lanes){.config = config, .pool = pool, .n = config->lanes};
 	ls->inbox = queue_new(ls->n * jobs);
-	ls->reader = reader_start(config, ls->n * batches);
+	ls->reader = reader_start(config, origin, ls->n * batches);
 	ls->all = xcalloc(ls->n, sizeof(struct lane *));
 	ls->jobs = xcalloc(ls->n, sizeof(*ls->jobs));
 	ls->cost_us = xcalloc(ls->n, sizeof(*ls->cost_us));

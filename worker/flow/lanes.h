@@ -24,9 +24,9 @@ struct lanes {
 	int64_t *cost_us; /* of a transaction before its first row; 0: not known yet */
 };
 
-/* Starts the threads. Borrows config, streams and pool. */
-void lanes_open(struct lanes *ls, const struct config *config, struct pool *pool,
-		struct stream *const *streams);
+/* Starts the threads. Borrows config, origin, streams and pool. */
+void lanes_open(struct lanes *ls, const struct config *config, const struct origin *origin,
+		struct pool *pool, struct stream *const *streams);
 /* Ends them; jobs that they still have come back by lanes_take() before lanes_close(). */
 void lanes_stop(struct lanes *ls);
 void lanes_close(struct lanes *ls); /* after lanes_stop() */

@@ -27,6 +27,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "core/stream.h"
+#include "io/origin.h"
 
 #define HALTED_LOOK_US (15 * US_PER_S)
 
@@ -287,6 +288,10 @@ void partition_halt(struct partitions *ps, struct partition *part, const struct 
 void partition_stuck(struct partitions *ps, struct partition *part, const struct err *err)
 {
 	struct err all = *err;
+	if (origin_is_file(part->topic)) {
+		partition_halt(ps, part, err);
+		return;
+	}
 	char *way_on = xasprintf("; to go on behind it: memingest offsets skip %s %d "
 				 "--to-dead-letters%s",
 				 part->topic, part->partition, ps->option);
@@ -342,8 +347,15 @@ void partition_gone(struct partition *part)
 /* Pure: from what the look and the claim have found. */
 bool partition_check_log(const struct partition *part, const char *option, struct err *err)
 {
-	if (part->topic_id[0] && part->known_topic_id[0] &&
-	    strcmp(part->topic_id, part->known_topic_id) != 0)
+	bool anew = part->topic_id[0] && part->known_topic_id[0] &&
+		    strcmp(part->topic_id, part->known_topic_id) != 0;
+	if (anew && origin_is_file(part->topic))
+		return err_set(err, ERR_CONFIG,
+			       "%s is not the file any more of which records were loaded before "
+			       "(its size, its first or its last bytes have changed); to load all "
+			       "of it, from its beginning: --restart",
+			       part->topic + strlen(ORIGIN_FILE));
+	if (anew)
 		return err_set(err, ERR_CONFIG,
 			       "%s was created anew: its id is %s, the offsets row of partition %d "
 			       "(next_offset %" PRId64

@@ -50,6 +50,7 @@
 
 #include "base/beat.h"
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/stats.h"
 #include "codec/reason.h"
@@ -59,6 +60,7 @@
 #include "flow/publish.h"
 #include "io/httpd.h"
 #include "io/kafka_client.h"
+#include "io/origin.h"
 #include "search/indexer.h"
 
 #define POLL_MESSAGES 1000
@@ -70,6 +72,7 @@
 
 struct pipeline {
 	const struct config *config;
+	const struct origin *origin;
 	struct stream **streams;
 	struct pool *pool;
 	struct partitions partitions;
@@ -194,6 +197,8 @@ static void start_draining(struct pipeline *p, uint32_t signo)
 {
 	log_info("draining", F_INT("signal", signo),
 		 F_REAL("timeout_s", (double)p->config->shutdown_timeout_us / (double)US_PER_S));
+	if (p->origin->finite && p->exit_code == EXIT_OK)
+		p->exit_code = EXIT_AGAIN;
 	p->draining = true;
 	p->told_us = clock_mono_us();
 	p->drain_deadline_us = p->told_us + p->config->shutdown_timeout_us;
@@ -214,7 +219,7 @@ static void take_signal(struct pipeline *p, uint32_t signo)
 	} else if (signo != SIGHUP && clock_mono_us() - p->told_us >= SAME_SIGNAL_US) {
 		log_warn("second signal, ending at once", F_INT("signal", signo));
 		source_abandon(p->source, ABANDON_MS);
-		_exit(EXIT_OK);
+		_exit(p->exit_code);
 	}
 }
 
@@ -259,6 +264,41 @@ static void finish(struct pipeline *p)
 	p->stopped = true;
 }
 
+/* --- the end of a finite origin --- */
+
+/* All partitions are there, and the row of each says that nothing is left. */
+static bool all_durable(const struct pipeline *p)
+{
+	bool all = p->partitions.n > 0;
+	for (size_t i = 0; all && i < p->partitions.n; i++) {
+		const struct partition *part = p->partitions.all[i];
+		int64_t end = part->sp ? source_high_watermark(p->source, part->sp) : -1;
+		all = end >= 0 && part->state != PARTITION_GONE && part->durable >= end;
+	}
+	return all;
+}
+
+static bool any_halted(const struct pipeline *p)
+{
+	bool any = false;
+	for (size_t i = 0; i < p->partitions.n; i++)
+		any |= p->partitions.all[i]->state == PARTITION_HALTED;
+	return any;
+}
+
+/* Nobody comes to mend what halts, and nothing follows what is durable. */
+static void end_if_finished(struct pipeline *p)
+{
+	if (p->draining)
+		return;
+	if (any_halted(p)) {
+		p->exit_code = EXIT_CONFIG;
+		start_draining(p, 0);
+	} else if (all_durable(p)) {
+		p->stopped = true;
+	}
+}
+
 /* --- the loop --- */
 
 /* Not at all while a slot waits: what came would have no place. */
@@ -274,6 +314,8 @@ static void intake_turn(struct pipeline *p)
 		stats_observe(METRIC_DECODE_SECONDS, 0, took);
 	p->source_drained = n < POLL_MESSAGES && !pool_waits(p->pool);
 	intake_count(&p->intake);
+	if (n > 0 && FAIL_POINT("after_poll"))
+		source_reload(p->source);
 }
 
 /* The one wait. Kafka's descriptor is left out while a slot waits. */
@@ -309,11 +351,18 @@ static void pipeline_turn(struct pipeline *p)
 	next = MIN(next, seal_due(p));
 	next = MIN(next, commit_offsets(p));
 	intake_turn(p);
-	if (clock_mono_us() >= p->publish.due_us)
+	if (p->origin->finite)
+		end_if_finished(p);
+	if (clock_mono_us() >= p->publish.due_us) {
 		publish_now(&p->publish, worker_state(p));
+		if (p->origin->watch)
+			p->origin->watch(p->origin->self, false);
+	}
 	next = MIN(next, p->publish.due_us);
 	if (p->assignment.stuck)
 		fail(p, "a lane did not give its batches back");
+	if (p->stopped)
+		return;
 	if (!pool_waits(p->pool) && !p->source_drained)
 		return;
 	next = MIN(next, seal_due(p));
@@ -435,8 +484,10 @@ static void wire(struct pipeline *p)
 	p->intake.lanes = &p->lanes;
 	p->intake.partitions = &p->partitions;
 	p->intake.registry = p->registry;
-	p->settle =
-		(struct settle){.pool = p->pool, .lanes = &p->lanes, .partitions = &p->partitions};
+	p->settle = (struct settle){.pool = p->pool,
+				    .lanes = &p->lanes,
+				    .partitions = &p->partitions,
+				    .finite = p->origin->finite};
 	p->assignment = (struct assignment){.config = p->config,
 					    .pool = p->pool,
 					    .lanes = &p->lanes,
@@ -452,7 +503,7 @@ static void wire(struct pipeline *p)
 
 static bool open_source(struct pipeline *p, struct err *err)
 {
-	p->source = source_new(p->config, &source_callbacks, p, err);
+	p->source = p->origin->open(p->origin->self, p->config, &source_callbacks, p, err);
 	p->partitions.source = p->assignment.source = p->publish.source = p->source;
 	return p->source != NULL;
 }
@@ -463,7 +514,14 @@ static bool open_http(struct pipeline *p, struct err *err)
 	const struct httpd_route *routes = status_routes(&n);
 	if (strcmp(p->config->http_listen, "off") == 0)
 		return true;
-	p->httpd = httpd_start(p->config->http_listen, routes, n, p->publish.status, err);
+	const struct httpd_options options = {
+		.listen = p->config->http_listen,
+		.routes = routes,
+		.nroutes = n,
+		.ctx = p->publish.status,
+		.token_file = p->config->http_token_file,
+	};
+	p->httpd = httpd_start(&options, err);
 	if (p->httpd)
 		log_info("listening for HTTP", F_STR("listen", p->config->http_listen),
 			 F_INT("port", httpd_port(p->httpd)));
@@ -486,9 +544,10 @@ static bool pipeline_open(struct pipeline *p, struct err *err)
 	if (!(p->registry = registry_new(c, err)))
 		return false;
 	p->pool = new_pool(c, p->streams);
-	lanes_open(&p->lanes, c, p->pool, p->streams);
-	p->lookout = lookout_start(c);
-	p->indexer = indexer_start(c, p->streams, c->nstreams);
+	lanes_open(&p->lanes, c, p->origin, p->pool, p->streams);
+	p->lookout = lookout_start(c, p->origin->look, p->origin->self);
+	if (!p->origin->finite) /* it would take from the cores what the load needs */
+		p->indexer = indexer_start(c, p->streams, c->nstreams);
 	wire(p);
 	if (!open_source(p, err))
 		return false;
@@ -555,9 +614,10 @@ static bool pipeline_close(struct pipeline *p)
 }
 
 /* Until a signal ends it, or what cannot be mended. Returns the exit code. */
-int pipeline_run(const struct config *config)
+int pipeline_run(const struct config *config, const struct origin *origin)
 {
-	struct pipeline p = {.config = config, .publish = {.beat = beat_join("poll")}};
+	struct pipeline p = {
+		.config = config, .origin = origin, .publish = {.beat = beat_join("poll")}};
 	struct err err = {0};
 	if (!pipeline_open(&p, &err)) {
 		log_error("the worker can not start", F_STR("error", err.text));
@@ -568,6 +628,8 @@ int pipeline_run(const struct config *config)
 		notify_send(p.publish.notify, "READY=1");
 		while (!p.stopped)
 			pipeline_turn(&p);
+		if (origin->watch)
+			origin->watch(origin->self, true);
 	}
 	bool clean = pipeline_close(&p);
 	log_info("stopped", F_INT("exit_code", p.exit_code));

@@ -63,6 +63,24 @@ static void count_span(const struct span *span, size_t stream)
 		observe_latency(span, stream);
 }
 
+/* Of files nobody but the row says who reads them: the one that is fenced gives up. */
+static void fenced(struct settle *s, struct partition *part, const struct span *span)
+{
+	struct err err = {0};
+	stats_add(METRIC_FENCED, 0, 0, 1);
+	log_warn("fenced: another worker or an operator moved the offset, nothing was written",
+		 F_STR("topic", span->topic), F_INT("partition", span->partition),
+		 F_INT("from_offset", span->from), F_STR("found", span->note));
+	if (!s->finite || part->state == PARTITION_GONE) {
+		partition_rewind(s->partitions, part, FENCED_DELAY_US);
+		return;
+	}
+	err_set(&err, ERR_CONFIG,
+		"another load has taken over %s, or somebody moved its offsets: %s", span->topic,
+		span->note);
+	partition_halt(s->partitions, part, &err);
+}
+
 /* The partition may be gone; then this may be what frees it. */
 static void settle_span(struct settle *s, struct batch *b, struct span *span)
 {
@@ -74,12 +92,7 @@ static void settle_span(struct settle *s, struct batch *b, struct span *span)
 		span_committed(part, span);
 		break;
 	case SPAN_FENCED:
-		stats_add(METRIC_FENCED, 0, 0, 1);
-		log_warn("fenced: another worker or an operator moved the offset, nothing was "
-			 "written",
-			 F_STR("topic", span->topic), F_INT("partition", span->partition),
-			 F_INT("from_offset", span->from), F_STR("found", span->note));
-		partition_rewind(s->partitions, part, FENCED_DELAY_US);
+		fenced(s, part, span);
 		break;
 	case SPAN_DROPPED:
 		break;

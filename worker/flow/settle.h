@@ -9,6 +9,7 @@ struct settle {
 	struct pool *pool;
 	struct lanes *lanes;
 	struct partitions *partitions;
+	bool finite;                   /* of the origin: being fenced is the end */
 	char unclaimed[ERR_TEXT_SIZE]; /* why, of the last claim that failed; logged */
 };
 

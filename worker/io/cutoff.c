@@ -22,7 +22,7 @@
  * threads and sockets each time, which is why each in a row waits twice as long as the one before,
  * up to five minutes. When brokers come back the client that is there connects by itself.
  *
- * What it is not: liveness. A restart brings no more than a renewal, see source_client.c.
+ * What it is not: liveness. A restart brings no more than a renewal, see consumer_client.c.
  */
 #include "io/cutoff.h"
 

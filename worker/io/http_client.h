@@ -25,7 +25,7 @@ struct http_request {
 	size_t max_bytes;
 
 	/* The answer; body is the caller's, and used again if the request is run again. */
-	bool answered;  /* some HTTP answer came; else err (class RETRY) says why not */
+	bool answered;  /* some HTTP answer came; else err says why not: RETRY, or CONFIG (TLS) */
 	bool too_large; /* it had more than max_bytes: body is cut off */
 	long status;
 	struct buf body;

@@ -5,7 +5,8 @@
  * per request beyond what libmicrohttpd keeps, no query, no upload, nothing of the request in the
  * answer (so nothing to escape), and no path by which a client could change anything.
  *
- *   socket (ours) -> thread -> answer() -> route.serve(ctx, buf) -> response takes the bytes
+ *   socket (ours) -> thread -> answer() -> may_ask() -> route.serve(ctx, buf) -> response takes
+ *                                                                                 the bytes
  *
  * The socket is opened here, not by libmicrohttpd, because its only answer to "address in use" is
  * NULL and a line on stderr, and because only getaddrinfo(3) knows what "localhost" is. Of several
@@ -23,7 +24,13 @@
  *                                                '--> closed
  *
  * Bounds: CONNECTIONS_MAX connections with those that are ended and not yet closed; 10 s without
- * traffic end one; 32 KiB of memory for the head of a request.
+ * traffic end one; 32 KiB of memory for the head of a request, UPLOAD_MAX for a body that nobody
+ * wants. A request that takes longer than REQUEST_US (a head that comes byte by byte, an answer
+ * that is read so) is ended when the next client comes: until then it is in nobody's way.
+ *
+ * The token is read from its file for each request, so that a new one counts at once, and a file
+ * that is mounted late does no harm; it is compared in a time that does not depend on where it
+ * differs. While the file can not be read, or is empty, nobody is let in.
  *
  * Thread: one, libmicrohttpd's own, with every signal blocked so that the worker's signals find the
  * worker. Callbacks run there, and the table of clients belongs to it. start and stop belong to the
@@ -41,8 +48,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "core/config.h"
 
 /*
  * KEPT_MAX is lower than CONNECTIONS_MAX by more than libmicrohttpd takes on until it has closed
@@ -51,21 +63,24 @@
  */
 enum { CONNECTIONS_MAX = 128, KEPT_MAX = 96, BACKLOG = 1024 };
 enum { IDLE_SECONDS = 10, MEMORY_PER_CONNECTION = 32 * 1024, ANSWERS_MAX = 16 * 1024 * 1024 };
+enum { UPLOAD_MAX = 64 * 1024 };
+#define REQUEST_US (15 * US_PER_S)
 
 /* A place for a connection: free, kept (both flags), or ended and not yet closed. */
 struct client {
 	bool used, kept;
 	int fd;
 	uint64_t heard; /* a number that grows: the lowest was silent for longest */
-	size_t answer;  /* bytes of the last one, which may be on its way still */
+	int64_t heard_us;
+	size_t answer; /* bytes of the last one, which may be on its way still */
+	size_t upload; /* bytes of the body of the request at hand */
 };
 
 struct httpd {
 	struct MHD_Daemon *daemon;
-	const struct httpd_route *routes; /* borrowed */
-	size_t nroutes;
-	void *ctx; /* borrowed */
+	struct httpd_options options; /* borrowed */
 	unsigned port;
+	bool token_failed; /* its file can not be read, and that was said */
 	struct client clients[CONNECTIONS_MAX];
 	uint64_t heard; /* the last number given */
 };
@@ -79,6 +94,14 @@ static void client_end(struct client *c)
 	setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
 	shutdown(c->fd, SHUT_RDWR);
 	c->kept = false;
+}
+
+/* Those whose request takes too long. */
+static void end_late(struct httpd *h, int64_t now_us)
+{
+	for (struct client *c = h->clients; c < h->clients + CONNECTIONS_MAX; c++)
+		if (c->kept && now_us - c->heard_us > h->options.request_us)
+			client_end(c);
 }
 
 struct crowd {
@@ -115,7 +138,10 @@ static void make_room(struct httpd *h)
 static void client_heard(struct httpd *h, struct client *c, size_t answer)
 {
 	c->heard = ++h->heard;
+	c->heard_us = clock_mono_us();
 	c->answer = answer;
+	c->upload = 0;
+	end_late(h, c->heard_us);
 	make_room(h);
 }
 
@@ -145,13 +171,17 @@ static void connection_changed(void *ctx, struct MHD_Connection *conn, void **pl
 
 /* --- answering --- */
 
-/* Takes the bytes of body. */
-static enum MHD_Result respond(struct httpd *h, struct MHD_Connection *conn, unsigned status,
-			       const char *content_type, struct buf *body, const char *allow)
+static struct client *client_of(struct MHD_Connection *conn)
 {
-	const union MHD_ConnectionInfo *place =
-		MHD_get_connection_info(conn, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-	client_heard(h, place->socket_context, body->len);
+	return MHD_get_connection_info(conn, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+}
+
+/* Takes the bytes of body. header, with its value, is one more; NULL: none. */
+static enum MHD_Result respond(struct httpd *h, struct MHD_Connection *conn, unsigned status,
+			       const char *content_type, struct buf *body, const char *header,
+			       const char *value)
+{
+	client_heard(h, client_of(conn), body->len);
 	struct MHD_Response *response =
 		MHD_create_response_from_buffer(body->len, body->data, MHD_RESPMEM_MUST_FREE);
 	if (response == NULL) {
@@ -161,35 +191,96 @@ static enum MHD_Result respond(struct httpd *h, struct MHD_Connection *conn, uns
 	MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, content_type);
 	MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
 	MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
-	if (allow != NULL)
-		MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, allow);
+	if (header != NULL)
+		MHD_add_response_header(response, header, value);
 	enum MHD_Result rc = MHD_queue_response(conn, status, response);
 	MHD_destroy_response(response);
 	return rc;
 }
+
+static const char plain[] = "text/plain; charset=utf-8";
 
 /* Says what there is, for whoever looks by hand. */
 static enum MHD_Result answer_not_found(struct httpd *h, struct MHD_Connection *conn)
 {
 	struct buf body = {0};
 	buf_puts(&body, "No such path. There are:\n");
-	for (size_t i = 0; i < h->nroutes; i++)
-		buf_printf(&body, "%s\n", h->routes[i].path);
-	return respond(h, conn, MHD_HTTP_NOT_FOUND, "text/plain; charset=utf-8", &body, NULL);
+	for (size_t i = 0; i < h->options.nroutes; i++)
+		buf_printf(&body, "%s\n", h->options.routes[i].path);
+	return respond(h, conn, MHD_HTTP_NOT_FOUND, plain, &body, NULL, NULL);
 }
 
 static enum MHD_Result answer_wrong_method(struct httpd *h, struct MHD_Connection *conn)
 {
 	struct buf body = {0};
 	buf_puts(&body, "Only GET and HEAD are answered here.\n");
-	return respond(h, conn, MHD_HTTP_METHOD_NOT_ALLOWED, "text/plain; charset=utf-8", &body,
+	return respond(h, conn, MHD_HTTP_METHOD_NOT_ALLOWED, plain, &body, MHD_HTTP_HEADER_ALLOW,
 		       "GET, HEAD");
 }
+
+/* --- the token --- */
+
+/* In a time that depends on the lengths alone. */
+static bool same_text(const char *given, const char *wanted)
+{
+	size_t n = strlen(given), m = strlen(wanted);
+	volatile unsigned char differs = n != m;
+	for (size_t i = 0; i < n; i++)
+		differs |= (unsigned char)(given[i] ^ wanted[m ? i % m : 0]);
+	return !differs;
+}
+
+/* NULL: there is none to compare with, which is said once. The caller frees it. */
+static char *read_token(struct httpd *h)
+{
+	struct err err = {0};
+	char *token = config_secret(NULL, h->options.token_file, &err);
+	if (token != NULL && token[0] == '\0') {
+		err_set(&err, ERR_CONFIG, "%s: is empty", h->options.token_file);
+		free(token);
+		token = NULL;
+	}
+	if (token == NULL && !h->token_failed)
+		log_error("nobody may read metrics and status until http.token_file has a token",
+			  F_STR("error", err.text));
+	else if (token != NULL && h->token_failed)
+		log_info("http.token_file has a token again");
+	h->token_failed = token == NULL;
+	return token;
+}
+
+/* "Authorization: Bearer TOKEN" */
+static bool may_ask(struct httpd *h, struct MHD_Connection *conn)
+{
+	static const char scheme[] = "Bearer ";
+	if (h->options.token_file == NULL)
+		return true;
+	const char *given =
+		MHD_lookup_connection_value(conn, MHD_HEADER_KIND, MHD_HTTP_HEADER_AUTHORIZATION);
+	char *token = read_token(h);
+	bool may = token != NULL && given != NULL &&
+		   strncasecmp(given, scheme, strlen(scheme)) == 0 &&
+		   same_text(given + strlen(scheme), token);
+	if (token != NULL)
+		explicit_bzero(token, strlen(token));
+	free(token);
+	return may;
+}
+
+static enum MHD_Result answer_unauthorized(struct httpd *h, struct MHD_Connection *conn)
+{
+	struct buf body = {0};
+	buf_puts(&body, "This wants a token (http.token_file): Authorization: Bearer TOKEN\n");
+	return respond(h, conn, MHD_HTTP_UNAUTHORIZED, plain, &body,
+		       MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer realm=\"memingest\"");
+}
+
+/* --- requests --- */
 
 /*
  * libmicrohttpd calls this when the head of a request is there (*state is NULL), then for each
  * piece of an upload, then once more. A wrong method is answered at once, before any upload; what a
- * GET uploads is thrown away.
+ * GET uploads is thrown away, and ends the connection if it is much (MHD_NO).
  */
 static enum MHD_Result answer(void *ctx, struct MHD_Connection *conn, const char *url,
 			      const char *method, const char *version, const char *upload,
@@ -206,16 +297,20 @@ static enum MHD_Result answer(void *ctx, struct MHD_Connection *conn, const char
 		return MHD_YES;
 	}
 	if (*upload_len > 0) {
+		struct client *c = client_of(conn);
+		c->upload += *upload_len;
 		*upload_len = 0;
-		return MHD_YES;
+		return c->upload > UPLOAD_MAX ? MHD_NO : MHD_YES;
 	}
-	for (size_t i = 0; i < h->nroutes; i++) {
-		const struct httpd_route *route = &h->routes[i];
+	for (size_t i = 0; i < h->options.nroutes; i++) {
+		const struct httpd_route *route = &h->options.routes[i];
 		if (strcmp(url, route->path) != 0)
 			continue;
+		if (!route->open && !may_ask(h, conn))
+			return answer_unauthorized(h, conn);
 		struct buf body = {0};
-		unsigned status = route->serve(h->ctx, &body);
-		return respond(h, conn, status, route->content_type, &body, NULL);
+		unsigned status = route->serve(h->options.ctx, &body);
+		return respond(h, conn, status, route->content_type, &body, NULL, NULL);
 	}
 	return answer_not_found(h, conn);
 }
@@ -389,21 +484,21 @@ static struct MHD_Daemon *start_daemon(struct httpd *h, int fd)
 }
 
 /* An address that cannot be had is the config's mistake. */
-struct httpd *httpd_start(const char *listen, const struct httpd_route *routes, size_t nroutes,
-			  void *ctx, struct err *err)
+struct httpd *httpd_start(const struct httpd_options *options, struct err *err)
 {
-	int fd = open_listener(listen, err);
+	int fd = open_listener(options->listen, err);
 	if (fd < 0)
 		return NULL;
 	struct httpd *h = xcalloc(1, sizeof(*h));
-	h->routes = routes;
-	h->nroutes = nroutes;
-	h->ctx = ctx;
+	h->options = *options;
+	if (h->options.request_us == 0)
+		h->options.request_us = REQUEST_US;
 	h->port = port_of(fd);
 	h->daemon = start_daemon(h, fd);
 	if (h->daemon == NULL) {
 		err_set(err, ERR_FATAL,
-			"http.listen \"%s\": libmicrohttpd could not start its thread", listen);
+			"http.listen \"%s\": libmicrohttpd could not start its thread",
+			options->listen);
 		free(h);
 		return NULL;
 	}

@@ -13,16 +13,22 @@ struct httpd;
 struct httpd_route {
 	const char *path; /* "/metrics" */
 	const char *content_type;
+	bool open; /* asks for no token */
 	/* Fills body, returns the HTTP status. Runs in the HTTP thread. */
 	unsigned (*serve)(void *ctx, struct buf *body);
 };
 
-/*
- * listen: "HOST:PORT"; port 0 takes a free one. Borrows routes and ctx. NULL with class CONFIG when
- * the address is taken or wrong.
- */
-struct httpd *httpd_start(const char *listen, const struct httpd_route *routes, size_t nroutes,
-			  void *ctx, struct err *err);
+struct httpd_options {
+	const char *listen; /* "HOST:PORT"; port 0 takes a free one */
+	const struct httpd_route *routes;
+	size_t nroutes;
+	void *ctx;              /* of the routes */
+	const char *token_file; /* bearer token of the routes that are not open; NULL: none */
+	int64_t request_us;     /* that a request may take; 0: 15 s */
+};
+
+/* Borrows what the options point to. NULL with class CONFIG when the address is taken or wrong. */
+struct httpd *httpd_start(const struct httpd_options *options, struct err *err);
 /*
  * Where a worker with this "listen" answers, seen from the same machine: "0.0.0.0:9464" ->
  * "127.0.0.1:9464". False with class CONFIG when that cannot be known (off, port 0) or it is wrong.

@@ -21,8 +21,10 @@
 #include "base/clock.h"
 #include "core/stream.h"
 #include "io/kafka_client.h"
+#include "io/kafka_login.h"
 
 #define SETTLE_MS 200
+#define REFUSED_MS 3000 /* another broker may still let us in */
 
 struct check {
 	const struct config *config;
@@ -31,6 +33,7 @@ struct check {
 	int64_t deadline_us;
 	rd_kafka_t *rk;
 	rd_kafka_topic_partition_list_t *seen; /* partition 0 of each topic that exists */
+	struct buf refused; /* why a broker is not trusted, or does not let us in */
 };
 
 /* One deadline for all the questions together. */
@@ -129,7 +132,17 @@ static void check_name(struct check *c, const char *stream, const char *name)
 static bool check_metadata(struct check *c)
 {
 	const rd_kafka_metadata_t *all = NULL;
-	rd_kafka_resp_err_t code = rd_kafka_metadata(c->rk, 1, NULL, &all, time_left_ms(c));
+	rd_kafka_resp_err_t code;
+	while ((code = rd_kafka_metadata(c->rk, 1, NULL, &all, MIN(time_left_ms(c), REFUSED_MS)))) {
+		for (int i = 0; c->refused.len == 0 && i < 16; i++)
+			rd_kafka_poll(c->rk, 0); /* an error waits there for its callback */
+		if (c->refused.len > 0 || time_left_ms(c) <= 1)
+			break;
+	}
+	if (code && c->refused.len > 0) {
+		wrong(c, "kafka: %s", buf_cstr(&c->refused));
+		return false;
+	}
 	if (code) {
 		wrong(c,
 		      "kafka: no broker answers: %s: correct kafka.bootstrap.servers, or start the "
@@ -214,6 +227,15 @@ static void check_read(struct check *c)
 	rd_kafka_assign(c->rk, NULL);
 }
 
+/* The first is enough: those of other brokers, and of later tries, say the same. */
+static void on_error(rd_kafka_t *rk, int code, const char *text, void *opaque)
+{
+	struct check *c = opaque;
+	(void)rk;
+	if (c->refused.len == 0)
+		kafka_login_describe(code, text, &c->refused);
+}
+
 /* A client that joins no group. */
 static bool check_open(struct check *c)
 {
@@ -224,13 +246,14 @@ static bool check_open(struct check *c)
 		wrong(c, "%s", err.text);
 		return false;
 	}
+	rd_kafka_conf_set_opaque(conf, c);
+	rd_kafka_conf_set_error_cb(conf, on_error);
 	c->rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, text, sizeof(text));
 	if (!c->rk) {
 		rd_kafka_conf_destroy(conf);
 		wrong(c, "kafka: %s", text);
 		return false;
 	}
-	rd_kafka_poll_set_consumer(c->rk);
 	return true;
 }
 
@@ -247,12 +270,15 @@ bool kafka_check_topics(const struct config *config, struct buf *findings, struc
 	if (!check_open(&c))
 		return false;
 	c.seen = rd_kafka_topic_partition_list_new(8);
-	if (check_metadata(&c) && c.seen->cnt > 0) {
+	bool answers = check_metadata(&c);
+	rd_kafka_poll_set_consumer(c.rk);
+	if (answers && c.seen->cnt > 0) {
 		check_group(&c);
 		check_read(&c);
 	}
 	rd_kafka_topic_partition_list_destroy(c.seen);
 	rd_kafka_consumer_close(c.rk);
 	rd_kafka_destroy(c.rk);
+	buf_free(&c.refused);
 	return c.wrong == 0;
 }

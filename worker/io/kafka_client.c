@@ -33,6 +33,7 @@
 #include "base/log.h"
 #include "base/suggest.h"
 #include "core/config_key.h"
+#include "io/kafka_login.h"
 
 #define ROLE(r) (1u << KAFKA_ROLE_##r)
 #define READERS (ROLE(CONSUMER) | ROLE(REFETCH))
@@ -229,7 +230,7 @@ bool kafka_check_setting(const struct config_pair *pair, struct err *err)
 }
 
 /*
- * librdkafka #5301; the story is in source_client.c. No release is without it yet: the first that
+ * librdkafka #5301; the story is in consumer_client.c. No release is without it yet: the first that
  * is belongs here as an upper end.
  */
 const char *kafka_defect(const struct config *config, bool *mended)
@@ -302,7 +303,8 @@ static void on_log(const rd_kafka_t *rk, int level, const char *facility, const 
 	 * has just started and will answer soon.
 	 */
 	bool noise = strcmp(facility, "CONFWARN") == 0 || strcmp(facility, "GETPID") == 0;
-	if (level >= 7 || noise)
+	bool login = kafka_login_tells(facility, text);
+	if (level >= 7 || noise || login)
 		log_debug("kafka client", F_STR("facility", facility), F_STR("text", text));
 	else if (level >= 5)
 		log_info("kafka client", F_STR("facility", facility), F_STR("text", text));
@@ -318,7 +320,9 @@ static void on_error(rd_kafka_t *rk, int code, const char *text, void *opaque)
 {
 	(void)rk;
 	(void)opaque;
-	log_debug("kafka error", F_STR("error", rd_kafka_err2name(code)), F_STR("text", text));
+	if (!kafka_login_refused(code, text))
+		log_debug("kafka error", F_STR("error", rd_kafka_err2name(code)),
+			  F_STR("text", text));
 }
 
 /* Defaults, then the user's, then what is forced. NULL with the key named. */
@@ -328,6 +332,7 @@ struct rd_kafka_conf_s *kafka_conf(const struct config *config, enum kafka_role 
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
 	rd_kafka_conf_set_log_cb(conf, on_log);
 	rd_kafka_conf_set_error_cb(conf, on_error);
+	kafka_login_watch(conf);
 	if ((role != KAFKA_ROLE_PRODUCER && !kafka_check_library(config, err)) ||
 	    !apply_ours(conf, config, role, SETTING_DEFAULT, err) ||
 	    !apply_users(conf, config, err) ||

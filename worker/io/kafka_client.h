@@ -62,7 +62,7 @@ enum err_class kafka_err_class(int code);
 bool kafka_topic_ids(struct rd_kafka_s *rk, const char **names, size_t n, char (*ids)[37],
 		     int timeout_ms);
 
-/* What the brokers know of one partition; see struct source_log. */
+/* What the brokers know of one partition; see struct sight. */
 struct kafka_log {
 	const char *topic;
 	int32_t partition;

@@ -48,6 +48,8 @@
 
 struct lookout {
 	const struct config *config;
+	void (*ask)(void *self, struct look *look); /* NULL: the brokers */
+	void *self;
 	struct queue *asked, *answered;
 	struct look end; /* what tells the thread to end */
 	pthread_t thread;
@@ -309,7 +311,10 @@ static void *lookout_main(void *arg)
 			(void)poll(&fd, 1, -1);
 			continue;
 		}
-		take_look(l, look);
+		if (l->ask)
+			l->ask(l->self, look);
+		else
+			take_look(l, look);
 		if (!queue_push(l->answered, look))
 			abort(); /* as many as were asked */
 	}
@@ -320,10 +325,13 @@ static void *lookout_main(void *arg)
 /* --- the caller's side --- */
 
 /* One thread, one client; the client at the first look. */
-struct lookout *lookout_start(const struct config *config)
+struct lookout *lookout_start(const struct config *config,
+			      void (*ask)(void *self, struct look *look), void *self)
 {
 	struct lookout *l = xcalloc(1, sizeof(*l));
 	l->config = config;
+	l->ask = ask;
+	l->self = self;
 	l->asked = queue_new(MAX_LOOKS + 1);
 	l->answered = queue_new(MAX_LOOKS + 1);
 	thread_start(&l->thread, lookout_main, l);
@@ -350,11 +358,17 @@ int lookout_fd(const struct lookout *l)
 void lookout_stop(struct lookout *l)
 {
 	struct look *look;
+	struct timespec until;
 	if (!l)
 		return;
 	lookout_send(l, &l->end);
-	/* A broker that does not answer is not waited for: the process ends. */
-	if (pthread_timedjoin_np(l->thread, NULL, &(struct timespec){time(NULL) + 2}) != 0)
+	/*
+	 * A broker that does not answer is not waited for: the process ends. Not by the wall clock:
+	 * set back by an hour, it would be waited for as long.
+	 */
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += 2;
+	if (pthread_clockjoin_np(l->thread, NULL, CLOCK_MONOTONIC, &until) != 0)
 		return;
 	while ((look = queue_pop(l->asked)) || (look = queue_pop(l->answered)))
 		look_free(look);

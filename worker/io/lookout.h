@@ -45,8 +45,12 @@ struct look *look_new(size_t n);
 void look_ask_topics(struct look *look, const struct config *config);
 void look_free(struct look *look); /* NULL is fine */
 
-/* Borrows config. */
-struct lookout *lookout_start(const struct config *config);
+/*
+ * Borrows config. ask: fills in what is known, in place of Kafka's brokers, in the lookout's
+ * thread; NULL: they are asked.
+ */
+struct lookout *lookout_start(const struct config *config,
+			      void (*ask)(void *self, struct look *look), void *self);
 /* The look is the lookout's until it is answered. */
 void lookout_send(struct lookout *l, struct look *look);
 struct look *lookout_answer(struct lookout *l); /* NULL: none yet */

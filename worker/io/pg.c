@@ -36,6 +36,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/stats.h"
 #include "io/pg_parts.h"
 #include "io/wait.h"
@@ -298,9 +299,27 @@ bool pg_flush(struct pg *pg, struct err *err)
 	return left == 0 ? true : pg_connection_error(pg, "send", err);
 }
 
+#ifdef FAIL_POINTS
+bool pg_fail_point(struct pg *pg, const char *name, struct err *err)
+{
+	return failpoint(name) && !ended_early(pg, name, err);
+}
+
+/* All has been sent by now: here is the point that was put off until then. */
+static bool fails_when_sent(struct pg *pg, struct err *err)
+{
+	const char *name = failpoint_sent();
+	return name && pg_fail_point(pg, name, err);
+}
+#else
+#define fails_when_sent(pg, err) false
+#endif
+
 /* Until libpq has a whole result. */
 bool pg_wait_result(struct pg *pg, struct err *err)
 {
+	if (fails_when_sent(pg, err))
+		return false;
 	while (PQisBusy(pg->conn)) {
 		if (!wait_socket(pg, false, "wait", err))
 			return false;

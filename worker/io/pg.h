@@ -94,6 +94,14 @@ MUST_CHECK bool pg_pipe_add(struct pg *pg, const char *name, const uint8_t *row,
 /* False: one failed, see pg_passed(), or the session is dead. */
 MUST_CHECK bool pg_pipe_end(struct pg *pg, int64_t *affected, size_t n, struct err *err);
 
+/* In test builds (base/failpoint.h): true where the point is to fail, and the session is lost. */
+#ifdef FAIL_POINTS
+bool pg_fail_point(struct pg *pg, const char *name, struct err *err);
+#define FAIL_POINT_PG(name, pg, err) pg_fail_point(pg, name, err)
+#else
+#define FAIL_POINT_PG(name, pg, err) ((void)(pg), (void)(err), false)
+#endif
+
 /* Of the last failed call: what to do. */
 enum pg_verdict pg_last_verdict(const struct pg *pg);
 /* How many of its statements went well before one failed. */

@@ -148,9 +148,13 @@ static bool failed(struct err *err, enum err_class class, const char *why)
 /* By what the server, or libpq, says. */
 static bool libpq_failed(const struct pg *pg, struct err *err)
 {
+	static const char unverified[] = "certificate verify failed"; /* OpenSSL's words, alone */
 	struct buf reason = {0};
 	char state[8] = "";
 	libpq_reason(PQerrorMessage(pg->conn), state, &reason);
+	if (memmem(reason.data, reason.len, unverified, strlen(unverified)))
+		buf_puts(&reason, " (look at sslrootcert, and at the dates and the issuer of the "
+				  "server's certificate)");
 	const char *text = reason.len ? buf_cstr(&reason) : "connection lost";
 	failed(err, login_class(state, text), text);
 	memcpy(err->code, state, sizeof(state));

@@ -31,6 +31,7 @@
 #include <string.h>
 
 #include "base/suggest.h"
+#include "core/exposed.h"
 #include "io/lookup.h"
 #include "io/pg_parts.h"
 
@@ -50,7 +51,7 @@ struct reader {
 PRINTF_LIKE(3, 4)
 static bool finding(const struct reader *r, const char *hint, const char *fmt, ...)
 {
-	char what[200];
+	char what[400];
 	const char *file = r->config->pg_dsn_file;
 	va_list args;
 	va_start(args, fmt);
@@ -412,16 +413,60 @@ static bool take_apart(const struct reader *r, const char *application, const ch
 	return ok;
 }
 
+static const char *option(const struct pg_dsn *dsn, const char *keyword)
+{
+	for (size_t i = 0; i < dsn->noptions; i++)
+		if (strcmp(dsn->keywords[i], keyword) == 0)
+			return dsn->values[i];
+	return "";
+}
+
+/* An address counts before the name beside it. GSS encryption knows both sides, too. */
+static bool is_exposed(const struct pg_dsn *dsn, struct buf *why)
+{
+	const char *mode = option(dsn, "sslmode");
+	if (strcmp(mode, "verify-full") == 0 || strcmp(option(dsn, "gssencmode"), "require") == 0)
+		return false;
+	for (size_t i = 0; i < dsn->nhosts; i++) {
+		const struct pg_host *h = &dsn->hosts[i];
+		if (pg_dsn_is_socket(h->host) || exposed_is_here(h->addr ? h->addr : h->host))
+			continue;
+		buf_printf(why,
+			   "sslmode is %s, and %s is another machine: anybody on the way could %s; "
+			   "set sslmode=verify-full, and sslrootcert=FILE to the authority's "
+			   "certificate",
+			   *mode ? mode : "not set", h->host,
+			   strcmp(mode, "require") == 0 || strcmp(mode, "verify-ca") == 0
+				   ? "pass for the server"
+				   : "read it, or pass for the server");
+		return true;
+	}
+	return false;
+}
+
+/* exposed NULL: nobody asks. */
+static bool look_exposed(const struct reader *r, const struct pg_dsn *dsn, struct buf *exposed)
+{
+	struct buf why = {0};
+	bool is = is_exposed(dsn, &why), refused = is && r->config->require_tls;
+	if (refused)
+		finding(r, "security.require_tls is on", "%s", buf_cstr(&why));
+	else if (exposed)
+		buf_put(exposed, why.data, why.len);
+	buf_free(&why);
+	return !refused;
+}
+
 /* password NULL: none goes beside the text. */
 static bool read_dsn(const struct config *config, const char *application, const char *password,
-		     struct pg_dsn *dsn, struct err *err)
+		     struct pg_dsn *dsn, struct buf *exposed, struct err *err)
 {
 	char *text = config_secret(config->pg_dsn, config->pg_dsn_file, err);
 	if (!text)
 		return false;
 	struct reader r = {config, text, behind_scheme(text), err};
 	*dsn = (struct pg_dsn){.arena = arena_new()};
-	bool ok = take_apart(&r, application, password, dsn);
+	bool ok = take_apart(&r, application, password, dsn) && look_exposed(&r, dsn, exposed);
 	if (!ok)
 		pg_dsn_free(dsn);
 	free(text);
@@ -436,16 +481,18 @@ bool pg_dsn_read(const struct config *config, const char *application, struct pg
 	if (config->pg_password_file &&
 	    !(password = config_secret(NULL, config->pg_password_file, err)))
 		return false;
-	bool ok = read_dsn(config, application, password, dsn, err);
+	bool ok = read_dsn(config, application, password, dsn, NULL, err);
+	if (password)
+		explicit_bzero(password, strlen(password));
 	free(password);
 	return ok;
 }
 
 /* The text alone: a password of its own file may be mounted later. */
-bool pg_dsn_check(const struct config *config, struct err *err)
+bool pg_dsn_check(const struct config *config, struct buf *exposed, struct err *err)
 {
 	struct pg_dsn dsn;
-	bool ok = read_dsn(config, "memingest", NULL, &dsn, err);
+	bool ok = read_dsn(config, "memingest", NULL, &dsn, exposed, err);
 	if (ok)
 		pg_dsn_free(&dsn);
 	return ok;

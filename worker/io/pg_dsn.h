@@ -7,6 +7,7 @@
 #pragma once
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/err.h"
 #include "core/config.h"
 
@@ -38,8 +39,12 @@ MUST_CHECK bool pg_dsn_read(const struct config *config, const char *application
 			    struct pg_dsn *dsn, struct err *err);
 void pg_dsn_free(struct pg_dsn *dsn); /* all that was read */
 
-/* The same for the answer alone, and without the password file. Connects to nothing. */
-MUST_CHECK bool pg_dsn_check(const struct config *config, struct err *err);
+/*
+ * The same for the answer alone, and without the password file. Connects to nothing. exposed, if
+ * not NULL, gets why the connection would be (core/exposed.h), and what to write; nothing if it
+ * would not. With security.require_tls such a DSN is refused, here and above.
+ */
+MUST_CHECK bool pg_dsn_check(const struct config *config, struct buf *exposed, struct err *err);
 
 /* Is it the folder of a Unix-domain socket (or "@name", an abstract one), not a host? */
 bool pg_dsn_is_socket(const char *host);

@@ -112,6 +112,11 @@ static bool send_once(struct registry_client *c, struct http_request *r, struct 
 	http_client_run(c->http, r, 1);
 	stats_observe(METRIC_SCHEMA_REQUEST_SECONDS, 0, clock_mono_us() - start);
 	*err = r->err;
+	if (err->class == ERR_CONFIG)
+		err_set(err, ERR_CONFIG,
+			"%s; look at registry.ca (whom to trust), registry.cert and key (ours), "
+			"and at the names and dates in the registry's certificate",
+			err->text);
 	return r->answered;
 }
 

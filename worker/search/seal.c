@@ -39,6 +39,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "core/sqlname.h"
 
@@ -379,7 +380,7 @@ static bool enter(struct work *w, const struct range *r, int64_t rows, int64_t s
 	bool ok = entered != NULL;
 	pg_rows_free(entered);
 	pg_rows_free(frequent);
-	return ok && run(w, w->sql->attach, err);
+	return ok && !FAIL_POINT_ERR("before_attach", err) && run(w, w->sql->attach, err);
 }
 
 static bool take_number(struct work *w, struct err *err)
@@ -419,14 +420,16 @@ static bool finish(struct work *w, struct err *err)
 static bool build(struct work *w, const struct range *r, int64_t since_us, int64_t *rows,
 		  struct err *err)
 {
-	if (!fill(w, r, rows, err))
+	if (FAIL_POINT_ERR("before_seal", err) || !fill(w, r, rows, err))
 		return false;
 	if (*rows == 0) {
 		roll_back(w);
 		return true;
 	}
-	return allow_memory(w, *rows, err) && finish(w, err) && enter(w, r, *rows, since_us, err) &&
-	       pg_exec(w->pg, "COMMIT", NULL, 0, err);
+	return allow_memory(w, *rows, err) && finish(w, err) &&
+	       !FAIL_POINT_ERR("after_graph", err) && enter(w, r, *rows, since_us, err) &&
+	       !FAIL_POINT_ERR("after_attach", err) && pg_exec(w->pg, "COMMIT", NULL, 0, err) &&
+	       !FAIL_POINT_ERR("before_publish", err);
 }
 
 /* --- publishing --- */
@@ -582,7 +585,7 @@ static bool drop(struct work *w, const struct segment *s, struct err *err)
 		   "BEGIN; SET LOCAL lock_timeout = '100ms'; %s; DELETE FROM memingest.segments"
 		   " WHERE \"table\" = %s AND segment = :number; COMMIT",
 		   w->sql->drop, w->sql->literal);
-	bool ok = run(w, buf_cstr(&sql), err);
+	bool ok = !FAIL_POINT_ERR("before_drop", err) && run(w, buf_cstr(&sql), err);
 	if (!ok && strcmp(err->code, "55P03") == 0) {
 		roll_back(w);
 		err_clear(err);

@@ -194,7 +194,7 @@ static void note_behind(struct snapshot *now, const struct snapshot *before)
 		bool found = find_before(before, &now->facts.partitions[i], i, &j);
 		int64_t lag_before = found ? lag_records(&before->facts.partitions[j]) : -1;
 		now->behind[i] = lag_before > 0 ? before->behind[j]
-						: (struct behind){now->taken_us, lag_before < 0};
+						: (struct behind){clock_wall_us(), lag_before < 0};
 	}
 }
 
@@ -205,7 +205,7 @@ void status_publish(struct status *s, const struct status_facts *facts)
 	struct snapshot *fresh = arena_calloc(a, 1, sizeof(*fresh));
 	fresh->arena = a;
 	fresh->users = 2; /* newest and previous */
-	fresh->taken_us = clock_wall_us();
+	fresh->taken_us = clock_mono_us();
 	fresh->facts = *facts;
 	copy_partitions(fresh, facts);
 	copy_lanes(fresh, facts);
@@ -293,7 +293,7 @@ static unsigned readyz(struct status *s, bool strict, struct buf *body)
 	struct view v = look(s);
 	struct buf troubles = {0};
 	render_unready(v.snapshot, body);
-	if (v.snapshot != NULL && clock_wall_us() - v.snapshot->taken_us > SNAPSHOT_MAX_US)
+	if (v.snapshot != NULL && clock_mono_us() - v.snapshot->taken_us > SNAPSHOT_MAX_US)
 		buf_puts(body, "the poll thread has published nothing for 30 s\n");
 	render_troubles(&v, &troubles);
 	drop(s, v.snapshot);
@@ -329,12 +329,12 @@ const struct httpd_route *status_routes(size_t *n)
 {
 	static const char text[] = "text/plain; charset=utf-8", json[] = "application/json";
 	static const struct httpd_route routes[] = {
-		{"/metrics", "text/plain; version=0.0.4; charset=utf-8", serve_metrics},
-		{"/status", json, serve_status},
-		{"/livez", text, serve_livez},
-		{"/readyz", text, serve_readyz},
-		{"/readyz/strict", text, serve_readyz_strict},
-		{"/version", json, serve_version},
+		{"/metrics", "text/plain; version=0.0.4; charset=utf-8", false, serve_metrics},
+		{"/status", json, false, serve_status},
+		{"/livez", text, true, serve_livez},
+		{"/readyz", text, true, serve_readyz},
+		{"/readyz/strict", text, true, serve_readyz_strict},
+		{"/version", json, false, serve_version},
 	};
 	*n = ARRAY_LEN(routes);
 	return routes;

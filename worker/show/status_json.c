@@ -331,7 +331,7 @@ static void put_head(struct buf *out, const struct view *v, const struct snapsho
 	put_seconds(out, "started", stats_started_us());
 	buf_puts(out, ",\n  ");
 	put_seconds(out, "snapshot_age_seconds",
-		    v->snapshot != NULL ? MAX(now_us - s->taken_us, 0) : -1);
+		    v->snapshot != NULL ? clock_mono_us() - s->taken_us : -1);
 	buf_printf(out, ",\n  \"joined\":%s,\n  ", s->facts.joined ? "true" : "false");
 	put_ready(out, v->snapshot);
 	buf_printf(out, ",\n  \"memory\":{\"batch_bytes\":%lld,\"limit_bytes\":%lld},\n  ",

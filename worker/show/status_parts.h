@@ -18,7 +18,7 @@ struct behind {
 struct snapshot {
 	struct arena *arena; /* of the arrays and texts */
 	unsigned users;      /* guarded by the status's lock */
-	int64_t taken_us;    /* wall clock */
+	int64_t taken_us;    /* monotonic: its age is what counts */
 	struct status_facts facts;
 	struct behind *behind; /* per partition */
 };

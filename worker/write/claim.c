@@ -17,6 +17,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "write/sink_parts.h"
 
@@ -30,18 +31,19 @@
  * with partition -1, which says how many there were, lets one of several workers do it: the others
  * wait for it at that row, and find it done.
  */
-static bool start_topic(struct sink *s, const struct sink_claim *c, struct err *err)
+bool claim_starts(struct pg *pg, const char *pipeline, const char *topic, const int64_t *starts,
+		  int32_t nstarts, const char *topic_id, struct err *err)
 {
 	struct buf offsets = {0};
 	char partitions[12];
-	snprintf(partitions, sizeof(partitions), "%d", c->nstarts);
-	for (int32_t i = 0; i < c->nstarts; i++)
-		buf_printf(&offsets, "%c%" PRId64, i ? ',' : '{', c->starts[i]);
+	snprintf(partitions, sizeof(partitions), "%d", nstarts);
+	for (int32_t i = 0; i < nstarts; i++)
+		buf_printf(&offsets, "%c%" PRId64, i ? ',' : '{', starts[i]);
 	buf_puts(&offsets, "}");
-	const char *params[] = {s->config->group_id, c->topic, partitions, buf_cstr(&offsets),
-				c->topic_id[0] ? c->topic_id : NULL};
+	const char *params[] = {pipeline, topic, partitions, buf_cstr(&offsets),
+				topic_id[0] ? topic_id : NULL};
 	struct pg_rows *rows =
-		pg_query(s->pg,
+		pg_query(pg,
 			 "WITH first AS (INSERT INTO memingest.offsets"
 			 " (pipeline, topic, partition, next_offset) SELECT $1, $2, -1, $3::bigint"
 			 " WHERE NOT EXISTS (SELECT FROM memingest.offsets WHERE pipeline = $1"
@@ -92,7 +94,9 @@ bool sink_claim(struct sink *s, struct sink_claim *c, struct err *err)
 	s->phase = "claim";
 	snprintf(partition, sizeof(partition), "%d", c->partition);
 	snprintf(low, sizeof(low), "%" PRId64, c->low);
-	if (!sink_set_patience(s, false, err) || (c->nstarts > 0 && !start_topic(s, c, err)))
+	if (!sink_set_patience(s, false, err) ||
+	    (c->nstarts > 0 && !claim_starts(s->pg, s->config->group_id, c->topic, c->starts,
+					     c->nstarts, c->topic_id, err)))
 		return err_wrap(err, "claim");
 	const char *params[] = {s->config->group_id,
 				c->topic,
@@ -116,6 +120,10 @@ bool sink_claim(struct sink *s, struct sink_claim *c, struct err *err)
 		end_sleeper(s, c->topic, partition);
 	if (!rows)
 		return err_wrap(err, "claim");
+	if (FAIL_POINT_PG("in_claim", s->pg, err)) {
+		pg_rows_free(rows);
+		return err_wrap(err, "claim");
+	}
 	c->next_offset = pg_int(rows, 0, 0);
 	c->owner_epoch = pg_int(rows, 0, 1);
 	snprintf(c->known_topic_id, sizeof(c->known_topic_id), "%s",

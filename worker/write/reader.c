@@ -29,6 +29,7 @@
 
 struct reader {
 	const struct config *config;
+	const struct origin *origin;
 	struct queue *errands;
 	struct refetch *refetch;
 	struct errand end; /* what tells the thread to end */
@@ -46,6 +47,15 @@ static struct dead_letter letter_of(const struct refetched *m)
 				    .headers = m->headers};
 }
 
+static bool read_again(struct reader *r, const struct errand *e, const struct span *span,
+		       int64_t offset, struct refetched *out, struct err *err)
+{
+	const struct origin *o = r->origin;
+	return o->reread ? o->reread(o->self, span->topic, span->partition, offset, out, err)
+			 : refetch_read(r->refetch, span->topic, span->partition, offset,
+					PATIENCE_MS, e->give_up, out, err);
+}
+
 /* The next refused event of the batch. A message that is gone is said to be. */
 static bool bury_next(struct reader *r, struct errand *e)
 {
@@ -56,11 +66,10 @@ static bool bury_next(struct reader *r, struct errand *e)
 	struct refetched message = {0};
 	struct dead_letter letter = {.timestamp_ms = -1};
 	char gone[2 * ERR_TEXT_SIZE];
-	if (refetch_read(r->refetch, span->topic, span->partition, event->offset, PATIENCE_MS,
-			 e->give_up, &message, &e->err)) {
+	if (read_again(r, e, span, event->offset, &message, &e->err)) {
 		letter = letter_of(&message);
 	} else if (e->err.class == ERR_POISON) {
-		snprintf(gone, sizeof(gone), "%s; the message is not in Kafka any more: %s",
+		snprintf(gone, sizeof(gone), "%s; the message is not there any more: %s",
 			 refused->why, e->err.text);
 		letter.detail = gone;
 	} else {
@@ -110,10 +119,12 @@ static void *reader_main(void *arg)
 }
 
 /* Its Kafka client is made at the first errand. */
-struct reader *reader_start(const struct config *config, size_t max_errands)
+struct reader *reader_start(const struct config *config, const struct origin *origin,
+			    size_t max_errands)
 {
 	struct reader *r = xcalloc(1, sizeof(*r));
 	r->config = config;
+	r->origin = origin;
 	r->errands = queue_new(max_errands + 1);
 	r->refetch = refetch_new(config);
 	thread_start(&r->thread, reader_main, r);

@@ -1,5 +1,6 @@
 /*
- * reader.h - a thread that reads messages of Kafka again, for whoever must not wait for it.
+ * reader.h - a thread that reads messages again where they came from, for whoever must not wait for
+ * it.
  *
  * An errand is its caller's until reader_send(), then the reader's until it lies in the queue that
  * it names: whoever pops it there owns it again.
@@ -12,6 +13,7 @@
 #include "base/queue.h"
 #include "core/batch.h"
 #include "core/config.h"
+#include "io/origin.h"
 
 struct reader;
 
@@ -26,8 +28,9 @@ struct errand {
 	struct err err;
 };
 
-/* Borrows config. max_errands: as many as there can be. */
-struct reader *reader_start(const struct config *config, size_t max_errands);
+/* Borrows config and origin. max_errands: as many as there can be. */
+struct reader *reader_start(const struct config *config, const struct origin *origin,
+			    size_t max_errands);
 /* The errand is the reader's until it is home. */
 void reader_send(struct reader *r, struct errand *errand);
 /* Ends the thread. All errands must be back. NULL is fine. */

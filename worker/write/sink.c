@@ -53,6 +53,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "write/sink_parts.h"
 
@@ -291,10 +292,23 @@ void sink_count_upserts(struct batch *b, const struct batch_row *rows, size_t n)
 		b->spans[rows[i].span].now.written += rows[i].op == RECORD_UPSERT;
 }
 
+/* The answer may be lost, so that a COMMIT goes out is noted before. */
+bool sink_commit_begins(struct sink *s, struct batch *b, struct err *err)
+{
+	s->phase = "commit";
+	if (FAIL_POINT_PG("before_commit", s->pg, err))
+		return false;
+	b->commit_sent = true;
+	FAIL_POINT_WHEN_SENT("after_commit_sent");
+	return true;
+}
+
 /* An answer that was lost leaves it open whether it was committed. */
 bool sink_commit_answered(struct sink *s, struct batch *b, bool ok, int64_t since_us,
-			  const struct err *err)
+			  struct err *err)
 {
+	if (ok && FAIL_POINT_PG("after_commit", s->pg, err))
+		ok = false;
 	/* An answer with a SQLSTATE on a living session is a definite no. */
 	b->commit_sent = !ok && (!pg_ok(s->pg) || err->code[0] == '\0');
 	if (ok)

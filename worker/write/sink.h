@@ -66,6 +66,13 @@ struct sink_claim {
 };
 /* Takes the partition over and fills in what is durable of it. */
 MUST_CHECK bool sink_claim(struct sink *s, struct sink_claim *claim, struct err *err);
+/*
+ * Writes down where a topic's partitions 0 to nstarts - 1 start, unless anything of the topic is
+ * there. topic_id: empty if it is not known.
+ */
+MUST_CHECK bool claim_starts(struct pg *pg, const char *pipeline, const char *topic,
+			     const int64_t *starts, int32_t nstarts, const char *topic_id,
+			     struct err *err);
 
 /* Writes down that a message at claim's next_offset halts its partition, if that is still ours. */
 MUST_CHECK bool sink_tell_halt(struct sink *s, const struct sink_claim *claim, const char *why,

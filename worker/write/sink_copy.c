@@ -10,6 +10,7 @@
  *
  * Thread: the lane's. Memory: one chunk, kept.
  */
+#include "base/failpoint.h"
 #include "write/sink_parts.h"
 
 /* One CopyData message: large enough that a send() moves much, small enough to stay in the cache.
@@ -83,7 +84,7 @@ bool sink_copy_rows(struct sink *s, const struct batch *b, const struct batch_ro
 		if (!sink_copy_more(s, err))
 			return false;
 	}
-	return sink_copy_trailer(s, err);
+	return sink_copy_trailer(s, err) && !FAIL_POINT_PG("after_copy", s->pg, err);
 }
 
 /* --- single fields --- */

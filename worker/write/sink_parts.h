@@ -100,9 +100,11 @@ void sink_put_commit(struct sink *s);
 /* The end of a COPY, and the answers to all that follows it: here the server is waited for. */
 MUST_CHECK bool sink_end_copy(struct sink *s, int64_t affected[2], struct err *err);
 bool sink_has_dead_letters(const struct batch *b); /* Of this transaction. */
+/* Right before the text with the COMMIT goes out. False: it is not to. */
+MUST_CHECK bool sink_commit_begins(struct sink *s, struct batch *b, struct err *err);
 /* What COMMIT answered, or did not. Returns ok. */
-bool sink_commit_answered(struct sink *s, struct batch *b, bool ok, int64_t since_us,
-			  const struct err *err);
+MUST_CHECK bool sink_commit_answered(struct sink *s, struct batch *b, bool ok, int64_t since_us,
+				     struct err *err);
 size_t sink_count_deletes(const struct batch_row *rows, size_t n); /* Rows that delete. */
 /* As written, each to its span. */
 void sink_count_upserts(struct batch *b, const struct batch_row *rows, size_t n);

@@ -99,9 +99,8 @@ static bool rows(struct sink *s, struct batch *b, struct err *err)
 	sink_took(b, METRIC_COPY_SECONDS, STAGE_COPY, copied - start);
 	if (!s->whole)
 		return sink_end_copy(s, answers, err);
-	s->phase = "commit";
-	b->commit_sent = true;
-	return sink_commit_answered(s, b, sink_end_copy(s, answers, err), copied, err);
+	return sink_commit_begins(s, b, err) &&
+	       sink_commit_answered(s, b, sink_end_copy(s, answers, err), copied, err);
 }
 
 static bool finish(struct sink *s, struct batch *b, struct err *err)

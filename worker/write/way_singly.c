@@ -213,8 +213,8 @@ bool singly_finish(struct sink *s, struct batch *b, struct err *err)
 	int64_t *answers = arena_alloc(b->fold_arena, (s->nspans + 1) * sizeof(*answers));
 	size_t count = 0;
 	bool ok = true;
-	s->phase = "commit";
-	b->commit_sent = true;
+	if (!sink_commit_begins(s, b, err))
+		return false;
 	for (size_t i = 0; ok && i < s->nspans; i++) {
 		if (s->spans[i]->upto == s->spans[i]->from)
 			continue;

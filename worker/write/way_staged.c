@@ -162,12 +162,12 @@ static bool rows(struct sink *s, struct batch *b, struct err *err)
 	return true;
 }
 
-/* The answer of COMMIT may be lost, so that it went out is noted before. */
+/* The rows of memingest.batches and COMMIT, in one text. */
 static bool finish(struct sink *s, struct batch *b, struct err *err)
 {
 	int64_t start = clock_mono_us();
-	s->phase = "commit";
-	b->commit_sent = true;
+	if (!sink_commit_begins(s, b, err))
+		return false;
 	s->sql.len = 0;
 	sink_put_commit(s);
 	bool ok = pg_exec(s->pg, buf_cstr(&s->sql), NULL, 0, err);

@@ -1,13 +1,13 @@
 /*
- * source_assign.c - which partitions the consumer has, and which of them it fetches.
+ * consumer_assign.c - which partitions the consumer has, and which of them it fetches.
  *
- *   struct source -- topics[] -- parts[partition]        topics live as long as the source, a part
- *                                                        as long as its assignment
+ *   struct consumer -- topics[] -- parts[partition]        topics live as long as the source, a
+ * part as long as its assignment
  *
- *                 assigned()               source_start()
+ *                 assigned()               consumer_start()
  *   (unknown) ------------------> IDLE ------------------> STARTED --+
  *        ^                         |  ^                      |       | message(), eof()
- *        |        revoked()        |  +--- source_pause() ---+  <----+
+ *        |        revoked()        |  +--- consumer_pause() ---+  <----+
  *        +-------------------------+--------------------------+
  *
  * Rules, and where they come from (read in librdkafka 2.0.2 and 2.15):
@@ -19,16 +19,16 @@
  *   pause is tried before the assign as well, so that in general no fetch goes out at all: the
  *   topic object that topic_get() holds makes the partition known by then. If a fetch slipped
  *   through and the log does not begin at 0, the fetcher stops with an error; that is not the
- *   application's business: source_start() then assigns the partition anew at the right offset.
+ *   application's business: consumer_start() then assigns the partition anew at the right offset.
  * - Seek, then resume: a seek needs a started fetcher, not an unpaused one, and clears the position
  *   that resume would go back to (#3567). Every op raises the partition's version, so no message
  *   from before is delivered after it.
  * - The application's pause flag outlives the assignment (rdkafka_assignment.c resets its own flag
  *   alone): every assignment pauses, every start resumes.
  *
- * Thread: the poll thread; source_on_rebalance() runs inside consumer_poll() and consumer_close().
- * Failure: what librdkafka refuses is logged, or returned as class RETRY where the caller tries
- * again.
+ * Thread: the poll thread; consumer_on_rebalance() runs inside consumer_poll() and
+ * consumer_close(). Failure: what librdkafka refuses is logged, or returned as class RETRY where
+ * the caller tries again.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -36,7 +36,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "io/source_parts.h"
+#include "io/consumer_parts.h"
 
 #define SEEK_TIMEOUT_MS 1000
 /* How long a fetcher may be "not started yet" before it is assigned anew. */
@@ -44,7 +44,7 @@
 
 /* --- topics and partitions --- */
 
-struct topic *source_topic(const struct source *s, const char *name)
+struct topic *consumer_topic(const struct consumer *s, const char *name)
 {
 	for (size_t i = 0; i < s->ntopics; i++)
 		if (strcmp(s->topics[i]->name, name) == 0)
@@ -52,9 +52,9 @@ struct topic *source_topic(const struct source *s, const char *name)
 	return NULL;
 }
 
-static struct topic *topic_get(struct source *s, const char *name)
+static struct topic *topic_get(struct consumer *s, const char *name)
 {
-	struct topic *t = source_topic(s, name);
+	struct topic *t = consumer_topic(s, name);
 	if (t)
 		return t;
 	t = xcalloc(1, sizeof(*t));
@@ -65,19 +65,19 @@ static struct topic *topic_get(struct source *s, const char *name)
 	return t;
 }
 
-struct part *source_part(const struct source *s, const char *topic, int32_t partition)
+struct part *consumer_part(const struct consumer *s, const char *topic, int32_t partition)
 {
-	const struct topic *t = source_topic(s, topic);
+	const struct topic *t = consumer_topic(s, topic);
 	return t && partition >= 0 && partition < t->nparts ? t->parts[partition] : NULL;
 }
 
-static void forget_last(struct source *s)
+static void forget_last(struct consumer *s)
 {
 	s->last_rkt = NULL;
 	s->last_part = NULL;
 }
 
-static struct part *part_new(struct source *s, const char *topic, int32_t partition)
+static struct part *part_new(struct consumer *s, const char *topic, int32_t partition)
 {
 	struct topic *t = topic_get(s, topic);
 	if (partition >= t->nparts) {
@@ -97,7 +97,7 @@ static struct part *part_new(struct source *s, const char *topic, int32_t partit
 	return part;
 }
 
-static void part_free(struct source *s, struct part *part)
+static void part_free(struct consumer *s, struct part *part)
 {
 	part->topic->parts[part->sp.partition] = NULL;
 	forget_last(s);
@@ -106,7 +106,7 @@ static void part_free(struct source *s, struct part *part)
 
 /* --- assignments --- */
 
-static bool cooperative(const struct source *s)
+static bool cooperative(const struct consumer *s)
 {
 	const char *protocol = rd_kafka_rebalance_protocol(s->rk);
 	return protocol && strcmp(protocol, "COOPERATIVE") == 0;
@@ -119,7 +119,7 @@ static void log_error_object(const char *what, rd_kafka_error_t *error)
 	rd_kafka_error_destroy(error);
 }
 
-static bool assign(struct source *s, const rd_kafka_topic_partition_list_t *list)
+static bool assign(struct consumer *s, const rd_kafka_topic_partition_list_t *list)
 {
 	if (cooperative(s)) {
 		rd_kafka_error_t *error = rd_kafka_incremental_assign(s->rk, list);
@@ -134,7 +134,7 @@ static bool assign(struct source *s, const rd_kafka_topic_partition_list_t *list
 	return !code;
 }
 
-static void unassign(struct source *s, const rd_kafka_topic_partition_list_t *list)
+static void unassign(struct consumer *s, const rd_kafka_topic_partition_list_t *list)
 {
 	if (!cooperative(s)) {
 		rd_kafka_assign(s->rk, NULL);
@@ -145,7 +145,7 @@ static void unassign(struct source *s, const rd_kafka_topic_partition_list_t *li
 		log_error_object("incremental_unassign", error);
 }
 
-static void on_assign(struct source *s, rd_kafka_topic_partition_list_t *list)
+static void on_assign(struct consumer *s, rd_kafka_topic_partition_list_t *list)
 {
 	struct source_partition **sps =
 		xcalloc((size_t)list->cnt + 1, sizeof(struct source_partition *));
@@ -170,14 +170,14 @@ static void on_assign(struct source *s, rd_kafka_topic_partition_list_t *list)
 	free(sps);
 }
 
-void source_give_up(struct source *s, struct source_partition **sps, size_t n, bool lost)
+void consumer_give_up(struct consumer *s, struct source_partition **sps, size_t n, bool lost)
 {
 	s->ops->revoked(s->ctx, sps, n, lost);
 	for (size_t i = 0; i < n; i++)
 		part_free(s, sps[i]->internal);
 }
 
-void source_give_up_rest(struct source *s)
+void consumer_give_up_rest(struct consumer *s)
 {
 	struct source_partition **sps = NULL;
 	size_t n = 0;
@@ -190,33 +190,34 @@ void source_give_up_rest(struct source *s)
 		}
 	}
 	if (n > 0)
-		source_give_up(s, sps, n, true);
+		consumer_give_up(s, sps, n, true);
 	free(sps);
 }
 
-static void on_revoke(struct source *s, rd_kafka_topic_partition_list_t *list)
+static void on_revoke(struct consumer *s, rd_kafka_topic_partition_list_t *list)
 {
 	struct source_partition **sps =
 		xcalloc((size_t)list->cnt + 1, sizeof(struct source_partition *));
 	bool lost = rd_kafka_assignment_lost(s->rk);
 	size_t n = 0;
 	for (int i = 0; i < list->cnt; i++) {
-		struct part *part = source_part(s, list->elems[i].topic, list->elems[i].partition);
+		struct part *part =
+			consumer_part(s, list->elems[i].topic, list->elems[i].partition);
 		if (part)
 			sps[n++] = &part->sp;
 	}
 	s->rebalancing = true;
 	if (lost)
 		s->joined = false;
-	source_give_up(s, sps, n, lost);
+	consumer_give_up(s, sps, n, lost);
 	free(sps);
 	unassign(s, list);
 }
 
-void source_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
-			 rd_kafka_topic_partition_list_t *list, void *opaque)
+void consumer_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
+			   rd_kafka_topic_partition_list_t *list, void *opaque)
 {
-	struct source *s = opaque;
+	struct consumer *s = opaque;
 	s->in_rebalance = true;
 	if (s->abandoned) {
 		unassign(s, list);
@@ -233,18 +234,19 @@ void source_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
 
 /* --- pause and start --- */
 
-void source_pause(struct source *s, struct source_partition *sp)
+void consumer_pause(void *self, struct source_partition *sp)
 {
+	struct consumer *s = self;
 	struct part *part = sp->internal;
-	rd_kafka_topic_partition_list_t *list = source_list_of(part, RD_KAFKA_OFFSET_INVALID);
+	rd_kafka_topic_partition_list_t *list = consumer_list_of(part, RD_KAFKA_OFFSET_INVALID);
 	part->started = false;
 	rd_kafka_pause_partitions(s->rk, list);
 	rd_kafka_topic_partition_list_destroy(list);
 }
 
-static bool resume(struct source *s, struct part *part, int64_t offset, struct err *err)
+static bool resume(struct consumer *s, struct part *part, int64_t offset, struct err *err)
 {
-	rd_kafka_topic_partition_list_t *list = source_list_of(part, RD_KAFKA_OFFSET_INVALID);
+	rd_kafka_topic_partition_list_t *list = consumer_list_of(part, RD_KAFKA_OFFSET_INVALID);
 	rd_kafka_resp_err_t code = rd_kafka_resume_partitions(s->rk, list);
 	if (!code)
 		code = list->elems[0].err;
@@ -260,7 +262,7 @@ static bool resume(struct source *s, struct part *part, int64_t offset, struct e
 }
 
 /* The eager protocol knows no assign of one partition: all are assigned, each where it stands. */
-static rd_kafka_topic_partition_list_t *whole_assignment(const struct source *s)
+static rd_kafka_topic_partition_list_t *whole_assignment(const struct consumer *s)
 {
 	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(16);
 	for (size_t i = 0; i < s->ntopics; i++) {
@@ -277,7 +279,7 @@ static rd_kafka_topic_partition_list_t *whole_assignment(const struct source *s)
  * For a fetcher that has stopped after an error: seeks do not reach it any more. Pause flags stay
  * as they are.
  */
-static bool assign_anew(struct source *s, struct part *part, int64_t offset, struct err *err)
+static bool assign_anew(struct consumer *s, struct part *part, int64_t offset, struct err *err)
 {
 	if (s->rebalancing)
 		return err_set(err, ERR_RETRY, "topic %s partition %d: waiting for the rebalance",
@@ -285,7 +287,7 @@ static bool assign_anew(struct source *s, struct part *part, int64_t offset, str
 	part->next = offset;
 	part->first_refusal_us = 0;
 	rd_kafka_topic_partition_list_t *list =
-		cooperative(s) ? source_list_of(part, offset) : whole_assignment(s);
+		cooperative(s) ? consumer_list_of(part, offset) : whole_assignment(s);
 	if (cooperative(s))
 		unassign(s, list);
 	bool ok = assign(s, list);
@@ -297,9 +299,9 @@ static bool assign_anew(struct source *s, struct part *part, int64_t offset, str
 	return true;
 }
 
-static rd_kafka_resp_err_t seek(struct source *s, const struct part *part, int64_t offset)
+static rd_kafka_resp_err_t seek(struct consumer *s, const struct part *part, int64_t offset)
 {
-	rd_kafka_topic_partition_list_t *list = source_list_of(part, offset);
+	rd_kafka_topic_partition_list_t *list = consumer_list_of(part, offset);
 	rd_kafka_error_t *error = rd_kafka_seek_partitions(s->rk, list, SEEK_TIMEOUT_MS);
 	rd_kafka_resp_err_t code = error ? rd_kafka_error_code(error) : list->elems[0].err;
 	if (error)
@@ -308,8 +310,9 @@ static rd_kafka_resp_err_t seek(struct source *s, const struct part *part, int64
 	return code;
 }
 
-bool source_start(struct source *s, struct source_partition *sp, int64_t offset, struct err *err)
+bool consumer_start(void *self, struct source_partition *sp, int64_t offset, struct err *err)
 {
+	struct consumer *s = self;
 	struct part *part = sp->internal;
 	assert(offset >= 0);
 	if (!part->stopped) {
@@ -328,20 +331,20 @@ bool source_start(struct source *s, struct source_partition *sp, int64_t offset,
 
 /* --- what had to wait --- */
 
-static void do_deferred_part(struct source *s, struct part *part)
+static void do_deferred_part(struct consumer *s, struct part *part)
 {
 	struct err err = {0};
 	if (part->held_commit >= 0) {
 		int64_t next = part->held_commit;
 		part->held_commit = -1;
 		struct source_partition *sp = &part->sp;
-		source_commit(s, &sp, &next, 1);
+		consumer_commit(s, &sp, &next, 1);
 	}
 	if (part->revive && part->started && !assign_anew(s, part, part->next, &err))
 		s->deferred = true;
 }
 
-void source_do_deferred(struct source *s)
+void consumer_do_deferred(struct consumer *s)
 {
 	s->deferred = false;
 	for (size_t i = 0; i < s->ntopics; i++)

@@ -1,14 +1,14 @@
 /*
- * source_client.c - the librdkafka client of the consumer: opened, watched, replaced.
+ * consumer_client.c - the librdkafka client of the consumer: opened, watched, replaced.
  *
- *   source ----> client 1 (cut off) ---> its end, in a thread of its own (source_end.c)
+ *   source ----> client 1 (cut off) ---> its end, in a thread of its own (consumer_end.c)
  *      \
  *       '------> client 2: subscribes, joins the group as a new member
  *
  * A source outlives its clients. Two things replace one. It is cut off: cutoff.c says that it has
  * been without Kafka for too long; the partitions are given up as lost, because the group has given
- * them to others, or will. Or source_reload() was called, because librdkafka reads certificates and
- * secrets only when a client is made; the partitions are given up in order, what was read is
+ * them to others, or will. Or consumer_reload() was called, because librdkafka reads certificates
+ * and secrets only when a client is made; the partitions are given up in order, what was read is
  * written first.
  *
  * The new client is made before the old one is let go, so settings or files that do not work (any
@@ -45,9 +45,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/stats.h"
+#include "io/consumer_parts.h"
 #include "io/kafka_client.h"
+#include "io/kafka_login.h"
 #include "io/kafka_stats.h"
-#include "io/source_parts.h"
 
 #define RELOAD_LEAVE_MS 5000
 
@@ -55,17 +56,17 @@
 
 static int on_statistics(rd_kafka_t *rk, char *json, size_t len, void *opaque);
 
-rd_kafka_t *source_client_new(struct source *s, struct err *err)
+rd_kafka_t *consumer_client_new(struct consumer *s, struct err *err)
 {
 	char text[512];
 	rd_kafka_conf_t *conf = kafka_conf(s->config, KAFKA_ROLE_CONSUMER, err);
 	if (!conf)
 		return NULL;
 	rd_kafka_conf_set_opaque(conf, s);
-	rd_kafka_conf_set_rebalance_cb(conf, source_on_rebalance);
-	rd_kafka_conf_set_error_cb(conf, source_on_error);
+	rd_kafka_conf_set_rebalance_cb(conf, consumer_on_rebalance);
+	rd_kafka_conf_set_error_cb(conf, consumer_on_error);
 	rd_kafka_conf_set_stats_cb(conf, on_statistics);
-	rd_kafka_conf_set_offset_commit_cb(conf, source_on_commit);
+	rd_kafka_conf_set_offset_commit_cb(conf, consumer_on_commit);
 	rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, text, sizeof(text));
 	if (rk)
 		return rk;
@@ -83,7 +84,7 @@ static int64_t setting_us(rd_kafka_t *rk, const char *key)
 	return strtoll(text, NULL, 10) * US_PER_MS;
 }
 
-static bool subscribe(struct source *s, struct err *err)
+static bool subscribe(struct consumer *s, struct err *err)
 {
 	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(8);
 	for (size_t i = 0; i < s->config->nstreams; i++)
@@ -96,7 +97,7 @@ static bool subscribe(struct source *s, struct err *err)
 	       err_set(err, ERR_CONFIG, "kafka: cannot subscribe: %s", rd_kafka_err2str(code));
 }
 
-bool source_client_use(struct source *s, rd_kafka_t *rk, struct err *err)
+bool consumer_client_use(struct consumer *s, rd_kafka_t *rk, struct err *err)
 {
 	static const uint64_t one = 1;
 	s->rk = rk;
@@ -136,7 +137,7 @@ static bool text_has(const char *json, size_t len, const char *text)
 
 static int on_statistics(rd_kafka_t *rk, char *json, size_t len, void *opaque)
 {
-	struct source *s = opaque;
+	struct consumer *s = opaque;
 	struct kafka_reach reach;
 	/* With group.protocol=consumer an empty assignment calls no rebalance callback. */
 	if (text_has(json, len, "\"join_state\": \"steady\"") ||
@@ -148,6 +149,8 @@ static int on_statistics(rd_kafka_t *rk, char *json, size_t len, void *opaque)
 	if (!kafka_stats_reach(&reach, json, len) || s->closing)
 		return 0;
 	cutoff_saw(&s->cutoff, reach.up > 0, s->joined, clock_mono_us());
+	if (reach.up > 0)
+		kafka_login_accepted();
 	if (reach.known == 0)
 		tell_brokers(rk);
 	return 0;
@@ -155,47 +158,47 @@ static int on_statistics(rd_kafka_t *rk, char *json, size_t len, void *opaque)
 
 /* --- replacing --- */
 
-static void let_go(struct source *s)
+static void let_go(struct consumer *s)
 {
-	source_give_up_rest(s);
-	source_end(s, 0);
+	consumer_give_up_rest(s);
+	consumer_end(s, 0);
 }
 
 /* False: the old client stays. */
-static bool replace(struct source *s, bool in_order)
+static bool replace(struct consumer *s, bool in_order)
 {
 	struct err err = {0};
-	rd_kafka_t *rk = source_client_new(s, &err);
+	rd_kafka_t *rk = consumer_client_new(s, &err);
 	if (!rk) {
 		log_error("no new Kafka client, the old one stays", F_STR("error", err.text));
 		return false;
 	}
-	if (in_order && !source_leave(s, RELOAD_LEAVE_MS))
+	if (in_order && !consumer_leave(s, RELOAD_LEAVE_MS))
 		log_warn("the group was not left in time, it will miss this member for "
 			 "session.timeout.ms");
 	let_go(s);
-	if (!source_client_use(s, rk, &err))
-		source_tell_fatal(s, err.text);
+	if (!consumer_client_use(s, rk, &err))
+		consumer_tell_fatal(s, err.text);
 	return true;
 }
 
 /* See "Liveness". */
-static void despair(struct source *s)
+static void despair(struct consumer *s)
 {
 	if (!s->hopeless)
 		s->hopeless_beat = beat_join("kafka client");
 	s->hopeless = true;
 	log_error("the Kafka client is cut off, and too many old ones hang in their end for a new "
 		  "one: only a restart of the process helps, /livez asks for it",
-		  F_INT("hanging", source_ends_under_way()));
+		  F_INT("hanging", consumer_ends_under_way()));
 }
 
-static void renew(struct source *s, enum cutoff_why why)
+static void renew(struct consumer *s, enum cutoff_why why)
 {
 	int64_t now = clock_mono_us();
 	double seconds = (double)cutoff_since_us(&s->cutoff, now) / (double)US_PER_S;
 	cutoff_renewed(&s->cutoff, now);
-	if (source_ends_under_way() >= SOURCE_ENDS_MAX) {
+	if (consumer_ends_under_way() >= CONSUMER_ENDS_MAX) {
 		despair(s);
 		return;
 	}
@@ -208,20 +211,20 @@ static void renew(struct source *s, enum cutoff_why why)
 		stats_add(METRIC_CLIENT_RENEWALS, 0, 0, 1);
 }
 
-static void reload(struct source *s)
+static void reload(struct consumer *s)
 {
 	s->reload = false;
-	if (source_ends_under_way() >= SOURCE_ENDS_MAX) {
+	if (consumer_ends_under_way() >= CONSUMER_ENDS_MAX) {
 		log_error("no new Kafka client: too many old ones hang in their end, restart the "
 			  "process to have certificates and secrets read anew",
-			  F_INT("hanging", source_ends_under_way()));
+			  F_INT("hanging", consumer_ends_under_way()));
 		return;
 	}
 	log_info("opening a new Kafka client, which reads certificates and secrets anew");
 	replace(s, true);
 }
 
-void source_client_watch(struct source *s)
+void consumer_client_watch(struct consumer *s)
 {
 	if (s->dead || s->closing)
 		return;
@@ -236,7 +239,8 @@ void source_client_watch(struct source *s)
 	}
 }
 
-void source_reload(struct source *s)
+void consumer_reload(void *self)
 {
+	struct consumer *s = self;
 	s->reload = true;
 }

@@ -1,11 +1,12 @@
 /*
- * source.c - the Kafka consumer: messages in, assignments in, pauses, seeks and commits out.
+ * consumer.c - Kafka's source, its consumer: messages in, assignments in, pauses, seeks and commits
+ * out.
  *
  * What it is not: it knows no streams, batches or database. It hands each message of a started
  * partition to ops->message and says what happened to partitions; where to begin and when to stop
- * is the pipeline's word. Assignments, pauses and seeks are source_assign.c's, what the brokers
- * know of the logs, and commits, source_log.c's; the client of librdkafka is opened and replaced by
- * source_client.c and ended by source_end.c.
+ * is the pipeline's word. Assignments, pauses and seeks are consumer_assign.c's, what the brokers
+ * know of the logs, and commits, consumer_log.c's; the client of librdkafka is opened and replaced
+ * by consumer_client.c and ended by consumer_end.c.
  *
  * Rules, and where they come from (read in librdkafka 2.0.2 and 2.15):
  *
@@ -14,8 +15,8 @@
  * - The wake-up descriptor is written once per "served" period, on the step from served to
  *   something new. So: clear the descriptor, then poll until NULL. If max was reached, the caller
  *   polls again without waiting.
- * - Commits are advisory and never wait, but for source_commit_now() inside a revocation. Between a
- *   revocation and the next assignment they are put off: they could cost the membership
+ * - Commits are advisory and never wait, but for consumer_commit_now() inside a revocation. Between
+ * a revocation and the next assignment they are put off: they could cost the membership
  *   (ILLEGAL_GENERATION, UNKNOWN_MEMBER_ID).
  *
  * Thread: the poll thread; all callbacks of librdkafka but the log's run inside consumer_poll() and
@@ -35,15 +36,16 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "core/stream.h"
+#include "io/consumer_parts.h"
 #include "io/kafka_client.h"
-#include "io/source_parts.h"
+#include "io/kafka_login.h"
 
 #define NUDGE_PARTITIONS 12 /* in one request */
 #define END_MS 2000         /* what a client that has left may take to be gone */
 
 /* --- events of the client --- */
 
-void source_tell_fatal(struct source *s, const char *text)
+void consumer_tell_fatal(struct consumer *s, const char *text)
 {
 	if (s->dead)
 		return;
@@ -51,14 +53,16 @@ void source_tell_fatal(struct source *s, const char *text)
 	s->ops->fatal(s->ctx, text);
 }
 
-void source_on_error(rd_kafka_t *rk, int code, const char *text, void *opaque)
+void consumer_on_error(rd_kafka_t *rk, int code, const char *text, void *opaque)
 {
 	char reason[512];
 	if (code == RD_KAFKA_RESP_ERR__FATAL) {
 		rd_kafka_resp_err_t first = rd_kafka_fatal_error(rk, reason, sizeof(reason));
-		source_tell_fatal(opaque, first ? reason : text);
+		consumer_tell_fatal(opaque, first ? reason : text);
 		return;
 	}
+	if (kafka_login_refused(code, text))
+		return;
 	if (kafka_err_class(code) == ERR_CONFIG)
 		log_error("kafka client refused", F_STR("error", rd_kafka_err2name(code)),
 			  F_STR("text", text));
@@ -89,7 +93,7 @@ static enum source_fault fault_of(rd_kafka_resp_err_t code)
 	}
 }
 
-static void part_fault(struct source *s, struct part *part, const rd_kafka_message_t *m)
+static void part_fault(struct consumer *s, struct part *part, const rd_kafka_message_t *m)
 {
 	enum source_fault fault = fault_of(m->err);
 	if (fault == SOURCE_FAULT_OFFSET)
@@ -105,14 +109,14 @@ static void part_fault(struct source *s, struct part *part, const rd_kafka_messa
 		return;
 	}
 	if (fault == SOURCE_FAULT_OFFSET)
-		source_pause(s, &part->sp);
+		consumer_pause(s, &part->sp);
 	s->ops->fault(s->ctx, &part->sp, fault, rd_kafka_message_errstr(m));
 }
 
 /* An error that names a topic but no partition concerns all of its partitions. */
-static void topic_fault(struct source *s, const rd_kafka_message_t *m)
+static void topic_fault(struct consumer *s, const rd_kafka_message_t *m)
 {
-	struct topic *t = m->rkt ? source_topic(s, rd_kafka_topic_name(m->rkt)) : NULL;
+	struct topic *t = m->rkt ? consumer_topic(s, rd_kafka_topic_name(m->rkt)) : NULL;
 	size_t told = 0;
 	for (int32_t i = 0; t && i < t->nparts; i++) {
 		if (t->parts[i] && t->parts[i]->started) {
@@ -134,7 +138,7 @@ static void topic_fault(struct source *s, const rd_kafka_message_t *m)
 			  F_STR("text", rd_kafka_message_errstr(m)));
 }
 
-static void handle_error(struct source *s, struct part *part, const rd_kafka_message_t *m)
+static void handle_error(struct consumer *s, struct part *part, const rd_kafka_message_t *m)
 {
 	char reason[512];
 	if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
@@ -144,9 +148,9 @@ static void handle_error(struct source *s, struct part *part, const rd_kafka_mes
 		}
 	} else if (m->err == RD_KAFKA_RESP_ERR__FATAL ||
 		   m->err == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID) {
-		source_tell_fatal(s, rd_kafka_fatal_error(s->rk, reason, sizeof(reason))
-					     ? reason
-					     : rd_kafka_message_errstr(m));
+		consumer_tell_fatal(s, rd_kafka_fatal_error(s->rk, reason, sizeof(reason))
+					       ? reason
+					       : rd_kafka_message_errstr(m));
 	} else if (part) {
 		part_fault(s, part, m);
 	} else {
@@ -154,12 +158,12 @@ static void handle_error(struct source *s, struct part *part, const rd_kafka_mes
 	}
 }
 
-static struct part *part_of_message(struct source *s, const rd_kafka_message_t *m)
+static struct part *part_of_message(struct consumer *s, const rd_kafka_message_t *m)
 {
 	if (m->rkt == s->last_rkt && m->partition == s->last_partition && s->last_part)
 		return s->last_part;
 	struct part *part =
-		m->rkt ? source_part(s, rd_kafka_topic_name(m->rkt), m->partition) : NULL;
+		m->rkt ? consumer_part(s, rd_kafka_topic_name(m->rkt), m->partition) : NULL;
 	s->last_rkt = m->rkt;
 	s->last_partition = m->partition;
 	s->last_part = part;
@@ -167,7 +171,7 @@ static struct part *part_of_message(struct source *s, const rd_kafka_message_t *
 }
 
 /* False: the pipeline can take no more for now. */
-static bool handle_message(struct source *s, struct part *part, rd_kafka_message_t *m)
+static bool handle_message(struct consumer *s, struct part *part, rd_kafka_message_t *m)
 {
 	rd_kafka_timestamp_type_t kind;
 	if (!part || !part->started) {
@@ -190,7 +194,7 @@ static bool handle_message(struct source *s, struct part *part, rd_kafka_message
 /*
  * Some of the partitions, another few each time: enough to reach every leader within a few turns.
  */
-static void nudge_some(struct source *s)
+static void nudge_some(struct consumer *s)
 {
 	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(NUDGE_PARTITIONS);
 	size_t seen = 0, first = s->nudged;
@@ -211,8 +215,9 @@ static void nudge_some(struct source *s)
 	nudge_send(s->nudge, list);
 }
 
-size_t source_poll(struct source *s, size_t max)
+static size_t consumer_poll(void *self, size_t max)
 {
+	struct consumer *s = self;
 	uint64_t wakeups;
 	size_t n = 0;
 	/* Before the polls: what is written from now on means something new. */
@@ -230,29 +235,67 @@ size_t source_poll(struct source *s, size_t max)
 		rd_kafka_message_destroy(m);
 	}
 	if (s->deferred && !s->rebalancing)
-		source_do_deferred(s);
+		consumer_do_deferred(s);
 	if (s->nudge && nudge_due(s->nudge, rd_kafka_queue_length(s->queue)))
 		nudge_some(s);
-	source_client_watch(s);
+	consumer_client_watch(s);
 	return n;
 }
 
-int source_fd(const struct source *s)
+static int consumer_fd(const void *self)
 {
+	const struct consumer *s = self;
 	return s->fd;
 }
 
-bool source_joined(const struct source *s)
+static bool consumer_joined(const void *self)
 {
+	const struct consumer *s = self;
 	return s->joined;
 }
 
 /* --- open and close --- */
 
-struct source *source_new(const struct config *config, const struct source_ops *ops, void *ctx,
-			  struct err *err)
+static bool consumer_close(void *self, int leave_ms)
 {
-	struct source *s = xcalloc(1, sizeof(*s));
+	struct consumer *s = self;
+	bool ended = true;
+	if (s->rk) {
+		if (leave_ms > 0)
+			consumer_leave(s, leave_ms);
+		s->closing = true;
+		consumer_give_up_rest(s);
+		ended = consumer_end(s, END_MS);
+	}
+	if (s->fd >= 0)
+		close(s->fd);
+	if (s->dropped > 0)
+		log_debug("messages of partitions not started were dropped",
+			  F_INT("count", s->dropped));
+	free(s);
+	return ended && consumer_ends_under_way() == 0;
+}
+
+static const struct source_class consumer_class = {
+	.fd = consumer_fd,
+	.poll = consumer_poll,
+	.pause = consumer_pause,
+	.start = consumer_start,
+	.high_watermark = consumer_high_watermark,
+	.commit = consumer_commit,
+	.commit_now = consumer_commit_now,
+	.joined = consumer_joined,
+	.reload = consumer_reload,
+	.leave = consumer_leave,
+	.abandon = consumer_abandon,
+	.close = consumer_close,
+};
+
+struct source *consumer_open(const struct config *config, const struct source_ops *ops, void *ctx,
+			     struct err *err)
+{
+	struct consumer *s = xcalloc(1, sizeof(*s));
+	s->base = (struct source){.class = &consumer_class, .self = s};
 	s->config = config;
 	s->ops = ops;
 	s->ctx = ctx;
@@ -261,33 +304,12 @@ struct source *source_new(const struct config *config, const struct source_ops *
 	s->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (s->fd < 0)
 		err_set(err, ERR_FATAL, "eventfd: %s", strerror(errno));
-	rd_kafka_t *rk = s->fd < 0 ? NULL : source_client_new(s, err);
-	if (!rk || !source_client_use(s, rk, err)) {
-		source_close(s, 0);
+	rd_kafka_t *rk = s->fd < 0 ? NULL : consumer_client_new(s, err);
+	if (!rk || !consumer_client_use(s, rk, err)) {
+		consumer_close(s, 0);
 		return NULL;
 	}
 	log_info("kafka consumer started", F_STR("librdkafka", kafka_version()),
 		 F_STR("assignor", kafka_assignor(config)), F_STR("group", config->group_id));
-	return s;
-}
-
-bool source_close(struct source *s, int leave_ms)
-{
-	bool ended = true;
-	if (!s)
-		return true;
-	if (s->rk) {
-		if (leave_ms > 0)
-			source_leave(s, leave_ms);
-		s->closing = true;
-		source_give_up_rest(s);
-		ended = source_end(s, END_MS);
-	}
-	if (s->fd >= 0)
-		close(s->fd);
-	if (s->dropped > 0)
-		log_debug("messages of partitions not started were dropped",
-			  F_INT("count", s->dropped));
-	free(s);
-	return ended && source_ends_under_way() == 0;
+	return &s->base;
 }

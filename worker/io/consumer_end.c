@@ -1,8 +1,9 @@
 /*
- * source_end.c - how a client ends: the group is left within a time, and what hangs is left behind.
+ * consumer_end.c - how a client ends: the group is left within a time, and what hangs is left
+ * behind.
  *
- *   source_leave()   on the poll thread, bounded: revocations, commits, LeaveGroup
- *   source_end()     a thread per client: rd_kafka_destroy(), for as long as it takes
+ *   consumer_leave()   on the poll thread, bounded: revocations, commits, LeaveGroup
+ *   consumer_end()     a thread per client: rd_kafka_destroy(), for as long as it takes
  *
  * librdkafka closes without a deadline. It waits for the answer to LeaveGroup, for five seconds
  * when the broker is out of reach or holds the member back in a join, and before 2.6.1
@@ -20,10 +21,10 @@
  * all members have come, so a LeaveGroup behind it waits; but it is carried out then, also when the
  * connection is closed by that time. A process that ends without one in the middle of a join leaves
  * a member that is counted in the next generation, and is missed only a whole session after that:
- * with the default of 45 s the next worker waited 77 s. So source_abandon() sends it.
+ * with the default of 45 s the next worker waited 77 s. So consumer_abandon() sends it.
  *
  * Failure: a member that did not leave is missed by the group after session.timeout.ms. A thread
- * that hangs keeps its client's memory; source_ends_under_way() counts them. A process that ends
+ * that hangs keeps its client's memory; consumer_ends_under_way() counts them. A process that ends
  * while one hangs must not run atexit handlers (OpenSSL's pull the ground from under it): _exit().
  */
 #include <pthread.h>
@@ -34,25 +35,25 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/thread.h"
-#include "io/source_parts.h"
+#include "io/consumer_parts.h"
 
 static atomic_uint under_way;
 
 /* --- leaving the group --- */
 
-static void serve_event(struct source *s, rd_kafka_event_t *event)
+static void serve_event(struct consumer *s, rd_kafka_event_t *event)
 {
 	rd_kafka_event_type_t type = rd_kafka_event_type(event);
 	if (type == RD_KAFKA_EVENT_REBALANCE)
-		source_on_rebalance(s->rk, rd_kafka_event_error(event),
-				    rd_kafka_event_topic_partition_list(event), s);
+		consumer_on_rebalance(s->rk, rd_kafka_event_error(event),
+				      rd_kafka_event_topic_partition_list(event), s);
 	else if (type == RD_KAFKA_EVENT_OFFSET_COMMIT)
-		source_on_commit(s->rk, rd_kafka_event_error(event),
-				 rd_kafka_event_topic_partition_list(event), s);
+		consumer_on_commit(s->rk, rd_kafka_event_error(event),
+				   rd_kafka_event_topic_partition_list(event), s);
 	rd_kafka_event_destroy(event);
 }
 
-static void begin_leaving(struct source *s)
+static void begin_leaving(struct consumer *s)
 {
 	s->closing = true;
 	rd_kafka_queue_io_event_enable(s->queue, -1, NULL, 0);
@@ -65,8 +66,9 @@ static void begin_leaving(struct source *s)
 	s->left = true; /* after a fatal error there is nothing to leave */
 }
 
-bool source_leave(struct source *s, int wait_ms)
+bool consumer_leave(void *self, int wait_ms)
 {
+	struct consumer *s = self;
 	int64_t deadline_us = clock_mono_us() + wait_ms * US_PER_MS;
 	if (!s->leaving)
 		begin_leaving(s);
@@ -82,12 +84,13 @@ bool source_leave(struct source *s, int wait_ms)
 	return s->left;
 }
 
-void source_abandon(struct source *s, int wait_ms)
+void consumer_abandon(void *self, int wait_ms)
 {
-	if (!s || s->in_rebalance || s->leaving)
+	struct consumer *s = self;
+	if (s->in_rebalance || s->leaving)
 		return;
 	s->abandoned = true;
-	source_leave(s, wait_ms);
+	consumer_leave(s, wait_ms);
 }
 
 /* --- the end --- */
@@ -108,7 +111,7 @@ static void *end_main(void *arg)
 	return NULL;
 }
 
-static void topics_free(struct source *s)
+static void topics_free(struct consumer *s)
 {
 	for (size_t i = 0; i < s->ntopics; i++) {
 		if (s->topics[i]->rkt)
@@ -122,7 +125,7 @@ static void topics_free(struct source *s)
 	s->ntopics = 0;
 }
 
-static void queues_free(struct source *s)
+static void queues_free(struct consumer *s)
 {
 	if (s->queue) {
 		rd_kafka_queue_io_event_enable(s->queue, -1, NULL, 0);
@@ -133,7 +136,7 @@ static void queues_free(struct source *s)
 	s->queue = s->leaving = NULL;
 }
 
-bool source_end(struct source *s, int wait_ms)
+bool consumer_end(struct consumer *s, int wait_ms)
 {
 	struct timespec until;
 	pthread_t thread;
@@ -154,7 +157,7 @@ bool source_end(struct source *s, int wait_ms)
 	return false;
 }
 
-unsigned source_ends_under_way(void)
+unsigned consumer_ends_under_way(void)
 {
 	return atomic_load(&under_way);
 }

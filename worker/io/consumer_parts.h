@@ -1,7 +1,7 @@
 /*
- * source_parts.h - what the files of the consumer share: source.c (messages), source_assign.c
- * (assignment, pauses), source_log.c (what the brokers know, commits), source_client.c (the client
- * of librdkafka) and source_end.c (how it ends). Private to them.
+ * consumer_parts.h - what the files of the consumer share: consumer.c (messages), consumer_assign.c
+ * (assignment, pauses), consumer_log.c (what the brokers know, commits), consumer_client.c (the
+ * client of librdkafka) and consumer_end.c (how it ends). Private to them.
  */
 #pragma once
 
@@ -32,11 +32,12 @@ struct topic {
 	int32_t nparts;
 };
 
-struct source {
+struct consumer {
+	struct source base;
 	const struct config *config;
 	const struct source_ops *ops;
 	void *ctx;
-	rd_kafka_t *rk; /* one after another: source_client.c */
+	rd_kafka_t *rk; /* one after another: consumer_client.c */
 	rd_kafka_queue_t *queue;
 	rd_kafka_queue_t *leaving; /* takes the events while the group is left; NULL before */
 	int fd;                    /* outlives the clients */
@@ -69,39 +70,51 @@ struct source {
 };
 
 /* A list of this one partition with this offset; the caller destroys it. */
-rd_kafka_topic_partition_list_t *source_list_of(const struct part *part, int64_t offset);
+rd_kafka_topic_partition_list_t *consumer_list_of(const struct part *part, int64_t offset);
 
-/* source.c */
-void source_tell_fatal(struct source *s, const char *text);
+/* consumer.c */
+void consumer_tell_fatal(struct consumer *s, const char *text);
 /* librdkafka's callback */
-void source_on_error(rd_kafka_t *rk, int code, const char *text, void *opaque);
+void consumer_on_error(rd_kafka_t *rk, int code, const char *text, void *opaque);
 
-/* source_client.c: a client made by the config as its files are now; NULL with class CONFIG. */
-rd_kafka_t *source_client_new(struct source *s, struct err *err);
+/* consumer_client.c: a client made by the config as its files are now; NULL with class CONFIG. */
+rd_kafka_t *consumer_client_new(struct consumer *s, struct err *err);
 /* Takes it, also when this fails. */
-bool source_client_use(struct source *s, rd_kafka_t *rk, struct err *err);
+bool consumer_client_use(struct consumer *s, rd_kafka_t *rk, struct err *err);
 /* Replaces it when that is due; calls ops->revoked. Not from a callback of librdkafka. */
-void source_client_watch(struct source *s);
+void consumer_client_watch(struct consumer *s);
 
-/* source_end.c: destroys the client in a thread; true if that was done within wait_ms. */
-bool source_end(struct source *s, int wait_ms);
-unsigned source_ends_under_way(void); /* clients that are not destroyed yet */
-#define SOURCE_ENDS_MAX 4             /* that may hang before clients are not replaced any more */
+/* consumer_end.c: destroys the client in a thread; true if that was done within wait_ms. */
+bool consumer_end(struct consumer *s, int wait_ms);
+unsigned consumer_ends_under_way(void); /* clients that are not destroyed yet */
+#define CONSUMER_ENDS_MAX 4             /* that may hang before clients are not replaced any more */
 
-/* source_assign.c: by name; NULL where there is none. */
-struct topic *source_topic(const struct source *s, const char *name);
+/* consumer_assign.c: by name; NULL where there is none. */
+struct topic *consumer_topic(const struct consumer *s, const char *name);
 /* while it is assigned */
-struct part *source_part(const struct source *s, const char *topic, int32_t partition);
+struct part *consumer_part(const struct consumer *s, const char *topic, int32_t partition);
 /* Hands partitions to ops->revoked and frees them. */
-void source_give_up(struct source *s, struct source_partition **sps, size_t n, bool lost);
+void consumer_give_up(struct consumer *s, struct source_partition **sps, size_t n, bool lost);
 /* All that are left, as lost. */
-void source_give_up_rest(struct source *s);
+void consumer_give_up_rest(struct consumer *s);
 /* librdkafka's callback, and for events that are served by hand. */
-void source_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
-			 rd_kafka_topic_partition_list_t *list, void *opaque);
+void consumer_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
+			   rd_kafka_topic_partition_list_t *list, void *opaque);
 /* What had to wait for the end of a rebalance: deferred commits, partitions to be assigned anew. */
-void source_do_deferred(struct source *s);
+void consumer_do_deferred(struct consumer *s);
 
-/* source_log.c: the callback for commits without waiting. */
-void source_on_commit(rd_kafka_t *rk, rd_kafka_resp_err_t code,
-		      rd_kafka_topic_partition_list_t *list, void *opaque);
+/* consumer_log.c: the callback for commits without waiting. */
+void consumer_on_commit(rd_kafka_t *rk, rd_kafka_resp_err_t code,
+			rd_kafka_topic_partition_list_t *list, void *opaque);
+
+/* What struct source_class has of them, in the files above; self is a consumer. */
+void consumer_pause(void *self, struct source_partition *sp);
+bool consumer_start(void *self, struct source_partition *sp, int64_t offset, struct err *err);
+void consumer_reload(void *self);
+bool consumer_leave(void *self, int wait_ms);
+void consumer_abandon(void *self, int wait_ms);
+int64_t consumer_high_watermark(void *self, const struct source_partition *sp);
+void consumer_commit(void *self, struct source_partition *const *sps, const int64_t *next,
+		     size_t n);
+void consumer_commit_now(void *self, struct source_partition *const *sps, const int64_t *next,
+			 size_t n, int timeout_ms);

@@ -1,7 +1,7 @@
 /*
- * source_log.c - what the consumer knows of the logs without asking, and commits.
+ * consumer_log.c - what the consumer knows of the logs without asking, and commits.
  *
- * Commits are for tools that show lag. They never wait, but for source_commit_now() inside a
+ * Commits are for tools that show lag. They never wait, but for consumer_commit_now() inside a
  * revocation; what fails is counted and forgotten, as the next commit says more (and PostgreSQL
  * knows best).
  *
@@ -11,12 +11,13 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/stats.h"
+#include "io/consumer_parts.h"
 #include "io/kafka_client.h"
-#include "io/source_parts.h"
 
-rd_kafka_topic_partition_list_t *source_list_of(const struct part *part, int64_t offset)
+rd_kafka_topic_partition_list_t *consumer_list_of(const struct part *part, int64_t offset)
 {
 	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
 	rd_kafka_topic_partition_list_add(list, part->sp.topic, part->sp.partition)->offset =
@@ -24,18 +25,19 @@ rd_kafka_topic_partition_list_t *source_list_of(const struct part *part, int64_t
 	return list;
 }
 
-int64_t source_high_watermark(struct source *s, const struct source_partition *sp)
+int64_t consumer_high_watermark(void *self, const struct source_partition *sp)
 {
+	struct consumer *s = self;
 	int64_t low, high;
 	rd_kafka_resp_err_t code =
 		rd_kafka_get_watermark_offsets(s->rk, sp->topic, sp->partition, &low, &high);
 	return code || high < 0 ? -1 : high;
 }
 
-void source_on_commit(rd_kafka_t *rk, rd_kafka_resp_err_t code,
-		      rd_kafka_topic_partition_list_t *list, void *opaque)
+void consumer_on_commit(rd_kafka_t *rk, rd_kafka_resp_err_t code,
+			rd_kafka_topic_partition_list_t *list, void *opaque)
 {
-	struct source *s = opaque;
+	struct consumer *s = opaque;
 	(void)rk;
 	if (list && list->cnt > 0 && s->probe.sent_us > 0 &&
 	    list->elems[0].partition == s->probe.partition &&
@@ -53,7 +55,7 @@ void source_on_commit(rd_kafka_t *rk, rd_kafka_resp_err_t code,
 /* ---- commits ---- */
 
 /* One commit's answer at a time is timed. */
-static void time_commit(struct source *s, const struct source_partition *sp)
+static void time_commit(struct consumer *s, const struct source_partition *sp)
 {
 	if (s->probe.sent_us != 0)
 		return;
@@ -62,17 +64,17 @@ static void time_commit(struct source *s, const struct source_partition *sp)
 	s->probe.sent_us = clock_mono_us();
 }
 
-static void hold_commits(struct source *s, struct source_partition *const *sps, const int64_t *next,
-			 size_t n)
+static void hold_commits(struct consumer *s, struct source_partition *const *sps,
+			 const int64_t *next, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		((struct part *)sps[i]->internal)->held_commit = next[i];
 	s->deferred = true;
 }
 
-void source_commit(struct source *s, struct source_partition *const *sps, const int64_t *next,
-		   size_t n)
+void consumer_commit(void *self, struct source_partition *const *sps, const int64_t *next, size_t n)
 {
+	struct consumer *s = self;
 	if (n == 0)
 		return;
 	if (s->rebalancing) {
@@ -83,17 +85,20 @@ void source_commit(struct source *s, struct source_partition *const *sps, const 
 	for (size_t i = 0; i < n; i++)
 		rd_kafka_topic_partition_list_add(list, sps[i]->topic, sps[i]->partition)->offset =
 			next[i];
-	rd_kafka_resp_err_t code = rd_kafka_commit(s->rk, list, 1);
+	rd_kafka_resp_err_t code = FAIL_POINT("before_kafka_commit")
+					   ? RD_KAFKA_RESP_ERR__TRANSPORT
+					   : rd_kafka_commit(s->rk, list, 1);
 	rd_kafka_topic_partition_list_destroy(list);
 	if (code)
-		source_on_commit(s->rk, code, NULL, s);
+		consumer_on_commit(s->rk, code, NULL, s);
 	else
 		time_commit(s, sps[0]);
 }
 
-void source_commit_now(struct source *s, struct source_partition *const *sps, const int64_t *next,
-		       size_t n, int timeout_ms)
+void consumer_commit_now(void *self, struct source_partition *const *sps, const int64_t *next,
+			 size_t n, int timeout_ms)
 {
+	struct consumer *s = self;
 	if (n == 0)
 		return;
 	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)n);
@@ -102,12 +107,15 @@ void source_commit_now(struct source *s, struct source_partition *const *sps, co
 		rd_kafka_topic_partition_list_add(list, sps[i]->topic, sps[i]->partition)->offset =
 			next[i];
 	int64_t start = clock_mono_us();
-	rd_kafka_resp_err_t code = rd_kafka_commit_queue(s->rk, list, queue, NULL, NULL);
+	rd_kafka_resp_err_t code = FAIL_POINT("before_kafka_commit")
+					   ? RD_KAFKA_RESP_ERR__TRANSPORT
+					   : rd_kafka_commit_queue(s->rk, list, queue, NULL, NULL);
 	rd_kafka_event_t *event = code ? NULL : rd_kafka_queue_poll(queue, timeout_ms);
 	if (!code)
 		code = event ? rd_kafka_event_error(event) : RD_KAFKA_RESP_ERR__TIMED_OUT;
 	stats_observe(METRIC_OFFSET_COMMIT_SECONDS, 0, clock_mono_us() - start);
-	source_on_commit(s->rk, code, event ? rd_kafka_event_topic_partition_list(event) : NULL, s);
+	consumer_on_commit(s->rk, code, event ? rd_kafka_event_topic_partition_list(event) : NULL,
+			   s);
 	if (event)
 		rd_kafka_event_destroy(event);
 	rd_kafka_queue_destroy(queue);

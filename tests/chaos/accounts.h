@@ -1,0 +1,11 @@
+/* accounts.h - the model and the receipts against the tables, and the proof that they see. */
+#pragma once
+
+#include "chaos.h"
+
+void accounts_open(struct chaos *c);
+void accounts_close(struct chaos *c);
+/* Settles and compares. spoil: what to make wrong before, for good ("table"); NULL: nothing. */
+void accounts_check(struct chaos *c, const char *spoil);
+/* After a clean check: whether it would have seen each kind of wrong. */
+void accounts_prove(struct chaos *c);
