@@ -274,7 +274,7 @@ START_TEST(test_empty)
 }
 END_TEST
 
-enum { BOMB = 100 * 1000 * 1000 };
+enum { BOMB = 50 * 1000 * 1000 };
 
 static size_t pack_deflate(uint8_t *packed, uint8_t *zeros)
 {
@@ -409,6 +409,7 @@ static Suite *container_suite(void)
 {
 	Suite *suite = suite_create("container");
 	TCase *tc = tcase_create("container");
+	tcase_set_timeout(tc, 30);
 	tcase_add_test(tc, test_golden);
 	tcase_add_test(tc, test_cut);
 	tcase_add_test(tc, test_headers);
