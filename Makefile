@@ -13,6 +13,7 @@ BRANCHES_aarch64 := -mbranch-protection=standard
 OPT_release := -O2 -g -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection $(BRANCHES_$(shell uname -m))
 OPT_asan := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 OPT_tsan := -O1 -g -fsanitize=thread
+MORE_tsan := build/tsan/tests/c11threads.o
 VERSION := $(shell cat VERSION 2>/dev/null || echo 0.0.0)
 CFLAGS += -std=gnu11 $(WARN) $(OPT_$(VARIANT)) -fPIE -Iworker -D_GNU_SOURCE -DMEMINGEST_VERSION='"$(VERSION)"' \
 	$(shell pkg-config --cflags $(MODULES) 2>/dev/null)
@@ -32,13 +33,13 @@ FAILING_OBJ := $(patsubst %.c,$(B)/failing/%.o,$(shell grep -l 'FAIL_POINT' work
 .PHONY: all test unit system failpoints mutants test-clients asan tsan docs lint format deps up down demo clean install help
 all: $(B)/memingest
 
-$(B)/memingest: $(B)/worker/cli/main.o $(B)/libmemingest.a
+$(B)/memingest: $(B)/worker/cli/main.o $(MORE_$(VARIANT)) $(B)/libmemingest.a
 	@echo "LD $@"; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 $(B)/libmemingest.a: $(LIB_OBJ)
 	@echo "AR $@"; rm -f $@ && ar rcs $@ $^
 $(B)/memingest-failing: $(B)/worker/cli/main.o $(FAILING_OBJ) $(B)/libmemingest.a
 	@echo "LD $@"; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
-$(B)/unit: $(UNIT_OBJ) $(B)/libmemingest.a
+$(B)/unit: $(UNIT_OBJ) $(MORE_$(VARIANT)) $(B)/libmemingest.a
 	@echo "LD $@"; $(CC) $(LDFLAGS) $(UNIT_WRAP) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(shell pkg-config --libs $(TEST_MODULES)) $(LDLIBS)
 $(B)/system: $(SYSTEM_OBJ) $(B)/libmemingest.a | $(B)/memingest-failing
 	@echo "LD $@"; $(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs $(TEST_MODULES)) $(LDLIBS)

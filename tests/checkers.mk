@@ -31,7 +31,7 @@ leaks:
 VALGRIND_SKIP ?= oracle batch recode_rows embedding floats corpus generate
 valgrind: $(B)/unit
 	@for suite in $$($(B)/unit --list | grep -vxF "$$(printf '%s\n' $(VALGRIND_SKIP))"); do \
-		CK_FORK=no valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite --suppressions=tests/valgrind.supp \
+		MEMINGEST_TEST_VALGRIND=1 CK_FORK=no CK_TIMEOUT_MULTIPLIER=100 valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite --suppressions=tests/valgrind.supp \
 			$(B)/unit $$suite >build/valgrind.log 2>&1 || { cat build/valgrind.log; echo "valgrind: $$suite"; exit 1; }; \
 	done; echo "valgrind: all suites but $(VALGRIND_SKIP)"
 .PHONY: tsan-system leaks valgrind

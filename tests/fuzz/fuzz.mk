@@ -48,7 +48,7 @@ $(B)/unit: $(FUZZ_REPLAY) $(B)/tests/fuzz/pairs.o
 
 # make fuzz-copy: rows of random data through a real PostgreSQL and back. COPY_SEED=N: the run that a failure names.
 COPY_SEED ?= $(shell date +%s)
-COPY_ROUNDS ?= 100
+COPY_ROUNDS ?= 300
 .PHONY: fuzz-copy
 fuzz-copy: $(B)/fuzz_copy
 	@dir=$$(mktemp -d); trap 'tests/stack stop $$dir --rm' EXIT; tests/stack start $$dir >/dev/null; \

@@ -198,7 +198,7 @@ static void take_jobs(struct lane *lane)
 	}
 }
 
-/* The inbox has room for every job there can be. */
+/* The inbox has room for every job there can be. The job is the poll thread's from then on. */
 static void send_back(struct lane *lane, struct job *job)
 {
 	if (!queue_push(lane->inbox, job))
@@ -405,8 +405,9 @@ static void claim_first(struct lane *lane)
 					: sink_claim(lane->sink, &job->claim, &job->err);
 	if (!job->ok && session_lost(&lane->session, &job->err))
 		session_failed(&lane->session, &job->err);
+	bool ok = job->ok;
 	send_back(lane, job);
-	set_at_rest(lane, job->ok ? NULL : "");
+	set_at_rest(lane, ok ? NULL : "");
 }
 
 /* Of the lines that are ready the one whose first batch came first; NULL: none. */

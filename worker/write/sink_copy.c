@@ -41,6 +41,19 @@ bool sink_copy_more(struct sink *s, struct err *err)
 	return flush(s, CHUNK_BYTES, err);
 }
 
+/* In pieces, wherever they end: what PostgreSQL reads is a stream. So no value stands here whole.
+ */
+bool sink_copy_bytes(struct sink *s, bool there, struct slice bytes, struct err *err)
+{
+	buf_be32(&s->chunk, there ? (uint32_t)bytes.len : UINT32_MAX);
+	for (size_t at = 0; there && at < bytes.len; at += MIN(bytes.len - at, CHUNK_BYTES)) {
+		buf_put(&s->chunk, bytes.data + at, MIN(bytes.len - at, CHUNK_BYTES));
+		if (!sink_copy_more(s, err))
+			return false;
+	}
+	return true;
+}
+
 bool sink_copy_trailer(struct sink *s, struct err *err)
 {
 	buf_put(&s->chunk, copy_trailer, sizeof(copy_trailer));

@@ -91,13 +91,6 @@ static void put_detail(const struct batch *b, const struct dead_letter *d, struc
 	free(detail);
 }
 
-static void put_bytes(struct buf *out, bool there, struct slice bytes)
-{
-	buf_be32(out, there ? (uint32_t)bytes.len : UINT32_MAX);
-	if (there)
-		buf_put(out, bytes.data, bytes.len);
-}
-
 /* jsonb, which is text behind a version byte. */
 static void put_headers(const struct batch *b, const char *headers, struct buf *out)
 {
@@ -113,8 +106,12 @@ static void put_headers(const struct batch *b, const char *headers, struct buf *
 	free(escaped);
 }
 
-/* The order of columns is that of the COPY. */
-static void put_letter(struct sink *s, const struct batch *b, const struct dead_letter *d)
+/*
+ * The order of columns is that of the COPY. Key and value may be as large as a message can be, many
+ * times a chunk.
+ */
+static bool put_letter(struct sink *s, const struct batch *b, const struct dead_letter *d,
+		       struct err *err)
 {
 	const struct span *span = &b->spans[d->span];
 	struct buf *out = &s->chunk;
@@ -126,13 +123,15 @@ static void put_letter(struct sink *s, const struct batch *b, const struct dead_
 	sink_put_text(out, b->stream->config->name);
 	sink_put_text(out, dead_reason_name(d->reason));
 	put_detail(b, d, out);
-	put_bytes(out, d->has_key, d->key);
-	put_bytes(out, d->has_value, d->value);
+	if (!sink_copy_bytes(s, d->has_key, d->key, err) ||
+	    !sink_copy_bytes(s, d->has_value, d->value, err))
+		return false;
 	put_headers(b, d->headers, out);
 	if (d->timestamp_ms >= 0 && is_time(d->timestamp_ms))
 		sink_put_int8(out, (d->timestamp_ms - EPOCH_2000_MS) * US_PER_MS);
 	else
 		buf_be32(out, UINT32_MAX);
+	return sink_copy_more(s, err);
 }
 
 /* Of this transaction, and not written by an earlier one of the batch. */
@@ -164,8 +163,7 @@ static bool copy_letters(struct sink *s, const struct batch *b, struct err *err)
 	for (size_t i = 0; i < b->ndead; i++) {
 		if (!is_due(b, &b->dead[i]))
 			continue;
-		put_letter(s, b, &b->dead[i]);
-		if (!sink_copy_more(s, err))
+		if (!put_letter(s, b, &b->dead[i], err))
 			return false;
 	}
 	return sink_copy_trailer(s, err) && sink_end_copy(s, answers, err);

@@ -137,6 +137,8 @@ void sink_put_int8(struct buf *out, int64_t n); /* Never null, as is int4. */
 void sink_copy_header(struct sink *s);
 /* Sends what there is, once it is worth a call. */
 MUST_CHECK bool sink_copy_more(struct sink *s, struct err *err);
+/* A field of any size, sent in pieces. */
+MUST_CHECK bool sink_copy_bytes(struct sink *s, bool there, struct slice bytes, struct err *err);
 /* Sends all, and the trailer. */
 MUST_CHECK bool sink_copy_trailer(struct sink *s, struct err *err);
 /* All rows of a COPY that has begun, but not yet its end; staged: with the columns of the stage. */
