@@ -243,7 +243,8 @@ START_TEST(lost_and_half_done)
 	/* a replacement that was built and not published */
 	bed_sql(bed,
 		"CREATE TABLE memingest.near_segment_90 (LIKE memingest.near_segments INCLUDING "
-		"CONSTRAINTS); ALTER TABLE memingest.near_segments ATTACH PARTITION "
+		"CONSTRAINTS); ALTER TABLE memingest.near_segment_90 OWNER TO memingest; "
+		"ALTER TABLE memingest.near_segments ATTACH PARTITION "
 		"memingest.near_segment_90 FOR VALUES IN (90); INSERT INTO memingest.segments "
 		"(\"table\", segment, state, after, upto, rows, build_time) SELECT \"table\", "
 		"90, 'built', after, upto, rows, build_time FROM memingest.segments WHERE "
