@@ -390,6 +390,7 @@ static void configure(struct chaos *c)
 
 static void lay_out(struct chaos *c)
 {
+	broker_quiet();
 	struct bed *bed = c->bed = bed_new("chaos");
 	bed_stream_files(bed, "ledger", 4, "tests/schemas/ledger_event.avsc",
 			 "tests/schemas/ledger_key.avsc");
@@ -456,6 +457,8 @@ static void close_run(struct chaos *c)
 		worker_signal(w, SIGTERM);
 		chaos_ends(c, w, 30);
 	}
+	if (verdict_violations() == 0)
+		accounts_prove_samples(c);
 	/* no segment without its row, and none the other way round */
 	near_build(c->bed);
 	near_no_leftovers(c->bed);
