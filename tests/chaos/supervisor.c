@@ -449,14 +449,25 @@ static void open_run(struct chaos *c, uint64_t seed)
 	c->sampler = sampler_start(c);
 }
 
-static void close_run(struct chaos *c)
+/* Nothing is wrong any more, so there is no error to tell of. */
+static void stop_workers(struct chaos *c)
 {
+	static const char error[] = "level=error";
 	while (c->nworkers > 0) {
 		struct worker *w = c->workers[0];
+		int before = worker_log_count(w, error);
 		chaos_leaves(c, w);
 		worker_signal(w, SIGTERM);
 		chaos_ends(c, w, 30);
+		if (worker_log_count(w, error) > before)
+			chaos_violation(c, "told to stop in peace, a worker logs an error: %s",
+					w->log);
 	}
+}
+
+static void close_run(struct chaos *c)
+{
+	stop_workers(c);
 	if (verdict_violations() == 0)
 		accounts_prove_samples(c);
 	/* no segment without its row, and none the other way round */
