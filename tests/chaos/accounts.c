@@ -107,7 +107,7 @@ static void check_search(struct chaos *c)
 				 (long long)missed, (long long)looked);
 }
 
-static void count_events(struct chaos *c)
+void accounts_count(struct chaos *c)
 {
 	uint64_t sent = 0, acknowledged, failed;
 	for (size_t i = 0; i < CHAOS_STREAMS; i++)
@@ -171,7 +171,7 @@ void accounts_check(struct chaos *c, const char *spoil)
 	}
 	int differences = model_compare(c->model);
 	check_search(c);
-	count_events(c);
+	accounts_count(c);
 	verdict_accounted();
 	chaos_note(c, "accounted for: %d differences", differences);
 }

@@ -5,6 +5,8 @@
 
 void accounts_open(struct chaos *c);
 void accounts_close(struct chaos *c);
+/* How many events there were so far, for the verdict. */
+void accounts_count(struct chaos *c);
 /* Settles and compares. spoil: what to make wrong before, for good ("table"); NULL: nothing. */
 void accounts_check(struct chaos *c, const char *spoil);
 /* With no worker left: whether the sampler would have seen Kafka ahead, and an offset fall. */

@@ -346,6 +346,7 @@ static void recover(struct chaos *c, const struct step *step)
 			verdict_recovered(s->fault, ms);
 	}
 	chaos_note(c, "    recovered after %.1f s", (double)ms / 1000);
+	accounts_count(c);
 	all_live(c);
 }
 
