@@ -385,9 +385,11 @@ static void set_derived(struct bed *bed, const char *role)
 
 static void write_config(struct bed *bed, const char *path, const char *role)
 {
+	char new[192]; /* then renamed: a worker that has just been started may be reading it */
 	set_derived(bed, role);
-	FILE *out = fopen(path, "w");
-	ck_assert_msg(out != NULL, "%s: %s", path, strerror(errno));
+	snprintf(new, sizeof(new), "%s.new", path);
+	FILE *out = fopen(new, "w");
+	ck_assert_msg(out != NULL, "%s: %s", new, strerror(errno));
 	for (size_t i = 0; i < bed->nsettings; i++) {
 		const char *key = bed->settings[i].key;
 		size_t len = section_length(key);
@@ -401,6 +403,7 @@ static void write_config(struct bed *bed, const char *path, const char *role)
 			write_section(bed, out, key, len);
 	}
 	ck_assert_int_eq(fclose(out), 0);
+	ck_assert_int_eq(rename(new, path), 0);
 }
 
 void bed_write_config(struct bed *bed)

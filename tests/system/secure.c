@@ -174,7 +174,7 @@ void secure_postgres_drop(struct bed *bed)
 {
 	bed_int(bed,
 		"SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = '%s'"
-		" AND application_name LIKE 'memingest/%%'",
+		" AND usename = 'secured'",
 		bed->name);
 }
 

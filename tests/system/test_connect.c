@@ -128,6 +128,7 @@ START_TEST(before_migrate)
 {
 	struct bed *bed = bed_new("early");
 	bed_stream(bed, "memory", 8);
+	bed_sql(bed, "GRANT CONNECT ON DATABASE %s TO memingest", bed->name);
 	struct worker *w = worker_start(bed, NULL);
 	worker_wait_log(w, "partitions are not claimed", 20);
 	BED_WAIT(bed, 20, worker_metric(w, "memingest_halted_partitions", NULL) == 8);

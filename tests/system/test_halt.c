@@ -386,7 +386,7 @@ START_TEST(skipped)
 	char command[400];
 	struct buf out = {0};
 	snprintf(command, sizeof(command), "memingest offsets skip %s 0 --to-dead-letters -c %s",
-		 topic, bed->owner_config);
+		 topic, bed->config);
 	send(bed, 0, 20);
 	send_misfit(bed, 0);
 	send(bed, 0, 30);

@@ -553,6 +553,7 @@ START_TEST(not_there)
 					    "dlq show 1", "index status"};
 	struct bed *bed = bed_new("nothere");
 	bed_stream(bed, "memory", 1);
+	bed_sql(bed, "GRANT CONNECT ON DATABASE %s TO memingest", bed->name);
 	for (size_t i = 0; i < ARRAY_LEN(streams); i++)
 		bed_expect(bed, 64, streams[i], "did you mean memory?; there are: memory");
 	for (size_t i = 0; i < ARRAY_LEN(books); i++)

@@ -323,7 +323,10 @@ START_TEST(check_finds)
 	finds(bed, 78, "belong to postgres");
 	bed_sql(bed, "ALTER TABLE memingest.memory_entries_segments OWNER TO memingest;"
 		     "DROP INDEX memory_entries_search_xid_idx");
+	finds(bed, 78, "run \"memingest index build\" as the table's owner");
+	log_in(bed, "memingest_owner");
 	finds(bed, 0, "a worker makes it");
+	log_in(bed, "memingest");
 	bed_sql(bed, "ALTER TABLE memory_entries DROP search_xid");
 	finds(bed, 78, "column search_xid is missing");
 	bed_expect(bed, 0, "migrate", "added column search_xid");

@@ -23,11 +23,12 @@
 
 #define TICK_MS 20
 
-/* What makes tables, and what mends what workers have left. */
-static bool is_owners(const char *command)
+/* What makes and drops tables and functions, and what mends what workers have left. */
+static bool is_owners(const char *command, const char *const *args)
 {
 	return strcmp(command, "migrate") == 0 || strcmp(command, "offsets") == 0 ||
-	       strcmp(command, "dlq") == 0;
+	       strcmp(command, "dlq") == 0 ||
+	       (strcmp(command, "index") == 0 && args && args[0] && strcmp(args[0], "drop") == 0);
 }
 
 /* NULL-terminated: program, command, -c, config, then the others. Returns new. */
@@ -39,7 +40,7 @@ static const char **command_line(struct bed *bed, const char *command, const cha
 	argv[n++] = stack.program;
 	argv[n++] = command;
 	argv[n++] = "-c";
-	argv[n++] = is_owners(command) ? bed->owner_config : bed->config;
+	argv[n++] = is_owners(command, args) ? bed->owner_config : bed->config;
 	for (; more && *more && n < 62; more++)
 		argv[n++] = *more;
 	for (; args && *args && n < 62; args++)

@@ -24,6 +24,10 @@ START_TEST(understood)
 		 "due to invalid credentials with SASL mechanism SCRAM-SHA-512; ",
 		 "sasl.username"},
 		{RD_KAFKA_RESP_ERR__SSL,
+		 "ssl://k:1/1: SSL handshake failed: error:0A000126:SSL routines::unexpected eof "
+		 "while reading (after 1ms in state SSL_HANDSHAKE)",
+		 "k:1: SSL handshake failed: ", "kafka.security.protocol"},
+		{RD_KAFKA_RESP_ERR__SSL,
 		 "ssl://k:1/1: SSL handshake failed: error:0A00010B:SSL routines::wrong version "
 		 "number: connecting to a PLAINTEXT broker listener? (after 1ms in state "
 		 "SSL_HANDSHAKE)",

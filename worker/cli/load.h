@@ -23,8 +23,9 @@ MUST_CHECK bool load_try(const struct files *files, bool (*going)(void), struct 
 			 struct err *err);
 
 /*
- * Forgets how far the file has been loaded: its offsets, batches, and dead letters that were not
- * replayed. A load that is under way is fenced.
+ * Forgets how far the file has been loaded: its offsets, batches, and, but for a pipe, dead letters
+ * that were not replayed, for which a worker's role lacks the right. A load that is under way is
+ * fenced.
  */
 MUST_CHECK bool load_forget(struct pg *pg, const struct config *config, const struct file *file,
 			    struct err *err);

@@ -164,11 +164,15 @@ static void transfer_begin(struct http_client *c, struct transfer *t, struct htt
 	curl_multi_add_handle(c->multi, easy);
 }
 
-/* Somebody has to act: a certificate that is not trusted, or one of ours that can not be used. */
-static bool is_tls_trouble(CURLcode rc)
+/*
+ * Somebody has to act: a certificate that is not trusted, or one of ours that can not be used or
+ * that the server does not take (an alert, if it says so before it hangs up).
+ */
+static bool is_tls_trouble(CURLcode rc, const char *detail)
 {
-	return rc == CURLE_PEER_FAILED_VERIFICATION || rc == CURLE_SSL_CACERT_BADFILE ||
-	       rc == CURLE_SSL_CERTPROBLEM || rc == CURLE_SSL_ISSUER_ERROR;
+	return strstr(detail, " alert ") != NULL || rc == CURLE_PEER_FAILED_VERIFICATION ||
+	       rc == CURLE_SSL_CACERT_BADFILE || rc == CURLE_SSL_CERTPROBLEM ||
+	       rc == CURLE_SSL_ISSUER_ERROR;
 }
 
 /* A body that was too large is an answer all the same. */
@@ -180,7 +184,7 @@ static void transfer_done(struct transfer *t, CURLcode rc)
 	if (r->answered)
 		err_clear(&r->err);
 	else
-		err_set(&r->err, is_tls_trouble(rc) ? ERR_CONFIG : ERR_RETRY, "%s",
+		err_set(&r->err, is_tls_trouble(rc, t->detail) ? ERR_CONFIG : ERR_RETRY, "%s",
 			t->detail[0] != '\0' ? t->detail : curl_easy_strerror(rc));
 }
 

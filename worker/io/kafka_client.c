@@ -42,6 +42,7 @@
 #define VERSION_COOPERATIVE 0x020a0000 /* 2.10.0: librdkafka #4059 fixed */
 #define VERSION_KIP848 0x020c0000      /* 2.12.0: group.protocol=consumer is no preview any more */
 #define VERSION_FORGETS 0x020c0000     /* 2.12.0: brokers may be lost for good, librdkafka #5301 */
+#define VERSION_SCRAM 0x02060100       /* 2.6.1: the nonce is not sent twice, librdkafka #4895 */
 
 enum setting_kind { SETTING_DEFAULT, SETTING_FORCED };
 
@@ -229,6 +230,15 @@ bool kafka_check_setting(const struct config_pair *pair, struct err *err)
 	return ok;
 }
 
+static bool scram_broken(const struct config *config)
+{
+	const char *mechanism = user_value(config, "sasl.mechanism");
+	if (!mechanism)
+		mechanism = user_value(config, "sasl.mechanisms"); /* the same setting */
+	return mechanism && strncmp(mechanism, "SCRAM", 5) == 0 &&
+	       rd_kafka_version() < VERSION_SCRAM;
+}
+
 /*
  * librdkafka #5301; the story is in consumer_client.c. No release is without it yet: the first that
  * is belongs here as an upper end.
@@ -236,6 +246,11 @@ bool kafka_check_setting(const struct config_pair *pair, struct err *err)
 const char *kafka_defect(const struct config *config, bool *mended)
 {
 	const char *interval = user_value(config, "statistics.interval.ms");
+	if (scram_broken(config)) {
+		*mended = false;
+		return "cannot log in by SCRAM at Kafka 4.0 and later (librdkafka #4895): install "
+		       "2.6.1 or later, or log in by a certificate";
+	}
 	*mended = !interval || strcmp(interval, "0") != 0;
 	if (rd_kafka_version() < VERSION_FORGETS)
 		return NULL;

@@ -36,6 +36,7 @@ static struct {
 
 /* --- what is wrong, and what to do --- */
 
+#define SCRAM_MENDED 0x02060100 /* librdkafka 2.6.1 */
 #define OTHER_CA "set kafka.ssl.ca.location to the authority that has signed the broker's"
 
 /* X509_V_ERR_* of OpenSSL, whose numbers are part of its interface. */
@@ -69,6 +70,8 @@ static const struct {
 			       "kafka.ssl.certificate.location and ssl.key.location"},
 	{"PLAINTEXT", "the port speaks no TLS: look at kafka.security.protocol and "
 		      "bootstrap.servers"},
+	{"unexpected eof", "the port speaks no TLS: look at kafka.security.protocol and "
+			   "bootstrap.servers"},
 	{"wrong version number", "the port speaks no TLS: look at kafka.security.protocol and "
 				 "bootstrap.servers"},
 	{"mechanism", "look at kafka.sasl.mechanism, sasl.username and sasl.password"},
@@ -76,9 +79,19 @@ static const struct {
 	{"", "look at the ssl and sasl settings of [kafka]"},
 };
 
+/* Kafka 4.0 refuses the nonce that older libraries send, and calls that wrong credentials. */
+static bool is_old_scram(const char *text)
+{
+	return strstr(text, "SCRAM") && rd_kafka_version() < SCRAM_MENDED;
+}
+
 static const char *remedy_of(const char *text)
 {
 	size_t i = 0;
+	if (is_old_scram(text))
+		return "this librdkafka cannot log in by SCRAM at Kafka 4.0 and later (librdkafka "
+		       "#4895): install 2.6.1 or later; at an older Kafka look at "
+		       "kafka.sasl.mechanism, sasl.username and sasl.password";
 	while (!strstr(text, remedies[i].part))
 		i++;
 	return remedies[i].remedy;

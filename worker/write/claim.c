@@ -152,7 +152,11 @@ bool sink_tell_halt(struct sink *s, const struct sink_claim *c, const char *why,
 	return rows || err_wrap(err, "why %s [%d] is halted", c->topic, c->partition);
 }
 
-/* A piece at a time, so that no batch waits long; *more: there was something. */
+/*
+ * A piece at a time, so that no batch waits long; *more: there was something. Not FOR UPDATE SKIP
+ * LOCKED, which wants the right to update: two workers that prune at once wait for each other's
+ * piece.
+ */
 bool sink_prune(struct sink *s, bool *more, struct err *err)
 {
 	char seconds[24];
@@ -166,7 +170,7 @@ bool sink_prune(struct sink *s, bool *more, struct err *err)
 			 "DELETE FROM memingest.batches WHERE ctid = ANY (ARRAY (SELECT ctid FROM"
 			 " memingest.batches WHERE pipeline = $1"
 			 " AND committed_at < now() - make_interval(secs => $2::float8)"
-			 " ORDER BY committed_at LIMIT " PRUNE_ROWS " FOR UPDATE SKIP LOCKED))",
+			 " ORDER BY committed_at LIMIT " PRUNE_ROWS "))",
 			 params, 2, err);
 	if (!rows)
 		return err_wrap(err, "pruning memingest.batches");
