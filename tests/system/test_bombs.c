@@ -89,6 +89,8 @@ static const struct {
 	int n;
 	size_t size;
 } bombs[] = {
+	{"gzip", 1, BOMB},
+	{"gzip", MANY, BOMB / MANY},
 	{"lz4", 1, BOMB},
 };
 
@@ -125,11 +127,11 @@ START_TEST(bomb)
 	ledger_send(bed, 0, "behind", 2000000, 1);
 	bed_flush(bed);
 	bed_drain(bed, 50);
+	BED_WAIT(bed, 20, memory_kib(w, "VmRSS:") - before < BOMB / 2 / 1024);
 	long peak = memory_kib(w, "VmHWM:"), after = memory_kib(w, "VmRSS:");
 	printf("  %s, %d of %zu bytes: peak %ld MiB over %ld, then %ld\n", bombs[_i].codec,
 	       bombs[_i].n, bombs[_i].size, (peak - before) / 1024, before / 1024, after / 1024);
 	ck_assert_int_lt(peak - before, 5 * BOMB / 2 / 1024);
-	ck_assert_int_lt(after - before, BOMB / 2 / 1024);
 	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM memingest.dead_letters"), bombs[_i].n);
 	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM ledger"), 2);
 	worker_stop(w);
