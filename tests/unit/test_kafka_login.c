@@ -39,6 +39,13 @@ START_TEST(understood)
 		 "localhost:9: Receive failed: ", "ssl.certificate.location"},
 		{RD_KAFKA_RESP_ERR__SSL, "something else", ": something else; ", "ssl and sasl"},
 		{RD_KAFKA_RESP_ERR__TRANSPORT,
+		 "ssl://k:1/bootstrap: Disconnected: SSL connection closed by peer (after 1ms in "
+		 "state SSL_HANDSHAKE)",
+		 "k:1: Disconnected: ", "kafka.security.protocol"},
+		{RD_KAFKA_RESP_ERR__TRANSPORT,
+		 "ssl://k:1/1: Disconnected: SSL connection closed by peer (after 9ms in state UP)",
+		 NULL, NULL},
+		{RD_KAFKA_RESP_ERR__TRANSPORT,
 		 "k:9092/1: Connect to ipv4#127.0.0.1:9092 failed: Connection refused (after 0ms "
 		 "in "
 		 "state CONNECT)",

@@ -59,6 +59,10 @@ static const struct {
 	 "its certificate"},
 };
 
+#define HUNG_UP                                                                                    \
+	"the port speaks no TLS, or the broker has just ended: look at kafka.security.protocol "   \
+	"and bootstrap.servers if it stays so"
+
 /* What librdkafka says of other things, by a part of it. */
 static const struct {
 	const char *part, *remedy;
@@ -70,8 +74,8 @@ static const struct {
 			       "kafka.ssl.certificate.location and ssl.key.location"},
 	{"PLAINTEXT", "the port speaks no TLS: look at kafka.security.protocol and "
 		      "bootstrap.servers"},
-	{"unexpected eof", "the port speaks no TLS: look at kafka.security.protocol and "
-			   "bootstrap.servers"},
+	{"unexpected eof", HUNG_UP},
+	{"closed by peer", HUNG_UP},
 	{"wrong version number", "the port speaks no TLS: look at kafka.security.protocol and "
 				 "bootstrap.servers"},
 	{"mechanism", "look at kafka.sasl.mechanism, sasl.username and sasl.password"},
@@ -185,9 +189,16 @@ static bool is_alert(const char *text)
 	return strstr(text, "SSL routines") && strstr(text, " alert ");
 }
 
+/* The same failure as "SSL handshake failed: unexpected eof", in the words of newer libraries. */
+static bool is_hung_up(const char *text)
+{
+	return strstr(text, "SSL connection closed by peer") && strstr(text, "SSL_HANDSHAKE");
+}
+
 static bool is_refusal(int code, const char *text)
 {
-	return code == RD_KAFKA_RESP_ERR__AUTHENTICATION || code == RD_KAFKA_RESP_ERR__SSL ||
+	return is_hung_up(text) || code == RD_KAFKA_RESP_ERR__AUTHENTICATION ||
+	       code == RD_KAFKA_RESP_ERR__SSL ||
 	       code == RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED || is_alert(text);
 }
 
@@ -222,7 +233,7 @@ bool kafka_login_tells(const char *facility, const char *text)
 	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
 		if (strstr(text, parts[i]))
 			return true;
-	return is_alert(text);
+	return is_alert(text) || is_hung_up(text);
 }
 
 void kafka_login_accepted(void)
