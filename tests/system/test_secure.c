@@ -146,7 +146,7 @@ static const struct {
 	{"a stranger's", "localhost", "ssl", &stack.mtls_port, NULL, "stranger", NULL,
 	 "Receive failed", "the broker does not take our certificate"},
 	{"TLS to none", "localhost", "ssl", &stack.proxied_port, NULL, NULL, NULL,
-	 "the port speaks no TLS", "the port speaks no TLS"},
+	 "it hangs up within the TLS handshake", "the port speaks no TLS"},
 };
 
 static struct proxy *refused_bed(struct bed *bed, int i)

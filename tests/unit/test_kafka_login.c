@@ -26,7 +26,7 @@ START_TEST(understood)
 		{RD_KAFKA_RESP_ERR__SSL,
 		 "ssl://k:1/1: SSL handshake failed: error:0A000126:SSL routines::unexpected eof "
 		 "while reading (after 1ms in state SSL_HANDSHAKE)",
-		 "k:1: SSL handshake failed: ", "kafka.security.protocol"},
+		 "k:1: it hangs up within the TLS handshake; ", "kafka.security.protocol"},
 		{RD_KAFKA_RESP_ERR__SSL,
 		 "ssl://k:1/1: SSL handshake failed: error:0A00010B:SSL routines::wrong version "
 		 "number: connecting to a PLAINTEXT broker listener? (after 1ms in state "
@@ -41,7 +41,7 @@ START_TEST(understood)
 		{RD_KAFKA_RESP_ERR__TRANSPORT,
 		 "ssl://k:1/bootstrap: Disconnected: SSL connection closed by peer (after 1ms in "
 		 "state SSL_HANDSHAKE)",
-		 "k:1: Disconnected: ", "kafka.security.protocol"},
+		 "k:1: it hangs up within the TLS handshake; ", "kafka.security.protocol"},
 		{RD_KAFKA_RESP_ERR__TRANSPORT,
 		 "ssl://k:1/1: Disconnected: SSL connection closed by peer (after 9ms in state UP)",
 		 NULL, NULL},

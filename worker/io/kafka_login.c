@@ -59,10 +59,6 @@ static const struct {
 	 "its certificate"},
 };
 
-#define HUNG_UP                                                                                    \
-	"the port speaks no TLS, or the broker has just ended: look at kafka.security.protocol "   \
-	"and bootstrap.servers if it stays so"
-
 /* What librdkafka says of other things, by a part of it. */
 static const struct {
 	const char *part, *remedy;
@@ -72,10 +68,6 @@ static const struct {
 	 " and ssl.key.location"},
 	{"unexpected message", "the broker wants a certificate of ours: set "
 			       "kafka.ssl.certificate.location and ssl.key.location"},
-	{"PLAINTEXT", "the port speaks no TLS: look at kafka.security.protocol and "
-		      "bootstrap.servers"},
-	{"unexpected eof", HUNG_UP},
-	{"closed by peer", HUNG_UP},
 	{"wrong version number", "the port speaks no TLS: look at kafka.security.protocol and "
 				 "bootstrap.servers"},
 	{"mechanism", "look at kafka.sasl.mechanism, sasl.username and sasl.password"},
@@ -154,12 +146,24 @@ struct refusal {
 	const char *remedy;
 };
 
+/* Of one cause the libraries have several texts, by turns. */
+static bool hangs_up(const char *error)
+{
+	return strstr(error, "closed by peer") || strstr(error, "unexpected eof") ||
+	       strstr(error, "connecting to a PLAINTEXT");
+}
+
 /* Under the lock. */
 static struct refusal understand(const char *text)
 {
 	struct refusal r;
 	take_apart(text, r.server, sizeof(r.server), r.error, sizeof(r.error));
 	r.remedy = remedy_of(r.error);
+	if (hangs_up(r.error) && !strstr(r.error, "wrong version")) {
+		snprintf(r.error, sizeof(r.error), "it hangs up within the TLS handshake");
+		r.remedy = "the port speaks no TLS, or the broker has just ended: look at "
+			   "kafka.security.protocol and bootstrap.servers if it stays so";
+	}
 	if (login.flaw && strstr(r.error, "verify failed")) {
 		snprintf(r.error, sizeof(r.error), "its certificate %s", login.flaw);
 		r.remedy = login.remedy;
