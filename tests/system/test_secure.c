@@ -30,7 +30,7 @@
 
 /* How long a worker that is refused is watched, and how often it may try in that time. */
 #define WATCH_US (3 * US_PER_S)
-enum { ATTEMPTS_MAX = 24 };
+enum { BROKER_ATTEMPTS_MAX = 40, PG_ATTEMPTS_MAX = 8, REGISTRY_ATTEMPTS_MAX = 16 };
 
 /* --- Kafka --- */
 
@@ -145,8 +145,8 @@ static const struct {
 	 "the broker does not take our certificate"},
 	{"a stranger's", "localhost", "ssl", &stack.mtls_port, NULL, "stranger", NULL,
 	 "Receive failed", "the broker does not take our certificate"},
-	{"TLS to none", "localhost", "ssl", &stack.proxied_port, NULL, NULL, NULL, "SSL handshake",
-	 "the port speaks no TLS"},
+	{"TLS to none", "localhost", "ssl", &stack.proxied_port, NULL, NULL, NULL,
+	 "it hangs up within the TLS handshake", "the port speaks no TLS"},
 };
 
 static struct proxy *refused_bed(struct bed *bed, int i)
@@ -193,7 +193,7 @@ START_TEST(kafka_refused)
 		      w->log);
 	ck_assert_int_eq(worker_log_count(w, refusals[_i].remedy), 1);
 	ck_assert_int_eq(secure_errors(w), 1);
-	ck_assert_uint_le(proxy_accepted(p), ATTEMPTS_MAX);
+	ck_assert_uint_le(proxy_accepted(p), BROKER_ATTEMPTS_MAX);
 	ck_assert_uint_eq(worker_http(w, "/livez", NULL), 200);
 	ck_assert_uint_eq(worker_http(w, "/readyz", NULL), 503);
 	char *said = bed_says(bed, 78, "check --online");
@@ -309,7 +309,7 @@ START_TEST(postgres_refused)
 	ck_assert_msg(worker_log_count(w, pg_refusals[_i].error) == 1, "%s: see %s",
 		      pg_refusals[_i].what, w->log);
 	ck_assert_int_eq(secure_errors(w), 1);
-	ck_assert_uint_le(proxy_accepted(p), ATTEMPTS_MAX / 3);
+	ck_assert_uint_le(proxy_accepted(p), PG_ATTEMPTS_MAX);
 	ck_assert_uint_eq(worker_http(w, "/livez", NULL), 200);
 	ck_assert_uint_eq(worker_http(w, "/readyz", NULL), 503);
 	secure_leaks_nothing(bed, w);
@@ -417,7 +417,7 @@ START_TEST(registry_refused)
 	secure_watch(bed, WATCH_US);
 	ck_assert_msg(worker_log_count(w, registry_refusals[_i].error) == 1, "%s: see %s",
 		      registry_refusals[_i].what, w->log);
-	ck_assert_uint_le(proxy_accepted(p), ATTEMPTS_MAX);
+	ck_assert_uint_le(proxy_accepted(p), REGISTRY_ATTEMPTS_MAX);
 	ck_assert_uint_eq(worker_http(w, "/readyz", NULL), 200); /* other schemas may be known */
 	struct buf said = {0};
 	int status = bed_command(bed, "check", (const char *[]){"--online", NULL}, &said);

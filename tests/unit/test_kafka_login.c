@@ -26,7 +26,7 @@ START_TEST(understood)
 		{RD_KAFKA_RESP_ERR__SSL,
 		 "ssl://k:1/1: SSL handshake failed: error:0A000126:SSL routines::unexpected eof "
 		 "while reading (after 1ms in state SSL_HANDSHAKE)",
-		 "k:1: SSL handshake failed: ", "kafka.security.protocol"},
+		 "k:1: it hangs up within the TLS handshake; ", "kafka.security.protocol"},
 		{RD_KAFKA_RESP_ERR__SSL,
 		 "ssl://k:1/1: SSL handshake failed: error:0A00010B:SSL routines::wrong version "
 		 "number: connecting to a PLAINTEXT broker listener? (after 1ms in state "
@@ -38,6 +38,13 @@ START_TEST(understood)
 		 "state APIVERSION_QUERY)",
 		 "localhost:9: Receive failed: ", "ssl.certificate.location"},
 		{RD_KAFKA_RESP_ERR__SSL, "something else", ": something else; ", "ssl and sasl"},
+		{RD_KAFKA_RESP_ERR__TRANSPORT,
+		 "ssl://k:1/bootstrap: Disconnected: SSL connection closed by peer (after 1ms in "
+		 "state SSL_HANDSHAKE)",
+		 "k:1: it hangs up within the TLS handshake; ", "kafka.security.protocol"},
+		{RD_KAFKA_RESP_ERR__TRANSPORT,
+		 "ssl://k:1/1: Disconnected: SSL connection closed by peer (after 9ms in state UP)",
+		 NULL, NULL},
 		{RD_KAFKA_RESP_ERR__TRANSPORT,
 		 "k:9092/1: Connect to ipv4#127.0.0.1:9092 failed: Connection refused (after 0ms "
 		 "in "

@@ -61,7 +61,7 @@ static void fill_role(struct grantee *g, const char *text)
 	sqlname_fill(g->out, text, words, ARRAY_LEN(words));
 }
 
-/* A table without a schema of its own lies where search_path says, which the server knows. */
+/* Where a table without a schema of its own lies, and its types, only the server knows. */
 static void grant_table(struct grantee *g, const struct table *t, const char *rights,
 			const char *role)
 {
@@ -70,8 +70,7 @@ static void grant_table(struct grantee *g, const struct table *t, const char *ri
 	pg_quote_literal(&literal, buf_cstr(&name));
 	const struct sqlname_word words[] = {{"table_literal", buf_cstr(&literal)},
 					     {"role_literal", buf_cstr(&g->literal)}};
-	if (!t->schema)
-		sqlname_fill(g->out, sql_grant_schema, words, ARRAY_LEN(words));
+	sqlname_fill(g->out, sql_grant_schema, words, ARRAY_LEN(words));
 	ddl_grants(t, rights, role, g->out);
 	buf_free(&name);
 	buf_free(&literal);

@@ -68,10 +68,6 @@ static const struct {
 	 " and ssl.key.location"},
 	{"unexpected message", "the broker wants a certificate of ours: set "
 			       "kafka.ssl.certificate.location and ssl.key.location"},
-	{"PLAINTEXT", "the port speaks no TLS: look at kafka.security.protocol and "
-		      "bootstrap.servers"},
-	{"unexpected eof", "the port speaks no TLS: look at kafka.security.protocol and "
-			   "bootstrap.servers"},
 	{"wrong version number", "the port speaks no TLS: look at kafka.security.protocol and "
 				 "bootstrap.servers"},
 	{"mechanism", "look at kafka.sasl.mechanism, sasl.username and sasl.password"},
@@ -150,12 +146,24 @@ struct refusal {
 	const char *remedy;
 };
 
+/* Of one cause the libraries have several texts, by turns. */
+static bool hangs_up(const char *error)
+{
+	return strstr(error, "closed by peer") || strstr(error, "unexpected eof") ||
+	       strstr(error, "connecting to a PLAINTEXT");
+}
+
 /* Under the lock. */
 static struct refusal understand(const char *text)
 {
 	struct refusal r;
 	take_apart(text, r.server, sizeof(r.server), r.error, sizeof(r.error));
 	r.remedy = remedy_of(r.error);
+	if (hangs_up(r.error) && !strstr(r.error, "wrong version")) {
+		snprintf(r.error, sizeof(r.error), "it hangs up within the TLS handshake");
+		r.remedy = "the port speaks no TLS, or the broker has just ended: look at "
+			   "kafka.security.protocol and bootstrap.servers if it stays so";
+	}
 	if (login.flaw && strstr(r.error, "verify failed")) {
 		snprintf(r.error, sizeof(r.error), "its certificate %s", login.flaw);
 		r.remedy = login.remedy;
@@ -185,9 +193,16 @@ static bool is_alert(const char *text)
 	return strstr(text, "SSL routines") && strstr(text, " alert ");
 }
 
+/* The same failure as "SSL handshake failed: unexpected eof", in the words of newer libraries. */
+static bool is_hung_up(const char *text)
+{
+	return strstr(text, "SSL connection closed by peer") && strstr(text, "SSL_HANDSHAKE");
+}
+
 static bool is_refusal(int code, const char *text)
 {
-	return code == RD_KAFKA_RESP_ERR__AUTHENTICATION || code == RD_KAFKA_RESP_ERR__SSL ||
+	return is_hung_up(text) || code == RD_KAFKA_RESP_ERR__AUTHENTICATION ||
+	       code == RD_KAFKA_RESP_ERR__SSL ||
 	       code == RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED || is_alert(text);
 }
 
@@ -222,7 +237,7 @@ bool kafka_login_tells(const char *facility, const char *text)
 	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
 		if (strstr(text, parts[i]))
 			return true;
-	return is_alert(text);
+	return is_alert(text) || is_hung_up(text);
 }
 
 void kafka_login_accepted(void)
