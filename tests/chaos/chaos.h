@@ -70,7 +70,11 @@ struct fault {
 	unsigned flags;
 	unsigned weight;     /* how often it is in the deck; 0 counts as 1 */
 	unsigned hold_ms[2]; /* shortest and longest */
-	unsigned recover_s;  /* bound from heal to recovered; 0: RECOVER_S */
+	/*
+	 * Bound from heal to recovered. 0: RECOVER_S, with RECOVER_MEDIAN_S for the median of the
+	 * kind; one of its own says that it waits for a deadline by its nature
+	 */
+	unsigned recover_s;
 	/* NULL: always. Whether it can be done here and now; what cannot is left out, and noted */
 	bool (*possible)(struct chaos *c);
 	void (*strike)(struct chaos *c, struct strike *s);

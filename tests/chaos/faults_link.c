@@ -96,6 +96,15 @@ static void disarm_heal(struct chaos *c, struct strike *s)
 		.name = (name_), .scope = (scope_), .hold_ms = {500, (longest)}, .strike = (harm), \
 		.heal = (cure)                                                                     \
 	}
+/*
+ * Connections that live and say nothing are given up by a deadline: of the database after
+ * statement_timeout and ten seconds.
+ */
+#define SILENT(name_, scope_, harm)                                                                \
+	{                                                                                          \
+		.name = (name_), .scope = (scope_), .hold_ms = {500, 4000}, .recover_s = 15,       \
+		.strike = (harm), .heal = pass_heal                                                \
+	}
 #define COMMIT(name_, harm)                                                                        \
 	{                                                                                          \
 		.name = (name_), .scope = SCOPE_DATABASE_LINK, .weight = 2,                        \
@@ -107,16 +116,22 @@ const struct fault faults_link[] = {
 	LINK("database_link.sliced", SCOPE_DATABASE_LINK, 3000, slice_strike, slice_heal),
 	LINK("database_link.reset", SCOPE_DATABASE_LINK, 2000, reset_strike, pass_heal),
 	LINK("database_link.blackhole", SCOPE_DATABASE_LINK, 8000, blackhole_strike, pass_heal),
-	LINK("database_link.swallow", SCOPE_DATABASE_LINK, 4000, swallow_strike, pass_heal),
-	LINK("database_link.half_open", SCOPE_DATABASE_LINK, 4000, half_open_strike, pass_heal),
+	SILENT("database_link.swallow", SCOPE_DATABASE_LINK, swallow_strike),
+	SILENT("database_link.half_open", SCOPE_DATABASE_LINK, half_open_strike),
 	LINK("kafka_link.slow", SCOPE_KAFKA_LINK, 4000, slow_strike, slow_heal),
 	LINK("kafka_link.sliced", SCOPE_KAFKA_LINK, 3000, slice_strike, slice_heal),
 	LINK("kafka_link.reset", SCOPE_KAFKA_LINK, 2000, reset_strike, pass_heal),
 	LINK("kafka_link.blackhole", SCOPE_KAFKA_LINK, 8000, blackhole_strike, pass_heal),
-	LINK("kafka_link.swallow", SCOPE_KAFKA_LINK, 4000, swallow_strike, pass_heal),
-	LINK("kafka_link.half_open", SCOPE_KAFKA_LINK, 4000, half_open_strike, pass_heal),
+	SILENT("kafka_link.swallow", SCOPE_KAFKA_LINK, swallow_strike),
+	SILENT("kafka_link.half_open", SCOPE_KAFKA_LINK, half_open_strike),
 	COMMIT("commit.lost", commit_lost_strike),
 	COMMIT("commit.answer_lost", answer_lost_strike),
-	COMMIT("commit.answer_stuck", answer_stuck_strike),
+	{.name = "commit.answer_stuck",
+	 .scope = SCOPE_DATABASE_LINK,
+	 .weight = 2,
+	 .hold_ms = {1000, 3000},
+	 .recover_s = 15,
+	 .strike = answer_stuck_strike,
+	 .heal = disarm_heal},
 	{0},
 };

@@ -1,13 +1,16 @@
 /*
  * parts.c - tests of the chaos runs' own parts, without a server: does a seed repeat, do receipts
- * see what the log lacks.
+ * see what the log lacks, and vitals a worker that grows.
  */
 #include "parts.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "receipts.h"
 #include "schedule.h"
+#include "vitals.h"
 
 #define STEPS 400
 
@@ -153,10 +156,50 @@ START_TEST(receipts_know_declarations)
 }
 END_TEST
 
+/* Looks at itself; what more it uses halfway through. */
+static int vitals_of_growth(size_t bytes, int descriptors)
+{
+	struct worker self = {.pid = getpid()};
+	struct chaos c = {.proving = true, .workers = {&self}, .nworkers = 1};
+	struct vitals *v = vitals_new(&c);
+	char *memory = NULL;
+	int fds[256];
+	for (int i = 0; i < 90; i++) {
+		if (i == 45) {
+			memory = xmalloc(bytes + 1);
+			memset(memory, i, bytes + 1);
+			for (int n = 0; n < descriptors; n++)
+				fds[n] = dup(STDOUT_FILENO);
+		}
+		vitals_look(v);
+	}
+	vitals_end(v, &self);
+	for (int n = 0; n < descriptors; n++)
+		close(fds[n]);
+	free(memory);
+	vitals_free(v);
+	return c.seen;
+}
+
+/*
+ * Proves: what a worker uses is held against the bounds at each look, and what it uses at its end
+ * against its beginning.
+ */
+START_TEST(vitals_see)
+{
+	ck_assert_int_eq(vitals_of_growth(0, 0), 0);
+	ck_assert_int_eq(vitals_of_growth((size_t)64 << 20, 0), 1);
+	ck_assert_int_eq(vitals_of_growth(0, 40), 1);
+	ck_assert_int_eq(vitals_of_growth(0, 200), 2); /* over the bound, and not flat */
+	ck_assert_int_eq(vitals_of_growth((size_t)300 << 20, 0), 2);
+}
+END_TEST
+
 void chaos_parts_add(TCase *tc)
 {
 	tcase_add_test(tc, seed_repeats);
 	tcase_add_test(tc, steps_keep_the_rules);
 	tcase_add_test(tc, receipts_see);
 	tcase_add_test(tc, receipts_know_declarations);
+	tcase_add_test(tc, vitals_see);
 }

@@ -184,6 +184,14 @@ void receipts_ends(struct receipts *r, struct buf *out)
 	}
 }
 
+int64_t receipts_sum(const struct receipts *r)
+{
+	int64_t sum = 0;
+	for (size_t i = 0; i < r->nlines; i++)
+		sum += r->lines[i].end;
+	return sum;
+}
+
 void receipts_counts(struct receipts *r, uint64_t *acknowledged, uint64_t *failed)
 {
 	*acknowledged = r->acknowledged;

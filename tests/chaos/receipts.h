@@ -25,6 +25,8 @@ void receipts_gap(struct receipts *r, const char *topic, int partition, int64_t 
 void receipts_new_topic(struct receipts *r, const char *topic);
 /* One past the last acknowledged offset of each partition, as VALUES of (topic, partition, end). */
 void receipts_ends(struct receipts *r, struct buf *out);
+/* Acknowledged offsets, of the topics that there are now. */
+int64_t receipts_sum(const struct receipts *r);
 void receipts_counts(struct receipts *r, uint64_t *acknowledged, uint64_t *failed);
 
 /* For the proof: claims a message that never was, and takes that back. */

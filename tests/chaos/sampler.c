@@ -18,12 +18,14 @@
 #include "sampler.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "broker.h"
 #include "verdict.h"
 
+#define MAX_REPORTS 8 /* what is wrong at one sample is mostly wrong at the next */
 #define PARTITIONS 64
 #define PERIOD_US US_PER_S
 #define PATIENCE_MS INT64_C(1500)
@@ -38,9 +40,12 @@ struct sampler {
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
-	bool stop; /* under the lock */
+	/* under the lock */
+	bool stop, proving;
+	unsigned seen;
 	struct broker_watch *watch;
 	struct pg *pg;
+	int reports;
 	unsigned falls; /* of the run, when the last sample was taken */
 	struct position *positions;
 	size_t npositions;
@@ -90,6 +95,22 @@ static struct pg_rows *ask_postgres(struct sampler *s)
 
 /* --- what it says --- */
 
+__attribute__((format(printf, 3, 4))) static void report(struct sampler *s, enum wrong wrong,
+							 const char *fmt, ...)
+{
+	char text[384];
+	va_list args;
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	pthread_mutex_lock(&s->lock);
+	bool proving = s->proving;
+	s->seen |= proving ? (unsigned)wrong : 0;
+	pthread_mutex_unlock(&s->lock);
+	if (!proving && s->reports++ < MAX_REPORTS)
+		chaos_violation(s->c, "%s", text);
+}
+
 static void compare(struct sampler *s, const char *topic, int64_t partition, int64_t next)
 {
 	const struct bed *bed = s->c->bed;
@@ -99,9 +120,9 @@ static void compare(struct sampler *s, const char *topic, int64_t partition, int
 			continue;
 		int64_t committed = s->committed[i][partition];
 		if (committed > next)
-			chaos_violation(
-				s->c, "%s/%lld: committed to Kafka is %lld, durable is %lld", topic,
-				(long long)partition, (long long)committed, (long long)next);
+			report(s, SAMPLER_AHEAD,
+			       "%s/%lld: committed to Kafka is %lld, durable is %lld", topic,
+			       (long long)partition, (long long)committed, (long long)next);
 	}
 }
 
@@ -130,9 +151,8 @@ static void look(struct sampler *s, const struct pg_rows *rows)
 		compare(s, topic, partition, next);
 		struct position *p = position_of(s, topic, pg_value(rows, r, 1), partition);
 		if (next < p->highest)
-			chaos_violation(s->c, "%s/%lld: next_offset fell from %lld to %lld", topic,
-					(long long)partition, (long long)p->highest,
-					(long long)next);
+			report(s, SAMPLER_FELL, "%s/%lld: next_offset fell from %lld to %lld",
+			       topic, (long long)partition, (long long)p->highest, (long long)next);
 		p->highest = MAX(p->highest, next);
 	}
 }
@@ -162,6 +182,22 @@ static void sample(struct sampler *s)
 		verdict_sampled();
 	}
 	pg_rows_free(rows);
+}
+
+void sampler_prove(struct sampler *s, bool proving)
+{
+	pthread_mutex_lock(&s->lock);
+	s->proving = proving;
+	s->seen = 0;
+	pthread_mutex_unlock(&s->lock);
+}
+
+unsigned sampler_seen(struct sampler *s)
+{
+	pthread_mutex_lock(&s->lock);
+	unsigned seen = s->seen;
+	pthread_mutex_unlock(&s->lock);
+	return seen;
 }
 
 /* --- the thread --- */

@@ -138,6 +138,8 @@ void verdict_events(uint64_t sent, uint64_t acknowledged, uint64_t failed, int64
 
 void verdict_peaks(long rss_kib, int descriptors, int threads)
 {
+	if (!verdict) /* tests of the parts have none */
+		return;
 	verdict->rss_kib = MAX(verdict->rss_kib, rss_kib);
 	verdict->descriptors = MAX(verdict->descriptors, descriptors);
 	verdict->threads = MAX(verdict->threads, threads);
@@ -190,22 +192,6 @@ static double median_s(int32_t *ms, size_t n)
 	return (double)(ms[below] + ms[above]) / 2000;
 }
 
-static void judge_medians(void)
-{
-	char text[256];
-	for (size_t i = 0; fault_at(i); i++) {
-		struct kind *kind = &verdict->kinds[i];
-		double median = median_s(kind->ms, kind->recoveries);
-		if (kind->recoveries < FEW || median <= RECOVER_MEDIAN_S * verdict_slack())
-			continue;
-		snprintf(text, sizeof(text),
-			 "%s: the median of %u recoveries is %.1f s, more than %u s",
-			 fault_at(i)->name, kind->recoveries, median,
-			 RECOVER_MEDIAN_S * verdict_slack());
-		verdict_violation(text);
-	}
-}
-
 /* Of all kinds; new. */
 static int32_t *all_recoveries(size_t *n)
 {
@@ -216,6 +202,34 @@ static int32_t *all_recoveries(size_t *n)
 		*n += verdict->kinds[i].recoveries;
 	}
 	return all;
+}
+
+/*
+ * A kind with a bound of its own waits for a deadline by its nature, so its median is no measure;
+ * that of all recoveries is.
+ */
+static void judge_median(const char *what, int32_t *ms, size_t n)
+{
+	char text[256];
+	double median = median_s(ms, n);
+	if (n < FEW || median <= RECOVER_MEDIAN_S * verdict_slack())
+		return;
+	snprintf(text, sizeof(text), "%s: the median of %zu recoveries is %.1f s, more than %u s",
+		 what, n, median, RECOVER_MEDIAN_S * verdict_slack());
+	verdict_violation(text);
+}
+
+static void judge_medians(void)
+{
+	size_t n;
+	int32_t *all = all_recoveries(&n);
+	for (size_t i = 0; fault_at(i); i++) {
+		if (fault_at(i)->recover_s == 0)
+			judge_median(fault_at(i)->name, verdict->kinds[i].ms,
+				     verdict->kinds[i].recoveries);
+	}
+	judge_median("all", all, n);
+	free(all);
 }
 
 static double longest_s(const int32_t *ms, size_t n)

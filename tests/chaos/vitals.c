@@ -119,8 +119,8 @@ static void check_bounds(struct vitals *v, struct series *s, const struct look *
 	for (int i = 0; i < VITALS; i++) {
 		if (look->of[i] <= bounds[i].most || s->reported[i])
 			continue;
-		chaos_violation(v->c, "worker of pid %d: %d %s, more than %d", s->pid, look->of[i],
-				bounds[i].name, bounds[i].most);
+		chaos_difference(v->c, "worker of pid %d: %d %s, more than %d", s->pid, look->of[i],
+				 bounds[i].name, bounds[i].most);
 		s->reported[i] = true;
 	}
 }
@@ -164,10 +164,11 @@ static void check_flat(struct vitals *v, const struct series *s, enum vital vita
 	}
 	qsort(last, third, sizeof(*last), by_size);
 	if (last[third / 2] > most + bounds[vital].more)
-		chaos_violation(v->c,
-				"worker of pid %d: %d %s in the last third of its life, at most %d "
-				"in the first",
-				s->pid, last[third / 2], bounds[vital].name, most);
+		chaos_difference(
+			v->c,
+			"worker of pid %d: %d %s in the last third of its life, at most %d "
+			"in the first",
+			s->pid, last[third / 2], bounds[vital].name, most);
 	free(last);
 }
 

@@ -27,6 +27,7 @@
 static rd_kafka_t *producer, *txn, *reader;
 static char reader_group[128];
 
+static bool quiet;
 static void (*on_receipt)(void *ctx, const struct broker_message *m);
 static void *on_receipt_ctx;
 
@@ -56,6 +57,8 @@ static rd_kafka_t *client(rd_kafka_type_t type, const char *const (*settings)[2]
 {
 	char error[512];
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
+	if (quiet)
+		rd_kafka_conf_set_log_cb(conf, NULL);
 	if (type == RD_KAFKA_PRODUCER)
 		rd_kafka_conf_set_dr_msg_cb(conf, delivered);
 	ck_assert_int_eq(
@@ -462,7 +465,7 @@ struct broker_watch {
 
 struct broker_watch *broker_watch_new(const char *group)
 {
-	const char *const settings[][2] = {{"group.id", group}, {"log_level", "0"}};
+	const char *const settings[][2] = {{"group.id", group}};
 	struct broker_watch *w = xcalloc(1, sizeof(*w));
 	w->rk = client(RD_KAFKA_CONSUMER, settings, ARRAY_LEN(settings));
 	return w;
@@ -487,6 +490,11 @@ void broker_watch_free(struct broker_watch *w)
 {
 	rd_kafka_destroy(w->rk);
 	free(w);
+}
+
+void broker_quiet(void)
+{
+	quiet = true;
 }
 
 void broker_close(void)

@@ -91,4 +91,6 @@ bool broker_watch_committed(struct broker_watch *w, const char *topic, int64_t *
 			    int timeout_ms);
 void broker_watch_free(struct broker_watch *w);
 
+/* Clients that are made from now on keep to themselves what they think of the broker's absence. */
+void broker_quiet(void);
 void broker_close(void);

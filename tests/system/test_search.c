@@ -4,6 +4,7 @@
  * A row is looked for by its own vector, which no other row has (near.h). Not here: what crashes,
  * other sessions and a standby do to it (test_search_faults.c), and rights (test_search_use.c).
  */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -411,6 +412,30 @@ START_TEST(fresh_and_merged)
 }
 END_TEST
 
+/*
+ * Proves: a worker that is told to stop while its indexer waits for the database ends at once and
+ * in peace: what it gave up for that is no failure, in its log.
+ */
+START_TEST(stopped_in_a_look)
+{
+	struct bed *bed = near_bed("look");
+	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
+	near_insert(bed, 0, 300);
+	struct worker *w = worker_start(bed, NULL);
+	BED_WAIT(bed, 30, near_live(bed) == 1);
+	bed_sql(bed, "BEGIN; LOCK TABLE memingest.searches IN ACCESS EXCLUSIVE MODE");
+	BED_WAIT(bed, 10,
+		 bed_int(bed, "SELECT count(*) FROM pg_stat_activity WHERE datname = "
+			      "current_database() AND application_name = 'memingest/indexer' AND "
+			      "wait_event_type = 'Lock'") == 1);
+	worker_signal(w, SIGTERM);
+	ck_assert_int_eq(worker_wait(w, 5), 0);
+	ck_assert_int_eq(worker_log_count(w, "the search is not kept"), 0);
+	bed_sql(bed, "COMMIT");
+	bed_free(bed);
+}
+END_TEST
+
 static void search_tests(TCase *tc)
 {
 	tcase_add_test(tc, found_at_commit);
@@ -423,5 +448,6 @@ static void search_tests(TCase *tc)
 	tcase_add_test(tc, cut_between);
 	tcase_add_test(tc, restored_elsewhere);
 	tcase_add_test(tc, fresh_and_merged);
+	tcase_add_test(tc, stopped_in_a_look);
 }
 SYSTEM_SUITE("search", 60, search_tests)

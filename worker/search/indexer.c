@@ -126,9 +126,17 @@ static bool is_idle(void)
 
 /* --- failures --- */
 
+/* What was given up for it has not failed. */
+static bool told_to_stop(const struct indexer *ix)
+{
+	return wait_fd(-1, 0, ix->stop_fd, 0) == WAIT_ABORTED;
+}
+
 static void failed(struct indexer *ix, struct search_table *t, const struct err *err)
 {
 	size_t stream = t->stream->index;
+	if (told_to_stop(ix))
+		return;
 	ix->due_us = clock_mono_us() + FAILED_US;
 	stats_add(METRIC_SEARCH_FAILURES, stream, 0, 1);
 	if (strcmp(t->error, err->text) == 0)
