@@ -28,7 +28,7 @@
 #include "base/log.h"
 #include "core/stream.h"
 
-#define HALTED_LOOK_US (15 * US_PER_S)
+#define HALTED_LOOK_US (10 * US_PER_S)
 
 #define TO(state) (1u << PARTITION_##state)
 
