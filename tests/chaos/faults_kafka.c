@@ -22,6 +22,7 @@
 #include "broker.h"
 #include "chaos.h"
 #include "event.h"
+#include "receipts.h"
 #include "schedule.h"
 
 #define PARTITIONS_MAX 12
@@ -47,10 +48,21 @@ static void stop_broker(struct chaos *c, struct strike *s)
 	chaos_stack(c, "kafka", "stop", NULL);
 }
 
+static bool has_more_receipts(struct chaos *c, uint64_t than)
+{
+	uint64_t acknowledged, failed;
+	receipts_counts(c->receipts, &acknowledged, &failed);
+	return acknowledged > than;
+}
+
+/* Healed is a broker that takes events again: before, there is nothing to be recovered. */
 static void start_broker(struct chaos *c, struct strike *s)
 {
+	uint64_t acknowledged, failed;
 	(void)s;
 	chaos_stack(c, "kafka", "start", NULL);
+	receipts_counts(c->receipts, &acknowledged, &failed);
+	CHAOS_WAIT(c, 60, has_more_receipts(c, acknowledged));
 }
 
 static void freeze_broker(struct chaos *c, struct strike *s)

@@ -79,6 +79,7 @@ static rd_kafka_t *the_producer(void)
 	static const char *const settings[][2] = {
 		{"enable.idempotence", "true"},
 		{"linger.ms", "5"},
+		{"reconnect.backoff.max.ms", "500"},
 		{"queue.buffering.max.messages", "1000000"},
 		{"queue.buffering.max.kbytes", "1048576"},
 		{"message.max.bytes", "20000000"},

@@ -8,6 +8,7 @@
 
 #include "bed.h"
 #include "broker.h"
+#include "load.h"
 #include "model.h"
 #include "system.h"
 
@@ -178,6 +179,38 @@ START_TEST(end_of_a_backlog)
 }
 END_TEST
 
+/* The first of its partitions. */
+static bool is_paused_for_batches(struct worker *w)
+{
+	json_t *status = worker_status(w);
+	json_t *partition = json_array_get(json_object_get(status, "partitions"), 0);
+	const char *cause = json_string_value(json_object_get(partition, "paused"));
+	bool is = cause && strcmp(cause, "batches") == 0;
+	json_decref(status);
+	return is;
+}
+
+/*
+ * Proves: after a time in which nothing could be written, a backlog is read as fast as it is
+ * written, although the partition is paused after every two batches: librdkafka below 2.2 would
+ * sleep for a second each time.
+ */
+START_TEST(backlog_after_trouble)
+{
+	struct bed *bed = memory_bed("trouble", "newer");
+	bed_set(bed, "batch.max_rows", "50");
+	bed_sql(bed, "BEGIN; LOCK TABLE memory_entries");
+	load_fill(bed, "memory", 3000, (struct generator_options){0});
+	struct worker *w = worker_start(bed, NULL);
+	BED_WAIT(bed, 20, worker_http(w, "/livez", NULL) == 200);
+	BED_WAIT(bed, 20, is_paused_for_batches(w));
+	bed_sql(bed, "COMMIT");
+	bed_drain(bed, 15);
+	worker_stop(w);
+	bed_free(bed);
+}
+END_TEST
+
 /*
  * Proves: writer schemas with a field more, a field less and another order, within one batch, land
  * as schema resolution says.
@@ -328,6 +361,7 @@ static void flow_tests(TCase *tc)
 	tcase_add_loop_test(tc, poison, 0, 8);
 	tcase_add_test(tc, max_age_on_a_silent_topic);
 	tcase_add_test(tc, end_of_a_backlog);
+	tcase_add_test(tc, backlog_after_trouble);
 	tcase_add_loop_test(tc, other_wire_formats, 0, 2);
 	tcase_add_test(tc, bare_key);
 	tcase_add_test(tc, evolution_in_a_batch);

@@ -16,7 +16,7 @@
 #include "model.h"
 #include "system.h"
 
-/* a halted lane tries again every 10 s, a halted partition is looked at every 15 s */
+/* a halted lane tries again, and a halted partition is looked at, every 10 s */
 #define RETRY_S 25
 
 static int64_t next_offset(struct bed *bed, int partition)

@@ -18,7 +18,7 @@
 #include "model.h"
 #include "system.h"
 
-#define LOOK_AGAIN_S 25 /* a halted partition is looked at every 15 s */
+#define LOOK_AGAIN_S 25 /* a halted partition is looked at every 10 s */
 
 static struct bed *offsets_bed(const char *name, int partitions)
 {

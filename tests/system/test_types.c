@@ -16,7 +16,7 @@
 #include "schema/schema.h"
 #include "system.h"
 
-#define RETRY_S 25 /* a halted partition is looked at every 15 s */
+#define RETRY_S 25 /* a halted partition is looked at every 10 s */
 #define T0 INT64_C(1750000000000000)
 
 static int64_t dead_letters(struct bed *bed, const char *where)

@@ -29,7 +29,7 @@
 #include "core/stream.h"
 #include "io/origin.h"
 
-#define HALTED_LOOK_US (15 * US_PER_S)
+#define HALTED_LOOK_US (10 * US_PER_S)
 
 #define TO(state) (1u << PARTITION_##state)
 

@@ -7,7 +7,7 @@
  *      +---- no answer ----+------ not claimed ----+                        +---- PAUSED <-----+
  *      ^                                           |
  *      |                                           | the offset is not in the log
- *      +------ every 15 s ------ HALTED <----------+
+ *      +------ every 10 s ------ HALTED <----------+
  *      ^                           ^
  *      |                           +-- fault, schema, dead letters: from STARTING, ACTIVE, PAUSED
  *      +-- fenced or given back: from STARTING, ACTIVE, PAUSED, HALTED
@@ -31,7 +31,7 @@ enum partition_state {
 	PARTITION_STARTING, /* position known, librdkafka does not fetch yet */
 	PARTITION_ACTIVE,   /* messages come */
 	PARTITION_PAUSED,   /* waiting for a batch, memory or a schema */
-	PARTITION_HALTED,   /* waiting for an operator; looked at again every 15 s */
+	PARTITION_HALTED,   /* waiting for an operator; looked at again every 10 s */
 	PARTITION_GONE,     /* revoked */
 	PARTITION_STATE_COUNT,
 };

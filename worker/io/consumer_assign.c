@@ -258,6 +258,8 @@ static bool resume(struct consumer *s, struct part *part, int64_t offset, struct
 	part->stopped = part->revive = false;
 	part->first_refusal_us = 0;
 	part->next = offset;
+	if (s->nudge)
+		nudge_send(s->nudge, source_list_of(part, RD_KAFKA_OFFSET_END));
 	return true;
 }
 

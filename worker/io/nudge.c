@@ -7,17 +7,21 @@
  * empty again after a tenth of that. A consumer that is faster than its queue is long gets a third
  * of the throughput (measured with 2.0.2: 22,000 events a second instead of 65,000).
  *
+ * So they do while all partitions of a leader are paused, and nobody wakes them when one goes on.
+ * A backlog then comes as one round of batches a second, since what a pause finds in the queue is
+ * thrown away (two batches of 100 events: 200 a second instead of 3,000).
+ *
  * Any request to the broker wakes its thread, which then looks at the queue again. The smallest
  * public one is ListOffsets (rd_kafka_offsets_for_times); it waits for its answer, so it is sent
- * from a thread of its own. nudge_due() says when: the queue has fallen to three quarters of what
- * it was at its fullest. On a topic that is followed live the queue never fills, and nothing is
- * sent.
+ * from a thread of its own. It is sent for a partition that was started, and when nudge_due() says
+ * so: the queue has fallen to three quarters of what it was at its fullest. On a topic that is
+ * followed live the queue never fills, and nothing is sent.
  *
  *   poll thread: nudge_due() -> nudge_send(list)
  *                --mutex, eventfd--> nudge thread: offsets_for_times(list)
  *
- * Failure: whatever the request answers does not matter. A nudge that comes while one is under way
- * takes its turn after it.
+ * Failure: whatever the request answers does not matter. What comes while one is under way takes
+ * its turn after it, all in one request.
  */
 #include "io/nudge.h"
 
@@ -49,7 +53,6 @@ struct nudge {
 	int64_t last_us;
 };
 
-/* The newest list counts; one that was not sent yet is dropped. */
 static void *nudge_main(void *arg)
 {
 	struct nudge *n = arg;
@@ -114,13 +117,28 @@ static void wake(struct nudge *n)
 		abort();
 }
 
+/* Adds what the other list lacks. */
+static void merge(rd_kafka_topic_partition_list_t *into,
+		  const rd_kafka_topic_partition_list_t *from)
+{
+	for (int i = 0; i < from->cnt; i++) {
+		const rd_kafka_topic_partition_t *p = &from->elems[i];
+		if (!rd_kafka_topic_partition_list_find(into, p->topic, p->partition))
+			rd_kafka_topic_partition_list_add(into, p->topic, p->partition)->offset =
+				p->offset;
+	}
+}
+
 /* Takes the list. */
 void nudge_send(struct nudge *n, rd_kafka_topic_partition_list_t *partitions)
 {
 	pthread_mutex_lock(&n->lock);
-	if (n->next)
-		rd_kafka_topic_partition_list_destroy(n->next);
-	n->next = partitions;
+	if (n->next) {
+		merge(n->next, partitions);
+		rd_kafka_topic_partition_list_destroy(partitions);
+	} else {
+		n->next = partitions;
+	}
 	pthread_mutex_unlock(&n->lock);
 	wake(n);
 }
