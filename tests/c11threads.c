@@ -5,12 +5,14 @@
  * librdkafka uses C11's, which that sanitizer does not see: its threads would be strangers to it
  * (the first allocation in one crashes), and its locks no locks. A symbol of the program goes
  * before that of libc. In glibc mtx_t and cnd_t are the POSIX ones under another name.
+ * Nor does it see pthread_clockjoin_np(), by which some of our own threads are joined.
  */
 #include <errno.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <threads.h>
+#include <time.h>
 
 struct start {
 	thrd_start_t run;
@@ -115,4 +117,15 @@ int cnd_wait(cnd_t *c, mtx_t *m)
 int cnd_timedwait(cnd_t *c, mtx_t *m, const struct timespec *until)
 {
 	return result(pthread_cond_timedwait((pthread_cond_t *)c, (pthread_mutex_t *)m, until));
+}
+
+/* By the wall clock, as that one is known. */
+int pthread_clockjoin_np(pthread_t thread, void **value, clockid_t clock,
+			 const struct timespec *until)
+{
+	struct timespec now, wall;
+	clock_gettime(clock, &now);
+	clock_gettime(CLOCK_REALTIME, &wall);
+	wall.tv_sec += until->tv_sec - now.tv_sec + 1;
+	return pthread_timedjoin_np(thread, value, &wall);
 }
