@@ -66,7 +66,7 @@ static void pass_heal(struct chaos *c, struct strike *s)
 static void arm(struct chaos *c, struct strike *s, enum proxy_fault fault)
 {
 	s->number[0] = proxy_fired(c->database_link);
-	proxy_arm(c->database_link, fault, 1 + s->random % 40);
+	proxy_arm(c->database_link, fault, 1 + s->random % 12);
 }
 
 static void commit_lost_strike(struct chaos *c, struct strike *s)

@@ -343,8 +343,12 @@ static void recover(struct chaos *c, const struct step *step)
 		if (s->missed)
 			verdict_left_out(s->fault);
 		else
-			verdict_recovered(s->fault, ms);
+			verdict_struck(s->fault);
 	}
+	if (step->nfaults > 1)
+		verdict_recovered(NULL, ms);
+	else if (!step->strikes[0].missed)
+		verdict_recovered(step->strikes[0].fault, ms);
 	chaos_note(c, "    recovered after %.1f s", (double)ms / 1000);
 	accounts_count(c);
 	all_live(c);

@@ -45,7 +45,7 @@ static struct verdict {
 	int descriptors, threads;
 	unsigned samples, accountings, nlines, nviolations;
 	char tampers[128];
-	struct kind kinds[KINDS];
+	struct kind kinds[KINDS], pairs;
 	struct line {
 		double at_s;
 		char text[160];
@@ -119,12 +119,20 @@ void verdict_left_out(const struct fault *fault)
 	kind_of(fault)->left_out++;
 }
 
-void verdict_recovered(const struct fault *fault, int64_t ms)
+static void keep_ms(struct kind *kind, int64_t ms)
 {
-	struct kind *kind = kind_of(fault);
-	kind->struck++;
 	if (kind->recoveries < RECOVERIES)
 		kind->ms[kind->recoveries++] = (int32_t)ms;
+}
+
+void verdict_struck(const struct fault *fault)
+{
+	kind_of(fault)->struck++;
+}
+
+void verdict_recovered(const struct fault *fault, int64_t ms)
+{
+	keep_ms(fault ? kind_of(fault) : &verdict->pairs, ms);
 }
 
 void verdict_events(uint64_t sent, uint64_t acknowledged, uint64_t failed, int64_t durable)
@@ -195,12 +203,14 @@ static double median_s(int32_t *ms, size_t n)
 /* Of all kinds; new. */
 static int32_t *all_recoveries(size_t *n)
 {
-	int32_t *all = xcalloc((size_t)KINDS * RECOVERIES, sizeof(*all));
+	int32_t *all = xcalloc((size_t)(KINDS + 1) * RECOVERIES, sizeof(*all));
 	*n = 0;
 	for (size_t i = 0; i < KINDS; i++) {
 		memcpy(all + *n, verdict->kinds[i].ms, verdict->kinds[i].recoveries * sizeof(*all));
 		*n += verdict->kinds[i].recoveries;
 	}
+	memcpy(all + *n, verdict->pairs.ms, verdict->pairs.recoveries * sizeof(*all));
+	*n += verdict->pairs.recoveries;
 	return all;
 }
 
@@ -250,18 +260,28 @@ static unsigned faults_struck(void)
 	return n;
 }
 
+/* Times of what never struck alone are not known. */
+static void print_kind(const char *name, unsigned times, struct kind *kind)
+{
+	if (kind->recoveries == 0)
+		printf("  %-28s %6u %9s %9s\n", name, times, "-", "-");
+	else
+		printf("  %-28s %6u %9.1f %9.1f\n", name, times,
+		       median_s(kind->ms, kind->recoveries), longest_s(kind->ms, kind->recoveries));
+}
+
 static void print_kinds(void)
 {
-	printf("  %-28s %6s %9s %9s\n", "fault", "times", "median s", "longest s");
+	printf("  %-28s %6s %9s %9s\n", "fault", "times", "median s", "longest s (alone)");
 	for (size_t i = 0; fault_at(i); i++) {
 		struct kind *kind = &verdict->kinds[i];
 		if (kind->struck)
-			printf("  %-28s %6u %9.1f %9.1f\n", fault_at(i)->name, kind->struck,
-			       median_s(kind->ms, kind->recoveries),
-			       longest_s(kind->ms, kind->recoveries));
+			print_kind(fault_at(i)->name, kind->struck, kind);
 		else if (kind->left_out)
-			printf("  %-28s      not possible here\n", fault_at(i)->name);
+			printf("  %-28s   none, left out %u times\n", fault_at(i)->name,
+			       kind->left_out);
 	}
+	print_kind("two at a time", verdict->pairs.recoveries, &verdict->pairs);
 }
 
 static void print_verdict(bool good)
@@ -291,6 +311,19 @@ static void print_verdict(bool good)
 	free(all);
 }
 
+static json_t *kind_json(struct kind *kind)
+{
+	json_t *json = json_pack("{s:i, s:i, s:i}", "count", (int)kind->struck, "left_out",
+				 (int)kind->left_out, "recoveries_alone", (int)kind->recoveries);
+	if (kind->recoveries > 0) {
+		json_object_set_new(json, "median_s",
+				    json_real(median_s(kind->ms, kind->recoveries)));
+		json_object_set_new(json, "longest_s",
+				    json_real(longest_s(kind->ms, kind->recoveries)));
+	}
+	return json;
+}
+
 static json_t *kinds_json(void)
 {
 	json_t *kinds = json_object();
@@ -298,12 +331,7 @@ static json_t *kinds_json(void)
 		struct kind *kind = &verdict->kinds[i];
 		if (kind->struck + kind->left_out == 0)
 			continue;
-		json_object_set_new(kinds, fault_at(i)->name,
-				    json_pack("{s:i, s:i, s:i, s:f, s:f}", "count",
-					      (int)kind->struck, "left_out", (int)kind->left_out,
-					      "recoveries", (int)kind->recoveries, "median_s",
-					      median_s(kind->ms, kind->recoveries), "longest_s",
-					      longest_s(kind->ms, kind->recoveries)));
+		json_object_set_new(kinds, fault_at(i)->name, kind_json(kind));
 	}
 	return kinds;
 }
@@ -325,25 +353,51 @@ static json_t *violations_json(void)
 	return violations;
 }
 
-static bool write_json(const char *path, bool good)
+/* What was run, and what it came to; a part each, so that a format can be read. */
+static json_t *run_json(void)
+{
+	const struct verdict *v = verdict;
+	return json_pack("{s:s, s:I, s:s, s:f, s:f, s:s}", "started", v->started, "seed",
+			 (json_int_t)v->options.seed, "librdkafka", v->librdkafka, "minutes",
+			 v->options.minutes, "seconds", v->seconds, "only",
+			 v->options.faults ? v->options.faults : "");
+}
+
+static json_t *events_json(void)
+{
+	const struct verdict *v = verdict;
+	return json_pack("{s:I, s:I, s:I, s:I}", "sent", (json_int_t)v->sent, "acknowledged",
+			 (json_int_t)v->acknowledged, "failed", (json_int_t)v->failed, "durable",
+			 (json_int_t)v->durable);
+}
+
+static json_t *checks_json(void)
+{
+	const struct verdict *v = verdict;
+	return json_pack("{s:i, s:i, s:s, s:i, s:i, s:i}", "samples", (int)v->samples,
+			 "accountings", (int)v->accountings, "tampering_caught", v->tampers,
+			 "peak_rss_kib", (int)v->rss_kib, "peak_descriptors", v->descriptors,
+			 "peak_threads", v->threads);
+}
+
+static json_t *recovery_json(void)
 {
 	size_t n;
 	int32_t *all = all_recoveries(&n);
-	const struct verdict *v = verdict;
-	json_t *json = json_pack(
-		"{s:b, s:s, s:I, s:s, s:f, s:f, s:s, s:{s:I, s:I, s:I, s:I}, s:i, s:i, s:i, s:f, "
-		"s:f, s:i, s:i, s:i, s:s, s:i, s:o, s:o, s:o}",
-		"ok", good, "started", v->started, "seed", (json_int_t)v->options.seed,
-		"librdkafka", v->librdkafka, "minutes", v->options.minutes, "seconds", v->seconds,
-		"only", v->options.faults ? v->options.faults : "", "events", "sent",
-		(json_int_t)v->sent, "acknowledged", (json_int_t)v->acknowledged, "failed",
-		(json_int_t)v->failed, "durable", (json_int_t)v->durable, "samples",
-		(int)v->samples, "accountings", (int)v->accountings, "faults", (int)faults_struck(),
-		"median_s", median_s(all, n), "longest_s", longest_s(all, n), "peak_rss_kib",
-		(int)v->rss_kib, "peak_descriptors", v->descriptors, "peak_threads", v->threads,
-		"tampering_caught", v->tampers, "violations_count", (int)v->nviolations, "kinds",
-		kinds_json(), "violations", violations_json(), "history", lines_json());
+	json_t *recovery = json_pack("{s:i, s:f, s:f}", "faults", (int)faults_struck(), "median_s",
+				     median_s(all, n), "longest_s", longest_s(all, n));
 	free(all);
+	return recovery;
+}
+
+static bool write_json(const char *path, bool good)
+{
+	json_t *json =
+		json_pack("{s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:o, s:o}", "ok", good, "run",
+			  run_json(), "events", events_json(), "checks", checks_json(), "recovery",
+			  recovery_json(), "kinds", kinds_json(), "two_at_a_time",
+			  kind_json(&verdict->pairs), "violations_count", (int)verdict->nviolations,
+			  "violations", violations_json(), "history", lines_json());
 	bool ok = json && json_dump_file(json, path, JSON_INDENT(2)) == 0;
 	json_decref(json);
 	return ok;

@@ -15,7 +15,9 @@ void verdict_history(double at_s, const char *text);
 void verdict_violation(const char *text); /* kept, with the first of them named as such */
 unsigned verdict_violations(void);
 void verdict_left_out(const struct fault *fault);
-void verdict_recovered(const struct fault *fault, int64_t ms); /* it struck, and this followed */
+void verdict_struck(const struct fault *fault);
+/* After a step of one fault, or (NULL) of two: whose doing the time was is not known then. */
+void verdict_recovered(const struct fault *fault, int64_t ms);
 void verdict_events(uint64_t sent, uint64_t acknowledged, uint64_t failed, int64_t durable);
 void verdict_peaks(long rss_kib, int descriptors, int threads);
 void verdict_sampled(void);
