@@ -259,7 +259,7 @@ static bool resume(struct consumer *s, struct part *part, int64_t offset, struct
 	part->first_refusal_us = 0;
 	part->next = offset;
 	if (s->nudge)
-		nudge_send(s->nudge, source_list_of(part, RD_KAFKA_OFFSET_END));
+		nudge_send(s->nudge, consumer_list_of(part, RD_KAFKA_OFFSET_END));
 	return true;
 }
 
