@@ -25,7 +25,7 @@
 #include "near.h"
 #include "system.h"
 
-#define PARTITIONS 4
+#define PARTITIONS 6 /* so that both of two workers give some up when a third comes */
 #define SESSION_MS 1000
 #define STILL_MS 2500 /* longer than the session and than max.poll.interval.ms */
 
@@ -65,7 +65,7 @@ static struct bed *failing_bed(void)
 	/* so that batches are large enough for COPY, whoever has how many partitions */
 	bed_set(bed, "postgres.lanes", "1");
 	bed_set(bed, "batch.adaptive", "off");
-	bed_set(bed, "batch.max_age", "250ms");
+	bed_set(bed, "batch.max_age", "500ms");
 	return bed;
 }
 
@@ -156,7 +156,7 @@ static void still_pair(struct bed *bed, struct pace *pace, const char *const poi
 		if (round % 2 == 0 && strncmp(points[i], "in_", 3) != 0)
 			PACE_WAIT(pace, bed, 30, worker_logged(w[i], "partitions lost"));
 	}
-	pace_progress(pace, 500);
+	pace_progress(pace, 300);
 	for (int i = 0; i < 2; i++)
 		worker_stop(w[i]);
 }
@@ -175,7 +175,7 @@ static void fail_at_all(struct bed *bed, struct pace *pace, int round)
 	for (size_t i = 0; i < ARRAY_LEN(pairs); i++)
 		for (int j = 0; j < 2; j++)
 			PACE_WAIT(pace, bed, 20, fired(w, pairs[i][j]) == 1);
-	pace_progress(pace, 500);
+	pace_progress(pace, 300);
 	worker_stop(other);
 	worker_stop(w);
 	buf_free(&orders);
@@ -189,7 +189,7 @@ static void fail_at_all(struct bed *bed, struct pace *pace, int round)
 START_TEST(every_point)
 {
 	struct bed *bed = failing_bed();
-	struct pace *pace = pace_open(bed, "ledger", 2000);
+	struct pace *pace = pace_open(bed, "ledger", 1000);
 	struct worker *successor = worker_start(bed, NULL);
 	use_failing_program();
 	fail_at_all(bed, pace, _i);
@@ -197,9 +197,9 @@ START_TEST(every_point)
 		kill_pair(bed, pace, pairs[i], _i);
 		still_pair(bed, pace, pairs[i], _i);
 	}
-	pace_progress(pace, 500);
+	pace_progress(pace, 300);
 	pace_close(pace);
-	bed_drain(bed, 30);
+	bed_drain(bed, 60);
 	worker_stop(successor);
 	model_check(bed);
 	bed_free(bed);
