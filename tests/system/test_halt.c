@@ -333,9 +333,8 @@ static int64_t waiting(struct bed *bed)
 
 static int start_skip(struct bed *bed)
 {
-	const char *argv[] = {
-		stack.program, "offsets",         "skip", "--yes", bed->streams[0].topic, "0",
-		"-c",          bed->owner_config, NULL};
+	const char *argv[] = {stack.program, "offsets", "skip",      "--yes", bed->streams[0].topic,
+			      "0",           "-c",      bed->config, NULL};
 	char log[200];
 	snprintf(log, sizeof(log), "%s/skip.log", bed->dir);
 	return spawn(argv, NULL, log);

@@ -73,10 +73,11 @@ START_TEST(partitioned_table)
 	struct bed *bed = bed_new("parts");
 	bed_stream(bed, "memory", 3);
 	bed_set(bed, "batch.max_rows", "%d", 500);
-	bed_sql(bed, "SET ROLE memingest; CREATE TABLE memory_entries (namespace text, key text, "
-		     "event_time "
-		     "timestamptz NOT NULL, "
-		     "PRIMARY KEY (namespace, key)) PARTITION BY HASH (key)");
+	bed_sql(bed,
+		"SET ROLE memingest_owner; CREATE TABLE memory_entries (namespace text, key text, "
+		"event_time "
+		"timestamptz NOT NULL, "
+		"PRIMARY KEY (namespace, key)) PARTITION BY HASH (key)");
 	for (int i = 0; i < 4; i++)
 		bed_sql(bed,
 			"CREATE TABLE part_%d PARTITION OF memory_entries FOR VALUES WITH (MODULUS "

@@ -23,11 +23,10 @@
 
 #define TICK_MS 20
 
-/* What makes and drops tables and functions, and what mends what workers have left. */
+/* What makes and drops tables and functions, and what reads dead letters. */
 static bool is_owners(const char *command, const char *const *args)
 {
-	return strcmp(command, "migrate") == 0 || strcmp(command, "offsets") == 0 ||
-	       strcmp(command, "dlq") == 0 ||
+	return strcmp(command, "migrate") == 0 || strcmp(command, "dlq") == 0 ||
 	       (strcmp(command, "index") == 0 && args && args[0] && strcmp(args[0], "drop") == 0);
 }
 

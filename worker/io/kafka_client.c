@@ -58,9 +58,9 @@ static const struct setting {
 	/*
 	 * A broker that is not trusted, or does not let us in, is tried again this often: newer
 	 * libraries (seen with 2.16) do not grow the pause, and the library's 100 ms are 20 TLS
-	 * handshakes a second for each client.
+	 * handshakes a second for each client. It must not lie above a maximum of the user's.
 	 */
-	{"reconnect.backoff.ms", "500", ALL_ROLES, SETTING_DEFAULT},
+	{"reconnect.backoff.ms", "500", ALL_ROLES, SETTING_DEFAULT, "reconnect.backoff.max.ms"},
 	/*
 	 * Telemetry pushes are of no use here and had a crash before authentication (librdkafka
 	 * #5577).
