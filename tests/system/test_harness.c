@@ -94,7 +94,7 @@ static struct pg *through(struct bed *bed, struct proxy *p)
 {
 	char dsn[128];
 	struct err err = {0};
-	snprintf(dsn, sizeof(dsn), "postgresql://memingest@127.0.0.1:%u/%s", proxy_port(p),
+	snprintf(dsn, sizeof(dsn), "postgresql://memingest_owner@127.0.0.1:%u/%s", proxy_port(p),
 		 bed->name);
 	struct config config = {
 		.pg_dsn = dsn,
