@@ -134,6 +134,24 @@ static void take_starts(struct sight *s)
 	s->starts = NULL;
 }
 
+/*
+ * A client keeps the leader epochs of a topic that it once knew. Those of one that is created anew
+ * begin at 0 again: librdkafka takes them for old news, and fetches by the old ones for ever (read
+ * in 2.16).
+ */
+static void notice_anew(struct assignment *a, const struct partition *part, const struct sight *s)
+{
+	char *known = part->starts->id;
+	if (!s->topic_id[0] || strcmp(known, s->topic_id) == 0)
+		return;
+	if (known[0]) {
+		log_info("the topic was created anew: the Kafka client is, too",
+			 F_STR("topic", part->topic));
+		source_reload(a->source);
+	}
+	memcpy(known, s->topic_id, sizeof(part->starts->id));
+}
+
 /* What came of the look at a partition that is due. */
 static void looked(struct assignment *a, struct partition *part, const struct sight *s,
 		   const struct err *why)
@@ -192,6 +210,7 @@ static void take_answers(struct assignment *a)
 		struct partition *part = look->sights[i].owner;
 		part->looks--;
 		unanswered += look->sights[i].log.low < 0;
+		notice_anew(a, part, &look->sights[i]);
 		if (part->state == PARTITION_GONE)
 			partition_release(a->partitions, part);
 		else if (part->state == PARTITION_LOOKING)

@@ -40,12 +40,13 @@ enum pause_cause { PAUSE_NONE, PAUSE_BATCHES, PAUSE_SCHEMA };
 
 /*
  * Where the stream starts in the partitions that a topic had when this process first looked. Never
- * changed then, so lanes may read it.
+ * changed then, so lanes may read it. And the topic's id, which is the poll thread's alone.
  */
 struct topic_starts {
 	const char *topic; /* interned */
 	int64_t *offsets;  /* by partition; NULL: not known, or start = earliest */
 	int32_t n;
+	char id[37]; /* as Kafka last had it; empty: not known */
 };
 
 struct partition {
