@@ -136,7 +136,8 @@ bool load_forget(struct pg *pg, const struct config *config, const struct file *
 		" AND replayed_at IS NULL",
 	};
 	const char *params[] = {config->group_id, file->topic};
-	size_t n = ARRAY_LEN(texts) - file->pipe; /* what a pipe brought will not come again */
+	/* what a pipe brought will not come again */
+	size_t n = file->pipe ? ARRAY_LEN(texts) - 1 : ARRAY_LEN(texts);
 	bool ok = pg_exec(pg, "BEGIN", NULL, 0, err);
 	for (size_t i = 0; ok && i < n; i++) {
 		struct pg_rows *rows = pg_query(pg, texts[i], params, 2, err);

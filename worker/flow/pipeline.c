@@ -38,6 +38,7 @@
  */
 #include "flow/pipeline.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -213,6 +214,7 @@ static void take_signal(struct pipeline *p, uint32_t signo)
 {
 	if (signo == SIGHUP && !p->draining) {
 		log_info("SIGHUP: certificates and secrets are read anew");
+		assert(p->source); /* signals are taken while there is one */
 		source_reload(p->source);
 	} else if (signo != SIGHUP && !p->draining) {
 		start_draining(p, signo);

@@ -63,7 +63,7 @@ static struct status_partition partition_facts(const struct publish *pub, const 
 	const struct partition *part = s->part;
 	bool held = is_on(part) && s->line.state != LINE_FLOWS;
 	bool halted = is_halted(s);
-	int64_t high = part->sp ? source_high_watermark(pub->source, part->sp) : -1;
+	int64_t high = part->sp && pub->source ? source_high_watermark(pub->source, part->sp) : -1;
 	return (struct status_partition){
 		.stream = part->slot->stream->config->name,
 		.topic = part->topic,

@@ -355,7 +355,7 @@ void filereader_stop(struct filereader *r)
 	do {
 		pthread_kill(r->thread, WAKE_SIGNAL);
 		clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_nsec += 20 * 1000000;
+		until.tv_nsec += 20000000;
 		until.tv_sec += until.tv_nsec / 1000000000;
 		until.tv_nsec %= 1000000000;
 	} while (pthread_clockjoin_np(r->thread, NULL, CLOCK_MONOTONIC, &until) == ETIMEDOUT);
