@@ -104,8 +104,8 @@ void bed_grant(struct bed *bed);
 
 /*
  * Runs "memingest COMMAND -c CONFIG ARGS..." to its end; args NULL-terminated or NULL. out, if not
- * NULL, gets what it printed. migrate, dlq and index drop run as the owner; what was
- * migrated is granted to the worker's role.
+ * NULL, gets what it printed. migrate, dlq, index drop and offsets rewind run as the owner; what
+ * was migrated is granted to the worker's role.
  */
 int bed_command(struct bed *bed, const char *command, const char *const *args, struct buf *out);
 /*

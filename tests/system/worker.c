@@ -23,11 +23,13 @@
 
 #define TICK_MS 20
 
-/* What makes and drops tables and functions, and what reads dead letters. */
+/* What makes and drops tables and functions, and what reads or deletes dead letters. */
 static bool is_owners(const char *command, const char *const *args)
 {
+	const char *action = args && args[0] ? args[0] : "";
 	return strcmp(command, "migrate") == 0 || strcmp(command, "dlq") == 0 ||
-	       (strcmp(command, "index") == 0 && args && args[0] && strcmp(args[0], "drop") == 0);
+	       (strcmp(command, "index") == 0 && strcmp(action, "drop") == 0) ||
+	       (strcmp(command, "offsets") == 0 && strcmp(action, "rewind") == 0);
 }
 
 /* NULL-terminated: program, command, -c, config, then the others. Returns new. */
