@@ -381,7 +381,7 @@ static void configure(struct chaos *c)
 		{"kafka.socket.timeout.ms", "3000"},
 		{"kafka.reconnect.backoff.max.ms", "1000"},
 		{"kafka.topic.metadata.refresh.interval.ms", "2000"},
-		{"postgres.statement_timeout", "2s"},
+		{"postgres.statement_timeout", "1s"},
 		{"postgres.lock_timeout", "2s"},
 		{"postgres.connect_timeout", "2s"},
 		{"shutdown.timeout", "5s"},
