@@ -264,6 +264,34 @@ START_TEST(topic_created_anew)
 }
 END_TEST
 
+/*
+ * Proves: a worker that runs while its topic is deleted and created again, and knows leader epochs
+ * of the old one that are above those of the new (the broker was restarted before), halts as well,
+ * and reads the new one once it is adopted, without a restart.
+ */
+START_TEST(created_anew_while_running)
+{
+	struct bed *bed = offsets_bed("meanwhile", 1);
+	struct worker *w = worker_start(bed, NULL);
+	send(bed, 0, 100);
+	bed_drain(bed, 20);
+	stack_do("kafka", "kill", NULL);
+	stack_do("kafka", "start", NULL);
+	send(bed, 0, 200);
+	bed_drain(bed, 30);
+	create_anew(bed, 1);
+	send(bed, 0, 50);
+	BED_WAIT(bed, 60, worker_logged(w, "offsets adopt-topic"));
+	ck_assert_int_eq(next_offset(bed, 0), 300);
+	bed_sql(bed, "TRUNCATE ledger");
+	obey(w, "adopt-topic");
+	bed_drain(bed, LOOK_AGAIN_S);
+	worker_stop(w);
+	model_check(bed);
+	bed_free(bed);
+}
+END_TEST
+
 /* --- an operator moves the position --- */
 
 /*
@@ -530,6 +558,7 @@ SYSTEM_SUITE("retention", 120, retention_tests)
 static void created_anew_tests(TCase *tc)
 {
 	tcase_add_loop_test(tc, topic_created_anew, 0, 2);
+	tcase_add_test(tc, created_anew_while_running);
 }
 SYSTEM_SUITE("created_anew", 120, created_anew_tests)
 
