@@ -152,7 +152,7 @@ static bool libpq_failed(const struct pg *pg, struct err *err)
 	struct buf reason = {0};
 	char state[8] = "";
 	libpq_reason(PQerrorMessage(pg->conn), state, &reason);
-	if (memmem(reason.data, reason.len, unverified, strlen(unverified)))
+	if (strstr(buf_cstr(&reason), unverified))
 		buf_puts(&reason, " (look at sslrootcert, and at the dates and the issuer of the "
 				  "server's certificate)");
 	const char *text = reason.len ? buf_cstr(&reason) : "connection lost";
