@@ -419,6 +419,13 @@ static void free_wal(struct chaos *c, struct strike *s)
 	chaos_stack(c, "disk", "remove", NULL);
 }
 
+/*
+ * Bounds of their own: what an operator has to mend is tried every 10 s, and refused logins after
+ * up to twice the time that they were refused; and what a server has lost is read again.
+ */
+#define LOOK_S 15
+#define REPEAT_S 15
+
 #define DATABASE(fault, shortest, longest, ...)                                                    \
 	{                                                                                          \
 		.name = "database." fault, .scope = SCOPE_DATABASE,                                \
@@ -430,23 +437,27 @@ const struct fault faults_database[] = {
 	DATABASE("stop_immediate", 0, 5000, .strike = stop_immediate, .heal = start, .weight = 2),
 	DATABASE("freeze", 1000, 15000, .strike = freeze, .heal = thaw, .weight = 2),
 	DATABASE("failover", 500, 4000, .strike = cut_standby, .heal = promote, .weight = 2,
+		 .recover_s = REPEAT_S, .flags = FAULT_MAY_FALL),
+	DATABASE("restore", 500, 5000, .strike = backup, .heal = restore, .recover_s = REPEAT_S,
 		 .flags = FAULT_MAY_FALL),
-	DATABASE("restore", 500, 5000, .strike = backup, .heal = restore, .flags = FAULT_MAY_FALL),
 	DATABASE("kill_backend", 0, 0, .strike = kill_backend, .weight = 2),
 	DATABASE("kill_helper", 0, 0, .strike = kill_helper),
 	DATABASE("terminate", 0, 0, .strike = terminate, .weight = 2),
 	DATABASE("cancel", 0, 0, .strike = cancel),
 	DATABASE("read_only", 500, 8000, .strike = set_read_only, .heal = set_writable),
-	DATABASE("connections", 500, 12000, .strike = take_connections, .heal = give_connections),
+	DATABASE("connections", 500, 12000, .strike = take_connections, .heal = give_connections,
+		 .recover_s = LOOK_S),
 	DATABASE("lock", 1000, 12000, .strike = lock_table, .heal = other_ends, .weight = 2),
 	DATABASE("rows_held", 1000, 12000, .strike = hold_rows, .heal = other_ends),
 	DATABASE("offsets_held", 1000, 12000, .strike = hold_offsets, .heal = other_ends),
-	DATABASE("rights", 500, 8000, .strike = take_rights, .heal = give_rights),
-	DATABASE("ddl", 500, 4000, .strike = change_table, .heal = change_back, .weight = 4),
+	DATABASE("rights", 500, 8000, .strike = take_rights, .heal = give_rights,
+		 .recover_s = LOOK_S),
+	DATABASE("ddl", 500, 4000, .strike = change_table, .heal = change_back, .weight = 4,
+		 .recover_s = LOOK_S),
 	DATABASE("vacuum", 0, 0, .strike = vacuum),
 	DATABASE("raise", 500, 4000, .strike = raise_errors, .heal = raise_none),
 	DATABASE("disk_full", 1000, 8000, .strike = fill_disk, .heal = free_disk,
-		 .possible = can_mount),
+		 .recover_s = LOOK_S, .possible = can_mount),
 	DATABASE("wal_full", 500, 3000, .strike = fill_wal, .heal = free_wal,
 		 .possible = can_mount),
 	{0},

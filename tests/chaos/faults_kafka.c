@@ -317,6 +317,9 @@ static void confuse_group(struct chaos *c, struct strike *s)
 	some_join(c, n);
 }
 
+/* A bound of its own: a halted partition is looked at every 10 s. */
+#define LOOK_S 15
+
 #define KAFKA(fault, shortest, longest, ...)                                                       \
 	{                                                                                          \
 		.name = "kafka." fault, .scope = SCOPE_KAFKA, .hold_ms = {shortest, longest},      \
@@ -332,8 +335,8 @@ const struct fault faults_kafka[] = {
 	      .possible = has_few_partitions),
 	KAFKA("records_consumed", 0, 0, .strike = delete_consumed, .flags = FAULT_ALONE),
 	KAFKA("records_unread", 500, 3000, .strike = delete_unread, .heal = accept_gap,
-	      .flags = FAULT_ALONE),
-	KAFKA("topic_anew", 500, 2000, .strike = create_anew, .heal = adopt,
+	      .recover_s = LOOK_S, .flags = FAULT_ALONE),
+	KAFKA("topic_anew", 500, 2000, .strike = create_anew, .heal = adopt, .recover_s = LOOK_S,
 	      .flags = FAULT_ALONE | FAULT_MAY_FALL, .possible = is_long_enough),
 	KAFKA("transactions", 500, 8000, .strike = transact, .heal = end_transaction),
 	KAFKA("group", 0, 0, .strike = confuse_group, .flags = FAULT_ALONE | FAULT_MAY_FALL),

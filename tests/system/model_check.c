@@ -271,6 +271,7 @@ static void compare_dead(struct model *m)
 
 /* --- books --- */
 
+/* Gaps from before the topic was created anew (the last one without length) are of another log. */
 static void compare_tiles(struct model *m, const struct model_partition *p, int64_t next_offset)
 {
 	int64_t at = p->start, events = 0, dead = 0, skipped = 0;
@@ -280,8 +281,10 @@ static void compare_tiles(struct model *m, const struct model_partition *p, int6
 		"skipped FROM memingest.batches "
 		"WHERE pipeline = '%s' AND topic = '%s' AND partition = %d UNION ALL "
 		"SELECT from_offset, to_offset, 0, 0, 0, 0 FROM memingest.gaps "
-		"WHERE pipeline = '%s' AND topic = '%s' AND partition = %d AND to_offset > "
-		"from_offset ORDER BY 1",
+		"g WHERE pipeline = '%s' AND topic = '%s' AND partition = %d AND to_offset > "
+		"from_offset AND created_at > (SELECT coalesce(max(created_at), '-infinity') FROM "
+		"memingest.gaps anew WHERE anew.from_offset = anew.to_offset AND (anew.pipeline, "
+		"anew.topic, anew.partition) = (g.pipeline, g.topic, g.partition)) ORDER BY 1",
 		m->bed->name, p->topic, p->partition, m->bed->name, p->topic, p->partition);
 	for (size_t r = 0; r < pg_rows_count(rows); r++) {
 		int64_t from = pg_int(rows, r, 0), to = pg_int(rows, r, 1), n = pg_int(rows, r, 2);

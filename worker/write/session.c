@@ -18,7 +18,7 @@
 #include "io/pg_login.h"
 
 #define BACKOFF_FIRST_US (100 * US_PER_MS)
-#define BACKOFF_MOST_US (5 * US_PER_S) /* what a server that is back may wait for us */
+#define BACKOFF_MOST_US (3 * US_PER_S) /* what a server that is back may wait for us */
 
 void session_init(struct session *s, const struct config *config, size_t lane, int abort_fd)
 {
@@ -31,7 +31,7 @@ void session_init(struct session *s, const struct config *config, size_t lane, i
 /* Grows with the failures, to a limit, with some chance in it. */
 int64_t session_backoff_us(struct session *s, unsigned failures)
 {
-	int64_t wait = MIN(BACKOFF_FIRST_US << MIN(failures, 6u), BACKOFF_MOST_US);
+	int64_t wait = MIN(BACKOFF_FIRST_US << MIN(failures, 5u), BACKOFF_MOST_US);
 	s->jitter = s->jitter * 1664525u + 1013904223u;
 	return wait / 2 + (int64_t)(s->jitter >> 8) % (wait / 2 + 1);
 }
