@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "codec/text.h"
 
@@ -24,6 +25,18 @@ static inline _Noreturn void give_up(const char *what, const char *why)
 {
 	fprintf(stderr, "fuzzer: %s: %s\n", what, why);
 	abort();
+}
+
+/* A file of the project, appended. */
+static inline void fuzz_read_file(const char *path, struct buf *out)
+{
+	FILE *f = fopen(path, "rb");
+	int c;
+	if (!f)
+		give_up(path, "cannot be opened; run from the top of the tree");
+	while ((c = fgetc(f)) != EOF)
+		buf_u8(out, (uint8_t)c);
+	fclose(f);
 }
 
 /* An error says what happened, as text: it becomes a dead letter's detail, or JSON. */

@@ -86,17 +86,6 @@ static void *arena_realloc(void *user, void *p, size_t osize, size_t nsize)
 
 /* --- schemas --- */
 
-static void read_file(const char *path, struct buf *out)
-{
-	FILE *f = fopen(path, "rb");
-	int c;
-	if (!f)
-		give_up(path, "cannot be opened; run from the top of the tree");
-	while ((c = fgetc(f)) != EOF)
-		buf_u8(out, (uint8_t)c);
-	fclose(f);
-}
-
 static void make_pair(struct pair *p, const struct random_pair *text)
 {
 	struct err err = {0};
@@ -145,9 +134,9 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 		struct random_pair text = {0};
 		struct random random = {.state = i};
 		if (i < ARRAY_LEN(shipped)) {
-			read_file(shipped[i], &text.writer);
-			read_file(shipped[i], &text.reader);
-			read_file(shipped[i], &text.avro_reader);
+			fuzz_read_file(shipped[i], &text.writer);
+			fuzz_read_file(shipped[i], &text.reader);
+			fuzz_read_file(shipped[i], &text.avro_reader);
 		} else {
 			random_pair(&random, &text);
 		}

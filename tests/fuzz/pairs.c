@@ -12,25 +12,14 @@ static const char *const files[] = {"schemas/memory_event.avsc", "schemas/patter
 				    "schemas/trajectory_event.avsc",
 				    "tests/schemas/everything.avsc"};
 
-static void read_file(const char *path, struct buf *out)
-{
-	FILE *f = fopen(path, "rb");
-	int c;
-	if (!f)
-		give_up(path, "cannot be opened; run from the top of the tree");
-	while ((c = fgetc(f)) != EOF)
-		buf_u8(out, (uint8_t)c);
-	fclose(f);
-}
-
 void pair_make(struct pair *p, size_t number, struct buf *writer_text)
 {
 	struct random_pair text = {0};
 	struct random random = {.state = number};
 	struct err err = {0};
 	if (number < ARRAY_LEN(files)) {
-		read_file(files[number], &text.writer);
-		read_file(files[number], &text.reader);
+		fuzz_read_file(files[number], &text.writer);
+		fuzz_read_file(files[number], &text.reader);
 	} else {
 		random_pair(&random, &text);
 	}

@@ -93,10 +93,7 @@ static bool try_next(struct trial *x, struct err *err)
 static bool try_file(struct trial *x, const struct files *files, const struct file *file,
 		     bool (*going)(void), struct err *err)
 {
-	x->records = records_open(file->path, files->stream->table, err);
-	x->plan =
-		x->records ? plan_new(records_schema(x->records), files->stream->table, err) : NULL;
-	bool ok = x->plan != NULL;
+	bool ok = files_begin(files, file, &x->records, &x->plan, err);
 	for (uint64_t n = 0; ok && (n % LOOK_EVERY != 0 || going()); n++)
 		if (!try_next(x, err))
 			break;

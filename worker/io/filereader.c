@@ -78,15 +78,9 @@ static void close_file(struct filereader *r)
 static bool open_file(struct filereader *r, struct err *err)
 {
 	const struct file *file = &r->files->all[r->at];
-	r->records = records_open(file->path, r->files->stream->table, err);
-	if (!r->records)
+	if (!files_begin(r->files, file, &r->records, &r->plan, err))
 		return false;
 	records_keep(r->records);
-	r->plan = plan_new(records_schema(r->records), r->files->stream->table, err);
-	if (!r->plan) {
-		err->class = ERR_POISON;
-		return err_wrap(err, "%s", file->path);
-	}
 	for (int64_t left = r->next, n; left > 0 && is_valid(r); left -= n) {
 		n = MIN(left, SKIP_RECORDS);
 		if (!records_skip(r->records, n, err))
@@ -170,6 +164,13 @@ static bool read_one(struct filereader *r, struct file_block *b)
 
 /* ---- blocks ---- */
 
+/* With the lock. */
+static void push_empty(struct filereader *r, struct file_block *b)
+{
+	b->next = r->empty;
+	r->empty = b;
+}
+
 static void empty_block(struct file_block *b)
 {
 	for (size_t i = 0; i < b->n; i++)
@@ -229,8 +230,7 @@ static void put_back(struct filereader *r, struct file_block *b)
 {
 	uint64_t one = 1;
 	if (b->order != r->order || (b->n == 0 && !b->ended)) {
-		b->next = r->empty;
-		r->empty = b;
+		push_empty(r, b);
 		return;
 	}
 	b->next = NULL;
@@ -278,8 +278,7 @@ struct filereader *filereader_start(const struct files *files)
 	r->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC | EFD_SEMAPHORE);
 	for (size_t i = 0; i < BLOCKS; i++) {
 		r->blocks[i].records = xcalloc(BLOCK_RECORDS, sizeof(struct file_record));
-		r->blocks[i].next = r->empty;
-		r->empty = &r->blocks[i];
+		push_empty(r, &r->blocks[i]);
 	}
 	pthread_mutex_init(&r->lock, NULL);
 	pthread_cond_init(&r->work, NULL);
@@ -311,10 +310,8 @@ void filereader_go(struct filereader *r, size_t file, int64_t number)
 	r->order++;
 	r->file = file;
 	r->number = number;
-	while ((b = pop_full(r))) {
-		b->next = r->empty;
-		r->empty = b;
-	}
+	while ((b = pop_full(r)))
+		push_empty(r, b);
 	pthread_cond_signal(&r->work);
 	pthread_mutex_unlock(&r->lock);
 }
@@ -335,8 +332,7 @@ struct file_block *filereader_take(struct filereader *r)
 void filereader_give(struct filereader *r, struct file_block *b)
 {
 	pthread_mutex_lock(&r->lock);
-	b->next = r->empty;
-	r->empty = b;
+	push_empty(r, b);
 	pthread_cond_signal(&r->work);
 	pthread_mutex_unlock(&r->lock);
 }

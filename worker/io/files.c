@@ -103,20 +103,29 @@ static bool identify(struct file *file, struct err *err)
 	return ok || err_wrap(err, "%s", file->path);
 }
 
+bool files_begin(const struct files *f, const struct file *file, struct records **records,
+		 struct plan **plan, struct err *err)
+{
+	*records = records_open(file->path, f->stream->table, err);
+	*plan = *records ? plan_new(records_schema(*records), f->stream->table, err) : NULL;
+	if (*plan || !*records)
+		return *plan != NULL;
+	err->class = ERR_POISON; /* not the config is wrong, but the file */
+	records_close(*records);
+	*records = NULL;
+	return err_wrap(err, "%s", file->path);
+}
+
 /* Nothing is opened of what can be read only once: its beginning would be lost. */
 static bool resolves(const struct files *f, const struct file *file, struct err *err)
 {
+	struct records *records;
+	struct plan *plan;
 	if (file->pipe)
 		return true;
-	struct records *r = records_open(file->path, f->stream->table, err);
-	struct plan *plan = r ? plan_new(records_schema(r), f->stream->table, err) : NULL;
-	bool ok = plan != NULL;
-	if (r && !ok) {
-		err->class = ERR_POISON; /* not the config is wrong, but the file */
-		err_wrap(err, "%s", file->path);
-	}
+	bool ok = files_begin(f, file, &records, &plan, err);
 	plan_free(plan);
-	records_close(r);
+	records_close(records);
 	return ok;
 }
 

@@ -18,6 +18,9 @@
 /* As many in each version and with any number of lanes: who loads on must deal out alike. */
 #define FILES_PARTITIONS 8
 
+struct plan;
+struct records;
+
 struct file {
 	const char *path; /* as it was given; "-": standard input */
 	char *topic;      /* "file:/its/whole/path", "file:-" */
@@ -45,6 +48,13 @@ struct files {
 struct files *files_open(const struct config *config, const struct stream *stream,
 			 char *const *paths, size_t n, struct err *err);
 void files_close(struct files *f); /* NULL is fine */
+
+/*
+ * Opens a file at its beginning, with the plan for its schema; both are the caller's. False, and
+ * both NULL: class CONFIG (it cannot be opened) or POISON (its schema does not resolve, ...).
+ */
+MUST_CHECK bool files_begin(const struct files *f, const struct file *file,
+			    struct records **records, struct plan **plan, struct err *err);
 
 /* By the topic; NULL: none of these. */
 const struct file *files_find(const struct files *f, const char *topic);

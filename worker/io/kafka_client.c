@@ -42,7 +42,6 @@
 #define VERSION_COOPERATIVE 0x020a0000 /* 2.10.0: librdkafka #4059 fixed */
 #define VERSION_KIP848 0x020c0000      /* 2.12.0: group.protocol=consumer is no preview any more */
 #define VERSION_FORGETS 0x020c0000     /* 2.12.0: brokers may be lost for good, librdkafka #5301 */
-#define VERSION_SCRAM 0x02060100       /* 2.6.1: the nonce is not sent twice, librdkafka #4895 */
 
 enum setting_kind { SETTING_DEFAULT, SETTING_FORCED };
 
@@ -242,7 +241,7 @@ static bool scram_broken(const struct config *config)
 	if (!mechanism)
 		mechanism = user_value(config, "sasl.mechanisms"); /* the same setting */
 	return mechanism && strncmp(mechanism, "SCRAM", 5) == 0 &&
-	       rd_kafka_version() < VERSION_SCRAM;
+	       rd_kafka_version() < KAFKA_LOGIN_SCRAM_MENDED;
 }
 
 /*

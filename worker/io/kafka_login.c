@@ -36,7 +36,6 @@ static struct {
 
 /* --- what is wrong, and what to do --- */
 
-#define SCRAM_MENDED 0x02060100 /* librdkafka 2.6.1 */
 #define OTHER_CA "set kafka.ssl.ca.location to the authority that has signed the broker's"
 
 /* X509_V_ERR_* of OpenSSL, whose numbers are part of its interface. */
@@ -78,7 +77,7 @@ static const struct {
 /* Kafka 4.0 refuses the nonce that older libraries send, and calls that wrong credentials. */
 static bool is_old_scram(const char *text)
 {
-	return strstr(text, "SCRAM") && rd_kafka_version() < SCRAM_MENDED;
+	return strstr(text, "SCRAM") && rd_kafka_version() < KAFKA_LOGIN_SCRAM_MENDED;
 }
 
 static const char *remedy_of(const char *text)

@@ -9,6 +9,9 @@
 
 struct rd_kafka_conf_s;
 
+/* librdkafka 2.6.1: below it SCRAM sends its nonce twice, which Kafka 4.0 refuses (#4895). */
+#define KAFKA_LOGIN_SCRAM_MENDED 0x02060100
+
 /* Has the configuration's client say why it does not trust a certificate. */
 void kafka_login_watch(struct rd_kafka_conf_s *conf);
 
