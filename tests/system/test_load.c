@@ -17,6 +17,7 @@
 #include "broker.h"
 #include "ledger.h"
 #include "model.h"
+#include "schema/encode.h"
 #include "system.h"
 
 enum { ACCOUNTS = 100 };
@@ -189,6 +190,79 @@ START_TEST(dead_letters)
 }
 END_TEST
 
+static void put_text(struct buf *b, const char *text)
+{
+	encode_bytes(b, text, strlen(text));
+}
+
+/* A container of 20 ledger events of account "a0" that add 1, and of 10 records of another type. */
+static void write_union(const char *path)
+{
+	static const char sync[] = "0123456789abcdef";
+	struct buf b = {0}, block = {0};
+	buf_put(&b, "Obj\1", 4);
+	encode_long(&b, 1);
+	put_text(&b, "avro.schema");
+	put_text(&b, "[{\"type\":\"record\",\"name\":\"tests.ledger.Audit\",\"fields\":["
+		     "{\"name\":\"who\",\"type\":\"string\"}]},"
+		     "{\"type\":\"record\",\"name\":\"tests.ledger.LedgerEvent\",\"fields\":["
+		     "{\"name\":\"event_time\",\"type\":{\"type\":\"long\",\"logicalType\":"
+		     "\"timestamp-micros\"}},{\"name\":\"account\",\"type\":\"string\"},"
+		     "{\"name\":\"total\",\"type\":\"long\"}]}]");
+	encode_long(&b, 0);
+	buf_put(&b, sync, 16);
+	for (int i = 0; i < 30; i++) {
+		bool other = i % 3 == 1;
+		encode_long(&block, other ? 0 : 1);
+		if (!other)
+			encode_long(&block, 1700000000000000ll + i);
+		put_text(&block, other ? "somebody" : "a0");
+		if (!other)
+			encode_long(&block, 1);
+	}
+	encode_long(&b, 30);
+	encode_bytes(&b, block.data, block.len);
+	buf_put(&b, sync, 16);
+	FILE *out = fopen(path, "w");
+	ck_assert_msg(out != NULL, "%s: %s", path, strerror(errno));
+	ck_assert_uint_eq(fwrite(b.data, 1, b.len, out), b.len);
+	ck_assert_int_eq(fclose(out), 0);
+	buf_free(&b);
+	buf_free(&block);
+}
+
+/*
+ * Proves: what becomes of a container's records of another type is what other_types says, as for
+ * Kafka's; and a dry run says the same.
+ */
+START_TEST(another_type)
+{
+	static const struct {
+		int status;
+		const char *dry, *load;
+	} expected[] = {
+		[OTHER_DEAD_LETTER] = {65, "10 would be dead letters",
+				       "10 records are dead letters"},
+		[OTHER_SKIP] = {0, "10 would be skipped", "10 skipped, 0 dead letters"},
+		[OTHER_HALT] = {78, "the load would halt here", "other_types is halt"},
+	};
+	enum other_types other_types = (enum other_types)_i;
+	struct bed *bed = ledger_bed("loadother", 1);
+	char path[192];
+	bed->streams[0].other_types = other_types;
+	bed_set(bed, "dlq.max_ratio", "1");
+	path_of(bed, "events.avro", path, sizeof(path));
+	write_union(path);
+	expect_load(bed, expected[_i].status, path, "--dry-run", expected[_i].dry);
+	expect_load(bed, expected[_i].status, path, NULL, expected[_i].load);
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM memingest.dead_letters"),
+			 other_types == OTHER_DEAD_LETTER ? 10 : 0);
+	ck_assert_int_eq(bed_int(bed, "SELECT coalesce(sum(total), 0)::bigint FROM ledger"),
+			 other_types == OTHER_HALT ? 1 : 20);
+	bed_free(bed);
+}
+END_TEST
+
 /*
  * Proves: a file whose bytes have changed since is not gone on with, and says how to; --restart
  * loads all of it.
@@ -295,6 +369,7 @@ static void load_tests(TCase *tc)
 	tcase_add_test(tc, killed_and_goes_on);
 	tcase_add_test(tc, formats);
 	tcase_add_test(tc, dead_letters);
+	tcase_add_loop_test(tc, another_type, 0, OTHER_HALT + 1);
 	tcase_add_test(tc, changed_file);
 	tcase_add_test(tc, fenced);
 	tcase_add_test(tc, pipe_that_waits);

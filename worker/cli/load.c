@@ -44,21 +44,31 @@ static void tell_fault(struct load_trial *t, const struct err *why)
 	t->told++;
 }
 
-static void count_datum(struct trial *x, struct slice datum)
+/* What flow/intake.c makes of it. False: the load would halt there. */
+static bool count_datum(struct trial *x, struct slice datum, struct err *err)
 {
 	struct record record = {0};
 	struct err why = {0};
+	enum other_types other = x->config->other_types;
 	x->row.len = 0;
 	if (decode_record(x->decoder, x->plan, datum, &x->row, &record, &why)) {
 		x->t->upserts += record.op == RECORD_UPSERT;
 		x->t->deletes += record.op == RECORD_DELETE;
-	} else if (record.other && x->config->other_types == OTHER_SKIP) {
-		x->t->skipped++;
-	} else {
-		records_blame(x->records, &why);
-		tell_fault(x->t, &why);
-		x->t->dead++;
+		return true;
 	}
+	if (record.other && other == OTHER_SKIP) {
+		x->t->skipped++;
+		return true;
+	}
+	records_blame(x->records, &why);
+	if (record.other ? other == OTHER_HALT : why.class != ERR_POISON) {
+		*err = why;
+		err->class = ERR_CONFIG;
+		return err_wrap(err, "the load would halt here");
+	}
+	tell_fault(x->t, &why);
+	x->t->dead++;
+	return true;
 }
 
 /* False: nothing comes behind it. */
@@ -69,8 +79,7 @@ static bool try_next(struct trial *x, struct err *err)
 	switch (records_next(x->records, &datum, &bad)) {
 	case RECORDS_RECORD:
 		x->t->records++;
-		count_datum(x, datum);
-		return true;
+		return count_datum(x, datum, err);
 	case RECORDS_BAD:
 		x->t->records++;
 		x->t->dead++;

@@ -6,7 +6,7 @@
  *                       |        |        '-- another record than the stream's: as other_types says
  *                       |        '-- writer incompatible: partition halts, never a dead letter
  *                       '-- not known yet: partition pauses until the registry answers
- *   record of a file, decoded --> row, or dead letter, in the same batch
+ *   record of a file, decoded --> row in the same batch, or why there is none, as above
  *
  * The frame is the message's own, or a header says which schema wrote it (format confluent).
  *
@@ -214,7 +214,10 @@ static enum outcome other_type(const struct arrival *a, const struct record *rec
 	return halt(a, err);
 }
 
-/* Another type, a bad event, or a schema that does not fit the stream. */
+/*
+ * Another type, a bad event, or a schema that does not fit the stream. o: NULL if the error says
+ * already whose it is, as a file's does.
+ */
 static enum outcome not_decoded(const struct arrival *a, const struct writer *o,
 				const struct record *record, struct err *err)
 {
@@ -222,7 +225,8 @@ static enum outcome not_decoded(const struct arrival *a, const struct writer *o,
 		return other_type(a, record, err);
 	if (err->class == ERR_POISON)
 		return dead_letter(a, record->reason, err);
-	wrap_writer(o, err);
+	if (o)
+		wrap_writer(o, err);
 	return halt(a, err);
 }
 
@@ -253,8 +257,10 @@ static enum outcome take_datum(const struct arrival *a, struct slice message, bo
 /* Of a file: its row is there, or it is known why not. */
 static enum outcome take_decoded(const struct arrival *a, const struct decoded *d)
 {
-	if (!d->ok)
-		return dead_letter(a, d->record.reason, d->err);
+	if (!d->ok) {
+		struct err err = *d->err;
+		return not_decoded(a, NULL, &d->record, &err);
+	}
 	buf_put(&a->batch->rows, d->row.data, d->row.len);
 	batch_add(a->batch, my_span(a), a->m->offset, a->m->timestamp_ms, &d->record);
 	a->in->taken[a->stream->index].decoded++;
