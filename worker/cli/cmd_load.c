@@ -69,6 +69,12 @@ static uint64_t dead(void)
 	return (uint64_t)stats_sum(METRIC_DEAD_LETTERS);
 }
 
+/* Of files that are at their end. */
+static uint64_t before(const struct load *l)
+{
+	return l->view.in_files > done() ? l->view.in_files - done() : 0;
+}
+
 /* "45%, 0:25 left", "", by the bytes that were read. */
 static const char *how_far(const struct load *l, char *text, size_t size)
 {
@@ -122,14 +128,14 @@ static void watch(void *self, bool end)
 static void tell_json(const struct load *l, bool complete)
 {
 	double seconds = seconds_of(l);
-	json_t *all = json_pack("{s:s, s:i, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f}", "stream",
-				l->stream.name, "files", (int)l->files->n, "complete", complete,
-				"records", (json_int_t)done(), "merged",
-				(json_int_t)stats_sum(METRIC_RECORDS_MERGED), "superseded",
-				(json_int_t)stats_sum(METRIC_RECORDS_SUPERSEDED), "skipped",
-				(json_int_t)stats_sum(METRIC_RECORDS_SKIPPED), "dead",
-				(json_int_t)dead(), "bytes", (json_int_t)l->view.read, "seconds",
-				seconds, "per_second", (double)done() / fmax(seconds, 0.001));
+	json_t *all = json_pack(
+		"{s:s, s:i, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f}", "stream",
+		l->stream.name, "files", (int)l->files->n, "complete", complete, "records",
+		(json_int_t)done(), "merged", (json_int_t)stats_sum(METRIC_RECORDS_MERGED),
+		"superseded", (json_int_t)stats_sum(METRIC_RECORDS_SUPERSEDED), "skipped",
+		(json_int_t)stats_sum(METRIC_RECORDS_SKIPPED), "dead", (json_int_t)dead(), "before",
+		(json_int_t)before(l), "bytes", (json_int_t)l->view.read, "seconds", seconds,
+		"per_second", (double)done() / fmax(seconds, 0.001));
 	char *text = json_dumps(all, JSON_COMPACT | JSON_REAL_PRECISION(6));
 	puts(text);
 	free(text);
@@ -145,8 +151,10 @@ static void tell(const struct load *l, bool complete)
 	       stats_sum(METRIC_RECORDS_MERGED), stats_sum(METRIC_RECORDS_SUPERSEDED));
 	if (stats_sum(METRIC_RECORDS_SKIPPED) > 0)
 		printf(", %" PRId64 " skipped", stats_sum(METRIC_RECORDS_SKIPPED));
-	printf(", %" PRIu64 " dead letters%s\n", dead(),
-	       complete ? "" : "; not to the end: the same command goes on where it was");
+	printf(", %" PRIu64 " dead letters", dead());
+	if (before(l) > 0)
+		printf("; %" PRIu64 " were loaded before", before(l));
+	puts(complete ? "" : "; not to the end: the same command goes on where it was");
 }
 
 /* ---- the pipeline ---- */

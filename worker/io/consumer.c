@@ -49,8 +49,10 @@ void consumer_tell_fatal(struct consumer *s, const char *text)
 {
 	if (s->dead)
 		return;
+	struct err why;
+	err_set(&why, ERR_FATAL, "%s", text);
 	s->dead = true;
-	s->ops->fatal(s->ctx, text);
+	s->ops->fatal(s->ctx, &why);
 }
 
 void consumer_on_error(rd_kafka_t *rk, int code, const char *text, void *opaque)

@@ -69,8 +69,8 @@ struct source_ops {
 	void (*eof)(void *ctx, struct source_partition *sp, int64_t offset);
 	void (*fault)(void *ctx, struct source_partition *sp, enum source_fault fault,
 		      const char *text);
-	/* The client as a whole can not go on (fenced, fatal): the worker has to end. */
-	void (*fatal)(void *ctx, const char *text);
+	/* The source as a whole can not go on: the worker has to end. CONFIG: an operator's. */
+	void (*fatal)(void *ctx, const struct err *why);
 	/* librdkafka's statistics, JSON, every statistics.interval.ms. */
 	void (*statistics)(void *ctx, const char *json, size_t len);
 };
