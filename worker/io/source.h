@@ -204,6 +204,17 @@ static inline bool source_close(struct source *s, int leave_ms)
 struct source *consumer_open(const struct config *config, const struct source_ops *ops, void *ctx,
 			     struct err *err);
 
+/*
+ * The same without the group: reads these partitions, whoever else has them, and commits nothing.
+ * Borrows them, too.
+ */
+struct source_place {
+	const char *topic;
+	int32_t partition;
+};
+struct source *consumer_open_at(const struct config *config, const struct source_place *places,
+				size_t n, const struct source_ops *ops, void *ctx, struct err *err);
+
 /* frame_header() of all the message's headers. False with class POISON. */
 MUST_CHECK bool source_schema_id(const struct source_message *m, bool key, struct schema_id *id,
 				 struct err *err);
