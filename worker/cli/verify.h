@@ -4,6 +4,7 @@
  *   verify_scope.c   what is to be read, and what cannot be known
  *   verify_sql.c     the statements: staging tables, comparison
  *   verify_clean.c   what a check leaves behind, also one that was killed
+ *   verify_explain.c the events that rows which differ came from
  *   verify_show.c    what was found, for people and for programs
  */
 #pragma once
@@ -18,9 +19,10 @@ enum { VERIFY_ID = 9 }; /* eight hexadecimal digits */
 
 /* How a column of the table goes into the hash of its row. */
 struct verify_column {
-	bool judged;  /* what was read decides its value */
-	bool as_text; /* its type has no equality */
-	char *send;   /* its type has no hash, but this function makes bytes; or NULL */
+	bool judged;   /* what was read decides its value */
+	bool as_text;  /* its type has no equality */
+	bool by_bytes; /* its type has no hash, but its bytes do */
+	char *send;    /* the function that makes those */
 };
 
 /* Something that cannot be known, said instead of guessed. */
@@ -85,6 +87,32 @@ MUST_CHECK bool verify_make_rows(struct verify *v, struct err *err);
 MUST_CHECK bool verify_compare(struct verify *v, struct err *err); /* Fills in the counts. */
 /* The first rows that were found: see verify_show.c for their columns. */
 struct pg_rows *verify_list(struct verify *v, size_t limit, struct err *err);
+
+/*
+ * The same rows: place in the list, key as it stands in a row of COPY BINARY, in hexadecimal, and
+ * the part of the log that the topic's row came from: topic, partition, from, to; null: not known.
+ */
+struct pg_rows *verify_origins(struct verify *v, size_t limit, struct err *err);
+/* What an expression of verify_origins() is for a key: "f" is the row that has it. */
+void verify_put_key_bytes(const struct table *t, const struct verify_column *columns,
+			  const char *prefix, struct buf *out);
+
+/* ---- verify_explain.c ---- */
+
+/* Of one row of the list. */
+struct explained {
+	uint8_t *key; /* as it stands in a row of COPY BINARY */
+	size_t key_len;
+	int64_t events; /* that were found of it */
+	bool spread;    /* over several partitions: which came last is not known */
+	char topic[250];
+	int32_t partition;
+	int64_t offset, timestamp_ms;
+	enum record_op op;
+};
+/* n rows; the caller's, with explained_free(). NULL: an error. */
+struct explained *verify_explain(struct verify *v, size_t n, struct err *err);
+void explained_free(struct explained *all, size_t n);
 
 /* ---- verify_clean.c ---- */
 

@@ -1,8 +1,9 @@
 /*
  * verify_show.c - what a check has found, for people and for programs.
  *
- *   differs  (namespace agent, key k7)
+ *   differs  namespace agent, key k7
  *            value: table "new text", topic "old text"
+ *            by memory.events [3] offset 1717 of 2026-05-01T12:00:00.000Z
  *   missing  ...
  *   cannot know: the log does not go back to the beginning: ...
  *   1 of 1000000 rows differs, 0 are missing, 0 too many; 1200000 offsets read in 18 s (66000/s)
@@ -17,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "cli/report.h"
 #include "cli/verify.h"
@@ -68,6 +70,20 @@ static void put_key(const struct verify *v, const struct pg_rows *rows, size_t r
 	}
 }
 
+/* UTC, to the millisecond. */
+static const char *time_text(int64_t ms, char *out, size_t size)
+{
+	char text[24];
+	struct tm tm;
+	time_t seconds = (time_t)(ms / 1000);
+	if (ms < 0 || !gmtime_r(&seconds, &tm) ||
+	    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm) == 0)
+		snprintf(out, size, "a time that is not known");
+	else
+		snprintf(out, size, "%s.%03dZ", text, (int)(ms % 1000));
+	return out;
+}
+
 /* ---- for people ---- */
 
 static bool begins_row(const struct pg_rows *rows, size_t row)
@@ -100,7 +116,29 @@ static void print_row(const struct verify *v, const struct pg_rows *rows, size_t
 		     "not known any more");
 }
 
-static void print_list(const struct verify *v, const struct pg_rows *rows)
+static bool ends_row(const struct pg_rows *rows, size_t row)
+{
+	return row + 1 == pg_rows_count(rows) || begins_row(rows, row + 1);
+}
+
+/* The last event of the key that the row came from, or that took it away. */
+static void print_event(const struct explained *x)
+{
+	char time[32];
+	if (x->events == 0) {
+		puts("         no event of this key was found");
+		return;
+	}
+	printf("         %s %s [%d] offset %" PRId64 " of %s%s\n",
+	       x->op == RECORD_DELETE ? "deleted by" : "by", x->topic, x->partition, x->offset,
+	       time_text(x->timestamp_ms, time, sizeof(time)),
+	       x->spread
+		       ? "; its events are in several partitions, and which came last is not known"
+		       : "");
+}
+
+static void print_list(const struct verify *v, const struct pg_rows *rows,
+		       const struct explained *explained)
 {
 	int64_t found = v->differ + v->missing + v->extra;
 	for (size_t i = 0; i < pg_rows_count(rows); i++) {
@@ -108,6 +146,8 @@ static void print_list(const struct verify *v, const struct pg_rows *rows)
 			print_row(v, rows, i);
 		if (pg_value(rows, i, 3))
 			print_column(rows, i);
+		if (ends_row(rows, i))
+			print_event(&explained[pg_int(rows, i, 0) - 1]);
 	}
 	if (found > LIST_LIMIT)
 		printf("... and %" PRId64 " more\n", found - LIST_LIMIT);
@@ -155,12 +195,26 @@ static json_t *row_json(const struct verify *v, const struct pg_rows *rows, size
 			 "columns");
 }
 
-static json_t *list_json(const struct verify *v, const struct pg_rows *rows)
+static json_t *event_json(const struct explained *x)
+{
+	if (x->events == 0)
+		return json_null();
+	return json_pack("{s:s, s:i, s:I, s:I, s:b, s:b}", "topic", x->topic, "partition",
+			 (int)x->partition, "offset", (json_int_t)x->offset, "timestamp_ms",
+			 (json_int_t)x->timestamp_ms, "delete", x->op == RECORD_DELETE, "spread",
+			 x->spread);
+}
+
+static json_t *list_json(const struct verify *v, const struct pg_rows *rows,
+			 const struct explained *explained)
 {
 	json_t *list = json_array(), *last = NULL;
 	for (size_t i = 0; i < pg_rows_count(rows); i++) {
 		if (begins_row(rows, i))
 			json_array_append_new(list, last = row_json(v, rows, i));
+		if (begins_row(rows, i))
+			json_object_set_new(last, "event",
+					    event_json(&explained[pg_int(rows, i, 0) - 1]));
 		if (pg_value(rows, i, 3))
 			json_array_append_new(json_object_get(last, "columns"),
 					      json_pack("{s:s, s:o, s:o}", "name",
@@ -194,34 +248,45 @@ static json_t *notes_json(const struct verify *v)
 }
 
 /* The members are a contract. */
-static void print_json(const struct verify *v, const struct pg_rows *rows)
+static void print_json(const struct verify *v, const struct pg_rows *rows,
+		       const struct explained *explained)
 {
-	json_t *all = json_pack(
-		"{s:s, s:s, s:I, s:I, s:I, s:I, s:o, s:I, s:I, s:f, s:o, s:o, s:o}", "stream",
-		v->stream->config->name, "table", table_full_name(v->stream->table), "rows",
-		(json_int_t)v->in_table, "by_topic", (json_int_t)v->by_topic, "differ",
-		(json_int_t)v->differ, "missing", (json_int_t)v->missing, "extra",
-		v->whole ? json_integer(v->extra) : json_null(), "newer", (json_int_t)v->newer,
-		"offsets", (json_int_t)v->view.read, "seconds", bar_seconds(&v->bar), "read",
-		parts_json(v), "found", list_json(v, rows), "cannot_know", notes_json(v));
+	json_t *all = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:o, s:I, s:I, s:f, s:o, s:o, s:o}",
+				"stream", v->stream->config->name, "table",
+				table_full_name(v->stream->table), "rows", (json_int_t)v->in_table,
+				"by_topic", (json_int_t)v->by_topic, "differ",
+				(json_int_t)v->differ, "missing", (json_int_t)v->missing, "extra",
+				v->whole ? json_integer(v->extra) : json_null(), "newer",
+				(json_int_t)v->newer, "offsets", (json_int_t)v->view.read,
+				"seconds", bar_seconds(&v->bar), "read", parts_json(v), "found",
+				list_json(v, rows, explained), "cannot_know", notes_json(v));
 	char *text = json_dumps(all, JSON_COMPACT | JSON_REAL_PRECISION(6));
 	puts(text);
 	free(text);
 	json_decref(all);
 }
 
+/* What rows came from may be out of reach; what differs is told all the same. */
 int verify_show(struct verify *v)
 {
-	struct err err = {0};
+	struct err err = {0}, why = {0};
+	int64_t found = v->differ + v->missing + v->extra;
+	size_t n = (size_t)MIN(found, (int64_t)LIST_LIMIT);
 	struct pg_rows *rows = verify_list(v, LIST_LIMIT, &err);
 	if (!rows)
 		return cli_fail(report_err_exit_code(&err), "%s", err.text);
+	struct explained *explained = verify_explain(v, n, &why);
+	if (!explained) {
+		cli_fail(EXIT_OK, "the events of these rows could not be read: %s", why.text);
+		explained = xcalloc(n + 1, sizeof(*explained));
+	}
 	if (v->cli->json) {
-		print_json(v, rows);
+		print_json(v, rows, explained);
 	} else {
-		print_list(v, rows);
+		print_list(v, rows, explained);
 		print_sum(v);
 	}
+	explained_free(explained, n);
 	pg_rows_free(rows);
-	return v->differ + v->missing + v->extra > 0 ? EXIT_DATA : EXIT_OK;
+	return found > 0 ? EXIT_DATA : EXIT_OK;
 }

@@ -44,7 +44,8 @@ static void take_type(struct verify_column *c, const char *type, const char *sen
 	static const char *const no_equality[] = {"json", "xml",     "point", "line",  "lseg",
 						  "box",  "polygon", "path",  "circle"};
 	c->as_text = is_one_of(type, no_equality, ARRAY_LEN(no_equality));
-	c->send = is_one_of(type, no_hash, ARRAY_LEN(no_hash)) ? xstrdup(send) : NULL;
+	c->by_bytes = is_one_of(type, no_hash, ARRAY_LEN(no_hash));
+	c->send = xstrdup(send);
 }
 
 static bool take_columns(struct verify *v, const struct pg_rows *rows, struct err *err)
@@ -105,10 +106,10 @@ static void put_column(struct buf *out, const char *prefix, const struct column 
 
 static void put_hashed(struct buf *out, const struct verify_column *how, const struct column *c)
 {
-	if (how->send)
+	if (how->by_bytes)
 		buf_printf(out, "%s(", how->send);
 	put_column(out, "t", c);
-	buf_puts(out, how->send ? ")" : how->as_text ? "::text" : "");
+	buf_puts(out, how->by_bytes ? ")" : how->as_text ? "::text" : "");
 }
 
 /* Of the judged columns of t; the key alone where there are no others. */
@@ -326,5 +327,41 @@ struct pg_rows *verify_list(struct verify *v, size_t limit, struct err *err)
 	free(to_table);
 	free(to_rows);
 	buf_free(&values);
+	return rows;
+}
+
+/* Each field behind its length, as eight digits. */
+void verify_put_key_bytes(const struct table *t, const struct verify_column *columns,
+			  const char *prefix, struct buf *out)
+{
+	for (size_t i = 0; i < t->nkeys; i++) {
+		buf_printf(out, "%slpad(to_hex(octet_length(%s(", i ? " || " : "", columns[i].send);
+		put_column(out, prefix, &t->columns[i]);
+		buf_printf(out, "))), 8, '0') || encode(%s(", columns[i].send);
+		put_column(out, prefix, &t->columns[i]);
+		buf_puts(out, "), 'hex')");
+	}
+}
+
+struct pg_rows *verify_origins(struct verify *v, size_t limit, struct err *err)
+{
+	const struct table *t = v->stream->table;
+	struct buf bytes = {0}, pipeline = {0};
+	verify_put_key_bytes(t, v->columns, "f", &bytes);
+	pg_quote_literal(&pipeline, v->pipeline);
+	char *keys = keys_sql(t, "f.", ", ", NULL, "");
+	char *sql = xasprintf(
+		"WITH f AS (SELECT row_number() OVER (ORDER BY %s) AS _n, f.* FROM :found AS f "
+		"WHERE _kind <> 'newer' ORDER BY 1 LIMIT %zu) SELECT f._n, %s, b.topic, "
+		"b.partition, b.from_offset, b.to_offset FROM f LEFT JOIN memingest.batches b ON "
+		"b.pipeline = %s AND b.xmin = f._xmin ORDER BY 1",
+		keys, limit, buf_cstr(&bytes), buf_cstr(&pipeline));
+	char *text = fill(v, sql);
+	struct pg_rows *rows = pg_query(v->pg, text, NULL, 0, err);
+	free(text);
+	free(sql);
+	free(keys);
+	buf_free(&bytes);
+	buf_free(&pipeline);
 	return rows;
 }

@@ -56,6 +56,19 @@ void replay_leave_out(struct replay_part *part, int64_t from, int64_t to)
 	part->left_out[part->nleft_out++] = (struct replay_range){from, to};
 }
 
+bool replay_leaves_out(const struct replay_part *part, int64_t offset)
+{
+	size_t low = 0, high = part->nleft_out;
+	while (low < high) { /* the first that ends behind it */
+		size_t middle = low + (high - low) / 2;
+		if (part->left_out[middle].to <= offset)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < part->nleft_out && part->left_out[low].from <= offset;
+}
+
 void replay_free(struct replay *r)
 {
 	for (size_t i = 0; i < r->n; i++) {

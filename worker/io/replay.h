@@ -34,6 +34,7 @@ void replay_add(struct replay *r, const char *topic, int32_t partition, int64_t 
 struct replay_part *replay_find(const struct replay *r, const char *topic, int32_t partition);
 /* Called with ascending "from". */
 void replay_leave_out(struct replay_part *part, int64_t from, int64_t to);
+bool replay_leaves_out(const struct replay_part *part, int64_t offset);
 void replay_free(struct replay *r); /* what it holds */
 
 /* For struct origin; self is the struct replay. */

@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "codec/decode.h"
 #include "core/config.h"
+#include "schema/frame.h"
 #include "schema/schema_id.h"
 
 struct source;
@@ -218,6 +219,13 @@ struct source *consumer_open_at(const struct config *config, const struct source
 /* frame_header() of all the message's headers. False with class POISON. */
 MUST_CHECK bool source_schema_id(const struct source_message *m, bool key, struct schema_id *id,
 				 struct err *err);
+
+/*
+ * Which schema wrote the message's value or (key) its key, and the datum: from a header, which goes
+ * before the value's own envelope (*in_header), or from that envelope. False with class POISON.
+ */
+MUST_CHECK bool source_frame(const struct source_message *m, enum frame_format format, bool key,
+			     struct frame *frame, bool *in_header, struct err *err);
 
 /*
  * {"name": "value", ...} as JSON, NULL when there are none; bytes that are not UTF-8 as
