@@ -22,19 +22,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/stats.h"
+#include "cli/bar.h"
 #include "cli/cli.h"
 #include "cli/load.h"
 #include "cli/report.h"
 #include "flow/pipeline.h"
 #include "io/filesource.h"
-
-enum { BAR_WIDTH = 30 };
-#define LINE_EVERY_US (10 * US_PER_S)
 
 struct load {
 	const struct cli *cli;
@@ -43,19 +39,13 @@ struct load {
 	const char **topics;
 	struct stream *reader; /* the stream that the files are read with */
 	struct files *files;
-	uint64_t bytes; /* of all files; 0: a pipe is among them */
-	int64_t start_us, told_us;
+	uint64_t bytes;        /* of all files; 0: a pipe is among them */
 	struct source *source; /* while the pipeline runs */
 	struct filesource_view view;
-	bool bar;
+	struct bar bar;
 };
 
 /* ---- telling ---- */
-
-static double seconds_of(const struct load *l)
-{
-	return (double)(clock_mono_us() - l->start_us) / (double)US_PER_S;
-}
 
 /* Rows of transactions that were committed. */
 static uint64_t done(void)
@@ -75,59 +65,24 @@ static uint64_t before(const struct load *l)
 	return l->view.in_files > done() ? l->view.in_files - done() : 0;
 }
 
-/* "45%, 0:25 left", "", by the bytes that were read. */
-static const char *how_far(const struct load *l, char *text, size_t size)
-{
-	double share = l->bytes > 0 ? (double)l->view.read / (double)l->bytes : 0;
-	text[0] = '\0';
-	if (share <= 0)
-		return text;
-	double left = seconds_of(l) * (1 - share) / share;
-	snprintf(text, size, "%3.0f%%, %.0f:%02.0f left", 100 * share, floor(left / 60),
-		 floor(fmod(left, 60)));
-	return text;
-}
-
-static void draw_bar(const struct load *l)
-{
-	char far[64];
-	int filled = l->bytes > 0 ? (int)(l->view.read * BAR_WIDTH / l->bytes) : 0;
-	fprintf(stderr,
-		"\r[%.*s%.*s] %s  %" PRIu64 " rows, %.1f MB, %.0f/s, %" PRIu64 " dead\033[K",
-		filled, "##############################", BAR_WIDTH - filled,
-		"..............................", how_far(l, far, sizeof(far)), done(),
-		(double)l->view.read / 1e6, (double)done() / fmax(seconds_of(l), 0.001), dead());
-}
-
-static void tell_line(const struct load *l)
-{
-	char far[64];
-	fprintf(stderr, "%s  %" PRIu64 " rows, %.1f MB, %.0f/s, %" PRIu64 " dead\n",
-		how_far(l, far, sizeof(far)), done(), (double)l->view.read / 1e6,
-		(double)done() / fmax(seconds_of(l), 0.001), dead());
-}
-
-/* Of struct origin. */
+/* Of struct origin. By the bytes that were read. */
 static void watch(void *self, bool end)
 {
 	struct load *l = self;
 	filesource_look(l->source, &l->view);
-	if (end && l->bar)
-		fprintf(stderr, "\r\033[K");
-	if (end || l->cli->json)
-		return;
-	if (l->bar) {
-		draw_bar(l);
-	} else if (clock_mono_us() - l->told_us >= LINE_EVERY_US) {
-		tell_line(l);
-		l->told_us = clock_mono_us();
-	}
+	if (end)
+		bar_clear(&l->bar);
+	else
+		bar_tell(&l->bar, l->bytes > 0 ? (double)l->view.read / (double)l->bytes : -1,
+			 "%" PRIu64 " rows, %.1f MB, %.0f/s, %" PRIu64 " dead", done(),
+			 (double)l->view.read / 1e6,
+			 (double)done() / fmax(bar_seconds(&l->bar), 0.001), dead());
 }
 
 /* The members are a contract. */
 static void tell_json(const struct load *l, bool complete)
 {
-	double seconds = seconds_of(l);
+	double seconds = bar_seconds(&l->bar);
 	json_t *all = json_pack(
 		"{s:s, s:i, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f}", "stream",
 		l->stream.name, "files", (int)l->files->n, "complete", complete, "records",
@@ -144,7 +99,7 @@ static void tell_json(const struct load *l, bool complete)
 
 static void tell(const struct load *l, bool complete)
 {
-	double seconds = seconds_of(l);
+	double seconds = bar_seconds(&l->bar);
 	printf("loaded %" PRIu64 " records into %s in %.1f s (%.0f/s): %" PRId64 " merged, %" PRId64
 	       " superseded",
 	       done(), l->reader->table->name, seconds, (double)done() / fmax(seconds, 0.001),
@@ -198,7 +153,7 @@ static int run_pipeline(struct load *l)
 				      .watch = watch,
 				      .finite = true,
 				      .self = l};
-	l->start_us = l->told_us = clock_mono_us();
+	l->bar = bar_new(l->cli);
 	int code = pipeline_run(&l->config, &origin);
 	if (l->cli->json)
 		tell_json(l, code == EXIT_OK);
@@ -317,7 +272,7 @@ static int load(struct load *l, size_t stream)
 
 static int run(struct cli *cli)
 {
-	struct load l = {.cli = cli, .bar = isatty(STDERR_FILENO) && !cli->json};
+	struct load l = {.cli = cli};
 	size_t stream;
 	if (cli->argc < 2)
 		return cli_fail(EXIT_USAGE,

@@ -113,18 +113,6 @@ struct writer {
 	bool in_header; /* and the message has no envelope */
 };
 
-/* A header goes before the value's own envelope. */
-static bool find_frame(const struct arrival *a, struct slice message, struct writer *o,
-		       struct err *err)
-{
-	enum frame_format format = a->stream->config->format;
-	if (format == FRAME_CONFLUENT && !source_schema_id(a->m, o->key, &o->frame.id, err))
-		return false;
-	o->in_header = format == FRAME_CONFLUENT && o->frame.id.kind != SCHEMA_ID_NONE;
-	o->frame.body = message;
-	return o->in_header || frame_split(format, message, &o->frame, err);
-}
-
 /* "value schema id 7", "value schema GUID ... of header __value_schema_id". */
 static void wrap_writer(const struct writer *o, struct err *err)
 {
@@ -231,13 +219,13 @@ static enum outcome not_decoded(const struct arrival *a, const struct writer *o,
 }
 
 /* Value or key, each with the plan of its own schema. */
-static enum outcome take_datum(const struct arrival *a, struct slice message, bool key)
+static enum outcome take_datum(const struct arrival *a, bool key)
 {
 	struct writer o = {.key = key};
 	struct err err = {0};
 	struct record record;
 	const struct plan *plan = NULL;
-	if (!find_frame(a, message, &o, &err))
+	if (!source_frame(a->m, a->stream->config->format, key, &o.frame, &o.in_header, &err))
 		return dead_letter(a, REASON_FRAME, &err);
 	switch (find_plan(a, &o, &plan, &err)) {
 	case PLAN_FOUND:
@@ -274,9 +262,9 @@ static enum outcome take_message(const struct arrival *a)
 	if (a->m->decoded)
 		return take_decoded(a, a->m->decoded);
 	if (a->m->value.data)
-		return take_datum(a, a->m->value, false);
+		return take_datum(a, false);
 	if (a->m->key.data && a->stream->key_reader)
-		return take_datum(a, a->m->key, true);
+		return take_datum(a, true);
 	err_set(&err, ERR_POISON, "a message without value deletes by its key, but %s",
 		a->m->key.data ? "the stream has no key_schema" : "it has no key either");
 	return dead_letter(a, REASON_DECODE, &err);
