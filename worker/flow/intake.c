@@ -79,9 +79,10 @@ static enum outcome dead_letter(const struct arrival *a, enum dead_reason reason
 				const struct err *why)
 {
 	struct stream *stream = a->stream;
+	struct taken *taken = &a->in->taken[stream->index];
 	struct err err = {0};
-	if (!guard_admit(&a->in->guards[stream->index], a->in->config, stream->config->name, 1,
-			 &err)) {
+	if (!guard_admits(&a->in->guards[stream->index], a->in->config, stream->config->name,
+			  taken->events + 1, taken->dead + 1, &err)) {
 		err_wrap(&err, "%s", why->text);
 		return halt(a, &err);
 	}
@@ -100,6 +101,7 @@ static enum outcome dead_letter(const struct arrival *a, enum dead_reason reason
 		 F_INT("partition", a->part->partition), F_INT("offset", a->m->offset),
 		 F_STR("reason", dead_reason_name(reason)), F_STR("error", why->text));
 	batch_add_dead(a->batch, &letter);
+	taken->dead++;
 	free(headers);
 	return TAKEN;
 }
@@ -357,7 +359,7 @@ void intake_count(struct intake *in)
 		stats_add(METRIC_RECORDS_CONSUMED, i, 0, (int64_t)t->events);
 		stats_add(METRIC_RECORDS_DECODED, i, 0, (int64_t)t->decoded);
 		stats_add(METRIC_CONSUMED_BYTES, i, 0, (int64_t)t->bytes);
-		guard_count(&in->guards[i], in->config, t->events);
+		guard_count(&in->guards[i], in->config, t->events, t->dead);
 		*t = (struct taken){0};
 	}
 }

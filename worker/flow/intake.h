@@ -12,7 +12,7 @@
 
 /* Of a stream, since they were last published. */
 struct taken {
-	uint64_t events, decoded, bytes;
+	uint64_t events, decoded, dead, bytes;
 };
 
 struct intake {
