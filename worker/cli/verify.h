@@ -43,6 +43,7 @@ struct verify {
 	char *rows, *was, *found; /* its tables, quoted, with their schema */
 	char *rows_name;
 	struct verify_column *columns;
+	bool has_updated_at; /* the table has the merge's own column of that name */
 	struct replay replay;
 	struct bar bar;
 
@@ -97,6 +98,9 @@ struct pg_rows *verify_origins(struct verify *v, size_t limit, struct err *err);
 void verify_put_key_bytes(const struct table *t, const struct verify_column *columns,
 			  const char *prefix, struct buf *out);
 
+/* The bytes of what that gave, new; nothing for NULL. */
+void verify_take_bytes(const char *hex, uint8_t **bytes, size_t *len);
+
 /* ---- verify_explain.c ---- */
 
 /* Of one row of the list. */
@@ -122,8 +126,12 @@ MUST_CHECK bool verify_clean_up(struct pg *pg, struct err *err);
 MUST_CHECK bool verify_begin(struct verify *v, struct err *err);
 /* Removes all of this check. */
 MUST_CHECK bool verify_end(struct verify *v, struct err *err);
+void verify_free(struct verify *v); /* what it holds, with its session */
 
 /* ---- verify_show.c ---- */
 
 /* Returns the exit code. */
 int verify_show(struct verify *v);
+enum { VERIFY_TIME = 32 };
+/* A time of Kafka's, UTC, to the millisecond; the text stands in out. */
+const char *verify_time(int64_t ms, char out[VERIFY_TIME]);

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include "cli/verify.h"
 
@@ -113,4 +114,24 @@ bool verify_end(struct verify *v, struct err *err)
 			return pg != NULL;
 	}
 	return clean(pg, v->id, err);
+}
+
+void verify_free(struct verify *v)
+{
+	pg_free(v->pg);
+	if (v->abort_fd > 0)
+		close(v->abort_fd);
+	for (size_t i = 0; v->columns && i < v->stream->table->ncolumns; i++)
+		free(v->columns[i].send);
+	for (size_t i = 0; i < v->nnotes; i++)
+		free(v->notes[i].text);
+	free(v->notes);
+	free(v->columns);
+	free(v->pipeline);
+	free(v->rows_name);
+	free(v->rows);
+	free(v->was);
+	free(v->found);
+	replay_free(&v->replay);
+	stream_free(v->stream);
 }

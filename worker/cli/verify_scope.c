@@ -100,36 +100,7 @@ bool verify_read_range(const struct cli *cli, struct verify_range *range, struct
 	       err_set(err, ERR_CONFIG, "--since: %s is no time like 2026-05-01T00:00:00Z", since);
 }
 
-/* ---- positions ---- */
-
-static void drop_position(struct positions *ps, size_t i)
-{
-	free(ps->all[i].owner);
-	free(ps->all[i].updated_at);
-	free(ps->all[i].halted);
-	ps->all[i] = ps->all[--ps->n];
-}
-
-static int compare(const void *x, const void *y)
-{
-	const struct position *a = x, *b = y;
-	int order = strcmp(a->topic, b->topic);
-	return order ? order : (a->partition > b->partition) - (a->partition < b->partition);
-}
-
-/* Those of the stream, and of the one partition. */
-static void keep_ours(const struct verify *v, const struct verify_range *range,
-		      struct positions *ps)
-{
-	for (size_t i = ps->n; i-- > 0;) {
-		const struct position *p = &ps->all[i];
-		if (stream_of_topic(v->config, p->topic) != v->index ||
-		    (range->partition >= 0 && p->partition != range->partition))
-			drop_position(ps, i);
-	}
-	if (ps->n > 0)
-		qsort(ps->all, ps->n, sizeof(*ps->all), compare);
-}
+/* ---- where each partition is read from ---- */
 
 /* That the offsets are still about the topic that Kafka has. */
 static bool is_same_topic(const struct position *p, struct err *err)
@@ -146,8 +117,6 @@ static bool is_same_topic(const struct position *p, struct err *err)
 			       p->topic, p->partition, p->next_offset, p->high);
 	return true;
 }
-
-/* ---- where each partition is read from ---- */
 
 /* A row of verify_books.sql. */
 static size_t book_of(const struct pg_rows *books, const struct position *p)
@@ -386,16 +355,10 @@ bool verify_scope(struct verify *v, const struct verify_range *range, struct err
 {
 	struct positions ps = {0};
 	v->whole = v->from_first = true;
-	bool ok = positions_read(v->pg, v->config, NULL, &ps, err);
-	if (ok)
-		keep_ours(v, range, &ps);
-	if (ok && ps.n == 0)
-		ok = err_set(err, ERR_CONFIG,
-			     "nothing of stream %s was consumed%s: memingest offsets show",
-			     v->stream->config->name, range->partition < 0 ? "" : " there");
-	ok = ok && positions_ask(v->config, ps.all[0].topic, range->since_ms, &ps, err) &&
-	     add_parts(v, range, &ps, err) && look_at_cleanup(v, err) && look_at_files(v, err) &&
-	     look_at_triggers(v, err) && read_left_out(v, err);
+	bool ok = positions_of_stream(v->pg, v->config, v->index, range->partition, range->since_ms,
+				      &ps, err) &&
+		  add_parts(v, range, &ps, err) && look_at_cleanup(v, err) &&
+		  look_at_files(v, err) && look_at_triggers(v, err) && read_left_out(v, err);
 	if (ok)
 		look_at_streams(v);
 	if (ok && range->partition >= 0) {

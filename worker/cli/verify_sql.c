@@ -64,6 +64,10 @@ static bool take_columns(struct verify *v, const struct pg_rows *rows, struct er
 				       "column %s is not in table %s: run \"memingest migrate\"",
 				       t->columns[i].name, table_full_name(t));
 	}
+	for (size_t k = 0; k < pg_rows_count(rows); k++)
+		v->has_updated_at |= strcmp(pg_value(rows, k, 0), "updated_at") == 0 &&
+				     strcmp(pg_value(rows, k, 1), "timestamptz") == 0 &&
+				     !sqlname_has_column(t, "updated_at");
 	return true;
 }
 
@@ -341,6 +345,23 @@ void verify_put_key_bytes(const struct table *t, const struct verify_column *col
 		put_column(out, prefix, &t->columns[i]);
 		buf_puts(out, "), 'hex')");
 	}
+}
+
+static uint8_t digit(char c)
+{
+	return (uint8_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+}
+
+void verify_take_bytes(const char *hex, uint8_t **bytes, size_t *len)
+{
+	*bytes = NULL;
+	*len = 0;
+	if (!hex)
+		return;
+	*len = strlen(hex) / 2;
+	*bytes = xmalloc(*len + 1);
+	for (size_t i = 0; i < *len; i++)
+		(*bytes)[i] = (uint8_t)(digit(hex[2 * i]) << 4 | digit(hex[2 * i + 1]));
 }
 
 struct pg_rows *verify_origins(struct verify *v, size_t limit, struct err *err)
