@@ -165,6 +165,26 @@ static void expect_row(json_t *answer, const char *key_column, const char *key, 
 	free(text);
 }
 
+/* The table and the topic agree on which keys are in a sample, so that nothing else differs. */
+static void expect_sample(struct bed *bed)
+{
+	json_t *answer = verify_with(bed, "--sample", "99.99999%", 65);
+	int64_t rows = number(answer, "rows");
+	ck_assert_int_eq(number(answer, "differ"), 3);
+	json_decref(answer);
+	bed_sql(bed, "DELETE FROM memory_entries WHERE namespace = 'planted'");
+	bed_sql(bed, "UPDATE memory_entries SET role = coalesce(role, '') || '!'");
+	answer = verify_with(bed, "--sample", "20%", 65);
+	ck_assert_int_gt(number(answer, "rows"), rows / 10);
+	ck_assert_int_lt(number(answer, "rows"), rows * 3 / 10);
+	ck_assert_int_eq(number(answer, "differ"), number(answer, "rows"));
+	ck_assert_int_eq(number(answer, "by_topic"),
+			 number(answer, "rows") + number(answer, "missing"));
+	ck_assert_int_le(number(answer, "missing"), 5);
+	ck_assert_int_eq(number(answer, "extra"), 0);
+	json_decref(answer);
+}
+
 /*
  * Proves: among thousands of rows with vectors, a changed number of a vector, a changed member of a
  * JSON object, a changed list, a row that is gone and one that nobody sent are each named, with
@@ -204,6 +224,7 @@ START_TEST(planted)
 	expect_row(answer, "key", "nobody", "extra", -1, NULL, NULL, NULL);
 	json_decref(answer);
 	bed_expect(bed, 65, "verify memory", "3 differ, 1 missing, 1 too many");
+	expect_sample(bed);
 	expect_nothing_left(bed);
 	worker_stop(w);
 	bed_free(bed);

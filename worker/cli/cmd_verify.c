@@ -66,8 +66,12 @@ static int read_topic(struct verify *v)
 {
 	struct stream_config stream = v->config->streams[v->index];
 	struct config config = *v->config;
-	const struct origin origin = {
-		.open = open_source, .look = look, .watch = watch, .finite = true, .self = v};
+	const struct origin origin = {.open = open_source,
+				      .look = look,
+				      .wants = v->sample ? verify_wants : NULL,
+				      .watch = watch,
+				      .finite = true,
+				      .self = v};
 	if (v->replay.n == 0)
 		return EXIT_OK;
 	stream.stand_in = v->rows_name;
@@ -106,7 +110,8 @@ static bool open_session(struct verify *v, struct err *err)
 	 * in the hashes, of which the planner thinks that they cost nothing.
 	 */
 	return pg_exec(v->pg,
-		       "SET statement_timeout = 0; SET row_security = off; SET "
+		       "SET statement_timeout = 0; SET idle_session_timeout = 0; SET row_security "
+		       "= off; SET "
 		       "client_min_messages = warning; SET work_mem = '64MB'; SET "
 		       "parallel_tuple_cost = 0; SET parallel_setup_cost = 0",
 		       NULL, 0, err);
@@ -145,7 +150,8 @@ static int compare(struct verify *v)
 	if (!pg_alive(v->pg))
 		return cli_fail(EXIT_AGAIN, "PostgreSQL ended the check's session, so what it has "
 					    "read is not to be trusted: start again");
-	return verify_compare(v, &err) ? verify_show(v) : failed(v, &err);
+	return verify_note_refused(v, &err) && verify_compare(v, &err) ? verify_show(v)
+								       : failed(v, &err);
 }
 
 static int check(struct verify *v, const struct verify_range *range)
@@ -169,7 +175,8 @@ static int run(struct cli *cli)
 		return cli_fail(EXIT_USAGE, "which stream? memingest verify STREAM");
 	if (!cli_find_stream(cli, cli->argv[0], &v.index))
 		return EXIT_USAGE;
-	if (!verify_read_range(cli, &range, &err))
+	if (!verify_read_range(cli, &range, &err) ||
+	    !verify_read_sample(&v, cli_option(cli, "sample", NULL), &err))
 		return cli_fail(EXIT_USAGE, "%s", err.text);
 	v.stream = stream_new(cli->config, v.index, &err);
 	if (!v.stream)
@@ -185,6 +192,7 @@ static const struct cli_option options[] = {
 	{"from", "OFFSET", "read each partition from this offset on only"},
 	{"since", "TIME", "read only what the log has since then: 2026-05-01T00:00:00Z"},
 	{"partition", "N", "read this partition only"},
+	{"sample", "P%", "look at this share of the keys only, always the same ones"},
 	{NULL, NULL, NULL},
 };
 

@@ -48,9 +48,10 @@ static bool drop_tables(struct pg *pg, const char *id, struct err *err)
 	return pg_exec(pg, sql, NULL, 0, err);
 }
 
+/* The offsets last: they are what names a check whose tables are gone. */
 static bool forget_pipeline(struct pg *pg, const char *id, struct err *err)
 {
-	static const char *const books[] = {"offsets", "batches", "dead_letters"};
+	static const char *const books[] = {"dead_letters", "batches", "offsets"};
 	char sql[160];
 	bool ok = true;
 	for (size_t i = 0; ok && i < ARRAY_LEN(books); i++) {

@@ -15,11 +15,13 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/sha256.h"
 #include "cli/positions.h"
 #include "cli/verify.h"
 #include "core/config_key.h"
@@ -98,6 +100,32 @@ bool verify_read_range(const struct cli *cli, struct verify_range *range, struct
 		return err_set(err, ERR_CONFIG, "--from and --since are two beginnings: which?");
 	return !since || read_time(since, &range->since_ms) ||
 	       err_set(err, ERR_CONFIG, "--since: %s is no time like 2026-05-01T00:00:00Z", since);
+}
+
+/* ---- samples ---- */
+
+bool verify_read_sample(struct verify *v, const char *text, struct err *err)
+{
+	char *end;
+	v->sample = text;
+	v->sampled = UINT64_C(1) << 32;
+	if (!text)
+		return true;
+	double percent = strtod(text, &end);
+	if (end == text || strcmp(end, "%") != 0 || !(percent > 0) || percent > 100)
+		return err_set(err, ERR_CONFIG, "--sample: %s is no share of the keys as in 1%%",
+			       text);
+	v->sampled = (uint64_t)ceil(percent / 100 * 4294967296.0);
+	return true;
+}
+
+/* The same as in SQL: verify_sql.c, sample_sql(). */
+bool verify_wants(void *self, struct slice key)
+{
+	const struct verify *v = self;
+	uint8_t digest[SHA256_BYTES];
+	sha256(key, digest);
+	return get_be32(digest) < v->sampled;
 }
 
 /* ---- where each partition is read from ---- */
@@ -365,6 +393,28 @@ bool verify_scope(struct verify *v, const struct verify_range *range, struct err
 		v->whole = false;
 		verify_note(v, "partition", "only partition %d is read, as told", range->partition);
 	}
+	if (ok && v->sample)
+		verify_note(v, "sample", "only %s of the keys are looked at, as told", v->sample);
 	positions_free(&ps);
 	return ok;
+}
+
+bool verify_note_refused(struct verify *v, struct err *err)
+{
+	const char *params[] = {v->pipeline};
+	struct pg_rows *rows = pg_query(
+		v->pg,
+		"SELECT topic, partition, \"offset\", reason, detail, count(*) OVER () FROM "
+		"memingest.dead_letters WHERE pipeline = $1 ORDER BY id LIMIT 1",
+		params, 1, err);
+	if (rows && pg_rows_count(rows) > 0)
+		verify_note(v, "refused",
+			    "%s events are refused now that no dead letter names (%s [%s] offset "
+			    "%s: %s: %s): their letters were purged, or they were taken by another "
+			    "config; they are left out",
+			    pg_value(rows, 0, 5), pg_value(rows, 0, 0), pg_value(rows, 0, 1),
+			    pg_value(rows, 0, 2), pg_value(rows, 0, 3),
+			    pg_value(rows, 0, 4) ? pg_value(rows, 0, 4) : "");
+	pg_rows_free(rows);
+	return rows != NULL;
 }

@@ -48,9 +48,9 @@ static char *row_sql(const struct why *w)
 	const struct table *t = w->v.stream->table;
 	struct buf b = {0};
 	put_keys(&b, t);
-	buf_puts(&b, "SELECT ");
+	buf_puts(&b, "SELECT encode(");
 	verify_put_key_bytes(t, w->v.columns, "k", &b);
-	buf_printf(&b, ", t.xmin::text, %s",
+	buf_printf(&b, ", 'hex'), t.xmin::text, %s",
 		   w->v.has_updated_at ? "floor(extract(epoch FROM t.updated_at) * 1000)::bigint"
 				       : "NULL");
 	for (size_t i = 0; i < t->ncolumns; i++) {
