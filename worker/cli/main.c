@@ -16,6 +16,7 @@ static const struct command *const commands[] = {
 	&command_produce,
 	&command_load,
 	&command_verify,
+	&command_why,
 	&command_offsets,
 	&command_dlq,
 	&command_index,

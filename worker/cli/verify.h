@@ -43,8 +43,11 @@ struct verify {
 	char *rows, *was, *found; /* its tables, quoted, with their schema */
 	char *rows_name;
 	struct verify_column *columns;
+	bool has_updated_at; /* the table has the merge's own column of that name */
 	struct replay replay;
 	struct bar bar;
+	const char *sample; /* as it was given: "1%"; or NULL */
+	uint64_t sampled;   /* keys whose hash's first 32 bits are below it; 2^32: all */
 
 	/* All that the table can have was read: a row that the topic does not have is too many. */
 	bool whole;
@@ -74,9 +77,16 @@ MUST_CHECK bool verify_read_range(const struct cli *cli, struct verify_range *ra
  * What is to be read: fills in v->replay, whole, from_first and notes. In the transaction whose
  * snapshot the table is copied in.
  */
+/* "1%", "0.05%". False with class CONFIG. */
+MUST_CHECK bool verify_read_sample(struct verify *v, const char *text, struct err *err);
+/* Of struct origin. */
+bool verify_wants(void *self, struct slice key);
 MUST_CHECK bool verify_scope(struct verify *v, const struct verify_range *range, struct err *err);
 /* The code and a sentence; a code is told once. */
 void verify_note(struct verify *v, const char *code, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+/* After the topic was read: whether some of it was refused that no dead letter names. */
+MUST_CHECK bool verify_note_refused(struct verify *v, struct err *err);
 
 /* ---- verify_sql.c ---- */
 
@@ -93,9 +103,12 @@ struct pg_rows *verify_list(struct verify *v, size_t limit, struct err *err);
  * the part of the log that the topic's row came from: topic, partition, from, to; null: not known.
  */
 struct pg_rows *verify_origins(struct verify *v, size_t limit, struct err *err);
-/* What an expression of verify_origins() is for a key: "f" is the row that has it. */
+/* Appends that key of a row called prefix, as an expression of type bytea. */
 void verify_put_key_bytes(const struct table *t, const struct verify_column *columns,
 			  const char *prefix, struct buf *out);
+
+/* The bytes of what that gave, new; nothing for NULL. */
+void verify_take_bytes(const char *hex, uint8_t **bytes, size_t *len);
 
 /* ---- verify_explain.c ---- */
 
@@ -122,8 +135,12 @@ MUST_CHECK bool verify_clean_up(struct pg *pg, struct err *err);
 MUST_CHECK bool verify_begin(struct verify *v, struct err *err);
 /* Removes all of this check. */
 MUST_CHECK bool verify_end(struct verify *v, struct err *err);
+void verify_free(struct verify *v); /* what it holds, with its session */
 
 /* ---- verify_show.c ---- */
 
 /* Returns the exit code. */
 int verify_show(struct verify *v);
+enum { VERIFY_TIME = 32 };
+/* A time of Kafka's, UTC, to the millisecond; the text stands in out. */
+const char *verify_time(int64_t ms, char out[VERIFY_TIME]);

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include "cli/verify.h"
 
@@ -47,9 +48,10 @@ static bool drop_tables(struct pg *pg, const char *id, struct err *err)
 	return pg_exec(pg, sql, NULL, 0, err);
 }
 
+/* The offsets last: they are what names a check whose tables are gone. */
 static bool forget_pipeline(struct pg *pg, const char *id, struct err *err)
 {
-	static const char *const books[] = {"offsets", "batches", "dead_letters"};
+	static const char *const books[] = {"dead_letters", "batches", "offsets"};
 	char sql[160];
 	bool ok = true;
 	for (size_t i = 0; ok && i < ARRAY_LEN(books); i++) {
@@ -113,4 +115,24 @@ bool verify_end(struct verify *v, struct err *err)
 			return pg != NULL;
 	}
 	return clean(pg, v->id, err);
+}
+
+void verify_free(struct verify *v)
+{
+	pg_free(v->pg);
+	if (v->abort_fd > 0)
+		close(v->abort_fd);
+	for (size_t i = 0; v->columns && i < v->stream->table->ncolumns; i++)
+		free(v->columns[i].send);
+	for (size_t i = 0; i < v->nnotes; i++)
+		free(v->notes[i].text);
+	free(v->notes);
+	free(v->columns);
+	free(v->pipeline);
+	free(v->rows_name);
+	free(v->rows);
+	free(v->was);
+	free(v->found);
+	replay_free(&v->replay);
+	stream_free(v->stream);
 }

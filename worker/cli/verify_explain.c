@@ -24,21 +24,6 @@ struct search {
 	size_t n;
 };
 
-static uint8_t digit(char c)
-{
-	return (uint8_t)(c <= '9' ? c - '0' : c - 'a' + 10);
-}
-
-static void take_key(struct explained *x, const char *hex)
-{
-	if (x->key || !hex) /* it may stand in several batches */
-		return;
-	x->key_len = strlen(hex) / 2;
-	x->key = xmalloc(x->key_len + 1);
-	for (size_t i = 0; i < x->key_len; i++)
-		x->key[i] = (uint8_t)(digit(hex[2 * i]) << 4 | digit(hex[2 * i + 1]));
-}
-
 /* ---- what is read ---- */
 
 /* Widens the partition's part; what lies between batches is read, too. */
@@ -62,7 +47,8 @@ static bool take_origins(struct search *s, const struct pg_rows *rows, struct re
 		size_t n = (size_t)pg_int(rows, i, 0) - 1;
 		if (n >= s->n)
 			continue;
-		take_key(&s->all[n], pg_value(rows, i, 1));
+		if (!s->all[n].key) /* it may stand in several batches */
+			verify_take_bytes(pg_value(rows, i, 1), &s->all[n].key, &s->all[n].key_len);
 		if (pg_value(rows, i, 2))
 			add_range(what, pg_value(rows, i, 2), (int32_t)pg_int(rows, i, 3),
 				  pg_int(rows, i, 4), pg_int(rows, i, 5));

@@ -15,11 +15,13 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/sha256.h"
 #include "cli/positions.h"
 #include "cli/verify.h"
 #include "core/config_key.h"
@@ -100,36 +102,33 @@ bool verify_read_range(const struct cli *cli, struct verify_range *range, struct
 	       err_set(err, ERR_CONFIG, "--since: %s is no time like 2026-05-01T00:00:00Z", since);
 }
 
-/* ---- positions ---- */
+/* ---- samples ---- */
 
-static void drop_position(struct positions *ps, size_t i)
+bool verify_read_sample(struct verify *v, const char *text, struct err *err)
 {
-	free(ps->all[i].owner);
-	free(ps->all[i].updated_at);
-	free(ps->all[i].halted);
-	ps->all[i] = ps->all[--ps->n];
+	char *end;
+	v->sample = text;
+	v->sampled = UINT64_C(1) << 32;
+	if (!text)
+		return true;
+	double percent = strtod(text, &end);
+	if (end == text || strcmp(end, "%") != 0 || !(percent > 0) || percent > 100)
+		return err_set(err, ERR_CONFIG, "--sample: %s is no share of the keys as in 1%%",
+			       text);
+	v->sampled = (uint64_t)ceil(percent / 100 * 4294967296.0);
+	return true;
 }
 
-static int compare(const void *x, const void *y)
+/* The same as in SQL: verify_sql.c, sample_sql(). */
+bool verify_wants(void *self, struct slice key)
 {
-	const struct position *a = x, *b = y;
-	int order = strcmp(a->topic, b->topic);
-	return order ? order : (a->partition > b->partition) - (a->partition < b->partition);
+	const struct verify *v = self;
+	uint8_t digest[SHA256_BYTES];
+	sha256(key, digest);
+	return get_be32(digest) < v->sampled;
 }
 
-/* Those of the stream, and of the one partition. */
-static void keep_ours(const struct verify *v, const struct verify_range *range,
-		      struct positions *ps)
-{
-	for (size_t i = ps->n; i-- > 0;) {
-		const struct position *p = &ps->all[i];
-		if (stream_of_topic(v->config, p->topic) != v->index ||
-		    (range->partition >= 0 && p->partition != range->partition))
-			drop_position(ps, i);
-	}
-	if (ps->n > 0)
-		qsort(ps->all, ps->n, sizeof(*ps->all), compare);
-}
+/* ---- where each partition is read from ---- */
 
 /* That the offsets are still about the topic that Kafka has. */
 static bool is_same_topic(const struct position *p, struct err *err)
@@ -146,8 +145,6 @@ static bool is_same_topic(const struct position *p, struct err *err)
 			       p->topic, p->partition, p->next_offset, p->high);
 	return true;
 }
-
-/* ---- where each partition is read from ---- */
 
 /* A row of verify_books.sql. */
 static size_t book_of(const struct pg_rows *books, const struct position *p)
@@ -386,22 +383,38 @@ bool verify_scope(struct verify *v, const struct verify_range *range, struct err
 {
 	struct positions ps = {0};
 	v->whole = v->from_first = true;
-	bool ok = positions_read(v->pg, v->config, NULL, &ps, err);
-	if (ok)
-		keep_ours(v, range, &ps);
-	if (ok && ps.n == 0)
-		ok = err_set(err, ERR_CONFIG,
-			     "nothing of stream %s was consumed%s: memingest offsets show",
-			     v->stream->config->name, range->partition < 0 ? "" : " there");
-	ok = ok && positions_ask(v->config, ps.all[0].topic, range->since_ms, &ps, err) &&
-	     add_parts(v, range, &ps, err) && look_at_cleanup(v, err) && look_at_files(v, err) &&
-	     look_at_triggers(v, err) && read_left_out(v, err);
+	bool ok = positions_of_stream(v->pg, v->config, v->index, range->partition, range->since_ms,
+				      &ps, err) &&
+		  add_parts(v, range, &ps, err) && look_at_cleanup(v, err) &&
+		  look_at_files(v, err) && look_at_triggers(v, err) && read_left_out(v, err);
 	if (ok)
 		look_at_streams(v);
 	if (ok && range->partition >= 0) {
 		v->whole = false;
 		verify_note(v, "partition", "only partition %d is read, as told", range->partition);
 	}
+	if (ok && v->sample)
+		verify_note(v, "sample", "only %s of the keys are looked at, as told", v->sample);
 	positions_free(&ps);
 	return ok;
+}
+
+bool verify_note_refused(struct verify *v, struct err *err)
+{
+	const char *params[] = {v->pipeline};
+	struct pg_rows *rows = pg_query(
+		v->pg,
+		"SELECT topic, partition, \"offset\", reason, detail, count(*) OVER () FROM "
+		"memingest.dead_letters WHERE pipeline = $1 ORDER BY id LIMIT 1",
+		params, 1, err);
+	if (rows && pg_rows_count(rows) > 0)
+		verify_note(v, "refused",
+			    "%s events are refused now that no dead letter names (%s [%s] offset "
+			    "%s: %s: %s): their letters were purged, or they were taken by another "
+			    "config; they are left out",
+			    pg_value(rows, 0, 5), pg_value(rows, 0, 0), pg_value(rows, 0, 1),
+			    pg_value(rows, 0, 2), pg_value(rows, 0, 3),
+			    pg_value(rows, 0, 4) ? pg_value(rows, 0, 4) : "");
+	pg_rows_free(rows);
+	return rows != NULL;
 }

@@ -70,17 +70,16 @@ static void put_key(const struct verify *v, const struct pg_rows *rows, size_t r
 	}
 }
 
-/* UTC, to the millisecond. */
-static const char *time_text(int64_t ms, char *out, size_t size)
+const char *verify_time(int64_t ms, char out[VERIFY_TIME])
 {
 	char text[24];
 	struct tm tm;
 	time_t seconds = (time_t)(ms / 1000);
 	if (ms < 0 || !gmtime_r(&seconds, &tm) ||
 	    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm) == 0)
-		snprintf(out, size, "a time that is not known");
+		snprintf(out, VERIFY_TIME, "a time that is not known");
 	else
-		snprintf(out, size, "%s.%03dZ", text, (int)(ms % 1000));
+		snprintf(out, VERIFY_TIME, "%s.%03dZ", text, (int)(ms % 1000));
 	return out;
 }
 
@@ -124,14 +123,14 @@ static bool ends_row(const struct pg_rows *rows, size_t row)
 /* The last event of the key that the row came from, or that took it away. */
 static void print_event(const struct explained *x)
 {
-	char time[32];
+	char time[VERIFY_TIME];
 	if (x->events == 0) {
 		puts("         no event of this key was found");
 		return;
 	}
 	printf("         %s %s [%d] offset %" PRId64 " of %s%s\n",
 	       x->op == RECORD_DELETE ? "deleted by" : "by", x->topic, x->partition, x->offset,
-	       time_text(x->timestamp_ms, time, sizeof(time)),
+	       verify_time(x->timestamp_ms, time),
 	       x->spread
 		       ? "; its events are in several partitions, and which came last is not known"
 		       : "");

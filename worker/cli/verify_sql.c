@@ -64,6 +64,10 @@ static bool take_columns(struct verify *v, const struct pg_rows *rows, struct er
 				       "column %s is not in table %s: run \"memingest migrate\"",
 				       t->columns[i].name, table_full_name(t));
 	}
+	for (size_t k = 0; k < pg_rows_count(rows); k++)
+		v->has_updated_at |= strcmp(pg_value(rows, k, 0), "updated_at") == 0 &&
+				     strcmp(pg_value(rows, k, 1), "timestamptz") == 0 &&
+				     !sqlname_has_column(t, "updated_at");
 	return true;
 }
 
@@ -183,6 +187,31 @@ static char *own_columns_sql(const struct table *t)
 	return buf_take_text(&b);
 }
 
+/* Each field behind its length. */
+void verify_put_key_bytes(const struct table *t, const struct verify_column *columns,
+			  const char *prefix, struct buf *out)
+{
+	for (size_t i = 0; i < t->nkeys; i++) {
+		buf_printf(out, "%sint4send(octet_length(%s(", i ? " || " : "", columns[i].send);
+		put_column(out, prefix, &t->columns[i]);
+		buf_printf(out, "))) || %s(", columns[i].send);
+		put_column(out, prefix, &t->columns[i]);
+		buf_puts(out, ")");
+	}
+}
+
+/* The same as verify_wants(). */
+static char *sample_sql(const struct verify *v)
+{
+	struct buf b = {0};
+	if (!v->sample)
+		return xstrdup("true");
+	buf_puts(&b, "('x' || encode(substring(sha256(");
+	verify_put_key_bytes(v->stream->table, v->columns, "t", &b);
+	buf_printf(&b, ") FOR 4), 'hex'))::bit(32)::bigint < %" PRIu64, v->sampled);
+	return buf_take_text(&b);
+}
+
 /* The texts of worker/sql with all words that any of them has. */
 static char *fill(const struct verify *v, const char *sql)
 {
@@ -192,7 +221,7 @@ static char *fill(const struct verify *v, const char *sql)
 	sqlname_columns(&columns, t, t->ncolumns);
 	char *keys = keys_sql(t, "", ", ", NULL, ""), *hash = hash_sql(v);
 	char *both = both_keys_sql(t), *same = keys_sql(t, "w.", " AND ", " = r.", "");
-	char *version = version_sql(v), *own = own_columns_sql(t);
+	char *version = version_sql(v), *own = own_columns_sql(t), *sample = sample_sql(v);
 	const struct sqlname_word words[] = {{"table", buf_cstr(&table)},
 					     {"columns", buf_cstr(&columns)},
 					     {"keys", keys},
@@ -202,6 +231,7 @@ static char *fill(const struct verify *v, const char *sql)
 					     {"version", version},
 					     {"newer", "w._version > r._version"},
 					     {"own_columns", own},
+					     {"sample", sample},
 					     {"join", v->whole ? "FULL" : "RIGHT"},
 					     {"was", v->was},
 					     {"rows", v->rows},
@@ -213,6 +243,7 @@ static char *fill(const struct verify *v, const char *sql)
 	free(same);
 	free(version);
 	free(own);
+	free(sample);
 	buf_free(&table);
 	buf_free(&columns);
 	return buf_take_text(&out);
@@ -330,17 +361,21 @@ struct pg_rows *verify_list(struct verify *v, size_t limit, struct err *err)
 	return rows;
 }
 
-/* Each field behind its length, as eight digits. */
-void verify_put_key_bytes(const struct table *t, const struct verify_column *columns,
-			  const char *prefix, struct buf *out)
+static uint8_t digit(char c)
 {
-	for (size_t i = 0; i < t->nkeys; i++) {
-		buf_printf(out, "%slpad(to_hex(octet_length(%s(", i ? " || " : "", columns[i].send);
-		put_column(out, prefix, &t->columns[i]);
-		buf_printf(out, "))), 8, '0') || encode(%s(", columns[i].send);
-		put_column(out, prefix, &t->columns[i]);
-		buf_puts(out, "), 'hex')");
-	}
+	return (uint8_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+}
+
+void verify_take_bytes(const char *hex, uint8_t **bytes, size_t *len)
+{
+	*bytes = NULL;
+	*len = 0;
+	if (!hex)
+		return;
+	*len = strlen(hex) / 2;
+	*bytes = xmalloc(*len + 1);
+	for (size_t i = 0; i < *len; i++)
+		(*bytes)[i] = (uint8_t)(digit(hex[2 * i]) << 4 | digit(hex[2 * i + 1]));
 }
 
 struct pg_rows *verify_origins(struct verify *v, size_t limit, struct err *err)
@@ -352,7 +387,8 @@ struct pg_rows *verify_origins(struct verify *v, size_t limit, struct err *err)
 	char *keys = keys_sql(t, "f.", ", ", NULL, "");
 	char *sql = xasprintf(
 		"WITH f AS (SELECT row_number() OVER (ORDER BY %s) AS _n, f.* FROM :found AS f "
-		"WHERE _kind <> 'newer' ORDER BY 1 LIMIT %zu) SELECT f._n, %s, b.topic, "
+		"WHERE _kind <> 'newer' ORDER BY 1 LIMIT %zu) SELECT f._n, encode(%s, 'hex'), "
+		"b.topic, "
 		"b.partition, b.from_offset, b.to_offset FROM f LEFT JOIN memingest.batches b ON "
 		"b.pipeline = %s AND b.xmin = f._xmin ORDER BY 1",
 		keys, limit, buf_cstr(&bytes), buf_cstr(&pipeline));

@@ -220,6 +220,19 @@ static enum outcome not_decoded(const struct arrival *a, const struct writer *o,
 	return halt(a, err);
 }
 
+/* False: its row is taken back, and its offset is as one without a message. */
+static bool is_wanted(const struct arrival *a, const struct record *record)
+{
+	const struct origin *origin = a->in->origin;
+	struct buf *rows = &a->batch->rows;
+	const uint8_t *row = rows->data + rows->len - record->row_len;
+	if (!origin->wants || origin->wants(origin->self, (struct slice){row, record->key_len}))
+		return true;
+	rows->len -= record->row_len;
+	batch_advance(a->batch, my_span(a), a->m->offset + 1);
+	return false;
+}
+
 /* Value or key, each with the plan of its own schema. */
 static enum outcome take_datum(const struct arrival *a, bool key)
 {
@@ -239,6 +252,8 @@ static enum outcome take_datum(const struct arrival *a, bool key)
 	}
 	if (!decode(a, plan, o.frame.body, key, &record, &err))
 		return not_decoded(a, &o, &record, &err);
+	if (!is_wanted(a, &record))
+		return TAKEN;
 	batch_add(a->batch, my_span(a), a->m->offset, a->m->timestamp_ms, &record);
 	a->in->taken[a->stream->index].decoded++;
 	return TAKEN;

@@ -7,6 +7,7 @@
 #include "core/pool.h"
 #include "flow/lanes.h"
 #include "flow/partition.h"
+#include "io/origin.h"
 #include "io/registry.h"
 #include "io/source.h"
 
@@ -24,6 +25,7 @@ struct intake {
 	struct decoder *decoder;
 	struct guard *guards; /* per stream: what could not be decoded */
 	struct taken *taken;  /* per stream */
+	const struct origin *origin;
 };
 
 /* Borrows all that it is given; makes the rest. */

@@ -489,6 +489,7 @@ static void wire(struct pipeline *p)
 	p->intake.lanes = &p->lanes;
 	p->intake.partitions = &p->partitions;
 	p->intake.registry = p->registry;
+	p->intake.origin = p->origin;
 	p->settle = (struct settle){.pool = p->pool,
 				    .lanes = &p->lanes,
 				    .partitions = &p->partitions,
