@@ -52,6 +52,19 @@ static bool load_key_schema(struct stream *s, struct err *err)
 	return true;
 }
 
+/* What the schema's vectors are made by stands in the config. */
+static bool find_model(struct stream *s, const struct config *config, struct err *err)
+{
+	const struct table_embed *embed = s->table->embed;
+	s->embed = embed ? config_embed(config, embed->model) : NULL;
+	return !embed || s->embed ||
+	       err_set(err, ERR_CONFIG,
+		       "%s: pg.embed.model \"%s\" of column %s names no section: write [embed.%s] "
+		       "with its url",
+		       s->config->schema, embed->model, s->table->columns[embed->vector].name,
+		       embed->model);
+}
+
 /* What is wrong with the schema is said with its file's name. */
 struct stream *stream_new(const struct config *config, size_t index, struct err *err)
 {
@@ -66,7 +79,7 @@ struct stream *stream_new(const struct config *config, size_t index, struct err 
 		err_wrap(err, "%s", s->config->schema);
 		goto fail;
 	}
-	if (!load_key_schema(s, err))
+	if (!load_key_schema(s, err) || !find_model(s, config, err))
 		goto fail;
 	s->sql = mergesql_new(s->config->name, s->table, s->config->on_conflict);
 	s->search = searchsql_new(s->table);
