@@ -76,6 +76,7 @@ void batch_reset(struct batch *b)
 	b->nrefused = b->nburied = b->nfolded = b->folded_bytes = b->nunited = 0;
 	b->opened_us = 0;
 	b->nwants = 0;
+	b->embedding = (struct embedding){0};
 	b->judged = b->apart = b->escaped = b->in_order = b->prepared = b->commit_sent = false;
 	b->unique_failures = 0;
 	arena_reset(b->arena);

@@ -25,6 +25,14 @@ enum span_result {
 	SPAN_ABANDONED, /* given up on request: not committed by us, as far as we know */
 };
 
+/* What making the vectors of a batch came to, for the books. */
+struct embedding {
+	uint32_t wanted, cached; /* events; of these, without asking the model for their text */
+	uint32_t requests;       /* that any of its texts was in */
+	int64_t tokens;          /* of its texts, as the server counts them */
+	int64_t waited_us;       /* from being sealed */
+};
+
 /* Events of a span: all; rows that were written for them; dead ones; skipped ones. */
 struct tally {
 	uint64_t events, written, dead, skipped;
@@ -104,6 +112,7 @@ struct batch {
 	struct event *events;
 	size_t nevents, max_events;
 	size_t nwants; /* events whose vector has to be made of their text */
+	struct embedding embedding;
 	size_t first,
 		limit; /* events of the transaction; limit is nevents unless the batch is cut */
 	struct span *spans;
