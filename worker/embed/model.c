@@ -8,7 +8,8 @@
  *
  * Before anything it has to show that it is the model whose vectors the tables hold: a fixed text,
  * the canary, is made into what it was made into when the model was first seen, or nearly. So it
- * does after each trouble, as that is when servers are replaced, and now and then.
+ * does after each trouble and each new connection, as those are what shows of a server that was
+ * replaced, and now and then.
  *
  *   NEW --asked--> PROVING --as it was--> READY --any trouble--> NEW, WAITS or HALTED
  *    ^               |  |
@@ -52,7 +53,7 @@ struct request {
 	struct text **texts;
 	size_t n; /* 0: the canary */
 	uint64_t number, successes;
-	int64_t begun_us;
+	int64_t begun_us, ended_us;
 	bool judged;
 	struct request *next;
 };
@@ -110,6 +111,8 @@ static int64_t backoff_us(struct model *m, int64_t asked_us)
 /* Logged when it is news. */
 static void tell(struct model *m, const struct err *err, int64_t wait_us)
 {
+	if (err->class == ERR_NONE) /* another session of ours finds out, and says so */
+		return;
 	bool news = m->why[0] == '\0' || (m->state == MODEL_HALTED && strcmp(m->why, err->text));
 	if (news && err->class == ERR_CONFIG)
 		log_error("no vectors are made, an operator must act",
@@ -225,11 +228,11 @@ static bool is_known(struct model *m, const struct buf *vector, struct err *err)
 }
 
 /* Failures are forgotten once a text has had its vector, as a busy server takes a canary. */
-static void proved(struct model *m)
+static void proved(struct model *m, const struct request *canary)
 {
 	set_state(m, MODEL_READY);
 	m->successes++;
-	m->proved_us = clock_mono_us();
+	m->proved_us = canary->begun_us;
 	if (m->why[0] != '\0')
 		log_info("vectors are made again", F_STR("model", m->config->name));
 	m->why[0] = '\0';
@@ -259,7 +262,7 @@ static void canary_answered(struct model *m, struct request *r)
 	switch (c->fault) {
 	case EMBED_FINE:
 		if (is_known(m, &c->vectors, &c->err)) {
-			proved(m);
+			proved(m, r);
 			break;
 		}
 		if (c->err.class == ERR_CONFIG)
@@ -397,17 +400,22 @@ static void weigh(struct request *r)
 	if (r->judged)
 		return;
 	r->judged = true;
+	r->ended_us = clock_mono_us();
 	if (r->call->http.url) /* it went out */
 		embed_call_judge(r->call);
-	stats_observe(METRIC_EMBED_REQUEST_SECONDS, 0, clock_mono_us() - r->begun_us);
+	stats_observe(METRIC_EMBED_REQUEST_SECONDS, 0, r->ended_us - r->begun_us);
 	stats_add(METRIC_EMBED_REQUESTS, r->call->fault == EMBED_FINE ? RESULT_OK : RESULT_ERROR, 0,
 		  1);
 }
 
-/* Vectors of a model in doubt are held. */
-static bool is_held(const struct model *m, const struct request *r)
+/* Vectors of a model in doubt are held; those of a new connection bring the doubt with them. */
+static bool is_held(struct model *m, const struct request *r)
 {
-	return r->n > 0 && r->call->fault == EMBED_FINE && m->state != MODEL_READY;
+	if (r->n == 0 || r->call->fault != EMBED_FINE)
+		return false;
+	if (m->state == MODEL_READY && r->call->http.connected && m->proved_us < r->ended_us)
+		set_state(m, MODEL_NEW);
+	return m->state != MODEL_READY;
 }
 
 static void judge_all(struct model *m)

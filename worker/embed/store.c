@@ -72,8 +72,6 @@ static bool connect(struct store *s, struct err *err)
 	if (s->pg)
 		return true;
 	s->pg = pg_login(s->config, "embed", s->abort_fd, &due_us, err);
-	if (!s->pg && err->class == ERR_NONE)
-		err_set(err, ERR_RETRY, "another session is finding out whether it is let in");
 	if (!s->pg)
 		return false;
 	pg_set_timeout(s->pg, PATIENCE_US);
@@ -102,7 +100,9 @@ static bool is_resting(const struct store *s)
 static void cache_failed(struct store *s, const struct err *err)
 {
 	drop(s);
-	s->due_us = clock_mono_us() + REST_US;
+	s->due_us = clock_mono_us() + (err->class == ERR_NONE ? US_PER_S : REST_US);
+	if (err->class == ERR_NONE) /* a session of a lane finds out, and says so */
+		return;
 	if (!s->told)
 		log_warn("the cache of vectors in the database is not used for now",
 			 F_STR("error", err->text));
@@ -162,7 +162,7 @@ bool store_model(struct store *s, const char *model, const uint8_t *vector, size
 	put_hex(&s->values, vector, size);
 	const char *params[] = {model, buf_cstr(&s->values)};
 	if (!connect(s, err))
-		return err_wrap(err, "looking the model up");
+		return err->class == ERR_NONE ? false : err_wrap(err, "looking the model up");
 	struct pg_rows *rows = pg_query(s->pg,
 					"INSERT INTO memingest.embed_models (model, canary)"
 					" VALUES ($1, $2::bytea) ON CONFLICT (model) DO NOTHING",

@@ -20,7 +20,7 @@ void store_free(struct store *s); /* NULL is fine */
 /*
  * The model's number, and what its fixed text was made into when it was first seen: which is now,
  * if it was not seen before. vector: of "size" bytes; kept: appended. False: not now, or (class
- * CONFIG) an operator has to act.
+ * CONFIG) an operator has to act. Class NONE: another session is finding out why.
  */
 MUST_CHECK bool store_model(struct store *s, const char *model, const uint8_t *vector, size_t size,
 			    int64_t *id, struct buf *kept, struct err *err);
