@@ -44,7 +44,9 @@
 #define ALIKE 0.999
 #define BACKOFF_FIRST_US (200 * US_PER_MS)
 #define BACKOFF_MOST_US (10 * US_PER_S)
-#define HALTED_US (10 * US_PER_S)
+#define HALTED_US (3 * US_PER_S)
+#define PRUNE_EVERY_US (60 * US_PER_S)
+#define PRUNE_MORE_US (200 * US_PER_MS)
 #define PROVE_EVERY_US (600 * US_PER_S)
 #define LOOK_UP_MOST 500
 
@@ -545,6 +547,14 @@ static bool is_stale(const struct model *m, int64_t now_us)
 	return now_us - m->proved_us > PROVE_EVERY_US && (m->texts.first || m->fresh.len > 0);
 }
 
+static void prune(struct model *m, int64_t now_us)
+{
+	if (now_us < m->prune_us)
+		return;
+	bool more = store_prune(m->store, m->id, m->config->cache_age_us);
+	m->prune_us = now_us + (more ? PRUNE_MORE_US : PRUNE_EVERY_US);
+}
+
 int64_t model_turn(struct model *m, int64_t now_us)
 {
 	int64_t next = CLOCK_NEVER;
@@ -564,6 +574,8 @@ int64_t model_turn(struct model *m, int64_t now_us)
 		if (look_up(m))
 			next = now_us;
 		ask(m, now_us, &next);
+		prune(m, now_us);
+		next = MIN(next, m->prune_us);
 		break;
 	case MODEL_WAITS:
 	case MODEL_HALTED:

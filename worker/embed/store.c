@@ -275,3 +275,30 @@ void store_keep(struct store *s, int64_t model, const uint8_t *digests, const ui
 		cache_works(s);
 	pg_rows_free(rows);
 }
+
+/* A piece at a time, so that nobody waits for long. */
+bool store_prune(struct store *s, int64_t model, int64_t age_us)
+{
+	char number[24], seconds[24];
+	struct err err = {0};
+	if (age_us == 0 || is_resting(s))
+		return false;
+	snprintf(number, sizeof(number), "%" PRId64, model);
+	snprintf(seconds, sizeof(seconds), "%" PRId64, age_us / US_PER_S);
+	const char *params[] = {number, seconds};
+	struct pg_rows *rows =
+		connect(s, &err)
+			? pg_query(s->pg,
+				   "DELETE FROM memingest.embed_cache WHERE model_id = $1::bigint"
+				   " AND digest = ANY (ARRAY (SELECT digest"
+				   " FROM memingest.embed_cache WHERE model_id = $1::bigint"
+				   " AND used_at < now() - make_interval(secs => $2::float8)"
+				   " ORDER BY used_at LIMIT 1000))",
+				   params, 2, &err)
+			: NULL;
+	bool more = rows && pg_rows_affected(rows) > 0;
+	if (!rows)
+		cache_failed(s, &err);
+	pg_rows_free(rows);
+	return more;
+}
