@@ -115,7 +115,8 @@ static void tell(struct model *m, const struct err *err, int64_t wait_us)
 {
 	if (err->class == ERR_NONE) /* another session of ours finds out, and says so */
 		return;
-	bool news = m->why[0] == '\0' || (m->state == MODEL_HALTED && strcmp(m->why, err->text));
+	bool news =
+		m->why[0] == '\0' || (m->state == MODEL_HALTED && strcmp(m->why, err->text) != 0);
 	if (news && err->class == ERR_CONFIG)
 		log_error("no vectors are made, an operator must act",
 			  F_STR("model", m->config->name), F_STR("error", err->text));
