@@ -332,6 +332,32 @@ START_TEST(environment_finds_stream)
 }
 END_TEST
 
+/* Models are named sections like streams; their name is the model's unless it is said. */
+START_TEST(embeds)
+{
+	setenv("MEMINGEST_EMBED_MINI_LM_CONCURRENCY", "9", 1);
+	setenv("MEMINGEST_EMBED_E5_URL", "http://e5/v1", 1);
+	loads(BASE "[embed.mini-lm]\nurl = http://a/v1\nmodel = x/y\non_poison = null\n");
+	ck_assert_uint_eq(config->nembeds, 2);
+	const struct embed_config *e = config_embed(config, "mini-lm");
+	ck_assert_str_eq(e->model, "x/y");
+	ck_assert_uint_eq(e->concurrency, 9);
+	ck_assert_uint_eq(e->max_inputs, 32);
+	ck_assert_int_eq(e->on_poison, POISON_NULL);
+	ck_assert_str_eq(config_embed(config, "e5")->model, "e5");
+	ck_assert_ptr_null(config_embed(config, "e"));
+	unsetenv("MEMINGEST_EMBED_MINI_LM_CONCURRENCY");
+	unsetenv("MEMINGEST_EMBED_E5_URL");
+	refused(BASE "[embed.m]\nmodel = x\n", 11, "embed.m.url: is missing");
+	refused(BASE "[embed.m]\nurl = a/v1\n", 12, "embed.m.url: is no http:// or https:// URL");
+	refused(BASE "[embed.m]\nurl = http://a/embeddings\n", 12,
+		"embed.m.url: ends with /embeddings");
+	refused(BASE "[embed.m]\nurls = a\n", 12, "embed.m.urls: unknown key; did you mean url?");
+	refused(BASE "[embed]\nurl = http://a/v1\n", 11,
+		"unknown section [embed]; did you mean [embed.NAME]?");
+}
+END_TEST
+
 /*
  * What Kubernetes sets for a service called memingest is not ours; a typing mistake is an error
  * with the right name.
@@ -739,6 +765,9 @@ START_TEST(require_tls)
 		{"127.0.0.1:1\n", "http://u:p@r:1/x", "registry.url: is http, and r is another"},
 		{"127.0.0.1:1\n", "https://r, http://localhost@r:1", "and r is another machine"},
 		{"127.0.0.1:1\n", "http://[::1]:8081, HTTPS://r", NULL},
+		{"127.0.0.1:1\n", "https://r\n[embed.m]\nurl = http://e/v1",
+		 "embed.m.url: is http, and e is another machine"},
+		{"127.0.0.1:1\n", "https://r\n[embed.m]\nurl = http://localhost/v1", NULL},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		char text[512];
@@ -795,7 +824,7 @@ END_TEST
 START_TEST(show_json)
 {
 	struct buf text = {0};
-	loads(BASE);
+	loads(BASE "[embed.m-1]\nurl = http://a/v1\n");
 	config_show_json(config, &text);
 	json_t *all = json_loads(buf_cstr(&text), 0, NULL);
 	buf_free(&text);
@@ -803,7 +832,10 @@ START_TEST(show_json)
 	for (const struct config_key *k = config_keys; k->section; k++) {
 		char name[80];
 		snprintf(name, sizeof(name), "%s.%s",
-			 strcmp(k->section, "stream") ? k->section : "stream.memory", k->name);
+			 strcmp(k->section, "stream") == 0  ? "stream.memory"
+			 : strcmp(k->section, "embed") == 0 ? "embed.m-1"
+							    : k->section,
+			 k->name);
 		ck_assert_msg(json_object_get(json_object_get(all, name), "origin") != NULL, "%s",
 			      name);
 	}
@@ -876,7 +908,8 @@ START_TEST(example)
 	}
 	for (const struct config_key *k = config_keys; k->section; k++) {
 		char line[64];
-		snprintf(line, sizeof(line), "\n%s%s =", k->example ? "" : ";", k->name);
+		bool set = k->example && strcmp(k->section, "embed") != 0;
+		snprintf(line, sizeof(line), "\n%s%s =", set ? "" : ";", k->name);
 		ck_assert_msg(strstr(buf_cstr(&text), line) != NULL, "no line %s", line + 1);
 	}
 	json_decref(one);
@@ -918,6 +951,7 @@ static Suite *config_suite(void)
 	tcase_add_test(t, precedence);
 	tcase_add_test(t, environment);
 	tcase_add_test(t, environment_finds_stream);
+	tcase_add_test(t, embeds);
 	tcase_add_test(t, environment_unknown);
 	tcase_add_test(t, unknown_names);
 	tcase_add_test(t, all_findings_at_once);

@@ -524,6 +524,59 @@ START_TEST(shipped)
 }
 END_TEST
 
+#define TEXT_FIELD "{'name':'v','type':'string'}"
+#define EMBED_FIELD(type, pg)                                                                      \
+	"{'name':'e','type':" type ",'default':null,'pg':{'type':'vector(3)'," pg "}}"
+#define FLOATS "['null',{'type':'array','items':'float'}]"
+
+/* Vectors that are made of a text: what the annotation says, and where it would go wrong. */
+START_TEST(embeds)
+{
+	struct schema *s;
+	struct table *t = open_table(
+		&s, "",
+		TEXT_FIELD
+		"," EMBED_FIELD(FLOATS, "'embed':{'from':'v','model':'m','prefix':'p: '}"));
+	ck_assert_uint_eq(t->embed->vector, 2);
+	ck_assert_uint_eq(t->embed->text, 1);
+	ck_assert_str_eq(t->embed->model, "m");
+	ck_assert_str_eq(t->embed->prefix, "p: ");
+	ck_assert(t->embed->normalize);
+	table_free(t);
+	schema_free(s);
+	static const struct {
+		const char *fields, *words;
+	} bad[] = {
+		{TEXT_FIELD "," EMBED_FIELD(FLOATS, "'embed':{'from':'v'}"), "model is missing"},
+		{TEXT_FIELD "," EMBED_FIELD(FLOATS, "'embed':{'model':'m'}"), "from: '' is no"},
+		{TEXT_FIELD "," EMBED_FIELD(FLOATS, "'embed':{'from':'k','model':'m'}"),
+		 "is no text"},
+		{TEXT_FIELD "," EMBED_FIELD(FLOATS, "'embed':{'from':'v','model':'m','x':1}"),
+		 "\"x\""},
+		{TEXT_FIELD
+		 "," EMBED_FIELD(FLOATS, "'embed':{'from':'v','model':'m','normalize':1}"),
+		 "neither true nor false"},
+		{TEXT_FIELD
+		 "," EMBED_FIELD(FLOATS, "'merge':'coalesce','embed':{'from':'v','model':'m'}"),
+		 "merge rule"},
+		{"{'name':'v','type':'string','pg':{'merge':'keep'}}," EMBED_FIELD(
+			 FLOATS, "'embed':{'from':'v','model':'m'}"),
+		 "merge rule"},
+		{TEXT_FIELD ",{'name':'e','type':{'type':'array','items':'float'},'pg':{'type':"
+			    "'vector(3)','embed':{'from':'v','model':'m'}}}",
+		 "has no null"},
+		{TEXT_FIELD ",{'name':'e','type':" FLOATS ",'pg':{'type':'vector',"
+			    "'embed':{'from':'v','model':'m'}}}",
+		 "is no vector(n)"},
+		{TEXT_FIELD ",{'name':'e','type':" FLOATS ",'pg':{'type':'real[]',"
+			    "'embed':{'from':'v','model':'m'}}}",
+		 "is no vector(n)"},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		refused("", bad[i].fields, bad[i].words);
+}
+END_TEST
+
 static Suite *table_suite(void)
 {
 	Suite *s = suite_create("table");
@@ -541,6 +594,7 @@ static Suite *table_suite(void)
 	tcase_add_test(t, too_many_columns);
 	tcase_add_test(t, sql_texts);
 	tcase_add_test(t, shipped);
+	tcase_add_test(t, embeds);
 	suite_add_tcase(s, t);
 	return s;
 }

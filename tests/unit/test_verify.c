@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/sha256.h"
+#include "base/digest.h"
 #include "cli/why.h"
 #include "codec/table.h"
 #include "unit.h"
@@ -14,12 +14,12 @@
 static void expect_digest(const char *text, size_t times, const char *hex)
 {
 	struct buf b = {0};
-	uint8_t digest[SHA256_BYTES];
-	char found[2 * SHA256_BYTES + 1];
+	uint8_t digest[DIGEST_SIZE];
+	char found[2 * DIGEST_SIZE + 1];
 	for (size_t i = 0; i < times; i++)
 		buf_puts(&b, text);
-	sha256((struct slice){b.data, b.len}, digest);
-	for (size_t i = 0; i < SHA256_BYTES; i++)
+	digest_bytes((struct slice){b.data, b.len}, digest);
+	for (size_t i = 0; i < DIGEST_SIZE; i++)
 		snprintf(found + 2 * i, 3, "%02x", digest[i]);
 	ck_assert_str_eq(found, hex);
 	buf_free(&b);

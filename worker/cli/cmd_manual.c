@@ -151,7 +151,7 @@ static void put_settings(struct buf *out)
 {
 	buf_puts(out, "kafka.bootstrap.servers= kafka.group.id=");
 	for (const struct config_key *k = config_keys; k->section; k++)
-		if (strcmp(k->section, "stream") != 0)
+		if (!config_is_named_kind(k->section))
 			buf_printf(out, " %s.%s=", k->section, k->name);
 	buf_puts(out, "\"\n\t\tfor word in $(_memingest_streams); do\n\t\t\tvalues+=\"");
 	for (const struct config_key *k = config_keys; k->section; k++)

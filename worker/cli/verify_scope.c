@@ -21,7 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/sha256.h"
+#include "base/digest.h"
 #include "cli/positions.h"
 #include "cli/verify.h"
 #include "core/config_key.h"
@@ -123,8 +123,8 @@ bool verify_read_sample(struct verify *v, const char *text, struct err *err)
 bool verify_wants(void *self, struct slice key)
 {
 	const struct verify *v = self;
-	uint8_t digest[SHA256_BYTES];
-	sha256(key, digest);
+	uint8_t digest[DIGEST_SIZE];
+	digest_bytes(key, digest);
 	return get_be32(digest) < v->sampled;
 }
 
@@ -389,6 +389,10 @@ bool verify_scope(struct verify *v, const struct verify_range *range, struct err
 		  look_at_files(v, err) && look_at_triggers(v, err) && read_left_out(v, err);
 	if (ok)
 		look_at_streams(v);
+	if (ok && v->stream->table->embed)
+		verify_note(v, "vectors",
+			    "column %s has vectors that a model makes: it is not compared",
+			    v->stream->table->columns[v->stream->table->embed->vector].name);
 	if (ok && range->partition >= 0) {
 		v->whole = false;
 		verify_note(v, "partition", "only partition %d is read, as told", range->partition);

@@ -90,14 +90,16 @@ bool verify_look_at_table(struct verify *v, struct err *err)
 	return ok;
 }
 
-/* Once it is known how far back was read. */
+/* Once it is known how far back was read. Vectors that a model made are not made again. */
 static void decide_columns(struct verify *v)
 {
 	const struct table *t = v->stream->table;
 	bool first_stays = v->stream->config->on_conflict == CONFLICT_SKIP;
 	for (size_t i = 0; i < t->ncolumns; i++)
-		v->columns[i].judged = i < t->nkeys || v->from_first ||
-				       (t->columns[i].merge == MERGE_REPLACE && !first_stays);
+		v->columns[i].judged =
+			i < t->nkeys ||
+			((!t->embed || i != t->embed->vector) &&
+			 (v->from_first || (t->columns[i].merge == MERGE_REPLACE && !first_stays)));
 }
 
 /* ---- words ---- */

@@ -4,7 +4,7 @@
  *   record "pg": table, key [..], version, delete {field, symbol}, created_at (a column),
  *                indexes [..], storage {..}
  *   field  "pg": type, via, column (a name, or false), merge, default (SQL), storage, compression,
- *                search {distance, filter [..]}
+ *                search {distance, filter [..]}, embed {from, model, prefix, normalize}
  *   an index:    see table_index.c
  *
  * A field without annotation becomes a column of its own name, with the type that sqltype_derive()
@@ -320,7 +320,7 @@ static bool check_name(struct table_builder *b, const char *name)
 static bool add_column(struct table_builder *b, const struct schema_field *f, uint32_t index)
 {
 	static const char *const known[] = {"type",    "via",         "column", "merge", "default",
-					    "storage", "compression", "search", NULL};
+					    "storage", "compression", "search", "embed", NULL};
 	const json_t *name = json_object_get(f->pg, "column");
 	if (f->pg && !table_check_keys(b, f->pg, "pg", known))
 		return false;
@@ -587,7 +587,7 @@ struct table *table_new(const struct schema *reader, struct err *err)
 		.t = &box->table, .arena = box->arena, .record = reader->root, .err = err};
 	if (parse_name(&b, box) && add_columns(&b) && parse_key(&b) && parse_version(&b) &&
 	    parse_delete(&b) && parse_created_at(&b) && table_parse_search(&b) &&
-	    table_parse_indexes(&b) && parse_storage(&b))
+	    table_parse_embed(&b) && table_parse_indexes(&b) && parse_storage(&b))
 		return &box->table;
 	err_wrap(err, "record '%s'", reader->root->full_name);
 	table_free(&box->table);

@@ -90,6 +90,14 @@ struct table_search {
 	size_t nfilters;
 };
 
+/* That vectors are made of a text where events bring none: the annotation "embed" of its field. */
+struct table_embed {
+	size_t vector, text; /* indexes of the columns */
+	const char *model;   /* NAME of [embed.NAME] */
+	const char *prefix;  /* goes in front of each text; may be empty */
+	bool normalize;      /* vectors are made of length 1 */
+};
+
 struct table {
 	/* SQL schema, or NULL when the annotation gave none (search_path decides) */
 	const char *schema;
@@ -104,6 +112,7 @@ struct table {
 	/* what follows WITH in CREATE TABLE, as in "fillfactor = 90", or NULL */
 	const char *storage;
 	const struct table_search *search; /* NULL: no column is searched by nearness */
+	const struct table_embed *embed;   /* NULL: vectors come with the events */
 	const struct schema *reader;       /* borrowed: must outlive the table */
 };
 

@@ -31,5 +31,6 @@ MUST_CHECK bool table_parse_word(struct table_builder *b, const json_t *json,
 int table_find_column(const struct table_builder *b, const char *name);
 /* Columns stand where they will stay: behind the key. */
 MUST_CHECK bool table_parse_search(struct table_builder *b);
+MUST_CHECK bool table_parse_embed(struct table_builder *b); /* The same. */
 /* They may name the columns of table_own_columns too. */
 MUST_CHECK bool table_parse_indexes(struct table_builder *b);

@@ -78,8 +78,8 @@ static const char *resolve_schema(struct loader *ld, const char *path)
 /* Secrets and certificates are never shipped. */
 static const char *resolve(struct loader *ld, const struct config_key *key, const char *path)
 {
-	return strcmp(key->section, "stream") == 0 ? resolve_schema(ld, path)
-						   : resolve_path(ld, path);
+	return strcmp(key->section, named_kinds[NAMED_STREAM]) == 0 ? resolve_schema(ld, path)
+								    : resolve_path(ld, path);
 }
 
 /* Splits at commas, but not within brackets, where a regex has its own. */
@@ -228,19 +228,43 @@ static void build_kafka(struct loader *ld)
 	}
 }
 
-/* Each section is one stream; a required key that is missing is found here. */
-static void build_stream(struct loader *ld, const struct stream_section *section)
+/* The keys of one named section; a required one that is missing is found here. */
+static void build_named(struct loader *ld, enum named_kind kind,
+			const struct named_section *section, void *base)
 {
-	struct stream_config *stream = &ld->l->config.streams[ld->l->config.nstreams++];
-	stream->name = section->section + strlen(STREAM_PREFIX);
 	for (const struct config_key *k = config_keys; k->section; k++) {
-		if (strcmp(k->section, "stream") != 0)
+		if (strcmp(k->section, named_kinds[kind]) != 0)
 			continue;
 		const struct setting *s = config_setting(ld->l, section->section, k->name);
 		if (k->required && (!s || *s->value == '\0'))
 			config_finding(ld, s ? s->origin : section->origin, "%s.%s: is missing; %s",
 				       section->section, k->name, k->help);
-		build_key(ld, k, stream, section->section);
+		build_key(ld, k, base, section->section);
+	}
+}
+
+static void build_streams(struct loader *ld)
+{
+	const struct named_sections *list = &ld->l->named[NAMED_STREAM];
+	struct config *c = &ld->l->config;
+	c->streams = arena_calloc(ld->l->arena, list->n + 1, sizeof(*c->streams));
+	for (; c->nstreams < list->n; c->nstreams++) {
+		c->streams[c->nstreams].name = list->all[c->nstreams].name;
+		build_named(ld, NAMED_STREAM, &list->all[c->nstreams], &c->streams[c->nstreams]);
+	}
+}
+
+static void build_embeds(struct loader *ld)
+{
+	const struct named_sections *list = &ld->l->named[NAMED_EMBED];
+	struct config *c = &ld->l->config;
+	c->embeds = arena_calloc(ld->l->arena, list->n + 1, sizeof(*c->embeds));
+	for (; c->nembeds < list->n; c->nembeds++) {
+		struct embed_config *e = &c->embeds[c->nembeds];
+		e->name = list->all[c->nembeds].name;
+		build_named(ld, NAMED_EMBED, &list->all[c->nembeds], e);
+		if (!e->model)
+			e->model = e->name;
 	}
 }
 
@@ -249,13 +273,12 @@ static void build(struct loader *ld)
 {
 	struct loaded *l = ld->l;
 	for (const struct config_key *k = config_keys; k->section; k++)
-		if (strcmp(k->section, "stream") != 0)
+		if (!config_is_named_kind(k->section))
 			build_key(ld, k, &l->config, k->section);
 	l->config.pg_dsn_origin = origin_of(ld, "postgres", l->config.pg_dsn ? "dsn" : "dsn_file");
 	build_kafka(ld);
-	l->config.streams = arena_calloc(l->arena, l->nsections + 1, sizeof(*l->config.streams));
-	for (size_t i = 0; i < l->nsections; i++)
-		build_stream(ld, &l->sections[i]);
+	build_streams(ld);
+	build_embeds(ld);
 }
 
 /* Then the file has to be kept from others. */
@@ -304,7 +327,10 @@ static void check_topic(struct loader *ld, size_t stream, const char *topic)
 		for (size_t t = 0; t < c->streams[i].ntopics; t++)
 			if (strcmp(c->streams[i].topics[t], topic) == 0)
 				config_finding(
-					ld, origin_of(ld, ld->l->sections[stream].section, "topic"),
+					ld,
+					origin_of(ld,
+						  ld->l->named[NAMED_STREAM].all[stream].section,
+						  "topic"),
 					"stream.%s.topic: %s belongs to stream.%s already; a topic "
 					"has one stream",
 					c->streams[stream].name, topic, c->streams[i].name);
@@ -321,7 +347,7 @@ static void check_pattern(struct loader *ld, size_t stream, const char *topic)
 	if (rc == 0 || topic[0] != '^')
 		return;
 	regerror(rc, &regex, why, sizeof(why));
-	config_finding(ld, origin_of(ld, ld->l->sections[stream].section, "topic"),
+	config_finding(ld, origin_of(ld, ld->l->named[NAMED_STREAM].all[stream].section, "topic"),
 		       "stream.%s.topic: %s is no regular expression: %s; put a \\ before a "
 		       "character that is meant as it stands",
 		       ld->l->config.streams[stream].name, topic, why);
@@ -339,7 +365,7 @@ static void check_streams(struct loader *ld)
 		}
 		if (s->format == FRAME_CONFLUENT && c->nregistry_urls == 0 &&
 		    !c->registry_directory)
-			config_finding(ld, ld->l->sections[i].origin,
+			config_finding(ld, ld->l->named[NAMED_STREAM].all[i].origin,
 				       "stream.%s.format: confluent needs schemas by id; set "
 				       "registry.url or "
 				       "registry.directory",
@@ -362,6 +388,28 @@ static void check_sizes(struct loader *ld)
 			       "is written; raise it, or "
 			       "lower batch.max_bytes (%s)",
 			       origin_of(ld, "batch", "max_bytes"));
+}
+
+/* A URL that leads nowhere, or that would be asked for /embeddings/embeddings. */
+static void check_embeds(struct loader *ld)
+{
+	static const char path[] = "/embeddings";
+	const struct config *c = &ld->l->config;
+	for (size_t i = 0; i < c->nembeds; i++) {
+		const struct named_section *section = &ld->l->named[NAMED_EMBED].all[i];
+		const char *url = c->embeds[i].url,
+			   *origin = origin_of(ld, section->section, "url");
+		size_t len = strlen(url), n = strlen(path);
+		if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)
+			config_finding(ld, origin,
+				       "%s.url: is no http:// or https:// URL; write it as in "
+				       "http://127.0.0.1:8080/v1",
+				       section->section);
+		else if (len > n && strcmp(url + len - n, path) == 0)
+			config_finding(ld, origin,
+				       "%s.url: ends with %s, which is added to it; take that away",
+				       section->section, path);
+	}
 }
 
 /* Two ways to log in, or half of one. */
@@ -407,7 +455,8 @@ static void check_exposed(struct loader *ld)
 		const char *section, *name;
 		bool (*exposed)(const struct config *c, struct buf *why);
 	} connections[] = {{"kafka", "security.protocol", exposed_kafka},
-			   {"registry", "url", exposed_registry}};
+			   {"registry", "url", exposed_registry},
+			   {"embed", "url", exposed_embed}};
 	for (size_t i = 0; ld->l->config.require_tls && i < ARRAY_LEN(connections); i++) {
 		struct buf why = {0};
 		if (connections[i].exposed(&ld->l->config, &why))
@@ -437,6 +486,7 @@ struct config *config_load(const char *path, const struct config_override *overr
 		check_streams(&ld);
 		check_sizes(&ld);
 		check_registry(&ld);
+		check_embeds(&ld);
 		check_listen(&ld);
 		check_exposed(&ld);
 	}
@@ -445,6 +495,14 @@ struct config *config_load(const char *path, const struct config_override *overr
 	if (ld.nfindings > 1 && err)
 		err_set(err, ERR_CONFIG, "%s (and %zu more)", err->text, ld.nfindings - 1);
 	arena_free(arena);
+	return NULL;
+}
+
+const struct embed_config *config_embed(const struct config *c, const char *name)
+{
+	for (size_t i = 0; i < c->nembeds; i++)
+		if (strcmp(c->embeds[i].name, name) == 0)
+			return &c->embeds[i];
 	return NULL;
 }
 

@@ -18,6 +18,8 @@ enum other_types { OTHER_DEAD_LETTER, OTHER_SKIP, OTHER_HALT };
 enum apicurio_ids { APICURIO_NONE, APICURIO_CONTENT, APICURIO_GLOBAL };
 /* When segments of searches are built: as needed, while nothing else is to be done, in a window. */
 enum index_when { INDEX_ALWAYS, INDEX_IDLE, INDEX_WINDOW, INDEX_NEVER };
+/* What becomes of an event whose text no vector can be had for. */
+enum on_poison { POISON_DEAD_LETTER, POISON_NULL, POISON_HALT };
 enum start_kind { START_EARLIEST, START_LATEST, START_COMMITTED, START_TIMESTAMP };
 
 struct config_pair {
@@ -39,6 +41,18 @@ struct stream_config {
 	enum other_types other_types;
 	/* of "verify": a table of schema memingest that stands in for the stream's; else NULL */
 	const char *stand_in;
+};
+
+/* A server that makes vectors of texts. */
+struct embed_config {
+	const char *name;          /* of [embed.NAME] */
+	const char *url;           /* without "/embeddings" */
+	const char *model;         /* as the server knows it */
+	const char *key_file, *ca; /* paths, or NULL */
+	uint32_t max_inputs, max_tokens, concurrency;
+	uint64_t max_bytes, cache_bytes;
+	int64_t timeout_us, cache_age_us;
+	enum on_poison on_poison;
 };
 
 struct config {
@@ -103,6 +117,9 @@ struct config {
 
 	struct stream_config *streams;
 	size_t nstreams;
+
+	struct embed_config *embeds;
+	size_t nembeds;
 };
 
 struct config_override {
@@ -127,9 +144,12 @@ void config_free(struct config *c); /* NULL is fine */
  */
 char *config_secret(const char *value, const char *file, struct err *err);
 
-/* Whether it may stand in [stream.NAME]: 1 to 40 letters, digits, _ or -. */
+/* Whether it may stand in [stream.NAME] and its like: 1 to 40 letters, digits, _ or -. */
 enum { MAX_STREAM_NAME = 40 };
 bool config_stream_name(const char *name);
+
+/* [embed.NAME], or NULL. */
+const struct embed_config *config_embed(const struct config *c, const char *name);
 
 /* "section.key = value   ; origin" for each setting; secrets hidden. */
 void config_show(const struct config *c, struct buf *out);

@@ -8,8 +8,6 @@
 #include "core/config.h"
 #include "core/config_key.h"
 
-#define STREAM_PREFIX "stream."
-
 enum config_source { SOURCE_FILE, SOURCE_ENV, SOURCE_SET }; /* later ones win */
 
 /* One value that somebody gave. */
@@ -22,10 +20,17 @@ struct setting {
 	bool overridden; /* the other of NAME and NAME_file came from a stronger source */
 };
 
-/* A [stream.NAME] that somebody mentioned. */
-struct stream_section {
+/* A [stream.NAME] or the like that somebody mentioned. */
+struct named_section {
 	const char *section; /* "stream.memory" */
+	const char *name;    /* "memory" */
 	const char *origin;
+};
+
+/* Those of one kind, in the order of their first mention. */
+struct named_sections {
+	struct named_section *all;
+	size_t n, cap;
 };
 
 struct loaded {
@@ -33,8 +38,7 @@ struct loaded {
 	struct arena *arena;  /* owns everything, this struct as well */
 	struct setting *settings;
 	size_t nsettings, cap_settings;
-	struct stream_section *sections;
-	size_t nsections, cap_sections;
+	struct named_sections named[NAMED_COUNT];
 };
 
 struct loader {

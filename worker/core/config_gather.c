@@ -89,8 +89,10 @@ bool config_names_file(const char *name)
 
 bool config_is_secret(const char *section, const char *name, const char *value)
 {
-	bool stream = strncmp(section, STREAM_PREFIX, strlen(STREAM_PREFIX)) == 0;
-	const struct config_key *key = config_key_find(stream ? "stream" : section, name);
+	const char *named;
+	enum named_kind kind = config_named(section, &named);
+	const struct config_key *key =
+		config_key_find(kind < NAMED_COUNT ? named_kinds[kind] : section, name);
 	struct buf shown = {0};
 	if (config_names_file(name))
 		return false;
@@ -175,15 +177,21 @@ static void keep(struct loader *ld, const char *section, const char *name, const
 		add(ld, &s);
 }
 
+static const char *const named_shown[NAMED_COUNT] = {"stream.NAME", "embed.NAME"};
+
 /* With the nearest name that there is. */
 static void unknown_section(struct loader *ld, const char *section)
 {
 	struct suggest s = suggest_for(section);
 	suggest_offer(&s, "kafka");
 	for (const struct config_key *k = config_keys; k->section; k++)
-		suggest_offer(&s, strcmp(k->section, "stream") == 0 ? "stream.NAME" : k->section);
-	if (strncmp(section, "stream", 6) == 0)
-		s.best = "stream.NAME";
+		if (!config_is_named_kind(k->section))
+			suggest_offer(&s, k->section);
+	for (size_t i = 0; i < NAMED_COUNT; i++) {
+		suggest_offer(&s, named_shown[i]);
+		if (strncmp(section, named_kinds[i], strlen(named_kinds[i])) == 0)
+			s.best = named_shown[i];
+	}
 	config_finding(ld, ld->origin, "unknown section [%s]%s%s%s", section,
 		       s.best ? "; did you mean [" : "", s.best ? s.best : "", s.best ? "]?" : "");
 }
@@ -205,22 +213,24 @@ static void unknown_key(struct loader *ld, const char *kind, const char *section
 }
 
 /* Once per section, in the order of their first mention. */
-static void note_stream(struct loader *ld, const char *section)
+static void note_named(struct loader *ld, enum named_kind kind, const char *section)
 {
-	struct loaded *l = ld->l;
-	for (size_t i = 0; i < l->nsections; i++)
-		if (strcmp(l->sections[i].section, section) == 0)
+	struct arena *a = ld->l->arena;
+	struct named_sections *list = &ld->l->named[kind];
+	for (size_t i = 0; i < list->n; i++)
+		if (strcmp(list->all[i].section, section) == 0)
 			return;
-	if (l->nsections == l->cap_sections) {
-		l->cap_sections = l->cap_sections ? l->cap_sections * 2 : 8;
-		struct stream_section *more =
-			arena_alloc(l->arena, l->cap_sections * sizeof(*more));
-		if (l->nsections > 0)
-			memcpy(more, l->sections, l->nsections * sizeof(*more));
-		l->sections = more;
+	if (list->n == list->cap) {
+		list->cap = list->cap ? list->cap * 2 : 8;
+		struct named_section *more = arena_alloc(a, list->cap * sizeof(*more));
+		if (list->n > 0)
+			memcpy(more, list->all, list->n * sizeof(*more));
+		list->all = more;
 	}
-	l->sections[l->nsections++] =
-		(struct stream_section){arena_strdup(l->arena, section), ld->origin};
+	struct named_section *s = &list->all[list->n++];
+	s->section = arena_strdup(a, section);
+	s->origin = ld->origin;
+	config_named(s->section, &s->name);
 }
 
 /* It becomes a label, and part of the name of the staging table. */
@@ -238,17 +248,20 @@ bool config_stream_name(const char *name)
 /* What the table calls this section ("stream" for "stream.memory"); NULL after a finding. */
 static const char *section_kind(struct loader *ld, const char *section)
 {
-	if (strncmp(section, STREAM_PREFIX, strlen(STREAM_PREFIX)) == 0) {
-		if (config_stream_name(section + strlen(STREAM_PREFIX))) {
-			note_stream(ld, section);
-			return "stream";
-		}
+	static const char *const nouns[NAMED_COUNT] = {"stream", "model"};
+	const char *name;
+	enum named_kind kind = config_named(section, &name);
+	if (kind < NAMED_COUNT && config_stream_name(name)) {
+		note_named(ld, kind, section);
+		return named_kinds[kind];
+	}
+	if (kind < NAMED_COUNT) {
 		config_finding(ld, ld->origin,
-			       "[%s]: a stream's name has 1 to %d letters, digits, _ or -", section,
-			       MAX_STREAM_NAME);
+			       "[%s]: a %s's name has 1 to %d letters, digits, _ or -", section,
+			       nouns[kind], MAX_STREAM_NAME);
 		return NULL;
 	}
-	if (config_section_known(section) && strcmp(section, "stream") != 0)
+	if (config_section_known(section) && !config_is_named_kind(section))
 		return section;
 	unknown_section(ld, section);
 	return NULL;
@@ -386,7 +399,8 @@ static void env_case(char *out, size_t size, const char *name)
  * "MEMORY_ON_CONFLICT" for stream "memory": the longest key that ends it: KEY_SCHEMA, not SCHEMA of
  * MEMORY_KEY.
  */
-static const struct config_key *env_stream_key(const char *rest, size_t *name_len)
+static const struct config_key *env_named_key(enum named_kind kind, const char *rest,
+					      size_t *name_len)
 {
 	const struct config_key *best = NULL;
 	size_t len = strlen(rest);
@@ -394,7 +408,7 @@ static const struct config_key *env_stream_key(const char *rest, size_t *name_le
 		char upper[64];
 		env_case(upper, sizeof(upper), k->name);
 		size_t n = strlen(upper);
-		if (strcmp(k->section, "stream") != 0 || len < n + 2 ||
+		if (strcmp(k->section, named_kinds[kind]) != 0 || len < n + 2 ||
 		    strcmp(rest + len - n, upper) != 0 || rest[len - n - 1] != '_')
 			continue;
 		if (!best || n > strlen(best->name)) {
@@ -406,32 +420,34 @@ static const struct config_key *env_stream_key(const char *rest, size_t *name_le
 }
 
 /* Which of the file's streams is meant by MEMORY_EVENTS: "memory-events", if there is one. */
-static const char *env_stream_section(struct loader *ld, const char *name, size_t len)
+static const char *env_named_section(struct loader *ld, enum named_kind kind, const char *name,
+				     size_t len)
 {
-	char upper[MAX_STREAM_NAME + 1], section[128] = STREAM_PREFIX;
-	for (size_t i = 0; i < ld->l->nsections; i++) {
-		const char *known = ld->l->sections[i].section;
-		env_case(upper, sizeof(upper), known + strlen(STREAM_PREFIX));
+	char upper[MAX_STREAM_NAME + 1], section[128] = "";
+	const struct named_sections *list = &ld->l->named[kind];
+	for (size_t i = 0; i < list->n; i++) {
+		env_case(upper, sizeof(upper), list->all[i].name);
 		if (strlen(upper) == len && strncmp(upper, name, len) == 0)
-			return known;
+			return list->all[i].section;
 	}
-	size_t at = strlen(section);
+	size_t at = (size_t)snprintf(section, sizeof(section), "%s.", named_kinds[kind]);
 	for (size_t i = 0; i < len && at + 1 < sizeof(section); i++)
 		section[at++] = (char)tolower((unsigned char)name[i]);
 	return arena_strdup(ld->l->arena, section);
 }
 
 /* The name of the stream and of the key stand together, with nothing between. */
-static void env_stream(struct loader *ld, const char *rest, const char *value)
+static void env_named(struct loader *ld, enum named_kind kind, const char *rest, const char *value)
 {
+	static const char *const examples[NAMED_COUNT] = {"STREAM_NAME_TOPIC", "EMBED_NAME_URL"};
 	size_t name_len = 0;
-	const struct config_key *key = env_stream_key(rest, &name_len);
+	const struct config_key *key = env_named_key(kind, rest, &name_len);
 	if (key)
-		put(ld, env_stream_section(ld, rest, name_len), key->name, value);
+		put(ld, env_named_section(ld, kind, rest, name_len), key->name, value);
 	else
 		config_finding(ld, ld->origin,
-			       "does not end with a key of [stream.NAME]; write " ENV_PREFIX
-			       "STREAM_NAME_TOPIC or so");
+			       "does not end with a key of [%s]; write " ENV_PREFIX "%s or so",
+			       named_shown[kind], examples[kind]);
 }
 
 /* GROUP_ID is group.id; SASL_PASSWORD_FILE is sasl.password_file. */
@@ -459,7 +475,7 @@ static void env_fixed(struct loader *ld, const char *rest, const char *value)
 	size_t n = 0;
 	struct suggest s = suggest_for(rest);
 	for (const struct config_key *k = config_keys; k->section; k++) {
-		if (strcmp(k->section, "stream") == 0 || n == ARRAY_LEN(names))
+		if (config_is_named_kind(k->section) || n == ARRAY_LEN(names))
 			continue;
 		snprintf(one, sizeof(one), "%s.%s", k->section, k->name);
 		env_case(names[n], sizeof(names[n]), one);
@@ -508,7 +524,9 @@ static void gather_env(struct loader *ld)
 			continue;
 		ld->origin = config_print(ld->l->arena, "env %s", name);
 		if (strncmp(rest, "STREAM_", 7) == 0)
-			env_stream(ld, rest + 7, value);
+			env_named(ld, NAMED_STREAM, rest + 7, value);
+		else if (strncmp(rest, "EMBED_", 6) == 0)
+			env_named(ld, NAMED_EMBED, rest + 6, value);
 		else if (strncmp(rest, "KAFKA_", 6) == 0)
 			env_kafka(ld, rest + 6, value);
 		else
@@ -525,9 +543,9 @@ static void gather_overrides(struct loader *ld, const struct config_override *ov
 	ld->origin = "--set";
 	for (size_t i = 0; i < n; i++) {
 		char section[128];
-		const char *key = overrides[i].key;
-		bool stream = strncmp(key, STREAM_PREFIX, strlen(STREAM_PREFIX)) == 0;
-		const char *dot = stream ? strrchr(key, '.') : strchr(key, '.');
+		const char *key = overrides[i].key, *name;
+		bool named = config_named(key, &name) < NAMED_COUNT;
+		const char *dot = named ? strrchr(key, '.') : strchr(key, '.');
 		if (!dot || dot - key >= (ptrdiff_t)sizeof(section)) {
 			config_finding(ld, ld->origin,
 				       "%s: write section.key=value, as in batch.max_rows=1000",

@@ -26,12 +26,14 @@
 #define LAST_MS INT64_C(100000000000000)
 #define C(field) offsetof(struct config, field)
 #define ST(field) offsetof(struct stream_config, field)
+#define EM(field) offsetof(struct embed_config, field)
 
 static const char *const formats[] = {"confluent", "single-object", "raw", NULL};
 static const char *const conflicts[] = {"newer", "update", "skip", NULL};
 static const char *const others[] = {"dead_letter", "skip", "halt", NULL};
 static const char *const apicurio[] = {"none", "content", "global", NULL};
 static const char *const index_whens[] = {"always", "idle", "window", "never", NULL};
+static const char *const poisons[] = {"dead_letter", "null", "halt", NULL};
 static const char *const log_formats[] = {"logfmt", "json", NULL};
 static const char *const log_levels[] = {"debug", "info", "warn", "error", NULL};
 
@@ -223,6 +225,48 @@ const struct config_key config_keys[] = {
 	 .help = "What becomes of a record of another type than the stream's, where a topic holds "
 		 "several: a dead letter, `skip` (counted, nothing else), or `halt` its "
 		 "partition."},
+
+	{"embed", "url", KEY_TEXT, EM(url), .secrecy = KEY_URL, .required = true,
+	 .example = "http://127.0.0.1:8080/v1",
+	 .help = "Server of vectors that speaks OpenAI's protocol, up to and without "
+		 "`/embeddings`: `http://127.0.0.1:8080/v1`."},
+	{"embed", "model", KEY_TEXT, EM(model),
+	 .help = "Name of the model as the server knows it; NAME of the section by default. "
+		 "Vectors "
+		 "are kept by this name, so another model has another name."},
+	{"embed", "key_file", KEY_PATH, EM(key_file),
+	 .help = "File with the server's key (`Authorization: Bearer`), read again for each "
+		 "request."},
+	{"embed", "ca", KEY_PATH, EM(ca),
+	 .help = "PEM file of the authorities to trust; the system's by default."},
+	{"embed", "max_inputs", KEY_COUNT, EM(max_inputs), .fallback = "32", .min = "1",
+	 .max = "2048",
+	 .help = "Texts of one request at most; fewer while the server takes no more."},
+	{"embed", "max_tokens", KEY_COUNT, EM(max_tokens), .fallback = "100000", .min = "1",
+	 .max = "10000000",
+	 .help = "Tokens of one request at most, estimated as a third of the bytes. A text that is "
+		 "longer goes alone."},
+	{"embed", "max_bytes", KEY_BYTES, EM(max_bytes), .fallback = "1MiB", .min = "1KiB",
+	 .max = "256MiB",
+	 .help = "Bytes of text of one request at most. A text that is longer goes "
+		 "alone."},
+	{"embed", "concurrency", KEY_COUNT, EM(concurrency), .fallback = "4", .min = "1",
+	 .max = "64",
+	 .help = "Requests at a time at most; fewer after a server said that it is too much."},
+	{"embed", "timeout", KEY_DURATION, EM(timeout_us), .fallback = "60s", .min = "100ms",
+	 .max = "30m", .help = "How long one request may take before it is tried again."},
+	{"embed", "on_poison", KEY_CHOICE, EM(on_poison), .fallback = "dead_letter",
+	 .choices = poisons,
+	 .help = "What becomes of an event whose text the server refuses (too long, say): a dead "
+		 "letter, a row with a vector that is `null`, or a `halt` of its stream at that "
+		 "lane."},
+	{"embed", "cache_memory", KEY_BYTES, EM(cache_bytes), .fallback = "16MiB", .min = "0",
+	 .max = "64GiB",
+	 .help = "Vectors kept in memory, so that a text that comes again costs nothing."},
+	{"embed", "cache_age", KEY_DURATION, EM(cache_age_us), .fallback = "30d", .min = "0",
+	 .max = "3650d",
+	 .help = "Vectors of this model in `memingest.embed_cache` that no event has asked for in "
+		 "this time are deleted; 0 keeps them."},
 	{NULL},
 };
 
@@ -272,6 +316,31 @@ const struct config_key *config_key_find(const char *section, const char *name)
 		if (strcmp(k->section, section) == 0 && strcmp(k->name, name) == 0)
 			return k;
 	return NULL;
+}
+
+const char *const named_kinds[NAMED_COUNT] = {
+	[NAMED_STREAM] = "stream",
+	[NAMED_EMBED] = "embed",
+};
+
+enum named_kind config_named(const char *section, const char **name)
+{
+	size_t kind = 0;
+	for (; kind < NAMED_COUNT; kind++) {
+		size_t n = strlen(named_kinds[kind]);
+		*name = section + n + 1;
+		if (strncmp(section, named_kinds[kind], n) == 0 && section[n] == '.')
+			break;
+	}
+	return (enum named_kind)kind;
+}
+
+bool config_is_named_kind(const char *section)
+{
+	for (size_t i = 0; i < NAMED_COUNT; i++)
+		if (strcmp(section, named_kinds[i]) == 0)
+			return true;
+	return false;
 }
 
 bool config_section_known(const char *section)
@@ -550,86 +619,4 @@ bool config_start_parse(const char *text, int *kind, int64_t *ms, struct buf *wh
 		   "2026-01-31T12:00:00Z",
 		   text);
 	return false;
-}
-
-/*
- * "password=" and the like, where a word of a DSN or a parameter of a URL begins; returns the
- * length, or 0.
- */
-static size_t password_key(const char *s)
-{
-	static const char *const keys[] = {"password", "sslpassword"};
-	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
-		size_t n = strlen(keys[i]);
-		if (strncasecmp(s, keys[i], n) != 0)
-			continue;
-		n += strspn(s + n, " ");
-		if (s[n] == '=')
-			return n + 1 + strspn(s + n + 1, " ");
-	}
-	return 0;
-}
-
-/*
- * Length of the value at s: quoted, or up to a blank or &. Words behind it that are no key=value
- * belong to it: a password that should have been quoted.
- */
-static size_t password_length(const char *s)
-{
-	static const char ends[] = " &\t";
-	size_t n = 0, word;
-	if (*s == '\'') {
-		for (n = 1; s[n] && s[n] != '\'';)
-			n += s[n] == '\\' && s[n + 1] ? 2 : 1;
-		n += s[n] == '\'';
-	}
-	n += strcspn(s + n, ends);
-	for (; s[n]; n += 1 + word) {
-		word = strcspn(s + n + 1, ends);
-		if (memchr(s + n + 1, '=', word))
-			break;
-	}
-	return n;
-}
-
-/*
- * scheme://user:PASSWORD@host, as often as it occurs. Taken is what lies between the first colon
- * and the last @, even where the password holds characters that a URL should have escaped: better
- * too much hidden than too little.
- */
-static void hide_userinfo(const char *s, struct buf *out)
-{
-	for (const char *scheme; (scheme = strstr(s, "://"));) {
-		const char *user = scheme + 3, *next = strstr(user, "://");
-		size_t room = next ? (size_t)(next - user) : strlen(user);
-		const char *at = memrchr(user, '@', room);
-		const char *colon = at ? memchr(user, ':', (size_t)(at - user)) : NULL;
-		const char *end = colon ? colon + 1 : user;
-		buf_put(out, s, (size_t)(end - s));
-		if (colon)
-			buf_puts(out, "***");
-		s = colon ? at : user;
-	}
-	buf_puts(out, s);
-}
-
-/* URLs, key=value and parameters: whatever form a DSN may have. */
-void config_hide_password(const char *value, struct buf *out)
-{
-	struct buf open = {0};
-	hide_userinfo(value, &open);
-	const char *start = buf_cstr(&open);
-	for (const char *s = start; *s;) {
-		bool begins = s == start || strchr(" \t?&", s[-1]);
-		size_t key = begins ? password_key(s) : 0;
-		if (key == 0) {
-			buf_u8(out, (uint8_t)*s++);
-			continue;
-		}
-		buf_put(out, s, key);
-		buf_puts(out, "***");
-		s += key;
-		s += password_length(s);
-	}
-	buf_free(&open);
 }

@@ -28,10 +28,10 @@ enum key_secrecy {
 };
 
 struct config_key {
-	const char *section; /* "stream" stands for every [stream.NAME] */
+	const char *section; /* of a named kind: "stream" stands for every [stream.NAME] */
 	const char *name;
 	enum key_type type;
-	size_t offset; /* into struct config, for "stream" into struct stream_config */
+	size_t offset; /* into struct config, or into that of a named kind: struct stream_config */
 	size_t count_offset;
 	const char *fallback; /* as text; NULL: not set */
 	const char *min, *max;
@@ -49,6 +49,14 @@ extern const struct config_key config_keys[]; /* ends with a NULL section */
 const struct config_key *config_key_find(const char *section, const char *name);
 /* A section that the table has, "stream" and "kafka" included. */
 bool config_section_known(const char *section);
+
+/* Kinds of which there are any number of sections, each with a name: [stream.NAME]. */
+enum named_kind { NAMED_STREAM, NAMED_EMBED, NAMED_COUNT };
+extern const char *const named_kinds[NAMED_COUNT]; /* "stream", "embed" */
+/* The kind of "stream.memory", with the name's start behind the dot; NAMED_COUNT: of none. */
+enum named_kind config_named(const char *section, const char **name);
+/* Whether the table's section is such a kind. */
+bool config_is_named_kind(const char *section);
 
 /*
  * Understands the text of every type with a number behind it (COUNT to CHOICE) and checks the

@@ -61,12 +61,14 @@ static void show_all(const struct config *c, show_line line, void *ctx)
 	}
 	const char *last = "";
 	for (const struct config_key *k = config_keys; k->section; k++) {
-		if (strcmp(k->section, last) != 0 && strcmp(k->section, "stream") != 0)
+		if (strcmp(k->section, last) != 0 && !config_is_named_kind(k->section))
 			show_section(l, k->section, k->section, line, ctx);
 		last = k->section;
 	}
-	for (size_t i = 0; i < l->nsections; i++)
-		show_section(l, "stream", l->sections[i].section, line, ctx);
+	for (size_t kind = 0; kind < NAMED_COUNT; kind++)
+		for (size_t i = 0; i < l->named[kind].n; i++)
+			show_section(l, named_kinds[kind], l->named[kind].all[i].section, line,
+				     ctx);
 }
 
 static void text_line(void *ctx, const char *name, const char *value, const char *origin)
@@ -122,6 +124,9 @@ static const struct {
 	{"shutdown", "The end."},
 	{"stream",
 	 "One section for each stream; NAME stands in metrics and in `memingest.dead_letters`."},
+	{"embed", "One section for each model that makes vectors of texts: "
+		  "[EMBEDDINGS.md](EMBEDDINGS.md). NAME is what the annotation "
+		  "`\"embed\": {\"model\": \"NAME\"}` of a field says."},
 };
 
 static const char *section_text(const char *section)
@@ -152,7 +157,7 @@ static void put_range(const struct config_key *k, struct buf *out)
 
 static void put_section_name(const char *section, struct buf *out)
 {
-	buf_printf(out, "%s", strcmp(section, "stream") == 0 ? "stream.NAME" : section);
+	buf_printf(out, "%s%s", section, config_is_named_kind(section) ? ".NAME" : "");
 }
 
 /* For a terminal: help texts without the marks of Markdown. */
@@ -291,6 +296,12 @@ static void example_text(const char *text, struct buf *out)
 	}
 }
 
+/* The whole section is a comment: nothing shipped needs it. */
+static bool is_optional(const char *section)
+{
+	return strcmp(section, named_kinds[NAMED_EMBED]) == 0;
+}
+
 /* What is to be set is set; the rest is a comment that sets the default when its ; is taken away.
  */
 static void example_setting(const struct config_key *k, const char *stream, bool all,
@@ -298,6 +309,10 @@ static void example_setting(const struct config_key *k, const char *stream, bool
 {
 	if (all)
 		example_text(k->help, out);
+	if (is_optional(k->section) && k->example) {
+		buf_printf(out, "\n;%s = %s", k->name, k->example);
+		return;
+	}
 	if (!k->example) {
 		if (all)
 			buf_printf(out, "\n;%s =%s%s", k->name, k->fallback ? " " : "",
@@ -318,7 +333,8 @@ static void example_section(const char *section, const char *stream, bool all, s
 {
 	if (all)
 		example_text(section_text(section), out);
-	buf_printf(out, "\n[%s%s%s]", section, *stream ? "." : "", stream);
+	buf_printf(out, "\n%s[%s%s%s]", is_optional(section) ? ";" : "", section,
+		   *stream ? "." : "", stream);
 	for (const struct config_key *k = config_keys; k->section; k++)
 		if (strcmp(k->section, section) == 0)
 			example_setting(k, stream, all, out);
@@ -346,10 +362,11 @@ void config_write_example(struct buf *out)
 	buf_free(&tls);
 	const char *last = "";
 	for (const struct config_key *k = config_keys; k->section; k++) {
-		if (strcmp(k->section, last) != 0 && strcmp(k->section, "stream") != 0)
+		if (strcmp(k->section, last) != 0 && !config_is_named_kind(k->section))
 			example_section(k->section, "", true, out);
 		last = k->section;
 	}
 	for (size_t i = 0; i < ARRAY_LEN(shipped); i++)
 		example_section("stream", shipped[i], i == 0, out);
+	example_section("embed", "minilm", true, out);
 }

@@ -132,14 +132,34 @@ bool exposed_kafka(const struct config *c, struct buf *why)
 	return true;
 }
 
+/* True, with the host: not https, and another machine. */
+static bool is_exposed_url(const char *url, char *host, size_t size)
+{
+	const char *scheme = strstr(url, "://"), *from = scheme ? scheme + 3 : url;
+	host_of(from, strcspn(from, "/?#"), host, size);
+	return strncasecmp(url, "https://", 8) != 0 && !exposed_is_here(host);
+}
+
+bool exposed_embed(const struct config *c, struct buf *why)
+{
+	char host[256];
+	for (size_t i = 0; i < c->nembeds; i++) {
+		if (!is_exposed_url(c->embeds[i].url, host, sizeof(host)))
+			continue;
+		buf_printf(why,
+			   "embed.%s.url: is http, and %s is another machine: " ANYBODY
+			   "; write https://, and set ca if its authority is not the system's",
+			   c->embeds[i].name, host);
+		return true;
+	}
+	return false;
+}
+
 bool exposed_registry(const struct config *c, struct buf *why)
 {
 	for (size_t i = 0; i < c->nregistry_urls; i++) {
-		const char *url = c->registry_urls[i], *scheme = strstr(url, "://"),
-			   *from = scheme ? scheme + 3 : url;
 		char host[256];
-		host_of(from, strcspn(from, "/?#"), host, sizeof(host));
-		if (strncasecmp(url, "https://", 8) == 0 || exposed_is_here(host))
+		if (!is_exposed_url(c->registry_urls[i], host, sizeof(host)))
 			continue;
 		buf_printf(why,
 			   "registry.url: is http, and %s is another machine: " ANYBODY

@@ -14,3 +14,4 @@ bool exposed_is_here(const char *host);
 /* True: why, and what to write instead, is appended. "key: why; what to write". */
 bool exposed_kafka(const struct config *c, struct buf *why);
 bool exposed_registry(const struct config *c, struct buf *why);
+bool exposed_embed(const struct config *c, struct buf *why);

@@ -58,6 +58,20 @@ static void stand_in(struct table *t, const char *name)
 	t->schema = "memingest";
 	t->name = name;
 	t->search = NULL;
+	t->embed = NULL; /* what a model made can not be made again to be compared */
+}
+
+/* What the schema's vectors are made by stands in the config. */
+static bool find_model(struct stream *s, const struct config *config, struct err *err)
+{
+	const struct table_embed *embed = s->table->embed;
+	s->embed = embed ? config_embed(config, embed->model) : NULL;
+	return !embed || s->embed ||
+	       err_set(err, ERR_CONFIG,
+		       "%s: pg.embed.model \"%s\" of column %s names no section: write [embed.%s] "
+		       "with its url",
+		       s->config->schema, embed->model, s->table->columns[embed->vector].name,
+		       embed->model);
 }
 
 /* What is wrong with the schema is said with its file's name. */
@@ -74,10 +88,10 @@ struct stream *stream_new(const struct config *config, size_t index, struct err 
 		err_wrap(err, "%s", s->config->schema);
 		goto fail;
 	}
-	if (!load_key_schema(s, err))
-		goto fail;
 	if (s->config->stand_in)
 		stand_in(s->table, s->config->stand_in);
+	if (!load_key_schema(s, err) || !find_model(s, config, err))
+		goto fail;
 	s->sql = mergesql_new(s->config->name, s->table, s->config->on_conflict);
 	s->search = searchsql_new(s->table);
 	return s;
@@ -102,6 +116,37 @@ void stream_free(struct stream *s)
 	schema_free(s->key_reader);
 	schema_free(s->reader);
 	free(s);
+}
+
+static uint32_t embed_dim(const struct stream *s)
+{
+	return s->table->columns[s->table->embed->vector].dim;
+}
+
+bool stream_models_agree(struct stream *const *streams, size_t n, struct err *err)
+{
+	for (size_t i = 0; i < n; i++) {
+		for (size_t k = 0; k < i; k++) {
+			const struct stream *a = streams[k], *b = streams[i];
+			if (!a || !b || !a->embed || a->embed != b->embed ||
+			    embed_dim(a) == embed_dim(b))
+				continue;
+			return err_set(err, ERR_CONFIG,
+				       "stream.%s wants vectors of %u dimensions and stream.%s of "
+				       "%u, both from embed.%s: a model makes vectors of one",
+				       a->config->name, embed_dim(a), b->config->name, embed_dim(b),
+				       a->embed->name);
+		}
+	}
+	return true;
+}
+
+bool stream_any_embeds(struct stream *const *streams, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (streams[i] && streams[i]->embed)
+			return true;
+	return false;
 }
 
 /* --- plans --- */

@@ -27,7 +27,8 @@ struct stream {
 	struct schema *reader, *key_reader; /* key_reader: NULL if the config names none */
 	struct table *table;
 	struct mergesql *sql;
-	struct searchsql *search; /* NULL: the table is not searched by nearness */
+	struct searchsql *search;         /* NULL: the table is not searched by nearness */
+	const struct embed_config *embed; /* NULL: no vectors are made of texts */
 	struct stream_plan *plans;
 	size_t nplans;
 };
@@ -35,6 +36,14 @@ struct stream {
 /* Reads the schema files. NULL with class CONFIG, naming file and field. */
 struct stream *stream_new(const struct config *config, size_t index, struct err *err);
 void stream_free(struct stream *s); /* NULL is fine */
+
+/*
+ * Whether streams whose vectors are made by one model want them of one dimension. False with class
+ * CONFIG. NULL among them is fine.
+ */
+MUST_CHECK bool stream_models_agree(struct stream *const *streams, size_t n, struct err *err);
+/* Whether any makes vectors of texts; NULL among them is fine. */
+bool stream_any_embeds(struct stream *const *streams, size_t n);
 
 /*
  * The plan for a writer schema: compiled at first sight, then cached. writer is borrowed for the

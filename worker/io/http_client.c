@@ -6,9 +6,9 @@
  * for the sockets, for curl's own deadlines and for http_client_wake(), so it is the one wait of
  * the thread, both with requests under way and without.
  *
- *   http_client_run: requests --transfer_new--> multi --done--> answer in each request
- *                                 ^  perform, wait  |
- *                                 '-----------------'
+ *   request --http_client_start()--> multi --done--> the answer is in the request
+ *                                  ^  perform, wait  |
+ *                                  '-----------------'
  *
  * Knows nothing of what answers mean: a status of 500 is an answer like any other.
  *
@@ -30,7 +30,7 @@
 
 #include "base/clock.h"
 
-enum { MAX_REDIRECTS = 3, FOREVER_MS = 3600 * 1000 };
+enum { MAX_REDIRECTS = 3, FOREVER_MS = 3600 * 1000, MOST_RETRY_AFTER_S = 3600 };
 
 struct http_client {
 	CURLM *multi;
@@ -136,13 +136,16 @@ static void set_headers(struct transfer *t)
 }
 
 /* "given up" is what it ends with if nobody sets another end. */
-static void transfer_begin(struct http_client *c, struct transfer *t, struct http_request *r)
+void http_client_start(struct http_client *c, struct http_request *r)
 {
+	struct transfer *t = xcalloc(1, sizeof(*t));
 	CURL *easy = curl_easy_init();
 	long timeout_ms = (long)MAX(r->timeout_us / US_PER_MS, 1);
 	*t = (struct transfer){.request = r, .easy = easy};
+	r->transfer = t;
 	r->answered = r->too_large = false;
 	r->status = 0;
+	r->retry_after_us = 0;
 	r->body.len = 0;
 	err_set(&r->err, ERR_RETRY, "given up on request");
 	curl_easy_setopt(easy, CURLOPT_PRIVATE, t);
@@ -175,17 +178,36 @@ static bool is_tls_trouble(CURLcode rc, const char *detail)
 	       rc == CURLE_SSL_ISSUER_ERROR;
 }
 
+void http_client_drop(struct http_client *c, struct http_request *r)
+{
+	struct transfer *t = r->transfer;
+	if (!t)
+		return;
+	curl_multi_remove_handle(c->multi, t->easy);
+	curl_easy_cleanup(t->easy);
+	curl_slist_free_all(t->headers);
+	free(t);
+	r->transfer = NULL;
+}
+
 /* A body that was too large is an answer all the same. */
-static void transfer_done(struct transfer *t, CURLcode rc)
+static void transfer_done(struct http_client *c, struct transfer *t, CURLcode rc)
 {
 	struct http_request *r = t->request;
+	curl_off_t seconds = 0;
+	long connects = 0;
 	curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &r->status);
+	curl_easy_getinfo(t->easy, CURLINFO_RETRY_AFTER, &seconds);
+	curl_easy_getinfo(t->easy, CURLINFO_NUM_CONNECTS, &connects);
+	r->connected = connects > 0;
+	r->retry_after_us = (int64_t)MIN(seconds, (curl_off_t)MOST_RETRY_AFTER_S) * US_PER_S;
 	r->answered = rc == CURLE_OK || r->too_large;
 	if (r->answered)
 		err_clear(&r->err);
 	else
 		err_set(&r->err, is_tls_trouble(rc, t->detail) ? ERR_CONFIG : ERR_RETRY, "%s",
 			t->detail[0] != '\0' ? t->detail : curl_easy_strerror(rc));
+	http_client_drop(c, r);
 }
 
 /* Those that were cut short by a stop have no message and stay "given up". */
@@ -197,39 +219,47 @@ static void take_done(struct http_client *c)
 		if (m->msg != CURLMSG_DONE)
 			continue;
 		curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &transfer);
-		transfer_done((struct transfer *)(void *)transfer, m->data.result);
+		transfer_done(c, (struct transfer *)(void *)transfer, m->data.result);
 	}
+}
+
+void http_client_turn(struct http_client *c)
+{
+	int running;
+	curl_multi_perform(c->multi, &running);
+	take_done(c);
 }
 
 /* All at the same time; a stop ends all of them. */
 void http_client_run(struct http_client *c, struct http_request *requests, size_t n)
 {
-	struct transfer *transfers = xcalloc(n + 1, sizeof(*transfers));
 	int running = 1;
 	for (size_t i = 0; i < n; i++)
-		transfer_begin(c, &transfers[i], &requests[i]);
+		http_client_start(c, &requests[i]);
 	while (!http_client_stopped(c)) {
 		if (curl_multi_perform(c->multi, &running) != CURLM_OK || running == 0)
 			break;
 		http_client_wait(c, CLOCK_NEVER);
 	}
 	take_done(c);
-	for (size_t i = 0; i < n; i++) {
-		curl_multi_remove_handle(c->multi, transfers[i].easy);
-		curl_easy_cleanup(transfers[i].easy);
-		curl_slist_free_all(transfers[i].headers);
-	}
-	free(transfers);
+	for (size_t i = 0; i < n; i++)
+		http_client_drop(c, &requests[i]);
 }
 
 /* --- waiting --- */
 
+/* fd -1: none. curl shortens the wait to its own next deadline; an hour stands for "never". */
+void http_client_wait_for(struct http_client *c, int fd, int64_t deadline_us)
+{
+	struct curl_waitfd more = {.fd = fd, .events = CURL_WAIT_POLLIN};
+	int ms = clock_poll_ms(deadline_us);
+	if (!http_client_stopped(c))
+		curl_multi_poll(c->multi, &more, fd >= 0, ms < 0 ? FOREVER_MS : ms, NULL);
+}
+
 void http_client_wait(struct http_client *c, int64_t deadline_us)
 {
-	int ms = clock_poll_ms(deadline_us);
-	/* curl shortens this to its own next deadline; an hour stands for "never". */
-	if (!http_client_stopped(c))
-		curl_multi_poll(c->multi, NULL, 0, ms < 0 ? FOREVER_MS : ms, NULL);
+	http_client_wait_for(c, -1, deadline_us);
 }
 
 void http_client_wake(struct http_client *c)

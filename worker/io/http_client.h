@@ -28,8 +28,11 @@ struct http_request {
 	bool answered;  /* some HTTP answer came; else err says why not: RETRY, or CONFIG (TLS) */
 	bool too_large; /* it had more than max_bytes: body is cut off */
 	long status;
+	int64_t retry_after_us; /* what the server asks for; 0: nothing */
+	bool connected;         /* it took a new connection, so perhaps another server */
 	struct buf body;
 	struct err err;
+	void *transfer; /* the client's own: not NULL while the request is under way */
 };
 
 struct http_client *http_client_new(void);    /* for one thread */
@@ -38,8 +41,18 @@ void http_client_free(struct http_client *c); /* NULL is fine */
 /* All at the same time, until each has its answer or error, or http_client_stop(). */
 void http_client_run(struct http_client *c, struct http_request *requests, size_t n);
 
-/* until the deadline, wake or stop */
+/*
+ * One by one: a request is the client's from http_client_start() until "transfer" is NULL again,
+ * which http_client_turn() sees to, or http_client_drop(). The turn waits for nothing.
+ */
+void http_client_start(struct http_client *c, struct http_request *r);
+void http_client_turn(struct http_client *c);
+void http_client_drop(struct http_client *c, struct http_request *r);
+
+/* until the deadline, wake or stop, or until a turn has something to do */
 void http_client_wait(struct http_client *c, int64_t deadline_us);
+/* The same, or until fd is readable. */
+void http_client_wait_for(struct http_client *c, int fd, int64_t deadline_us);
 void http_client_wake(struct http_client *c); /* ends a wait; any thread */
 void http_client_stop(struct http_client *c); /* every call returns soon from then on */
 bool http_client_stopped(struct http_client *c);
