@@ -15,10 +15,12 @@ static bool read_answer(const char *json, size_t n, bool normalize, char *out, s
 {
 	struct buf vectors = {0};
 	struct err err = {0};
-	struct embed_answer a = {.n = n, .dim = 2, .normalize = normalize, .vectors = &vectors};
+	struct embed_answer a = {.n = n, .dim = 2, .vectors = &vectors};
 	char *copy = xcalloc(1, strlen(json) + 16);
 	memcpy(copy, json, strlen(json));
 	bool ok = embed_answer_read(&a, copy, strlen(json), &err);
+	if (ok && normalize)
+		embed_normalize(vectors.data, 2);
 	size_t at = 0;
 	out[0] = '\0';
 	for (size_t i = 0; ok && i < vectors.len; i += 4) {
@@ -148,8 +150,8 @@ END_TEST
 static enum embed_fault judge(long status, const char *body)
 {
 	const struct embed_config config = {.name = "m", .url = "http://x/v1/", .model = "m"};
-	struct embed_call *c = embed_call_new(&config, "", 2, false, true);
-	embed_call_put(c, (struct slice){(const uint8_t *)"a", 1});
+	struct embed_call *c = embed_call_new(&config, 2, true);
+	embed_call_put(c, "p: ", (struct slice){(const uint8_t *)"a", 1});
 	ck_assert(embed_call_begin(c));
 	ck_assert_str_eq(c->http.url, "http://x/v1/embeddings");
 	c->http.answered = status > 0;
@@ -189,9 +191,9 @@ END_TEST
 START_TEST(request)
 {
 	const struct embed_config config = {.name = "m", .url = "http://x/v1", .model = "a\"b"};
-	struct embed_call *c = embed_call_new(&config, "p: ", 2, false, true);
-	embed_call_put(c, (struct slice){(const uint8_t *)"a\n\"\\\001z", 6});
-	embed_call_put(c, (struct slice){(const uint8_t *)"\303\274", 2});
+	struct embed_call *c = embed_call_new(&config, 2, true);
+	embed_call_put(c, "p: ", (struct slice){(const uint8_t *)"a\n\"\\\001z", 6});
+	embed_call_put(c, "p: ", (struct slice){(const uint8_t *)"\303\274", 2});
 	ck_assert(embed_call_begin(c));
 	ck_assert_str_eq(c->http.post,
 			 "{\"model\":\"a\\u0022b\",\"encoding_format\":\"base64\",\"input\":["

@@ -163,6 +163,25 @@ enum { LEVEL_WARN, LEVEL_ERROR, LEVEL_COUNT };
 	  "One segment: copied, indexed, published.")                                             \
 	X(SEARCH_FAILURES, COUNTER, "search_failures_total", STREAM, NONE,                        \
 	  "Steps of upkeep that failed; they are tried again.")                                   \
+	X(EMBED_TEXTS, COUNTER, "embed_texts_total", STREAM, NONE,                                \
+	  "Texts that got their vector, from wherever.")                                          \
+	X(EMBED_CACHED, COUNTER, "embed_cached_texts_total", STREAM, NONE,                        \
+	  "Of these, without being asked for: known already, or another event had the same.")     \
+	X(EMBED_REFUSED, COUNTER, "embed_refused_texts_total", STREAM, NONE,                      \
+	  "Texts that the model refused (on_poison).")                                            \
+	X(EMBED_TOKENS, COUNTER, "embed_tokens_total", STREAM, NONE,                              \
+	  "Tokens of texts asked for, as the server counts them.")                                \
+	X(EMBED_SPENT_TWICE, COUNTER, "embed_spent_twice_tokens_total", NONE, NONE,               \
+	  "Tokens, estimated, of requests that ended without a usable answer; they may have "     \
+	  "been paid for, and are asked for again.")                                              \
+	X(EMBED_REQUESTS, COUNTER, "embed_requests_total", RESULT, NONE,                          \
+	  "Requests for vectors.")                                                                \
+	X(EMBED_REQUEST_SECONDS, HISTOGRAM, "embed_request_duration_seconds", NONE, NONE,         \
+	  "One request for vectors.")                                                             \
+	X(EMBED_WAIT_SECONDS, HISTOGRAM, "embed_batch_duration_seconds", STREAM, NONE,            \
+	  "What a sealed batch waited for its vectors.")                                          \
+	X(EMBED_WAITING, GAUGE, "embed_waiting_events", STREAM, NONE,                             \
+	  "Events of sealed batches that wait for their vectors.")                                \
 	X(LOG_MESSAGES, COUNTER, "log_messages_total", LEVEL, NONE,                               \
 	  "Warnings and errors logged.")                                                          \
 	X(LOG_LINES_LOST, COUNTER, "log_lines_lost_total", NONE, NONE,                            \

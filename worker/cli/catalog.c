@@ -31,6 +31,11 @@ const struct catalog_rights catalog_search_books[2] = {
 	{"memingest.segments", {"SELECT", "INSERT", "UPDATE", "DELETE", NULL}},
 };
 
+const struct catalog_rights catalog_embed_books[2] = {
+	{"memingest.embed_models", {"SELECT", "INSERT", NULL}},
+	{"memingest.embed_cache", {"SELECT", "INSERT", "UPDATE", "DELETE", NULL}},
+};
+
 const char *const catalog_table_rights[5] = {"SELECT", "INSERT", "UPDATE", "DELETE", NULL};
 
 /* One row, one column; no row is as good as null. The caller frees the answer. */

@@ -38,6 +38,7 @@ struct catalog_rights {
 };
 extern const struct catalog_rights catalog_bookkeeping[4];
 extern const struct catalog_rights catalog_search_books[2]; /* where a stream is searched */
+extern const struct catalog_rights catalog_embed_books[2];  /* where a stream makes vectors */
 extern const char *const catalog_table_rights[5];           /* on a stream's table */
 
 /* The first column whose type PostgreSQL does not know (or NULL). False on failure. */

@@ -168,6 +168,9 @@ static void check_exposed(struct check *k)
 	why.len = 0;
 	if (exposed_registry(k->cli->config, &why))
 		report_add(&k->report, REPORT_WARN, "registry", "%s", buf_cstr(&why));
+	why.len = 0;
+	if (exposed_embed(k->cli->config, &why))
+		report_add(&k->report, REPORT_WARN, "embed", "%s", buf_cstr(&why));
 	buf_free(&why);
 }
 
@@ -315,7 +318,9 @@ static void check_books_columns(struct check *k)
 {
 	static const struct {
 		const char *table, *column;
-	} later[] = {{"memingest.batches", "skipped"}, {"memingest.offsets", "halted"}};
+	} later[] = {{"memingest.batches", "skipped"},
+		     {"memingest.offsets", "halted"},
+		     {"memingest.batches", "embed"}};
 	for (size_t i = 0; i < ARRAY_LEN(later); i++) {
 		char sql[192];
 		bool there;
@@ -327,6 +332,21 @@ static void check_books_columns(struct check *k)
 			report_add(&k->report, REPORT_ERROR, "postgres",
 				   "table %s lacks column %s: run \"memingest migrate\"",
 				   later[i].table, later[i].column);
+	}
+}
+
+static void check_books(struct check *k, const struct catalog_rights *books, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct catalog_rights *c = &books[i];
+		bool there;
+		if (!ask(k, "SELECT to_regclass($1) IS NOT NULL", c->table, &there))
+			return;
+		if (there)
+			catalog_check_rights(k->pg, "postgres", c->table, c->rights, &k->report);
+		else
+			report_add(&k->report, REPORT_ERROR, "postgres",
+				   "table %s does not exist: run \"memingest migrate\"", c->table);
 	}
 }
 
@@ -348,17 +368,9 @@ static void check_bookkeeping(struct check *k)
 			   "--grants ROLE\"");
 		return;
 	}
-	for (size_t i = 0; i < ARRAY_LEN(catalog_bookkeeping); i++) {
-		const struct catalog_rights *c = &catalog_bookkeeping[i];
-		bool there;
-		if (!ask(k, "SELECT to_regclass($1) IS NOT NULL", c->table, &there))
-			return;
-		if (there)
-			catalog_check_rights(k->pg, "postgres", c->table, c->rights, &k->report);
-		else
-			report_add(&k->report, REPORT_ERROR, "postgres",
-				   "table %s does not exist: run \"memingest migrate\"", c->table);
-	}
+	check_books(k, catalog_bookkeeping, ARRAY_LEN(catalog_bookkeeping));
+	if (stream_any_embeds(k->streams, k->cli->config->nstreams))
+		check_books(k, catalog_embed_books, ARRAY_LEN(catalog_embed_books));
 	check_books_columns(k);
 }
 

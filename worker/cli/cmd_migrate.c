@@ -370,6 +370,8 @@ static bool look(struct migration *m, struct err *err)
 {
 	size_t n = m->cli->config->nstreams;
 	bool ok = migration_books(m, sql_bookkeeping, err);
+	if (ok && stream_any_embeds(m->streams, n))
+		ok = migration_books(m, sql_embed_books, err);
 	for (size_t i = 0; ok && i < n; i++)
 		ok = look_at_stream(m, m->streams[i], err);
 	return ok;

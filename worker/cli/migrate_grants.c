@@ -96,6 +96,8 @@ void migration_worker_grants(struct stream *const *streams, size_t n, const char
 	grant_books(&g, catalog_bookkeeping, ARRAY_LEN(catalog_bookkeeping));
 	if (searched)
 		grant_books(&g, catalog_search_books, ARRAY_LEN(catalog_search_books));
+	if (stream_any_embeds(streams, n))
+		grant_books(&g, catalog_embed_books, ARRAY_LEN(catalog_embed_books));
 	for (size_t i = 0; i < n; i++) {
 		grant_table(&g, streams[i]->table, "SELECT, INSERT, UPDATE, DELETE", role);
 		if (streams[i]->search)

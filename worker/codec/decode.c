@@ -25,6 +25,7 @@
 #include <string.h>
 
 #include "codec/emit.h"
+#include "codec/vector.h"
 
 enum { HARD_DEPTH = 512 }; /* whatever the config says: levels are C stack */
 
@@ -212,6 +213,22 @@ static bool check_limits(const struct decoder *d, const struct plan *plan, struc
 }
 
 /*
+ * An event without vector gets room for one that is to be made of its text; without text it has
+ * none. The row begins at start; at: where the two fields stand.
+ */
+static void want_vector(const struct table *t, struct buf *out, size_t start, const size_t at[2],
+			struct record *record)
+{
+	uint32_t text = get_be32(out->data + at[1]);
+	if (record->op == RECORD_DELETE || get_be32(out->data + at[0]) != UINT32_MAX || text == 0 ||
+	    text == UINT32_MAX)
+		return;
+	size_t grown = vector_make_room(out, at[0], &t->columns[t->embed->vector]);
+	record->vector_at = (uint32_t)(at[0] - start);
+	record->text_at = (uint32_t)(at[1] + (at[1] > at[0] ? grown : 0) - start);
+}
+
+/*
  * Its length is bounded on the way by that of the datum and of each value; the limit of the row is
  * looked at in the end.
  */
@@ -222,6 +239,7 @@ static bool emit_row(struct decoder *d, const struct plan *plan, struct slice bo
 	size_t start = out->len;
 	struct cursor c = {.why = &d->why};
 	struct emit e = {.c = &c, .limits = &d->limits, .out = out};
+	size_t embed[2] = {0}; /* where vector and text stand */
 	for (size_t i = 0; i < t->ncolumns; i++) {
 		const struct plan_column *pc = &plan->columns[i];
 		size_t at = out->len;
@@ -232,11 +250,15 @@ static bool emit_row(struct decoder *d, const struct plan *plan, struct slice bo
 		else if (!emit_column(d, &e, pc))
 			return fail(d, record, err, pc->name,
 				    (size_t)(d->slots[pc->slot].start - body.data));
+		if (t->embed && (i == t->embed->vector || i == t->embed->text))
+			embed[i == t->embed->text] = at;
 		if (i + 1 == t->nkeys)
 			record->key_len = out->len - start;
 		if ((int)i == t->version)
 			read_version(out->data + at, record);
 	}
+	if (t->embed)
+		want_vector(t, out, start, embed, record);
 	record->row_len = out->len - start;
 	return check_limits(d, plan, record, err);
 }

@@ -36,6 +36,11 @@ struct record {
 	int64_t version;
 	size_t row_len;          /* bytes appended to out */
 	size_t key_len;          /* of these, the key columns */
+	/*
+	 * Where in the row a vector is to be made of a text: fields, with their lengths. The vector
+	 * stands there at its full size, all zeros. vector_at 0: none is wanted.
+	 */
+	uint32_t vector_at, text_at;
 	enum dead_reason reason; /* when decoding failed */
 	bool other;              /* it failed, since the datum is not the stream's record */
 };

@@ -24,6 +24,7 @@ static const char *const names[REASON_COUNT] = {
 	[REASON_TOO_LARGE] = "too_large",
 	[REASON_CONSTRAINT] = "constraint",
 	[REASON_DATABASE] = "database",
+	[REASON_EMBED] = "embed",
 	[REASON_OPERATOR] = "operator",
 };
 

@@ -23,6 +23,7 @@ enum dead_reason {
 	REASON_TOO_LARGE,
 	REASON_CONSTRAINT, /* PostgreSQL: class 23 */
 	REASON_DATABASE,   /* PostgreSQL refused this row for another reason */
+	REASON_EMBED,      /* the model that makes vectors refuses its text */
 	REASON_OPERATOR,   /* it halted its partition, and an operator skipped it */
 	REASON_COUNT,
 };

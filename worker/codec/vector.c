@@ -30,13 +30,16 @@ size_t vector_field_size(const struct column *c)
 	return vector_number_size(c) > 0 ? HEAD + vector_number_size(c) : 0;
 }
 
-void vector_put_blank(struct buf *out, const struct column *c)
+size_t vector_make_room(struct buf *out, size_t at, const struct column *c)
 {
-	size_t size = vector_field_size(c);
-	uint8_t *p = buf_take(out, size);
+	size_t size = vector_field_size(c), behind = out->len - at - 4, grown = size - 4;
+	buf_take(out, grown);
+	uint8_t *p = out->data + at;
+	memmove(p + size, p + 4, behind);
 	memset(p, 0, size);
-	put_be32(p, (uint32_t)(size - 4));
+	put_be32(p, (uint32_t)grown);
 	put_be16(p + 4, (uint16_t)c->dim);
+	return grown;
 }
 
 bool vector_fill(uint8_t *p, const struct column *c, const uint8_t *be)
@@ -57,7 +60,7 @@ bool vector_fill(uint8_t *p, const struct column *c, const uint8_t *be)
 
 size_t vector_make_null(uint8_t *p, const struct column *c, const uint8_t *end)
 {
-	size_t saved = vector_number_size(c) + 4;
+	size_t saved = vector_field_size(c) - 4;
 	put_be32(p, UINT32_MAX);
 	memmove(p + 4, p + 4 + saved, (size_t)(end - p) - 4 - saved);
 	return saved;

@@ -14,8 +14,11 @@ size_t vector_field_size(const struct column *c);
 /* Bytes of the numbers in it. */
 size_t vector_number_size(const struct column *c);
 
-/* Appends the field with zeros for numbers. */
-void vector_put_blank(struct buf *out, const struct column *c);
+/*
+ * The NULL at "at" becomes the field with zeros for numbers; what is behind it moves. Returns by
+ * how much.
+ */
+size_t vector_make_room(struct buf *out, size_t at, const struct column *c);
 /*
  * The numbers, big-endian float4, c->dim of them, into the field that begins at p. False: one of
  * them is beyond what a halfvec holds.

@@ -34,6 +34,9 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "codec/vector.h"
+#include "core/stream.h"
+
 /* Reserves rows in full, so that they never move; pages cost only once they are touched. */
 struct batch *batch_new(size_t max_events, size_t max_bytes)
 {
@@ -72,6 +75,8 @@ void batch_reset(struct batch *b)
 	b->nevents = b->first = b->limit = b->nspans = b->ndead = b->narranged = b->nrounds = 0;
 	b->nrefused = b->nburied = b->nfolded = b->folded_bytes = b->nunited = 0;
 	b->opened_us = 0;
+	b->nwants = 0;
+	b->embedding = (struct embedding){0};
 	b->judged = b->apart = b->escaped = b->in_order = b->prepared = b->commit_sent = false;
 	b->unique_failures = 0;
 	arena_reset(b->arena);
@@ -148,10 +153,13 @@ void batch_add(struct batch *b, uint32_t span, int64_t offset, int64_t timestamp
 			       .row = row,
 			       .row_len = (uint32_t)record->row_len,
 			       .key_len = (uint32_t)record->key_len,
+			       .vector_at = record->vector_at,
+			       .text_at = record->text_at,
 			       .span = span,
 			       .op = (uint8_t)record->op,
 			       .has_version = record->has_version};
 	b->limit = b->nevents;
+	b->nwants += record->vector_at > 0;
 	span_took(&b->spans[span], offset, timestamp_ms);
 }
 
@@ -163,6 +171,32 @@ void batch_skip(struct batch *b, uint32_t span, int64_t offset, int64_t timestam
 		.offset = offset, .row = b->rows.len, .span = span, .dead = true, .skipped = true};
 	b->limit = b->nevents;
 	span_took(&b->spans[span], offset, timestamp_ms);
+}
+
+/* --- vectors --- */
+
+struct slice batch_text(const struct batch *b, uint32_t event)
+{
+	const struct event *e = &b->events[event];
+	const uint8_t *field = b->rows.data + e->row + e->text_at;
+	return (struct slice){field + 4, get_be32(field)};
+}
+
+/* In place: no row moves but for its own end. */
+bool batch_embed(struct batch *b, uint32_t event, const uint8_t *vector)
+{
+	const struct table *t = b->stream->table;
+	const struct column *c = &t->columns[t->embed->vector];
+	struct event *e = &b->events[event];
+	uint8_t *row = b->rows.data + e->row;
+	assert(e->vector_at > 0);
+	if (vector && !vector_fill(row + e->vector_at, c, vector))
+		return false;
+	if (!vector)
+		e->row_len -= (uint32_t)vector_make_null(row + e->vector_at, c, row + e->row_len);
+	e->vector_at = 0;
+	b->nwants--;
+	return true;
 }
 
 /* --- dead letters --- */
@@ -234,6 +268,8 @@ void batch_bury(struct batch *b, const struct dead_letter *letter)
 	struct dead_letter whole = *letter;
 	assert(!e->dead);
 	e->dead = true;
+	b->nwants -= e->vector_at > 0;
+	e->vector_at = 0;
 	whole.span = e->span;
 	whole.offset = e->offset;
 	whole.reason = r->reason;

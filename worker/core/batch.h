@@ -25,6 +25,14 @@ enum span_result {
 	SPAN_ABANDONED, /* given up on request: not committed by us, as far as we know */
 };
 
+/* What making the vectors of a batch came to, for the books. */
+struct embedding {
+	uint32_t wanted, cached; /* events; of these, without asking the model for their text */
+	uint32_t requests;       /* that any of its texts was in */
+	int64_t tokens;          /* of its texts, as the server counts them */
+	int64_t waited_us;       /* from being sealed */
+};
+
 /* Events of a span: all; rows that were written for them; dead ones; skipped ones. */
 struct tally {
 	uint64_t events, written, dead, skipped;
@@ -59,6 +67,8 @@ struct event {
 	int64_t offset, version;
 	size_t row; /* start in rows.data */
 	uint32_t row_len, key_len;
+	/* of a vector that is wanted still, and of its text; see struct record. 0: none */
+	uint32_t vector_at, text_at;
 	uint32_t span;
 	uint8_t op; /* enum record_op */
 	bool has_version;
@@ -101,6 +111,8 @@ struct batch {
 	struct buf rows;
 	struct event *events;
 	size_t nevents, max_events;
+	size_t nwants; /* events whose vector has to be made of their text */
+	struct embedding embedding;
 	size_t first,
 		limit; /* events of the transaction; limit is nevents unless the batch is cut */
 	struct span *spans;
@@ -161,7 +173,16 @@ void batch_skip(struct batch *b, uint32_t span, int64_t offset, int64_t timestam
 /* Offsets without events (transaction markers, compaction): moves the span to "to". */
 void batch_advance(struct batch *b, uint32_t span, int64_t to);
 
-/* PostgreSQL refuses an event. Copies "why". In the order of events. */
+/* The text that the event's vector is to be made of; without its length. */
+struct slice batch_text(const struct batch *b, uint32_t event);
+/*
+ * The vector of an event that wants one: dim big-endian float4. NULL: it has none, and its row gets
+ * shorter. False: the column can not hold one of the numbers; then it is wanted still.
+ */
+MUST_CHECK bool batch_embed(struct batch *b, uint32_t event, const uint8_t *vector);
+
+/* PostgreSQL, or the model of its vector, refuses an event. Copies "why". In the order of events.
+ */
 void batch_refuse(struct batch *b, uint32_t event, enum dead_reason reason, const char *why);
 /* Refusals that have no dead letter yet are void. */
 void batch_forgive(struct batch *b);

@@ -39,3 +39,4 @@ void ddl_put_setting(struct buf *out, const char *table, const struct column *c,
 
 /* worker/sql/bookkeeping.sql: idempotent; every statement ends in ";\n" and creates one thing. */
 extern const char sql_bookkeeping[];
+extern const char sql_embed_books[]; /* where a stream makes vectors */

@@ -107,6 +107,14 @@ void stream_free(struct stream *s)
 	free(s);
 }
 
+bool stream_any_embeds(struct stream *const *streams, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (streams[i] && streams[i]->embed)
+			return true;
+	return false;
+}
+
 /* --- plans --- */
 
 /* Moves the hit to the front. */

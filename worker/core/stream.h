@@ -37,6 +37,9 @@ struct stream {
 struct stream *stream_new(const struct config *config, size_t index, struct err *err);
 void stream_free(struct stream *s); /* NULL is fine */
 
+/* Whether any makes vectors of texts; NULL among them is fine. */
+bool stream_any_embeds(struct stream *const *streams, size_t n);
+
 /*
  * The plan for a writer schema: compiled at first sight, then cached. writer is borrowed for the
  * call. NULL with class CONFIG when the schemas do not resolve; that answer is cached as well. What

@@ -428,7 +428,7 @@ static void release_lanes(struct assignment *a, const struct revoked *r)
 {
 	for (size_t lane = 0; lane < a->lanes->n; lane++)
 		if (lane_is_involved(r, lane))
-			lane_release(a->lanes->all[lane]);
+			lanes_release(a->lanes, lane);
 }
 
 /* Gives back all that it has, which takes no longer than an answer to an abort. */
@@ -449,12 +449,12 @@ static void abort_lanes(struct assignment *a, const struct revoked *r)
 	int64_t deadline_us = clock_mono_us() + ABORT_BUDGET_US;
 	for (size_t lane = 0; lane < a->lanes->n; lane++)
 		if ((aborted[lane] = lane_is_involved(r, lane)))
-			lane_abort(a->lanes->all[lane]);
+			lanes_abort(a->lanes, lane);
 	for (size_t lane = 0; lane < a->lanes->n; lane++) {
 		if (!aborted[lane])
 			continue;
 		await_lane(a, lane, deadline_us);
-		lane_resume(a->lanes->all[lane]);
+		lanes_resume(a->lanes, lane);
 	}
 	free(aborted);
 }

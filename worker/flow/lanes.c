@@ -6,8 +6,9 @@
  * before its first row: then that cost takes up at most a twentieth of the lane's time, and events,
  * those that end a backlog too, do not wait for nothing.
  *
- * Invariant: a batch has one owner: a slot, a job on its way, a lane, the reader, or the slot's
- * spare place. It moves only through queues, each of which has room for every job there can be.
+ * Invariant: a batch has one owner: a slot, a job on its way, the embedder, a lane, the reader, or
+ * the slot's spare place. It moves only through queues, each of which has room for every job there
+ * can be.
  *
  * Thread: the poll thread.
  */
@@ -39,10 +40,15 @@ void lanes_open(struct lanes *ls, const struct config *config, const struct orig
 	for (size_t i = 0; i < ls->n; i++)
 		ls->all[i] = lane_start(config, streams, config->nstreams, i, ls->reader, ls->inbox,
 					jobs);
+	ls->embedder = embedder_start(config, streams, config->nstreams, ls->all, ls->n, ls->reader,
+				      ls->inbox, ls->n * batches);
 }
 
+/* The embedder first: it gives jobs to lanes. */
 void lanes_stop(struct lanes *ls)
 {
+	embedder_stop(ls->embedder);
+	ls->embedder = NULL;
 	for (size_t i = 0; ls->all && i < ls->n; i++)
 		lane_stop(ls->all[i]);
 	reader_stop(ls->reader);
@@ -62,7 +68,11 @@ void lanes_close(struct lanes *ls)
 static void push(struct lanes *ls, size_t lane, struct job *job)
 {
 	ls->jobs[lane]++;
-	lane_push(ls->all[lane], job);
+	job->lane = lane;
+	if (job->kind == JOB_WRITE && job->batch->stream->embed)
+		embedder_push(ls->embedder, job);
+	else
+		lane_push(ls->all[lane], job);
 }
 
 /* From here on the batch is the lane's. */
@@ -117,6 +127,45 @@ void lanes_tell_halt(struct lanes *ls, struct partition *part)
 	part->untold = 0;
 	part->in_flight++;
 	push(ls, part->slot->lane, job);
+}
+
+/* --- letting go --- */
+
+void lanes_abort(struct lanes *ls, size_t lane)
+{
+	if (ls->embedder)
+		embedder_abort(ls->embedder, lane);
+	lane_abort(ls->all[lane]);
+}
+
+void lanes_resume(struct lanes *ls, size_t lane)
+{
+	if (ls->embedder)
+		embedder_resume(ls->embedder, lane);
+	lane_resume(ls->all[lane]);
+}
+
+void lanes_release(struct lanes *ls, size_t lane)
+{
+	if (ls->embedder)
+		embedder_release(ls->embedder, lane);
+	lane_release(ls->all[lane]);
+}
+
+void lanes_drain(struct lanes *ls)
+{
+	if (ls->embedder)
+		embedder_drain(ls->embedder);
+	for (size_t i = 0; i < ls->n; i++)
+		lane_drain(ls->all[i]);
+}
+
+/* What is at the lane came before what waits for its vectors. */
+void lanes_look_at_line(struct lanes *ls, const struct slot *slot, struct line_view *view)
+{
+	lane_look_at_line(ls->all[slot->lane], slot->stream->index, view);
+	if (view->state == LINE_FLOWS && slot->stream->embed && ls->embedder)
+		embedder_look(ls->embedder, slot->lane, slot->stream->index, view);
 }
 
 /* --- back --- */

@@ -2,6 +2,7 @@
  * lanes.h - all lanes: batches and claims go out to them, and come back decided.
  *
  *   slot --lanes_seal()--> lane's queue ... lane ... --> inbox --lanes_take()--> settle.c
+ *                 '------> embedder --'  where a stream's vectors are made of texts
  *
  * Poll thread.
  */
@@ -10,6 +11,7 @@
 #include "base/queue.h"
 #include "core/config.h"
 #include "core/pool.h"
+#include "embed/embedder.h"
 #include "flow/partition.h"
 #include "write/lane.h"
 
@@ -19,6 +21,7 @@ struct lanes {
 	struct reader *reader;
 	struct queue *inbox;
 	struct lane **all;
+	struct embedder *embedder; /* NULL: no stream makes vectors */
 	size_t n;
 	unsigned *jobs;   /* with each lane */
 	int64_t *cost_us; /* of a transaction before its first row; 0: not known yet */
@@ -40,6 +43,17 @@ void lanes_claim(struct lanes *ls, struct partition *part);
 /* Writes down that the next message halts the partition, and why. */
 void lanes_tell_halt(struct lanes *ls, struct partition *part);
 
+/*
+ * As lane_abort() and so on, of a lane and of the batches that the embedder has for it; the drain
+ * is of all.
+ */
+void lanes_abort(struct lanes *ls, size_t lane);
+void lanes_resume(struct lanes *ls, size_t lane);
+void lanes_release(struct lanes *ls, size_t lane);
+void lanes_drain(struct lanes *ls);
+/* Of the slot's batches: whether they wait for more than their turn, and why. */
+void lanes_look_at_line(struct lanes *ls, const struct slot *slot, struct line_view *view);
+
 /* A decided job, to be freed by the caller; NULL: none. */
 struct job *lanes_take(struct lanes *ls);
-size_t lanes_jobs(const struct lanes *ls); /* with all lanes */
+size_t lanes_jobs(const struct lanes *ls); /* with all lanes, and the embedder */

@@ -15,8 +15,8 @@
  *   2. Rows, dead letters and offsets of a batch commit in one transaction or not at all.
  *   3. A worker that lost a partition can commit nothing for it: the swap on (next_offset,
  *      owner_epoch) fails.
- *   4. A batch has one owner: a slot, a job on its way, a lane, the reader. It moves only through
- *      queues.
+ *   4. A batch has one owner: a slot, a job on its way, the embedder, a lane, the reader. It moves
+ * only through queues.
  *   5. Memory is bounded: two batches per slot, batch.memory over all, librdkafka's queue by its
  *      own limit.
  *   6. Order per key: a partition has one lane, a lane writes a stream's batches in order, a batch
@@ -253,14 +253,13 @@ static void await_lanes(struct pipeline *p, int64_t deadline_us)
 static void finish(struct pipeline *p)
 {
 	seal_due(p);
-	for (size_t i = 0; i < p->lanes.n; i++)
-		lane_drain(p->lanes.all[i]);
+	lanes_drain(&p->lanes);
 	await_lanes(p, p->drain_deadline_us);
 	if (lanes_jobs(&p->lanes) > 0) {
 		log_warn("shutdown.timeout is over: what is not written will be read again",
 			 F_INT("batches", lanes_jobs(&p->lanes)));
 		for (size_t i = 0; i < p->lanes.n; i++)
-			lane_abort(p->lanes.all[i]);
+			lanes_abort(&p->lanes, i);
 		await_lanes(p, clock_mono_us() + US_PER_S);
 	}
 	p->stopped = true;

@@ -109,8 +109,7 @@ static struct seen *see(const struct publish *pub, size_t *n)
 		if (part->state == PARTITION_GONE)
 			continue;
 		seen[*n].part = part;
-		lane_look_at_line(pub->lanes->all[part->slot->lane], part->slot->stream->index,
-				  &seen[*n].line);
+		lanes_look_at_line(pub->lanes, part->slot, &seen[*n].line);
 		++*n;
 	}
 	return seen;
@@ -157,6 +156,21 @@ static size_t search_facts(struct publish *pub, struct status_search *searches)
 	return n;
 }
 
+/* What is shown of a model borrows from its view. */
+static size_t model_facts(const struct publish *pub, struct embed_view *views,
+			  struct status_model *models)
+{
+	size_t n = pub->lanes->embedder ? embedder_models(pub->lanes->embedder, views) : 0;
+	for (size_t i = 0; i < n; i++)
+		models[i] = (struct status_model){.name = views[i].name,
+						  .state = model_state_name(views[i].state),
+						  .error = views[i].error,
+						  .waiting = views[i].waiting,
+						  .requests = views[i].requests,
+						  .inputs = views[i].inputs};
+	return n;
+}
+
 /* status_publish() copies all of it. */
 static void publish_snapshot(struct publish *pub, enum worker_state state, const struct seen *seen,
 			     size_t n)
@@ -166,6 +180,8 @@ static void publish_snapshot(struct publish *pub, enum worker_state state, const
 	struct status_lane *lanes = xcalloc(nlanes, sizeof(*lanes));
 	struct lane_view *views = xcalloc(nlanes, sizeof(*views));
 	struct status_search *searches = xcalloc(pub->config->nstreams, sizeof(*searches));
+	struct embed_view *embeds = xcalloc(pub->config->nembeds + 1, sizeof(*embeds));
+	struct status_model *models = xcalloc(pub->config->nembeds + 1, sizeof(*models));
 	struct status_facts facts = {.state = state,
 				     .joined = pub->source && source_joined(pub->source),
 				     .partitions = partitions,
@@ -174,7 +190,9 @@ static void publish_snapshot(struct publish *pub, enum worker_state state, const
 				     .nlanes = nlanes,
 				     .missing = (const char *const *)pub->assignment->missing,
 				     .searches = searches,
-				     .nsearches = search_facts(pub, searches)};
+				     .nsearches = search_facts(pub, searches),
+				     .models = models,
+				     .nmodels = model_facts(pub, embeds, models)};
 	for (size_t i = 0; i < n; i++)
 		partitions[i] = partition_facts(pub, &seen[i]);
 	for (size_t i = 0; i < nlanes; i++) {
@@ -186,6 +204,8 @@ static void publish_snapshot(struct publish *pub, enum worker_state state, const
 	free(lanes);
 	free(views);
 	free(searches);
+	free(embeds);
+	free(models);
 }
 
 /* Sums by stream, as series by partition may be turned off. */

@@ -111,30 +111,38 @@ static float float_at(const uint8_t *p)
 	return f;
 }
 
-/* Finite and not zero; of length 1 if so wanted. */
-static bool check_norm(uint8_t *p, size_t dim, bool normalize, struct err *err)
+static double square_sum(const uint8_t *p, size_t dim)
 {
 	double sum = 0;
 	for (size_t i = 0; i < dim; i++)
 		sum += (double)float_at(p + 4 * i) * (double)float_at(p + 4 * i);
+	return sum;
+}
+
+/* Finite and not zero. */
+static bool check_norm(const uint8_t *p, size_t dim, struct err *err)
+{
+	double sum = square_sum(p, dim);
 	if (!isfinite(sum))
 		return err_set(err, ERR_RETRY, "it holds NaN or infinity");
-	if (!(sum > 0))
-		return err_set(err, ERR_RETRY, "all its numbers are zero");
-	for (size_t i = 0; normalize && i < dim; i++) {
-		float f = (float)((double)float_at(p + 4 * i) / sqrt(sum));
+	return sum > 0 || err_set(err, ERR_RETRY, "all its numbers are zero");
+}
+
+void embed_normalize(uint8_t *be, size_t dim)
+{
+	double norm = sqrt(square_sum(be, dim));
+	for (size_t i = 0; i < dim; i++) {
+		float f = (float)((double)float_at(be + 4 * i) / norm);
 		uint32_t bits;
 		memcpy(&bits, &f, sizeof(bits));
-		put_be32(p + 4 * i, bits);
+		put_be32(be + 4 * i, bits);
 	}
-	return true;
 }
 
 /* --- the list --- */
 
 /* One vector behind the others in out, whatever its dimension. */
-static bool put_vector(struct embed_answer *a, const struct jtoken *item, struct buf *out,
-		       struct err *err)
+static bool put_vector(const struct jtoken *item, struct buf *out, struct err *err)
 {
 	const struct jtoken *v = member(item, "embedding");
 	size_t start = out->len;
@@ -144,7 +152,7 @@ static bool put_vector(struct embed_answer *a, const struct jtoken *item, struct
 	ok = v->kind == JTOKEN_ARRAY ? put_digits(out, v, err) : put_packed(out, v, err);
 	if (ok && out->len == start)
 		ok = err_set(err, ERR_RETRY, "it has no numbers");
-	return ok && check_norm(out->data + start, (out->len - start) / 4, a->normalize, err);
+	return ok && check_norm(out->data + start, (out->len - start) / 4, err);
 }
 
 /* Where each text's vector stands among those that came. */
@@ -178,7 +186,7 @@ static bool take_item(struct embed_answer *a, const struct jtoken *item, bool in
 		return false;
 	if (p->at[text] != SIZE_MAX)
 		return err_set(err, ERR_RETRY, "index %zu stands twice", text);
-	if (!put_vector(a, item, out, err))
+	if (!put_vector(item, out, err))
 		return err_wrap(err, "the vector of text %zu", text + 1);
 	size_t dim = (out->len - start) / 4;
 	p->at[text] = start;

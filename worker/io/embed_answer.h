@@ -11,7 +11,6 @@
 struct embed_answer {
 	size_t n;     /* texts that were sent */
 	uint32_t dim; /* wanted; 0: whatever comes, but the same for all */
-	bool normalize;
 	/* Result. */
 	struct buf *vectors; /* appended: n * dim big-endian float4, in the texts' order */
 	int64_t tokens;      /* 0: it does not say */
@@ -25,6 +24,9 @@ struct embed_answer {
  * finite, and longer than 0.
  */
 MUST_CHECK bool embed_answer_read(struct embed_answer *a, char *text, size_t len, struct err *err);
+
+/* To length 1: big-endian float4 that have passed embed_answer_read(). */
+void embed_normalize(uint8_t *be, size_t dim);
 
 /* What an error says, in the server's words; a short text if it is no JSON. Control characters
  * become blanks. */

@@ -59,15 +59,10 @@ static void put_string(struct buf *out, const char *text)
 	buf_u8(out, '"');
 }
 
-struct embed_call *embed_call_new(const struct embed_config *config, const char *prefix,
-				  uint32_t dim, bool normalize, bool base64)
+struct embed_call *embed_call_new(const struct embed_config *config, uint32_t dim, bool base64)
 {
 	struct embed_call *c = xcalloc(1, sizeof(*c));
-	*c = (struct embed_call){.config = config,
-				 .prefix = prefix,
-				 .dim = dim,
-				 .normalize = normalize,
-				 .base64 = base64};
+	*c = (struct embed_call){.config = config, .dim = dim, .base64 = base64};
 	size_t len = strlen(config->url);
 	while (len > 0 && config->url[len - 1] == '/')
 		len--;
@@ -101,10 +96,10 @@ void embed_call_free(struct embed_call *c)
 	free(c);
 }
 
-void embed_call_put(struct embed_call *c, struct slice text)
+void embed_call_put(struct embed_call *c, const char *prefix, struct slice text)
 {
 	buf_puts(&c->body, c->n++ > 0 ? ",\"" : "\"");
-	put_escaped(&c->body, (struct slice){(const uint8_t *)c->prefix, strlen(c->prefix)});
+	put_escaped(&c->body, (struct slice){(const uint8_t *)prefix, strlen(prefix)});
 	put_escaped(&c->body, text);
 	buf_u8(&c->body, '"');
 }
@@ -178,8 +173,7 @@ static enum embed_fault judge_status(struct embed_call *c)
 static enum embed_fault judge_answer(struct embed_call *c)
 {
 	struct http_request *h = &c->http;
-	struct embed_answer a = {
-		.n = c->n, .dim = c->dim, .normalize = c->normalize, .vectors = &c->vectors};
+	struct embed_answer a = {.n = c->n, .dim = c->dim, .vectors = &c->vectors};
 	c->vectors.len = 0;
 	memset(buf_take(&h->body, 16), 0, 16);
 	bool ok = embed_answer_read(&a, (char *)h->body.data, h->body.len - 16, &c->err);
@@ -229,9 +223,9 @@ enum embed_fault embed_call_judge(struct embed_call *c)
 /* --- one text --- */
 
 static enum embed_fault ask_once(struct embed_call *c, struct http_client *client,
-				 struct slice text)
+				 const char *prefix, struct slice text)
 {
-	embed_call_put(c, text);
+	embed_call_put(c, prefix, text);
 	if (!embed_call_begin(c))
 		return c->fault;
 	http_client_run(client, &c->http, 1);
@@ -249,8 +243,10 @@ bool embed_once(const struct embed_config *config, const char *prefix, struct sl
 	struct http_client *client = http_client_new();
 	enum embed_fault fault = EMBED_REFUSED;
 	for (int base64 = 1; base64 >= 0 && fault == EMBED_REFUSED; base64--) {
-		struct embed_call *c = embed_call_new(config, prefix, dim, normalize, base64);
-		fault = ask_once(c, client, text);
+		struct embed_call *c = embed_call_new(config, dim, base64);
+		fault = ask_once(c, client, prefix, text);
+		if (fault == EMBED_FINE && normalize)
+			embed_normalize(c->vectors.data, c->got_dim);
 		if (fault == EMBED_FINE)
 			buf_put(out, c->vectors.data, c->vectors.len);
 		else

@@ -26,10 +26,8 @@ enum embed_fault {
 
 struct embed_call {
 	const struct embed_config *config;
-	const char *prefix;
-	uint32_t dim;   /* wanted; 0: whatever the model has */
-	bool normalize; /* to length 1 */
-	bool base64;    /* ask for numbers in base64, which takes a quarter of the bytes */
+	uint32_t dim; /* wanted; 0: whatever the model has */
+	bool base64;  /* ask for numbers in base64, which takes a quarter of the bytes */
 
 	size_t n; /* texts put */
 	struct http_request http;
@@ -47,13 +45,12 @@ struct embed_call {
 	char *key;
 };
 
-/* Borrows config and prefix. dim, normalize, base64 as in the struct. */
-struct embed_call *embed_call_new(const struct embed_config *config, const char *prefix,
-				  uint32_t dim, bool normalize, bool base64);
+/* Borrows config. dim, base64 as in the struct. */
+struct embed_call *embed_call_new(const struct embed_config *config, uint32_t dim, bool base64);
 void embed_call_free(struct embed_call *c); /* NULL is fine; not while it runs */
 
-/* One more text; copied. UTF-8, not empty. */
-void embed_call_put(struct embed_call *c, struct slice text);
+/* One more text, with what goes in front of it; copied. UTF-8, not empty. */
+void embed_call_put(struct embed_call *c, const char *prefix, struct slice text);
 /* To c->http, for the HTTP client to run. False with EMBED_WAIT: the key's file can not be read. */
 MUST_CHECK bool embed_call_begin(struct embed_call *c);
 /* The request is over: fills fault and what belongs to it. Returns the fault. */

@@ -245,12 +245,18 @@ void http_client_run(struct http_client *c, struct http_request *requests, size_
 
 /* --- waiting --- */
 
+/* fd -1: none. curl shortens the wait to its own next deadline; an hour stands for "never". */
+void http_client_wait_for(struct http_client *c, int fd, int64_t deadline_us)
+{
+	struct curl_waitfd more = {.fd = fd, .events = CURL_WAIT_POLLIN};
+	int ms = clock_poll_ms(deadline_us);
+	if (!http_client_stopped(c))
+		curl_multi_poll(c->multi, &more, fd >= 0, ms < 0 ? FOREVER_MS : ms, NULL);
+}
+
 void http_client_wait(struct http_client *c, int64_t deadline_us)
 {
-	int ms = clock_poll_ms(deadline_us);
-	/* curl shortens this to its own next deadline; an hour stands for "never". */
-	if (!http_client_stopped(c))
-		curl_multi_poll(c->multi, NULL, 0, ms < 0 ? FOREVER_MS : ms, NULL);
+	http_client_wait_for(c, -1, deadline_us);
 }
 
 void http_client_wake(struct http_client *c)

@@ -50,6 +50,8 @@ void http_client_drop(struct http_client *c, struct http_request *r);
 
 /* until the deadline, wake or stop, or until a turn has something to do */
 void http_client_wait(struct http_client *c, int64_t deadline_us);
+/* The same, or until fd is readable. */
+void http_client_wait_for(struct http_client *c, int fd, int64_t deadline_us);
 void http_client_wake(struct http_client *c); /* ends a wait; any thread */
 void http_client_stop(struct http_client *c); /* every call returns soon from then on */
 bool http_client_stopped(struct http_client *c);

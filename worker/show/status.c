@@ -153,6 +153,18 @@ static void copy_searches(struct snapshot *to, const struct status_facts *from)
 	to->facts.searches = copy;
 }
 
+static void copy_models(struct snapshot *to, const struct status_facts *from)
+{
+	struct status_model *copy = arena_calloc(to->arena, MAX(from->nmodels, 1), sizeof(*copy));
+	for (size_t i = 0; i < from->nmodels; i++) {
+		copy[i] = from->models[i];
+		copy[i].name = copy_text(to->arena, from->models[i].name, NULL);
+		copy[i].state = copy_text(to->arena, from->models[i].state, NULL);
+		copy[i].error = copy_text(to->arena, from->models[i].error, NULL);
+	}
+	to->facts.models = copy;
+}
+
 static void copy_missing(struct snapshot *to, const struct status_facts *from, size_t nstreams)
 {
 	const char **copy = arena_calloc(to->arena, nstreams + 1, sizeof(*copy));
@@ -210,6 +222,7 @@ void status_publish(struct status *s, const struct status_facts *facts)
 	copy_partitions(fresh, facts);
 	copy_lanes(fresh, facts);
 	copy_searches(fresh, facts);
+	copy_models(fresh, facts);
 	copy_missing(fresh, facts, s->config->nstreams);
 	note_behind(fresh, s->previous);
 

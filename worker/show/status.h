@@ -59,6 +59,16 @@ struct status_search {
 	const char *state; /* off, failing, waiting, building, settled */
 };
 
+/* A model that makes vectors. */
+struct status_model {
+	const char *name;  /* of [embed.NAME] */
+	const char *state; /* model_state_name() */
+	const char *error; /* the last failure; NULL or empty: it is fine */
+	size_t waiting;    /* texts */
+	size_t requests;   /* under way */
+	uint32_t inputs;   /* texts of one request at most, as things are */
+};
+
 struct status_facts {
 	enum worker_state state;
 	bool joined; /* the group has answered, be it with an empty assignment */
@@ -68,6 +78,8 @@ struct status_facts {
 	size_t nlanes;
 	const struct status_search *searches; /* of the streams that are searched */
 	size_t nsearches;
+	const struct status_model *models;
+	size_t nmodels;
 	/* per stream of the config: its topics that there are not, in words, or NULL; NULL: unknown
 	 */
 	const char *const *missing;

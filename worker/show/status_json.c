@@ -182,6 +182,18 @@ static void put_lane(struct buf *out, const struct status_lane *lane, size_t i)
 	buf_u8(out, '}');
 }
 
+static void put_model(struct buf *out, const struct status_model *m, size_t i)
+{
+	buf_printf(out, "%s\n    {", i > 0 ? "," : "");
+	put_text(out, "model", m->name);
+	buf_u8(out, ',');
+	put_text(out, "state", m->state);
+	buf_printf(out, ",\"waiting_texts\":%zu,\"requests\":%zu,\"inputs\":%u,", m->waiting,
+		   m->requests, m->inputs);
+	put_text(out, "error", m->error && m->error[0] ? m->error : NULL);
+	buf_u8(out, '}');
+}
+
 /* What the log last said of the stream's search; NULL: nothing, or it is forgotten by now. */
 static const char *search_error(const char *stream, const struct trouble *troubles, size_t n)
 {
@@ -356,6 +368,9 @@ void render_status(const struct view *v, struct buf *out)
 	buf_puts(out, "\n  ],\n  \"lanes\":[");
 	for (size_t i = 0; i < s->facts.nlanes; i++)
 		put_lane(out, &s->facts.lanes[i], i);
+	buf_puts(out, "\n  ],\n  \"models\":[");
+	for (size_t i = 0; i < s->facts.nmodels; i++)
+		put_model(out, &s->facts.models[i], i);
 	buf_puts(out, "\n  ],\n  \"partitions\":[");
 	for (size_t i = 0; i < s->facts.npartitions; i++)
 		put_partition(out, s, i, now_us);

@@ -42,11 +42,14 @@ CREATE TABLE IF NOT EXISTS memingest.batches (
     owner_epoch  bigint      NOT NULL,
     committed_at timestamptz NOT NULL DEFAULT now(),
     skipped      bigint      NOT NULL DEFAULT 0, -- records of another type than the stream's
+    embed        jsonb,                          -- what its vectors cost, if any were made
     PRIMARY KEY (pipeline, topic, partition, from_offset),
     CHECK (to_offset > from_offset)
 );
 
 ALTER TABLE memingest.batches ADD COLUMN IF NOT EXISTS skipped bigint NOT NULL DEFAULT 0;
+
+ALTER TABLE memingest.batches ADD COLUMN IF NOT EXISTS embed jsonb;
 
 CREATE INDEX IF NOT EXISTS batches_committed_at ON memingest.batches (committed_at);
 

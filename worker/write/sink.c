@@ -259,11 +259,11 @@ void sink_put_begin(struct sink *s)
  * A span without offsets only asks whether its row is as expected: the swap was all there is to do
  * for it.
  */
-void sink_put_commit(struct sink *s)
+void sink_put_commit(struct sink *s, const struct batch *b)
 {
 	for (size_t i = 0; i < s->nspans; i++)
 		if (s->spans[i]->upto > s->spans[i]->from)
-			books_put_batch(s, s->spans[i]);
+			books_put_batch(s, b, s->spans[i]);
 	buf_puts(&s->sql, "COMMIT");
 }
 

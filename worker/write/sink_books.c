@@ -17,6 +17,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "write/sink_parts.h"
 
 static const struct {
@@ -32,10 +33,10 @@ static const struct {
 		       7},
 	[BOOK_BATCH] = {"batch",
 			"INSERT INTO memingest.batches (pipeline, topic, partition, from_offset,"
-			" to_offset, rows, merged, superseded, dead, skipped, owner_epoch,"
+			" to_offset, rows, merged, superseded, dead, skipped, owner_epoch, embed,"
 			" committed_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,"
-			" clock_timestamp())",
-			11},
+			" $12::text::jsonb, clock_timestamp())",
+			12},
 	[BOOK_COMMIT] = {"commit", "COMMIT", 0},
 	[BOOK_SAVE] = {"save", "SAVEPOINT judged", 0},
 	[BOOK_BACK] = {"back", "ROLLBACK TO SAVEPOINT judged", 0},
@@ -101,15 +102,39 @@ void books_put_swap(struct sink *s, const struct span *span)
 	buf_printf(&s->sql, ", %" PRId64 ", %d); ", span->owner_epoch, span->leader_epoch);
 }
 
+/*
+ * What the batch's vectors cost, once: with the first span of its first transaction. False: it
+ * wanted none, or this is not the place.
+ */
+static bool put_embedding(const struct batch *b, const struct span *span, struct buf *out)
+{
+	const struct embedding *e = &b->embedding;
+	if (e->wanted == 0 || b->first > 0 || span != &b->spans[0])
+		return false;
+	buf_printf(out,
+		   "{\"texts\": %" PRIu32 ", \"cached\": %" PRIu32 ", \"requests\": %" PRIu32
+		   ", \"tokens\": %" PRId64 ", \"seconds\": %.3f}",
+		   e->wanted, e->cached, e->requests, e->tokens,
+		   (double)e->waited_us / (double)US_PER_S);
+	return true;
+}
+
 /* The form for a text: parameters written out. */
-void books_put_batch(struct sink *s, const struct span *span)
+void books_put_batch(struct sink *s, const struct batch *b, const struct span *span)
 {
 	const struct tally *t = &span->now;
+	struct buf embedding = {0};
 	put(s, BOOK_BATCH, span);
 	buf_printf(
 		&s->sql,
-		", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRId64 "); ",
+		", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRId64 ", ",
 		t->events, t->written, tally_superseded(t), t->dead, t->skipped, span->owner_epoch);
+	if (put_embedding(b, span, &embedding))
+		pg_quote_literal(&s->sql, buf_cstr(&embedding));
+	else
+		buf_puts(&s->sql, "NULL");
+	buf_puts(&s->sql, "); ");
+	buf_free(&embedding);
 }
 
 /* --- in a pipe --- */
@@ -139,8 +164,10 @@ bool books_add_swap(struct sink *s, const struct span *span, struct err *err)
 }
 
 /* The form for a pipe; the same order as in books_put_batch(). */
-bool books_add_batch(struct sink *s, const struct span *span, struct err *err)
+bool books_add_batch(struct sink *s, const struct batch *b, const struct span *span,
+		     struct err *err)
 {
+	struct buf embedding = {0};
 	bind(s, span);
 	sink_put_int8(&s->chunk, (int64_t)span->now.events);
 	sink_put_int8(&s->chunk, (int64_t)span->now.written);
@@ -148,5 +175,8 @@ bool books_add_batch(struct sink *s, const struct span *span, struct err *err)
 	sink_put_int8(&s->chunk, (int64_t)span->now.dead);
 	sink_put_int8(&s->chunk, (int64_t)span->now.skipped);
 	sink_put_int8(&s->chunk, span->owner_epoch);
+	bool any = put_embedding(b, span, &embedding);
+	sink_put_text(&s->chunk, any ? buf_cstr(&embedding) : NULL);
+	buf_free(&embedding);
 	return books_add(s, BOOK_BATCH, err);
 }

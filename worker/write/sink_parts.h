@@ -96,7 +96,7 @@ MUST_CHECK bool sink_set_patience(struct sink *s, bool hurry, struct err *err);
 #define SWAPS_AT 1
 void sink_put_begin(struct sink *s); /* To s->sql, emptied first. */
 /* Appends the rows of memingest.batches and COMMIT. */
-void sink_put_commit(struct sink *s);
+void sink_put_commit(struct sink *s, const struct batch *b);
 /* The end of a COPY, and the answers to all that follows it: here the server is waited for. */
 MUST_CHECK bool sink_end_copy(struct sink *s, int64_t affected[2], struct err *err);
 bool sink_has_dead_letters(const struct batch *b); /* Of this transaction. */
@@ -122,12 +122,13 @@ const char *row_name(const struct sink *s, const struct batch *b, enum row_state
 /* To s->sql, with "; " behind it. */
 void books_put(struct sink *s, enum book book);
 void books_put_swap(struct sink *s, const struct span *span); /* The same with parameters. */
-void books_put_batch(struct sink *s, const struct span *span);
+void books_put_batch(struct sink *s, const struct batch *b, const struct span *span);
 /* To the pipe (pg_pipe_add()); the first is for statements without parameters. */
 MUST_CHECK bool books_add(struct sink *s, enum book book, struct err *err);
 /* The same with parameters. */
 MUST_CHECK bool books_add_swap(struct sink *s, const struct span *span, struct err *err);
-MUST_CHECK bool books_add_batch(struct sink *s, const struct span *span, struct err *err);
+MUST_CHECK bool books_add_batch(struct sink *s, const struct batch *b, const struct span *span,
+				struct err *err);
 
 /* sink_copy.c: fields in COPY form. */
 void sink_put_text(struct buf *out, const char *text); /* NULL: null */

@@ -78,7 +78,7 @@ static enum begin_result begin(struct sink *s, struct batch *b, struct err *err)
 	buf_printf(&s->sql, "%s; EXECUTE %s; %s; ", sql->lock_table, row_name(s, b, ROW_DIRECT),
 		   sql->copy_direct);
 	if (s->whole)
-		sink_put_commit(s);
+		sink_put_commit(s, b);
 	if (!pg_copy_begin(s->pg, buf_cstr(&s->sql), affected, SWAPS_AT + s->nspans, err)) {
 		s->in_books = pg_passed(s->pg) < SWAPS_AT + s->nspans;
 		return BEGIN_FAILED;

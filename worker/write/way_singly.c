@@ -218,7 +218,7 @@ bool singly_finish(struct sink *s, struct batch *b, struct err *err)
 	for (size_t i = 0; ok && i < s->nspans; i++) {
 		if (s->spans[i]->upto == s->spans[i]->from)
 			continue;
-		ok = books_add_batch(s, s->spans[i], err);
+		ok = books_add_batch(s, b, s->spans[i], err);
 		count++;
 	}
 	ok = ok && books_add(s, BOOK_COMMIT, err) && pg_pipe_end(s->pg, answers, count + 1, err);

@@ -169,7 +169,7 @@ static bool finish(struct sink *s, struct batch *b, struct err *err)
 	if (!sink_commit_begins(s, b, err))
 		return false;
 	s->sql.len = 0;
-	sink_put_commit(s);
+	sink_put_commit(s, b);
 	bool ok = pg_exec(s->pg, buf_cstr(&s->sql), NULL, 0, err);
 	return sink_commit_answered(s, b, ok, start, err) || err_wrap(err, "commit");
 }
