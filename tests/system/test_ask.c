@@ -63,9 +63,9 @@ START_TEST(lines)
 	ck_assert(strstr(out, "\n  3 ") && !strstr(out, "\n  4 "));
 	free(out);
 	out = ask(bed, 0, "search near --vector %s --filter tenant=t1", path);
-	struct pg_rows *rows = bed_query(bed, "SELECT id FROM memingest.search_near(" NEAR_VECTOR
-					      ", 10, tenant => 't1') s, (SELECT 123 AS i) x"
-					      " ORDER BY distance");
+	struct pg_rows *rows = bed_query(
+		bed, "SELECT id FROM (SELECT 123 AS i) x, memingest.search_near(" NEAR_VECTOR
+		     ", 10, tenant => 't1') s ORDER BY distance");
 	ck_assert_uint_eq(pg_rows_count(rows), 10);
 	const char *at = out;
 	for (size_t i = 0; i < 10; i++) {
@@ -134,9 +134,9 @@ START_TEST(mended)
 	bed_expect(bed, 0, line, "nothing: near has no row with a vector\n");
 	near_insert(bed, 0, 10);
 	bed_sql(bed,
-		"DROP ROLE IF EXISTS %s; CREATE ROLE %s LOGIN;"
+		"DROP ROLE IF EXISTS %s; CREATE ROLE %s LOGIN; GRANT CONNECT ON DATABASE %s TO %s;"
 		"REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA memingest FROM PUBLIC",
-		role, role);
+		role, role, bed->name, role);
 	struct buf grants = {0};
 	ck_assert_int_eq(bed_command(bed, "migrate",
 				     (const char *[]){"--search-grants", role, NULL}, &grants),
