@@ -295,7 +295,10 @@ static void put_line(struct buf *sql, const struct search *s)
 		buf_puts(sql, "NULL");
 }
 
-/* $1 is the vector, $2 the number of rows, $3 and so on are the filters. */
+/*
+ * $1 is the vector, $2 the number of rows, $3 and so on are the filters: all of the types that the
+ * function has, so that none is named here, whose schema might not be in the search path.
+ */
 static char *question_sql(const struct search *s)
 {
 	struct buf sql = {0};
@@ -303,20 +306,22 @@ static char *question_sql(const struct search *s)
 		put_document(&sql, s);
 	else
 		put_line(&sql, s);
-	buf_printf(&sql, " FROM %s($1::vector, $2::integer", s->stream->search->search);
+	buf_printf(&sql, " FROM %s($1, $2", s->stream->search->search);
 	for (size_t i = 0; i < s->nfilters; i++) {
 		buf_puts(&sql, ", ");
 		buf_quoted(&sql, s->filters[i].column->name, '"');
-		buf_printf(&sql, " => $%zu::%s", i + 3, s->filters[i].column->type);
+		buf_printf(&sql, " => $%zu", i + 3);
 	}
 	buf_puts(&sql, ") r ORDER BY r.distance");
 	return buf_take_text(&sql);
 }
 
-/* What to do about it, where the server's words do not say so. */
-static void advise(const struct search *s, struct pg *pg, struct err *err)
+/*
+ * What to do about it, where the server's words do not say so. parameter: the one that it could not
+ * read, from 1 on; 0: none.
+ */
+static void advise(const struct search *s, size_t parameter, struct err *err)
 {
-	size_t parameter = pg_last_place(pg).parameter;
 	if (strcmp(err->code, "42883") == 0)
 		err_wrap(err, "there is no search of table %s: run \"memingest migrate\"",
 			 table_full_name(s->stream->table));
@@ -331,8 +336,10 @@ static struct pg_rows *ask(const struct search *s, bool *busy, struct err *err)
 {
 	const char *params[2 + MOST_FILTERS] = {(const char *)s->vector.data};
 	struct pg *pg = pg_connect(s->cli->config, "search", -1, err);
-	if (!pg)
+	if (!pg) {
+		advise(s, 0, err);
 		return NULL;
+	}
 	char *sql = question_sql(s), *k = xasprintf("%ld", s->k);
 	params[1] = k;
 	for (size_t i = 0; i < s->nfilters; i++)
@@ -340,7 +347,7 @@ static struct pg_rows *ask(const struct search *s, bool *busy, struct err *err)
 	struct pg_rows *rows = pg_query(pg, sql, params, 2 + s->nfilters, err);
 	if (!rows) {
 		*busy = err->class == ERR_RETRY && pg_ok(pg);
-		advise(s, pg, err);
+		advise(s, pg_last_place(pg).parameter, err);
 	}
 	free(k);
 	free(sql);
