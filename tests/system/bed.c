@@ -345,7 +345,7 @@ struct proxy *bed_proxy_kafka(struct bed *bed)
 static size_t section_length(const char *key)
 {
 	const char *dot = strchr(key, '.');
-	if (strncmp(key, "stream.", 7) == 0)
+	if (strncmp(key, "stream.", 7) == 0 || strncmp(key, "embed.", 6) == 0)
 		dot = strchr(dot + 1, '.');
 	return (size_t)(dot - key);
 }

@@ -98,7 +98,7 @@ static bool rows(struct actor *a, struct err *err)
 static bool books(struct actor *a, struct err *err)
 {
 	a->sink->sql.len = 0;
-	books_put_batch(a->sink, &a->batch->spans[0]);
+	books_put_batch(a->sink, a->batch, &a->batch->spans[0]);
 	return a->fenced || run(a, err);
 }
 
