@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "near.h"
 #include "system.h"
+#include "vectors.h"
 
 /* The vector of row number i as a file of the bed; its path, which lasts until the next call. */
 static const char *vector_file(struct bed *bed, int i)
@@ -151,11 +152,52 @@ START_TEST(mended)
 }
 END_TEST
 
+/*
+ * Proves: a text is asked about by the model of the rows' field, with the prefix of questions, not
+ * with that of rows or none, and also of a server that knows no base64; what the endpoint says
+ * about a text, a key or its own state is the failure, by its kind. A filter's value that its
+ * column can not have is named.
+ */
+START_TEST(texts)
+{
+	struct bed *bed = vectors_bed("texts");
+	struct vectors *v = vectors_start(bed);
+	static const char line[] = "search asked lantern --k 3 --filter rank=7";
+	bed_stream_files(bed, "asked", 1, "tests/schemas/asked_event.avsc", NULL);
+	bed_expect(bed, 0, "migrate", "created the search functions of asked");
+	bed_sql(bed, "INSERT INTO asked (event_time, id, rank, note, spot) SELECT now(), id, 7, id"
+		     " || ' one', vector_of(said || 'lantern', 8) FROM (VALUES ('bare', ''),"
+		     " ('told', 'tell: '), ('asked', 'ask: ')) x (id, said)");
+	bed_expect(bed, 0, line, "  1    0.0000  asked  asked one\n");
+	bed_expect(bed, 0, "search asked lantern --json",
+		   "{\"rank\": 1, \"distance\": 0, \"row\": {"
+		   "\"id\":\"asked\",");
+	v->no_base64 = true;
+	bed_expect(bed, 0, line, "  1    0.0000  asked  asked one\n");
+	v->poison = "lantern";
+	bed_expect(bed, 65, line, "a text is too long for this model");
+	v->poison = NULL;
+	bed_expect(bed, 65, "search asked lantern --filter rank=first",
+		   "--filter rank: PostgreSQL: ");
+	v->status = 503;
+	v->failing = 1;
+	bed_expect(bed, 69, line, "embed.stub: status 503: not now");
+	v->dim = 7;
+	bed_expect(bed, 78, line, "embed.stub: ");
+	v->dim = 8;
+	snprintf(v->key, sizeof(v->key), "secret");
+	bed_expect(bed, 78, line, "set key_file");
+	vectors_stop(v);
+	bed_free(bed);
+}
+END_TEST
+
 static void ask_tests(TCase *tc)
 {
 	tcase_add_test(tc, lines);
 	tcase_add_test(tc, documents);
 	tcase_add_test(tc, mended);
+	tcase_add_test(tc, texts);
 }
 
 SYSTEM_SUITE("ask", 60, ask_tests)
