@@ -17,12 +17,20 @@
 
 #define CANARY_BEGINS "The quick brown fox"
 
-static float number_of(const struct vectors *v, int d, const char *text)
+/* What a connection was opened with, which it keeps. */
+static intptr_t salt_of(struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	return (intptr_t)info->socket_context;
+}
+
+static float number_of(int with, int d, const char *text)
 {
 	unsigned char md5[EVP_MAX_MD_SIZE];
 	char salt[16] = "";
-	if (v->salt)
-		snprintf(salt, sizeof(salt), "%d ", v->salt);
+	if (with)
+		snprintf(salt, sizeof(salt), "%d ", with);
 	char *whole = xasprintf("%d/%s%s", d, salt, text);
 	EVP_Digest(whole, strlen(whole), md5, NULL, EVP_md5(), NULL);
 	free(whole);
@@ -51,11 +59,12 @@ static bool takes(atomic_int *left)
 	return false;
 }
 
-static void put_vector(struct vectors *v, struct buf *out, const char *text, bool base64, bool nan)
+static void put_vector(struct vectors *v, int salt, struct buf *out, const char *text, bool base64,
+		       bool nan)
 {
 	float numbers[64];
 	for (int d = 0; d < v->dim; d++)
-		numbers[d] = number_of(v, d + 1, text);
+		numbers[d] = number_of(salt, d + 1, text);
 	if (base64 && !nan) {
 		buf_u8(out, '"');
 		put_base64(out, (const uint8_t *)numbers, 4 * (size_t)v->dim);
@@ -72,7 +81,7 @@ static void put_vector(struct vectors *v, struct buf *out, const char *text, boo
 }
 
 /* The answer for all inputs. */
-static void put_answer(struct vectors *v, json_t *input, bool base64, struct buf *out)
+static void put_answer(struct vectors *v, int salt, json_t *input, bool base64, struct buf *out)
 {
 	size_t n = json_array_size(input), first = v->shuffled ? n / 2 : 0;
 	bool many = n > 1, nan = many && takes(&v->nans), empty = many && takes(&v->empties);
@@ -93,7 +102,7 @@ static void put_answer(struct vectors *v, json_t *input, bool base64, struct buf
 		if (empty && i == 1)
 			buf_puts(out, "[]");
 		else
-			put_vector(v, out, text, base64, nan && i == 1);
+			put_vector(v, salt, out, text, base64, nan && i == 1);
 		buf_u8(out, '}');
 	}
 	buf_printf(out, "],\"usage\":{\"prompt_tokens\":%zu}}", 3 * n);
@@ -128,8 +137,8 @@ static unsigned refuse_with(struct buf *out, unsigned status, const char *words)
 }
 
 /* Returns the status; 0: no answer. */
-static unsigned answer(struct vectors *v, const struct buf *body, const char *authorization,
-		       struct buf *out)
+static unsigned answer(struct vectors *v, int salt, const struct buf *body,
+		       const char *authorization, struct buf *out)
 {
 	char wanted[64];
 	json_t *request = json_loadb((const char *)body->data, body->len, 0, NULL);
@@ -137,7 +146,9 @@ static unsigned answer(struct vectors *v, const struct buf *body, const char *au
 	const char *format = json_string_value(json_object_get(request, "encoding_format"));
 	unsigned status = 200;
 	snprintf(wanted, sizeof(wanted), "Bearer %s", v->key);
-	if (!json_is_array(input))
+	if (salt != v->salt) /* its server is gone */
+		status = 0;
+	else if (!json_is_array(input))
 		status = refuse_with(out, 400, "no input");
 	else if (v->key[0] && (!authorization || strcmp(authorization, wanted) != 0))
 		status = refuse_with(out, 401, "wrong key");
@@ -152,11 +163,20 @@ static unsigned answer(struct vectors *v, const struct buf *body, const char *au
 	else if (has_poison(v, input))
 		status = refuse_with(out, 400, "a text is too long for this model");
 	else
-		put_answer(v, input, format && !v->plain, out);
+		put_answer(v, salt, input, format && !v->plain, out);
 	if (status == 200)
 		count(v, input);
 	json_decref(request);
 	return status;
+}
+
+static void opened(void *ctx, struct MHD_Connection *connection, void **context,
+		   enum MHD_ConnectionNotificationCode code)
+{
+	struct vectors *v = ctx;
+	(void)connection;
+	if (code == MHD_CONNECTION_NOTIFY_STARTED)
+		*context = (void *)(intptr_t)v->salt;
 }
 
 static enum MHD_Result serve(void *ctx, struct MHD_Connection *connection, const char *url,
@@ -180,7 +200,7 @@ static enum MHD_Result serve(void *ctx, struct MHD_Connection *connection, const
 	nanosleep(&delay, NULL);
 	unsigned status = strcmp(url, "/v1/embeddings") != 0
 				  ? 404
-				  : answer(v, body,
+				  : answer(v, (int)salt_of(connection), body,
 					   MHD_lookup_connection_value(connection, MHD_HEADER_KIND,
 								       "Authorization"),
 					   &out);
@@ -217,10 +237,10 @@ struct vectors *vectors_start(struct bed *bed)
 	struct vectors *v = xcalloc(1, sizeof(*v));
 	v->dim = VECTORS_DIM;
 	v->port = free_port();
-	v->daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD |
-					     MHD_USE_THREAD_PER_CONNECTION | MHD_USE_POLL,
-				     (uint16_t)v->port, NULL, NULL, serve, v,
-				     MHD_OPTION_NOTIFY_COMPLETED, over, NULL, MHD_OPTION_END);
+	v->daemon = MHD_start_daemon(
+		MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_POLL,
+		(uint16_t)v->port, NULL, NULL, serve, v, MHD_OPTION_NOTIFY_COMPLETED, over, NULL,
+		MHD_OPTION_NOTIFY_CONNECTION, opened, v, MHD_OPTION_END);
 	ck_assert_ptr_nonnull(v->daemon);
 	bed_set(bed, "embed.stub.url", "http://127.0.0.1:%u/v1", v->port);
 	return v;

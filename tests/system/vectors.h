@@ -25,7 +25,7 @@ struct vectors {
 	/* An answer of two or more texts is short of one, has an index twice, a NaN, a vector of no
 	 * numbers, or is an error with status 200: as often as it says. */
 	atomic_int shorts, twice, nans, empties, errors;
-	atomic_int salt; /* another model */
+	atomic_int salt; /* another model: connections of the old one are cut */
 	atomic_int dim;
 	char key[32];       /* wanted; empty: none */
 	const char *poison; /* a text with it in it is a 400 */

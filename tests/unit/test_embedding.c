@@ -4,7 +4,10 @@
  */
 #include <math.h>
 
+#include "codec/vector.h"
 #include "codec_rig.h"
+#include "core/batch.h"
+#include "core/stream.h"
 
 /*
  * An array of float in one block, in several, with sizes, and of double and int: the same vector.
@@ -187,11 +190,126 @@ START_TEST(vector_lengths)
 }
 END_TEST
 
+#define TEXT "{'name':'v','type':['null','string'],'default':null}"
+#define MADE                                                                                       \
+	"{'name':'e','type':['null',{'type':'array','items':'float'}],'default':null,'pg':{"       \
+	"'type':'vector(3)','embed':{'from':'v','model':'m'}}}"
+#define LAST "{'name':'z','type':'string'}"
+
+/* One datum of key 1, with text (NULL: none), perhaps a vector 0, 0.5, 1, and "end". */
+static void put_datum(struct rig *r, const char *text, bool vector, bool text_first)
+{
+	rig_start(r);
+	for (int i = 0; i < 2; i++) {
+		if (text_first == (i == 0)) {
+			avro_long(&r->in, text != NULL);
+			if (text)
+				avro_string(&r->in, text);
+		} else {
+			avro_long(&r->in, vector);
+			if (vector)
+				avro_floats(&r->in, 3);
+		}
+	}
+	avro_string(&r->in, "end");
+}
+
+/*
+ * A vector that is to be made of a text has its full place in the row, wherever its text stands; no
+ * text, an empty one, or a vector that came, and none is wanted.
+ */
+START_TEST(wanted)
+{
+	for (int text_first = 0; text_first < 2; text_first++) {
+		struct rig r;
+		size_t v = text_first ? 1 : 2, e = text_first ? 2 : 1;
+		rig_open_fields(&r, NULL,
+				text_first ? TEXT "," MADE "," LAST : MADE "," TEXT "," LAST);
+		put_datum(&r, "some text", false, text_first);
+		rig_decode(&r);
+		rig_text(&r, v, "some text");
+		rig_text(&r, 3, "end");
+		ck_assert_uint_eq(rig_field(&r, e).len, 4 + 4 * 3);
+		ck_assert_ptr_eq(r.out.data + 6 + r.record.vector_at + 4, rig_field(&r, e).data);
+		ck_assert_ptr_eq(r.out.data + 6 + r.record.text_at + 4, rig_field(&r, v).data);
+		put_datum(&r, "", false, text_first);
+		rig_decode(&r);
+		rig_is_null(&r, e);
+		ck_assert_uint_eq(r.record.vector_at, 0);
+		put_datum(&r, NULL, false, text_first);
+		rig_decode(&r);
+		rig_is_null(&r, e);
+		rig_is_null(&r, v);
+		ck_assert_uint_eq(r.record.vector_at, 0);
+		put_datum(&r, "some text", true, text_first);
+		rig_decode(&r);
+		rig_vector(&r, e, 3);
+		ck_assert_uint_eq(r.record.vector_at, 0);
+		rig_free(&r);
+	}
+}
+END_TEST
+
+/* In a batch the vector is filled in, or becomes NULL, and no other row or field changes. */
+START_TEST(filled)
+{
+	static const uint8_t vector[12] = {0, 0, 0, 0, 0x3f, 0, 0, 0, 0x3f, 0x80, 0, 0};
+	struct rig r;
+	rig_open_fields(&r, NULL, MADE "," TEXT "," LAST);
+	struct stream stream = {.table = r.table};
+	struct batch *b = batch_new(8, 4096);
+	b->stream = &stream;
+	uint32_t span = batch_span(b, "t", 0, NULL, 0, 1);
+	put_datum(&r, "some text", false, false);
+	for (int i = 0; i < 3; i++) {
+		ck_assert(decode_record(r.decoder, r.plan, (struct slice){r.in.data, r.in.len},
+					&b->rows, &r.record, &r.err));
+		batch_add(b, span, i, -1, &r.record);
+	}
+	ck_assert_uint_eq(b->nwants, 3);
+	struct slice text = batch_text(b, 1);
+	ck_assert(text.len == 9 && memcmp(text.data, "some text", 9) == 0);
+	ck_assert(batch_embed(b, 0, vector));
+	ck_assert(batch_embed(b, 1, NULL));
+	ck_assert(batch_embed(b, 2, vector));
+	ck_assert_uint_eq(b->nwants, 0);
+	for (int i = 0; i < 3; i++) {
+		r.out.len = 0;
+		buf_puts(&r.out, "before");
+		buf_put(&r.out, b->rows.data + b->events[i].row, b->events[i].row_len);
+		rig_text(&r, 2, "some text");
+		rig_text(&r, 3, "end");
+		if (i == 1)
+			rig_is_null(&r, 1);
+		else
+			rig_vector(&r, 1, 3);
+	}
+	batch_free(b);
+	rig_free(&r);
+}
+END_TEST
+
+/* A number that a halfvec can not hold leaves the event as it was. */
+START_TEST(half_filled)
+{
+	static const uint8_t fits[4] = {0x3f, 0x80, 0, 0}, large[4] = {0x49, 0x74, 0x24, 0};
+	const struct column c = {.kind = PG_HALFVEC, .dim = 1};
+	uint8_t field[10] = {0};
+	ck_assert_uint_eq(vector_field_size(&c), sizeof(field));
+	ck_assert(vector_fill(field, &c, fits));
+	ck_assert_uint_eq(get_be16(field + 8), 0x3c00);
+	ck_assert(!vector_fill(field, &c, large));
+}
+END_TEST
+
 static Suite *embedding_suite(void)
 {
 	Suite *s = suite_create("embedding");
 	TCase *t = tcase_create("embedding");
 	tcase_add_test(t, vector_arrays);
+	tcase_add_test(t, wanted);
+	tcase_add_test(t, filled);
+	tcase_add_test(t, half_filled);
 	tcase_add_test(t, vector_forms);
 	tcase_add_test(t, vector_faults);
 	tcase_add_test(t, vector_lengths);

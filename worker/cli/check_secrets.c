@@ -70,6 +70,8 @@ void check_secrets(const struct config *config, struct report *report)
 	};
 	for (size_t i = 0; i < ARRAY_LEN(files); i++)
 		look(report, files[i].area, files[i].setting, files[i].path);
+	for (size_t i = 0; i < config->nembeds; i++)
+		look(report, "embed", "embed.*.key_file", config->embeds[i].key_file);
 	for (size_t i = 0; i < config->nkafka; i++) {
 		const struct config_pair *pair = &config->kafka[i];
 		char setting[160];

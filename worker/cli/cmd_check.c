@@ -9,6 +9,7 @@
  *              files of secrets that others can read    check_secrets.c
  *   --online   brokers, topics, group    kafka_check_topics()
  *              registry                  registry_ping()
+ *              models of vectors         embed_once()
  *              database                  below: version, pooler, bookkeeping, rights, tables
  *              searches by nearness      catalog_search_check()
  *   --event    something else: what an event would become (check_event.c)
@@ -26,6 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "cli/catalog.h"
 #include "cli/catalog_search.h"
 #include "cli/check_event.h"
@@ -36,6 +38,7 @@
 #include "core/mergesql.h"
 #include "core/sqlname.h"
 #include "core/stream.h"
+#include "io/embed_call.h"
 #include "io/kafka_client.h"
 #include "io/pg.h"
 #include "io/pg_dsn.h"
@@ -110,6 +113,18 @@ static void describe_stream(struct check *k, const struct stream *s, const char 
 				   t->columns[i].name);
 }
 
+/* Which model, and what of; the model itself is asked online. */
+static void describe_embed(struct check *k, const struct stream *s, const char *area)
+{
+	const struct table *t = s->table;
+	if (s->embed)
+		report_add(&k->report, REPORT_OK, area,
+			   "column %s: vectors of %u dimensions are made of column %s by embed.%s, "
+			   "model %s",
+			   t->columns[t->embed->vector].name, t->columns[t->embed->vector].dim,
+			   t->columns[t->embed->text].name, s->embed->name, s->embed->model);
+}
+
 /* Each topic must lead to one stream. */
 static void check_topics_once(struct check *k, size_t index, const char *area)
 {
@@ -134,11 +149,16 @@ static void check_streams(struct check *k)
 		stream_area(&config->streams[i], area, sizeof(area));
 		check_topics_once(k, i, area);
 		k->streams[i] = stream_new(config, i, &err);
-		if (k->streams[i])
-			describe_stream(k, k->streams[i], area);
-		else
+		if (!k->streams[i]) {
 			report_err(&k->report, area, &err);
+			continue;
+		}
+		describe_stream(k, k->streams[i], area);
+		describe_embed(k, k->streams[i], area);
 	}
+	struct err disagree = {0};
+	if (!stream_models_agree(k->streams, config->nstreams, &disagree))
+		report_err(&k->report, "embed", &disagree);
 }
 
 /* Whether there is anything to connect to. A secret may be mounted elsewhere than here. */
@@ -228,6 +248,42 @@ static void check_registry(struct check *k)
 			   k->cli->config->registry_urls[0]);
 	else
 		report_err(&k->report, "registry", &err);
+}
+
+/* A model is asked once, whatever number of streams it serves. */
+static bool is_first_of_model(const struct check *k, size_t index)
+{
+	for (size_t i = 0; i < index; i++)
+		if (k->streams[i] && k->streams[i]->embed == k->streams[index]->embed)
+			return false;
+	return true;
+}
+
+static void check_model(struct check *k, const struct stream *s)
+{
+	static const char text[] = "Is anybody there?";
+	const struct table *t = s->table;
+	char area[128];
+	struct buf vector = {0};
+	struct err err = {0};
+	int64_t begun = clock_mono_us();
+	snprintf(area, sizeof(area), "embed.%s", s->embed->name);
+	if (embed_once(s->embed, t->embed->prefix,
+		       (struct slice){(const uint8_t *)text, sizeof(text) - 1},
+		       t->columns[t->embed->vector].dim, false, &vector, &err))
+		report_add(&k->report, REPORT_OK, area,
+			   "model %s answers with %zu dimensions, in %.0f ms", s->embed->model,
+			   vector.len / 4, (double)(clock_mono_us() - begun) / US_PER_MS);
+	else
+		report_err(&k->report, area, &err);
+	buf_free(&vector);
+}
+
+static void check_models(struct check *k)
+{
+	for (size_t i = 0; i < k->cli->config->nstreams; i++)
+		if (k->streams[i] && k->streams[i]->embed && is_first_of_model(k, i))
+			check_model(k, k->streams[i]);
 }
 
 /* --- database --- */
@@ -534,6 +590,7 @@ static int run_report(struct cli *cli)
 		if (cli_flag(cli, "online")) {
 			check_kafka(&k);
 			check_registry(&k);
+			check_models(&k);
 			if (dsn)
 				check_postgres(&k);
 		}

@@ -107,6 +107,29 @@ void stream_free(struct stream *s)
 	free(s);
 }
 
+static uint32_t embed_dim(const struct stream *s)
+{
+	return s->table->columns[s->table->embed->vector].dim;
+}
+
+bool stream_models_agree(struct stream *const *streams, size_t n, struct err *err)
+{
+	for (size_t i = 0; i < n; i++) {
+		for (size_t k = 0; k < i; k++) {
+			const struct stream *a = streams[k], *b = streams[i];
+			if (!a || !b || !a->embed || a->embed != b->embed ||
+			    embed_dim(a) == embed_dim(b))
+				continue;
+			return err_set(err, ERR_CONFIG,
+				       "stream.%s wants vectors of %u dimensions and stream.%s of "
+				       "%u, both from embed.%s: a model makes vectors of one",
+				       a->config->name, embed_dim(a), b->config->name, embed_dim(b),
+				       a->embed->name);
+		}
+	}
+	return true;
+}
+
 bool stream_any_embeds(struct stream *const *streams, size_t n)
 {
 	for (size_t i = 0; i < n; i++)

@@ -37,6 +37,11 @@ struct stream {
 struct stream *stream_new(const struct config *config, size_t index, struct err *err);
 void stream_free(struct stream *s); /* NULL is fine */
 
+/*
+ * Whether streams whose vectors are made by one model want them of one dimension. False with class
+ * CONFIG. NULL among them is fine.
+ */
+MUST_CHECK bool stream_models_agree(struct stream *const *streams, size_t n, struct err *err);
 /* Whether any makes vectors of texts; NULL among them is fine. */
 bool stream_any_embeds(struct stream *const *streams, size_t n);
 

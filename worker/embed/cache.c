@@ -8,6 +8,7 @@
  */
 #include "embed/cache.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,6 +35,7 @@ struct cache *cache_new(size_t bytes, size_t vector_size)
 
 static void drop(struct cache *c, struct entry *e)
 {
+	assert(e != c->entries || e->hh.prev == NULL); /* uthash: nothing is before the head */
 	HASH_DEL(c->entries, e);
 	free(e);
 }
@@ -42,8 +44,10 @@ void cache_free(struct cache *c)
 {
 	if (!c)
 		return;
-	while (c->entries)
-		drop(c, c->entries);
+	struct entry *e, *next;
+	HASH_ITER (hh, c->entries, e, next) {
+		drop(c, e);
+	}
 	free(c);
 }
 

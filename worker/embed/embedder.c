@@ -532,7 +532,7 @@ static struct model *model_named(const struct embedder *e, const char *name)
 	return NULL;
 }
 
-/* Of streams with the same model the columns have one dimension: stream_check_models(). */
+/* Of streams with the same model the columns have one dimension: stream_models_agree(). */
 static void open_models(struct embedder *e)
 {
 	e->models = xcalloc(e->config->nembeds + 1, sizeof(*e->models));

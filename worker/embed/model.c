@@ -8,7 +8,8 @@
  *
  * Before anything it has to show that it is the model whose vectors the tables hold: a fixed text,
  * the canary, is made into what it was made into when the model was first seen, or nearly. So it
- * does after each trouble, as that is when servers are replaced, and now and then.
+ * does after each trouble and each new connection, as those are what shows of a server that was
+ * replaced, and now and then.
  *
  *   NEW --asked--> PROVING --as it was--> READY --any trouble--> NEW, WAITS or HALTED
  *    ^               |  |
@@ -43,7 +44,9 @@
 #define ALIKE 0.999
 #define BACKOFF_FIRST_US (200 * US_PER_MS)
 #define BACKOFF_MOST_US (10 * US_PER_S)
-#define HALTED_US (10 * US_PER_S)
+#define HALTED_US (3 * US_PER_S)
+#define PRUNE_EVERY_US (60 * US_PER_S)
+#define PRUNE_MORE_US (200 * US_PER_MS)
 #define PROVE_EVERY_US (600 * US_PER_S)
 #define LOOK_UP_MOST 500
 
@@ -52,7 +55,7 @@ struct request {
 	struct text **texts;
 	size_t n; /* 0: the canary */
 	uint64_t number, successes;
-	int64_t begun_us;
+	int64_t begun_us, ended_us;
 	bool judged;
 	struct request *next;
 };
@@ -110,7 +113,10 @@ static int64_t backoff_us(struct model *m, int64_t asked_us)
 /* Logged when it is news. */
 static void tell(struct model *m, const struct err *err, int64_t wait_us)
 {
-	bool news = m->why[0] == '\0' || (m->state == MODEL_HALTED && strcmp(m->why, err->text));
+	if (err->class == ERR_NONE) /* another session of ours finds out, and says so */
+		return;
+	bool news =
+		m->why[0] == '\0' || (m->state == MODEL_HALTED && strcmp(m->why, err->text) != 0);
 	if (news && err->class == ERR_CONFIG)
 		log_error("no vectors are made, an operator must act",
 			  F_STR("model", m->config->name), F_STR("error", err->text));
@@ -225,11 +231,11 @@ static bool is_known(struct model *m, const struct buf *vector, struct err *err)
 }
 
 /* Failures are forgotten once a text has had its vector, as a busy server takes a canary. */
-static void proved(struct model *m)
+static void proved(struct model *m, const struct request *canary)
 {
 	set_state(m, MODEL_READY);
 	m->successes++;
-	m->proved_us = clock_mono_us();
+	m->proved_us = canary->begun_us;
 	if (m->why[0] != '\0')
 		log_info("vectors are made again", F_STR("model", m->config->name));
 	m->why[0] = '\0';
@@ -259,7 +265,7 @@ static void canary_answered(struct model *m, struct request *r)
 	switch (c->fault) {
 	case EMBED_FINE:
 		if (is_known(m, &c->vectors, &c->err)) {
-			proved(m);
+			proved(m, r);
 			break;
 		}
 		if (c->err.class == ERR_CONFIG)
@@ -397,17 +403,22 @@ static void weigh(struct request *r)
 	if (r->judged)
 		return;
 	r->judged = true;
+	r->ended_us = clock_mono_us();
 	if (r->call->http.url) /* it went out */
 		embed_call_judge(r->call);
-	stats_observe(METRIC_EMBED_REQUEST_SECONDS, 0, clock_mono_us() - r->begun_us);
+	stats_observe(METRIC_EMBED_REQUEST_SECONDS, 0, r->ended_us - r->begun_us);
 	stats_add(METRIC_EMBED_REQUESTS, r->call->fault == EMBED_FINE ? RESULT_OK : RESULT_ERROR, 0,
 		  1);
 }
 
-/* Vectors of a model in doubt are held. */
-static bool is_held(const struct model *m, const struct request *r)
+/* Vectors of a model in doubt are held; those of a new connection bring the doubt with them. */
+static bool is_held(struct model *m, const struct request *r)
 {
-	return r->n > 0 && r->call->fault == EMBED_FINE && m->state != MODEL_READY;
+	if (r->n == 0 || r->call->fault != EMBED_FINE)
+		return false;
+	if (m->state == MODEL_READY && r->call->http.connected && m->proved_us < r->ended_us)
+		set_state(m, MODEL_NEW);
+	return m->state != MODEL_READY;
 }
 
 static void judge_all(struct model *m)
@@ -537,6 +548,14 @@ static bool is_stale(const struct model *m, int64_t now_us)
 	return now_us - m->proved_us > PROVE_EVERY_US && (m->texts.first || m->fresh.len > 0);
 }
 
+static void prune(struct model *m, int64_t now_us)
+{
+	if (now_us < m->prune_us)
+		return;
+	bool more = store_prune(m->store, m->id, m->config->cache_age_us);
+	m->prune_us = now_us + (more ? PRUNE_MORE_US : PRUNE_EVERY_US);
+}
+
 int64_t model_turn(struct model *m, int64_t now_us)
 {
 	int64_t next = CLOCK_NEVER;
@@ -556,6 +575,8 @@ int64_t model_turn(struct model *m, int64_t now_us)
 		if (look_up(m))
 			next = now_us;
 		ask(m, now_us, &next);
+		prune(m, now_us);
+		next = MIN(next, m->prune_us);
 		break;
 	case MODEL_WAITS:
 	case MODEL_HALTED:

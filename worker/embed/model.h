@@ -49,7 +49,8 @@ struct model {
 	int64_t due_us;
 	unsigned failures; /* in a row */
 	uint32_t jitter;
-	int64_t proved_us; /* when it last showed that it is what it was */
+	int64_t proved_us; /* when it was asked what last showed that it is what it was */
+	int64_t prune_us;  /* when the cache is next to be pruned */
 	int64_t id;        /* in the database; 0: not asked yet */
 	struct buf canary; /* what its fixed text was made into at first */
 	bool base64;       /* it is asked for base64 */

@@ -72,8 +72,6 @@ static bool connect(struct store *s, struct err *err)
 	if (s->pg)
 		return true;
 	s->pg = pg_login(s->config, "embed", s->abort_fd, &due_us, err);
-	if (!s->pg && err->class == ERR_NONE)
-		err_set(err, ERR_RETRY, "another session is finding out whether it is let in");
 	if (!s->pg)
 		return false;
 	pg_set_timeout(s->pg, PATIENCE_US);
@@ -102,7 +100,9 @@ static bool is_resting(const struct store *s)
 static void cache_failed(struct store *s, const struct err *err)
 {
 	drop(s);
-	s->due_us = clock_mono_us() + REST_US;
+	s->due_us = clock_mono_us() + (err->class == ERR_NONE ? US_PER_S : REST_US);
+	if (err->class == ERR_NONE) /* a session of a lane finds out, and says so */
+		return;
 	if (!s->told)
 		log_warn("the cache of vectors in the database is not used for now",
 			 F_STR("error", err->text));
@@ -147,9 +147,11 @@ static void take_hex(struct buf *out, const char *text)
 {
 	if (strncmp(text, "\\x", 2) == 0)
 		text += 2;
-	for (; text[0] && text[1]; text += 2)
-		buf_u8(out,
-		       (uint8_t)(hex_value((uint8_t)text[0]) << 4 | hex_value((uint8_t)text[1])));
+	for (; text[0] && text[1]; text += 2) {
+		unsigned high = (unsigned)hex_value((uint8_t)text[0]),
+			 low = (unsigned)hex_value((uint8_t)text[1]);
+		buf_u8(out, (uint8_t)(high << 4 | low));
+	}
 }
 
 /* --- models --- */
@@ -162,7 +164,7 @@ bool store_model(struct store *s, const char *model, const uint8_t *vector, size
 	put_hex(&s->values, vector, size);
 	const char *params[] = {model, buf_cstr(&s->values)};
 	if (!connect(s, err))
-		return err_wrap(err, "looking the model up");
+		return err->class == ERR_NONE ? false : err_wrap(err, "looking the model up");
 	struct pg_rows *rows = pg_query(s->pg,
 					"INSERT INTO memingest.embed_models (model, canary)"
 					" VALUES ($1, $2::bytea) ON CONFLICT (model) DO NOTHING",
@@ -274,4 +276,31 @@ void store_keep(struct store *s, int64_t model, const uint8_t *digests, const ui
 	else
 		cache_works(s);
 	pg_rows_free(rows);
+}
+
+/* A piece at a time, so that nobody waits for long. */
+bool store_prune(struct store *s, int64_t model, int64_t age_us)
+{
+	char number[24], seconds[24];
+	struct err err = {0};
+	if (age_us == 0 || is_resting(s))
+		return false;
+	snprintf(number, sizeof(number), "%" PRId64, model);
+	snprintf(seconds, sizeof(seconds), "%" PRId64, age_us / US_PER_S);
+	const char *params[] = {number, seconds};
+	struct pg_rows *rows =
+		connect(s, &err)
+			? pg_query(s->pg,
+				   "DELETE FROM memingest.embed_cache WHERE model_id = $1::bigint"
+				   " AND digest = ANY (ARRAY (SELECT digest"
+				   " FROM memingest.embed_cache WHERE model_id = $1::bigint"
+				   " AND used_at < now() - make_interval(secs => $2::float8)"
+				   " ORDER BY used_at LIMIT 1000))",
+				   params, 2, &err)
+			: NULL;
+	bool more = rows && pg_rows_affected(rows) > 0;
+	if (!rows)
+		cache_failed(s, &err);
+	pg_rows_free(rows);
+	return more;
 }

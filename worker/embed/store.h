@@ -20,7 +20,7 @@ void store_free(struct store *s); /* NULL is fine */
 /*
  * The model's number, and what its fixed text was made into when it was first seen: which is now,
  * if it was not seen before. vector: of "size" bytes; kept: appended. False: not now, or (class
- * CONFIG) an operator has to act.
+ * CONFIG) an operator has to act. Class NONE: another session is finding out why.
  */
 MUST_CHECK bool store_model(struct store *s, const char *model, const uint8_t *vector, size_t size,
 			    int64_t *id, struct buf *kept, struct err *err);
@@ -30,6 +30,8 @@ typedef void (*store_found)(void *ctx, size_t i, const uint8_t *vector, size_t s
 /* Those that it has, none if it rests. digests: n times DIGEST_SIZE bytes. */
 void store_find(struct store *s, int64_t model, const uint8_t *digests, size_t n, store_found found,
 		void *ctx);
+/* Deletes some of those that nobody has asked for in that time. True: there may be more. */
+bool store_prune(struct store *s, int64_t model, int64_t age_us);
 /* Keeps them, unless it rests; vectors: n times "size" bytes. */
 void store_keep(struct store *s, int64_t model, const uint8_t *digests, const uint8_t *vectors,
 		size_t size, size_t n);

@@ -28,14 +28,22 @@ void texts_open(struct texts *t, const struct embed_config *config)
 		.config = config, .inputs = config->max_inputs, .patience = PATIENCE_FIRST};
 }
 
+static void forget(struct texts *t, struct text *text)
+{
+	/* uthash: nothing is before the head, and what is in it has one */
+	assert(t->all && (text != t->all || text->hh.prev == NULL));
+	HASH_DEL(t->all, text);
+	free(text);
+}
+
 void texts_close(struct texts *t)
 {
 	struct text *text, *next;
 	HASH_ITER (hh, t->all, text, next) {
-		for (struct want *w = text->wants; w; w = w->next)
+		struct want *w = text->wants;
+		for (; w; w = w->next)
 			w->text = NULL;
-		HASH_DEL(t->all, text);
-		free(text);
+		forget(t, text);
 	}
 }
 
@@ -109,8 +117,7 @@ void texts_drop(struct texts *t, struct text *text)
 	assert(!text->wants);
 	if (text->place == TEXT_QUEUED)
 		unlink_text(t, text);
-	HASH_DEL(t->all, text);
-	free(text);
+	forget(t, text);
 }
 
 /* What a request holds so far. */

@@ -448,7 +448,7 @@ static bool load_streams(struct pipeline *p, struct err *err)
 	for (size_t i = 0; i < c->nstreams; i++)
 		if (!(p->streams[i] = stream_new(c, i, err)))
 			return false;
-	return true;
+	return stream_models_agree(p->streams, c->nstreams, err);
 }
 
 /* The closed lists of labels, before the first thread counts. */

@@ -13,6 +13,7 @@
  */
 #include "io/embed_answer.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -234,6 +235,7 @@ static bool take_list(struct embed_answer *a, const struct jtoken *list, struct 
 static void sort_out(struct embed_answer *a, const struct places *p, const struct buf *came)
 {
 	size_t size = 4 * (size_t)a->dim;
+	assert(came->data); /* no vector is empty */
 	for (size_t i = 0; i < a->n; i++)
 		buf_put(a->vectors, came->data + p->at[i], size);
 }

@@ -195,8 +195,11 @@ static void transfer_done(struct http_client *c, struct transfer *t, CURLcode rc
 {
 	struct http_request *r = t->request;
 	curl_off_t seconds = 0;
+	long connects = 0;
 	curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &r->status);
 	curl_easy_getinfo(t->easy, CURLINFO_RETRY_AFTER, &seconds);
+	curl_easy_getinfo(t->easy, CURLINFO_NUM_CONNECTS, &connects);
+	r->connected = connects > 0;
 	r->retry_after_us = (int64_t)MIN(seconds, (curl_off_t)MOST_RETRY_AFTER_S) * US_PER_S;
 	r->answered = rc == CURLE_OK || r->too_large;
 	if (r->answered)

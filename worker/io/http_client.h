@@ -29,6 +29,7 @@ struct http_request {
 	bool too_large; /* it had more than max_bytes: body is cut off */
 	long status;
 	int64_t retry_after_us; /* what the server asks for; 0: nothing */
+	bool connected;         /* it took a new connection, so perhaps another server */
 	struct buf body;
 	struct err err;
 	void *transfer; /* the client's own: not NULL while the request is under way */
