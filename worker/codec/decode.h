@@ -34,8 +34,8 @@ struct record {
 	 * timestamp of PostgreSQL's last years does not fit.)
 	 */
 	int64_t version;
-	size_t row_len;          /* bytes appended to out */
-	size_t key_len;          /* of these, the key columns */
+	size_t row_len; /* bytes appended to out */
+	size_t key_len; /* of these, the key columns */
 	/*
 	 * Where in the row a vector is to be made of a text: fields, with their lengths. The vector
 	 * stands there at its full size, all zeros. vector_at 0: none is wanted.
