@@ -550,6 +550,59 @@ START_TEST(hands_over)
 }
 END_TEST
 
+/*
+ * Proves: check asks the model and says what is wrong with it; without the tables nothing lands
+ * until they are there.
+ */
+START_TEST(checked)
+{
+	struct vectors *v;
+	struct bed *bed = migrated("checked", &v);
+	bed_write_config(bed);
+	bed_expect(bed, 0, "check --online", "model stub answers with 8 dimensions");
+	v->dim = 16;
+	bed_expect(bed, 78, "check --online", "have 16 dimensions, the column 8");
+	v->dim = VECTORS_DIM;
+	snprintf(v->key, sizeof(v->key), "x");
+	bed_expect(bed, 78, "check --online", "status 401: wrong key; set key_file");
+	v->key[0] = '\0';
+	bed_sql(bed, "DROP TABLE memingest.embed_models");
+	bed_expect(bed, 78, "check --online", "memingest.embed_models does not exist");
+	struct worker *w = worker_start(bed, NULL);
+	tell(bed, 0, 20, 0);
+	worker_wait_log(w, "run \\\"memingest migrate\\\"", 20);
+	ck_assert_int_eq(rows(bed), 0);
+	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
+	bed_drain(bed, 30);
+	ck_assert_int_eq(rows(bed), 20);
+	ck_assert_int_eq(vectors_wrong(bed), 0);
+	over(bed, v, w);
+}
+END_TEST
+
+/* Proves: vectors that nobody has asked for in cache_age go, those that are asked for stay. */
+START_TEST(pruned)
+{
+	struct vectors *v;
+	struct bed *bed = migrated("pruned", &v);
+	bed_set(bed, "embed.stub.cache_age", "2d");
+	struct worker *w = worker_start(bed, NULL);
+	tell(bed, 0, 20, 0);
+	bed_drain(bed, 30);
+	worker_stop(w);
+	bed_sql(bed, "UPDATE memingest.embed_cache SET used_at = now() - interval '47 hours'");
+	w = worker_start(bed, NULL);
+	tell(bed, 0, 10, 0);
+	bed_drain(bed, 30);
+	worker_stop(w);
+	ck_assert_int_eq(v->inputs, 20);
+	bed_sql(bed, "UPDATE memingest.embed_cache SET used_at = used_at - interval '2 hours'");
+	w = worker_start(bed, NULL);
+	BED_WAIT(bed, 20, bed_int(bed, "SELECT count(*) FROM memingest.embed_cache") == 10);
+	over(bed, v, w);
+}
+END_TEST
+
 static void embed_tests(TCase *tc)
 {
 	tcase_add_test(tc, plain_rows);
@@ -566,6 +619,8 @@ static void embed_tests(TCase *tc)
 	tcase_add_test(tc, replaced_meanwhile);
 	tcase_add_test(tc, killed);
 	tcase_add_test(tc, hands_over);
+	tcase_add_test(tc, checked);
+	tcase_add_test(tc, pruned);
 }
 
 SYSTEM_SUITE("embed", 60, embed_tests)

@@ -30,6 +30,7 @@
 #include "codec/peek.h"
 #include "codec/pgtext.h"
 #include "codec/plan.h"
+#include "codec/vector.h"
 #include "core/stream.h"
 #include "file/records.h"
 
@@ -42,6 +43,7 @@ struct trial {
 	struct plan *plan;
 	struct decoder *decoder;
 	struct buf row;
+	const struct column *made; /* what a model would make of the event's text; NULL: nothing */
 	size_t events;
 	bool bad; /* any that would not land */
 };
@@ -273,7 +275,10 @@ static void print_row(const struct trial *t, bool deletes)
 		width = MAX(width, (int)strlen(table->columns[i].name));
 	for (size_t i = 0; i < (deletes ? table->nkeys : table->ncolumns); i++) {
 		const struct column *c = &table->columns[i];
-		const char *words = i < table->nkeys ? "key" : stays ? NULL : merge_words(c);
+		const char *words = i < table->nkeys ? "key"
+				    : c == t->made   ? "made of the text by its model"
+				    : stays          ? NULL
+						     : merge_words(c);
 		struct buf text = {0}, line = {0};
 		if (next_field(c, &p, &text))
 			put_short(c, (struct slice){text.data, text.len}, &line);
@@ -310,15 +315,29 @@ static void print_json(json_t *object)
 	json_decref(object);
 }
 
-static void say_row(const struct trial *t, const char *where, const struct record *record)
+/* No server is asked, so the vector that is made of the text is null here. */
+static void leave_vector_out(struct trial *t, const struct record *record)
 {
+	const struct table *table = t->stream->table;
+	t->made = NULL;
+	if (record->vector_at == 0)
+		return;
+	t->made = &table->columns[table->embed->vector];
+	t->row.len -= vector_make_null(t->row.data + record->vector_at, t->made,
+				       t->row.data + t->row.len);
+}
+
+static void say_row(struct trial *t, const char *where, const struct record *record)
+{
+	leave_vector_out(t, record);
 	bool deletes = record->op == RECORD_DELETE;
 	const char *table = table_full_name(t->stream->table);
 	char *rule = conflict_words(t->stream, deletes);
 	if (t->cli->json) {
-		print_json(json_pack("{s:s, s:s, s:s, s:s, s:o}", "event", where, "outcome",
+		print_json(json_pack("{s:s, s:s, s:s, s:s, s:o, s:s*}", "event", where, "outcome",
 				     deletes ? "delete" : "row", "table", table, "on_conflict",
-				     rule, "row", row_json(t, deletes)));
+				     rule, "row", row_json(t, deletes), "made_of_text",
+				     t->made ? t->made->name : NULL));
 	} else {
 		printf("%s: %s %s\n", where, deletes ? "a delete in" : "a row of", table);
 		print_row(t, deletes);

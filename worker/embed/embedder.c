@@ -79,6 +79,7 @@ struct track {
 
 /* What the poll thread asks for, by lane. */
 struct wish {
+	atomic_uint jobs; /* for that lane, that are here */
 	atomic_bool aborting, releasing;
 	atomic_bool give_up; /* for the reader: either of them, or the end */
 };
@@ -390,10 +391,13 @@ static void forward(struct embedder *e, struct track *t)
 	struct job *job = w->job;
 	struct batch *b = job->batch;
 	assert(b->nwants == 0);
-	b->embedding.waited_us = clock_mono_us() - job->pushed_us;
+	int64_t now = clock_mono_us();
+	b->embedding.waited_us = now - job->pushed_us;
+	job->pushed_us = now;
 	stats_observe(METRIC_EMBED_WAIT_SECONDS, b->stream->index, b->embedding.waited_us);
 	guard_count(&e->guards[b->stream->index], e->config, b->nevents);
 	free_work(w);
+	e->wishes[job->lane].jobs--;
 	lane_push(e->lanes[job->lane], job);
 }
 
@@ -439,6 +443,7 @@ static void give_back_track(struct embedder *e, struct track *t)
 			if (job->batch->spans[i].result == SPAN_OPEN)
 				job->batch->spans[i].result = SPAN_ABANDONED;
 		free_work(w);
+		e->wishes[job->lane].jobs--;
 		if (!queue_push(e->inbox, job))
 			abort(); /* sized for every job there is */
 	}
@@ -489,12 +494,23 @@ static bool has_jobs(const struct embedder *e)
 	return false;
 }
 
+/* An abort that came before has been heard once give_back() has looked. */
+static void hear(struct embedder *e)
+{
+	uint64_t count;
+	if (read(e->abort_fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
+		log_warn("a signal to the embedder is not cleared");
+}
+
 /* One turn. Returns when the next one is due. */
 static int64_t turn(struct embedder *e)
 {
 	int64_t next = CLOCK_NEVER;
 	take_jobs(e);
+	hear(e);
 	give_back(e);
+	if (atomic_load(&e->stopping))
+		return next;
 	http_client_turn(e->http);
 	for (size_t i = 0; i < e->nmodels; i++)
 		next = MIN(next, model_turn(&e->models[i], clock_mono_us()));
@@ -581,17 +597,32 @@ struct embedder *embedder_start(const struct config *config, struct stream *cons
 	return e;
 }
 
+unsigned embedder_jobs(struct embedder *e, size_t lane)
+{
+	return atomic_load(&e->wishes[lane].jobs);
+}
+
 void embedder_push(struct embedder *e, struct job *job)
 {
+	e->wishes[job->lane].jobs++;
 	if (!queue_push(e->jobs, job))
 		abort(); /* sized for every job there is */
+}
+
+/* Also out of a wait for the database. */
+static void interrupt(struct embedder *e)
+{
+	static const uint64_t one = 1;
+	if (write(e->abort_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
+		log_warn("a signal to the embedder is lost");
+	http_client_wake(e->http);
 }
 
 void embedder_abort(struct embedder *e, size_t lane)
 {
 	atomic_store(&e->wishes[lane].aborting, true);
 	atomic_store(&e->wishes[lane].give_up, true);
-	http_client_wake(e->http);
+	interrupt(e);
 }
 
 void embedder_resume(struct embedder *e, size_t lane)
@@ -613,15 +644,12 @@ void embedder_drain(struct embedder *e)
 
 void embedder_stop(struct embedder *e)
 {
-	static const uint64_t one = 1;
 	if (!e)
 		return;
 	atomic_store(&e->stopping, true);
 	for (size_t i = 0; i < e->nlanes; i++)
 		atomic_store(&e->wishes[i].give_up, true);
-	if (write(e->abort_fd, &one, sizeof(one)) < 0)
-		log_warn("the embedder is not told to stop");
-	http_client_wake(e->http);
+	interrupt(e);
 	pthread_join(e->thread, NULL);
 	for (size_t i = 0; i < e->nmodels; i++)
 		model_close(&e->models[i]);

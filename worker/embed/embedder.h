@@ -18,6 +18,9 @@
 struct embedder;
 struct stream;
 
+/* How many of the jobs for that lane are here; any thread. */
+unsigned embedder_jobs(struct embedder *e, size_t lane);
+
 /* What others may know of a model: a copy. */
 struct embed_view {
 	const char *name;

@@ -495,6 +495,8 @@ static bool look_up(struct model *m)
 	struct buf digests = {0};
 	struct text **fresh = (struct text **)(void *)m->fresh.data;
 	size_t n = m->fresh.len / sizeof(struct text *), i = 0;
+	if (n == 0)
+		return false;
 	for (; i < n && l.n < LOOK_UP_MOST; i++)
 		look_in_memory(&l, fresh[i]);
 	memmove(m->fresh.data, fresh + i, (n - i) * sizeof(struct text *));

@@ -28,6 +28,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "io/pg_login.h"
+#include "io/wait.h"
 
 #define REST_US (10 * US_PER_S)
 #define PATIENCE_MS "1500"
@@ -97,9 +98,17 @@ static bool is_resting(const struct store *s)
 	return clock_mono_us() < s->due_us;
 }
 
+/* What was cut off has not failed. */
+static bool was_cut_off(const struct store *s)
+{
+	return wait_fd(-1, 0, s->abort_fd, 0) == WAIT_ABORTED;
+}
+
 static void cache_failed(struct store *s, const struct err *err)
 {
 	drop(s);
+	if (was_cut_off(s))
+		return;
 	s->due_us = clock_mono_us() + (err->class == ERR_NONE ? US_PER_S : REST_US);
 	if (err->class == ERR_NONE) /* a session of a lane finds out, and says so */
 		return;
@@ -156,6 +165,20 @@ static void take_hex(struct buf *out, const char *text)
 
 /* --- models --- */
 
+/* What is wrong with the table is an operator's matter, whatever row it is said of. */
+static bool model_failed(struct store *s, struct err *err)
+{
+	drop(s);
+	if (was_cut_off(s))
+		err_clear(err);
+	if (err->class == ERR_NONE)
+		return false;
+	if (err->class == ERR_POISON)
+		err->class = ERR_CONFIG;
+	return err_wrap(err, "looking the model up in memingest.embed_models%s",
+			strncmp(err->code, "42P01", 5) == 0 ? " (run \"memingest migrate\")" : "");
+}
+
 bool store_model(struct store *s, const char *model, const uint8_t *vector, size_t size,
 		 int64_t *id, struct buf *kept, struct err *err)
 {
@@ -164,7 +187,7 @@ bool store_model(struct store *s, const char *model, const uint8_t *vector, size
 	put_hex(&s->values, vector, size);
 	const char *params[] = {model, buf_cstr(&s->values)};
 	if (!connect(s, err))
-		return err->class == ERR_NONE ? false : err_wrap(err, "looking the model up");
+		return model_failed(s, err);
 	struct pg_rows *rows = pg_query(s->pg,
 					"INSERT INTO memingest.embed_models (model, canary)"
 					" VALUES ($1, $2::bytea) ON CONFLICT (model) DO NOTHING",
@@ -179,8 +202,7 @@ bool store_model(struct store *s, const char *model, const uint8_t *vector, size
 		if (rows)
 			err_set(err, ERR_RETRY, "somebody deletes it at the same time");
 		pg_rows_free(rows);
-		drop(s);
-		return err_wrap(err, "looking the model up in memingest.embed_models");
+		return model_failed(s, err);
 	}
 	*id = pg_int(rows, 0, 0);
 	take_hex(kept, pg_value(rows, 0, 1));

@@ -91,10 +91,17 @@ void lanes_seal(struct lanes *ls, struct slot *slot, size_t reason)
 	push(ls, slot->lane, job);
 }
 
+/* What waits for its vectors does not keep the lane busy. */
+static unsigned at_lane(const struct lanes *ls, size_t lane)
+{
+	unsigned elsewhere = ls->embedder ? embedder_jobs(ls->embedder, lane) : 0;
+	return ls->jobs[lane] - MIN(ls->jobs[lane], elsewhere);
+}
+
 int64_t lanes_seal_due(const struct lanes *ls, const struct slot *slot)
 {
 	int64_t age = ls->config->batch_max_age_us, cost = ls->cost_us[slot->lane];
-	if (ls->config->batch_adaptive && cost > 0 && ls->jobs[slot->lane] == 0)
+	if (ls->config->batch_adaptive && cost > 0 && at_lane(ls, slot->lane) == 0)
 		age = MIN(age, ADAPTIVE_WAIT * cost);
 	return slot->open->opened_us + age;
 }
