@@ -14,7 +14,7 @@
 #include "cli_capture.h"
 #include "unit.h"
 
-static char dir[] = "/tmp/memingest-search.XXXXXX", config[64], vector[64];
+static char dir[32], config[64], vector[64];
 
 /* Nobody listens on port 1: neither on the endpoint's nor on the database's. */
 static const char settings[] =
@@ -35,6 +35,7 @@ static void write_file(const char *path, const char *text)
 
 static void begin(void)
 {
+	snprintf(dir, sizeof(dir), "/tmp/memingest-search.XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	snprintf(config, sizeof(config), "%s/c.ini", dir);
 	snprintf(vector, sizeof(vector), "%s/v.json", dir);
