@@ -59,8 +59,9 @@ deps:
 	@tests/deps
 up:
 	@tests/deps run && $(MAKE) --no-print-directory all
-	@tests/stack start "$(DEV)" memory.events:6 pattern.events:3 trajectory.events:6
+	@tests/stack start "$(DEV)" memory.events:6 pattern.events:3 trajectory.events:6 household.events:2
 	@mkdir -p build/dev && tests/stack config "$(DEV)" | sed "s|= schemas/|= $(CURDIR)/schemas/|" >build/dev/memingest.ini
+	@tests/stack household "$(DEV)" http://127.0.0.1:8090/v1 | sed "s|= tests/|= $(CURDIR)/tests/|" >build/dev/household.ini
 	@tests/stack status "$(DEV)"
 	@tests/stack hints "$(DEV)"
 	@echo
@@ -120,7 +121,7 @@ clean:
 	rm -rf build
 help:
 	@echo "make          the program: $(B)/memingest"
-	@echo "make demo     20,000 events of each stream from a real Kafka into a real PostgreSQL, and what came of them"
+	@echo "make demo     20,000 events of each stream from a real Kafka into a real PostgreSQL, what came of them, and questions to a real model"
 	@echo "make test     unit tests (also under sanitizers), system tests on a real broker and database, quick lint"
 	@echo "make chaos    five minutes of faults against a real stack, then the accounts (CHAOS_SEED= repeats a run: docs/RELIABILITY.md)"
 	@echo "make test-clients   the producers of docs/CLIENTS.md in Python, Java, JavaScript and Go (make test runs Python's)"

@@ -44,6 +44,20 @@ def cached_python(name, packages):
     return python
 
 
+# What the model of `tests/fetch minilm` needs, and what asks a database.
+VECTOR_PACKAGES = ["--no-deps", "onnxruntime==1.23.2", "tokenizers==0.22.2", "numpy==2.3.5", "psycopg==3.3.9", "psycopg-binary==3.3.9",
+                   "typing_extensions==4.15.0"]
+
+
+def go_on_with_vectors(script, missing):
+    """The script begins anew under the interpreter of the cache that has these packages; missing: how it ends where they cannot be had."""
+    python = cached_python("bench-vectors-python", VECTOR_PACKAGES)
+    if not python:
+        raise SystemExit(missing)
+    if os.path.dirname(sys.executable) != os.path.dirname(python):
+        os.execv(python, [python, os.path.abspath(script), *sys.argv[1:]])
+
+
 def machine():
     model = ""
     with open("/proc/cpuinfo", encoding="ascii", errors="replace") as f:

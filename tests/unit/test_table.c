@@ -541,7 +541,15 @@ START_TEST(embeds)
 	ck_assert_uint_eq(t->embed->text, 1);
 	ck_assert_str_eq(t->embed->model, "m");
 	ck_assert_str_eq(t->embed->prefix, "p: ");
+	ck_assert_str_eq(t->embed->query_prefix, "p: ");
 	ck_assert(t->embed->normalize);
+	table_free(t);
+	schema_free(s);
+	t = open_table(&s, "",
+		       TEXT_FIELD "," EMBED_FIELD(FLOATS, "'embed':{'from':'v','model':'m','prefix'"
+							  ":'p: ','query_prefix':'q: '}"));
+	ck_assert_str_eq(t->embed->prefix, "p: ");
+	ck_assert_str_eq(t->embed->query_prefix, "q: ");
 	table_free(t);
 	schema_free(s);
 	static const struct {

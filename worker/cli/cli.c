@@ -6,8 +6,9 @@
  *             (behind the command as well)
  *
  * A command's options are rows of its table; "--name value" and "--name=value" mean the same, "--"
- * ends the options, the last of several equal ones counts. Anything that is not in a table is a
- * usage error (64) with the nearest name, never a guess. Help texts are made from the same tables.
+ * ends the options, the last of several equal ones counts unless the command asks for each.
+ * Anything that is not in a table is a usage error (64) with the nearest name, never a guess. Help
+ * texts are made from the same tables.
  *
  * What was parsed lives in struct parsed until the command returns, the config with it. One thread:
  * commands that start others end them before they return.
@@ -323,6 +324,15 @@ const char *cli_option(const struct cli *cli, const char *name, const char *fall
 {
 	const char *value = given_value(cli->parsed, name);
 	return value ? value : fallback;
+}
+
+const char *cli_option_at(const struct cli *cli, const char *name, size_t i)
+{
+	const struct parsed *p = cli->parsed;
+	for (size_t g = 0; g < p->ngiven; g++)
+		if (strcmp(p->given[g].option->name, name) == 0 && i-- == 0)
+			return p->given[g].value;
+	return NULL;
 }
 
 bool cli_flag(const struct cli *cli, const char *name)

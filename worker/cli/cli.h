@@ -27,6 +27,8 @@ struct cli {
 /* value of --name */
 const char *cli_option(const struct cli *cli, const char *name, const char *fallback);
 bool cli_flag(const struct cli *cli, const char *name); /* whether it was given */
+/* Of an option that may be repeated: its value number i, in the order given; NULL: no more. */
+const char *cli_option_at(const struct cli *cli, const char *name, size_t i);
 
 struct command {
 	const char *name;
@@ -42,8 +44,8 @@ struct command {
 
 extern const struct command command_run, command_check, command_migrate, command_produce,
 	command_load, command_verify, command_why, command_offsets, command_dlq, command_index,
-	command_top, command_status, command_config, command_new_stream, command_manual,
-	command_version;
+	command_search, command_top, command_status, command_config, command_new_stream,
+	command_manual, command_version;
 
 /* The tables themselves, for the manual. The letter is "-c, " or "-h, " or nothing. */
 const struct command *const *cli_commands(const struct cli *cli);

@@ -20,6 +20,7 @@ static const struct command *const commands[] = {
 	&command_offsets,
 	&command_dlq,
 	&command_index,
+	&command_search,
 	&command_top,
 	&command_status,
 	&command_config,

@@ -10,26 +10,9 @@
 #include <string.h>
 
 #include "cli/panel_parts.h"
+#include "cli/wrap.h"
 
 /* --- lines --- */
-
-/*
- * The next character of a line, made harmless: control characters (C0, C1, DEL) become a question
- * mark.
- */
-static size_t put_character(struct buf *out, const unsigned char *s)
-{
-	size_t n = 1;
-	while (*s >= 0xc0 && (s[n] & 0xc0) == 0x80)
-		n++;
-	bool control =
-		*s < 0x20 || *s == 0x7f || (*s == 0xc2 && s[1] < 0xa0) || (*s >= 0x80 && *s < 0xc0);
-	if (control)
-		buf_u8(out, '?');
-	else
-		buf_put(out, s, n);
-	return n;
-}
 
 /* Cuts at the width, counted in characters; colors are not counted. */
 void panel_end_line(struct panel *f, enum tone tone)
@@ -40,15 +23,15 @@ void panel_end_line(struct panel *f, enum tone tone)
 					    [WARN] = "\033[33m",
 					    [BAD] = "\033[31m"};
 	const char *code = f->style->color ? codes[tone] : NULL;
-	const unsigned char *s = (const unsigned char *)buf_cstr(&f->line);
+	const char *s = buf_cstr(&f->line), *begin = s;
 	size_t len = f->line.len;
 	while (len > 0 && s[len - 1] == ' ')
 		len--;
 	buf_puts(f->out, code ? code : "");
 	for (int width = 0;
-	     (size_t)(s - f->line.data) < len && (f->style->width == 0 || width < f->style->width);
+	     (size_t)(s - begin) < len && (f->style->width == 0 || width < f->style->width);
 	     width++)
-		s += put_character(f->out, s);
+		s += wrap_character(f->out, s);
 	buf_puts(f->out, code ? "\033[0m\n" : "\n");
 	f->line.len = 0;
 	f->lines++;

@@ -212,20 +212,32 @@ static bool check_limits(const struct decoder *d, const struct plan *plan, struc
 		       record->row_len, d->limits.max_row_bytes);
 }
 
+/* Where column i stands in the row that begins at start. */
+static size_t field_at(const struct buf *out, size_t start, size_t i)
+{
+	size_t at = start;
+	for (; i > 0; i--) {
+		uint32_t len = get_be32(out->data + at);
+		at += 4 + (len == UINT32_MAX ? 0 : len);
+	}
+	return at;
+}
+
 /*
  * An event without vector gets room for one that is to be made of its text; without text it has
- * none. The row begins at start; at: where the two fields stand.
+ * none. The row begins at start.
  */
-static void want_vector(const struct table *t, struct buf *out, size_t start, const size_t at[2],
-			struct record *record)
+static void want_vector(const struct table *t, struct buf *out, size_t start, struct record *record)
 {
-	uint32_t text = get_be32(out->data + at[1]);
-	if (record->op == RECORD_DELETE || get_be32(out->data + at[0]) != UINT32_MAX || text == 0 ||
-	    text == UINT32_MAX)
+	size_t vector = field_at(out, start, t->embed->vector),
+	       text = field_at(out, start, t->embed->text);
+	uint32_t len = get_be32(out->data + text);
+	if (record->op == RECORD_DELETE || get_be32(out->data + vector) != UINT32_MAX || len == 0 ||
+	    len == UINT32_MAX)
 		return;
-	size_t grown = vector_make_room(out, at[0], &t->columns[t->embed->vector]);
-	record->vector_at = (uint32_t)(at[0] - start);
-	record->text_at = (uint32_t)(at[1] + (at[1] > at[0] ? grown : 0) - start);
+	size_t grown = vector_make_room(out, vector, &t->columns[t->embed->vector]);
+	record->vector_at = (uint32_t)(vector - start);
+	record->text_at = (uint32_t)(text + (text > vector ? grown : 0) - start);
 }
 
 /*
@@ -239,7 +251,6 @@ static bool emit_row(struct decoder *d, const struct plan *plan, struct slice bo
 	size_t start = out->len;
 	struct cursor c = {.why = &d->why};
 	struct emit e = {.c = &c, .limits = &d->limits, .out = out};
-	size_t embed[2] = {0}; /* where vector and text stand */
 	for (size_t i = 0; i < t->ncolumns; i++) {
 		const struct plan_column *pc = &plan->columns[i];
 		size_t at = out->len;
@@ -250,15 +261,13 @@ static bool emit_row(struct decoder *d, const struct plan *plan, struct slice bo
 		else if (!emit_column(d, &e, pc))
 			return fail(d, record, err, pc->name,
 				    (size_t)(d->slots[pc->slot].start - body.data));
-		if (t->embed && (i == t->embed->vector || i == t->embed->text))
-			embed[i == t->embed->text] = at;
 		if (i + 1 == t->nkeys)
 			record->key_len = out->len - start;
 		if ((int)i == t->version)
 			read_version(out->data + at, record);
 	}
 	if (t->embed)
-		want_vector(t, out, start, embed, record);
+		want_vector(t, out, start, record);
 	record->row_len = out->len - start;
 	return check_limits(d, plan, record, err);
 }
@@ -310,11 +319,7 @@ static void replace_version(const struct plan *plan, int64_t version, size_t sta
 			    struct record *record)
 {
 	struct buf tail = {0};
-	size_t at = start;
-	for (int i = 0; i < plan->table->version; i++) {
-		uint32_t len = get_be32(out->data + at);
-		at += 4 + (len == UINT32_MAX ? 0 : len);
-	}
+	size_t at = field_at(out, start, (size_t)plan->table->version);
 	buf_put(&tail, out->data + at + 4, out->len - at - 4);
 	out->len = at;
 	pgbin_int8(out, version);

@@ -92,10 +92,11 @@ struct table_search {
 
 /* That vectors are made of a text where events bring none: the annotation "embed" of its field. */
 struct table_embed {
-	size_t vector, text; /* indexes of the columns */
-	const char *model;   /* NAME of [embed.NAME] */
-	const char *prefix;  /* goes in front of each text; may be empty */
-	bool normalize;      /* vectors are made of length 1 */
+	size_t vector, text;      /* indexes of the columns */
+	const char *model;        /* NAME of [embed.NAME] */
+	const char *prefix;       /* goes in front of each text; may be empty */
+	const char *query_prefix; /* the same of a question; prefix, unless it is said */
+	bool normalize;           /* vectors are made of length 1 */
 };
 
 struct table {

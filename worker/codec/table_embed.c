@@ -1,7 +1,8 @@
 /*
  * table_embed.c - the annotation "embed" of a field: its vectors are made of a text.
  *
- *   "embed": {"from": "value", "model": "minilm", "prefix": "passage: ", "normalize": true}
+ *   "embed": {"from": "value", "model": "e5", "prefix": "passage: ", "query_prefix": "query: ",
+ *             "normalize": true}
  *
  * "model" is the NAME of a section [embed.NAME], where the rest stands: server, key, limits. What
  * it takes: a vector of a fixed dimension that may be null, and a column of text.
@@ -67,7 +68,8 @@ static bool text_member(struct table_builder *b, const json_t *json, const char 
 
 bool table_parse_embed(struct table_builder *b)
 {
-	static const char *const known[] = {"from", "model", "prefix", "normalize", NULL};
+	static const char *const known[] = {"from",         "model",     "prefix",
+					    "query_prefix", "normalize", NULL};
 	for (size_t i = 0; i < b->t->ncolumns; i++) {
 		const json_t *pg = b->record->fields[b->t->columns[i].field].pg,
 			     *json = json_object_get(pg, "embed");
@@ -82,6 +84,7 @@ bool table_parse_embed(struct table_builder *b)
 		if (!table_check_keys(b, json, "pg.embed", known) ||
 		    !text_member(b, json, "model", NULL, &embed->model) ||
 		    !text_member(b, json, "prefix", "", &embed->prefix) ||
+		    !text_member(b, json, "query_prefix", embed->prefix, &embed->query_prefix) ||
 		    !embed_vector(b, &b->t->columns[i]) ||
 		    !embed_text(b, json_object_get(json, "from"), embed))
 			return false;
