@@ -15,6 +15,7 @@ static const struct command *const commands[] = {
 	&command_migrate,
 	&command_produce,
 	&command_load,
+	&command_gateway,
 	&command_offsets,
 	&command_dlq,
 	&command_index,

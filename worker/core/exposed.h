@@ -14,3 +14,7 @@ bool exposed_is_here(const char *host);
 /* True: why, and what to write instead, is appended. "key: why; what to write". */
 bool exposed_kafka(const struct config *c, struct buf *why);
 bool exposed_registry(const struct config *c, struct buf *why);
+bool exposed_gateway(const struct config *c, struct buf *why);
+
+/* Whether that HOST:PORT is heard by other machines. */
+bool exposed_listens(const char *listen);
