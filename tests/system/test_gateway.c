@@ -1,0 +1,302 @@
+/*
+ * test_gateway.c - "memingest gateway": what is answered with 2xx is in Kafka, or in PostgreSQL,
+ * once; what is not is not, or is said to be unsure; and nobody at its door keeps out the others.
+ *
+ * The stream is the ledger, whose sums show an event that counts twice or never; model_check()
+ * holds the table against every message of the topic.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bed.h"
+#include "broker.h"
+#include "gate.h"
+#include "ledger.h"
+#include "model.h"
+#include "proxy.h"
+#include "system.h"
+
+#define TIME "\"event_time\":\"2026-01-31T12:00:00Z\""
+
+/* An event as JSON; a comma in front if it is not the first. */
+static void put_event(struct buf *out, const char *account, int64_t total)
+{
+	buf_printf(out, "%s{" TIME ",\"account\":\"%s\",\"total\":%lld}", out->len > 1 ? "," : "",
+		   account, (long long)total);
+}
+
+/* "[...]" of n events of ten accounts whose sum is n. */
+static char *events(const char *account, int n)
+{
+	struct buf out = {0};
+	buf_puts(&out, "[");
+	for (int i = 0; i < n; i++) {
+		char name[64];
+		snprintf(name, sizeof(name), "%s-%d", account, i % 10);
+		put_event(&out, name, 1);
+	}
+	buf_puts(&out, "]");
+	return buf_take_text(&out);
+}
+
+/* Messages in the topic. */
+static int64_t in_topic(struct bed *bed)
+{
+	int64_t n = 0, low, high;
+	for (int i = 0; i < bed->streams[0].partitions; i++) {
+		broker_watermarks(bed->streams[0].topic, i, &low, &high);
+		n += high;
+	}
+	return n;
+}
+
+static int64_t total(struct bed *bed)
+{
+	return bed_int(bed, "SELECT coalesce(sum(total), 0)::bigint FROM ledger");
+}
+
+/* Status of one call with these. */
+static unsigned call(struct gate *g, const char *method, const char *path, const char *type,
+		     const char *body)
+{
+	const struct gate_call c = {.method = method,
+				    .path = path,
+				    .type = type,
+				    .body = body,
+				    .len = body ? strlen(body) : 0};
+	return gate_call(g, &c, NULL);
+}
+
+/*
+ * Proves: each event of a JSON array, of one object, and of JSON lines is in the topic at the
+ * partition and offset that the answer says, and a worker makes of them what it makes of any
+ * message; a table that is asked after "stored" has them.
+ */
+START_TEST(accepted_and_stored)
+{
+	struct bed *bed = ledger_bed("gatestored", 3);
+	struct gate *g = gate_start(bed, NULL);
+	json_t *answer;
+	char *ten = events("a", 10);
+	ck_assert_uint_eq(gate_post(g, "ledger", "", ten, &answer), 202);
+	ck_assert_str_eq(gate_text(answer, "result"), "accepted");
+	for (int i = 0; i < 10; i++) {
+		json_t *e = json_array_get(json_object_get(answer, "events"), (size_t)i);
+		int64_t low, high;
+		ck_assert_int_eq(gate_number(e, "index"), i);
+		broker_watermarks(bed->streams[0].topic, (int)gate_number(e, "partition"), &low,
+				  &high);
+		ck_assert_int_ge(gate_number(e, "offset"), 0);
+		ck_assert_int_lt(gate_number(e, "offset"), high);
+	}
+	json_decref(answer);
+	ck_assert_int_eq(in_topic(bed), 10);
+	struct worker *w = worker_start(bed, NULL);
+	worker_ready(w);
+	for (int i = 1; i <= 20; i++) {
+		unsigned status = gate_post(g, "ledger", "?wait=stored&timeout=20s", ten, NULL);
+		ck_assert_uint_eq(status, 200);
+		ck_assert_int_eq(total(bed), 10 + 10 * i);
+	}
+	static const char path[] = "/v1/streams/ledger/events?wait=stored&timeout=20s";
+	ck_assert_uint_eq(call(g, "POST", path, "application/json; charset=utf-8",
+			       "{" TIME ",\"account\":\"b\",\"total\":5}"),
+			  200);
+	ck_assert_uint_eq(call(g, "POST", path, "application/x-ndjson",
+			       "{" TIME ",\"account\":\"b\",\"total\":5}\r\n\n{" TIME
+			       ",\"account\":\"\\u00e9\\n\",\"total\":7}"),
+			  200);
+	ck_assert_int_eq(total(bed), 210 + 17);
+	ck_assert_uint_eq(gate_post(g, "ledger", "", "[ ]", NULL), 202);
+	gate_stop(g);
+	worker_stop(w);
+	model_check(bed);
+	free(ten);
+	bed_free(bed);
+}
+END_TEST
+
+/*
+ * Proves: of a request with bad events all are named, by index and field, and none is produced;
+ * with partial=true the good ones are, and the bad ones are still named. What is no event at all,
+ * or too much, is refused, and nothing is produced.
+ */
+START_TEST(refused_as_a_whole)
+{
+	struct bed *bed = ledger_bed("gaterefused", 2);
+	bed_set(bed, "gateway.max_body", "64KiB");
+	bed_set(bed, "gateway.max_events", "100");
+	struct gate *g = gate_start(bed, NULL);
+	json_t *answer;
+	static const char mixed[] =
+		"[{" TIME ",\"account\":\"a\"},{" TIME ",\"account\":7},{" TIME "},"
+		"{" TIME ",\"account\":\"b\",\"state\":\"{\"},{" TIME ",\"account\":\"c\"}]";
+	ck_assert_uint_eq(gate_post(g, "ledger", "", mixed, &answer), 422);
+	ck_assert_uint_eq(json_array_size(json_object_get(answer, "errors")), 3);
+	ck_assert_int_eq(gate_number(answer, "errors/0/index"), 1);
+	ck_assert_str_eq(gate_text(answer, "errors/0/field"), "account");
+	ck_assert_int_eq(gate_number(answer, "errors/1/index"), 2);
+	ck_assert_int_eq(gate_number(answer, "errors/2/index"), 3);
+	ck_assert_str_eq(gate_text(answer, "errors/2/field"), "state");
+	ck_assert_int_eq(in_topic(bed), 0);
+	json_decref(answer);
+	ck_assert_uint_eq(gate_post(g, "ledger", "?partial=true", mixed, &answer), 202);
+	ck_assert_uint_eq(json_array_size(json_object_get(answer, "errors")), 3);
+	ck_assert_uint_eq(json_array_size(json_object_get(answer, "events")), 2);
+	ck_assert_int_eq(gate_number(answer, "events/1/index"), 4);
+	ck_assert_int_eq(in_topic(bed), 2);
+	json_decref(answer);
+	static const struct {
+		const char *method, *path, *type, *body;
+		unsigned status;
+	} calls[] = {
+		{"POST", "/v1/streams/ledger/events", "application/json", "[{" TIME, 400},
+		{"POST", "/v1/streams/ledger/events", "application/json", "[{}] x", 400},
+		{"POST", "/v1/streams/ledger/events", "application/json", "", 400},
+		{"POST", "/v1/streams/ledger/events", "application/json", "[1,2", 400},
+		{"POST", "/v1/streams/ledger/events", "application/json", "[1,2]", 422},
+		{"POST", "/v1/streams/ledger/events", "application/x-ndjson", "{\n{}\n", 422},
+		{"POST", "/v1/streams/ledger/events", "application/avro", "Obj\1", 400},
+		{"POST", "/v1/streams/ledger/events", "application/avro", "none", 400},
+		{"POST", "/v1/streams/ledger/events", "text/plain", "[]", 415},
+		{"POST", "/v1/streams/ledger/events", NULL, "[]", 415},
+		{"POST", "/v1/streams/ledger/events?wait=soon", "application/json", "[]", 400},
+		{"POST", "/v1/streams/ledger/events?timeout=x", "application/json", "[]", 400},
+		{"POST", "/v1/streams/ledger/events?partial=%00", "application/json", "[]", 400},
+		{"POST", "/v1/streams/none/events", "application/json", "[]", 404},
+		{"POST", "/v1/streams/ledger", "application/json", "[]", 404},
+		{"POST", "/", "application/json", "[]", 404},
+		{"GET", "/v1/streams/ledger/events", NULL, NULL, 405},
+		{"POST", "/v1/streams/ledger/events/a", "application/json", "[]", 405},
+		{"DELETE", "/v1/streams/ledger/events/a/b", NULL, NULL, 400},
+		{"DELETE", "/v1/streams/ledger/events/a%zz", NULL, NULL, 404},
+		{"DELETE", "/v1/streams/ledger/events/%00", NULL, NULL, 400},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(calls); i++) {
+		unsigned status =
+			call(g, calls[i].method, calls[i].path, calls[i].type, calls[i].body);
+		ck_assert_msg(status == calls[i].status, "%s %s %s: %u", calls[i].method,
+			      calls[i].path, calls[i].body ? calls[i].body : "", status);
+	}
+	char *many = events("a", 101), *hundred = events("a", 100);
+	ck_assert_uint_eq(gate_post(g, "ledger", "", many, NULL), 413);
+	ck_assert_uint_eq(gate_post(g, "ledger", "", hundred, NULL), 202);
+	char *large = xcalloc(1, 70001);
+	memset(large, ' ', 70000);
+	ck_assert_uint_eq(gate_post(g, "ledger", "", large, NULL), 413);
+	ck_assert_int_eq(in_topic(bed), 102);
+	gate_stop(g);
+	free(many);
+	free(hundred);
+	free(large);
+	bed_free(bed);
+}
+END_TEST
+
+/*
+ * Proves: DELETE makes a tombstone of the key, of one with several fields and any characters too,
+ * and after "stored" the row has gone.
+ */
+START_TEST(deleted)
+{
+	struct bed *bed = bed_new("gatedelete");
+	bed_stream(bed, "memory", 2);
+	bed_stream(bed, "trajectory", 1);
+	bed_set(bed, "batch.max_age", "20ms");
+	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
+	struct worker *w = worker_start(bed, NULL);
+	struct gate *g = gate_start(bed, NULL);
+	static const char wait[] = "?wait=stored&timeout=20s";
+	ck_assert_uint_eq(gate_post(g, "memory", wait,
+				    "[{" TIME
+				    ",\"namespace\":\"a/b\",\"key\":\"k?\\u00fc %\"},{" TIME
+				    ",\"namespace\":\"a\",\"key\":\"\"}]",
+				    NULL),
+			  200);
+	ck_assert_uint_eq(gate_post(g, "trajectory", wait,
+				    "{" TIME ",\"trajectory_id\":\"t\",\"step_number\":5,"
+				    "\"action\":\"x\"}",
+				    NULL),
+			  200);
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM memory_entries"), 2);
+	ck_assert_uint_eq(call(g, "DELETE",
+			       "/v1/streams/memory/events/a%2Fb/k%3F%c3%bc%20%25?wait=stored", NULL,
+			       NULL),
+			  200);
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM memory_entries"), 1);
+	ck_assert_uint_eq(call(g, "DELETE", "/v1/streams/memory/events/a/?wait=stored", NULL, NULL),
+			  200);
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM memory_entries"), 0);
+	ck_assert_uint_eq(call(g, "DELETE", "/v1/streams/trajectory/events/t/x", NULL, NULL), 400);
+	ck_assert_uint_eq(
+		call(g, "DELETE", "/v1/streams/trajectory/events/t/5?wait=stored", NULL, NULL),
+		200);
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM trajectories"), 0);
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM memingest.dead_letters"), 0);
+	gate_stop(g);
+	worker_stop(w);
+	bed_free(bed);
+}
+END_TEST
+
+/*
+ * Proves: while no worker runs, "stored" is answered with 504 in the time that was asked for, and
+ * the events are stored later; what PostgreSQL refuses is said (207) and which; a halted partition
+ * is said at once; a database that is away costs a 504, and nobody else.
+ */
+START_TEST(not_stored)
+{
+	struct bed *bed = ledger_bed("gatenot", 1);
+	bed_set(bed, "dlq.max_ratio", "1");
+	struct gate *g = gate_start(bed, NULL);
+	json_t *answer;
+	char *ten = events("a", 10);
+	int64_t begun = clock_mono_us();
+	ck_assert_uint_eq(gate_post(g, "ledger", "?wait=stored&timeout=300ms", ten, &answer), 504);
+	ck_assert_int_lt(clock_mono_us() - begun, 2 * US_PER_S);
+	ck_assert_str_eq(gate_text(answer, "result"), "not_yet");
+	ck_assert_int_eq(gate_number(answer, "events/9/offset"), 9);
+	json_decref(answer);
+	bed_sql(bed, "ALTER TABLE ledger ADD CHECK (account <> 'bad')");
+	struct worker *w = worker_start(bed, NULL);
+	bed_drain(bed, 20);
+	ck_assert_int_eq(total(bed), 10);
+	ck_assert_uint_eq(gate_post(g, "ledger", "?wait=stored&timeout=20s",
+				    "[{" TIME ",\"account\":\"good\"},{" TIME
+				    ",\"account\":\"bad\"}]",
+				    &answer),
+			  207);
+	ck_assert_int_eq(gate_number(answer, "errors/0/index"), 1);
+	ck_assert_uint_eq(json_array_size(json_object_get(answer, "errors")), 1);
+	json_decref(answer);
+	worker_stop(w);
+	bed_sql(bed, "UPDATE memingest.offsets SET halted_at = next_offset, halted = 'by a test'");
+	begun = clock_mono_us();
+	ck_assert_uint_eq(gate_post(g, "ledger", "?wait=stored&timeout=20s", ten, &answer), 504);
+	ck_assert_int_lt(clock_mono_us() - begun, 5 * US_PER_S);
+	ck_assert_str_eq(gate_text(answer, "result"), "halted");
+	ck_assert(strstr(gate_text(answer, "message"), "by a test") != NULL);
+	json_decref(answer);
+	stack_do("pg", "stop", "immediate");
+	ck_assert_uint_eq(gate_post(g, "ledger", "?wait=stored&timeout=1s", ten, &answer), 504);
+	ck_assert(strstr(gate_text(answer, "message"), "PostgreSQL") != NULL);
+	json_decref(answer);
+	ck_assert_uint_eq(gate_post(g, "ledger", "", ten, NULL), 202);
+	stack_do("pg", "start", NULL);
+	gate_stop(g);
+	free(ten);
+	bed_free(bed);
+}
+END_TEST
+
+static void gateway_tests(TCase *tc)
+{
+	tcase_add_test(tc, accepted_and_stored);
+	tcase_add_test(tc, refused_as_a_whole);
+	tcase_add_test(tc, deleted);
+	tcase_add_test(tc, not_stored);
+}
+SYSTEM_SUITE("gateway", 60, gateway_tests)
