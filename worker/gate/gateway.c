@@ -37,6 +37,7 @@
 #include "base/stats.h"
 #include "base/thread.h"
 #include "gate/job.h"
+#include "gate/requests.h"
 #include "gate/stored.h"
 #include "io/httpd.h"
 #include "io/kafka_client.h"
@@ -281,6 +282,7 @@ static bool gateway_open(struct gateway *w, struct err *err)
 	g->max_message = producer_max_message(g->producer);
 	thread_start(&w->delivery, deliver, w);
 	g->stored = stored_start(c);
+	g->requests = requests_start(c);
 	w->notify = notify_open();
 	return open_http(w, err) && open_door(g, err);
 }
@@ -290,6 +292,7 @@ static void gateway_close(struct gateway *w)
 	struct gate *g = &w->gate;
 	door_close(g->door);
 	httpd_stop(w->httpd);
+	requests_stop(g->requests);
 	stored_stop(g->stored);
 	atomic_store(&w->delivery_stop, true);
 	if (w->delivery)
@@ -375,6 +378,8 @@ static void drain(struct gateway *w)
 			 "answered as it stands");
 	atomic_store(&w->state, GATEWAY_CUT);
 	producer_drop(g->producer);
+	if (g->requests)
+		requests_cut(g->requests);
 	stored_expire(g->stored, true);
 }
 

@@ -22,8 +22,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "base/clock.h"
+#include "gate/requests.h"
 #include "gate/stored.h"
 #include "gate/target.h"
 
@@ -65,6 +67,8 @@ void job_end(struct job *j, enum reply reply, unsigned retry_s, const char *mess
 	struct door_answer a;
 	buf_free(&j->parcel.bytes);
 	bool sent = j->sent_us > 0;
+	if (!message && j->repeated)
+		message = "the request had been applied before: this is where its events are";
 	reply_events(reply, retry_s, &a, sent ? j->stream->topic : NULL, &j->parcel, message);
 	door_answer(j->request, &a);
 	job_free(j);
@@ -136,6 +140,27 @@ void job_delivered(struct job *j)
 	}
 }
 
+/* What a repetition has to have in common with the first. */
+static void hash_body(struct job *j, struct slice body)
+{
+	if (!j->idempotency)
+		return;
+	XXH128_hash_t h = XXH3_128bits(body.data, body.len);
+	j->hash[0] = h.high64;
+	j->hash[1] = h.low64;
+}
+
+/* By the one thread that knows which requests were applied, or at once. */
+static void job_go(struct job *j)
+{
+	struct gate *g = j->gate;
+	if (!j->idempotency)
+		job_send(j);
+	else if (!requests_take(g->requests, j))
+		job_end(j, REPLY_IN_FLIGHT, 1,
+			"a request with this Idempotency-Key is still being worked on");
+}
+
 /* --- reading --- */
 
 /* What the parcel takes is taken already, so it is charged whether there is room or not. */
@@ -162,7 +187,7 @@ static void decide(struct job *j, const struct target *t)
 			xasprintf("more events a second than the token \"%s\" may write", t->name);
 		job_end(j, REPLY_TOO_FAST, wait, message);
 	} else {
-		job_send(j);
+		job_go(j);
 	}
 	free(message);
 }
@@ -175,6 +200,7 @@ static void read_body(struct job *j, struct desk *d, const struct target *t)
 	const struct desk_limits limits = {.events = g->config->gateway_max_events,
 					   .bytes = 2 * g->config->gateway_max_body,
 					   .message = g->max_message};
+	hash_body(j, (struct slice){r->body.data, r->body.len}); /* it is spoilt by reading */
 	enum desk_verdict verdict =
 		desk_read(d, t->format, &r->body, &limits, &j->stream->envelope, &j->parcel, &err);
 	leave_desk(j->stream, d);
@@ -197,6 +223,7 @@ static void read_key(struct job *j, struct desk *d, const struct target *t)
 	struct err err = {0};
 	bool ok = desk_tombstone(d, t->keys, t->nkeys, &j->stream->envelope, &j->parcel, &err);
 	leave_desk(j->stream, d);
+	hash_body(j, (struct slice){j->parcel.bytes.data, j->parcel.bytes.len});
 	if (ok)
 		decide(j, t);
 	else
@@ -212,6 +239,7 @@ static void begin(struct gate *g, struct door_request *r, const struct target *t
 	j->stream = t->stream;
 	j->request = r;
 	j->waits = t->waits;
+	j->idempotency = t->idempotency ? xstrdup(t->idempotency) : NULL;
 	j->deadline_us = clock_mono_us() + t->timeout_us;
 	struct desk *d = take_desk(g, t->stream, &err);
 	if (!d)

@@ -58,6 +58,8 @@ struct job {
 	int64_t deadline_us; /* of that */
 	char *idempotency;   /* the whole name of the request, or NULL */
 	uint64_t hash[2];    /* of its body */
+	bool repeated;       /* it had been applied before */
+	bool unsure;         /* it was tried, and the end of that is not known */
 	struct job *next;    /* of whoever has it in a list */
 };
 

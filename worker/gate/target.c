@@ -200,6 +200,27 @@ static bool read_parameters(const struct gate *g, struct door_request *r, struct
 	return ok;
 }
 
+/* A key is a text of the client's; what it is the key of belongs to the name. */
+static bool read_idempotency(const struct gate *g, struct door_request *r, struct target *t,
+			     struct door_answer *a)
+{
+	const char *key = door_header(r, "Idempotency-Key");
+	size_t len = key ? strlen(key) : 0;
+	if (!key)
+		return true;
+	if (!g->requests)
+		return wrong_parameter(a, "Idempotency-Key: is not taken here "
+					  "(gateway.requests_topic is empty)");
+	for (size_t i = 0; i < len; i++)
+		if (key[i] < 0x20 || key[i] > 0x7e)
+			len = 0;
+	if (len < 1 || len > 255)
+		return wrong_parameter(a, "Idempotency-Key: wants 1 to 255 characters of ASCII");
+	t->idempotency = xasprintf("%s\n%s\n%s\n%s", t->name, t->route->method,
+				   t->stream->stream->config->name, key);
+	return true;
+}
+
 /* --- is the stream ready --- */
 
 static bool is_ready(struct gate *g, struct target *t, struct door_answer *a)
@@ -237,10 +258,11 @@ bool target_read(struct gate *g, struct door_request *r, struct target *t, struc
 	}
 	if (t->route->operation == OPERATION_POST ? !read_type(r, t, a) : !takes_deletes(t, a))
 		return false;
-	return read_parameters(g, r, t, a) && is_ready(g, t, a);
+	return read_parameters(g, r, t, a) && read_idempotency(g, r, t, a) && is_ready(g, t, a);
 }
 
 void target_free(struct target *t)
 {
 	free(t->path);
+	free(t->idempotency);
 }

@@ -27,7 +27,8 @@ struct target {
 	enum desk_format format; /* of a body */
 	bool partial, waits;
 	int64_t timeout_us;
-	char *path; /* decoded; keys point into it */
+	char *path;        /* decoded; keys point into it */
+	char *idempotency; /* whole name of the request: whose, what, where, and its key; or NULL */
 };
 
 /* True: it may go on. Else a says what is wrong. In both cases target_free() is to be called. */
