@@ -292,11 +292,205 @@ START_TEST(not_stored)
 }
 END_TEST
 
+/* --- Idempotency-Key --- */
+
+/* Asks again, as a client would that lost the answer, until it is said what came of it. */
+static unsigned insist(struct gate *g, const char *key, const char *body, json_t **answer)
+{
+	unsigned status;
+	snprintf(g->idempotency, sizeof(g->idempotency), "%s", key);
+	for (int i = 0; i < 200; i++) {
+		status = gate_post(g, "ledger", "", body, answer);
+		if (status != 409 && status != 503)
+			return status;
+		usleep(100000);
+		if (answer)
+			json_decref(*answer);
+	}
+	ck_abort_msg("%s: still %u", key, status);
+}
+
+/*
+ * Proves: a request that is repeated with its key is applied once, also after a restart of the
+ * gateway, and is answered with the offsets of then; the key with another body is refused, and
+ * another key is another request.
+ */
+START_TEST(repeated)
+{
+	struct bed *bed = ledger_bed("gaterepeat", 3);
+	struct gate *g = gate_start(bed, NULL);
+	json_t *first, *second, *third;
+	char *ten = events("a", 10), *eleven = events("a", 11);
+	ck_assert_uint_eq(insist(g, "one", ten, &first), 202);
+	ck_assert_uint_eq(insist(g, "one", ten, &second), 202);
+	ck_assert(json_equal(json_object_get(first, "events"), json_object_get(second, "events")));
+	ck_assert_uint_eq(insist(g, "one", eleven, NULL), 422);
+	ck_assert_uint_eq(insist(g, "two", ten, NULL), 202);
+	gate_stop(g);
+	g = gate_start(bed, NULL);
+	ck_assert_uint_eq(insist(g, "one", ten, &third), 202);
+	ck_assert(json_equal(json_object_get(first, "events"), json_object_get(third, "events")));
+	ck_assert_uint_eq(insist(g, "one", eleven, NULL), 422);
+	struct worker *w = worker_start(bed, NULL);
+	bed_drain(bed, 20);
+	ck_assert_int_eq(total(bed), 20);
+	worker_stop(w);
+	model_check(bed);
+	json_decref(first);
+	json_decref(second);
+	json_decref(third);
+	gate_stop(g);
+	free(ten);
+	free(eleven);
+	bed_free(bed);
+}
+END_TEST
+
+/*
+ * Proves: whenever a client breaks off before its answer, a repetition of its request finds out
+ * what came of it, and the events count once.
+ */
+START_TEST(answers_cut)
+{
+	struct bed *bed = ledger_bed("gatecut", 2);
+	struct gate *g = gate_start(bed, NULL);
+	char *ten = events("a", 10);
+	struct gate_call c = {.method = "POST",
+			      .path = "/v1/streams/ledger/events",
+			      .type = "application/json",
+			      .body = ten,
+			      .len = strlen(ten)};
+	for (int i = 0; i < 15; i++) {
+		snprintf(g->idempotency, sizeof(g->idempotency), "cut-%d", i);
+		int fd = gate_begin(g, &c);
+		usleep((useconds_t)(i * 3000));
+		close(fd);
+	}
+	for (int i = 0; i < 15; i++) {
+		char key[32];
+		snprintf(key, sizeof(key), "cut-%d", i);
+		ck_assert_uint_eq(insist(g, key, ten, NULL), 202);
+	}
+	struct worker *w = worker_start(bed, NULL);
+	bed_drain(bed, 20);
+	ck_assert_int_eq(total(bed), 150);
+	worker_stop(w);
+	gate_stop(g);
+	free(ten);
+	model_check(bed);
+	bed_free(bed);
+}
+END_TEST
+
+/* With orders for the next gateway, of the build that has places to fail at. */
+static struct gate *start_ordered(struct bed *bed, const char *orders)
+{
+	size_t len = strlen(stack.program);
+	snprintf(stack.program + len, sizeof(stack.program) - len, "-failing");
+	setenv("MEMINGEST_TEST_FAIL", orders, 1);
+	struct gate *g = gate_start(bed, NULL);
+	unsetenv("MEMINGEST_TEST_FAIL");
+	stack.program[len] = '\0';
+	return g;
+}
+
+/*
+ * Proves: killed before its events are sent, before the commit, and between the commit and the
+ * answer, a gateway leaves nothing that its successor would apply twice, or miss; and what fails
+ * at these places without dying is found out by the gateway itself.
+ */
+START_TEST(killed_within)
+{
+	static const char *const points[] = {"gateway_begun", "gateway_sent", "gateway_committed"};
+	struct bed *bed = ledger_bed("gatekill", 2);
+	char *ten = events("a", 10), orders[96], key[32];
+	for (size_t i = 0; i < ARRAY_LEN(points); i++) {
+		/* behind an error the second is sent once more, or found to be there */
+		int passing = strcmp(points[i], "gateway_committed") == 0 ? 3 : 4;
+		snprintf(orders, sizeof(orders), "%s=error@2,%s=kill@%d", points[i], points[i],
+			 passing);
+		snprintf(key, sizeof(key), "first-%zu", i);
+		struct gate *g = start_ordered(bed, orders);
+		ck_assert_uint_eq(insist(g, key, ten, NULL), 202);
+		snprintf(key, sizeof(key), "second-%zu", i);
+		ck_assert_uint_eq(insist(g, key, ten, NULL), 202); /* passes it twice */
+		snprintf(key, sizeof(key), "third-%zu", i);
+		snprintf(g->idempotency, sizeof(g->idempotency), "%s", key);
+		worker_leaves(g->process);
+		int status = 0;
+		struct gate_call c = {.method = "POST",
+				      .path = "/v1/streams/ledger/events",
+				      .type = "application/json",
+				      .body = ten,
+				      .len = strlen(ten)};
+		for (int n = 0; n < 3 && !worker_ended(g->process, &status); n++)
+			gate_call(g, &c, NULL);
+		ck_assert_int_eq(status, 128 + SIGKILL);
+		g = gate_start(bed, NULL);
+		ck_assert_uint_eq(insist(g, key, ten, NULL), 202);
+		gate_stop(g);
+	}
+	struct worker *w = worker_start(bed, NULL);
+	bed_drain(bed, 30);
+	ck_assert_int_eq(total(bed), 90);
+	worker_stop(w);
+	free(ten);
+	model_check(bed);
+	bed_free(bed);
+}
+END_TEST
+
+/*
+ * Proves: two gateways that are asked for one request at the same time apply it once, and agree
+ * where it is; whichever is asked later knows it.
+ */
+START_TEST(two_gateways)
+{
+	struct bed *bed = ledger_bed("gatetwo", 2);
+	struct gate *a = gate_start(bed, NULL), *b = gate_start(bed, NULL);
+	char *ten = events("a", 10);
+	struct gate_call c = {.method = "POST",
+			      .path = "/v1/streams/ledger/events",
+			      .type = "application/json",
+			      .body = ten,
+			      .len = strlen(ten)};
+	for (int i = 0; i < 12; i++) {
+		json_t *of_a, *of_b;
+		char key[32];
+		snprintf(key, sizeof(key), "both-%d", i);
+		snprintf(a->idempotency, sizeof(a->idempotency), "%s", key);
+		snprintf(b->idempotency, sizeof(b->idempotency), "%s", key);
+		int fd = gate_begin(a, &c), other = gate_begin(b, &c);
+		gate_finish(fd, NULL);
+		gate_finish(other, NULL);
+		ck_assert_uint_eq(insist(a, key, ten, &of_a), 202);
+		ck_assert_uint_eq(insist(b, key, ten, &of_b), 202);
+		ck_assert(json_equal(json_object_get(of_a, "events"),
+				     json_object_get(of_b, "events")));
+		json_decref(of_a);
+		json_decref(of_b);
+	}
+	struct worker *w = worker_start(bed, NULL);
+	bed_drain(bed, 30);
+	ck_assert_int_eq(total(bed), 120);
+	worker_stop(w);
+	gate_stop(a);
+	gate_stop(b);
+	free(ten);
+	model_check(bed);
+	bed_free(bed);
+}
+END_TEST
+
 static void gateway_tests(TCase *tc)
 {
 	tcase_add_test(tc, accepted_and_stored);
 	tcase_add_test(tc, refused_as_a_whole);
 	tcase_add_test(tc, deleted);
 	tcase_add_test(tc, not_stored);
+	tcase_add_test(tc, repeated);
+	tcase_add_test(tc, answers_cut);
+	tcase_add_test(tc, killed_within);
+	tcase_add_test(tc, two_gateways);
 }
 SYSTEM_SUITE("gateway", 60, gateway_tests)

@@ -29,6 +29,7 @@
 
 #include "base/beat.h"
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/thread.h"
 #include "codec/walk.h"
@@ -153,25 +154,38 @@ static bool read_fate(struct slice fate, struct parcel *p)
 	return true;
 }
 
-/* True: it was applied before, and is answered. */
+/* Waits until what became of it can be read, which is as soon as those before it are decided. */
+static const struct receipt *read_on(struct requests *r, const char *name)
+{
+	const struct receipt *found;
+	int64_t deadline_us = clock_mono_us() + CLAIM_US;
+	while ((found = receipts_find(r->receipts, name)) && found->fate.len == 0 &&
+	       clock_poll_ms(deadline_us) > 0)
+		receipts_follow(r->receipts, 20);
+	return found;
+}
+
+/* True: it was applied before, and is answered. No transaction is open. */
 static bool was_applied(struct requests *r, struct job *j)
 {
-	const struct receipt *found = receipts_find(r->receipts, j->idempotency);
+	const struct receipt *found = read_on(r, j->idempotency);
 	if (!found)
 		return false;
-	bool same = memcmp(found->hash, j->hash, sizeof(j->hash)) == 0 &&
-		    read_fate(found->fate, &j->parcel);
+	bool same = memcmp(found->hash, j->hash, sizeof(j->hash)) == 0, read = found->fate.len > 0;
+	bool fits = same && read && read_fate(found->fate, &j->parcel);
 	let_go(r);
-	if (!same) {
+	if (same && !read) {
+		job_end(j, REPLY_IN_FLIGHT, 1, "the request was applied; ask again where");
+	} else if (!fits) {
 		job_end(j, REPLY_OTHER_BODY, 0,
 			"the Idempotency-Key was used for a request with another body: take a new "
 			"one for a new request");
-		return true;
+	} else {
+		j->sent_us = clock_mono_us();
+		j->nrefused = j->parcel.nerrors;
+		j->repeated = true;
+		job_delivered(j);
 	}
-	j->sent_us = clock_mono_us();
-	j->nrefused = j->parcel.nerrors;
-	j->repeated = true;
-	job_delivered(j);
 	return true;
 }
 
@@ -229,7 +243,8 @@ static enum outcome apply(struct requests *r, struct job *j, int64_t deadline_us
 {
 	struct err err = {0};
 	struct buf fate = {0};
-	if (!send_all(r, j, deadline_us, &err))
+	if (FAIL_POINT_ERR("gateway_begun", &err) || !send_all(r, j, deadline_us, &err) ||
+	    FAIL_POINT_ERR("gateway_sent", &err))
 		return give_up(r, j, &err);
 	write_fate(&j->parcel, &fate);
 	const struct receipt receipt = {.hash = {j->hash[0], j->hash[1]},
@@ -237,6 +252,8 @@ static enum outcome apply(struct requests *r, struct job *j, int64_t deadline_us
 	enum receipts_outcome outcome =
 		receipts_commit(r->receipts, j->idempotency, &receipt, deadline_us, &err);
 	buf_free(&fate);
+	if (FAIL_POINT_ERR("gateway_committed", &err))
+		outcome = RECEIPTS_UNKNOWN;
 	switch (outcome) {
 	case RECEIPTS_COMMITTED:
 		let_go(r);
@@ -261,7 +278,7 @@ static enum outcome work(struct requests *r, struct job *j)
 	int64_t deadline_us = clock_mono_us() + r->config->gateway_timeout_us;
 	if (was_applied(r, j))
 		return OUTCOME_ENDED;
-	if (!receipts_begin(r->receipts, j->idempotency,
+	if (!receipts_begin(r->receipts, j->idempotency, j->hash,
 			    MIN(deadline_us, clock_mono_us() + CLAIM_US), &err)) {
 		if (err.class != ERR_FATAL) {
 			let_go(r);

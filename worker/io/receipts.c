@@ -11,8 +11,10 @@
  * topic of receipts. Who has written it, at offset o, waits until it has read everything below o
  * that is decided, and that everything below o is decided: read_committed shows no message behind
  * the first transaction that is open, so its own claim, which is, is where it must arrive. Then
- * either the receipt is among what it has read, or whoever else wants to apply that request has its
- * claim behind ours, and will wait for us. Claims are in one order, so nobody waits in a circle.
+ * either a claim of that name is among what it has read, which says that it was applied, though the
+ * receipt may stand behind our own claim and be seen only once we have given up; or whoever else
+ * wants to apply that request has its claim behind ours, and will wait for us. Claims are in one
+ * order, so nobody waits in a circle.
  *
  *   CLOSED --open--> IDLE --begin--> BEGUN --commit, abort--> IDLE
  *     ^                '-- fatal, unknown --'
@@ -101,9 +103,12 @@ static void forget_old(struct receipts *r)
 static void remember(struct receipts *r, struct slice name, struct slice value, int64_t time_us)
 {
 	struct entry *e = NULL;
-	if (value.len <= HASH_BYTES) /* a claim says nothing */
+	if (value.len < HASH_BYTES)
 		return;
 	HASH_FIND(hh, r->entries, name.data, name.len, e);
+	bool claim = value.len == HASH_BYTES;
+	if (claim && e && memcmp(e->receipt.hash, value.data, HASH_BYTES) == 0)
+		return; /* its receipt is known already */
 	if (e)
 		forget(r, e);
 	size_t fate = value.len - HASH_BYTES, size = sizeof(*e) + name.len + 1 + fate;
@@ -294,8 +299,8 @@ static rd_kafka_t *client(struct receipts *r, enum kafka_role role, struct err *
 		rd_kafka_conf_set(conf, "message.timeout.ms", ms, text, sizeof(text));
 		rd_kafka_conf_set_opaque(conf, r);
 		rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
-	} else { /* nothing is asked for all the time */
-		rd_kafka_conf_set(conf, "fetch.wait.max.ms", "200", text, sizeof(text));
+	} else { /* that long a claim waits to hear that there is nothing more */
+		rd_kafka_conf_set(conf, "fetch.wait.max.ms", "20", text, sizeof(text));
 	}
 	rd_kafka_t *rk = rd_kafka_new(writes ? RD_KAFKA_PRODUCER : RD_KAFKA_CONSUMER, conf, text,
 				      sizeof(text));
@@ -406,11 +411,12 @@ void receipts_free(struct receipts *r)
 /* --- a transaction --- */
 
 /* The claim is in the log and acknowledged, and all below it was read. */
-static bool claim(struct receipts *r, const char *name, int64_t deadline_us, struct err *err)
+static bool claim(struct receipts *r, const char *name, const uint64_t hash[2], int64_t deadline_us,
+		  struct err *err)
 {
 	const struct producer_message m = {.topic = r->topic,
 					   .key = {(const uint8_t *)name, strlen(name)},
-					   .value = {NULL, 0}};
+					   .value = {(const uint8_t *)hash, HASH_BYTES}};
 	int64_t before = r->last, began = r->began;
 	r->claim = -1;
 	if (!produce(r, &m, err) || !receipts_flush(r, deadline_us, err))
@@ -426,7 +432,8 @@ static bool claim(struct receipts *r, const char *name, int64_t deadline_us, str
 		       TRANSACTION_MS / 1000);
 }
 
-bool receipts_begin(struct receipts *r, const char *name, int64_t deadline_us, struct err *err)
+bool receipts_begin(struct receipts *r, const char *name, const uint64_t hash[2],
+		    int64_t deadline_us, struct err *err)
 {
 	assert(r->state == RECEIPTS_IDLE);
 	rd_kafka_error_t *error = rd_kafka_begin_transaction(r->producer);
@@ -437,7 +444,7 @@ bool receipts_begin(struct receipts *r, const char *name, int64_t deadline_us, s
 	}
 	r->state = RECEIPTS_BEGUN;
 	r->failed = false;
-	if (claim(r, name, deadline_us, err))
+	if (claim(r, name, hash, deadline_us, err))
 		return true;
 	if (!receipts_abort(r))
 		err->class = ERR_FATAL;

@@ -22,7 +22,7 @@ struct receipts;
 /* What a request was and what became of it; the caller's to write and to read. */
 struct receipt {
 	uint64_t hash[2];  /* of the body */
-	struct slice fate; /* of its events */
+	struct slice fate; /* of its events; empty: it was applied, and this is not read yet */
 };
 
 /* Borrows config and topic. id: of this gateway among others, the same after a restart. */
@@ -49,8 +49,8 @@ size_t receipts_count(const struct receipts *r);
  * False: class RETRY: another transaction before it is not decided yet, or no broker answers; the
  * transaction is aborted. Class FATAL: close, and open again.
  */
-MUST_CHECK bool receipts_begin(struct receipts *r, const char *name, int64_t deadline_us,
-			       struct err *err);
+MUST_CHECK bool receipts_begin(struct receipts *r, const char *name, const uint64_t hash[2],
+			       int64_t deadline_us, struct err *err);
 /* Reported before receipts_commit() returns. */
 MUST_CHECK bool receipts_add(struct receipts *r, const struct producer_message *m, struct err *err);
 /* Waits until all that was added is reported. False: not within the deadline. */
