@@ -423,8 +423,8 @@ START_TEST(killed_within)
 				      .type = "application/json",
 				      .body = ten,
 				      .len = strlen(ten)};
-		for (int n = 0; n < 3 && !worker_ended(g->process, &status); n++)
-			gate_call(g, &c, NULL);
+		ck_assert_uint_eq(gate_call(g, &c, NULL), 0);
+		BED_WAIT(bed, 10, worker_ended(g->process, &status));
 		ck_assert_int_eq(status, 128 + SIGKILL);
 		g = gate_start(bed, NULL);
 		ck_assert_uint_eq(insist(g, key, ten, NULL), 202);
@@ -482,6 +482,165 @@ START_TEST(two_gateways)
 }
 END_TEST
 
+/* --- who may, and how much --- */
+
+/*
+ * Proves: without a token, or with an unknown one, nobody may write; with one, into its streams and
+ * at its rate alone; a changed file counts without a restart, a file with a mistake does not. On
+ * other addresses than loopback the gateway wants tokens.
+ */
+START_TEST(tokens)
+{
+	struct bed *bed = ledger_bed("gatetokens", 1);
+	bed_stream(bed, "memory", 1);
+	char path[192];
+	snprintf(path, sizeof(path), "%s/tokens", bed->dir);
+	FILE *out = fopen(path, "w");
+	fprintf(out,
+		"# who may\na secret-of-a ledger 20\n"
+		"b sha256:"
+		"%s * -\n",
+		"2b99e079b53ab2aba619fe34d96a5b216a19294e9823162c1aebdd65f325dfbe");
+	fclose(out);
+	bed_set(bed, "gateway.token_file", "%s", path);
+	struct gate *g = gate_start(bed, NULL);
+	char *ten = events("a", 10);
+	ck_assert_uint_eq(gate_post(g, "ledger", "", ten, NULL), 401);
+	ck_assert_uint_eq(gate_post(g, "none", "", ten, NULL), 401);
+	snprintf(g->token, sizeof(g->token), "secret-of-c");
+	ck_assert_uint_eq(gate_post(g, "ledger", "", ten, NULL), 401);
+	snprintf(g->token, sizeof(g->token), "secret-of-b");
+	ck_assert_uint_eq(gate_post(g, "none", "", ten, NULL), 404);
+	ck_assert_uint_eq(gate_post(g, "memory", "", "[]", NULL), 202);
+	snprintf(g->token, sizeof(g->token), "secret-of-a");
+	ck_assert_uint_eq(gate_post(g, "memory", "", ten, NULL), 403);
+	ck_assert_uint_eq(gate_post(g, "ledger", "", ten, NULL), 202);
+	unsigned limited = 0;
+	for (int i = 0; i < 8 && limited != 429; i++)
+		limited = gate_post(g, "ledger", "", ten, NULL);
+	ck_assert_uint_eq(limited, 429);
+	ck_assert_int_le(in_topic(bed), 50);
+	out = fopen(path, "w");
+	fprintf(out, "a another-one * -\n");
+	fclose(out);
+	BED_WAIT(bed, 10, gate_post(g, "ledger", "", ten, NULL) == 401);
+	out = fopen(path, "w");
+	fprintf(out, "a wrong\n");
+	fclose(out);
+	worker_wait_log(g->process, "the tokens are not read anew", 10);
+	snprintf(g->token, sizeof(g->token), "another-one");
+	ck_assert_uint_eq(gate_post(g, "ledger", "", ten, NULL), 202);
+	gate_stop(g);
+	bed_set(bed, "gateway.token_file", "%s", "");
+	bed_set(bed, "gateway.listen", "0.0.0.0:0");
+	bed_expect(bed, 78, "gateway", "set gateway.token_file");
+	free(ten);
+	bed_free(bed);
+}
+END_TEST
+
+/* --- brokers that are away, clients that are slow, SIGTERM --- */
+
+/*
+ * Proves: while the broker does not answer, requests wait up to gateway.timeout and are told that
+ * they are not, or may be, in Kafka; what would go over gateway.memory is refused at once, and
+ * probes are answered. At SIGTERM what waits is answered, when the broker is back with what became
+ * of it, and the exit code is 0.
+ */
+START_TEST(broker_away)
+{
+	struct bed *bed = ledger_bed("gateaway", 1);
+	struct proxy *proxy = bed_proxy_kafka(bed);
+	bed_set(bed, "gateway.timeout", "3s");
+	bed_set(bed, "gateway.memory", "1MiB");
+	bed_set(bed, "gateway.max_body", "256KiB");
+	struct gate *g = gate_start(bed, NULL);
+	char *ten = events("a", 10);
+	json_t *answer;
+	ck_assert_uint_eq(gate_post(g, "ledger", "", ten, NULL), 202);
+	proxy_mode(proxy, PROXY_BLACKHOLE);
+	ck_assert_uint_eq(gate_post(g, "ledger", "", ten, &answer), 503);
+	ck_assert_str_eq(gate_text(answer, "result"), "undelivered");
+	ck_assert_str_ne(gate_text(answer, "events/9/state"), "");
+	json_decref(answer);
+	char *large = events("a", 4000); /* about 250 KB */
+	const struct gate_call c = {.method = "POST",
+				    .path = "/v1/streams/ledger/events",
+				    .type = "application/json",
+				    .body = large,
+				    .len = strlen(large)};
+	int fds[6];
+	unsigned busy = 0;
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+		fds[i] = gate_begin(g, &c);
+	int64_t begun = clock_mono_us();
+	ck_assert_uint_eq(gate_post(g, "ledger", "", large, &answer), 503);
+	busy += strcmp(gate_text(answer, "result"), "busy") == 0;
+	ck_assert_uint_eq(busy, 1);
+	ck_assert_int_lt(clock_mono_us() - begun, 2 * US_PER_S);
+	json_decref(answer);
+	ck_assert_uint_eq(worker_http(g->process, "/livez", NULL), 200);
+	ck_assert_int_lt(worker_rss_kib(g->process), 128 * 1024);
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+		ck_assert_uint_eq(gate_finish(fds[i], NULL), 503);
+	const struct gate_call small = {.method = "POST",
+					.path = "/v1/streams/ledger/events",
+					.type = "application/json",
+					.body = ten,
+					.len = strlen(ten)};
+	int fd = gate_begin(g, &small);
+	usleep(200000);
+	worker_signal(g->process, SIGTERM);
+	worker_wait_log(g->process, "draining", 5);
+	proxy_mode(proxy, PROXY_PASS);
+	unsigned status = gate_finish(fd, NULL);
+	ck_assert_msg(status == 202 || status == 503, "%u", status);
+	ck_assert_int_eq(worker_wait(g->process, 20), 0);
+	proxy_stop(proxy);
+	free(ten);
+	free(large);
+	bed_free(bed);
+}
+END_TEST
+
+/*
+ * Proves: who sends nothing, or byte by byte, is ended, with 408 if a body was begun, and keeps
+ * nobody out: with all places taken by silent connections a new one is served; with all busy it is
+ * turned away, and the busy are not.
+ */
+START_TEST(slow_clients)
+{
+	struct bed *bed = ledger_bed("gateslow", 1);
+	bed_set(bed, "gateway.timeout", "2s");
+	bed_set(bed, "gateway.max_connections", "10");
+	struct gate *g = gate_start(bed, NULL);
+	char *ten = events("a", 10);
+	struct buf out = {0};
+	struct gate_call c = {.method = "POST",
+			      .path = "/v1/streams/ledger/events",
+			      .type = "application/json",
+			      .header = "Content-Length: 100\r\n"};
+	int slow = gate_begin(g, &c); /* and no body */
+	usleep(300000);               /* who was not heard yet makes way */
+	int silent[15];
+	const struct gate_call nothing = {.method = "G", .path = "/", .header = "X: y"};
+	for (size_t i = 0; i < ARRAY_LEN(silent); i++)
+		silent[i] = gate_begin(g, &nothing);
+	for (int i = 0; i < 5; i++)
+		ck_assert_uint_eq(gate_post(g, "ledger", "", ten, NULL), 202);
+	ck_assert_uint_eq(gate_finish(slow, &out), 408);
+	ck_assert(strstr(buf_cstr(&out), "\"late\"") != NULL);
+	for (size_t i = 0; i < ARRAY_LEN(silent); i++)
+		gate_finish(silent[i], NULL); /* ended, all of them: this returns */
+	ck_assert_int_eq(in_topic(bed), 50);
+	ck_assert(worker_metric(g->process, "memingest_gateway_answers_total", "late") == 1);
+	gate_stop(g);
+	buf_free(&out);
+	free(ten);
+	bed_free(bed);
+}
+END_TEST
+
 static void gateway_tests(TCase *tc)
 {
 	tcase_add_test(tc, accepted_and_stored);
@@ -492,5 +651,8 @@ static void gateway_tests(TCase *tc)
 	tcase_add_test(tc, answers_cut);
 	tcase_add_test(tc, killed_within);
 	tcase_add_test(tc, two_gateways);
+	tcase_add_test(tc, tokens);
+	tcase_add_test(tc, broker_away);
+	tcase_add_test(tc, slow_clients);
 }
 SYSTEM_SUITE("gateway", 60, gateway_tests)

@@ -86,11 +86,11 @@ static bool find_stream(struct gate *g, struct gate_stream *s, struct err *err)
 			     err);
 }
 
-/* True once all are ready. What is wrong is logged when it is new. */
-static bool open_streams(struct gateway *w)
+/* What is wrong is logged when it is new. */
+static void open_streams(struct gateway *w)
 {
 	struct gate *g = &w->gate;
-	bool all = true;
+	int64_t missing = 0;
 	for (size_t i = 0; i < g->nstreams; i++) {
 		struct gate_stream *s = &g->streams[i];
 		struct err err = {0};
@@ -109,9 +109,9 @@ static bool open_streams(struct gateway *w)
 			log_info("stream ready", F_STR("stream", s->stream->config->name),
 				 F_STR("topic", s->topic));
 		atomic_store(&s->ready, ready);
-		all &= ready;
+		missing += !ready;
 	}
-	return all;
+	stats_set(METRIC_GATEWAY_NOT_READY, 0, 0, missing);
 }
 
 static bool stream_known(void *ctx, const char *name)
@@ -141,7 +141,10 @@ static void *deliver(void *arg)
 
 static unsigned serve_metrics(void *ctx, struct buf *body)
 {
-	(void)ctx;
+	struct gate *g = &((struct gateway *)ctx)->gate;
+	stats_set(METRIC_GATEWAY_MEMORY, 0, 0, (int64_t)door_memory(g->door));
+	stats_set(METRIC_GATEWAY_CONNECTIONS, 0, 0, (int64_t)door_connections(g->door));
+	stats_set(METRIC_GATEWAY_WAITING, 0, 0, (int64_t)stored_waiting(g->stored));
 	stats_expose(body);
 	return 200;
 }
@@ -226,6 +229,8 @@ static void name_stats(const struct config *c)
 		reasons[i] = dead_reason_name((enum dead_reason)i);
 	stats_init(names, c->nstreams, reasons, REASON_COUNT);
 	free(names);
+	stats_of_gateway();
+	stats_set(METRIC_GATEWAY_MEMORY_LIMIT, 0, 0, (int64_t)c->gateway_memory);
 }
 
 static bool load_streams(struct gate *g, struct err *err)
@@ -284,14 +289,14 @@ static bool gateway_open(struct gateway *w, struct err *err)
 	g->stored = stored_start(c);
 	g->requests = requests_start(c);
 	w->notify = notify_open();
-	return open_http(w, err) && open_door(g, err);
+	return open_door(g, err) && open_http(w, err);
 }
 
 static void gateway_close(struct gateway *w)
 {
 	struct gate *g = &w->gate;
-	door_close(g->door);
 	httpd_stop(w->httpd);
+	door_close(g->door);
 	requests_stop(g->requests);
 	stored_stop(g->stored);
 	atomic_store(&w->delivery_stop, true);

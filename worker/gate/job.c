@@ -25,6 +25,7 @@
 #include <xxhash.h>
 
 #include "base/clock.h"
+#include "base/stats.h"
 #include "gate/requests.h"
 #include "gate/stored.h"
 #include "gate/target.h"
@@ -62,9 +63,26 @@ static void job_free(struct job *j)
 	free(j);
 }
 
+static void count(const struct job *j, enum reply reply)
+{
+	size_t s = j->stream->stream->index;
+	const struct parcel *p = &j->parcel;
+	int64_t now = clock_mono_us(), in = 0;
+	for (size_t i = 0; i < p->n; i++)
+		in += p->events[i].fate == PARCEL_IN;
+	stats_observe(METRIC_GATEWAY_REQUEST_SECONDS, s, now - j->request->begun_us);
+	if (j->repeated)
+		stats_add(METRIC_GATEWAY_REPEATED, s, 0, 1);
+	else
+		stats_add(METRIC_GATEWAY_EVENTS, s, 0, in);
+	if (reply == REPLY_STORED || reply == REPLY_PARTLY_STORED)
+		stats_observe(METRIC_GATEWAY_STORED_SECONDS, s, now - j->delivered_us);
+}
+
 void job_end(struct job *j, enum reply reply, unsigned retry_s, const char *message)
 {
 	struct door_answer a;
+	count(j, reply);
 	buf_free(&j->parcel.bytes);
 	bool sent = j->sent_us > 0;
 	if (!message && j->repeated)
@@ -126,6 +144,9 @@ void job_delivered(struct job *j)
 	struct parcel *p = &j->parcel;
 	size_t in = 0;
 	j->delivered_us = clock_mono_us();
+	if (!j->repeated)
+		stats_observe(METRIC_GATEWAY_ACK_SECONDS, j->stream->stream->index,
+			      j->delivered_us - j->sent_us);
 	for (size_t i = 0; i < p->n; i++)
 		in += p->events[i].fate == PARCEL_IN;
 	if (in < p->n) {
@@ -178,6 +199,7 @@ static void decide(struct job *j, const struct target *t)
 	char *message = NULL;
 	unsigned wait = 0;
 	charge(j);
+	stats_add(METRIC_GATEWAY_REFUSED, j->stream->stream->index, 0, (int64_t)p->nerrors);
 	if (p->nerrors > 0 && (!t->partial || p->n == 0)) {
 		message = xasprintf("%zu of %zu events can not be stored; nothing was taken",
 				    p->nerrors, p->total);
@@ -200,6 +222,7 @@ static void read_body(struct job *j, struct desk *d, const struct target *t)
 	const struct desk_limits limits = {.events = g->config->gateway_max_events,
 					   .bytes = 2 * g->config->gateway_max_body,
 					   .message = g->max_message};
+	stats_add(METRIC_GATEWAY_BYTES, j->stream->stream->index, 0, (int64_t)r->body.len);
 	hash_body(j, (struct slice){r->body.data, r->body.len}); /* it is spoilt by reading */
 	enum desk_verdict verdict =
 		desk_read(d, t->format, &r->body, &limits, &j->stream->envelope, &j->parcel, &err);
@@ -279,7 +302,9 @@ void job_refuse(void *ctx, struct door_request *r, unsigned status, struct door_
 	struct gate *g = ctx;
 	(void)r;
 	enum reply reply = reply_of_status(status);
-	if (reply == REPLY_TOO_LARGE)
+	if (reply == REPLY_LATE)
+		reply_say(reply, 0, a, "the request did not come in within gateway.timeout");
+	else if (reply == REPLY_TOO_LARGE)
 		reply_say(reply, 0, a, "the body has more than %llu bytes (gateway.max_body)",
 			  (unsigned long long)g->config->gateway_max_body);
 	else

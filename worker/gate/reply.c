@@ -18,6 +18,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/stats.h"
+
 const struct reply_row replies[REPLY_COUNT] = {
 #define REPLY_ROW(id, status, word, when) [REPLY_##id] = {status, word, when},
 	REPLIES(REPLY_ROW)
@@ -32,8 +34,11 @@ enum reply reply_of_status(unsigned status)
 	return REPLY_BUSY;
 }
 
+_Static_assert((int)REPLY_COUNT == (int)ANSWER_COUNT, "the answers that base/stats.c names");
+
 static void begin(enum reply reply, unsigned retry_s, struct door_answer *a, const char *message)
 {
+	stats_add(METRIC_GATEWAY_ANSWERS, reply, 0, 1);
 	*a = (struct door_answer){
 		.status = replies[reply].status, .type = "application/json", .retry_s = retry_s};
 	buf_printf(&a->body, "{\"result\":\"%s\"", replies[reply].word);

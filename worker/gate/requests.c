@@ -210,6 +210,7 @@ static enum outcome end_lost(struct requests *r, struct job *j, const char *why)
 static bool send_all(struct requests *r, struct job *j, int64_t deadline_us, struct err *err)
 {
 	struct parcel *p = &j->parcel;
+	j->sent_us = clock_mono_us();
 	atomic_store(&j->left, SIZE_MAX); /* reports of its messages end nothing here */
 	for (size_t i = 0; i < p->n; i++) {
 		struct parcel_event *e = &p->events[i];
@@ -257,7 +258,6 @@ static enum outcome apply(struct requests *r, struct job *j, int64_t deadline_us
 	switch (outcome) {
 	case RECEIPTS_COMMITTED:
 		let_go(r);
-		j->sent_us = clock_mono_us();
 		j->nrefused = j->parcel.nerrors;
 		job_delivered(j);
 		return OUTCOME_ENDED;

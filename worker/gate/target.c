@@ -23,15 +23,46 @@
 #include "base/clock.h"
 #include "gate/url.h"
 
+#define BIT(n) (1u << (n))
+
 const struct route routes[ROUTES] = {
-	{OPERATION_POST, "POST", "/v1/streams/{stream}/events", "Write events"},
-	{OPERATION_DELETE, "DELETE", "/v1/streams/{stream}/events/{key}", "Delete what has a key"},
+	{OPERATION_POST, "POST", "/v1/streams/{stream}/events", "Write events", 0},
+	{OPERATION_DELETE, "DELETE", "/v1/streams/{stream}/events/{key}", "Delete what has a key",
+	 BIT(REPLY_WRONG_TYPE) | BIT(REPLY_INVALID)},
 };
 
-static const struct {
-	const char *type;
-	enum desk_format format;
-} types[] = {
+/* clang-format off: one row, one paragraph. */
+const struct parameter parameters[PARAMETERS] = {
+	[PARAMETER_STREAM] = {"stream", "path", NULL, NULL,
+			      "NAME of a [stream.NAME] of the config.",
+			      BIT(OPERATION_POST) | BIT(OPERATION_DELETE)},
+	[PARAMETER_KEY] = {"key", "path", NULL, NULL,
+			   "The fields of the stream's key_schema in their order, a segment each, "
+			   "with / between; "
+			   "percent-encoded, so that they may have any characters. (A segment that "
+			   "is . or .. "
+			   "most clients take for a folder: such a key is deleted by an event.)",
+			   BIT(OPERATION_DELETE)},
+	[PARAMETER_PARTIAL] =
+		{"partial", "query", "'true', 'false'", "'false'",
+		 "true: of a request with bad events the good ones are taken, and the bad ones are "
+		 "named in errors. Else nothing is.",
+		 BIT(OPERATION_POST)},
+	[PARAMETER_WAIT] = {"wait", "query", "accepted, stored", "accepted",
+			    "stored: the answer waits until PostgreSQL has committed the events.",
+			    BIT(OPERATION_POST) | BIT(OPERATION_DELETE)},
+	[PARAMETER_TIMEOUT] = {"timeout", "query", NULL, "5s",
+			       "How long wait=stored waits, as 5s or 500ms; up to gateway.timeout.",
+			       BIT(OPERATION_POST) | BIT(OPERATION_DELETE)},
+	[PARAMETER_IDEMPOTENCY] = {"Idempotency-Key", "header", NULL, NULL,
+				   "1 to 255 characters of the client's. A request that is "
+				   "repeated with it, for a day, "
+				   "is applied once, and answered with what became of it.",
+				   BIT(OPERATION_POST) | BIT(OPERATION_DELETE)},
+};
+/* clang-format on */
+
+const struct target_type target_types[TARGET_TYPES] = {
 	{"application/json", DESK_JSON},   {"application/x-ndjson", DESK_LINES},
 	{"application/jsonl", DESK_LINES}, {"application/avro", DESK_AVRO},
 	{"avro/binary", DESK_AVRO},
@@ -147,9 +178,10 @@ static bool read_type(struct door_request *r, struct target *t, struct door_answ
 			"packed within");
 		return false;
 	}
-	for (size_t i = 0; i < ARRAY_LEN(types); i++) {
-		if (strlen(types[i].type) == len && strncasecmp(types[i].type, type, len) == 0) {
-			t->format = types[i].format;
+	for (size_t i = 0; i < TARGET_TYPES; i++) {
+		if (strlen(target_types[i].type) == len &&
+		    strncasecmp(target_types[i].type, type, len) == 0) {
+			t->format = target_types[i].format;
 			return true;
 		}
 	}
@@ -181,9 +213,9 @@ static bool read_parameters(const struct gate *g, struct door_request *r, struct
 			    struct door_answer *a)
 {
 	bool bad[3];
-	char *partial = url_parameter(r->query, "partial", &bad[0]),
-	     *wait = url_parameter(r->query, "wait", &bad[1]),
-	     *timeout = url_parameter(r->query, "timeout", &bad[2]);
+	char *partial = url_parameter(r->query, parameters[PARAMETER_PARTIAL].name, &bad[0]),
+	     *wait = url_parameter(r->query, parameters[PARAMETER_WAIT].name, &bad[1]),
+	     *timeout = url_parameter(r->query, parameters[PARAMETER_TIMEOUT].name, &bad[2]);
 	bool ok = true;
 	t->partial = partial && strcmp(partial, "true") == 0;
 	t->waits = wait && strcmp(wait, "stored") == 0;
@@ -204,7 +236,7 @@ static bool read_parameters(const struct gate *g, struct door_request *r, struct
 static bool read_idempotency(const struct gate *g, struct door_request *r, struct target *t,
 			     struct door_answer *a)
 {
-	const char *key = door_header(r, "Idempotency-Key");
+	const char *key = door_header(r, parameters[PARAMETER_IDEMPOTENCY].name);
 	size_t len = key ? strlen(key) : 0;
 	if (!key)
 		return true;

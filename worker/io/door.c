@@ -118,9 +118,11 @@ static void client_end(struct client *c)
 	c->ended = true;
 }
 
+/* Half a head is no request yet: anybody may send that, without a token. */
 static bool is_busy(const struct client *c)
 {
-	return c->request && c->request->state != STATE_ANSWERED;
+	const struct request *r = c->request;
+	return r && (r->state == STATE_READING || r->state == STATE_HELD);
 }
 
 /* The one without a request that was silent for longest makes way, else the new one. */
@@ -346,7 +348,9 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *conn, const 
 	(void)url;
 	(void)version;
 	if (r->state == STATE_OPEN) {
+		pthread_mutex_lock(&r->door->lock);
 		r->state = STATE_READING;
+		pthread_mutex_unlock(&r->door->lock);
 		take_head(r, method);
 		return r->state == STATE_ANSWERED ? send_answer(r) : MHD_YES;
 	}
@@ -405,12 +409,21 @@ static void on_gone(void *ctx, struct MHD_Connection *conn, void **state,
 
 /* --- who is too slow --- */
 
-static void say_late(const struct door *d, const struct client *c)
+/* Past libmicrohttpd, which can not answer before it has all of the body. */
+static void say_late(const struct door *d, struct client *c)
 {
-	static const char text[] = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n"
-				   "Content-Length: 0\r\n\r\n";
+	struct door_answer a = {.status = MHD_HTTP_REQUEST_TIMEOUT};
+	struct buf out = {0};
+	d->options.refuse(d->options.ctx, &c->request->shown, a.status, &a);
+	buf_printf(&out,
+		   "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n"
+		   "Content-Type: %s\r\nContent-Length: %zu\r\n\r\n",
+		   a.type, a.body.len);
+	buf_put(&out, a.body.data, a.body.len);
 	if (!d->certificate)
-		(void)!send(c->fd, text, sizeof(text) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+		(void)!send(c->fd, out.data, out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	buf_free(&out);
+	buf_free(&a.body);
 }
 
 static void sweep_client(const struct door *d, struct client *c, int64_t now)
