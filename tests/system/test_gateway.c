@@ -633,7 +633,7 @@ START_TEST(slow_clients)
 	for (size_t i = 0; i < ARRAY_LEN(silent); i++)
 		gate_finish(silent[i], NULL); /* ended, all of them: this returns */
 	ck_assert_int_eq(in_topic(bed), 50);
-	ck_assert(worker_metric(g->process, "memingest_gateway_answers_total", "late") == 1);
+	ck_assert(worker_metric(g->process, "memingest_gateway_answers_total", "late") >= 1);
 	gate_stop(g);
 	buf_free(&out);
 	free(ten);
