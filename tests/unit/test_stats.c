@@ -221,6 +221,7 @@ static Suite *stats_suite(void)
 	tcase_add_test(t, gauges_and_seconds);
 	tcase_add_test(t, histograms);
 	tcase_add_test(t, format);
+	tcase_add_test(t, of_a_gateway);
 	tcase_add_test(t, sqlclass);
 	tcase_add_test(t, nothing_lost_between_threads);
 	tcase_add_test(t, docs_are_complete);

@@ -44,8 +44,8 @@ struct stored {
 	pthread_mutex_t lock;
 	pthread_cond_t come; /* a job, or the end */
 	struct job *waiting;
-	size_t nwaiting, nbusy; /* busy: taken out of the list and not yet answered */
-	bool stop;
+	size_t nwaiting, nbusy;      /* busy: taken out of the list and not yet answered */
+	bool stop, fresh;            /* fresh: somebody came since the last look */
 	char trouble[ERR_TEXT_SIZE]; /* why PostgreSQL can not be asked, or "" */
 	struct pg *pg;               /* the thread's own */
 };
@@ -160,12 +160,20 @@ static void end_late(struct job *j, const char *trouble)
 
 /* --- the list --- */
 
-void stored_wait(struct stored *s, struct job *j)
+static void put_back(struct stored *s, struct job *j)
 {
 	pthread_mutex_lock(&s->lock);
 	j->next = s->waiting;
 	s->waiting = j;
 	s->nwaiting++;
+	pthread_mutex_unlock(&s->lock);
+}
+
+void stored_wait(struct stored *s, struct job *j)
+{
+	put_back(s, j);
+	pthread_mutex_lock(&s->lock);
+	s->fresh = true;
 	pthread_cond_signal(&s->come);
 	pthread_mutex_unlock(&s->lock);
 }
@@ -256,7 +264,7 @@ static bool end_seen(struct stored *s, struct job *j, const struct pg_rows *rows
 	else if ((ok = find_dead(s, j, err)))
 		end_stored(j);
 	else
-		stored_wait(s, j);
+		put_back(s, j);
 	pthread_mutex_lock(&s->lock);
 	s->nbusy--;
 	pthread_mutex_unlock(&s->lock);
@@ -286,11 +294,17 @@ static int64_t pause_us(struct stored *s)
 	pthread_mutex_lock(&s->lock);
 	for (const struct job *j = s->waiting; j; j = j->next)
 		youngest = MAX(youngest, j->delivered_us);
+	s->fresh = false;
 	pthread_mutex_unlock(&s->lock);
+	if (!youngest)
+		return 0;
 	return MAX(LOOK_FIRST_US, MIN(LOOK_LAST_US, (now - youngest) / 8));
 }
 
-/* Until somebody waits; then for a while, so that not every moment is asked about. */
+/*
+ * For a while, or until somebody new waits, so that not every moment is asked about; then until
+ * somebody does.
+ */
 static bool rest(struct stored *s, size_t place, int64_t us)
 {
 	struct timespec until;
@@ -303,7 +317,7 @@ static bool rest(struct stored *s, size_t place, int64_t us)
 	}
 	pthread_mutex_lock(&s->lock);
 	int late = 0;
-	while (!s->stop && us > 0 && late == 0)
+	while (!s->stop && us > 0 && late == 0 && !s->fresh)
 		late = pthread_cond_timedwait(&s->come, &s->lock, &until);
 	while (!s->stop && !s->waiting)
 		pthread_cond_wait(&s->come, &s->lock);
@@ -322,7 +336,7 @@ static void *run(void *arg)
 		struct err err = {0};
 		bool ok = look(s, &err);
 		set_trouble(s, ok ? "" : err.text);
-		us = ok ? pause_us(s) : RETRY_US;
+		us = ok ? pause_us(s) : MAX(pause_us(s), RETRY_US);
 		if (!ok && s->pg && !pg_ok(s->pg)) {
 			pg_free(s->pg);
 			s->pg = NULL;
