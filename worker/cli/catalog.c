@@ -22,7 +22,7 @@
 const struct catalog_rights catalog_bookkeeping[4] = {
 	{"memingest.offsets", {"SELECT", "INSERT", "UPDATE", NULL}},
 	{"memingest.batches", {"SELECT", "INSERT", "DELETE", NULL}},
-	{"memingest.dead_letters", {"SELECT", "INSERT", NULL}},
+	{"memingest.dead_letters", {"INSERT", NULL}},
 	{"memingest.gaps", {"SELECT", "INSERT", NULL}}, /* "offsets accept-gap", as halts advise */
 };
 
