@@ -12,14 +12,24 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-struct gate *gate_start(struct bed *bed, const char *const *args)
+static struct gate *start_at(struct bed *bed, unsigned port, const char *const *args)
 {
 	struct gate *g = xcalloc(1, sizeof(*g));
-	g->port = free_port();
+	g->port = port;
 	bed_set(bed, "gateway.listen", "127.0.0.1:%u", g->port);
 	g->process = gateway_start(bed, args);
 	worker_ready(g->process);
 	return g;
+}
+
+struct gate *gate_start(struct bed *bed, const char *const *args)
+{
+	return start_at(bed, free_port(), args);
+}
+
+struct gate *gate_start_again(struct gate *ended)
+{
+	return start_at(ended->process->bed, ended->port, NULL);
 }
 
 void gate_stop(struct gate *g)

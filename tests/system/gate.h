@@ -19,6 +19,8 @@ struct gate {
 
 /* "memingest gateway", until /readyz says 200. args as worker_start(). */
 struct gate *gate_start(struct bed *bed, const char *const *args);
+/* The same at the place of one that has ended: to Kafka it is the same gateway. */
+struct gate *gate_start_again(struct gate *ended);
 void gate_stop(struct gate *g); /* must exit 0 */
 
 struct gate_call {
