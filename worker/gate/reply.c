@@ -78,9 +78,7 @@ static char *put_number(char *p, uint64_t n)
 
 static char *put_text(char *p, const char *text)
 {
-	size_t len = strlen(text);
-	memcpy(p, text, len);
-	return p + len;
+	return stpcpy(p, text);
 }
 
 /* Without printf: ten thousand of them are ten thousand times its cost. */

@@ -179,7 +179,7 @@ static bool read_type(struct door_request *r, struct target *t, struct door_answ
 		return false;
 	}
 	for (size_t i = 0; i < TARGET_TYPES; i++) {
-		if (strlen(target_types[i].type) == len &&
+		if (type && strlen(target_types[i].type) == len &&
 		    strncasecmp(target_types[i].type, type, len) == 0) {
 			t->format = target_types[i].format;
 			return true;

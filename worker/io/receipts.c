@@ -48,7 +48,7 @@
 #include "io/kafka_client.h"
 
 enum { TRANSACTION_MS = 10000, OPEN_MS = 12000, SLICE_MS = 20, HASH_BYTES = 16 };
-#define KEEP_US (24 * 3600 * US_PER_S)
+#define KEEP_US (DAY_S * US_PER_S)
 #define MEMORY_MAX ((size_t)64 * 1024 * 1024)
 
 enum receipts_state { RECEIPTS_CLOSED, RECEIPTS_IDLE, RECEIPTS_BEGUN };
@@ -87,6 +87,7 @@ struct receipts {
 
 static void forget(struct receipts *r, struct entry *e)
 {
+	assert(e != r->entries || e->hh.prev == NULL); /* uthash: nothing is before the head */
 	HASH_DEL(r->entries, e);
 	r->memory -= e->size;
 	free(e);
