@@ -106,6 +106,7 @@ tsan:
 docs: all
 	$(B)/memingest config docs >docs/CONFIG.md
 	$(B)/memingest config metrics >docs/METRICS.md
+	$(B)/memingest gateway --openapi >docs/openapi.yaml
 lint: all
 	@B=$(B) tests/lint
 format:

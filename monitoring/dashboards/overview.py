@@ -602,6 +602,48 @@ def librdkafka(b):
     )
 
 
+def gateway(b):
+    b.row("Gateway")
+    b.add(
+        lines(
+            "Answers",
+            "reqps",
+            "A second, by what became of the request. An alert fires where busy and undelivered are a share of them.",
+            rate("memingest_gateway_answers_total{%}", "result"),
+        ),
+        lines(
+            "Events by HTTP",
+            "short",
+            "A second, acknowledged by Kafka; and those that the table would not take.",
+            rate("memingest_gateway_events_total{%s}", "stream", "{{stream}} taken"),
+            rate("memingest_gateway_refused_events_total{%s}", "stream", "{{stream}} refused"),
+        ),
+        lines(
+            "Until the answer",
+            "s",
+            "95th percentile: until Kafka has acknowledged a request's events, and from there until PostgreSQL has them where somebody waits.",
+            quantile(0.95, "memingest_gateway_acknowledge_duration_seconds", "stream", "{{stream}} acknowledged"),
+            quantile(0.95, "memingest_gateway_stored_duration_seconds", "stream", "{{stream}} stored"),
+        ),
+        lines(
+            "Memory of requests",
+            "bytes",
+            "Of those that are being worked on, and of their answers; at the limit new ones are refused.",
+            ("sum by (instance) (memingest_gateway_memory_bytes{%})", "{{instance}}"),
+            ("max(memingest_gateway_memory_limit_bytes{%})", "limit"),
+            width=12,
+        ),
+        lines(
+            "Connections and waiting requests",
+            "short",
+            "Open connections, and requests that wait for PostgreSQL.",
+            ("sum by (instance) (memingest_gateway_connections{%})", "{{instance}} connections"),
+            ("sum by (instance) (memingest_gateway_waiting_requests{%})", "{{instance}} waiting"),
+            width=12,
+        ),
+    )
+
+
 def board():
     variables = [
         label_variable("job", "Job", "label_values(memingest_build_info, job)", "Deployments, as Prometheus names them."),
@@ -644,6 +686,7 @@ def board():
         postgres,
         dead_letters,
         searches,
+        gateway,
         resources,
         librdkafka,
     ):

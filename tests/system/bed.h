@@ -153,6 +153,8 @@ struct worker {
 struct worker *worker_start(struct bed *bed, const char *const *args);
 /* The same with its output to that path, which may be of a pipe; its log cannot be asked then. */
 struct worker *worker_start_to(struct bed *bed, const char *const *args, const char *output);
+/* "memingest gateway", which all below is for as well; see gate.h. */
+struct worker *gateway_start(struct bed *bed, const char *const *args);
 void worker_signal(struct worker *w, int signal_number);
 int worker_wait(struct worker *w, int seconds);   /* until it ends; its exit status, 128 + signal */
 void worker_leaves(struct worker *w);             /* may end now: bed_tick() does not mind */

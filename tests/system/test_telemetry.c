@@ -67,6 +67,8 @@ static void read_documentation(struct bed *bed)
 		char type[16];
 		if (sscanf(line, "\n| `%79[a-z0-9_]` | %15[a-z] |", m->name, type) != 2)
 			continue;
+		if (strncmp(m->name, "memingest_gateway_", 18) == 0)
+			continue; /* of another process: test_gateway.c */
 		m->histogram = strcmp(type, "histogram") == 0;
 		nseen += strcmp(type, "counter") == 0 || strcmp(type, "gauge") == 0 || m->histogram;
 		ck_assert_uint_lt(nseen, ARRAY_LEN(seen));

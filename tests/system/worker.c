@@ -146,7 +146,8 @@ void bed_expect(struct bed *bed, int status, const char *line, const char *part)
 	free(text);
 }
 
-struct worker *worker_start_to(struct bed *bed, const char *const *args, const char *output)
+static struct worker *start(struct bed *bed, const char *command, const char *const *args,
+			    const char *output)
 {
 	char listen[64];
 	struct worker *w = xcalloc(1, sizeof(*w));
@@ -157,7 +158,7 @@ struct worker *worker_start_to(struct bed *bed, const char *const *args, const c
 	snprintf(w->log, sizeof(w->log), "%s", output);
 	snprintf(listen, sizeof(listen), "http.listen=127.0.0.1:%u", w->http_port);
 	const char *const more[] = {"--set", listen, NULL};
-	const char **argv = command_line(bed, "run", args, more);
+	const char **argv = command_line(bed, command, args, more);
 	w->pid = launch(argv, bed->clock, w->log);
 	free(argv);
 	w->pidfd = (int)syscall(SYS_pidfd_open, w->pid, 0);
@@ -166,11 +167,23 @@ struct worker *worker_start_to(struct bed *bed, const char *const *args, const c
 	return w;
 }
 
+struct worker *worker_start_to(struct bed *bed, const char *const *args, const char *output)
+{
+	return start(bed, "run", args, output);
+}
+
 struct worker *worker_start(struct bed *bed, const char *const *args)
 {
 	char log[160];
 	snprintf(log, sizeof(log), "%s/worker-%zu.log", bed->dir, ++bed->started);
-	return worker_start_to(bed, args, log);
+	return start(bed, "run", args, log);
+}
+
+struct worker *gateway_start(struct bed *bed, const char *const *args)
+{
+	char log[160];
+	snprintf(log, sizeof(log), "%s/gateway-%zu.log", bed->dir, ++bed->started);
+	return start(bed, "gateway", args, log);
 }
 
 /* --- ending --- */

@@ -133,8 +133,10 @@ START_TEST(format)
 		count_of(text, "# TYPE memingest_postgres_copy_duration_seconds histogram\n"), 1);
 	ck_assert_uint_eq(count_of(text, "# HELP memingest_postgres_copy_duration_seconds "), 1);
 	ck_assert_uint_eq(count_of(text, "# TYPE "), count_of(text, "# HELP "));
-	/* build_info */
-	ck_assert_uint_eq(count_of(text, "# TYPE memingest_"), (size_t)METRIC_COUNT + 1);
+	/* build_info, and what a gateway has alone */
+	enum { GATEWAYS = METRIC_GATEWAY_NOT_READY - METRIC_GATEWAY_ANSWERS + 1 };
+	ck_assert_uint_eq(count_of(text, "# TYPE memingest_"), (size_t)METRIC_COUNT - GATEWAYS + 1);
+	ck_assert_uint_eq(count_of(text, "# TYPE memingest_gateway_"), 0);
 	has_line(text, "# TYPE process_cpu_seconds_total counter");
 	has_line(text, "# TYPE process_resident_memory_bytes gauge");
 	has_line(text, "memingest_build_info{version=\"" MEMINGEST_VERSION "\"} 1");
@@ -145,6 +147,18 @@ START_TEST(format)
 	ck_assert_double_gt(strtod(strchr(fds + 1, ' '), NULL), 1);
 	const char *start = strstr(text, "\nprocess_start_time_seconds ");
 	ck_assert_double_gt(strtod(strchr(start + 1, ' '), NULL), 1.7e9);
+}
+END_TEST
+
+/* A gateway shows its own metrics and those of any process, and no zeros of a worker's. */
+START_TEST(of_a_gateway)
+{
+	stats_of_gateway();
+	const char *text = expose();
+	enum { GATEWAYS = METRIC_GATEWAY_NOT_READY - METRIC_GATEWAY_ANSWERS + 1, BOTH = 3 };
+	ck_assert_uint_eq(count_of(text, "# TYPE memingest_gateway_"), GATEWAYS);
+	ck_assert_uint_eq(count_of(text, "# TYPE memingest_"), GATEWAYS + BOTH + 1);
+	has_line(text, "memingest_gateway_answers_total{result=\"not_yet\"} 0");
 }
 END_TEST
 
@@ -207,6 +221,7 @@ static Suite *stats_suite(void)
 	tcase_add_test(t, gauges_and_seconds);
 	tcase_add_test(t, histograms);
 	tcase_add_test(t, format);
+	tcase_add_test(t, of_a_gateway);
 	tcase_add_test(t, sqlclass);
 	tcase_add_test(t, nothing_lost_between_threads);
 	tcase_add_test(t, docs_are_complete);

@@ -1,11 +1,12 @@
 /*
- * digest.c - SHA-256 by libcrypto, the only file that includes its header.
+ * digest.c - SHA-256 by libcrypto, the only file that includes its headers.
  *
  * Where a digest stands for a text, as in a cache that everybody's texts go through, a hash that is
  * only quick would let somebody find a second text for it. Any thread.
  */
 #include "base/digest.h"
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
 
@@ -15,6 +16,11 @@ void digest_bytes(struct slice bytes, uint8_t out[DIGEST_SIZE])
 {
 	if (EVP_Digest(bytes.data, bytes.len, out, NULL, EVP_sha256(), NULL) != 1)
 		abort(); /* as below */
+}
+
+bool digest_is(const uint8_t a[DIGEST_SIZE], const uint8_t b[DIGEST_SIZE])
+{
+	return CRYPTO_memcmp(a, b, DIGEST_SIZE) == 0;
 }
 
 void digest_pieces(const struct slice *pieces, size_t n, uint8_t out[DIGEST_SIZE])

@@ -60,6 +60,11 @@ static const char *const stages[] = {"poll",        "lane_fold", "lane_copy", "l
 				     "lane_commit", "lane_wait", "lane_idle"};
 static const char *const ops[] = {"insert", "upsert", "delete"};
 static const char *const levels[] = {"warn", "error"};
+static const char *const answers[] = {"stored",       "accepted",   "partly_stored", "malformed",
+				      "unauthorized", "forbidden",  "not_found",     "wrong_method",
+				      "late",         "in_flight",  "too_large",     "wrong_type",
+				      "invalid",      "other_body", "too_fast",      "busy",
+				      "undelivered",  "not_yet",    "halted"};
 
 _Static_assert(ARRAY_LEN(seals) == SEAL_COUNT, "names of enum SEAL_*");
 _Static_assert(ARRAY_LEN(results) == RESULT_COUNT, "names of enum RESULT_*");
@@ -68,6 +73,7 @@ _Static_assert(ARRAY_LEN(causes) == CAUSE_COUNT, "names of enum CAUSE_*");
 _Static_assert(ARRAY_LEN(stages) == STAGE_COUNT, "names of enum STAGE_*");
 _Static_assert(ARRAY_LEN(ops) == OP_COUNT, "names of enum OP_*");
 _Static_assert(ARRAY_LEN(levels) == LEVEL_COUNT, "names of enum LEVEL_*");
+_Static_assert(ARRAY_LEN(answers) == ANSWER_COUNT, "words of gate/reply.h");
 
 static const struct label_def labels[LABEL_SET_COUNT] = {
 	[LABEL_NONE] = {NULL, NULL, 1, NULL},
@@ -81,6 +87,7 @@ static const struct label_def labels[LABEL_SET_COUNT] = {
 	[LABEL_STAGE] = {"stage", stages, ARRAY_LEN(stages), NULL},
 	[LABEL_OP] = {"op", ops, ARRAY_LEN(ops), NULL},
 	[LABEL_LEVEL] = {"level", levels, ARRAY_LEN(levels), NULL},
+	[LABEL_ANSWER] = {"result", answers, ARRAY_LEN(answers), NULL},
 };
 
 struct bounds {
@@ -107,6 +114,7 @@ static struct {
 	const char **names[LABEL_SET_COUNT]; /* of streams and reasons */
 	size_t counts[LABEL_SET_COUNT];
 	int64_t started_us; /* wall clock */
+	bool gateway;
 } stats;
 
 /* The few with bounds of their own; the others are durations. */
@@ -446,11 +454,25 @@ static const struct {
 	{"process_start_time_seconds", "gauge", "When the worker started, since 1970.", start_time},
 };
 
+void stats_of_gateway(void)
+{
+	stats.gateway = true;
+}
+
+/* Zeros of a process of another kind would only be in the way. */
+static bool is_shown(const struct metric_def *def)
+{
+	bool gateway = strncmp(def->name, "gateway_", 8) == 0;
+	bool both = strncmp(def->name, "log_", 4) == 0 || strncmp(def->name, "last_error", 10) == 0;
+	return both || gateway == stats.gateway;
+}
+
 /* Before stats_init() the process's own metrics only. */
 void stats_expose(struct buf *out)
 {
 	for (size_t m = 0; stats.cells && m < METRIC_COUNT; m++)
-		put_metric(out, m);
+		if (is_shown(&defs[m]))
+			put_metric(out, m);
 	for (size_t i = 0; i < ARRAY_LEN(process_defs); i++) {
 		const char *name = process_defs[i].name;
 		int len = (int)strcspn(name, "{");

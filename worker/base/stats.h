@@ -24,8 +24,9 @@ enum label_set {
 	LABEL_CAUSE,     /* backpressure: batches memory */
 	/* busy time: poll lane_fold lane_copy lane_merge lane_commit lane_wait lane_idle */
 	LABEL_STAGE,
-	LABEL_OP,    /* rows: insert upsert delete */
-	LABEL_LEVEL, /* log: warn error */
+	LABEL_OP,     /* rows: insert upsert delete */
+	LABEL_LEVEL,  /* log: warn error */
+	LABEL_ANSWER, /* of the gateway: stored accepted ... (gate/reply.h) */
 	LABEL_SET_COUNT,
 };
 
@@ -45,6 +46,7 @@ enum {
 };
 enum { OP_INSERT, OP_UPSERT, OP_DELETE, OP_COUNT };
 enum { LEVEL_WARN, LEVEL_ERROR, LEVEL_COUNT };
+enum { ANSWER_COUNT = 19 };
 
 /* clang-format off */
 /* X(ID, type, name without prefix, labels, help). Durations: microseconds, shown in seconds. */
@@ -182,6 +184,32 @@ enum { LEVEL_WARN, LEVEL_ERROR, LEVEL_COUNT };
 	  "What a sealed batch waited for its vectors.")                                          \
 	X(EMBED_WAITING, GAUGE, "embed_waiting_events", STREAM, NONE,                             \
 	  "Events of sealed batches that wait for their vectors.")                                \
+	X(GATEWAY_ANSWERS, COUNTER, "gateway_answers_total", ANSWER, NONE,                        \
+	  "Answers of the gateway, by what became of the request.")                               \
+	X(GATEWAY_EVENTS, COUNTER, "gateway_events_total", STREAM, NONE,                          \
+	  "Events that the gateway took and Kafka has acknowledged.")                             \
+	X(GATEWAY_REFUSED, COUNTER, "gateway_refused_events_total", STREAM, NONE,                 \
+	  "Events that the gateway did not take, as the table would not.")                        \
+	X(GATEWAY_BYTES, COUNTER, "gateway_body_bytes_total", STREAM, NONE,                       \
+	  "Bytes of requests that came in whole.")                                                \
+	X(GATEWAY_REPEATED, COUNTER, "gateway_repeated_total", STREAM, NONE,                      \
+	  "Requests that had been applied before, by their Idempotency-Key.")                     \
+	X(GATEWAY_REQUEST_SECONDS, HISTOGRAM, "gateway_request_duration_seconds", STREAM, NONE,   \
+	  "A request from its first line to its answer.")                                         \
+	X(GATEWAY_ACK_SECONDS, HISTOGRAM, "gateway_acknowledge_duration_seconds", STREAM, NONE,   \
+	  "From sending a request's events until Kafka has acknowledged all.")                    \
+	X(GATEWAY_STORED_SECONDS, HISTOGRAM, "gateway_stored_duration_seconds", STREAM, NONE,     \
+	  "From there until PostgreSQL has them, where somebody waits for it.")                   \
+	X(GATEWAY_MEMORY, GAUGE, "gateway_memory_bytes", NONE, NONE,                              \
+	  "Bytes of requests that are being worked on, and of their answers.")                    \
+	X(GATEWAY_MEMORY_LIMIT, GAUGE, "gateway_memory_limit_bytes", NONE, NONE,                  \
+	  "gateway.memory of the config.")                                                        \
+	X(GATEWAY_CONNECTIONS, GAUGE, "gateway_connections", NONE, NONE,                          \
+	  "Open connections to the gateway.")                                                     \
+	X(GATEWAY_WAITING, GAUGE, "gateway_waiting_requests", NONE, NONE,                         \
+	  "Requests that wait until PostgreSQL has their events.")                                \
+	X(GATEWAY_NOT_READY, GAUGE, "gateway_not_ready_streams", NONE, NONE,                      \
+	  "Streams whose topic or schemas the gateway could not find yet.")                       \
 	X(LOG_MESSAGES, COUNTER, "log_messages_total", LEVEL, NONE,                               \
 	  "Warnings and errors logged.")                                                          \
 	X(LOG_LINES_LOST, COUNTER, "log_lines_lost_total", NONE, NONE,                            \
@@ -221,5 +249,7 @@ int64_t stats_started_us(void); /* wall clock of stats_init() */
 /* Index into LABEL_SQLCLASS of a SQLSTATE ("" is "other"). */
 size_t stats_sqlclass(const char *sqlstate);
 
-void stats_expose(struct buf *out);     /* Prometheus text format 0.0.4, process_* included */
+/* Prometheus text format 0.0.4, process_* included; a worker's, or after stats_of_gateway() its. */
+void stats_expose(struct buf *out);
+void stats_of_gateway(void);
 void stats_write_docs(struct buf *out); /* docs/METRICS.md */

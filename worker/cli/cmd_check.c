@@ -191,6 +191,9 @@ static void check_exposed(struct check *k)
 	why.len = 0;
 	if (exposed_embed(k->cli->config, &why))
 		report_add(&k->report, REPORT_WARN, "embed", "%s", buf_cstr(&why));
+	why.len = 0;
+	if (exposed_gateway(k->cli->config, &why))
+		report_add(&k->report, REPORT_WARN, "gateway", "%s", buf_cstr(&why));
 	buf_free(&why);
 }
 

@@ -39,9 +39,11 @@ struct replay {
 };
 
 /* Only what the broker has is marked as replayed. */
-static void on_report(void *ctx, uint64_t tag, int32_t partition, int64_t offset, const char *error)
+static void on_report(void *ctx, uint64_t tag, enum producer_fate fate, int32_t partition,
+		      int64_t offset, const char *error)
 {
 	struct replay *r = ctx;
+	(void)fate;
 	(void)partition;
 	(void)offset;
 	if (error == NULL) {
@@ -83,7 +85,7 @@ static bool send_page(struct replay *r, const struct pg_rows *rows, struct err *
 		r->last_id = pg_int(rows, i, 0);
 		ok = send_letter(r, rows, i, err);
 		if (!ok && err->class == ERR_CONFIG) {
-			on_report(r, 0, 0, 0, err->text);
+			on_report(r, 0, PRODUCER_LOST, 0, 0, err->text);
 			ok = true;
 		}
 	}

@@ -17,6 +17,7 @@ static const struct command *const commands[] = {
 	&command_load,
 	&command_verify,
 	&command_why,
+	&command_gateway,
 	&command_offsets,
 	&command_dlq,
 	&command_index,

@@ -94,6 +94,11 @@ void migration_worker_grants(struct stream *const *streams, size_t n, const char
 	buf_printf(out, "GRANT USAGE%s ON SCHEMA memingest TO %s;\n", searched ? ", CREATE" : "",
 		   buf_cstr(&g.ident));
 	grant_books(&g, catalog_bookkeeping, ARRAY_LEN(catalog_bookkeeping));
+	/* for the gateway, which is asked whether an event is stored; not what they hold */
+	buf_printf(out,
+		   "GRANT SELECT (pipeline, topic, partition, \"offset\", reason, detail) ON "
+		   "memingest.dead_letters TO %s;\n",
+		   buf_cstr(&g.ident));
 	if (searched)
 		grant_books(&g, catalog_search_books, ARRAY_LEN(catalog_search_books));
 	if (stream_any_embeds(streams, n))

@@ -3,7 +3,7 @@
  * file; for "memingest produce".
  *
  *   gen/generate ------------> message --> io/producer --> topic
- *   file/records --> recode --> message
+ *   file/records --> core/message --> message
  *
  * The stream of the config says everything: topic, schema, key schema, wire format. In the
  * Confluent format both schemas are looked for under "TOPIC-value" and "TOPIC-key" first, and
@@ -15,70 +15,28 @@
  */
 #include "cli/produce.h"
 
-#include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "base/clock.h"
-#include "io/registry.h"
 
 enum { SEND_TIMEOUT_MS = 60000, TOPIC_TIMEOUT_MS = 10000 };
 
 /* ---- open and close ---- */
 
-/* The first that is a name: a pattern is no place to send to. */
+/* A pattern is no place to send to. */
 static bool choose_topic(struct produce *p, const char *topic, struct err *err)
 {
-	const struct stream_config *c = p->stream->config;
-	p->topic = topic;
-	for (size_t i = 0; !p->topic && i < c->ntopics; i++)
-		if (c->topics[i][0] != '^')
-			p->topic = c->topics[i];
+	p->topic = topic ? topic : envelope_topic(p->stream);
 	return p->topic ||
 	       err_set(err, ERR_CONFIG,
 		       "stream.%s names its topics by pattern only: say which with --topic",
-		       c->name);
+		       p->stream->config->name);
 }
 
-/* Under the subject that other producers use. */
-static bool name_schema(struct produce *p, const struct schema *schema, const char *what,
-			uint64_t *id, bool registers, struct err *err)
+static void tell_new(const char *subject, uint32_t id)
 {
-	uint32_t found = 0;
-	bool is_new = false;
-	if (p->config->nregistry_urls == 0)
-		return err_set(err, ERR_CONFIG,
-			       "format confluent needs a schema registry: set registry.url");
-	char *subject = xasprintf("%s-%s", p->topic, what);
-	char *text = json_dumps(schema->json, JSON_COMPACT | JSON_ENCODE_ANY);
-	bool ok = registry_find(p->config, subject, text, registers ? &is_new : NULL, &found, err);
-	*id = found;
-	if (ok && is_new)
-		fprintf(stderr, "registered the schema of subject %s with the registry: id %u\n",
-			subject, found);
-	free(text);
-	free(subject);
-	return ok;
-}
-
-/* What stands in front of each value and key. */
-static bool name_schemas(struct produce *p, bool registers, struct err *err)
-{
-	const struct stream *s = p->stream;
-	switch (s->config->format) {
-	case FRAME_CONFLUENT:
-		return name_schema(p, s->reader, "value", &p->schema_id, registers, err) &&
-		       (!s->key_reader ||
-			name_schema(p, s->key_reader, "key", &p->key_schema_id, registers, err));
-	case FRAME_SINGLE_OBJECT:
-		p->schema_id = schema_fingerprint(s->reader);
-		p->key_schema_id = s->key_reader ? schema_fingerprint(s->key_reader) : 0;
-		return true;
-	case FRAME_RAW:
-		return true;
-	}
-	return true;
+	fprintf(stderr, "registered the schema of subject %s with the registry: id %u\n", subject,
+		id);
 }
 
 /* On failure produce_close() is still to be called. */
@@ -89,7 +47,7 @@ bool produce_open(struct produce *p, const struct config *config, size_t stream,
 	if (!(p->stream = stream_new(config, stream, err)) || !choose_topic(p, topic, err) ||
 	    !(p->producer = producer_new(config, NULL, NULL, err)) ||
 	    !producer_sees_topic(p->producer, p->topic, TOPIC_TIMEOUT_MS, err) ||
-	    !name_schemas(p, registers, err))
+	    !envelope_find(&p->envelope, config, p->stream, p->topic, registers, tell_new, err))
 		return false;
 	p->start_us = clock_mono_us();
 	return true;
@@ -135,9 +93,9 @@ bool produce_generated(struct produce *p, struct generator_options *options, uin
 		       struct err *err)
 {
 	bool ok = true;
-	options->format = p->stream->config->format;
-	options->schema_id = p->schema_id;
-	options->key_schema_id = p->key_schema_id;
+	options->format = p->envelope.format;
+	options->schema_id = p->envelope.value;
+	options->key_schema_id = p->envelope.key;
 	p->total = count;
 	struct generator *g = generator_new(p->stream->table, p->stream->key_reader, options, err);
 	if (!g)

@@ -9,6 +9,7 @@
 #include "core/config.h"
 #include "core/stream.h"
 #include "gen/generate.h"
+#include "io/envelope.h"
 #include "io/producer.h"
 
 struct produce {
@@ -16,12 +17,12 @@ struct produce {
 	const char *topic;
 	struct stream *stream;
 	struct producer *producer;
-	uint64_t schema_id, key_schema_id; /* for the envelopes */
-	uint64_t total;                    /* wanted; 0: unknown */
-	double rate;                       /* events a second; 0: as many as go */
-	uint64_t sent, bad;                /* bad: of a file, what is no event */
-	bool complete;                     /* all that was wanted was sent, no signal came before */
-	uint64_t ops[4];                   /* by generated_op */
+	struct envelope envelope;
+	uint64_t total;     /* wanted; 0: unknown */
+	double rate;        /* events a second; 0: as many as go */
+	uint64_t sent, bad; /* bad: of a file, what is no event */
+	bool complete;      /* all that was wanted was sent, no signal came before */
+	uint64_t ops[4];    /* by generated_op */
 	int64_t start_us;
 	/* Called now and then; false ends the run early (a signal). */
 	bool (*going)(struct produce *p);

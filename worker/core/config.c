@@ -433,19 +433,50 @@ static void check_registry(struct loader *ld)
 }
 
 /* The last colon counts, as an IPv6 address has several. */
-static void check_listen(struct loader *ld)
+static bool is_listen(const char *listen)
 {
-	const char *listen = ld->l->config.http_listen,
-		   *colon = listen ? strrchr(listen, ':') : NULL;
-	if (listen && strcmp(listen, "off") == 0)
-		return;
+	const char *colon = listen ? strrchr(listen, ':') : NULL;
 	char *end = NULL;
 	long port = colon && isdigit((unsigned char)colon[1]) ? strtol(colon + 1, &end, 10) : -1;
-	if (!end || *end != '\0' || port < 0 || port > 65535 || colon == listen)
+	return end && *end == '\0' && port >= 0 && port <= 65535 && colon != listen;
+}
+
+static void check_listen(struct loader *ld)
+{
+	const struct config *c = &ld->l->config;
+	const char *http = c->http_listen, *gateway = c->gateway_listen;
+	if (!is_listen(http) && !(http && strcmp(http, "off") == 0))
 		config_finding(ld, origin_of(ld, "http", "listen"),
 			       "http.listen: \"%s\" is not HOST:PORT; write it as in "
 			       "127.0.0.1:9464, or off",
-			       listen ? listen : "");
+			       http ? http : "");
+	if (!is_listen(gateway))
+		config_finding(ld, origin_of(ld, "gateway", "listen"),
+			       "gateway.listen: \"%s\" is not HOST:PORT; write it as in "
+			       "127.0.0.1:9465",
+			       gateway ? gateway : "");
+}
+
+/* What anybody could write into would be open to all that can reach it. */
+static void check_gateway(struct loader *ld)
+{
+	const struct config *c = &ld->l->config;
+	if (exposed_listens(c->gateway_listen) && !c->gateway_token_file)
+		config_finding(ld, origin_of(ld, "gateway", "listen"),
+			       "gateway.listen: %s is heard by other machines, and anybody there "
+			       "could write: set gateway.token_file",
+			       c->gateway_listen);
+	if (!c->gateway_certificate_file != !c->gateway_key_file)
+		config_finding(ld,
+			       origin_of(ld, "gateway",
+					 c->gateway_key_file ? "key_file" : "certificate_file"),
+			       "gateway.certificate_file and gateway.key_file: one is set without "
+			       "the other");
+	if (c->gateway_max_body > c->gateway_memory / 4)
+		config_finding(ld, origin_of(ld, "gateway", "max_body"),
+			       "gateway.max_body: is more than a quarter of gateway.memory, which "
+			       "holds a request, its events and its answer; lower it, or raise "
+			       "gateway.memory");
 }
 
 /* PostgreSQL's turn comes where its DSN is read (io/pg_dsn.c). */
@@ -456,7 +487,9 @@ static void check_exposed(struct loader *ld)
 		bool (*exposed)(const struct config *c, struct buf *why);
 	} connections[] = {{"kafka", "security.protocol", exposed_kafka},
 			   {"registry", "url", exposed_registry},
-			   {"embed", "url", exposed_embed}};
+			   {"embed", "url", exposed_embed},
+
+			   {"gateway", "listen", exposed_gateway}};
 	for (size_t i = 0; ld->l->config.require_tls && i < ARRAY_LEN(connections); i++) {
 		struct buf why = {0};
 		if (connections[i].exposed(&ld->l->config, &why))
@@ -488,6 +521,9 @@ struct config *config_load(const char *path, const struct config_override *overr
 		check_registry(&ld);
 		check_embeds(&ld);
 		check_listen(&ld);
+	}
+	if (ld.nfindings == 0) {
+		check_gateway(&ld);
 		check_exposed(&ld);
 	}
 	if (ld.nfindings == 0)

@@ -99,6 +99,14 @@ struct config {
 	/* bearer token that all but the probes want; NULL: none. Read again for each request. */
 	const char *http_token_file;
 
+	const char *gateway_listen;     /* HOST:PORT */
+	const char *gateway_token_file; /* who may write what; NULL: whoever is on this machine */
+	const char *gateway_certificate_file, *gateway_key_file; /* NULL: no TLS */
+	uint32_t gateway_threads, gateway_max_connections, gateway_max_events;
+	uint64_t gateway_max_body, gateway_memory; /* bytes of one request, of all */
+	int64_t gateway_timeout_us;
+	const char *gateway_requests_topic; /* NULL: no Idempotency-Key */
+
 	/* what would be exposed (core/exposed.h) is a mistake */
 	bool require_tls;
 

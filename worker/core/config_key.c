@@ -181,6 +181,42 @@ const struct config_key config_keys[] = {
 		 "(`Authorization: Bearer`), read again for each request; the probes stay open. "
 		 "`top` and `status` send it."},
 
+	{"gateway", "listen", KEY_TEXT, C(gateway_listen), .fallback = "127.0.0.1:9465",
+	 .help = "HOST:PORT where `memingest gateway` takes events by HTTP; port 0 takes a free "
+		 "one "
+		 "and logs it. On other addresses than loopback it wants `token_file`."},
+	{"gateway", "token_file", KEY_PATH, C(gateway_token_file),
+	 .help = "File with one line a token: name, token or `sha256:` and its hash in hexadecimal "
+		 "digits, streams with commas between or `*`, events a second or `-`. A request "
+		 "then "
+		 "wants one (`Authorization: Bearer`). Read again when it changes."},
+	{"gateway", "certificate_file", KEY_PATH, C(gateway_certificate_file),
+	 .help = "PEM file of its certificate and those above it; with `key_file`, TLS is spoken "
+		 "and nothing else."},
+	{"gateway", "key_file", KEY_PATH, C(gateway_key_file),
+	 .help = "PEM file of the certificate's key."},
+	{"gateway", "threads", KEY_COUNT, C(gateway_threads), .fallback = "2", .min = "1",
+	 .max = "64", .help = "Threads that read and check requests."},
+	{"gateway", "max_connections", KEY_COUNT, C(gateway_max_connections), .fallback = "256",
+	 .min = "1", .max = "10000",
+	 .help = "Connections at a time; one that asks for nothing makes way for a new one."},
+	{"gateway", "max_body", KEY_BYTES, C(gateway_max_body), .fallback = "16MiB", .min = "1KiB",
+	 .max = "1GiB", .help = "Bytes of one request."},
+	{"gateway", "max_events", KEY_COUNT, C(gateway_max_events), .fallback = "10000", .min = "1",
+	 .max = "1000000", .help = "Events of one request."},
+	{"gateway", "memory", KEY_BYTES, C(gateway_memory), .fallback = "128MiB", .min = "1MiB",
+	 .max = "64GiB",
+	 .help = "Bytes of all requests together, from their first byte until their answer is "
+		 "sent; what does not fit is refused with 503 before it is read."},
+	{"gateway", "timeout", KEY_DURATION, C(gateway_timeout_us), .fallback = "30s", .min = "1s",
+	 .max = "10m",
+	 .help = "How long a request may take to come in, then Kafka to take its events, then the "
+		 "client to read the answer."},
+	{"gateway", "requests_topic", KEY_TEXT, C(gateway_requests_topic),
+	 .fallback = "memingest.requests",
+	 .help = "Topic of one partition where requests with an Idempotency-Key are written down; "
+		 "it is made if it is not there. Empty: such requests are refused."},
+
 	{"security", "require_tls", KEY_SWITCH, C(require_tls), .fallback = "off",
 	 .help = "on: brokers, registry and database on other machines are spoken to by TLS that "
 		 "verifies them (certificate and host name), or not at all: anything else is a "

@@ -170,3 +170,24 @@ bool exposed_registry(const struct config *c, struct buf *why)
 	}
 	return false;
 }
+
+bool exposed_listens(const char *listen)
+{
+	char host[256];
+	const char *colon = strrchr(listen, ':');
+	host_of(listen, *listen == '[' || !colon ? strlen(listen) : (size_t)(colon - listen), host,
+		sizeof(host));
+	return !exposed_is_here(host);
+}
+
+bool exposed_gateway(const struct config *c, struct buf *why)
+{
+	if (!exposed_listens(c->gateway_listen) || c->gateway_certificate_file)
+		return false;
+	buf_printf(why,
+		   "gateway.listen: %s is heard by other machines, without TLS: " ANYBODY
+		   "; set gateway.certificate_file and gateway.key_file, or listen on 127.0.0.1 "
+		   "behind a proxy that speaks TLS",
+		   c->gateway_listen);
+	return true;
+}

@@ -15,3 +15,7 @@ bool exposed_is_here(const char *host);
 bool exposed_kafka(const struct config *c, struct buf *why);
 bool exposed_registry(const struct config *c, struct buf *why);
 bool exposed_embed(const struct config *c, struct buf *why);
+bool exposed_gateway(const struct config *c, struct buf *why);
+
+/* Whether that HOST:PORT is heard by other machines. */
+bool exposed_listens(const char *listen);

@@ -248,18 +248,32 @@ static bool open_file(struct input *in, const char *path, struct err *err)
 	return !S_ISDIR(st.st_mode) || err_set(err, ERR_CONFIG, "it is a directory");
 }
 
+static void begin(struct input *in, const char *name, size_t room)
+{
+	*in = (struct input){.name = name, .parts = xcalloc(1, sizeof(*in->parts))};
+	struct input_parts *x = in->parts;
+	x->fd = -1;
+	x->cap = room;
+	x->room = xcalloc(1, room + INPUT_PAD);
+	in->p = in->end = x->room;
+}
+
 /* On failure input_close() is still the caller's to call. */
 bool input_open(struct input *in, const char *path, struct err *err)
 {
-	*in = (struct input){.name = path, .parts = xcalloc(1, sizeof(*in->parts))};
+	begin(in, path, CHUNK);
 	struct input_parts *x = in->parts;
-	x->fd = -1;
-	x->cap = CHUNK;
-	x->room = xcalloc(1, CHUNK + INPUT_PAD);
-	in->p = in->end = x->room;
 	return (open_file(in, path, err) && input_want(in, LOOK, err) && recognise(in, err) &&
 		(x->packing == PLAIN || (begin_unpacking(in, err) && input_want(in, LOOK, err)))) ||
 	       err_wrap(err, "%s", in->name);
+}
+
+void input_open_bytes(struct input *in, const char *name, struct slice bytes)
+{
+	begin(in, name, bytes.len);
+	memcpy(in->p, bytes.data, bytes.len);
+	in->end = in->p + bytes.len;
+	in->ended = in->parts->file_ended = true;
 }
 
 /* NULL parts are fine: of an input that was never opened. */

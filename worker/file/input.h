@@ -30,6 +30,8 @@ struct input {
  * the first four bytes, if there are so many.
  */
 MUST_CHECK bool input_open(struct input *in, const char *path, struct err *err);
+/* Of bytes that are here already, and are not packed; they are copied. */
+void input_open_bytes(struct input *in, const char *name, struct slice bytes);
 void input_close(struct input *in); /* also after a failure */
 
 /*

@@ -325,8 +325,8 @@ static char *value(struct parser *p, char *at)
 }
 
 /*
- * After a value: closes what ends here. *more: a value comes next; else, at depth 0, the text has
- * ended.
+ * After a value: closes what ends here. *more: a value comes next; else, at depth 0, the whole
+ * value has ended.
  */
 static char *after(struct parser *p, char *at, bool *more)
 {
@@ -341,28 +341,41 @@ static char *after(struct parser *p, char *at, bool *more)
 		pop(p);
 	}
 	*more = false;
-	return at == p->end ? at : unexpected(p, at, "the end of the line");
+	return at;
+}
+
+/* One whole value; returns the place behind it and the blanks that follow, or NULL. */
+static char *whole(struct parser *p, char *at)
+{
+	bool more = true;
+	while (more && at) {
+		at = value(p, at);
+		at = at ? after(p, at, &more) : NULL;
+	}
+	return at;
 }
 
 /* Rewrites strings in text, which the tokens point into. */
 bool jtape_append(struct jtape *t, char *text, size_t len, struct err *err)
 {
 	struct parser p = {.tape = t, .begin = text, .end = text + len, .err = err};
-	bool more = true;
 	assert(text[len] == '\0' && len < UINT32_MAX);
-	for (char *at = text; more && at;) {
-		at = value(&p, at);
-		at = at ? after(&p, at, &more) : NULL;
-		if (!at)
-			return false;
-	}
-	return true;
+	char *at = whole(&p, text);
+	return at && (at == p.end || unexpected(&p, at, "the end of the line"));
 }
 
 bool jtape_parse(struct jtape *t, char *text, size_t len, struct err *err)
 {
 	t->n = 0;
 	return jtape_append(t, text, len, err);
+}
+
+char *jtape_one(struct jtape *t, char *text, size_t len, struct err *err)
+{
+	struct parser p = {.tape = t, .begin = text, .end = text + len, .err = err};
+	assert(text[len] == '\0' && len < UINT32_MAX);
+	t->n = 0;
+	return whole(&p, text);
 }
 
 void jtape_free(struct jtape *t)

@@ -49,6 +49,11 @@ struct jtape {
 MUST_CHECK bool jtape_parse(struct jtape *t, char *text, size_t len, struct err *err);
 /* The same behind the tokens that are there: another value, of another text. */
 MUST_CHECK bool jtape_append(struct jtape *t, char *text, size_t len, struct err *err);
+/*
+ * Parses the one value that text begins with, whatever follows it. Returns the place behind it and
+ * the blanks that follow, or NULL.
+ */
+char *jtape_one(struct jtape *t, char *text, size_t len, struct err *err);
 /* Adds one token, of which the caller knows what it says. */
 void jtape_add(struct jtape *t, enum jtoken_kind kind, const char *text, uint32_t n);
 void jtape_free(struct jtape *t); /* the tokens; the text is the caller's */

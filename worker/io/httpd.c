@@ -8,9 +8,8 @@
  *   socket (ours) -> thread -> answer() -> may_ask() -> route.serve(ctx, buf) -> response takes
  *                                                                                 the bytes
  *
- * The socket is opened here, not by libmicrohttpd, because its only answer to "address in use" is
- * NULL and a line on stderr, and because only getaddrinfo(3) knows what "localhost" is. Of several
- * addresses of a name IPv4 goes first: that is what people type.
+ * The socket is opened by io/listen.c, not by libmicrohttpd, whose only answer to "address in use"
+ * is NULL and a line on stderr.
  *
  * Whoever does not ask must not keep out who does: idle clients, half heads, readers that do not
  * read, any number of them. At its limit of connections libmicrohttpd stops accepting, and a probe
@@ -42,7 +41,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <microhttpd.h>
-#include <netdb.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -55,13 +53,15 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "core/config.h"
+#include "io/listen.h"
 
 /*
  * KEPT_MAX is lower than CONNECTIONS_MAX by more than libmicrohttpd takes on until it has closed
  * what was ended: eleven a turn, in the turn at hand and the next (0.9.75 and 1.0.1: MHD_epoll() in
- * daemon.c). A burst that overflows BACKLOG has to wait a second, for its SYN to be sent again.
+ * daemon.c). A burst that overflows the backlog has to wait a second, for its SYN to be sent again.
  */
-enum { CONNECTIONS_MAX = 128, KEPT_MAX = 96, BACKLOG = 1024 };
+#define SETTING "http.listen"
+enum { CONNECTIONS_MAX = 128, KEPT_MAX = 96 };
 enum { IDLE_SECONDS = 10, MEMORY_PER_CONNECTION = 32 * 1024, ANSWERS_MAX = 16 * 1024 * 1024 };
 enum { UPLOAD_MAX = 64 * 1024 };
 #define REQUEST_US (15 * US_PER_S)
@@ -323,50 +323,15 @@ static void PRINTF_LIKE(2, 0) swallow(void *ctx, const char *fmt, va_list args)
 	(void)args;
 }
 
-/* --- the socket --- */
-
-struct address {
-	char host[256];
-	char port[8];
-};
-
-/* "127.0.0.1:9464", "localhost:9464", "[::1]:9464"; ":9464" and "*:9464" are every address. */
-static bool address_split(const char *listen, struct address *a, struct err *err)
-{
-	const char *colon = strrchr(listen, ':');
-	const char *host = listen, *host_end = colon;
-	if (colon != NULL && host_end > host && host[0] == '[' && host_end[-1] == ']') {
-		host++;
-		host_end--;
-	} else if (colon != NULL && memchr(host, ':', (size_t)(host_end - host)) != NULL) {
-		return err_set(
-			err, ERR_CONFIG,
-			"http.listen \"%s\": write an IPv6 address in brackets, as in [::1]:9464",
-			listen);
-	}
-	char *end = NULL;
-	unsigned long port = colon != NULL && colon[1] >= '0' && colon[1] <= '9'
-				     ? strtoul(colon + 1, &end, 10)
-				     : 0;
-	if (end == NULL || *end != '\0' || port > 65535 ||
-	    (size_t)(host_end - host) >= sizeof(a->host))
-		return err_set(err, ERR_CONFIG,
-			       "http.listen \"%s\": write HOST:PORT, as in 127.0.0.1:9464, or off",
-			       listen);
-	snprintf(a->host, sizeof(a->host), "%.*s", (int)(host_end - host), host);
-	snprintf(a->port, sizeof(a->port), "%lu", port);
-	return true;
-}
-
 /* 127.0.0.1 where the worker listens everywhere. */
 bool httpd_own_address(const char *listen, char *out, size_t size, struct err *err)
 {
 	static const char *const every[] = {"", "*", "0.0.0.0", "::"};
-	struct address a = {0};
+	struct listen_address a = {0};
 	if (strcmp(listen, "off") == 0)
 		return err_set(err, ERR_CONFIG,
 			       "http.listen is off, so the worker does not answer");
-	if (!address_split(listen, &a, err))
+	if (!listen_split(SETTING, listen, &a, err))
 		return false;
 	if (strcmp(a.port, "0") == 0)
 		return err_set(err, ERR_CONFIG,
@@ -377,88 +342,6 @@ bool httpd_own_address(const char *listen, char *out, size_t size, struct err *e
 	bool v6 = strchr(a.host, ':') != NULL;
 	snprintf(out, size, "%s%s%s:%s", v6 ? "[" : "", a.host, v6 ? "]" : "", a.port);
 	return true;
-}
-
-/* Returns a listening socket, or -1 with errno. */
-static int open_one(const struct addrinfo *info)
-{
-	int fd = socket(info->ai_family, info->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK,
-			info->ai_protocol);
-	if (fd < 0)
-		return -1;
-	int on = 1;
-	/*
-	 * A restart must not wait for the connections of its predecessor; two listeners are refused
-	 * all the same.
-	 */
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	if (bind(fd, info->ai_addr, info->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0)
-		return fd;
-	int saved = errno;
-	close(fd);
-	errno = saved;
-	return -1;
-}
-
-/*
- * The first address of the list that this host has. One that is taken ends the search: the next
- * would surprise people.
- */
-static int open_any(const struct addrinfo *list)
-{
-	static const int families[] = {AF_INET, AF_INET6};
-	errno = EADDRNOTAVAIL;
-	for (size_t f = 0; f < ARRAY_LEN(families); f++) {
-		for (const struct addrinfo *i = list; i != NULL; i = i->ai_next) {
-			if (i->ai_family != families[f])
-				continue;
-			int fd = open_one(i);
-			if (fd >= 0 || errno == EADDRINUSE || errno == EACCES)
-				return fd;
-		}
-	}
-	return -1;
-}
-
-/* -1 with the error filled. A name may have several addresses. */
-static int open_listener(const char *listen, struct err *err)
-{
-	struct address a = {0};
-	if (!address_split(listen, &a, err))
-		return -1;
-	bool any = a.host[0] == '\0' || strcmp(a.host, "*") == 0;
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
-				 .ai_flags = AI_PASSIVE | AI_NUMERICSERV},
-			*list = NULL;
-	int rc = getaddrinfo(any ? NULL : a.host, a.port, &hints, &list);
-	if (rc != 0) {
-		err_set(err, ERR_CONFIG, "http.listen \"%s\": no such host: %s", listen,
-			gai_strerror(rc));
-		return -1;
-	}
-	int fd = open_any(list);
-	if (fd < 0 && errno == EADDRINUSE)
-		err_set(err, ERR_CONFIG,
-			"http.listen \"%s\": the address is in use by another process; take "
-			"another port, or 0",
-			listen);
-	else if (fd < 0)
-		err_set(err, ERR_CONFIG, "http.listen \"%s\": cannot listen there: %s", listen,
-			strerror(errno));
-	freeaddrinfo(list);
-	return fd;
-}
-
-/* What the kernel chose for port 0. */
-static unsigned port_of(int fd)
-{
-	struct sockaddr_storage addr = {0};
-	socklen_t len = sizeof(addr);
-	char port[8] = "0";
-	if (getsockname(fd, (struct sockaddr *)&addr, &len) == 0)
-		getnameinfo((struct sockaddr *)&addr, len, NULL, 0, port, sizeof(port),
-			    NI_NUMERICSERV);
-	return (unsigned)strtoul(port, NULL, 10);
 }
 
 /* --- start and stop --- */
@@ -486,14 +369,14 @@ static struct MHD_Daemon *start_daemon(struct httpd *h, int fd)
 /* An address that cannot be had is the config's mistake. */
 struct httpd *httpd_start(const struct httpd_options *options, struct err *err)
 {
-	int fd = open_listener(options->listen, err);
+	int fd = listen_open(SETTING, options->listen, err);
 	if (fd < 0)
 		return NULL;
 	struct httpd *h = xcalloc(1, sizeof(*h));
 	h->options = *options;
 	if (h->options.request_us == 0)
 		h->options.request_us = REQUEST_US;
-	h->port = port_of(fd);
+	h->port = listen_port(fd);
 	h->daemon = start_daemon(h, fd);
 	if (h->daemon == NULL) {
 		err_set(err, ERR_FATAL,

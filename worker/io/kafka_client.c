@@ -37,7 +37,8 @@
 
 #define ROLE(r) (1u << KAFKA_ROLE_##r)
 #define READERS (ROLE(CONSUMER) | ROLE(REFETCH))
-#define ALL_ROLES (READERS | ROLE(PRODUCER))
+#define WRITERS (ROLE(PRODUCER) | ROLE(GATEWAY))
+#define ALL_ROLES (READERS | WRITERS)
 
 #define VERSION_COOPERATIVE 0x020a0000 /* 2.10.0: librdkafka #4059 fixed */
 #define VERSION_KIP848 0x020c0000      /* 2.12.0: group.protocol=consumer is no preview any more */
@@ -94,7 +95,7 @@ static const struct setting {
 	/* Below 2.2 the library sleeps for up to a second when its queue is full (io/nudge.c). */
 	{"queued.min.messages", "2000", ROLE(REFETCH), SETTING_FORCED},
 	{"queued.max.messages.kbytes", "4096", ROLE(REFETCH), SETTING_FORCED},
-	{"statistics.interval.ms", "0", ROLE(REFETCH) | ROLE(PRODUCER), SETTING_FORCED},
+	{"statistics.interval.ms", "0", ROLE(REFETCH) | WRITERS, SETTING_FORCED},
 
 	/* Another value of these is refused, with the reason (kafka_refusals). */
 	{"enable.auto.commit", "false", READERS, SETTING_FORCED},
@@ -102,13 +103,18 @@ static const struct setting {
 	{"auto.offset.reset", "error", READERS, SETTING_FORCED},
 	{"enable.partition.eof", "true", READERS, SETTING_FORCED},
 	{"isolation.level", "read_committed", READERS, SETTING_FORCED},
-	{"enable.idempotence", "true", ROLE(PRODUCER), SETTING_FORCED},
+	{"enable.idempotence", "true", WRITERS, SETTING_FORCED},
 
 	/* The partitioner of the Java client, so that a key goes where other producers send it. */
-	{"partitioner", "murmur2_random", ROLE(PRODUCER), SETTING_DEFAULT},
+	{"partitioner", "murmur2_random", WRITERS, SETTING_DEFAULT},
 	{"linger.ms", "5", ROLE(PRODUCER), SETTING_DEFAULT},
 	{"queue.buffering.max.messages", "200000", ROLE(PRODUCER), SETTING_DEFAULT},
 	{"queue.buffering.max.kbytes", "131072", ROLE(PRODUCER), SETTING_DEFAULT},
+
+	/* Somebody waits for each message; how many there may be is gateway.memory's to say. */
+	{"linger.ms", "1", ROLE(GATEWAY), SETTING_DEFAULT},
+	{"queue.buffering.max.messages", "10000000", ROLE(GATEWAY), SETTING_FORCED},
+	{"queue.buffering.max.kbytes", "2097151", ROLE(GATEWAY), SETTING_FORCED},
 };
 
 const char *kafka_version(void)
@@ -353,7 +359,7 @@ struct rd_kafka_conf_s *kafka_conf(const struct config *config, enum kafka_role 
 	rd_kafka_conf_set_log_cb(conf, on_log);
 	rd_kafka_conf_set_error_cb(conf, on_error);
 	kafka_login_watch(conf);
-	if ((role != KAFKA_ROLE_PRODUCER && !kafka_check_library(config, err)) ||
+	if ((((1u << role) & READERS) && !kafka_check_library(config, err)) ||
 	    !apply_ours(conf, config, role, SETTING_DEFAULT, err) ||
 	    !apply_users(conf, config, err) ||
 	    (role == KAFKA_ROLE_CONSUMER && !apply_assignor(conf, config, err)) ||

@@ -16,6 +16,7 @@ enum kafka_role {
 	KAFKA_ROLE_CONSUMER, /* the worker: joins the group */
 	KAFKA_ROLE_REFETCH,  /* reads single messages again, outside the group's protocol */
 	KAFKA_ROLE_PRODUCER,
+	KAFKA_ROLE_GATEWAY, /* a producer whose callers wait for the answer */
 };
 
 /* Of the library found at run time, "2.0.2". */

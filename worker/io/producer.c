@@ -9,7 +9,8 @@
  * Idempotence (forced in kafka_client.c) keeps a retry from repeating or reordering messages.
  * Reports are served every few messages, as serving each time costs more than the send.
  *
- * Thread: the owner's; reports run in it. Failure: of one message in its report; of the client
+ * Thread: the owner's; reports run in it. The counters are atomic, as producer_offer() is for all.
+ * Failure: of one message in its report; of the client
  * (fatal error) in every later send.
  */
 #include "io/producer.h"
@@ -29,7 +30,7 @@ struct producer {
 	rd_kafka_t *rk;
 	producer_report report;
 	void *ctx;
-	uint64_t sent, delivered, failed;
+	_Atomic uint64_t sent, delivered, failed;
 	char first_error[256];
 };
 
@@ -39,7 +40,10 @@ static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaqu
 	struct producer *p = opaque;
 	(void)rk;
 	const char *error = m->err ? rd_kafka_err2str(m->err) : NULL;
+	enum producer_fate fate = PRODUCER_DELIVERED;
 	if (error) {
+		bool unsent = rd_kafka_message_status(m) == RD_KAFKA_MSG_STATUS_NOT_PERSISTED;
+		fate = unsent ? PRODUCER_LOST : PRODUCER_UNSURE;
 		if (p->failed++ == 0)
 			snprintf(p->first_error, sizeof(p->first_error),
 				 "topic %s partition %d: %s", rd_kafka_topic_name(m->rkt),
@@ -48,17 +52,22 @@ static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaqu
 		p->delivered++;
 	}
 	if (p->report)
-		p->report(p->ctx, (uint64_t)(uintptr_t)m->_private, m->partition, m->offset, error);
+		p->report(p->ctx, (uint64_t)(uintptr_t)m->_private, fate, m->partition, m->offset,
+			  error);
 }
 
-/* Without a topic: each message names its own. */
-struct producer *producer_new(const struct config *config, producer_report report, void *ctx,
-			      struct err *err)
+/* Without a topic: each message names its own. timeout_us: 0 for the library's. */
+static struct producer *open_producer(const struct config *config, enum kafka_role role,
+				      int64_t timeout_us, producer_report report, void *ctx,
+				      struct err *err)
 {
-	char text[512];
-	rd_kafka_conf_t *conf = kafka_conf(config, KAFKA_ROLE_PRODUCER, err);
+	char text[512], ms[24];
+	rd_kafka_conf_t *conf = kafka_conf(config, role, err);
 	if (!conf)
 		return NULL;
+	snprintf(ms, sizeof(ms), "%lld", (long long)(timeout_us / US_PER_MS));
+	if (timeout_us)
+		rd_kafka_conf_set(conf, "message.timeout.ms", ms, NULL, 0);
 	struct producer *p = xcalloc(1, sizeof(*p));
 	p->report = report;
 	p->ctx = ctx;
@@ -71,6 +80,18 @@ struct producer *producer_new(const struct config *config, producer_report repor
 	free(p);
 	err_set(err, ERR_CONFIG, "kafka: %s (librdkafka %s)", text, kafka_version());
 	return NULL;
+}
+
+struct producer *producer_new(const struct config *config, producer_report report, void *ctx,
+			      struct err *err)
+{
+	return open_producer(config, KAFKA_ROLE_PRODUCER, 0, report, ctx, err);
+}
+
+struct producer *producer_new_prompt(const struct config *config, int64_t timeout_us,
+				     producer_report report, void *ctx, struct err *err)
+{
+	return open_producer(config, KAFKA_ROLE_GATEWAY, timeout_us, report, ctx, err);
 }
 
 /*
@@ -137,11 +158,19 @@ static rd_kafka_resp_err_t try_send(struct producer *p, const struct producer_me
 	return code;
 }
 
+static bool refused(struct producer *p, const struct producer_message *m, rd_kafka_resp_err_t code,
+		    struct err *err)
+{
+	char reason[512];
+	if (code == RD_KAFKA_RESP_ERR__FATAL && rd_kafka_fatal_error(p->rk, reason, sizeof(reason)))
+		return err_set(err, ERR_FATAL, "producing to %s: %s", m->topic, reason);
+	return err_set(err, ERR_CONFIG, "producing to %s: %s", m->topic, rd_kafka_err2str(code));
+}
+
 /* A full queue is waited for; any other error is the message's or the client's. */
 bool producer_send(struct producer *p, const struct producer_message *m, int timeout_ms,
 		   struct err *err)
 {
-	char reason[512];
 	int64_t deadline_us = clock_mono_us() + timeout_ms * US_PER_MS;
 	rd_kafka_resp_err_t code;
 	while ((code = try_send(p, m)) == RD_KAFKA_RESP_ERR__QUEUE_FULL &&
@@ -152,13 +181,35 @@ bool producer_send(struct producer *p, const struct producer_message *m, int tim
 			rd_kafka_poll(p->rk, 0);
 		return true;
 	}
-	if (code == RD_KAFKA_RESP_ERR__FATAL && rd_kafka_fatal_error(p->rk, reason, sizeof(reason)))
-		return err_set(err, ERR_FATAL, "producing to %s: %s", m->topic, reason);
 	if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL)
 		return err_set(err, ERR_RETRY,
 			       "producing to %s: no broker took a message within %d s", m->topic,
 			       timeout_ms / 1000);
-	return err_set(err, ERR_CONFIG, "producing to %s: %s", m->topic, rd_kafka_err2str(code));
+	return refused(p, m, code, err);
+}
+
+bool producer_offer(struct producer *p, const struct producer_message *m, struct err *err)
+{
+	p->sent++; /* before its report may come */
+	rd_kafka_resp_err_t code = try_send(p, m);
+	if (!code)
+		return true;
+	p->sent--;
+	if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL)
+		return err_set(err, ERR_RETRY, "producing to %s: the queue is full", m->topic);
+	return refused(p, m, code, err);
+}
+
+/* What librdkafka adds to a message for its header it counts as well. */
+size_t producer_max_message(const struct producer *p)
+{
+	enum { OVERHEAD = 512 };
+	char text[32] = "";
+	size_t len = sizeof(text);
+	if (rd_kafka_conf_get(rd_kafka_conf(p->rk), "message.max.bytes", text, &len) !=
+	    RD_KAFKA_CONF_OK)
+		return 1000000 - OVERHEAD;
+	return (size_t)strtoull(text, NULL, 10) - OVERHEAD;
 }
 
 void producer_poll(struct producer *p, int timeout_ms)
@@ -172,6 +223,11 @@ bool producer_flush(struct producer *p, int timeout_ms, struct err *err)
 		return true;
 	return err_set(err, ERR_RETRY, "%zu messages were not confirmed within %d ms",
 		       producer_queued(p), timeout_ms);
+}
+
+void producer_drop(struct producer *p)
+{
+	rd_kafka_purge(p->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
 }
 
 uint64_t producer_delivered(const struct producer *p)

@@ -46,12 +46,16 @@
 {{- if and .Values.staticMembership.enabled (not (hasKey $config.kafka "session.timeout.ms")) -}}
 {{- $_ := set $config.kafka "session.timeout.ms" .Values.staticMembership.sessionTimeoutMs -}}
 {{- end -}}
+{{- if and .Values.gateway.enabled (not (get $config.gateway "listen")) -}}
+{{- $_ := set $config.gateway "listen" (printf "0.0.0.0:%s" (include "memingest.gatewayPort" .)) -}}
+{{- end -}}
 {{- include "memingest.ini" (list $config .Values.files) -}}
 {{- end }}
 
 {{/* The migration knows the streams, and the database by its own role. */}}
 {{- define "memingest.migrateIni" -}}
 {{- $config := deepCopy .Values.config -}}
+{{- $config = omit $config "gateway" -}}
 {{- $_ := set $config "postgres" (omit $config.postgres "dsn" "dsn_file" "password_file") -}}
 {{- range $key, $value := .Values.migrate.postgres -}}
 {{- $_ := set $config.postgres $key $value -}}
@@ -110,6 +114,16 @@ librdkafka has fetched, and one answer of a broker more. Defaults are those of d
 {{- fail "config.http.listen has to be an address that the kubelet reaches, with a fixed port: 0.0.0.0:9464" -}}
 {{- end -}}
 {{- $port -}}
+{{- end }}
+
+{{- define "memingest.gatewayPort" -}}
+{{- regexFind "[0-9]+$" (get .Values.config.gateway "listen" | default "0.0.0.0:9465") -}}
+{{- end }}
+
+{{/* Bytes that a gateway can need: the program and receipts (128 MiB), requests, and what librdkafka has of them once more. */}}
+{{- define "memingest.gatewayMemory" -}}
+{{- $requests := include "memingest.bytes" (get .Values.config.gateway "memory" | default "128MiB") | int64 -}}
+{{- printf "%dMi" (div (add 134217728 (mul 2 $requests) 1048575) 1048576) -}}
 {{- end }}
 
 {{/* Ports of brokers and registries, as a JSON list. */}}

@@ -43,6 +43,11 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: worker
 {{- end }}
 
+{{- define "memingest.gatewaySelector" -}}
+{{ include "memingest.releaseSelector" . }}
+app.kubernetes.io/component: gateway
+{{- end }}
+
 {{/* Of the pods of (list $ "migrate"). No versions, so that a new chart alone does not roll them. */}}
 {{- define "memingest.podLabels" -}}
 {{- $root := index . 0 -}}
@@ -79,6 +84,12 @@ app.kubernetes.io/managed-by: {{ $root.Release.Service }}
 {{- range $env := index . 2 -}}{{- if hasPrefix "MEMINGEST_POSTGRES_DSN" $env.name -}}yes{{- end -}}{{- end -}}
 {{- end }}
 
+{{/* "yes" if there is a gateway.token_file. */}}
+{{- define "memingest.hasTokens" -}}
+{{- if get .Values.config.gateway "token_file" -}}yes{{- end -}}
+{{- range $from := .Values.files -}}{{- if eq (default "" $from.config) "gateway.token_file" -}}yes{{- end -}}{{- end -}}
+{{- end }}
+
 {{/* What cannot be said in values.schema.json. Included by the workload, so that every render runs it. */}}
 {{- define "memingest.validate" -}}
 {{- if and .Values.staticMembership.enabled .Values.autoscaling.enabled -}}
@@ -92,6 +103,9 @@ app.kubernetes.io/managed-by: {{ $root.Release.Service }}
 {{- end -}}
 {{- if and .Values.migrate.enabled (not (include "memingest.hasDsn" (list .Values.migrate.postgres .Values.migrate.files .Values.migrate.extraEnv))) -}}
 {{- fail "the migration's own database role is missing: set migrate.postgres.dsn, or in migrate.files one with config: postgres.dsn_file." -}}
+{{- end -}}
+{{- if and .Values.gateway.enabled (not (include "memingest.hasTokens" .)) -}}
+{{- fail "gateway.enabled, and nobody says who may write: add a file with config: gateway.token_file (docs/GATEWAY.md)." -}}
 {{- end -}}
 {{- $streams := list -}}
 {{- range $section, $_ := .Values.config -}}
