@@ -136,7 +136,8 @@ static bool is_same_topic(const struct position *p, struct err *err)
 	if (!p->answered)
 		return err_set(err, ERR_CONFIG, "%s [%d] does not exist any more in Kafka",
 			       p->topic, p->partition);
-	if ((p->topic_id[0] && p->kafka_topic_id[0] && strcmp(p->topic_id, p->kafka_topic_id)) ||
+	if ((p->topic_id[0] && p->kafka_topic_id[0] &&
+	     strcmp(p->topic_id, p->kafka_topic_id) != 0) ||
 	    p->next_offset > p->high)
 		return err_set(err, ERR_CONFIG,
 			       "%s [%d]: everything below offset %" PRId64
