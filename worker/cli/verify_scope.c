@@ -390,6 +390,9 @@ bool verify_scope(struct verify *v, const struct verify_range *range, struct err
 		  look_at_files(v, err) && look_at_triggers(v, err) && read_left_out(v, err);
 	if (ok)
 		look_at_streams(v);
+	if (ok && v->replay.n == 0)
+		verify_note(v, "nothing", "no offset of it is durable yet%s: nothing was read",
+			    range->from >= 0 || range->since_ms >= 0 ? " in that range" : "");
 	if (ok && range->partition >= 0) {
 		v->whole = false;
 		verify_note(v, "partition", "only partition %d is read, as told", range->partition);
