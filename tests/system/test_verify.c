@@ -343,7 +343,8 @@ START_TEST(cannot)
 {
 	struct bed *bed = ledger_bed("verifyless", 2);
 	struct worker *w = worker_start(bed, NULL);
-	bed_drain(bed, 30);
+	BED_WAIT(bed, 30,
+		 bed_int(bed, "SELECT count(*) FROM memingest.offsets WHERE partition >= 0") == 2);
 	json_t *nothing = verify_with(bed, NULL, NULL, 0);
 	ck_assert(cannot_know(nothing, "nothing"));
 	json_decref(nothing);
