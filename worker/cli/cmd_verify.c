@@ -33,7 +33,7 @@
 #include "flow/pipeline.h"
 
 /* What a statement over the whole table may take. */
-#define STATEMENT_US (7 * 86400 * US_PER_S)
+#define STATEMENT_US (INT64_C(7) * 86400 * US_PER_S)
 
 /* ---- reading the topic ---- */
 

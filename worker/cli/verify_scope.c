@@ -136,7 +136,8 @@ static bool is_same_topic(const struct position *p, struct err *err)
 	if (!p->answered)
 		return err_set(err, ERR_CONFIG, "%s [%d] does not exist any more in Kafka",
 			       p->topic, p->partition);
-	if ((p->topic_id[0] && p->kafka_topic_id[0] && strcmp(p->topic_id, p->kafka_topic_id)) ||
+	if ((p->topic_id[0] && p->kafka_topic_id[0] &&
+	     strcmp(p->topic_id, p->kafka_topic_id) != 0) ||
 	    p->next_offset > p->high)
 		return err_set(err, ERR_CONFIG,
 			       "%s [%d]: everything below offset %" PRId64
@@ -378,6 +379,26 @@ static bool add_parts(struct verify *v, const struct verify_range *range,
 	return ok;
 }
 
+/* What the schema and the command leave out. */
+static void note_rest(struct verify *v, const struct verify_range *range)
+{
+	const struct table *t = v->stream->table;
+	look_at_streams(v);
+	if (t->embed)
+		verify_note(v, "vectors",
+			    "column %s has vectors that a model makes: it is not compared",
+			    t->columns[t->embed->vector].name);
+	if (v->replay.n == 0)
+		verify_note(v, "nothing", "no offset of it is durable yet%s: nothing was read",
+			    range->from >= 0 || range->since_ms >= 0 ? " in that range" : "");
+	if (range->partition >= 0) {
+		v->whole = false;
+		verify_note(v, "partition", "only partition %d is read, as told", range->partition);
+	}
+	if (v->sample)
+		verify_note(v, "sample", "only %s of the keys are looked at, as told", v->sample);
+}
+
 /* Kafka is asked within the transaction: what it says is later than the offsets, which is right. */
 bool verify_scope(struct verify *v, const struct verify_range *range, struct err *err)
 {
@@ -388,17 +409,7 @@ bool verify_scope(struct verify *v, const struct verify_range *range, struct err
 		  add_parts(v, range, &ps, err) && look_at_cleanup(v, err) &&
 		  look_at_files(v, err) && look_at_triggers(v, err) && read_left_out(v, err);
 	if (ok)
-		look_at_streams(v);
-	if (ok && v->stream->table->embed)
-		verify_note(v, "vectors",
-			    "column %s has vectors that a model makes: it is not compared",
-			    v->stream->table->columns[v->stream->table->embed->vector].name);
-	if (ok && range->partition >= 0) {
-		v->whole = false;
-		verify_note(v, "partition", "only partition %d is read, as told", range->partition);
-	}
-	if (ok && v->sample)
-		verify_note(v, "sample", "only %s of the keys are looked at, as told", v->sample);
+		note_rest(v, range);
 	positions_free(&ps);
 	return ok;
 }
