@@ -73,6 +73,8 @@ down:
 	@tests/stack stop "$(DEV)" --rm
 demo:
 	@tests/deps run
+	@echo "the model of the demo: in the cache, or fetched now (some 100 MB with its Python packages)"
+	@PIP_RETRIES=1 PIP_DEFAULT_TIMEOUT=10 tests/embedding_server.py --fetch 2>/dev/null || true # the demo says what it lacks
 	@B=$(B) tests/demo
 test:
 	@tests/deps run

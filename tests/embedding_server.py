@@ -3,6 +3,7 @@
 and for trying embeddings without an account anywhere.
 
   tests/embedding_server.py [--port 8090] [--port-file FILE]
+  tests/embedding_server.py --fetch      model and packages into the cache, and no server
 
   POST /v1/embeddings   {"model": "minilm", "input": "text" or ["text", ...], "encoding_format": "float" or "base64"}
                         -> {"data": [{"index": 0, "embedding": ...}, ...], "model": .., "usage": {"prompt_tokens": N, "total_tokens": N}}
@@ -98,6 +99,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, default=8090, help="0: any free one")
     parser.add_argument("--port-file")
+    parser.add_argument("--fetch", action="store_true")
     return parser.parse_args()
 
 
@@ -113,8 +115,12 @@ def model_folder():
 def main():
     args = arguments()
     go_on_with_vectors(__file__, 69)
+    folder = model_folder()
+    if args.fetch:
+        print(f"the model of the demo is in {folder}")
+        return
     from embed import Model
-    Handler.model = Model(model_folder(), os.cpu_count())
+    Handler.model = Model(folder, os.cpu_count())
     server = ThreadingHTTPServer(("127.0.0.1", args.port), Handler)
     print(server.server_port, flush=True)
     if args.port_file:
