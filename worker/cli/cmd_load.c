@@ -191,7 +191,7 @@ static int run_pipeline(struct load *l)
 				      .finite = true,
 				      .self = l};
 	l->start_us = l->told_us = clock_mono_us();
-	int code = pipeline_run(&l->config, &origin);
+	int code = pipeline_run(&l->config, &origin, &store_pg);
 	if (l->cli->json)
 		tell_json(l, code == EXIT_OK);
 	else

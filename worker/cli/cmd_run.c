@@ -13,7 +13,7 @@ static int run(struct cli *cli)
 	struct err err = {0};
 	if (!pg_dsn_check(cli->config, NULL, &err) && err.class == ERR_CONFIG)
 		return cli_fail(EXIT_CONFIG, "%s", err.text);
-	return pipeline_run(cli->config, &origin_kafka);
+	return pipeline_run(cli->config, &origin_kafka, &store_pg);
 }
 
 const struct command command_run = {
