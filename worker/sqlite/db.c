@@ -65,6 +65,9 @@ static bool failed(struct db *db, int code, struct err *err)
 {
 	enum err_class class = ERR_RETRY;
 	const char *words = "";
+	bool full = (code & 0xff) == SQLITE_IOERR && db->handle &&
+		    sqlite3_system_errno(db->handle) == ENOSPC;
+	code = full ? SQLITE_FULL : code; /* such as that of the file -shm */
 	db->trouble = DB_SESSION;
 	for (size_t i = 0; i < ARRAY_LEN(meanings); i++) {
 		if (meanings[i].code != (code & 0xff))
