@@ -4,7 +4,7 @@
  *   WAL                 readers never wait for us, nor we for them
  *   synchronous FULL    the WAL is flushed at each COMMIT: it outlives a loss of power
  *   foreign_keys on     as PostgreSQL has them
- *   cache of 8 MiB, no mmap     so that memory stays bounded, and a file that shrinks kills nobody
+ *   cache of 12 MiB, no mmap    so that memory stays bounded, and a file that shrinks kills nobody
  *
  * A lock that another program holds is waited for in wait_for_lock(), until patience_us is over or
  * abort_fd turns readable; that is the only wait.
@@ -142,7 +142,7 @@ static bool check_path(const char *path, enum db_mode mode, struct err *err)
 
 /* A page of 8 KiB holds three or four rows with a vector of 384 floats; of 4 KiB, one or two. */
 static const char new_file[] = "PRAGMA page_size = 8192";
-static const char settings[] = "PRAGMA synchronous = FULL; PRAGMA cache_size = -8192;"
+static const char settings[] = "PRAGMA synchronous = FULL; PRAGMA cache_size = -12288;"
 			       "PRAGMA mmap_size = 0; PRAGMA foreign_keys = ON;"
 			       "PRAGMA wal_autocheckpoint = 4000;"
 			       "PRAGMA journal_size_limit = 67108864";
