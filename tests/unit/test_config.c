@@ -574,6 +574,17 @@ START_TEST(cross_checks)
 }
 END_TEST
 
+/* Rows go to one place: PostgreSQL, or a file, which has one writer. */
+START_TEST(one_database)
+{
+	refused("[sqlite]\npath = m.db\n" BASE, 2, "sqlite.path: is set beside postgres.dsn");
+	const struct config_override set[] = {{"postgres.dsn", ""}, {"postgres.lanes", "4"}};
+	ck_assert(load_set("[sqlite]\npath = m.db\n" BASE, set, 2));
+	ck_assert_str_eq(config->sqlite_path, "m.db");
+	ck_assert_uint_eq(config->lanes, 1);
+}
+END_TEST
+
 /* NAME and NAME_file: the stronger source wins, both in one source is a mistake. */
 START_TEST(twins)
 {
@@ -926,6 +937,7 @@ static Suite *config_suite(void)
 	tcase_add_test(t, topic_patterns);
 	tcase_add_test(t, kafka_keys);
 	tcase_add_test(t, cross_checks);
+	tcase_add_test(t, one_database);
 	tcase_add_test(t, twins);
 	tcase_add_test(t, paths);
 	tcase_add_test(t, secret_files);

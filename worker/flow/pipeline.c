@@ -62,6 +62,7 @@
 #include "io/httpd.h"
 #include "io/kafka_client.h"
 #include "io/origin.h"
+#include "io/pg.h" /* only its version */
 #include "search/indexer.h"
 
 #define POLL_MESSAGES 1000
@@ -540,7 +541,7 @@ static bool pipeline_open(struct pipeline *p, struct err *err)
 	name_stats(c);
 	partitions_open(&p->partitions, c->path);
 	p->publish.config = c;
-	p->publish.status = status_new(c, kafka_version(), p->store->version());
+	p->publish.status = status_new(c, kafka_version(), pg_library_version());
 	if (!load_streams(p, err))
 		return false;
 	intake_open(&p->intake, c);

@@ -7,7 +7,7 @@
  *   dates, times, timestamps         INTEGER: days, microseconds of the day, microseconds since
  *                                    1970, as Avro has them: any year, in order
  *   text, uuid, numeric, interval    TEXT
- *   jsonb                            TEXT, as it came; of a key that stands twice the last
+ *   jsonb                            TEXT, without blanks; of a key that stands twice the last
  *   arrays                           TEXT: a JSON array
  *   bytea                            BLOB
  *   vectors                          BLOB: little-endian float32, which sqlite-vec reads
@@ -188,7 +188,7 @@ static void put_element(const struct column *c, struct slice v, struct buf *out)
 		put_string(v, out);
 		break;
 	case PG_JSONB: /* behind the version of the form */
-		if (!json_without_twice((struct slice){v.data + 1, v.len - 1}, out))
+		if (!json_compact((struct slice){v.data + 1, v.len - 1}, out))
 			buf_put(out, v.data + 1, v.len - 1);
 		break;
 	case PG_BYTEA:
@@ -267,7 +267,7 @@ void form_bind(sqlite3_stmt *stmt, int parameter, const struct column *c, struct
 		break;
 	case PG_JSONB: /* behind the version of the form */
 		v = (struct slice){v.data + 1, v.len - 1};
-		if (json_without_twice(v, &text))
+		if (json_compact(v, &text))
 			bind_text_copy(stmt, parameter, &text);
 		else
 			bind_text(stmt, parameter, v);

@@ -6,10 +6,10 @@
  * into nested objects. IS NOT is per column, and hundreds of them make a long statement.
  *
  * JSON is read as a row of tokens (file/jtape.h), so numbers keep their digits. Members of an
- * object are gathered, sorted by key, and the later of two equal ones kept: the time is n log n
- * whatever an event holds.
+ * object are gathered, sorted by key, and of equal ones the last value is kept, at the first's
+ * place: the time is n log n whatever an event holds.
  *
- *   [t's members] [e's members] --sort by key, place--> drop the earlier --sort by place--> text
+ *   [t's members] [e's members] --sort by key, place--> one of each --sort by place--> text
  *
  * Thread: the connection's. Memory: of one call.
  */
@@ -104,13 +104,17 @@ static void put_scalar(const struct jtoken *v, struct buf *out)
 		abort();
 }
 
-static size_t drop_earlier(struct member *m, size_t n)
+static size_t one_of_each(struct member *m, size_t n)
 {
 	size_t left = 0;
 	qsort(m, n, sizeof(*m), by_key);
-	for (size_t i = 0; i < n; i++)
-		if (i + 1 == n || !same_key(&m[i], &m[i + 1]))
-			m[left++] = m[i];
+	for (size_t i = 0; i < n; i++) {
+		size_t place =
+			m[i].place; /* of the first stays, so that equal objects are equal texts */
+		while (i + 1 < n && same_key(&m[i], &m[i + 1]))
+			i++;
+		m[left++] = (struct member){m[i].key, place};
+	}
 	qsort(m, left, sizeof(*m), by_place);
 	return left;
 }
@@ -125,7 +129,7 @@ static void put_union(const struct jtoken *a, const struct jtoken *b, struct buf
 		for (uint32_t i = 0; i < object->n; i++, key = jtape_next(key + 1), n++)
 			all[n] = (struct member){key, n};
 	}
-	n = drop_earlier(all, n);
+	n = one_of_each(all, n);
 	buf_u8(out, '{');
 	for (size_t i = 0; i < n; i++) {
 		buf_puts(out, i ? "," : "");
@@ -217,24 +221,16 @@ static void concat(sqlite3_context *c, int n, sqlite3_value **v)
 	buf_free(&out);
 }
 
-static bool any_twice(const struct jtape *tape)
-{
-	for (uint32_t i = 0; i < tape->n; i++)
-		if (tape->tokens[i].kind == JTOKEN_OBJECT && jtape_duplicate(&tape->tokens[i]))
-			return true;
-	return false;
-}
-
-bool json_without_twice(struct slice text, struct buf *out)
+bool json_compact(struct slice text, struct buf *out)
 {
 	struct jtape tape = {0};
 	struct buf copy = {0};
-	bool twice = parse(&tape, &copy, text) && any_twice(&tape);
-	if (twice)
+	bool ok = parse(&tape, &copy, text);
+	if (ok)
 		put_json(tape.tokens, out);
 	jtape_free(&tape);
 	buf_free(&copy);
-	return twice;
+	return ok;
 }
 
 /* --- comparison --- */

@@ -17,5 +17,8 @@ struct db;
 
 MUST_CHECK bool functions_add(struct db *db, struct err *err);
 
-/* JSON as jsonb keeps it: of a key that stands twice in an object the last. False: as it came. */
-MUST_CHECK bool json_without_twice(struct slice text, struct buf *out);
+/*
+ * JSON as it is stored, without blanks, and of a key that stands twice in an object with the last
+ * value. False, and nothing: it is none.
+ */
+MUST_CHECK bool json_compact(struct slice text, struct buf *out);

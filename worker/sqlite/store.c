@@ -425,7 +425,6 @@ static bool prune(struct store *s, bool *more, struct err *err)
 
 const struct store_class store_sqlite = {
 	.name = "SQLite",
-	.version = sqlite3_libversion,
 	.create = create,
 	.destroy = destroy,
 	.open = open_session,
@@ -439,6 +438,11 @@ const struct store_class store_sqlite = {
 	.tell_halt = tell_halt,
 	.prune = prune,
 };
+
+const char *sqlite_library_version(void)
+{
+	return sqlite3_libversion();
+}
 
 bool sqlite_forget(const struct config *config, const char *topic, bool keep_dead, struct err *err)
 {

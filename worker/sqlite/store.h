@@ -6,6 +6,9 @@
 
 extern const struct store_class store_sqlite;
 
+/* Of SQLite at run time, "3.40.1". */
+const char *sqlite_library_version(void);
+
 /*
  * Forgets how far the topic was loaded: its offsets, batches, and dead letters unless they are to
  * be kept. For "load", before it begins; a load that is under way is fenced.

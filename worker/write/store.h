@@ -71,7 +71,6 @@ struct store_setup {
 struct store_class {
 	const char *name; /* for people: "PostgreSQL" */
 	bool searches;    /* by segments that have to be kept up (search/indexer.h) */
-	const char *(*version)(void);
 	struct store *(*create)(const struct store_setup *setup);
 	void (*destroy)(struct store *s);
 	bool (*open)(struct store *s, int64_t *due_us, struct err *err);

@@ -122,7 +122,6 @@ static bool prune(struct store *s, bool *more, struct err *err)
 const struct store_class store_pg = {
 	.name = "PostgreSQL",
 	.searches = true,
-	.version = pg_library_version,
 	.create = create,
 	.destroy = destroy,
 	.open = open_session,
