@@ -28,6 +28,7 @@ static bool is_owners(const char *command, const char *const *args)
 {
 	const char *action = args && args[0] ? args[0] : "";
 	return strcmp(command, "migrate") == 0 || strcmp(command, "dlq") == 0 ||
+	       strcmp(command, "verify") == 0 ||
 	       (strcmp(command, "index") == 0 && strcmp(action, "drop") == 0) ||
 	       (strcmp(command, "offsets") == 0 && strcmp(action, "rewind") == 0);
 }

@@ -31,7 +31,7 @@ struct play {
 	uint64_t dice;
 	int refuse, back; /* one in so many; 0: never */
 	unsigned calls, refused, taken_back;
-	char fatal[200];
+	char fatal[ERR_TEXT_SIZE];
 };
 
 static uint64_t roll(struct play *p, uint64_t sides)
@@ -104,10 +104,10 @@ static void on_fault(void *ctx, struct source_partition *sp, enum source_fault f
 	ck_abort_msg("fault %d: %s", (int)fault, text);
 }
 
-static void on_fatal(void *ctx, const char *text)
+static void on_fatal(void *ctx, const struct err *why)
 {
 	struct play *p = ctx;
-	snprintf(p->fatal, sizeof(p->fatal), "%s", text);
+	snprintf(p->fatal, sizeof(p->fatal), "%s", why->text);
 }
 
 static const struct source_ops ops = {.assigned = on_assigned,

@@ -153,10 +153,10 @@ static void on_fault(void *ctx, struct source_partition *sp, enum source_fault f
 	seen->fault = fault;
 }
 
-static void on_fatal(void *ctx, const char *text)
+static void on_fatal(void *ctx, const struct err *why)
 {
 	struct seen *seen = ctx;
-	ck_assert_ptr_nonnull(text);
+	ck_assert_int_eq(why->class, ERR_FATAL);
 	seen->fatals++;
 }
 

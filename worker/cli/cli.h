@@ -42,8 +42,9 @@ struct command {
 };
 
 extern const struct command command_run, command_check, command_migrate, command_produce,
-	command_load, command_offsets, command_dlq, command_index, command_top, command_status,
-	command_config, command_new_stream, command_manual, command_version;
+	command_load, command_verify, command_why, command_offsets, command_dlq, command_index,
+	command_top, command_status, command_config, command_new_stream, command_manual,
+	command_version;
 
 /* The tables themselves, for the manual. The letter is "-c, " or "-h, " or nothing. */
 const struct command *const *cli_commands(const struct cli *cli);

@@ -22,11 +22,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/stats.h"
+#include "cli/bar.h"
 #include "cli/cli.h"
 #include "cli/database.h"
 #include "cli/load.h"
@@ -35,9 +34,6 @@
 #include "io/filesource.h"
 #include "sqlite/store.h"
 
-enum { BAR_WIDTH = 30 };
-#define LINE_EVERY_US (10 * US_PER_S)
-
 struct load {
 	const struct cli *cli;
 	struct config config;        /* of this one stream */
@@ -45,19 +41,13 @@ struct load {
 	const char **topics;
 	struct stream *reader; /* the stream that the files are read with */
 	struct files *files;
-	uint64_t bytes; /* of all files; 0: a pipe is among them */
-	int64_t start_us, told_us;
+	uint64_t bytes;        /* of all files; 0: a pipe is among them */
 	struct source *source; /* while the pipeline runs */
 	struct filesource_view view;
-	bool bar;
+	struct bar bar;
 };
 
 /* ---- telling ---- */
-
-static double seconds_of(const struct load *l)
-{
-	return (double)(clock_mono_us() - l->start_us) / (double)US_PER_S;
-}
 
 /* Rows of transactions that were committed. */
 static uint64_t done(void)
@@ -71,67 +61,38 @@ static uint64_t dead(void)
 	return (uint64_t)stats_sum(METRIC_DEAD_LETTERS);
 }
 
-/* "45%, 0:25 left", "", by the bytes that were read. */
-static const char *how_far(const struct load *l, char *text, size_t size)
+/* Of files that are at their end. */
+static uint64_t before(const struct load *l)
 {
-	double share = l->bytes > 0 ? (double)l->view.read / (double)l->bytes : 0;
-	text[0] = '\0';
-	if (share <= 0)
-		return text;
-	double left = seconds_of(l) * (1 - share) / share;
-	snprintf(text, size, "%3.0f%%, %.0f:%02.0f left", 100 * share, floor(left / 60),
-		 floor(fmod(left, 60)));
-	return text;
+	return l->view.in_files > done() ? l->view.in_files - done() : 0;
 }
 
-static void draw_bar(const struct load *l)
-{
-	char far[64];
-	int filled = l->bytes > 0 ? (int)(l->view.read * BAR_WIDTH / l->bytes) : 0;
-	fprintf(stderr,
-		"\r[%.*s%.*s] %s  %" PRIu64 " rows, %.1f MB, %.0f/s, %" PRIu64 " dead\033[K",
-		filled, "##############################", BAR_WIDTH - filled,
-		"..............................", how_far(l, far, sizeof(far)), done(),
-		(double)l->view.read / 1e6, (double)done() / fmax(seconds_of(l), 0.001), dead());
-}
-
-static void tell_line(const struct load *l)
-{
-	char far[64];
-	fprintf(stderr, "%s  %" PRIu64 " rows, %.1f MB, %.0f/s, %" PRIu64 " dead\n",
-		how_far(l, far, sizeof(far)), done(), (double)l->view.read / 1e6,
-		(double)done() / fmax(seconds_of(l), 0.001), dead());
-}
-
-/* Of struct origin. */
+/* Of struct origin. By the bytes that were read. */
 static void watch(void *self, bool end)
 {
 	struct load *l = self;
 	filesource_look(l->source, &l->view);
-	if (end && l->bar)
-		fprintf(stderr, "\r\033[K");
-	if (end || l->cli->json)
-		return;
-	if (l->bar) {
-		draw_bar(l);
-	} else if (clock_mono_us() - l->told_us >= LINE_EVERY_US) {
-		tell_line(l);
-		l->told_us = clock_mono_us();
-	}
+	if (end)
+		bar_clear(&l->bar);
+	else
+		bar_tell(&l->bar, l->bytes > 0 ? (double)l->view.read / (double)l->bytes : -1,
+			 "%" PRIu64 " rows, %.1f MB, %.0f/s, %" PRIu64 " dead", done(),
+			 (double)l->view.read / 1e6,
+			 (double)done() / fmax(bar_seconds(&l->bar), 0.001), dead());
 }
 
 /* The members are a contract. */
 static void tell_json(const struct load *l, bool complete)
 {
-	double seconds = seconds_of(l);
-	json_t *all = json_pack("{s:s, s:i, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f}", "stream",
-				l->stream.name, "files", (int)l->files->n, "complete", complete,
-				"records", (json_int_t)done(), "merged",
-				(json_int_t)stats_sum(METRIC_RECORDS_MERGED), "superseded",
-				(json_int_t)stats_sum(METRIC_RECORDS_SUPERSEDED), "skipped",
-				(json_int_t)stats_sum(METRIC_RECORDS_SKIPPED), "dead",
-				(json_int_t)dead(), "bytes", (json_int_t)l->view.read, "seconds",
-				seconds, "per_second", (double)done() / fmax(seconds, 0.001));
+	double seconds = bar_seconds(&l->bar);
+	json_t *all = json_pack(
+		"{s:s, s:i, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f}", "stream",
+		l->stream.name, "files", (int)l->files->n, "complete", complete, "records",
+		(json_int_t)done(), "merged", (json_int_t)stats_sum(METRIC_RECORDS_MERGED),
+		"superseded", (json_int_t)stats_sum(METRIC_RECORDS_SUPERSEDED), "skipped",
+		(json_int_t)stats_sum(METRIC_RECORDS_SKIPPED), "dead", (json_int_t)dead(), "before",
+		(json_int_t)before(l), "bytes", (json_int_t)l->view.read, "seconds", seconds,
+		"per_second", (double)done() / fmax(seconds, 0.001));
 	char *text = json_dumps(all, JSON_COMPACT | JSON_REAL_PRECISION(6));
 	puts(text);
 	free(text);
@@ -140,15 +101,17 @@ static void tell_json(const struct load *l, bool complete)
 
 static void tell(const struct load *l, bool complete)
 {
-	double seconds = seconds_of(l);
+	double seconds = bar_seconds(&l->bar);
 	printf("loaded %" PRIu64 " records into %s in %.1f s (%.0f/s): %" PRId64 " merged, %" PRId64
 	       " superseded",
 	       done(), l->reader->table->name, seconds, (double)done() / fmax(seconds, 0.001),
 	       stats_sum(METRIC_RECORDS_MERGED), stats_sum(METRIC_RECORDS_SUPERSEDED));
 	if (stats_sum(METRIC_RECORDS_SKIPPED) > 0)
 		printf(", %" PRId64 " skipped", stats_sum(METRIC_RECORDS_SKIPPED));
-	printf(", %" PRIu64 " dead letters%s\n", dead(),
-	       complete ? "" : "; not to the end: the same command goes on where it was");
+	printf(", %" PRIu64 " dead letters", dead());
+	if (before(l) > 0)
+		printf("; %" PRIu64 " were loaded before", before(l));
+	puts(complete ? "" : "; not to the end: the same command goes on where it was");
 }
 
 /* ---- the pipeline ---- */
@@ -192,7 +155,7 @@ static int run_pipeline(struct load *l)
 				      .watch = watch,
 				      .finite = true,
 				      .self = l};
-	l->start_us = l->told_us = clock_mono_us();
+	l->bar = bar_new(l->cli);
 	int code = pipeline_run(&l->config, &origin, database_store(&l->config));
 	if (l->cli->json)
 		tell_json(l, code == EXIT_OK);
@@ -326,7 +289,7 @@ static int load(struct load *l, size_t stream)
 
 static int run(struct cli *cli)
 {
-	struct load l = {.cli = cli, .bar = isatty(STDERR_FILENO) && !cli->json};
+	struct load l = {.cli = cli};
 	size_t stream;
 	if (cli->argc < 2)
 		return cli_fail(EXIT_USAGE,

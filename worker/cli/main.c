@@ -15,6 +15,8 @@ static const struct command *const commands[] = {
 	&command_migrate,
 	&command_produce,
 	&command_load,
+	&command_verify,
+	&command_why,
 	&command_offsets,
 	&command_dlq,
 	&command_index,

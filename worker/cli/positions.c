@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/stream.h"
 #include "io/kafka_inspect.h"
 #include "io/origin.h"
 
@@ -73,6 +74,13 @@ bool positions_read(struct pg *pg, const struct config *config, const char *topi
 }
 
 /* --- Kafka --- */
+
+static void free_texts(struct position *p)
+{
+	free(p->owner);
+	free(p->updated_at);
+	free(p->halted);
+}
 
 static struct position *find(struct positions *p, const char *topic, int32_t partition)
 {
@@ -165,13 +173,43 @@ bool positions_ask(const struct config *config, const char *topic, int64_t at_ms
 	return ok;
 }
 
+/* All others go. */
+static void keep(struct positions *p, const struct config *config, size_t stream, int32_t partition)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < p->n; i++) {
+		struct position *pos = &p->all[i];
+		if (stream_of_topic(config, pos->topic) == stream &&
+		    (partition < 0 || pos->partition == partition))
+			p->all[kept++] = *pos;
+		else
+			free_texts(pos);
+	}
+	p->n = kept;
+}
+
+bool positions_of_stream(struct pg *pg, const struct config *config, size_t stream,
+			 int32_t partition, int64_t at_ms, struct positions *p, struct err *err)
+{
+	char topic[sizeof(p->all->topic)];
+	if (!positions_read(pg, config, NULL, p, err))
+		return false;
+	keep(p, config, stream, partition);
+	if (p->n == 0)
+		return err_set(err, ERR_CONFIG,
+			       "nothing of stream %s was consumed%s: memingest offsets show",
+			       config->streams[stream].name, partition < 0 ? "" : " there");
+	snprintf(topic, sizeof(topic), "%s", p->all[0].topic); /* p->all moves */
+	if (!positions_ask(config, topic, at_ms, p, err))
+		return false;
+	keep(p, config, stream, partition);
+	return true;
+}
+
 void positions_free(struct positions *p)
 {
-	for (size_t i = 0; i < p->n; i++) {
-		free(p->all[i].owner);
-		free(p->all[i].updated_at);
-		free(p->all[i].halted);
-	}
+	for (size_t i = 0; i < p->n; i++)
+		free_texts(&p->all[i]);
 	free(p->all);
 	*p = (struct positions){0};
 }

@@ -37,6 +37,8 @@ struct stream_config {
 	enum frame_format format;
 	enum on_conflict on_conflict;
 	enum other_types other_types;
+	/* of "verify": a table of schema memingest that stands in for the stream's; else NULL */
+	const char *stand_in;
 };
 
 struct config {

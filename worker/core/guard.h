@@ -10,17 +10,15 @@
 #include "core/config.h"
 
 struct guard {
-	uint64_t events, dead;
+	uint64_t events, dead; /* of this window; what is not durable yet may be missing */
 };
 
-/* That many more events have been decided; may begin a new window. */
-void guard_count(struct guard *g, const struct config *config, uint64_t events);
-
-/* How many more dead letters the window admits. */
-uint64_t guard_room(const struct guard *g, const struct config *config);
+/* That many more events have been decided, so many of them dead; may begin a new window. */
+void guard_count(struct guard *g, const struct config *config, uint64_t events, uint64_t dead);
 
 /*
- * True: they may become dead letters, and count. False with class CONFIG: the stream has to halt.
+ * Whether so many of the next events may become dead letters, none of which is counted yet. False
+ * with class CONFIG: the stream has to halt.
  */
-MUST_CHECK bool guard_admit(struct guard *g, const struct config *config, const char *stream,
-			    uint64_t dead, struct err *err);
+MUST_CHECK bool guard_admits(const struct guard *g, const struct config *config, const char *stream,
+			     uint64_t events, uint64_t dead, struct err *err);

@@ -79,9 +79,10 @@ static enum outcome dead_letter(const struct arrival *a, enum dead_reason reason
 				const struct err *why)
 {
 	struct stream *stream = a->stream;
+	struct taken *taken = &a->in->taken[stream->index];
 	struct err err = {0};
-	if (!guard_admit(&a->in->guards[stream->index], a->in->config, stream->config->name, 1,
-			 &err)) {
+	if (!guard_admits(&a->in->guards[stream->index], a->in->config, stream->config->name,
+			  taken->events + 1, taken->dead + 1, &err)) {
 		err_wrap(&err, "%s", why->text);
 		return halt(a, &err);
 	}
@@ -100,6 +101,7 @@ static enum outcome dead_letter(const struct arrival *a, enum dead_reason reason
 		 F_INT("partition", a->part->partition), F_INT("offset", a->m->offset),
 		 F_STR("reason", dead_reason_name(reason)), F_STR("error", why->text));
 	batch_add_dead(a->batch, &letter);
+	taken->dead++;
 	free(headers);
 	return TAKEN;
 }
@@ -112,18 +114,6 @@ struct writer {
 	bool key;       /* it is about the key */
 	bool in_header; /* and the message has no envelope */
 };
-
-/* A header goes before the value's own envelope. */
-static bool find_frame(const struct arrival *a, struct slice message, struct writer *o,
-		       struct err *err)
-{
-	enum frame_format format = a->stream->config->format;
-	if (format == FRAME_CONFLUENT && !source_schema_id(a->m, o->key, &o->frame.id, err))
-		return false;
-	o->in_header = format == FRAME_CONFLUENT && o->frame.id.kind != SCHEMA_ID_NONE;
-	o->frame.body = message;
-	return o->in_header || frame_split(format, message, &o->frame, err);
-}
 
 /* "value schema id 7", "value schema GUID ... of header __value_schema_id". */
 static void wrap_writer(const struct writer *o, struct err *err)
@@ -230,14 +220,27 @@ static enum outcome not_decoded(const struct arrival *a, const struct writer *o,
 	return halt(a, err);
 }
 
+/* False: its row is taken back, and its offset is as one without a message. */
+static bool is_wanted(const struct arrival *a, const struct record *record)
+{
+	const struct origin *origin = a->in->origin;
+	struct buf *rows = &a->batch->rows;
+	const uint8_t *row = rows->data + rows->len - record->row_len;
+	if (!origin->wants || origin->wants(origin->self, (struct slice){row, record->key_len}))
+		return true;
+	rows->len -= record->row_len;
+	batch_advance(a->batch, my_span(a), a->m->offset + 1);
+	return false;
+}
+
 /* Value or key, each with the plan of its own schema. */
-static enum outcome take_datum(const struct arrival *a, struct slice message, bool key)
+static enum outcome take_datum(const struct arrival *a, bool key)
 {
 	struct writer o = {.key = key};
 	struct err err = {0};
 	struct record record;
 	const struct plan *plan = NULL;
-	if (!find_frame(a, message, &o, &err))
+	if (!source_frame(a->m, a->stream->config->format, key, &o.frame, &o.in_header, &err))
 		return dead_letter(a, REASON_FRAME, &err);
 	switch (find_plan(a, &o, &plan, &err)) {
 	case PLAN_FOUND:
@@ -249,6 +252,8 @@ static enum outcome take_datum(const struct arrival *a, struct slice message, bo
 	}
 	if (!decode(a, plan, o.frame.body, key, &record, &err))
 		return not_decoded(a, &o, &record, &err);
+	if (!is_wanted(a, &record))
+		return TAKEN;
 	batch_add(a->batch, my_span(a), a->m->offset, a->m->timestamp_ms, &record);
 	a->in->taken[a->stream->index].decoded++;
 	return TAKEN;
@@ -274,9 +279,9 @@ static enum outcome take_message(const struct arrival *a)
 	if (a->m->decoded)
 		return take_decoded(a, a->m->decoded);
 	if (a->m->value.data)
-		return take_datum(a, a->m->value, false);
+		return take_datum(a, false);
 	if (a->m->key.data && a->stream->key_reader)
-		return take_datum(a, a->m->key, true);
+		return take_datum(a, true);
 	err_set(&err, ERR_POISON, "a message without value deletes by its key, but %s",
 		a->m->key.data ? "the stream has no key_schema" : "it has no key either");
 	return dead_letter(a, REASON_DECODE, &err);
@@ -369,7 +374,7 @@ void intake_count(struct intake *in)
 		stats_add(METRIC_RECORDS_CONSUMED, i, 0, (int64_t)t->events);
 		stats_add(METRIC_RECORDS_DECODED, i, 0, (int64_t)t->decoded);
 		stats_add(METRIC_CONSUMED_BYTES, i, 0, (int64_t)t->bytes);
-		guard_count(&in->guards[i], in->config, t->events);
+		guard_count(&in->guards[i], in->config, t->events, t->dead);
 		*t = (struct taken){0};
 	}
 }

@@ -7,12 +7,13 @@
 #include "core/pool.h"
 #include "flow/lanes.h"
 #include "flow/partition.h"
+#include "io/origin.h"
 #include "io/registry.h"
 #include "io/source.h"
 
 /* Of a stream, since they were last published. */
 struct taken {
-	uint64_t events, decoded, bytes;
+	uint64_t events, decoded, dead, bytes;
 };
 
 struct intake {
@@ -24,6 +25,7 @@ struct intake {
 	struct decoder *decoder;
 	struct guard *guards; /* per stream: what could not be decoded */
 	struct taken *taken;  /* per stream */
+	const struct origin *origin;
 };
 
 /* Borrows all that it is given; makes the rest. */

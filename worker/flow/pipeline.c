@@ -111,12 +111,12 @@ static enum worker_state worker_state(const struct pipeline *p)
 }
 
 /* The loop ends after this turn; what is not durable will be read again. */
-static void fail(struct pipeline *p, const char *why)
+static void fail(struct pipeline *p, const struct err *why)
 {
-	log_error("the worker can not go on", F_STR("error", why));
+	log_error("the worker can not go on", F_STR("error", why->text));
 	notify_send(p->publish.notify, "STOPPING=1");
 	p->stopped = true;
-	p->exit_code = EXIT_INTERNAL;
+	p->exit_code = why->class == ERR_CONFIG ? EXIT_CONFIG : EXIT_INTERNAL;
 }
 
 /* --- what is due --- */
@@ -363,8 +363,11 @@ static void pipeline_turn(struct pipeline *p)
 			p->origin->watch(p->origin->self, false);
 	}
 	next = MIN(next, p->publish.due_us);
-	if (p->assignment.stuck)
-		fail(p, "a lane did not give its batches back");
+	if (p->assignment.stuck) {
+		const struct err why = {.class = ERR_FATAL,
+					.text = "a lane did not give its batches back"};
+		fail(p, &why);
+	}
 	if (p->stopped)
 		return;
 	if (!pool_waits(p->pool) && !p->source_drained)
@@ -406,9 +409,9 @@ static void on_fault(void *ctx, struct source_partition *sp, enum source_fault f
 	assignment_fault(&p->assignment, sp, fault, text);
 }
 
-static void on_fatal(void *ctx, const char *text)
+static void on_fatal(void *ctx, const struct err *why)
 {
-	fail(ctx, text);
+	fail(ctx, why);
 }
 
 static void on_statistics(void *ctx, const char *json, size_t len)
@@ -488,6 +491,7 @@ static void wire(struct pipeline *p)
 	p->intake.lanes = &p->lanes;
 	p->intake.partitions = &p->partitions;
 	p->intake.registry = p->registry;
+	p->intake.origin = p->origin;
 	p->settle = (struct settle){.pool = p->pool,
 				    .lanes = &p->lanes,
 				    .partitions = &p->partitions,

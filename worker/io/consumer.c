@@ -49,8 +49,10 @@ void consumer_tell_fatal(struct consumer *s, const char *text)
 {
 	if (s->dead)
 		return;
+	struct err why;
+	err_set(&why, ERR_FATAL, "%s", text);
 	s->dead = true;
-	s->ops->fatal(s->ctx, text);
+	s->ops->fatal(s->ctx, &why);
 }
 
 void consumer_on_error(rd_kafka_t *rk, int code, const char *text, void *opaque)
@@ -220,6 +222,8 @@ static size_t consumer_poll(void *self, size_t max)
 	struct consumer *s = self;
 	uint64_t wakeups;
 	size_t n = 0;
+	if (s->nplaces > 0 && !s->joined)
+		consumer_assign_by_hand(s);
 	/* Before the polls: what is written from now on means something new. */
 	if (read(s->fd, &wakeups, sizeof(wakeups)) < 0)
 		assert(errno == EAGAIN || errno == EINTR);
@@ -291,10 +295,12 @@ static const struct source_class consumer_class = {
 	.close = consumer_close,
 };
 
-struct source *consumer_open(const struct config *config, const struct source_ops *ops, void *ctx,
-			     struct err *err)
+struct source *consumer_open_at(const struct config *config, const struct source_place *places,
+				size_t n, const struct source_ops *ops, void *ctx, struct err *err)
 {
 	struct consumer *s = xcalloc(1, sizeof(*s));
+	s->places = places;
+	s->nplaces = n;
 	s->base = (struct source){.class = &consumer_class, .self = s};
 	s->config = config;
 	s->ops = ops;
@@ -310,6 +316,13 @@ struct source *consumer_open(const struct config *config, const struct source_op
 		return NULL;
 	}
 	log_info("kafka consumer started", F_STR("librdkafka", kafka_version()),
-		 F_STR("assignor", kafka_assignor(config)), F_STR("group", config->group_id));
+		 F_STR("assignor", n > 0 ? "by hand" : kafka_assignor(config)),
+		 F_STR("group", config->group_id));
 	return &s->base;
+}
+
+struct source *consumer_open(const struct config *config, const struct source_ops *ops, void *ctx,
+			     struct err *err)
+{
+	return consumer_open_at(config, NULL, 0, ops, ctx, err);
 }

@@ -232,6 +232,15 @@ void consumer_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
 	s->in_rebalance = false;
 }
 
+void consumer_assign_by_hand(struct consumer *s)
+{
+	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)s->nplaces);
+	for (size_t i = 0; i < s->nplaces; i++)
+		rd_kafka_topic_partition_list_add(list, s->places[i].topic, s->places[i].partition);
+	on_assign(s, list);
+	rd_kafka_topic_partition_list_destroy(list);
+}
+
 /* --- pause and start --- */
 
 void consumer_pause(void *self, struct source_partition *sp)

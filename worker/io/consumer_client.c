@@ -109,7 +109,7 @@ bool consumer_client_use(struct consumer *s, rd_kafka_t *rk, struct err *err)
 	s->queue = rd_kafka_queue_get_consumer(rk);
 	rd_kafka_queue_io_event_enable(s->queue, s->fd, &one, sizeof(one));
 	s->nudge = nudge_start(rk);
-	return subscribe(s, err);
+	return s->nplaces > 0 || subscribe(s, err);
 }
 
 /* --- watching --- */

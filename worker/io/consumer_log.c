@@ -75,7 +75,7 @@ static void hold_commits(struct consumer *s, struct source_partition *const *sps
 void consumer_commit(void *self, struct source_partition *const *sps, const int64_t *next, size_t n)
 {
 	struct consumer *s = self;
-	if (n == 0)
+	if (n == 0 || s->nplaces > 0)
 		return;
 	if (s->rebalancing) {
 		hold_commits(s, sps, next, n);
@@ -99,7 +99,7 @@ void consumer_commit_now(void *self, struct source_partition *const *sps, const 
 			 size_t n, int timeout_ms)
 {
 	struct consumer *s = self;
-	if (n == 0)
+	if (n == 0 || s->nplaces > 0)
 		return;
 	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)n);
 	rd_kafka_queue_t *queue = rd_kafka_queue_new(s->rk);

@@ -37,6 +37,9 @@ struct consumer {
 	const struct config *config;
 	const struct source_ops *ops;
 	void *ctx;
+	/* read without a group, assigned by hand; nplaces 0: the group assigns */
+	const struct source_place *places;
+	size_t nplaces;
 	rd_kafka_t *rk; /* one after another: consumer_client.c */
 	rd_kafka_queue_t *queue;
 	rd_kafka_queue_t *leaving; /* takes the events while the group is left; NULL before */
@@ -100,6 +103,8 @@ void consumer_give_up_rest(struct consumer *s);
 /* librdkafka's callback, and for events that are served by hand. */
 void consumer_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
 			   rd_kafka_topic_partition_list_t *list, void *opaque);
+/* Of a consumer without a group: all its places, as the group would assign them. */
+void consumer_assign_by_hand(struct consumer *s);
 /* What had to wait for the end of a rebalance: deferred commits, partitions to be assigned anew. */
 void consumer_do_deferred(struct consumer *s);
 

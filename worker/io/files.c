@@ -92,6 +92,8 @@ static bool identify(struct file *file, struct err *err)
 	bool ok = fd >= 0 && fstat(fd, &st) == 0 && realpath(file->path, whole);
 	if (!ok) {
 		err_set(err, ERR_CONFIG, "%s", strerror(errno));
+	} else if (S_ISDIR(st.st_mode)) {
+		ok = err_set(err, ERR_CONFIG, "it is a directory: name its files");
 	} else {
 		file->pipe = !S_ISREG(st.st_mode);
 		file->bytes = file->pipe ? 0 : (uint64_t)st.st_size;

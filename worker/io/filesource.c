@@ -99,10 +99,10 @@ static bool stands_there(const struct filesource *s)
 	return s->going && s->at == s->again_file && s->comes <= s->again;
 }
 
-static void fatal(struct filesource *s, const char *text)
+static void fatal(struct filesource *s, const struct err *why)
 {
 	if (!s->dead)
-		s->ops->fatal(s->ctx, text);
+		s->ops->fatal(s->ctx, why);
 	s->dead = true;
 }
 
@@ -116,8 +116,10 @@ static void direct_reader(struct filesource *s)
 	}
 	size_t file = back ? s->again_file : s->at;
 	if (s->files->all[file].pipe && s->sent[file]) {
-		fatal(s, "what was read of standard input was not written, and cannot be read "
-			 "again");
+		const struct err why = {.class = ERR_FATAL,
+					.text = "what was read of standard input was not written, "
+						"and cannot be read again"};
+		fatal(s, &why);
 		return;
 	}
 	drop_block(s);
@@ -176,9 +178,11 @@ static bool hand_over(struct filesource *s, const struct file_record *x, bool *t
 /* Behind the last record of a file. */
 static void end_of_file(struct filesource *s, const struct file_block *b)
 {
+	if (s->ends[b->file] < 0)
+		s->view.in_files += (uint64_t)b->end;
 	s->ends[b->file] = b->end;
 	if (b->err.class == ERR_CONFIG || b->err.class == ERR_FATAL)
-		fatal(s, b->err.text);
+		fatal(s, &b->err);
 	if (b->err.class != ERR_NONE && s->view.damage.class == ERR_NONE)
 		s->view.damage = b->err;
 	s->at = b->file + 1;

@@ -13,6 +13,8 @@ struct filesource_view {
 	size_t file;      /* the one that is being read; the number of files when all are */
 	uint64_t read;    /* bytes, of all files */
 	uint64_t records; /* that were handed over, in this run */
+	/* that the files have which were read to their end, loaded before or now */
+	uint64_t in_files;
 	/* Why a file ended before its end, of the first; class NONE: none did. */
 	struct err damage;
 };

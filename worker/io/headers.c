@@ -86,6 +86,17 @@ bool source_schema_id(const struct source_message *m, bool key, struct schema_id
 	return true;
 }
 
+bool source_frame(const struct source_message *m, enum frame_format format, bool key,
+		  struct frame *frame, bool *in_header, struct err *err)
+{
+	struct slice message = key ? m->key : m->value;
+	if (format == FRAME_CONFLUENT && !source_schema_id(m, key, &frame->id, err))
+		return false;
+	*in_header = format == FRAME_CONFLUENT && frame->id.kind != SCHEMA_ID_NONE;
+	frame->body = message;
+	return *in_header || frame_split(format, message, frame, err);
+}
+
 /* NULL for none. The caller frees it. */
 char *source_headers_json(const struct source_message *m)
 {

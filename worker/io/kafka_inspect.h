@@ -16,3 +16,10 @@ void kafka_inspect_close(struct rd_kafka_s *rk); /* NULL is fine */
 /* The topic's number of partitions; 0: there is no such topic. */
 MUST_CHECK bool kafka_inspect_partitions(struct rd_kafka_s *rk, const char *topic, int timeout_ms,
 					 int32_t *partitions, struct err *err);
+
+/*
+ * Whether old events of a key are compacted away. False: the broker does not say, or not to us
+ * (DescribeConfigs on the topic).
+ */
+MUST_CHECK bool kafka_inspect_compacts(struct rd_kafka_s *rk, const char *topic, int timeout_ms,
+				       bool *compacts);

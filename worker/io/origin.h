@@ -21,6 +21,11 @@ struct origin {
 	/* As refetch_read(). The reader's thread. NULL: from Kafka. */
 	bool (*reread)(void *self, const char *topic, int32_t partition, int64_t offset,
 		       struct refetched *out, struct err *err);
+	/*
+	 * Whether the event counts that has this key, as it stands in a row; an event that does not
+	 * leaves no trace. The poll thread. NULL: all do.
+	 */
+	bool (*wants)(void *self, struct slice key);
 	/* About once a second, and at the end; or NULL. The poll thread. */
 	void (*watch)(void *self, bool end);
 	/*

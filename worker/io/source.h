@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "codec/decode.h"
 #include "core/config.h"
+#include "schema/frame.h"
 #include "schema/schema_id.h"
 
 struct source;
@@ -69,8 +70,8 @@ struct source_ops {
 	void (*eof)(void *ctx, struct source_partition *sp, int64_t offset);
 	void (*fault)(void *ctx, struct source_partition *sp, enum source_fault fault,
 		      const char *text);
-	/* The client as a whole can not go on (fenced, fatal): the worker has to end. */
-	void (*fatal)(void *ctx, const char *text);
+	/* The source as a whole can not go on: the worker has to end. CONFIG: an operator's. */
+	void (*fatal)(void *ctx, const struct err *why);
 	/* librdkafka's statistics, JSON, every statistics.interval.ms. */
 	void (*statistics)(void *ctx, const char *json, size_t len);
 };
@@ -204,9 +205,27 @@ static inline bool source_close(struct source *s, int leave_ms)
 struct source *consumer_open(const struct config *config, const struct source_ops *ops, void *ctx,
 			     struct err *err);
 
+/*
+ * The same without the group: reads these partitions, whoever else has them, and commits nothing.
+ * Borrows them, too.
+ */
+struct source_place {
+	const char *topic;
+	int32_t partition;
+};
+struct source *consumer_open_at(const struct config *config, const struct source_place *places,
+				size_t n, const struct source_ops *ops, void *ctx, struct err *err);
+
 /* frame_header() of all the message's headers. False with class POISON. */
 MUST_CHECK bool source_schema_id(const struct source_message *m, bool key, struct schema_id *id,
 				 struct err *err);
+
+/*
+ * Which schema wrote the message's value or (key) its key, and the datum: from a header, which goes
+ * before the value's own envelope (*in_header), or from that envelope. False with class POISON.
+ */
+MUST_CHECK bool source_frame(const struct source_message *m, enum frame_format format, bool key,
+			     struct frame *frame, bool *in_header, struct err *err);
 
 /*
  * {"name": "value", ...} as JSON, NULL when there are none; bytes that are not UTF-8 as

@@ -180,11 +180,13 @@ static enum dead_reason reason_of(const struct db *db)
 static bool refuse_row(struct rows *r, const struct db *db, const struct config *config,
 		       struct batch *b, uint32_t event, struct trial *t, const struct err *why)
 {
+	struct err ignored;
 	if (t->first.class == ERR_NONE)
 		t->first = *why;
 	t->odd += db->trouble == DB_EITHER;
 	batch_refuse(b, event, reason_of(db), why->text);
-	return b->nrefused - b->nburied <= guard_room(&r->guard, config);
+	return guard_admits(&r->guard, config, r->stream->config->name, b->narranged,
+			    b->nrefused - b->nburied, &ignored);
 }
 
 /* One of the next batch's rows passes, in this transaction, which is rolled back after. */
@@ -224,7 +226,7 @@ static enum rows_result judge(struct rows *r, struct db *db, const struct config
 			 r->stream->table->name);
 		return ROWS_FAILED;
 	}
-	if (!guard_admit(&r->guard, config, stream, b->nrefused - b->nburied, err)) {
+	if (!guard_admits(&r->guard, config, stream, b->narranged, b->nrefused - b->nburied, err)) {
 		db->trouble = DB_TABLE;
 		return ROWS_FAILED;
 	}
@@ -243,7 +245,7 @@ bool rows_refuse_only(struct rows *r, const struct config *config, struct batch 
 {
 	batch_forgive(b);
 	batch_refuse(b, (uint32_t)b->first, REASON_CONSTRAINT, why->text);
-	return guard_admit(&r->guard, config, r->stream->config->name, 1, err);
+	return guard_admits(&r->guard, config, r->stream->config->name, 1, 1, err);
 }
 
 /* --- all rows --- */

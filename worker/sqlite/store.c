@@ -287,7 +287,7 @@ static enum sink_result committed(struct file *f, struct batch *b, int64_t start
 	stats_add(METRIC_ROWS_WRITTEN, b->stream->index, OP_DELETE, (int64_t)r->deleted);
 	stats_add(METRIC_ROWS_WRITTEN, b->stream->index, OP_UPSERT,
 		  (int64_t)(written - r->deleted));
-	guard_count(&r->guard, f->config, b->limit - b->first);
+	guard_count(&r->guard, f->config, b->limit - b->first, batch_refused(b));
 	stats_observe(METRIC_TRANSACTION_SECONDS, b->stream->index, clock_mono_us() - start_us);
 	return batch_committed(b) ? SINK_DONE : SINK_AGAIN;
 }

@@ -266,12 +266,17 @@ static bool rows_at_fault(struct sink *s, struct batch *b, const struct trial *t
 	return table_trouble(b, err);
 }
 
+bool judge_admits(struct sink *s, const struct batch *b, size_t refused, struct err *err)
+{
+	return guard_admits(&sink_target(s, b)->guard, s->config, b->stream->config->name,
+			    b->limit - b->first, refused, err);
+}
+
 bool judge_rows(struct sink *s, struct batch *b, const struct trial *t, struct err *err)
 {
 	size_t refused = b->nrefused - b->nburied;
 	const char *stream = b->stream->config->name;
-	if (!rows_at_fault(s, b, t, err) ||
-	    !guard_admit(&sink_target(s, b)->guard, s->config, stream, refused, err))
+	if (!rows_at_fault(s, b, t, err) || !judge_admits(s, b, refused, err))
 		return false;
 	for (size_t i = b->nburied; i < b->nrefused; i++) {
 		const struct event *e = &b->events[b->refused[i].event];

@@ -419,7 +419,7 @@ static enum sink_result committed(struct sink *s, struct batch *b, int64_t start
 	struct target *t = sink_target(s, b);
 	direct_count(s, b);
 	count_rows(s, b->stream->index);
-	guard_count(&t->guard, s->config, b->limit - b->first);
+	guard_count(&t->guard, s->config, b->limit - b->first, batch_refused(b));
 	stats_observe(METRIC_TRANSACTION_SECONDS, b->stream->index, clock_mono_us() - start_us);
 	return batch_committed(b) ? SINK_DONE : SINK_AGAIN;
 }

@@ -90,6 +90,7 @@ static bool refuse_row(struct sink *s, struct batch *b, const struct batch_row *
 {
 	enum pg_verdict verdict = pg_last_verdict(s->pg);
 	enum dead_reason reason = judge_reason(s, b, row, err);
+	struct err over;
 	if (t->second)
 		return err_set(err, ERR_RETRY, "a row that passed a moment ago is refused now");
 	if (t->refused == 0) {
@@ -103,8 +104,7 @@ static bool refuse_row(struct sink *s, struct batch *b, const struct batch_row *
 	t->odd += verdict != PG_RAISED && verdict != PG_ROW;
 	batch_refuse(b, row->event, reason, err->text);
 	/* More than the guard admits: no need to know how many. */
-	return t->refused <= guard_room(&sink_target(s, b)->guard, s->config) ||
-	       judge_rows(s, b, t, err);
+	return judge_admits(s, b, t->refused, &over) || judge_rows(s, b, t, err);
 }
 
 /* Pieces grow while all goes well and shrink around a culprit. */

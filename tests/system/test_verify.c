@@ -1,0 +1,534 @@
+/*
+ * test_verify.c - "verify" and "why": a table that holds what its topic says is found to, also
+ * while workers go on; one that does not is found out, row by row and column by column; what cannot
+ * be known is said; and nothing is left behind, by whatever end.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "bed.h"
+#include "broker.h"
+#include "ledger.h"
+#include "load.h"
+#include "system.h"
+
+/* Starts "memingest COMMAND STREAM WORDS... --json" as the owner; words may be NULL. */
+static int start(struct bed *bed, const char *command, const char *stream, const char *const *words)
+{
+	char path[192];
+	const char *argv[16] = {stack.program, command, stream, "--json", "-c", bed->owner_config};
+	for (size_t i = 0; words && words[i] && i < 8; i++)
+		argv[6 + i] = words[i];
+	snprintf(path, sizeof(path), "%s/verify.log", bed->dir);
+	bed_write_config(bed);
+	(void)remove(path);
+	return spawn(argv, NULL, path);
+}
+
+/* The answer of what was started (the caller releases it); events come in meanwhile, if any do. */
+static json_t *answer_of(struct bed *bed, struct pace *pace, int pid, int expected)
+{
+	char path[192];
+	int status = 0, waited;
+	while ((waited = waitpid(pid, &status, WNOHANG)) == 0) {
+		if (pace)
+			pace_turn(pace);
+		bed_tick(bed, clock_mono_us() + 10000);
+	}
+	snprintf(path, sizeof(path), "%s/verify.log", bed->dir);
+	char *text = bed_read_file(path);
+	ck_assert_int_eq(waited, pid);
+	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == expected, "exit %d: %.4000s",
+		      WEXITSTATUS(status), text);
+	const char *json = strchr(text, '{');
+	json_t *answer = json ? json_loads(json, JSON_DISABLE_EOF_CHECK, NULL) : NULL;
+	ck_assert_msg(answer != NULL, "%.4000s", text);
+	free(text);
+	return answer;
+}
+
+static json_t *verify_live(struct bed *bed, struct pace *pace, const char *stream, int expected)
+{
+	return answer_of(bed, pace, start(bed, "verify", stream, NULL), expected);
+}
+
+static json_t *verify_with(struct bed *bed, const char *option, const char *value, int expected)
+{
+	const char *const words[] = {option, value, NULL};
+	return answer_of(bed, NULL, start(bed, "verify", bed->streams[0].name, words), expected);
+}
+
+static int64_t number(json_t *answer, const char *name)
+{
+	return json_integer_value(json_object_get(answer, name));
+}
+
+/* Nothing of any check is in the database. */
+static void expect_nothing_left(struct bed *bed)
+{
+	ck_assert_int_eq(
+		bed_int(bed, "SELECT count(*) FROM pg_class WHERE relname LIKE 'verify%%'"), 0);
+	static const char *const books[] = {"offsets", "batches", "dead_letters"};
+	for (size_t i = 0; i < ARRAY_LEN(books); i++)
+		ck_assert_int_eq(bed_int(bed,
+					 "SELECT count(*) FROM memingest.%s WHERE pipeline LIKE "
+					 "'%%/verify/%%'",
+					 books[i]),
+				 0);
+}
+
+/*
+ * Proves: while two workers write updates, deletes, late events and poison of every merge rule, a
+ * check finds no difference, again and again, and has compared something.
+ */
+START_TEST(clean_under_load)
+{
+	struct bed *bed = ledger_bed("verifylive", 3);
+	struct worker *one = worker_start(bed, NULL), *two = worker_start(bed, NULL);
+	struct pace *pace = pace_open(bed, "ledger", 2000);
+	pace_progress(pace, 3000);
+	for (int i = 0; i < 4; i++) {
+		json_t *answer = verify_live(bed, pace, "ledger", 0);
+		ck_assert_int_gt(number(answer, "rows"), 100);
+		ck_assert_int_eq(number(answer, "rows"), number(answer, "by_topic"));
+		ck_assert_int_eq(number(answer, "differ") + number(answer, "missing") +
+					 number(answer, "extra"),
+				 0);
+		ck_assert_uint_eq(json_array_size(json_object_get(answer, "cannot_know")), 0);
+		json_decref(answer);
+		expect_nothing_left(bed);
+	}
+	pace_close(pace);
+	worker_stop(one);
+	worker_stop(two);
+	ck_assert_int_gt(bed_int(bed, "SELECT count(*) FROM memingest.dead_letters"), 0);
+	bed_free(bed);
+}
+END_TEST
+
+/* An event of the stream "memory", whose vector is all n, at the end of partition 0. */
+static int64_t remember(struct bed *bed, const char *key, const char *value, int n)
+{
+	int64_t low, high;
+	json_t *vector = json_array();
+	for (int i = 0; i < 384; i++)
+		json_array_append_new(vector, json_real(n));
+	json_t *event = json_pack("{s:I, s:s, s:s, s:s, s:o, s:s, s:[s, s]}", "event_time",
+				  (json_int_t)1800000000000000ll + n, "namespace", "planted", "key",
+				  key, "value", value, "embedding", vector, "metadata",
+				  "{\"b\": 1, \"a\": [2]}", "tags", "x", "y");
+	bed_event(bed, "memory", 0, event);
+	bed_flush(bed);
+	json_decref(event);
+	broker_watermarks(bed->streams[0].topic, 0, &low, &high);
+	return high - 1;
+}
+
+/* Of the rows that were found, that of a key; NULL: it is not among them. */
+static json_t *found_row(json_t *answer, const char *column, const char *key)
+{
+	size_t i;
+	json_t *row;
+	json_array_foreach (json_object_get(answer, "found"), i, row) {
+		json_t *name = json_object_get(json_object_get(row, "key"), column);
+		if (name && strcmp(json_string_value(name), key) == 0)
+			return row;
+	}
+	return NULL;
+}
+
+/* Its kind, the offset that explains it (-1: none), and one column with parts of both values. */
+static void expect_row(json_t *answer, const char *key_column, const char *key, const char *kind,
+		       int64_t offset, const char *column, const char *in_table,
+		       const char *by_topic)
+{
+	char *text = json_dumps(answer, JSON_COMPACT);
+	json_t *row = found_row(answer, key_column, key);
+	ck_assert_msg(row != NULL, "%s: %.6000s", key, text);
+	ck_assert_str_eq(json_string_value(json_object_get(row, "kind")), kind);
+	json_t *event = json_object_get(row, "event"), *columns = json_object_get(row, "columns");
+	json_t *at = json_object_get(event, "offset");
+	ck_assert_msg((at ? json_integer_value(at) : -1) == offset, "%s: %.6000s", key, text);
+	ck_assert_uint_eq(json_array_size(columns), column ? 1 : 0);
+	if (column) {
+		json_t *c = json_array_get(columns, 0);
+		ck_assert_str_eq(json_string_value(json_object_get(c, "name")), column);
+		ck_assert_ptr_nonnull(
+			strstr(json_string_value(json_object_get(c, "table")), in_table));
+		ck_assert_ptr_nonnull(
+			strstr(json_string_value(json_object_get(c, "topic")), by_topic));
+	}
+	free(text);
+}
+
+/* The table and the topic agree on which keys are in a sample, so that nothing else differs. */
+static void expect_sample(struct bed *bed)
+{
+	json_t *answer = verify_with(bed, "--sample", "99.99999%", 65);
+	int64_t rows = number(answer, "rows");
+	ck_assert_int_eq(number(answer, "differ"), 3);
+	json_decref(answer);
+	bed_sql(bed, "DELETE FROM memory_entries WHERE namespace = 'planted'");
+	bed_sql(bed, "UPDATE memory_entries SET role = coalesce(role, '') || '!'");
+	answer = verify_with(bed, "--sample", "20%", 65);
+	ck_assert_int_gt(number(answer, "rows"), rows / 10);
+	ck_assert_int_lt(number(answer, "rows"), rows * 3 / 10);
+	ck_assert_int_eq(number(answer, "differ"), number(answer, "rows"));
+	ck_assert_int_eq(number(answer, "by_topic"),
+			 number(answer, "rows") + number(answer, "missing"));
+	ck_assert_int_le(number(answer, "missing"), 5);
+	ck_assert_int_eq(number(answer, "extra"), 0);
+	json_decref(answer);
+}
+
+/*
+ * Proves: among thousands of rows with vectors, a changed number of a vector, a changed member of a
+ * JSON object, a changed list, a row that is gone and one that nobody sent are each named, with
+ * column, both values and the offset that they come from; the same JSON in another order is not.
+ */
+START_TEST(planted)
+{
+	struct bed *bed = bed_new("verifyplant");
+	bed_stream(bed, "memory", 2);
+	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
+	load_fill(bed, "memory", 3000,
+		  (struct generator_options){.seed = 7, .keys = 2000, .update_share = 0.3});
+	int64_t vector = remember(bed, "vector", "v", 1), json = remember(bed, "json", "v", 2);
+	int64_t tags = remember(bed, "tags", "v", 3), gone = remember(bed, "gone", "v", 4);
+	remember(bed, "same", "v", 5);
+	struct worker *w = worker_start(bed, NULL);
+	bed_drain(bed, 60);
+	bed_sql(bed, "UPDATE memory_entries SET embedding = (SELECT array_agg(CASE i WHEN 200 THEN "
+		     "x + 0.5 ELSE x END ORDER BY i) FROM unnest(embedding::real[]) WITH "
+		     "ORDINALITY AS u (x, i))::vector WHERE key = 'vector'");
+	bed_sql(bed, "UPDATE memory_entries SET metadata = '{\"b\": 1, \"a\": [3]}' WHERE key = "
+		     "'json'");
+	bed_sql(bed, "UPDATE memory_entries SET tags = '{x}' WHERE key = 'tags'");
+	bed_sql(bed, "DELETE FROM memory_entries WHERE key = 'gone'");
+	bed_sql(bed, "UPDATE memory_entries SET metadata = '{\"a\": [2], \"b\": 1}' WHERE key = "
+		     "'same'");
+	bed_sql(bed, "INSERT INTO memory_entries (namespace, key, event_time) VALUES ('planted', "
+		     "'nobody', now())");
+	json_t *answer = verify_live(bed, NULL, "memory", 65);
+	ck_assert_int_eq(number(answer, "differ"), 3);
+	ck_assert_int_eq(number(answer, "missing"), 1);
+	ck_assert_int_eq(number(answer, "extra"), 1);
+	expect_row(answer, "key", "vector", "differs", vector, "embedding", "1,1.5,1", "1,1,1");
+	expect_row(answer, "key", "json", "differs", json, "metadata", "[3]", "[2]");
+	expect_row(answer, "key", "tags", "differs", tags, "tags", "{x}", "{x,y}");
+	expect_row(answer, "key", "gone", "missing", gone, NULL, NULL, NULL);
+	expect_row(answer, "key", "nobody", "extra", -1, NULL, NULL, NULL);
+	json_decref(answer);
+	bed_expect(bed, 65, "verify memory", "3 differ, 1 missing, 1 too many");
+	expect_sample(bed);
+	expect_nothing_left(bed);
+	worker_stop(w);
+	bed_free(bed);
+}
+END_TEST
+
+/*
+ * Proves: of sums and first values, what was changed is named; what became of a deleted row is
+ * known by the event that deleted it.
+ */
+START_TEST(planted_sums)
+{
+	struct bed *bed = ledger_bed("verifysums", 2);
+	struct worker *w = worker_start(bed, NULL);
+	struct pace *pace = pace_open(bed, "ledger", 3000);
+	pace_progress(pace, 2000);
+	pace_close(pace);
+	for (int i = 0; i < 3; i++)
+		ledger_send(bed, 0, "sum", 1800000000000000ll + i, 10);
+	ledger_send(bed, 1, "back", 1600000000000000ll, 10);
+	json_t *key = json_pack("{s:s}", "account", "back");
+	bed_tombstone(bed, "ledger", 1, key);
+	bed_drain(bed, 30);
+	int64_t low, ends[2];
+	for (int i = 0; i < 2; i++)
+		broker_watermarks(bed->streams[0].topic, i, &low, &ends[i]);
+	bed_sql(bed, "UPDATE ledger SET total = 40 WHERE account = 'sum'");
+	bed_sql(bed, "INSERT INTO ledger (event_time, account) VALUES (now(), 'back')");
+	json_t *answer = verify_live(bed, NULL, "ledger", 65);
+	ck_assert_int_eq(number(answer, "differ"), 1);
+	ck_assert_int_eq(number(answer, "missing"), 0);
+	ck_assert_int_eq(number(answer, "extra"), 1);
+	expect_row(answer, "account", "sum", "differs", ends[0] - 1, "total", "40", "30");
+	expect_row(answer, "account", "back", "extra", ends[1] - 1, NULL, NULL, NULL);
+	json_decref(answer);
+	json_decref(key);
+	expect_nothing_left(bed);
+	worker_stop(w);
+	bed_free(bed);
+}
+END_TEST
+
+/*
+ * Proves: events that became dead letters, by their bytes or by the table, are not what the table
+ * should hold; replayed, they are.
+ */
+START_TEST(dead_letters)
+{
+	struct bed *bed = bed_new("verifydead");
+	bed_stream(bed, "memory", 1);
+	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
+	bed_sql(bed, "ALTER TABLE memory_entries ADD CONSTRAINT no CHECK (value <> 'refused')");
+	struct worker *w = worker_start(bed, NULL);
+	remember(bed, "one", "old", 1);
+	remember(bed, "one", "refused", 2);
+	remember(bed, "two", "refused", 3);
+	bed_raw(bed, "memory", 0, (struct slice){(const uint8_t *)"k", 1},
+		(struct slice){(const uint8_t *)"not avro", 8});
+	bed_drain(bed, 30);
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM memingest.dead_letters"), 3);
+	json_t *answer = verify_live(bed, NULL, "memory", 0);
+	ck_assert_int_eq(number(answer, "rows"), 1);
+	ck_assert_int_eq(number(answer, "by_topic"), 1);
+	json_decref(answer);
+	bed_sql(bed, "ALTER TABLE memory_entries DROP CONSTRAINT no");
+	free(bed_says(bed, 0, "dlq replay --reason constraint --yes"));
+	bed_drain(bed, 30);
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM memory_entries WHERE value = "
+				      "'refused'"),
+			 2);
+	answer = verify_live(bed, NULL, "memory", 0);
+	ck_assert_int_eq(number(answer, "by_topic"), 2);
+	json_decref(answer);
+	worker_stop(w);
+	bed_free(bed);
+}
+END_TEST
+
+/* Whether the answer says that it cannot know this. */
+static bool cannot_know(json_t *answer, const char *code)
+{
+	size_t i;
+	json_t *note;
+	json_array_foreach (json_object_get(answer, "cannot_know"), i, note)
+		if (strcmp(json_string_value(json_object_get(note, "code")), code) == 0)
+			return true;
+	return false;
+}
+
+/* That no more is claimed than can be known, and that what can be is found nevertheless. */
+static void expect_modest(struct bed *bed, const char *code, const char *option, const char *value)
+{
+	bed_sql(bed, "UPDATE ledger SET last = 'by hand' WHERE account = 'known'");
+	json_t *answer = verify_with(bed, option, value, 0);
+	char *text = json_dumps(answer, JSON_COMPACT);
+	ck_assert_msg(cannot_know(answer, code), "%s: %.6000s", code, text);
+	ck_assert(json_is_null(json_object_get(answer, "extra")));
+	free(text);
+	json_decref(answer);
+	bed_sql(bed, "UPDATE ledger SET last = 'changed' WHERE account = 'known'");
+	answer = verify_with(bed, option, value, 65);
+	ck_assert_int_eq(number(answer, "differ"), 1);
+	json_t *columns = json_object_get(found_row(answer, "account", "known"), "columns");
+	ck_assert_str_eq(json_string_value(json_object_get(json_array_get(columns, 0), "name")),
+			 "last");
+	json_decref(answer);
+	bed_sql(bed, "UPDATE ledger SET last = 'by hand' WHERE account = 'known'");
+}
+
+/*
+ * Proves: where the log does not go back to the beginning, by retention or as told, and where it
+ * may be compacted, rows without events, sums and first values are not judged, and it is said; what
+ * the last event decides still is.
+ */
+START_TEST(cannot)
+{
+	struct bed *bed = ledger_bed("verifyless", 2);
+	struct worker *w = worker_start(bed, NULL);
+	struct pace *pace = pace_open(bed, "ledger", 3000);
+	char since[24];
+	int64_t low, high;
+	pace_progress(pace, 2000);
+	broker_flush();
+	broker_watermarks(bed->streams[0].topic, 0, &low, &high);
+	snprintf(since, sizeof(since), "%lld", (long long)(clock_wall_us() / 1000));
+	pace_progress(pace, 1000);
+	pace_close(pace);
+	for (int i = 0; i < 3; i++)
+		ledger_send(bed, 0, "known", 1800000000000000ll + i, 10);
+	bed_drain(bed, 30);
+	expect_modest(bed, "range", "--from", "700");
+	expect_modest(bed, "range", "--since", since);
+	expect_modest(bed, "partition", "--partition", "0");
+	broker_delete_records(bed->streams[0].topic, 0, high);
+	expect_modest(bed, "retention", NULL, NULL);
+	expect_nothing_left(bed);
+	worker_stop(w);
+	bed_free(bed);
+}
+END_TEST
+
+/* Proves: the same of a topic that is compacted, and of one that was not read from its beginning.
+ */
+START_TEST(cannot_other)
+{
+	static const char *const compact[] = {"cleanup.policy=compact",
+					      "message.timestamp.after.max.ms=9223372036854775807"};
+	struct bed *bed = ledger_bed("verifycompact", 1);
+	broker_delete_topic(bed->streams[0].topic);
+	broker_create_topic(bed->streams[0].topic, 1, compact, 2);
+	for (int i = 0; i < 3; i++)
+		ledger_send(bed, 0, "known", 1800000000000000ll + i, 10);
+	bed_flush(bed);
+	struct worker *w = worker_start(bed, NULL);
+	bed_drain(bed, 30);
+	expect_modest(bed, "compaction", NULL, NULL);
+	worker_stop(w);
+	bed_free(bed);
+	bed = ledger_bed("verifystart", 1);
+	bed_set(bed, "stream.ledger.start", "latest");
+	ledger_send(bed, 0, "before", 1800000000000000ll, 10);
+	bed_flush(bed);
+	w = worker_start(bed, NULL);
+	worker_ready(w);
+	BED_WAIT(bed, 30,
+		 bed_int(bed, "SELECT count(*) FROM memingest.offsets WHERE partition = 0") == 1);
+	for (int i = 0; i < 3; i++)
+		ledger_send(bed, 0, "known", 1800000000000000ll + i, 10);
+	bed_drain(bed, 30);
+	expect_modest(bed, "start", NULL, NULL);
+	worker_stop(w);
+	bed_free(bed);
+}
+END_TEST
+
+/* Until the check reads the topic. */
+static void wait_reading(struct bed *bed)
+{
+	BED_WAIT(bed, 60,
+		 bed_int(bed, "SELECT count(*) FROM memingest.batches WHERE pipeline LIKE "
+			      "'%%/verify/%%'") > 0);
+}
+
+/*
+ * Proves: a check that is told to stop removes all that it has made; one that is killed leaves it,
+ * and the next one removes it; what a check that is under way has is left alone.
+ */
+START_TEST(stopped_and_killed)
+{
+	struct bed *bed = ledger_bed("verifykill", 1);
+	struct worker *w = worker_start(bed, NULL);
+	struct pace *pace = pace_open(bed, "ledger", 4000);
+	pace_progress(pace, 8000);
+	pace_close(pace);
+	bed_drain(bed, 60);
+	bed_set(bed, "batch.max_rows", "10");
+	int pid = start(bed, "verify", "ledger", NULL);
+	wait_reading(bed);
+	kill(pid, SIGTERM);
+	ck_assert_int_eq(wait_exit(pid), 75);
+	expect_nothing_left(bed);
+	pid = start(bed, "verify", "ledger", NULL);
+	wait_reading(bed);
+	kill(pid, SIGKILL);
+	wait_exit(pid);
+	ck_assert_int_gt(
+		bed_int(bed, "SELECT count(*) FROM pg_class WHERE relname LIKE 'verify%%'"), 0);
+	pid = start(bed, "verify", "ledger", NULL);
+	wait_reading(bed);
+	bed_set(bed, "batch.max_rows", "1000");
+	char *text = bed_says(bed, 0, "verify ledger");
+	free(text);
+	json_decref(answer_of(bed, NULL, pid, 0));
+	expect_nothing_left(bed);
+	worker_stop(w);
+	bed_free(bed);
+}
+END_TEST
+
+/* The fate of the event at an offset of partition 0, in the answer of "why". */
+static const char *fate_at(json_t *answer, int64_t offset)
+{
+	size_t i;
+	json_t *event;
+	json_array_foreach (json_object_get(answer, "events"), i, event)
+		if (number(event, "offset") == offset && number(event, "partition") == 0)
+			return json_string_value(json_object_get(event, "fate"));
+	return "not there";
+}
+
+static json_t *why(struct bed *bed, const char *key, int expected)
+{
+	const char *const words[] = {"planted", key, NULL};
+	return answer_of(bed, NULL, start(bed, "why", "memory", words), expected);
+}
+
+/*
+ * Proves: of a row, the batch that wrote it, the event that made it, the ones before, one that the
+ * table refused, with its dead letter, and one that is not consumed yet; of a row that is gone, the
+ * event that deleted it; by the books as well as without them.
+ */
+START_TEST(story)
+{
+	struct bed *bed = bed_new("why");
+	bed_stream(bed, "memory", 2);
+	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
+	bed_sql(bed, "ALTER TABLE memory_entries ADD CONSTRAINT no CHECK (value <> 'refused')");
+	load_fill(bed, "memory", 3000, (struct generator_options){.seed = 3, .keys = 2000});
+	int64_t old = remember(bed, "row", "old", 1), made = remember(bed, "row", "new", 5);
+	int64_t late = remember(bed, "row", "late", 2), dead = remember(bed, "row", "refused", 9);
+	int64_t gone = remember(bed, "gone", "v", 1);
+	json_t *event =
+		json_pack("{s:I, s:s, s:s, s:s}", "event_time", (json_int_t)1900000000000000ll,
+			  "namespace", "planted", "key", "gone", "op", "DELETE");
+	bed_event(bed, "memory", 0, event);
+	struct worker *w = worker_start(bed, NULL);
+	bed_drain(bed, 60);
+	worker_stop(w);
+	int64_t waiting = remember(bed, "row", "newest", 10);
+	for (int turn = 0; turn < 2; turn++) {
+		json_t *answer = why(bed, "row", 0);
+		json_t *batch = json_object_get(answer, "batch");
+		ck_assert_str_eq(
+			json_string_value(json_object_get(json_object_get(answer, "row"), "value")),
+			"new");
+		ck_assert_str_eq(fate_at(answer, old), "superseded");
+		ck_assert_str_eq(fate_at(answer, made), "made the row");
+		ck_assert_str_eq(fate_at(answer, late), "superseded");
+		ck_assert_str_eq(fate_at(answer, dead), "dead letter");
+		ck_assert_str_eq(fate_at(answer, waiting), "not consumed yet");
+		json_t *letter = json_array_get(json_object_get(answer, "dead_letters"), 0);
+		ck_assert_int_eq(number(letter, "offset"), dead);
+		if (turn == 0) {
+			ck_assert_int_eq(number(batch, "partition"), 0);
+			ck_assert_int_le(number(batch, "from"), made);
+			ck_assert_int_gt(number(batch, "to"), made);
+		} else {
+			ck_assert(json_is_null(batch));
+		}
+		json_decref(answer);
+		answer = why(bed, "gone", 0);
+		ck_assert(json_is_null(json_object_get(answer, "row")));
+		ck_assert_str_eq(fate_at(answer, gone), "superseded");
+		ck_assert_str_eq(fate_at(answer, gone + 1), "deleted the row");
+		json_decref(answer);
+		bed_sql(bed, "DELETE FROM memingest.batches");
+	}
+	json_decref(why(bed, "nobody", 65));
+	bed_expect(bed, 0, "why memory key=row namespace=planted", "cannot be read by this role");
+	bed_expect(bed, 64, "why memory row", "namespace key");
+	json_decref(event);
+	bed_free(bed);
+}
+END_TEST
+
+static void verify_tests(TCase *tc)
+{
+	tcase_add_test(tc, cannot);
+	tcase_add_test(tc, cannot_other);
+	tcase_add_test(tc, stopped_and_killed);
+	tcase_add_test(tc, story);
+	tcase_add_test(tc, planted);
+	tcase_add_test(tc, planted_sums);
+	tcase_add_test(tc, dead_letters);
+	tcase_add_test(tc, clean_under_load);
+}
+SYSTEM_SUITE("verify", 120, verify_tests)
