@@ -3,7 +3,7 @@ SHELL := /bin/bash
 VARIANT ?= release
 B := build/$(VARIANT)
 CC := gcc
-MODULES := rdkafka libpq jansson libcurl libmicrohttpd libxxhash libcrypto zlib libzstd liblzma
+MODULES := rdkafka libpq jansson libcurl libmicrohttpd libxxhash libcrypto zlib libzstd liblzma sqlite3
 TEST_MODULES := check avro-c
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wswitch-enum -Wformat=2 -Wundef \
 	-Wpointer-arith -Wno-missing-field-initializers

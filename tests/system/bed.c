@@ -28,6 +28,7 @@
 
 #include "broker.h"
 #include "event.h"
+#include "lite.h"
 #include "proxy.h"
 
 /* --- SQL --- */
@@ -367,6 +368,10 @@ static void set_derived(struct bed *bed, const char *role)
 	char key[96];
 	bed_set(bed, "postgres.dsn", "postgresql://%s@127.0.0.1:%u/%s", role, bed->pg_port,
 		bed->name);
+	if (bed->sqlite[0]) {
+		bed_set(bed, "postgres.dsn", "%s", "");
+		bed_set(bed, "sqlite.path", "%s", bed->sqlite);
+	}
 	for (size_t i = 0; i < bed->nstreams; i++) {
 		struct bed_stream *s = &bed->streams[i];
 		snprintf(key, sizeof(key), "stream.%s.topic", s->name);
@@ -431,6 +436,7 @@ static void log_ends(struct bed *bed, struct buf *out)
 
 static bool reached(struct bed *bed, struct buf *ends)
 {
+	lite_copy_offsets(bed);
 	return ends->len == 0 ||
 	       bed_int(bed,
 		       "SELECT count(*) FROM (VALUES %s) AS v(topic, partition, log_end) LEFT JOIN "

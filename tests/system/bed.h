@@ -57,6 +57,7 @@ struct bed {
 	 * (tests/chaos/preload/clock.c). Empty: it is right.
 	 */
 	char clock[160];
+	char sqlite[192]; /* a file that workers write into, in place of the database: lite.h */
 	char role[64];    /* that workers log in as: memingest, if not set */
 	unsigned pg_port; /* where the workers connect to: the server's, or that of a proxy */
 	struct pg *pg;    /* of the test itself, as superuser */

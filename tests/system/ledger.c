@@ -9,6 +9,7 @@
 #include <check.h>
 #include <stdlib.h>
 
+#include "lite.h"
 #include "load.h"
 
 struct pace {
@@ -43,6 +44,7 @@ void ledger_send(struct bed *bed, int partition, const char *account, int64_t ti
 
 int64_t ledger_durable(struct bed *bed)
 {
+	lite_copy_offsets(bed);
 	return bed_int(bed,
 		       "SELECT coalesce(sum(next_offset), 0)::bigint FROM memingest.offsets WHERE "
 		       "pipeline = '%s' AND "

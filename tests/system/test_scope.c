@@ -217,7 +217,7 @@ START_TEST(committed_is_put_right)
 	broker_set_committed(bed->name, bed->streams[0].topic, 0, wrong[_i]);
 	w = worker_start(bed, NULL);
 	BED_WAIT(bed, 20, committed(bed) == 100);
-	worker_wait_log(w, "Kafka's offset is not PostgreSQL's", 5);
+	worker_wait_log(w, "Kafka's offset is not the durable one", 5);
 	ck_assert_int_eq(bed_int(bed, "SELECT total FROM ledger"), 100);
 	worker_stop(w);
 	model_check(bed);

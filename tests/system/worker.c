@@ -117,7 +117,7 @@ int bed_command(struct bed *bed, const char *command, const char *const *args, s
 	int status = run_command(bed, command, args, NULL, path);
 	if (out)
 		read_file(path, out);
-	if (status == 0 && strcmp(command, "migrate") == 0)
+	if (status == 0 && strcmp(command, "migrate") == 0 && !bed->sqlite[0])
 		grant(bed, args);
 	return status;
 }

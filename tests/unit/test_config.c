@@ -600,6 +600,20 @@ START_TEST(cross_checks)
 }
 END_TEST
 
+/* Rows go to one place: PostgreSQL, or a file, which has one writer. */
+START_TEST(one_database)
+{
+	refused("[sqlite]\npath = m.db\n" BASE, 2, "sqlite.path: is set beside postgres.dsn");
+	const struct config_override set[] = {{"postgres.dsn", ""}, {"postgres.lanes", "4"}};
+	ck_assert(load_set("[sqlite]\npath = m.db\n" BASE, set, 2));
+	ck_assert_str_eq(config->sqlite_path, "m.db");
+	ck_assert_uint_eq(config->lanes, 1);
+	refused("[kafka]\nbootstrap.servers=k\ngroup.id=g\n[sqlite]\npath=m.db\n[embed.x]\n"
+		"url=http://e/v1\n[stream.m]\ntopic=t\nschema=s\nformat=raw\n",
+		5, "[embed.x]) need PostgreSQL");
+}
+END_TEST
+
 /* NAME and NAME_file: the stronger source wins, both in one source is a mistake. */
 START_TEST(twins)
 {
@@ -960,6 +974,7 @@ static Suite *config_suite(void)
 	tcase_add_test(t, topic_patterns);
 	tcase_add_test(t, kafka_keys);
 	tcase_add_test(t, cross_checks);
+	tcase_add_test(t, one_database);
 	tcase_add_test(t, twins);
 	tcase_add_test(t, paths);
 	tcase_add_test(t, secret_files);

@@ -373,6 +373,19 @@ bool cli_load_config(struct cli *cli, struct buf *findings, struct err *err)
 	return p->config != NULL;
 }
 
+/* Of a command that can not do with a SQLite file yet. */
+static bool fits_database(const struct cli *cli)
+{
+	const struct command *command = ((const struct parsed *)cli->parsed)->command;
+	if (!command->postgres_only || !cli->config->sqlite_path)
+		return true;
+	cli_fail(EXIT_CONFIG,
+		 "%s does not work on a SQLite file yet, only on PostgreSQL; docs/SQLITE.md says "
+		 "what to ask %s with sqlite3 instead",
+		 command->name, cli->config->sqlite_path);
+	return false;
+}
+
 /* Says what is wrong, so the caller only returns. */
 bool cli_need_config(struct cli *cli)
 {
@@ -388,7 +401,7 @@ bool cli_need_config(struct cli *cli)
 		fputs(buf_cstr(&findings), stderr);
 	}
 	buf_free(&findings);
-	return ok;
+	return ok && fits_database(cli);
 }
 
 /* --- running */

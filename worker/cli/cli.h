@@ -38,6 +38,7 @@ struct command {
 	bool wants_config;
 	bool no_arguments;                /* only options: anything else is a usage error */
 	bool no_json;                     /* nothing for programs: --json is a usage error */
+	bool postgres_only;               /* does not work on a SQLite file yet */
 	const struct cli_option *options; /* ends with a NULL name */
 	int (*run)(struct cli *cli);
 };

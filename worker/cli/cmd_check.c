@@ -33,6 +33,7 @@
 #include "cli/check_event.h"
 #include "cli/check_secrets.h"
 #include "cli/cli.h"
+#include "cli/database.h"
 #include "cli/report.h"
 #include "core/exposed.h"
 #include "core/mergesql.h"
@@ -589,13 +590,15 @@ static int run_report(struct cli *cli)
 		check_streams(&k);
 		check_exposed(&k);
 		check_secrets(cli->config, &k.report);
-		bool dsn = check_dsn(&k);
+		bool sqlite = cli->config->sqlite_path, dsn = !sqlite && check_dsn(&k);
 		if (cli_flag(cli, "online")) {
 			check_kafka(&k);
 			check_registry(&k);
 			check_models(&k);
 			if (dsn)
 				check_postgres(&k);
+			if (sqlite)
+				sqlite_check(cli->config, k.streams, &k.report);
 		}
 	} else if (findings.len) {
 		for (char *line = strtok_r((char *)findings.data, "\n", &rest); line;

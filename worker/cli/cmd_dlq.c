@@ -377,6 +377,7 @@ static int run(struct cli *cli)
 const struct command command_dlq = {
 	.name = "dlq",
 	.usage = "list | show ID | replay [ID...] | purge",
+	.postgres_only = true,
 	.summary = "dead letters: events that could not be stored",
 	.help = "list     newest first, without their content\n"
 		"show     one of them, with headers, key and value: as text where they are Avro of "

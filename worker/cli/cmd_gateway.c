@@ -34,5 +34,6 @@ const struct command command_gateway = {
 	.options = options,
 	.no_arguments = true,
 	.no_json = true,
+	.postgres_only = true,
 	.run = run,
 };

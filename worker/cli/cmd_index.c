@@ -248,6 +248,7 @@ const struct command command_index = {
 	.name = "index",
 	.usage = "status [STREAM...] [--json] | build [STREAM...] | rewrite [STREAM...] | "
 		 "drop STREAM",
+	.postgres_only = true,
 	.summary = "the graphs that searches by nearness go through",
 	.help = "status   segments, rows in them, how many of these are stale, and rows that\n"
 		"         searches read one by one because they are in no segment yet\n"

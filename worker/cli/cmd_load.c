@@ -27,10 +27,12 @@
 #include "base/stats.h"
 #include "cli/bar.h"
 #include "cli/cli.h"
+#include "cli/database.h"
 #include "cli/load.h"
 #include "cli/report.h"
 #include "flow/pipeline.h"
 #include "io/filesource.h"
+#include "sqlite/store.h"
 
 struct load {
 	const struct cli *cli;
@@ -154,7 +156,7 @@ static int run_pipeline(struct load *l)
 				      .finite = true,
 				      .self = l};
 	l->bar = bar_new(l->cli);
-	int code = pipeline_run(&l->config, &origin);
+	int code = pipeline_run(&l->config, &origin, database_store(&l->config));
 	if (l->cli->json)
 		tell_json(l, code == EXIT_OK);
 	else
@@ -210,6 +212,19 @@ static int try_files(struct load *l)
 	return t.dead > 0 || t.damaged ? EXIT_DATA : EXIT_OK;
 }
 
+/* The same in a SQLite file. */
+static bool write_down_sqlite(struct load *l, bool restart, struct err *err)
+{
+	bool ok = true;
+	if (cli_flag(l->cli, "from-now"))
+		return err_set(err, ERR_CONFIG, "--from-now does not work on SQLite yet");
+	for (size_t i = 0; ok && i < l->files->n; i++)
+		if (restart || l->files->all[i].pipe)
+			ok = sqlite_forget(l->cli->config, l->files->all[i].topic,
+					   l->files->all[i].pipe, err);
+	return ok;
+}
+
 /* A pipe cannot go on where it was, so what an earlier one was is forgotten. */
 static bool write_down(struct load *l, size_t stream, struct err *err)
 {
@@ -218,6 +233,8 @@ static bool write_down(struct load *l, size_t stream, struct err *err)
 		pipes |= l->files->all[i].pipe;
 	if (!restart && !pipes && !cli_flag(l->cli, "from-now"))
 		return true;
+	if (l->cli->config->sqlite_path)
+		return write_down_sqlite(l, restart, err);
 	struct pg *pg = pg_connect(l->cli->config, "load", -1, err);
 	bool ok = pg != NULL;
 	if (ok && cli_flag(l->cli, "from-now"))

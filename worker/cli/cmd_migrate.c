@@ -28,6 +28,7 @@
 #include "base/clock.h"
 #include "cli/catalog.h"
 #include "cli/cli.h"
+#include "cli/database.h"
 #include "cli/migration.h"
 #include "cli/report.h"
 #include "core/ddl.h"
@@ -461,6 +462,10 @@ static int run(struct cli *cli)
 	int code = EXIT_CONFIG;
 	if (!load_streams(&m, &err))
 		goto out;
+	if (cli->config->sqlite_path) {
+		code = sqlite_migrate(cli, m.streams, &err);
+		goto out;
+	}
 	if (!migration_indexes_named(&m, &err)) {
 		code = EXIT_USAGE;
 		goto out;

@@ -406,6 +406,7 @@ const struct command command_offsets = {
 		 "[--to OFFSET] | "
 		 "adopt-topic "
 		 "TOPIC | skip TOPIC PARTITION [--to-dead-letters]",
+	.postgres_only = true,
 	.summary = "show where each partition stands, and move it",
 	.help = "show         next offset, Kafka's log, lag and owner of each partition\n"
 		"rewind       consume again from WHERE on; the offset at which it stands: go on "

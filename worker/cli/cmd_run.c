@@ -5,22 +5,25 @@
  * does; a file that can not be read yet does not, for a secret may be mounted late.
  */
 #include "cli/cli.h"
+#include "cli/database.h"
 #include "flow/pipeline.h"
 #include "io/pg_dsn.h"
 
 static int run(struct cli *cli)
 {
 	struct err err = {0};
-	if (!pg_dsn_check(cli->config, NULL, &err) && err.class == ERR_CONFIG)
+	if (!cli->config->sqlite_path && !pg_dsn_check(cli->config, NULL, &err) &&
+	    err.class == ERR_CONFIG)
 		return cli_fail(EXIT_CONFIG, "%s", err.text);
-	return pipeline_run(cli->config, &origin_kafka);
+	return pipeline_run(cli->config, &origin_kafka, database_store(cli->config));
 }
 
 const struct command command_run = {
 	.name = "run",
 	.usage = "",
 	.summary = "consume until SIGTERM",
-	.help = "Consumes the topics of all streams and writes them to PostgreSQL until SIGTERM or "
+	.help = "Consumes the topics of all streams and writes them to the database until SIGTERM "
+		"or "
 		"SIGINT, then drains "
 		"(for up to\n"
 		"shutdown.timeout), leaves the group and exits 0. A second signal, a second or "

@@ -475,6 +475,7 @@ const struct command command_search = {
 		"all columns but\n"
 		"the vector.",
 	.wants_config = true,
+	.postgres_only = true,
 	.options = (const struct cli_option[]){{"k", "N", "how many rows at most (10)"},
 					       {"filter", "COLUMN=VALUE",
 						"only rows with that value; may be repeated; "

@@ -82,7 +82,7 @@ static int read_topic(struct verify *v)
 	config.http_listen = "off";
 	config.batch_retention_us = 0; /* its batches say where a row came from */
 	config.dlq_max_ratio = 1;
-	int code = pipeline_run(&config, &origin);
+	int code = pipeline_run(&config, &origin, &store_pg);
 	if (v->view.lost)
 		return cli_fail(EXIT_AGAIN, "the log has lost its beginning while it was read: "
 					    "start again");
@@ -209,6 +209,7 @@ const struct command command_verify = {
 		"(retention, compaction, ...) is said. Exit code 65: something differs.\n"
 		"Runs as the role that ran \"migrate\".",
 	.wants_config = true,
+	.postgres_only = true,
 	.options = options,
 	.run = run,
 };

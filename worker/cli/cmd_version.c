@@ -13,6 +13,7 @@
 #include "io/kafka_client.h"
 #include "io/pg.h"
 #include "io/registry.h"
+#include "sqlite/store.h"
 
 static const struct {
 	const char *name;
@@ -20,7 +21,7 @@ static const struct {
 } libraries[] = {
 	{"librdkafka", kafka_version},         {"libpq", pg_library_version},
 	{"libcurl", registry_library_version}, {"libmicrohttpd", httpd_library_version},
-	{"jansson", jansson_version_str},
+	{"jansson", jansson_version_str},      {"sqlite", sqlite_library_version},
 };
 
 static int run(struct cli *cli)

@@ -112,6 +112,7 @@ const struct command command_why = {
 		"Exit code 65: there is neither row nor\n"
 		"event.",
 	.wants_config = true,
+	.postgres_only = true,
 	.options = options,
 	.run = run,
 };

@@ -282,6 +282,15 @@ void batch_bury(struct batch *b, const struct dead_letter *letter)
 
 /* --- the transaction's part --- */
 
+/* They have their dead letters, or the limit would lie before them. */
+uint64_t batch_refused(const struct batch *b)
+{
+	uint64_t n = 0;
+	for (size_t i = 0; i < b->nburied; i++)
+		n += b->refused[i].event >= b->first && b->refused[i].event < b->limit;
+	return n;
+}
+
 void batch_cut(struct batch *b, size_t limit)
 {
 	b->limit = MAX(MIN(b->limit, limit), b->first + 1);

@@ -192,6 +192,9 @@ void batch_forgive(struct batch *b);
  */
 void batch_bury(struct batch *b, const struct dead_letter *letter);
 
+/* Of the events of the transaction, those that the database refused. */
+uint64_t batch_refused(const struct batch *b);
+
 /* The transaction takes the events before this one only. */
 void batch_cut(struct batch *b, size_t limit);
 /* What the transaction takes of each open span. By arranging; again if events died since. */

@@ -276,6 +276,8 @@ static void build(struct loader *ld)
 		if (!config_is_named_kind(k->section))
 			build_key(ld, k, &l->config, k->section);
 	l->config.pg_dsn_origin = origin_of(ld, "postgres", l->config.pg_dsn ? "dsn" : "dsn_file");
+	if (l->config.sqlite_path)
+		l->config.lanes = 1;
 	build_kafka(ld);
 	build_streams(ld);
 	build_embeds(ld);
@@ -310,10 +312,15 @@ static void check_complete(struct loader *ld)
 	const struct config *c = &ld->l->config;
 	check_kafka_key(ld, "bootstrap.servers", "127.0.0.1:9092");
 	check_kafka_key(ld, "group.id", "memingest");
-	if (!c->pg_dsn && !c->pg_dsn_file)
+	if (!c->pg_dsn && !c->pg_dsn_file && !c->sqlite_path)
 		config_finding(ld, c->path,
 			       "postgres.dsn: is missing; write it below [postgres], as in dsn = "
 			       "postgresql://user@host/database");
+	if ((c->pg_dsn || c->pg_dsn_file) && c->sqlite_path)
+		config_finding(ld, origin_of(ld, "sqlite", "path"),
+			       "sqlite.path: is set beside postgres.dsn (%s), and rows go to one "
+			       "place: take one of them out",
+			       c->pg_dsn_origin);
 	if (c->nstreams == 0)
 		config_finding(ld, c->path,
 			       "no stream: write a section [stream.NAME] with topic and schema");
@@ -395,6 +402,11 @@ static void check_embeds(struct loader *ld)
 {
 	static const char path[] = "/embeddings";
 	const struct config *c = &ld->l->config;
+	if (c->sqlite_path && c->nembeds > 0)
+		config_finding(ld, origin_of(ld, "sqlite", "path"),
+			       "sqlite.path: vectors made of texts ([embed.%s]) need PostgreSQL: "
+			       "take the section out, or set postgres.dsn instead",
+			       c->embeds[0].name);
 	for (size_t i = 0; i < c->nembeds; i++) {
 		const struct named_section *section = &ld->l->named[NAMED_EMBED].all[i];
 		const char *url = c->embeds[i].url,

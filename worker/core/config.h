@@ -64,11 +64,14 @@ struct config {
 	size_t nkafka;
 	const char *group_id; /* [kafka] group.id: the name of the pipeline in the bookkeeping */
 
+	/* the rows go into this SQLite file; NULL: into PostgreSQL. One of the two is set. */
+	const char *sqlite_path;
+
 	const char *pg_dsn;
 	const char *pg_dsn_file;
 	const char *pg_dsn_origin;    /* of either, as in config_pair */
 	const char *pg_password_file; /* or NULL; read again at each login */
-	uint32_t lanes;
+	uint32_t lanes;               /* 1 with sqlite_path: a file has one writer */
 	int64_t pg_statement_timeout_us, pg_lock_timeout_us, pg_connect_timeout_us;
 
 	uint32_t batch_max_rows;

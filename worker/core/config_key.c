@@ -63,6 +63,10 @@ const struct config_key config_keys[] = {
 	 .help = "How long one attempt to connect may take, for each host and each "
 		 "address of a host; its name is looked up within the first."},
 
+	{"sqlite", "path", KEY_PATH, C(sqlite_path),
+	 .help = "File that the rows go to, instead of `[postgres]`; `migrate` makes it. It has "
+		 "one writer, so `postgres.lanes` does not count. See docs/SQLITE.md."},
+
 	{"batch", "max_rows", KEY_COUNT, C(batch_max_rows), .fallback = "5000", .min = "1",
 	 .max = "1000000", .help = "A batch is written when it has this many events."},
 	{"batch", "max_bytes", KEY_BYTES, C(batch_max_bytes), .fallback = "16MiB", .min = "64KiB",

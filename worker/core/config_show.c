@@ -114,6 +114,7 @@ static const struct {
 		  "read from files "
 		  "(`sasl.password_file`)."},
 	{"postgres", "The database that the rows go to."},
+	{"sqlite", "Or a file that they go to: for a laptop, a test, an agent at the edge."},
 	{"batch", "When a batch is written, and how much memory all of them may take."},
 	{"registry", "Where the schemas of messages in the format `confluent` come from."},
 	{"limits", "What one event may ask for. An event over a limit becomes a dead letter."},

@@ -98,7 +98,7 @@ struct embedder {
 	pthread_t thread;
 
 	/* The thread's own. */
-	struct store *store;
+	struct archive *archive;
 	struct model *models;
 	size_t nmodels;
 	struct guard *guards; /* by stream */
@@ -559,7 +559,7 @@ static void open_models(struct embedder *e)
 			continue;
 		const struct table *t = s->table;
 		model_open(&e->models[e->nmodels++], s->embed, t->columns[t->embed->vector].dim,
-			   e->store, e->http, on_settled, e);
+			   e->archive, e->http, on_settled, e);
 	}
 	for (size_t lane = 0; lane < e->nlanes; lane++)
 		for (size_t i = 0; i < e->nstreams; i++)
@@ -587,7 +587,7 @@ struct embedder *embedder_start(const struct config *config, struct stream *cons
 	e->abort_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (e->abort_fd < 0)
 		die_without("eventfd", errno, "raise the limit of open files (ulimit -n)");
-	e->store = store_new(config, e->abort_fd);
+	e->archive = archive_new(config, e->abort_fd);
 	e->wishes = xcalloc(nlanes, sizeof(*e->wishes));
 	e->guards = xcalloc(nstreams, sizeof(*e->guards));
 	e->tracks = xcalloc(nlanes * nstreams, sizeof(*e->tracks));
@@ -653,7 +653,7 @@ void embedder_stop(struct embedder *e)
 	pthread_join(e->thread, NULL);
 	for (size_t i = 0; i < e->nmodels; i++)
 		model_close(&e->models[i]);
-	store_free(e->store);
+	archive_free(e->archive);
 	http_client_free(e->http);
 	queue_free(e->jobs);
 	close(e->abort_fd);

@@ -84,11 +84,11 @@ static void set_state(struct model *m, enum model_state state)
 }
 
 void model_open(struct model *m, const struct embed_config *config, uint32_t dim,
-		struct store *store, struct http_client *http, want_settled settled, void *ctx)
+		struct archive *archive, struct http_client *http, want_settled settled, void *ctx)
 {
 	*m = (struct model){.config = config,
 			    .dim = dim,
-			    .store = store,
+			    .archive = archive,
 			    .http = http,
 			    .settled = settled,
 			    .ctx = ctx,
@@ -223,8 +223,8 @@ static bool is_known(struct model *m, const struct buf *vector, struct err *err)
 {
 	if (m->id == 0) {
 		m->canary.len = 0;
-		if (!store_model(m->store, m->config->model, vector->data, vector->len, &m->id,
-				 &m->canary, err))
+		if (!archive_model(m->archive, m->config->model, vector->data, vector->len, &m->id,
+				   &m->canary, err))
 			return false;
 	}
 	return compare(m, vector, err);
@@ -329,7 +329,7 @@ static void keep(struct model *m, const struct request *r)
 		buf_put(&digests, r->texts[i]->digest, DIGEST_SIZE);
 		cache_put(m->cache, r->texts[i]->digest, r->call->vectors.data + i * size);
 	}
-	store_keep(m->store, m->id, digests.data, r->call->vectors.data, size, r->n);
+	archive_keep(m->archive, m->id, digests.data, r->call->vectors.data, size, r->n);
 	buf_free(&digests);
 }
 
@@ -503,7 +503,7 @@ static bool look_up(struct model *m)
 	m->fresh.len = (n - i) * sizeof(struct text *);
 	for (size_t k = 0; k < l.n; k++)
 		buf_put(&digests, l.texts[k]->digest, DIGEST_SIZE);
-	store_find(m->store, m->id, digests.data, l.n, found, &l);
+	archive_find(m->archive, m->id, digests.data, l.n, found, &l);
 	for (size_t k = 0; k < l.n; k++)
 		if (l.texts[k])
 			texts_queue(&m->texts, l.texts[k]);
@@ -554,7 +554,7 @@ static void prune(struct model *m, int64_t now_us)
 {
 	if (now_us < m->prune_us)
 		return;
-	bool more = store_prune(m->store, m->id, m->config->cache_age_us);
+	bool more = archive_prune(m->archive, m->id, m->config->cache_age_us);
 	m->prune_us = now_us + (more ? PRUNE_MORE_US : PRUNE_EVERY_US);
 }
 

@@ -6,8 +6,8 @@
  */
 #pragma once
 
+#include "embed/archive.h"
 #include "embed/cache.h"
-#include "embed/store.h"
 #include "embed/texts.h"
 #include "io/embed_call.h"
 
@@ -39,7 +39,7 @@ struct request;
 struct model {
 	const struct embed_config *config;
 	uint32_t dim;
-	struct store *store;
+	struct archive *archive;
 	struct http_client *http;
 	want_settled settled;
 	void *ctx;
@@ -66,7 +66,7 @@ struct model {
 
 /* Borrows all. */
 void model_open(struct model *m, const struct embed_config *config, uint32_t dim,
-		struct store *store, struct http_client *http, want_settled settled, void *ctx);
+		struct archive *archive, struct http_client *http, want_settled settled, void *ctx);
 /* Requests under way are given up. Nobody waits for anything any more. */
 void model_close(struct model *m);
 

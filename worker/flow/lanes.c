@@ -1,7 +1,7 @@
 /*
  * lanes.c - what goes to the lanes, what comes back, and when a batch is worth sending.
  *
- * While a lane is busy its next batch grows, which is what PostgreSQL needs when it is the
+ * While a lane is busy its next batch grows, which is what the database needs when it is the
  * bottleneck. Once the lane is idle a batch waits ADAPTIVE_WAIT times what a transaction costs
  * before its first row: then that cost takes up at most a twentieth of the lane's time, and events,
  * those that end a backlog too, do not wait for nothing.
@@ -28,7 +28,7 @@
 
 /* Queues have room for every job there can be, so pushing cannot fail. */
 void lanes_open(struct lanes *ls, const struct config *config, const struct origin *origin,
-		struct pool *pool, struct stream *const *streams)
+		const struct store_class *store, struct pool *pool, struct stream *const *streams)
 {
 	size_t batches = POOL_BATCHES_PER_SLOT * config->nstreams, jobs = batches + MAX_CLAIMS;
 	*ls = (struct lanes){.config = config, .pool = pool, .n = config->lanes};
@@ -38,8 +38,8 @@ void lanes_open(struct lanes *ls, const struct config *config, const struct orig
 	ls->jobs = xcalloc(ls->n, sizeof(*ls->jobs));
 	ls->cost_us = xcalloc(ls->n, sizeof(*ls->cost_us));
 	for (size_t i = 0; i < ls->n; i++)
-		ls->all[i] = lane_start(config, streams, config->nstreams, i, ls->reader, ls->inbox,
-					jobs);
+		ls->all[i] = lane_start(config, store, streams, config->nstreams, i, ls->reader,
+					ls->inbox, jobs);
 	ls->embedder = embedder_start(config, streams, config->nstreams, ls->all, ls->n, ls->reader,
 				      ls->inbox, ls->n * batches);
 }

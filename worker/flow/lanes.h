@@ -29,7 +29,7 @@ struct lanes {
 
 /* Starts the threads. Borrows config, origin, streams and pool. */
 void lanes_open(struct lanes *ls, const struct config *config, const struct origin *origin,
-		struct pool *pool, struct stream *const *streams);
+		const struct store_class *store, struct pool *pool, struct stream *const *streams);
 /* Ends them; jobs that they still have come back by lanes_take() before lanes_close(). */
 void lanes_stop(struct lanes *ls);
 void lanes_close(struct lanes *ls); /* after lanes_stop() */

@@ -62,6 +62,7 @@
 #include "io/httpd.h"
 #include "io/kafka_client.h"
 #include "io/origin.h"
+#include "io/pg.h" /* only its version */
 #include "search/indexer.h"
 
 #define POLL_MESSAGES 1000
@@ -74,6 +75,7 @@
 struct pipeline {
 	const struct config *config;
 	const struct origin *origin;
+	const struct store_class *store;
 	struct stream **streams;
 	struct pool *pool;
 	struct partitions partitions;
@@ -549,9 +551,10 @@ static bool pipeline_open(struct pipeline *p, struct err *err)
 	if (!(p->registry = registry_new(c, err)))
 		return false;
 	p->pool = new_pool(c, p->streams);
-	lanes_open(&p->lanes, c, p->origin, p->pool, p->streams);
+	lanes_open(&p->lanes, c, p->origin, p->store, p->pool, p->streams);
 	p->lookout = lookout_start(c, p->origin->look, p->origin->self);
-	if (!p->origin->finite) /* it would take from the cores what the load needs */
+	if (p->store->searches &&
+	    !p->origin->finite) /* it would take from the cores what the load needs */
 		p->indexer = indexer_start(c, p->streams, c->nstreams);
 	wire(p);
 	if (!open_source(p, err))
@@ -619,10 +622,13 @@ static bool pipeline_close(struct pipeline *p)
 }
 
 /* Until a signal ends it, or what cannot be mended. Returns the exit code. */
-int pipeline_run(const struct config *config, const struct origin *origin)
+int pipeline_run(const struct config *config, const struct origin *origin,
+		 const struct store_class *store)
 {
-	struct pipeline p = {
-		.config = config, .origin = origin, .publish = {.beat = beat_join("poll")}};
+	struct pipeline p = {.config = config,
+			     .origin = origin,
+			     .store = store,
+			     .publish = {.beat = beat_join("poll")}};
 	struct err err = {0};
 	if (!pipeline_open(&p, &err)) {
 		log_error("the worker can not start", F_STR("error", err.text));

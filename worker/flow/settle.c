@@ -171,9 +171,9 @@ static void compare_committed(struct partition *part)
 		return;
 	part->commit_due = true;
 	if (part->committed >= 0)
-		log_info("Kafka's offset is not PostgreSQL's, which counts: it is set anew",
+		log_info("Kafka's offset is not the durable one, which counts: it is set anew",
 			 F_STR("topic", part->topic), F_INT("partition", part->partition),
-			 F_INT("kafka", part->committed), F_INT("postgresql", part->durable));
+			 F_INT("kafka", part->committed), F_INT("durable", part->durable));
 }
 
 /* A partition that is gone meanwhile has raised the epoch for nothing. */

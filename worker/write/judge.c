@@ -266,10 +266,11 @@ static bool rows_at_fault(struct sink *s, struct batch *b, const struct trial *t
 	return table_trouble(b, err);
 }
 
+/* Of all that is left of the batch: its limit lies at the first refusal meanwhile. */
 bool judge_admits(struct sink *s, const struct batch *b, size_t refused, struct err *err)
 {
 	return guard_admits(&sink_target(s, b)->guard, s->config, b->stream->config->name,
-			    b->limit - b->first, refused, err);
+			    b->nevents - b->first, refused, err);
 }
 
 bool judge_rows(struct sink *s, struct batch *b, const struct trial *t, struct err *err)

@@ -35,7 +35,7 @@
  * which is always safe, since the offsets row decides what counts.
  *
  * Thread: lane_main() is the lane's; the functions of the header are the pipeline's. They share two
- * queues, flags, two descriptors (one that cuts off what waits for PostgreSQL, one that only
+ * queues, flags, two descriptors (one that cuts off what waits for the database, one that only
  * wakes), and the views behind their mutex. One wait: rest().
  */
 #include "write/lane.h"
@@ -74,7 +74,7 @@ struct lane {
 	pthread_t thread;
 
 	/* The thread's own. */
-	struct sink *sink;
+	struct store *store;
 	struct session session;
 	struct line *lines; /* per stream */
 	size_t nlines;
@@ -117,7 +117,7 @@ static void set_state(struct lane *lane, enum lane_state state, const char *erro
 	pthread_mutex_lock(&lane->view_lock);
 	assert(states[lane->view.state].next & 1u << state);
 	lane->view.state = state;
-	lane->view.connected = lane->session.pg != NULL;
+	lane->view.connected = lane->session.open;
 	if (error)
 		snprintf(lane->view.error, sizeof(lane->view.error), "%s", error);
 	pthread_mutex_unlock(&lane->view_lock);
@@ -145,7 +145,7 @@ static void set_at_rest(struct lane *lane, const char *error)
 		if (line == LINE_HALTED)
 			state = LANE_HALTED;
 	}
-	if (!lane->session.pg && lane->session.failures > 0)
+	if (!lane->session.open && lane->session.failures > 0)
 		state = lane->session.class == ERR_CONFIG ? LANE_HALTED : LANE_WAITING;
 	set_state(lane, state, error ? error : state == LANE_IDLE ? "" : NULL);
 }
@@ -155,7 +155,7 @@ void lane_look(struct lane *lane, struct lane_view *view)
 	pthread_mutex_lock(&lane->view_lock);
 	*view = lane->view;
 	pthread_mutex_unlock(&lane->view_lock);
-	view->phase = view->state == LANE_WRITING ? sink_phase(lane->sink) : NULL;
+	view->phase = view->state == LANE_WRITING ? store_phase(lane->store) : NULL;
 }
 
 void lane_look_at_line(struct lane *lane, size_t stream, struct line_view *view)
@@ -230,7 +230,7 @@ static void give_back(struct lane *lane)
 {
 	bool all = atomic_load(&lane->aborting) || atomic_load(&lane->stopping);
 	bool held = atomic_exchange(&lane->releasing, false) || atomic_load(&lane->draining);
-	bool session = lane->session.pg || lane->session.failures == 0;
+	bool session = lane->session.open || lane->session.failures == 0;
 	int64_t now = clock_mono_us();
 	if (all || (held && !session))
 		give_back_line(lane, &lane->claims);
@@ -253,10 +253,10 @@ static void open_session(struct lane *lane)
 {
 	struct err err = {0};
 	set_state(lane, LANE_CONNECTING, NULL);
-	if (session_open(&lane->session, &err))
-		sink_connected(lane->sink, lane->session.pg);
-	else if (!lane->session.told && !atomic_load(&lane->aborting))
-		log_error("no session with PostgreSQL, will try again", F_INT("lane", lane->index),
+	if (!session_open(&lane->session, &err) && !lane->session.told &&
+	    !atomic_load(&lane->aborting))
+		log_error("no session with the database, will try again",
+			  F_STR("database", lane->store->class->name), F_INT("lane", lane->index),
 			  F_INT("attempt", lane->session.failures), F_STR("error", err.text));
 	set_at_rest(lane, err.class == ERR_NONE ? NULL : err.text);
 }
@@ -264,11 +264,11 @@ static void open_session(struct lane *lane)
 /* True if there is one. Also while there is nothing to do: readiness tells of the database. */
 static bool keep_session(struct lane *lane)
 {
-	if (lane->session.pg && !pg_alive(lane->session.pg))
+	if (lane->session.open && !store_alive(lane->store))
 		session_drop(&lane->session);
-	if (!lane->session.pg && clock_mono_us() >= lane->session.due_us)
+	if (!lane->session.open && clock_mono_us() >= lane->session.due_us)
 		open_session(lane);
-	return lane->session.pg != NULL;
+	return lane->session.open;
 }
 
 /* --- failures --- */
@@ -303,7 +303,7 @@ static void hold(struct lane *lane, struct line *line, const struct err *err, bo
 static void write_failed(struct lane *lane, struct line *line, const struct err *err)
 {
 	if (atomic_load(&lane->aborting)) { /* what failed was cut off */
-		if (!pg_ok(lane->session.pg))
+		if (session_lost(&lane->session, err))
 			session_drop(&lane->session);
 		return;
 	}
@@ -312,7 +312,7 @@ static void write_failed(struct lane *lane, struct line *line, const struct err 
 		session_failed(&lane->session, err);
 		return;
 	}
-	bool slowly = err->class == ERR_CONFIG || pg_last_verdict(lane->session.pg) == PG_DEGRADED;
+	bool slowly = err->class == ERR_CONFIG || store_trouble(lane->store, err) == STORE_SLOWLY;
 	hold(lane, line, err, slowly);
 	set_line(lane, line, err->class == ERR_CONFIG ? LINE_HALTED : LINE_WAITS, err->text);
 }
@@ -371,7 +371,7 @@ static void write_first(struct lane *lane, struct line *line)
 	show_batch(lane, job->batch, line->attempts);
 	lane->at_work = line;
 	while (result == SINK_AGAIN && !atomic_load(&lane->aborting))
-		result = sink_write(lane->sink, job->batch, &how, &err);
+		result = store_write(lane->store, job->batch, &how, &err);
 	lane->at_work = NULL;
 	show_batch(lane, NULL, 0);
 	switch (result) {
@@ -393,7 +393,7 @@ static void write_first(struct lane *lane, struct line *line)
 static bool tell_halt(struct lane *lane, struct job *job)
 {
 	struct err why = job->err;
-	return sink_tell_halt(lane->sink, &job->claim, why.text, &job->err);
+	return store_tell_halt(lane->store, &job->claim, why.text, &job->err);
 }
 
 /* A claim is answered at once, whatever came of it: the pipeline asks again. */
@@ -402,7 +402,7 @@ static void claim_first(struct lane *lane)
 	struct job *job = line_take(&lane->claims);
 	set_state(lane, LANE_WRITING, NULL);
 	job->ok = job->kind == JOB_HALT ? tell_halt(lane, job)
-					: sink_claim(lane->sink, &job->claim, &job->err);
+					: store_claim(lane->store, &job->claim, &job->err);
 	if (!job->ok && session_lost(&lane->session, &job->err))
 		session_failed(&lane->session, &job->err);
 	bool ok = job->ok;
@@ -422,7 +422,7 @@ static struct line *next_line(struct lane *lane, int64_t now)
 	return next;
 }
 
-/* The sink waits for the server: time to get the next batch ready. */
+/* The store waits for its server: time to get the next batch ready. */
 static void arrange_ahead(void *arg)
 {
 	struct lane *lane = arg;
@@ -439,7 +439,7 @@ static void arrange_ahead(void *arg)
 			next = job;
 	}
 	if (next)
-		sink_prepare(lane->sink, next->batch);
+		store_prepare(lane->store, next->batch);
 }
 
 /* One lane does it for all of them. */
@@ -449,7 +449,7 @@ static void prune(struct lane *lane)
 	bool more = false;
 	if (lane->index != 0 || clock_mono_us() < lane->next_prune_us)
 		return;
-	if (!sink_prune(lane->sink, &more, &err)) {
+	if (!store_prune(lane->store, &more, &err)) {
 		log_warn("housekeeping failed", F_STR("error", err.text));
 		if (session_lost(&lane->session, &err))
 			session_failed(&lane->session, &err);
@@ -465,7 +465,7 @@ static int64_t next_due(const struct lane *lane)
 	int64_t next = clock_mono_us() + BEAT_EVERY_US;
 	if (atomic_load(&lane->aborting))
 		return next;
-	if (!lane->session.pg)
+	if (!lane->session.open)
 		return MIN(next, lane->session.due_us);
 	for (size_t i = 0; i < lane->nlines; i++)
 		if (lane->lines[i].first && !lane->lines[i].away)
@@ -494,7 +494,7 @@ static bool step(struct lane *lane)
 	if (atomic_load(&lane->aborting) || !keep_session(lane))
 		return false;
 	prune(lane);
-	if (!lane->session.pg)
+	if (!lane->session.open)
 		return true;
 	if (lane->claims.first) {
 		claim_first(lane);
@@ -541,8 +541,9 @@ static void *lane_main(void *arg)
 /* --- the pipeline's side --- */
 
 /* The lane has its thread at once; its session comes when it first looks. */
-struct lane *lane_start(const struct config *config, struct stream *const *streams, size_t nstreams,
-			size_t index, struct reader *reader, struct queue *inbox, size_t max_jobs)
+struct lane *lane_start(const struct config *config, const struct store_class *class,
+			struct stream *const *streams, size_t nstreams, size_t index,
+			struct reader *reader, struct queue *inbox, size_t max_jobs)
 {
 	struct lane *lane = xcalloc(1, sizeof(*lane));
 	lane->config = config;
@@ -550,13 +551,19 @@ struct lane *lane_start(const struct config *config, struct stream *const *strea
 	lane->reader = reader;
 	lane->inbox = inbox;
 	lane->jobs = queue_new(max_jobs);
-	lane->sink = sink_new(config, streams, nstreams);
 	lane->nlines = nstreams;
 	lane->lines = xcalloc(nstreams, sizeof(*lane->lines));
-	sink_when_waiting(lane->sink, arrange_ahead, lane);
 	lane->abort_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	lane->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	session_init(&lane->session, config, index, lane->abort_fd);
+	const struct store_setup setup = {.config = config,
+					  .streams = streams,
+					  .nstreams = nstreams,
+					  .lane = index,
+					  .abort_fd = lane->abort_fd,
+					  .idle = arrange_ahead,
+					  .idle_ctx = lane};
+	lane->store = class->create(&setup);
+	session_init(&lane->session, lane->store, index);
 	lane->next_prune_us = clock_mono_us() + US_PER_S;
 	pthread_mutex_init(&lane->view_lock, NULL);
 	if (lane->abort_fd < 0 || lane->wake_fd < 0)
@@ -580,7 +587,7 @@ static void signal_fd(struct lane *lane, int fd)
 		log_error("signal to a lane lost", F_INT("lane", lane->index));
 }
 
-/* What waits for PostgreSQL is woken by the descriptor. */
+/* What waits for the database is woken by the descriptor. */
 void lane_abort(struct lane *lane)
 {
 	atomic_store(&lane->aborting, true);
@@ -622,7 +629,7 @@ void lane_stop(struct lane *lane)
 	pthread_join(lane->thread, NULL);
 	free(lane->lines);
 	queue_free(lane->jobs);
-	sink_free(lane->sink);
+	lane->store->class->destroy(lane->store);
 	close(lane->abort_fd);
 	close(lane->wake_fd);
 	pthread_mutex_destroy(&lane->view_lock);

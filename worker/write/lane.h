@@ -1,5 +1,5 @@
 /*
- * lane.h - a thread with one PostgreSQL connection that writes batches and claims partitions.
+ * lane.h - a thread with one store that writes batches and claims partitions.
  *
  * A partition belongs to one lane, so its batches are written in order. A job is the lane's from
  * lane_push() until it comes back through the inbox; every job comes back, decided one way or
@@ -14,7 +14,7 @@
 #include "core/config.h"
 #include "write/line.h"
 #include "write/reader.h"
-#include "write/sink.h"
+#include "write/store.h"
 
 struct lane;
 struct stream;
@@ -66,8 +66,9 @@ struct lane_view {
 };
 
 /* Starts the thread. Borrows all; inbox must have room for every job there can be. */
-struct lane *lane_start(const struct config *config, struct stream *const *streams, size_t nstreams,
-			size_t index, struct reader *reader, struct queue *inbox, size_t max_jobs);
+struct lane *lane_start(const struct config *config, const struct store_class *class,
+			struct stream *const *streams, size_t nstreams, size_t index,
+			struct reader *reader, struct queue *inbox, size_t max_jobs);
 /* The job is the lane's until it comes back by the inbox. */
 void lane_push(struct lane *lane, struct job *job);
 

@@ -3,29 +3,24 @@
  * limit), never reused; and it is tried for again with growing waits.
  *
  *   none --due_us--> session_open() --> had --session_lost()--> session_failed() --> none
- *                      refused: session_failed(), a little later each time; where
- *                      it is the login that is refused, pg_login() says when
+ *                      refused: session_failed(), a little later each time;
+ *                      or the store says when
  *
  * Thread: the lane's. It waits in session_open() only, which abort_fd ends.
  */
 #include "write/session.h"
 
-#include <stdio.h>
-
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/stats.h"
-#include "io/pg_login.h"
 
 #define BACKOFF_FIRST_US (100 * US_PER_MS)
 #define BACKOFF_MOST_US (3 * US_PER_S) /* what a server that is back may wait for us */
 
-void session_init(struct session *s, const struct config *config, size_t lane, int abort_fd)
+void session_init(struct session *s, struct store *store, size_t lane)
 {
-	*s = (struct session){.config = config,
-			      .lane = lane,
-			      .abort_fd = abort_fd,
-			      .jitter = (uint32_t)clock_wall_us() ^ (uint32_t)lane};
+	*s = (struct session){
+		.store = store, .lane = lane, .jitter = (uint32_t)clock_wall_us() ^ (uint32_t)lane};
 }
 
 /* Grows with the failures, to a limit, with some chance in it. */
@@ -39,10 +34,10 @@ int64_t session_backoff_us(struct session *s, unsigned failures)
 /* Never reused: what it was doing is not known. */
 void session_drop(struct session *s)
 {
-	if (!s->pg)
+	if (!s->open)
 		return;
-	pg_free(s->pg);
-	s->pg = NULL;
+	store_close(s->store);
+	s->open = false;
 	stats_gauge_add(METRIC_POSTGRES_CONNECTIONS, 0, 0, -1);
 }
 
@@ -57,32 +52,28 @@ void session_failed(struct session *s, const struct err *err)
 	s->due_us = clock_mono_us() + wait;
 }
 
-/* Also where the server says that this session, or its login, is of no use any more. */
 bool session_lost(const struct session *s, const struct err *err)
 {
-	enum pg_verdict verdict = pg_last_verdict(s->pg);
-	return !pg_ok(s->pg) || (err->class == ERR_RETRY && verdict == PG_RECONNECT) ||
-	       (err->class == ERR_CONFIG && verdict == PG_ACCESS);
+	return store_trouble(s->store, err) == STORE_SESSION;
 }
 
 /* Counts as a reconnect but the first time. */
 bool session_open(struct session *s, struct err *err)
 {
-	char role[32];
-	int64_t due_us;
-	snprintf(role, sizeof(role), "lane %zu", s->lane);
-	s->pg = pg_login(s->config, role, s->abort_fd, &due_us, err);
-	if (!s->pg && err->class != ERR_NONE)
+	int64_t due_us = 0;
+	s->open = store_open(s->store, &due_us, err);
+	if (!s->open && err->class != ERR_NONE)
 		session_failed(s, err);
-	if (!s->pg && due_us > 0)
+	if (!s->open && due_us > 0)
 		s->due_us = due_us;
 	s->told = due_us > 0;
-	if (!s->pg)
+	if (!s->open)
 		return false;
 	stats_gauge_add(METRIC_POSTGRES_CONNECTIONS, 0, 0, 1);
 	if (s->had_one) {
 		stats_add(METRIC_POSTGRES_RECONNECTS, 0, 0, 1);
-		log_info("connected to PostgreSQL again", F_INT("lane", s->lane));
+		log_info("the database is there again", F_STR("database", s->store->class->name),
+			 F_INT("lane", s->lane));
 	}
 	s->had_one = true;
 	s->failures = 0;

@@ -1,19 +1,17 @@
 /*
- * session.h - a lane's session with PostgreSQL: had, lost, tried for again.
+ * session.h - a lane's session with its store: had, lost, tried for again.
  *
  * One thread's, the lane's.
  */
 #pragma once
 
 #include "base/err.h"
-#include "core/config.h"
-#include "io/pg.h"
+#include "write/store.h"
 
 struct session {
-	const struct config *config;
+	struct store *store;
 	size_t lane;
-	int abort_fd;  /* ends a login under way when it is readable */
-	struct pg *pg; /* NULL: there is none */
+	bool open;
 	bool had_one;
 	bool told;            /* why it could not be had has been logged, for all sessions */
 	unsigned failures;    /* to have one, in a row */
@@ -22,9 +20,9 @@ struct session {
 	uint32_t jitter;
 };
 
-/* No session yet; abort_fd ends the wait for one. */
-void session_init(struct session *s, const struct config *config, size_t lane, int abort_fd);
-/* Logs in. False: not now; it counts as a failure, and due_us is set. */
+/* No session yet. Borrows the store. */
+void session_init(struct session *s, struct store *store, size_t lane);
+/* Opens it. False: not now; it counts as a failure, and due_us is set. */
 MUST_CHECK bool session_open(struct session *s, struct err *err);
 void session_drop(struct session *s); /* If there is one. */
 /* It could not be had, or failed with err: dropped, and not to be had again at once. */

@@ -413,22 +413,13 @@ static void count_rows(const struct sink *s, size_t stream)
 		  (int64_t)(written - s->deleted));
 }
 
-/* Of the events of the transaction, those that PostgreSQL refused. */
-static uint64_t count_refused(const struct batch *b)
-{
-	uint64_t n = 0;
-	for (size_t i = 0; i < b->nburied; i++)
-		n += b->refused[i].event >= b->first && b->refused[i].event < b->limit;
-	return n;
-}
-
 /* Only now anything counts: what is not committed will come again. */
 static enum sink_result committed(struct sink *s, struct batch *b, int64_t start_us)
 {
 	struct target *t = sink_target(s, b);
 	direct_count(s, b);
 	count_rows(s, b->stream->index);
-	guard_count(&t->guard, s->config, b->limit - b->first, count_refused(b));
+	guard_count(&t->guard, s->config, b->limit - b->first, batch_refused(b));
 	stats_observe(METRIC_TRANSACTION_SECONDS, b->stream->index, clock_mono_us() - start_us);
 	return batch_committed(b) ? SINK_DONE : SINK_AGAIN;
 }

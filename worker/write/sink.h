@@ -1,8 +1,8 @@
 /*
  * sink.h - the transaction: one batch into PostgreSQL, or nothing of it.
  *
- * Works on a connection that the lane owns. Decides nothing about waiting: it reports what happened
- * and the lane retries, reconnects or waits.
+ * PostgreSQL's part of a lane's store (store_pg.c), on a connection of the store's. What the
+ * results mean stands in store.h.
  */
 #pragma once
 
@@ -11,18 +11,9 @@
 #include "core/batch.h"
 #include "core/config.h"
 #include "io/pg.h"
+#include "write/store.h"
 
 struct sink;
-struct stream;
-
-enum sink_result {
-	SINK_DONE, /* every span is decided: committed, fenced or abandoned */
-	/* call again: a step was made (a part committed, a span fenced, another way) */
-	SINK_AGAIN,
-	SINK_READ, /* messages of refused events have to be read again (batch_bury()), then again */
-	SINK_FAILED, /* err and pg_last_verdict() say why; nothing was committed, or (commit_sent)
-			that is not known */
-};
 
 /* One per lane. Borrows all. */
 struct sink *sink_new(const struct config *config, struct stream *const *streams, size_t nstreams);
@@ -39,32 +30,14 @@ void sink_when_waiting(struct sink *s, void (*idle)(void *), void *ctx);
 /* Arranges a batch ahead of its sink_write(). */
 void sink_prepare(struct sink *s, struct batch *next);
 
-/* How a batch is to be tried. */
-struct sink_try {
-	bool hurry;         /* locks are waited for shortly: others could use the session */
-	struct batch *peer; /* the one behind it, whose rows may bear witness; or NULL */
-};
 /* Writes the batch's open spans. May be called again with the same batch as often as it takes. */
 enum sink_result sink_write(struct sink *s, struct batch *b, const struct sink_try *how,
 			    struct err *err);
 
 /*
- * Takes ownership of one partition: locks its offsets row, raises the epoch. Waits for whoever
- * still holds the lock, within lock_timeout.
+ * Takes the partition over and fills in what is durable of it: locks its offsets row, raises the
+ * epoch. Waits for whoever still holds the lock, within lock_timeout.
  */
-struct sink_claim {
-	const char *topic;
-	int32_t partition;
-	const char *topic_id; /* UUID text, or empty: unknown */
-	int64_t low;          /* where the log begins, and with it a partition without a row */
-	/* Where a pipeline's first start on the topic begins, by partition; NULL: as above. */
-	const int64_t *starts;
-	int32_t nstarts;
-	/* Result. */
-	int64_t next_offset, owner_epoch;
-	char known_topic_id[37]; /* what the row says; empty: nothing */
-};
-/* Takes the partition over and fills in what is durable of it. */
 MUST_CHECK bool sink_claim(struct sink *s, struct sink_claim *claim, struct err *err);
 /*
  * Writes down where a topic's partitions 0 to nstarts - 1 start, unless anything of the topic is

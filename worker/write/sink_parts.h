@@ -185,7 +185,7 @@ struct trial {
 MUST_CHECK bool judge_table(struct sink *s, struct batch *b, struct trial *t, struct err *err);
 /* No statement for the rows can be prepared: the table's trouble, put in words. Always false. */
 MUST_CHECK bool judge_unprepared(struct sink *s, struct batch *b, struct err *err);
-/* Whether the guard lets so many events of the transaction be refused. False with class CONFIG. */
+/* Whether the guard lets so many events of the batch be refused. False with class CONFIG. */
 MUST_CHECK bool judge_admits(struct sink *s, const struct batch *b, size_t refused,
 			     struct err *err);
 /* Called in the end. False: it is the table's trouble, or too many. */

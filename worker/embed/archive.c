@@ -1,5 +1,5 @@
 /*
- * store.c - memingest.embed_models and memingest.embed_cache.
+ * archive.c - memingest.embed_models and memingest.embed_cache.
  *
  *   embed_models   a row for each model: its number, what its fixed text was made into
  *   embed_cache    model's number and digest of a text --> vector
@@ -16,7 +16,7 @@
  * Failures of the cache are logged once until it works again, and it rests for REST_US. Time: the
  * server ends a statement after PATIENCE_MS, so other models do not wait longer.
  */
-#include "embed/store.h"
+#include "embed/archive.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -34,7 +34,7 @@
 #define PATIENCE_MS "1500"
 #define PATIENCE_US (5 * US_PER_S)
 
-struct store {
+struct archive {
 	const struct config *config;
 	int abort_fd;
 	struct pg *pg;  /* NULL: there is none */
@@ -43,15 +43,15 @@ struct store {
 	struct buf keys, values;
 };
 
-struct store *store_new(const struct config *config, int abort_fd)
+struct archive *archive_new(const struct config *config, int abort_fd)
 {
-	struct store *s = xcalloc(1, sizeof(*s));
+	struct archive *s = xcalloc(1, sizeof(*s));
 	s->config = config;
 	s->abort_fd = abort_fd;
 	return s;
 }
 
-void store_free(struct store *s)
+void archive_free(struct archive *s)
 {
 	if (!s)
 		return;
@@ -63,7 +63,7 @@ void store_free(struct store *s)
 
 /* --- the session --- */
 
-static bool connect(struct store *s, struct err *err)
+static bool connect(struct archive *s, struct err *err)
 {
 	int64_t due_us = 0;
 	if (s->pg && !pg_alive(s->pg)) {
@@ -87,24 +87,24 @@ static bool connect(struct store *s, struct err *err)
 }
 
 /* After a failure the session is as good as none. */
-static void drop(struct store *s)
+static void drop(struct archive *s)
 {
 	pg_free(s->pg);
 	s->pg = NULL;
 }
 
-static bool is_resting(const struct store *s)
+static bool is_resting(const struct archive *s)
 {
 	return clock_mono_us() < s->due_us;
 }
 
 /* What was cut off has not failed. */
-static bool was_cut_off(const struct store *s)
+static bool was_cut_off(const struct archive *s)
 {
 	return wait_fd(-1, 0, s->abort_fd, 0) == WAIT_ABORTED;
 }
 
-static void cache_failed(struct store *s, const struct err *err)
+static void cache_failed(struct archive *s, const struct err *err)
 {
 	drop(s);
 	if (was_cut_off(s))
@@ -118,7 +118,7 @@ static void cache_failed(struct store *s, const struct err *err)
 	s->told = true;
 }
 
-static void cache_works(struct store *s)
+static void cache_works(struct archive *s)
 {
 	if (s->told)
 		log_info("the cache of vectors in the database is used again");
@@ -166,7 +166,7 @@ static void take_hex(struct buf *out, const char *text)
 /* --- models --- */
 
 /* What is wrong with the table is an operator's matter, whatever row it is said of. */
-static bool model_failed(struct store *s, struct err *err)
+static bool model_failed(struct archive *s, struct err *err)
 {
 	drop(s);
 	if (was_cut_off(s))
@@ -179,8 +179,8 @@ static bool model_failed(struct store *s, struct err *err)
 			strncmp(err->code, "42P01", 5) == 0 ? " (run \"memingest migrate\")" : "");
 }
 
-bool store_model(struct store *s, const char *model, const uint8_t *vector, size_t size,
-		 int64_t *id, struct buf *kept, struct err *err)
+bool archive_model(struct archive *s, const char *model, const uint8_t *vector, size_t size,
+		   int64_t *id, struct buf *kept, struct err *err)
 {
 	s->values.len = 0;
 	buf_puts(&s->values, "\\x");
@@ -220,7 +220,7 @@ struct asked {
 };
 
 static void hand_out(const struct pg_rows *rows, const uint8_t *digests, size_t n,
-		     store_found found, void *ctx)
+		     archive_found found, void *ctx)
 {
 	struct asked *places = xcalloc(n + 1, sizeof(*places)), *all = NULL, *place;
 	struct buf digest = {0}, vector = {0};
@@ -244,8 +244,8 @@ static void hand_out(const struct pg_rows *rows, const uint8_t *digests, size_t 
 }
 
 /* What is used is marked so, once a day, as what nobody uses is deleted in the end. */
-void store_find(struct store *s, int64_t model, const uint8_t *digests, size_t n, store_found found,
-		void *ctx)
+void archive_find(struct archive *s, int64_t model, const uint8_t *digests, size_t n,
+		  archive_found found, void *ctx)
 {
 	char number[24];
 	struct err err = {0};
@@ -274,8 +274,8 @@ void store_find(struct store *s, int64_t model, const uint8_t *digests, size_t n
 
 /* In the order of digests, so that two workers that keep the same do not wait for each other in a
  * circle. */
-void store_keep(struct store *s, int64_t model, const uint8_t *digests, const uint8_t *vectors,
-		size_t size, size_t n)
+void archive_keep(struct archive *s, int64_t model, const uint8_t *digests, const uint8_t *vectors,
+		  size_t size, size_t n)
 {
 	char number[24];
 	struct err err = {0};
@@ -301,7 +301,7 @@ void store_keep(struct store *s, int64_t model, const uint8_t *digests, const ui
 }
 
 /* A piece at a time, so that nobody waits for long. */
-bool store_prune(struct store *s, int64_t model, int64_t age_us)
+bool archive_prune(struct archive *s, int64_t model, int64_t age_us)
 {
 	char number[24], seconds[24];
 	struct err err = {0};

@@ -1,8 +1,8 @@
 /*
- * store.h - what the database remembers of models and of the vectors that they made.
+ * archive.h - what the database remembers of models and of the vectors that they made.
  *
  * A session of its own, each statement a transaction of its own, short. Where it can not be had,
- * the store says so and rests a while. One thread's.
+ * the archive says so and rests a while. One thread's.
  */
 #pragma once
 
@@ -11,27 +11,27 @@
 #include "base/err.h"
 #include "core/config.h"
 
-struct store;
+struct archive;
 
 /* abort_fd: readable, it ends what it waits for. */
-struct store *store_new(const struct config *config, int abort_fd);
-void store_free(struct store *s); /* NULL is fine */
+struct archive *archive_new(const struct config *config, int abort_fd);
+void archive_free(struct archive *s); /* NULL is fine */
 
 /*
  * The model's number, and what its fixed text was made into when it was first seen: which is now,
  * if it was not seen before. vector: of "size" bytes; kept: appended. False: not now, or (class
  * CONFIG) an operator has to act. Class NONE: another session is finding out why.
  */
-MUST_CHECK bool store_model(struct store *s, const char *model, const uint8_t *vector, size_t size,
-			    int64_t *id, struct buf *kept, struct err *err);
+MUST_CHECK bool archive_model(struct archive *s, const char *model, const uint8_t *vector,
+			      size_t size, int64_t *id, struct buf *kept, struct err *err);
 
 /* One vector that was found, for the digest number i of those asked for. */
-typedef void (*store_found)(void *ctx, size_t i, const uint8_t *vector, size_t size);
+typedef void (*archive_found)(void *ctx, size_t i, const uint8_t *vector, size_t size);
 /* Those that it has, none if it rests. digests: n times DIGEST_SIZE bytes. */
-void store_find(struct store *s, int64_t model, const uint8_t *digests, size_t n, store_found found,
-		void *ctx);
+void archive_find(struct archive *s, int64_t model, const uint8_t *digests, size_t n,
+		  archive_found found, void *ctx);
 /* Deletes some of those that nobody has asked for in that time. True: there may be more. */
-bool store_prune(struct store *s, int64_t model, int64_t age_us);
+bool archive_prune(struct archive *s, int64_t model, int64_t age_us);
 /* Keeps them, unless it rests; vectors: n times "size" bytes. */
-void store_keep(struct store *s, int64_t model, const uint8_t *digests, const uint8_t *vectors,
-		size_t size, size_t n);
+void archive_keep(struct archive *s, int64_t model, const uint8_t *digests, const uint8_t *vectors,
+		  size_t size, size_t n);

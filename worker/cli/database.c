@@ -1,0 +1,116 @@
+/*
+ * database.c - "run", "load", "migrate" and "check" on the database that the config names, as far
+ * as that is a SQLite file.
+ *
+ * What commands do on PostgreSQL stands in their own files; each asks here first. Both looks at a
+ * file are one (sqlite/shape.h): migrate takes its steps in one transaction, check reports them as
+ * what is missing.
+ *
+ * Thread: the command's.
+ */
+#include "cli/database.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sqlite/shape.h"
+#include "sqlite/store.h"
+#include "sqlite/writer.h"
+
+const struct store_class *database_store(const struct config *config)
+{
+	return config->sqlite_path ? &store_sqlite : &store_pg;
+}
+
+/* --- migrate --- */
+
+static void print_steps(const struct shape *s, bool dry)
+{
+	bool any = false;
+	for (size_t i = 0; i < s->nsteps; i++) {
+		const char *text = dry ? s->steps[i].sql : s->steps[i].done;
+		if (text)
+			puts(text);
+		any |= text != NULL;
+	}
+	if (!any)
+		puts(dry ? "-- nothing to do" : "nothing to do");
+	fputs(buf_cstr((struct buf *)&s->notes), stderr);
+}
+
+static int take(struct cli *cli, struct shape *s, struct db *db, struct err *err)
+{
+	bool dry = cli_flag(cli, "dry-run");
+	if (s->findings.len > 0) {
+		fputs(buf_cstr(&s->findings), stderr);
+		return cli_fail(EXIT_CONFIG, "nothing was changed: migrate only adds, the rest is "
+					     "for a person to decide");
+	}
+	if (!dry && !(shape_take(s, db, err) && db_exec(db, "COMMIT", err)))
+		return report_err_exit_code(err);
+	print_steps(s, dry);
+	return EXIT_OK;
+}
+
+/* A dry run makes no file. */
+int sqlite_migrate(struct cli *cli, struct stream *const *streams, struct err *err)
+{
+	static const char *const foreign[] = {"indexes", "grants", "grant-to", "search-grants",
+					      "search-grant-to"};
+	const char *path = cli->config->sqlite_path;
+	struct shape s = {0};
+	struct db db;
+	for (size_t i = 0; i < ARRAY_LEN(foreign); i++)
+		if (cli_flag(cli, foreign[i]))
+			return cli_fail(EXIT_USAGE, "--%s is for PostgreSQL", foreign[i]);
+	if (cli->json)
+		return cli_fail(EXIT_USAGE, "migrate: on SQLite there is no --json yet");
+	if (cli_flag(cli, "dry-run") && access(path, F_OK) != 0)
+		path = ":memory:";
+	if (!db_open(&db, path, DB_CREATE, -1, err))
+		return report_err_exit_code(err);
+	bool ok = db_exec(&db, "BEGIN IMMEDIATE", err) &&
+		  shape_look(&s, &db, streams, cli->config->nstreams, err);
+	int code = ok ? take(cli, &s, &db, err) : report_err_exit_code(err);
+	shape_free(&s);
+	db_close(&db); /* rolls back what is open */
+	return code;
+}
+
+/* --- check --- */
+
+static void report_shape(const struct shape *s, struct report *report)
+{
+	report_lines(report, REPORT_ERROR, buf_cstr((struct buf *)&s->findings));
+	for (size_t i = 0; i < s->nsteps; i++)
+		report_add(report, s->steps[i].optional ? REPORT_WARN : REPORT_ERROR, "sqlite",
+			   "missing: \"%s\" has not been done: run \"memingest migrate\"",
+			   s->steps[i].done);
+}
+
+void sqlite_check(const struct config *config, struct stream *const *streams, struct report *report)
+{
+	struct err err = {0};
+	struct shape s = {0};
+	struct db db;
+	char holder[160];
+	if (!db_open(&db, config->sqlite_path, DB_EXISTING, -1, &err)) {
+		report_err(report, "sqlite", &err);
+		return;
+	}
+	report_add(report, REPORT_OK, "sqlite", "SQLite %s, %s", sqlite3_libversion(),
+		   config->sqlite_path);
+	if (writer_holder(config->sqlite_path, holder, sizeof(holder)))
+		report_add(report, REPORT_WARN, "sqlite",
+			   "the file is written by %s: another worker would wait for it", holder);
+	if (!shape_look(&s, &db, streams, config->nstreams, &err))
+		report_err(report, "sqlite", &err);
+	else
+		report_shape(&s, report);
+	if (s.nsteps == 0 && s.findings.len == 0)
+		report_add(report, REPORT_OK, "sqlite", "the tables fit the schemas");
+	shape_free(&s);
+	db_close(&db);
+}

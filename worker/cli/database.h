@@ -1,0 +1,15 @@
+/* database.h - which database the config names, and what commands do on each. */
+#pragma once
+
+#include "cli/cli.h"
+#include "cli/report.h"
+#include "core/stream.h"
+#include "write/store.h"
+
+/* PostgreSQL, or a SQLite file. */
+const struct store_class *database_store(const struct config *config);
+
+/* "migrate" and "check --online" on a SQLite file; streams that are NULL are left out. */
+int sqlite_migrate(struct cli *cli, struct stream *const *streams, struct err *err);
+void sqlite_check(const struct config *config, struct stream *const *streams,
+		  struct report *report);

@@ -1,0 +1,254 @@
+/*
+ * db.c - a connection to a SQLite file, and the one place that knows SQLite's result codes.
+ *
+ *   WAL                 readers never wait for us, nor we for them
+ *   synchronous FULL    the WAL is flushed at each COMMIT: it outlives a loss of power
+ *   foreign_keys on     as PostgreSQL has them
+ *   cache of 12 MiB, no mmap    so that memory stays bounded, and a file that shrinks kills nobody
+ *
+ * A lock that another program holds is waited for in wait_for_lock(), until patience_us is over or
+ * abort_fd turns readable; that is the only wait.
+ *
+ * What an error means is read from the table below. The text says what to do; SQLite's own words
+ * follow.
+ *
+ * Thread: the owner's.
+ */
+#include "sqlite/db.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "sqlite/functions.h"
+
+#define PATIENCE_US (5 * US_PER_S)
+#define LOCK_LOOK_MS 5
+
+/* By the primary code, the low byte of an extended one. */
+static const struct {
+	int code;
+	enum err_class class;
+	enum db_trouble trouble;
+	const char *words;
+} meanings[] = {
+	{SQLITE_CONSTRAINT, ERR_POISON, DB_EVENT, ""},
+	{SQLITE_MISMATCH, ERR_POISON, DB_EVENT, ""},
+	{SQLITE_TOOBIG, ERR_POISON, DB_EVENT, ""},
+	{SQLITE_ERROR, ERR_POISON, DB_EITHER, ""},
+	{SQLITE_BUSY, ERR_RETRY, DB_WAIT, "another program holds the file's lock for writing: "},
+	{SQLITE_LOCKED, ERR_RETRY, DB_WAIT, "another program holds the file's lock for writing: "},
+	{SQLITE_PROTOCOL, ERR_RETRY, DB_WAIT, "the file's lock could not be had: "},
+	{SQLITE_SCHEMA, ERR_RETRY, DB_WAIT, "the tables were changed meanwhile: "},
+	{SQLITE_INTERRUPT, ERR_RETRY, DB_WAIT, ""},
+	{SQLITE_FULL, ERR_RETRY, DB_FULL, "no space is left for the file, make room: "},
+	{SQLITE_READONLY, ERR_CONFIG, DB_SESSION,
+	 "the file, or its folder, may not be written by this user: "},
+	{SQLITE_PERM, ERR_CONFIG, DB_SESSION, "the file may not be used by this user: "},
+	{SQLITE_AUTH, ERR_CONFIG, DB_SESSION, ""},
+	{SQLITE_CANTOPEN, ERR_CONFIG, DB_SESSION, "the file can not be opened: "},
+	{SQLITE_CORRUPT, ERR_CONFIG, DB_SESSION,
+	 "the file is damaged: stop, keep a copy, and restore it or try \"sqlite3 FILE "
+	 ".recover\": "},
+	{SQLITE_NOTADB, ERR_CONFIG, DB_SESSION, "the file is no SQLite database: "},
+	{SQLITE_IOERR, ERR_RETRY, DB_SESSION, "the file can not be read or written: "},
+	{SQLITE_NOMEM, ERR_RETRY, DB_SESSION, ""},
+};
+
+/* What the library says, and what to do. False. */
+static bool failed(struct db *db, int code, struct err *err)
+{
+	enum err_class class = ERR_RETRY;
+	const char *words = "";
+	bool full = (code & 0xff) == SQLITE_IOERR && db->handle &&
+		    sqlite3_system_errno(db->handle) == ENOSPC;
+	code = full ? SQLITE_FULL : code; /* such as that of the file -shm */
+	db->trouble = DB_SESSION;
+	for (size_t i = 0; i < ARRAY_LEN(meanings); i++) {
+		if (meanings[i].code != (code & 0xff))
+			continue;
+		class = meanings[i].class;
+		db->trouble = meanings[i].trouble;
+		words = meanings[i].words;
+	}
+	if (db->trouble == DB_EITHER && db->refused)
+		db->trouble = DB_EVENT;
+	err_set(err, class, "%s%s", words,
+		db->handle ? sqlite3_errmsg(db->handle) : sqlite3_errstr(code));
+	if (db->trouble == DB_SESSION || db->trouble == DB_FULL)
+		err_wrap(err, "%s", db->path);
+	snprintf(err->code, sizeof(err->code), "%d", code);
+	return false;
+}
+
+/* SQLite's busy handler: 0 gives up. */
+static int wait_for_lock(void *arg, int times)
+{
+	struct db *db = arg;
+	int64_t now = clock_mono_us();
+	struct pollfd fd = {.fd = db->abort_fd, .events = POLLIN};
+	if (times == 0)
+		db->wait_until_us = now + db->patience_us;
+	if (now >= db->wait_until_us)
+		return 0;
+	return poll(&fd, 1, LOCK_LOOK_MS) <= 0;
+}
+
+/* --- opening --- */
+
+bool db_is_remote(const char *path, char name[static 16])
+{
+	static const struct {
+		uint32_t magic;
+		const char *name;
+	} remote[] = {{0x6969, "NFS"},      {0x517b, "SMB"},        {0xff534d42, "CIFS"},
+		      {0xfe534d42, "SMB2"}, {0x564c, "NCP"},        {0x5346414f, "AFS"},
+		      {0x73757245, "Coda"}, {0x0bd00bd0, "Lustre"}, {0x00c36400, "Ceph"},
+		      {0x47504653, "GPFS"}};
+	struct statfs fs;
+	if (statfs(path, &fs) != 0)
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(remote); i++)
+		if ((uint32_t)fs.f_type == remote[i].magic)
+			return snprintf(name, 16, "%s", remote[i].name) > 0;
+	return false;
+}
+
+/* Before SQLite looks, which would say less. */
+static bool check_path(const char *path, enum db_mode mode, struct err *err)
+{
+	struct stat st;
+	char name[16];
+	bool there = stat(path, &st) == 0;
+	if (!there && errno != ENOENT)
+		return err_set(err, ERR_CONFIG, "%s: %s", path, strerror(errno));
+	if (!there && mode == DB_EXISTING)
+		return err_set(err, ERR_CONFIG, "%s: no such file: \"memingest migrate\" makes it",
+			       path);
+	if (there && !S_ISREG(st.st_mode))
+		return err_set(err, ERR_CONFIG, "%s: is no file", path);
+	if (there && db_is_remote(path, name))
+		return err_set(err, ERR_CONFIG,
+			       "%s: lies on a file system of a network (%s), where SQLite's locks "
+			       "do not hold: put it on a local disk",
+			       path, name);
+	return true;
+}
+
+/* A page of 8 KiB holds three or four rows with a vector of 384 floats; of 4 KiB, one or two. */
+static const char new_file[] = "PRAGMA page_size = 8192";
+static const char settings[] = "PRAGMA synchronous = FULL; PRAGMA cache_size = -12288;"
+			       "PRAGMA mmap_size = 0; PRAGMA foreign_keys = ON;"
+			       "PRAGMA wal_autocheckpoint = 4000;"
+			       "PRAGMA journal_size_limit = 67108864";
+
+static bool use_wal(struct db *db, struct err *err)
+{
+	bool row = false;
+	sqlite3_stmt *stmt = db_prepare(db, "PRAGMA journal_mode = WAL", err);
+	if (!stmt || !db_row(db, stmt, &row, err)) {
+		sqlite3_finalize(stmt);
+		return false;
+	}
+	const char *mode = row ? (const char *)sqlite3_column_text(stmt, 0) : "";
+	bool ok = strcmp(mode, "wal") == 0 || strcmp(mode, "memory") == 0;
+	if (!ok)
+		err_set(err, ERR_CONFIG, "%s: the file can not be used with a WAL (it stays in %s)",
+			db->path, mode);
+	sqlite3_finalize(stmt);
+	return ok;
+}
+
+bool db_open(struct db *db, const char *path, enum db_mode mode, int abort_fd, struct err *err)
+{
+	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
+	*db = (struct db){.path = path, .abort_fd = abort_fd, .patience_us = PATIENCE_US};
+	if (strcmp(path, ":memory:") != 0 && !check_path(path, mode, err))
+		return false;
+	flags |= mode == DB_CREATE ? SQLITE_OPEN_CREATE : 0;
+	int code = sqlite3_open_v2(path, &db->handle, flags, NULL);
+	bool ok = code == SQLITE_OK || failed(db, code, err);
+	if (ok)
+		sqlite3_busy_handler(db->handle, wait_for_lock, db);
+	ok = ok && (mode == DB_EXISTING || db_exec(db, new_file, err)) && use_wal(db, err) &&
+	     db_exec(db, settings, err) && functions_add(db, err);
+	if (!ok)
+		db_close(db);
+	return ok;
+}
+
+void db_close(struct db *db)
+{
+	sqlite3_stmt *stmt;
+	while (db->handle && (stmt = sqlite3_next_stmt(db->handle, NULL)))
+		sqlite3_finalize(stmt);
+	sqlite3_close(db->handle);
+	db->handle = NULL;
+}
+
+/* --- statements --- */
+
+bool db_exec(struct db *db, const char *sql, struct err *err)
+{
+	int code = sqlite3_exec(db->handle, sql, NULL, NULL, NULL);
+	return code == SQLITE_OK || failed(db, code, err);
+}
+
+/* Some errors have done it already. What is left of a statement would keep it from ending. */
+void db_rollback(struct db *db)
+{
+	struct err ignored;
+	for (sqlite3_stmt *s = NULL; (s = sqlite3_next_stmt(db->handle, s));)
+		sqlite3_reset(s);
+	enum db_trouble trouble = db->trouble;
+	if (!sqlite3_get_autocommit(db->handle) && !db_exec(db, "ROLLBACK", &ignored))
+		trouble = DB_SESSION;
+	db->trouble = trouble;
+}
+
+/* No table, no column: the statement's author and the table's have to agree. */
+sqlite3_stmt *db_prepare(struct db *db, const char *sql, struct err *err)
+{
+	sqlite3_stmt *stmt = NULL;
+	int code = sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, &stmt, NULL);
+	if (code == SQLITE_OK)
+		return stmt;
+	(void)failed(db, code, err);
+	if ((code & 0xff) == SQLITE_ERROR) {
+		err->class = ERR_CONFIG;
+		db->trouble = DB_TABLE;
+	}
+	return NULL;
+}
+
+bool db_row(struct db *db, sqlite3_stmt *stmt, bool *row, struct err *err)
+{
+	db->refused = false;
+	int code = sqlite3_step(stmt);
+	*row = code == SQLITE_ROW;
+	return *row || code == SQLITE_DONE || failed(db, code, err);
+}
+
+bool db_run(struct db *db, sqlite3_stmt *stmt, struct err *err)
+{
+	bool row = true, ok = true;
+	while (ok && row)
+		ok = db_row(db, stmt, &row, err);
+	sqlite3_reset(stmt);
+	return ok;
+}
+
+bool db_number(struct db *db, const char *sql, int64_t *n, struct err *err)
+{
+	bool row = false;
+	sqlite3_stmt *stmt = db_prepare(db, sql, err);
+	bool ok = stmt && db_row(db, stmt, &row, err);
+	*n = row ? sqlite3_column_int64(stmt, 0) : 0;
+	sqlite3_finalize(stmt);
+	return ok;
+}

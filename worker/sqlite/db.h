@@ -1,0 +1,60 @@
+/*
+ * db.h - one connection to a SQLite file: opened as we want it, its locks waited for within a time,
+ * and what its errors mean.
+ *
+ * Owned by one thread.
+ */
+#pragma once
+
+#include <sqlite3.h>
+
+#include "base/base.h"
+#include "base/err.h"
+
+/* Whose trouble a failure is. */
+enum db_trouble {
+	DB_NONE,
+	DB_EVENT,   /* by its nature a value's fault: this row can not be stored */
+	DB_EITHER,  /* a value's or the table's: which one is found by trying others */
+	DB_WAIT,    /* a lock: the same again, soon */
+	DB_FULL,    /* no space: the same again, slowly */
+	DB_TABLE,   /* the statement does not fit the table, whatever the values */
+	DB_SESSION, /* the connection or the file: open anew */
+};
+
+struct db {
+	sqlite3 *handle;
+	const char *path; /* borrowed */
+	int abort_fd;     /* readable: nothing is waited for any more; -1: none */
+	int64_t patience_us, wait_until_us;
+	enum db_trouble trouble; /* of the last call that failed */
+	bool refused;            /* by a function of ours: the value's fault */
+};
+
+enum db_mode { DB_EXISTING, DB_CREATE };
+
+/*
+ * Opens the file with WAL, synchronous = FULL and foreign keys. False with class CONFIG: it is not
+ * there (but for DB_CREATE), no database, damaged, may not be written, or on a file system of a
+ * network; RETRY: locked, or out of means. db is not open then.
+ */
+MUST_CHECK bool db_open(struct db *db, const char *path, enum db_mode mode, int abort_fd,
+			struct err *err);
+void db_close(struct db *db); /* rolls back what is open; not open is fine */
+
+/* One or more statements without parameters. */
+MUST_CHECK bool db_exec(struct db *db, const char *sql, struct err *err);
+/* Undoes the open transaction, if there is one. */
+void db_rollback(struct db *db);
+
+/* A statement that is kept. NULL: it does not fit the tables (DB_TABLE), or the session is lost. */
+sqlite3_stmt *db_prepare(struct db *db, const char *sql, struct err *err);
+/* The next row of a statement. False: err. *row: there is one; else the statement has ended. */
+MUST_CHECK bool db_row(struct db *db, sqlite3_stmt *stmt, bool *row, struct err *err);
+/* Runs a statement to its end and resets it. */
+MUST_CHECK bool db_run(struct db *db, sqlite3_stmt *stmt, struct err *err);
+/* The one row of a statement without parameters, as a number; 0 if there is none. */
+MUST_CHECK bool db_number(struct db *db, const char *sql, int64_t *n, struct err *err);
+
+/* The path is on a file system of a network, where SQLite's locks and WAL do not hold. */
+bool db_is_remote(const char *path, char name[static 16]);

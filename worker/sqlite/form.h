@@ -1,0 +1,18 @@
+/* form.h - the form that a value has in SQLite, by its column's kind: docs/SQLITE.md has the table.
+ */
+#pragma once
+
+#include <sqlite3.h>
+
+#include "base/buf.h"
+#include "codec/table.h"
+
+/* The type that a column is declared with: INTEGER, REAL, TEXT or BLOB. */
+const char *form_type(const struct column *c);
+
+/*
+ * Binds a field of a COPY BINARY row (data NULL: null) to a parameter. The row, and scratch, must
+ * stay as they are until the statement has run; scratch has room for twice the field.
+ */
+void form_bind(sqlite3_stmt *stmt, int parameter, const struct column *c, struct slice value,
+	       struct buf *scratch);

@@ -1,0 +1,94 @@
+/*
+ * writer.c - one process writes a file.
+ *
+ *   memories.db           the database; whoever likes reads it meanwhile
+ *   memories.db-writer    locked by the worker or the load that writes; says "host/pid"
+ *
+ * Two would be no danger, as the swap and the epochs fence them; they would wait for each other's
+ * transactions, and each would find its partitions taken. So the second one is told, and waits.
+ *
+ * The lock is the kernel's, of the open file (F_OFD_SETLK): it ends with the process, however that
+ * ends. What a dead holder's file says does not matter; the file stays, since removing one that
+ * another process has just opened would leave two holders.
+ *
+ * Thread: any.
+ */
+#include "sqlite/writer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Links lead to one file, so to one lock. */
+static char *lock_path(const char *path)
+{
+	char *real = realpath(path, NULL);
+	char *lock = xasprintf("%s-writer", real ? real : path);
+	free(real);
+	return lock;
+}
+
+void writer_name(char *name, size_t size)
+{
+	char host[HOST_NAME_MAX + 1] = "";
+	(void)gethostname(host, sizeof(host) - 1);
+	snprintf(name, size, "%s/%ld", host, (long)getpid());
+}
+
+static void read_name(int fd, char *name, size_t size)
+{
+	ssize_t n = pread(fd, name, size - 1, 0);
+	name[MAX(n, 0)] = '\0';
+	name[strcspn(name, "\n")] = '\0';
+	if (!name[0])
+		snprintf(name, size, "another process");
+}
+
+int writer_lock(const char *path, struct err *err)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	char *file = lock_path(path), name[160];
+	int fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+	if (fd < 0) {
+		err_set(err, ERR_CONFIG, "%s: %s", file, strerror(errno));
+	} else if (fcntl(fd, F_OFD_SETLK, &lock) != 0) {
+		read_name(fd, name, sizeof(name));
+		err_set(err, ERR_RETRY,
+			"%s is written by %s, and one process at a time may: stop that one, or "
+			"give this one a file of its own",
+			path, name);
+		close(fd);
+		fd = -1;
+	}
+	free(file);
+	if (fd < 0)
+		return -1;
+	writer_name(name, sizeof(name));
+	if (ftruncate(fd, 0) != 0 || dprintf(fd, "%s\n", name) < 0)
+		name[0] = '\0'; /* on a full disk it has no name; the lock holds */
+	return fd;
+}
+
+void writer_unlock(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+bool writer_holder(const char *path, char *name, size_t size)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	char *file = lock_path(path);
+	int fd = open(file, O_RDWR | O_CLOEXEC);
+	bool held = fd >= 0 && fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+	if (held)
+		read_name(fd, name, size);
+	if (fd >= 0)
+		close(fd);
+	free(file);
+	return held;
+}
