@@ -150,13 +150,15 @@ static struct worker *start(struct bed *bed, const char *command, const char *co
 			    const char *output)
 {
 	char listen[64];
+	bool gateway = strcmp(command, "gateway") == 0;
 	struct worker *w = xcalloc(1, sizeof(*w));
 	ck_assert_uint_lt(bed->nworkers, BED_WORKERS);
 	bed_write_config(bed);
 	w->bed = bed;
 	w->http_port = free_port();
 	snprintf(w->log, sizeof(w->log), "%s", output);
-	snprintf(listen, sizeof(listen), "http.listen=127.0.0.1:%u", w->http_port);
+	snprintf(listen, sizeof(listen), "%shttp%clisten=127.0.0.1:%u", gateway ? "gateway." : "",
+		 gateway ? '_' : '.', w->http_port);
 	const char *const more[] = {"--set", listen, NULL};
 	const char **argv = command_line(bed, command, args, more);
 	w->pid = launch(argv, bed->clock, w->log);

@@ -456,12 +456,17 @@ static bool is_listen(const char *listen)
 static void check_listen(struct loader *ld)
 {
 	const struct config *c = &ld->l->config;
-	const char *http = c->http_listen, *gateway = c->gateway_listen;
-	if (!is_listen(http) && !(http && strcmp(http, "off") == 0))
-		config_finding(ld, origin_of(ld, "http", "listen"),
-			       "http.listen: \"%s\" is not HOST:PORT; write it as in "
-			       "127.0.0.1:9464, or off",
-			       http ? http : "");
+	const struct {
+		const char *section, *name, *value, *example;
+	} all[] = {{"http", "listen", c->http_listen, "127.0.0.1:9464"},
+		   {"gateway", "http_listen", c->gateway_http_listen, "127.0.0.1:9466"}};
+	const char *gateway = c->gateway_listen;
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		if (!is_listen(all[i].value) && !(all[i].value && strcmp(all[i].value, "off") == 0))
+			config_finding(ld, origin_of(ld, all[i].section, all[i].name),
+				       "%s.%s: \"%s\" is not HOST:PORT; write it as in %s, or off",
+				       all[i].section, all[i].name,
+				       all[i].value ? all[i].value : "", all[i].example);
 	if (!is_listen(gateway))
 		config_finding(ld, origin_of(ld, "gateway", "listen"),
 			       "gateway.listen: \"%s\" is not HOST:PORT; write it as in "

@@ -102,8 +102,9 @@ struct config {
 	/* bearer token that all but the probes want; NULL: none. Read again for each request. */
 	const char *http_token_file;
 
-	const char *gateway_listen;     /* HOST:PORT */
-	const char *gateway_token_file; /* who may write what; NULL: whoever is on this machine */
+	const char *gateway_listen;      /* HOST:PORT */
+	const char *gateway_http_listen; /* HOST:PORT, or "off" */
+	const char *gateway_token_file;  /* who may write what; NULL: whoever is on this machine */
 	const char *gateway_certificate_file, *gateway_key_file; /* NULL: no TLS */
 	uint32_t gateway_threads, gateway_max_connections, gateway_max_events;
 	uint64_t gateway_max_body, gateway_memory; /* bytes of one request, of all */

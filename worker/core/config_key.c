@@ -189,6 +189,9 @@ const struct config_key config_keys[] = {
 	 .help = "HOST:PORT where `memingest gateway` takes events by HTTP; port 0 takes a free "
 		 "one "
 		 "and logs it. On other addresses than loopback it wants `token_file`."},
+	{"gateway", "http_listen", KEY_TEXT, C(gateway_http_listen), .fallback = "127.0.0.1:9466",
+	 .help = "HOST:PORT of the gateway's own metrics and probes, as `http.listen` is the "
+		 "worker's."},
 	{"gateway", "token_file", KEY_PATH, C(gateway_token_file),
 	 .help = "File with one line a token: name, token or `sha256:` and its hash in hexadecimal "
 		 "digits, streams with commas between or `*`, events a second or `-`. A request "

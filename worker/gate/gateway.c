@@ -190,16 +190,16 @@ static bool open_http(struct gateway *w, struct err *err)
 		{"/readyz", text, true, serve_readyz},
 	};
 	const struct config *c = w->gate.config;
-	const struct httpd_options options = {.listen = c->http_listen,
+	const struct httpd_options options = {.listen = c->gateway_http_listen,
 					      .routes = routes,
 					      .nroutes = ARRAY_LEN(routes),
 					      .ctx = w,
 					      .token_file = c->http_token_file};
-	if (strcmp(c->http_listen, "off") == 0)
+	if (strcmp(c->gateway_http_listen, "off") == 0)
 		return true;
 	w->httpd = httpd_start(&options, err);
 	if (w->httpd)
-		log_info("listening for HTTP", F_STR("listen", c->http_listen),
+		log_info("listening for HTTP", F_STR("listen", c->gateway_http_listen),
 			 F_INT("port", httpd_port(w->httpd)));
 	return w->httpd != NULL;
 }
