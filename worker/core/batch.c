@@ -27,6 +27,8 @@
 #include "core/batch.h"
 
 #include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -102,6 +104,19 @@ void batch_account(struct batch *b)
 	bytes += b->ndead * sizeof(struct dead_letter) + b->nrefused * sizeof(struct refused);
 	bytes += arena_bytes(b->arena) + arena_bytes(b->fold_arena);
 	atomic_store_explicit(&b->bytes, bytes, memory_order_relaxed);
+}
+
+void span_fence(struct span *span, const char *owner, int64_t next_offset, int64_t owner_epoch)
+{
+	span->result = SPAN_FENCED;
+	if (owner)
+		snprintf(span->note, sizeof(span->note),
+			 "expected next_offset %" PRId64 " epoch %" PRId64 ", found %" PRId64
+			 " epoch %" PRId64 " owner %s",
+			 span->from, span->owner_epoch, next_offset, owner_epoch, owner);
+	else
+		snprintf(span->note, sizeof(span->note),
+			 "expected next_offset %" PRId64 ", found no row", span->from);
 }
 
 /* Looked for from the first: a batch has few partitions. */

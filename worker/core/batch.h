@@ -159,6 +159,12 @@ void batch_trim(struct batch *b); /* gives the pages of rows back to the system 
 /* Its owner tells the memory budget what it holds by now. */
 void batch_account(struct batch *b);
 
+/*
+ * Somebody else moved its offsets row: the note says what was expected and what is there, which is
+ * all that an operator has. owner: NULL if there is no row.
+ */
+void span_fence(struct span *span, const char *owner, int64_t next_offset, int64_t owner_epoch);
+
 /* Made if there is none yet; "from" counts only then. Returns its index. */
 uint32_t batch_span(struct batch *b, const char *topic, int32_t partition, void *owner,
 		    int64_t from, int64_t owner_epoch);

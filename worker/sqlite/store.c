@@ -155,21 +155,6 @@ static bool swap(struct file *f, struct batch *b, bool *moved, struct err *err)
 	return true;
 }
 
-/* The note says what was expected and what is there: it is all that an operator has. */
-static void fence(struct span *span, const struct accounts_row *row)
-{
-	span->result = SPAN_FENCED;
-	if (row->there)
-		snprintf(span->note, sizeof(span->note),
-			 "expected next_offset %" PRId64 " epoch %" PRId64 ", found %" PRId64
-			 " epoch %" PRId64 " owner %s",
-			 span->from, span->owner_epoch, row->next_offset, row->owner_epoch,
-			 row->owner);
-	else
-		snprintf(span->note, sizeof(span->note),
-			 "expected next_offset %" PRId64 ", found no row", span->from);
-}
-
 /* What a transaction wrote whose COMMIT seemed to fail: its own row says it. */
 static bool read_written(struct file *f, struct span *span, struct err *err)
 {
@@ -211,7 +196,8 @@ static bool decide_spans(struct file *f, struct batch *b, struct err *err)
 				return false;
 			committed++;
 		} else {
-			fence(span, &row);
+			span_fence(span, row.there ? row.owner : NULL, row.next_offset,
+				   row.owner_epoch);
 			fenced++;
 		}
 	}

@@ -47,21 +47,6 @@ static bool read_row(struct sink *s, const struct span *span, struct offsets_row
 	return true;
 }
 
-/* The note says what was expected and what is there: it is all that an operator has. */
-static void fence(struct span *span, const struct offsets_row *row)
-{
-	span->result = SPAN_FENCED;
-	if (row->exists)
-		snprintf(span->note, sizeof(span->note),
-			 "expected next_offset %" PRId64 " epoch %" PRId64 ", found %" PRId64
-			 " epoch %" PRId64 " owner %s",
-			 span->from, span->owner_epoch, row->next_offset, row->owner_epoch,
-			 row->owner);
-	else
-		snprintf(span->note, sizeof(span->note),
-			 "expected next_offset %" PRId64 ", found no row", span->from);
-}
-
 /* The counters of a batch that turned out to be committed: its own row says them. */
 static bool read_counts(struct sink *s, struct span *span, struct err *err)
 {
@@ -99,7 +84,8 @@ bool fence_decide(struct sink *s, struct batch *b, struct err *err)
 				return false;
 			committed++;
 		} else {
-			fence(span, &row);
+			span_fence(span, row.exists ? row.owner : NULL, row.next_offset,
+				   row.owner_epoch);
 			fenced++;
 		}
 	}
