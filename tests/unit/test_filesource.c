@@ -244,7 +244,7 @@ static Suite *filesource_suite(void)
 	TCase *tc = tcase_create("filesource");
 	tcase_add_loop_test(tc, all_in_order, 0, 3);
 	tcase_add_loop_test(tc, refused_records, 0, 5);
-	tcase_add_loop_test(tc, taken_back, 0, 12);
+	tcase_add_loop_test(tc, taken_back, 0, 60);
 	suite_add_tcase(suite, tc);
 	return suite;
 }

@@ -36,7 +36,7 @@ static void has_line(const char *text, const char *line)
 	for (const char *s = text; (s = strstr(s, line)); s += len)
 		if ((s == text || s[-1] == '\n') && s[len] == '\n')
 			return;
-	ck_abort_msg("no line \"%s\" in:\n%s", line, text);
+	ck_abort_msg("no line \"%s\" in:\n%.4000s", line, text); /* Check takes 8 KiB */
 }
 
 static size_t count_of(const char *text, const char *what)

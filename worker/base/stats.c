@@ -168,6 +168,7 @@ void stats_init(const char *const *streams, size_t nstreams, const char *const *
 	free(stats.cells);
 	stats.cells = xcalloc(total, sizeof(*stats.cells));
 	stats.started_us = clock_wall_us();
+	stats.gateway = false;
 }
 
 /* First cell of a series; NULL before stats_init(). */

@@ -56,9 +56,9 @@ struct filesource {
 	int64_t comes;
 	struct file_block *block; /* being handed over; NULL: none */
 	size_t taken;             /* of its records */
-	/* Records that have to be handed over again begin there; file SIZE_MAX: there are none. */
+	/* The first file with records that have to be handed over again and that the reader would
+	 * not come to; SIZE_MAX: none. */
 	size_t again_file;
-	int64_t again;
 	struct filesource_view view;
 };
 
@@ -93,10 +93,10 @@ static void drop_block(struct filesource *s)
 	s->block = NULL;
 }
 
-/* What comes next is not behind it: then nothing has to be read again. */
-static bool stands_there(const struct filesource *s)
+/* Whether the reader comes to that record, or is on its way: a file is begun at least_next(). */
+static bool comes_to(const struct filesource *s, size_t file, int64_t number)
 {
-	return s->going && s->at == s->again_file && s->comes <= s->again;
+	return s->at < file || (s->at == file && (!s->going || s->comes <= number));
 }
 
 static void fatal(struct filesource *s, const struct err *why)
@@ -109,11 +109,9 @@ static void fatal(struct filesource *s, const struct err *why)
 /* The reader is sent where the next record is, if it is not on its way there. */
 static void direct_reader(struct filesource *s)
 {
-	bool back = s->again_file != SIZE_MAX && !stands_there(s);
-	if (s->going && !back) {
-		s->again_file = SIZE_MAX;
+	bool back = s->again_file != SIZE_MAX;
+	if (s->going && !back)
 		return;
-	}
 	size_t file = back ? s->again_file : s->at;
 	if (s->files->all[file].pipe && s->sent[file]) {
 		const struct err why = {.class = ERR_FATAL,
@@ -124,7 +122,7 @@ static void direct_reader(struct filesource *s)
 	}
 	drop_block(s);
 	s->at = file;
-	s->comes = back ? s->again : least_next(s, file);
+	s->comes = least_next(s, file);
 	filereader_go(s->reader, file, s->comes);
 	s->going = s->sent[file] = true;
 	s->again_file = SIZE_MAX;
@@ -277,13 +275,9 @@ static bool start_part(void *self, struct source_partition *sp, int64_t offset, 
 {
 	struct filesource *s = self;
 	struct filepart *part = sp->internal;
-	bool back = part->begun && offset < part->next;
 	(void)err;
-	if (back && (s->again_file == SIZE_MAX || part->file < s->again_file ||
-		     (part->file == s->again_file && offset < s->again))) {
-		s->again_file = part->file;
-		s->again = offset;
-	}
+	if (part->begun && offset < part->next && !comes_to(s, part->file, offset))
+		s->again_file = MIN(s->again_file, part->file);
 	part->on = part->begun = true;
 	part->next = offset;
 	return true;
