@@ -80,6 +80,12 @@ START_TEST(plain_rows)
 			 600);
 	ck_assert_double_eq(worker_metric(w, "memingest_embed_texts_total", NULL), 200);
 	ck_assert_double_eq(worker_metric(w, "memingest_embed_waiting_events", NULL), 0);
+	ck_assert_double_ge(worker_metric(w, "memingest_embed_tokens_total", NULL), 600);
+	ck_assert_double_ge(worker_metric(w, "memingest_embed_requests_total", NULL), 200 / 16);
+	ck_assert_double_gt(
+		worker_metric(w, "memingest_embed_request_duration_seconds_count", NULL), 0);
+	ck_assert_double_gt(worker_metric(w, "memingest_embed_batch_duration_seconds_count", NULL),
+			    0);
 	over(bed, v, w);
 }
 END_TEST
@@ -186,6 +192,7 @@ START_TEST(misbehaviour)
 				      0,
 			      "%s did not happen", faults[i].name);
 	}
+	ck_assert_double_gt(worker_metric(w, "memingest_embed_spent_twice_tokens_total", NULL), 0);
 	ck_assert_int_eq(rows(bed), 60);
 	over(bed, v, w);
 }
@@ -538,6 +545,7 @@ START_TEST(hands_over)
 	v->failing = 1000000;
 	tell(bed, 0, 600, 1);
 	BED_WAIT(bed, 20, status_says(second, "not now"));
+	BED_WAIT(bed, 10, worker_metric(second, "memingest_embed_waiting_events", NULL) > 0);
 	worker_stop(second);
 	BED_WAIT(bed, 30, worker_metric(first, "memingest_assigned_partitions", "told") == 2);
 	v->failing = 0;

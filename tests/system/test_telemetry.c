@@ -27,19 +27,28 @@
  * What this test brings about no occasion for; all else must have been other than 0 at some time.
  */
 static const char *const may_be_zero[] = {
-	"memingest_commit_ambiguous_total",        /* test_commit.c */
-	"memingest_halted_partitions",             /* test_halt.c */
-	"memingest_kafka_client_renewals_total",   /* test_cutoff.c */
-	"memingest_log_lines_lost_total",          /* log_unread */
-	"memingest_records_skipped_total",         /* test_types.c */
-	"memingest_search_unindexed_rows",         /* test_search_use.c */
-	"memingest_search_unindexed_age_seconds",  /* test_search_use.c */
-	"memingest_search_segments",               /* test_search_use.c */
-	"memingest_search_sealed_rows",            /* test_search_use.c */
-	"memingest_search_stale_rows",             /* test_search_use.c */
-	"memingest_search_built_rows_total",       /* test_search_use.c */
-	"memingest_search_build_duration_seconds", /* test_search_use.c */
-	"memingest_search_failures_total",         /* test_search_use.c */
+	"memingest_commit_ambiguous_total",         /* test_commit.c */
+	"memingest_halted_partitions",              /* test_halt.c */
+	"memingest_kafka_client_renewals_total",    /* test_cutoff.c */
+	"memingest_log_lines_lost_total",           /* log_unread */
+	"memingest_records_skipped_total",          /* test_types.c */
+	"memingest_search_unindexed_rows",          /* test_search_use.c */
+	"memingest_search_unindexed_age_seconds",   /* test_search_use.c */
+	"memingest_search_segments",                /* test_search_use.c */
+	"memingest_search_sealed_rows",             /* test_search_use.c */
+	"memingest_search_stale_rows",              /* test_search_use.c */
+	"memingest_search_built_rows_total",        /* test_search_use.c */
+	"memingest_search_build_duration_seconds",  /* test_search_use.c */
+	"memingest_search_failures_total",          /* test_search_use.c */
+	"memingest_embed_texts_total",              /* test_embed.c */
+	"memingest_embed_cached_texts_total",       /* test_embed.c */
+	"memingest_embed_refused_texts_total",      /* test_embed.c */
+	"memingest_embed_tokens_total",             /* test_embed.c */
+	"memingest_embed_spent_twice_tokens_total", /* test_embed.c */
+	"memingest_embed_requests_total",           /* test_embed.c */
+	"memingest_embed_request_duration_seconds", /* test_embed.c */
+	"memingest_embed_batch_duration_seconds",   /* test_embed.c */
+	"memingest_embed_waiting_events",           /* test_embed.c */
 	"memingest_offset_regressions_total",
 	"memingest_rdkafka_broker_request_timeouts_total",
 	"memingest_rdkafka_broker_errors_total",
