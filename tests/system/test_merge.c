@@ -2,10 +2,8 @@
  * test_merge.c - what the merge statements do on a real server, against a model of a few lines that
  * applies one event at a time.
  *
- * Every sequence of three events of one key is played, each sequence on a key of its own: upserts
- * with version null, 1, 2 or 3 and payload null, 5 or 7, and deletes with version null, 1, 2 or 3.
- * That makes 16 events, 4,096 keys, three batches; for each on_conflict, with and without columns
- * that accumulate. The payload goes into every column, so all merge rules are seen at once.
+ * Every sequence of three events of one key is played (tests/unit/merge_model.h): 4,096 keys, three
+ * batches; for each on_conflict, with and without columns that accumulate.
  */
 #include <inttypes.h>
 #include <pthread.h>
@@ -13,35 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../unit/merge_model.h"
 #include "base/buf.h"
 #include "bed.h"
 #include "core/ddl.h"
 #include "core/mergesql.h"
 #include "system.h"
 
-#define EVENTS 16
-#define STEPS 3
-#define KEYS (EVENTS * EVENTS * EVENTS)
 #define PARTS 3
-
-enum { ID, VERSION, REPLACE, KEEP, COALESCE, JSON, SUM, LOW, HIGH, COLUMNS };
-
-#define BIGINT .type = "bigint", .stage_type = "bigint", .kind = PG_INT8
-static struct column columns[COLUMNS] = {
-	[ID] = {.name = "id", BIGINT, .not_null = true},
-	[VERSION] = {.name = "version", BIGINT},
-	[REPLACE] = {.name = "Replace", BIGINT},
-	[KEEP] = {.name = "keep", BIGINT, .merge = MERGE_KEEP},
-	[COALESCE] = {.name = "coalesce", BIGINT, .merge = MERGE_COALESCE},
-	[JSON] = {.name = "json",
-		  .type = "jsonb",
-		  .stage_type = "jsonb",
-		  .kind = PG_JSONB,
-		  .merge = MERGE_JSON},
-	[SUM] = {.name = "sum", BIGINT, .merge = MERGE_ADD},
-	[LOW] = {.name = "low", BIGINT, .merge = MERGE_MIN},
-	[HIGH] = {.name = "high", BIGINT, .merge = MERGE_MAX},
-};
 
 static struct table table_of(size_t ncolumns)
 {
@@ -51,93 +28,6 @@ static struct table table_of(size_t ncolumns)
 			      .nkeys = 1,
 			      .version = VERSION,
 			      .delete_field = -1};
-}
-
-/* --- the model --- */
-
-#define NONE INT64_MIN /* SQL null */
-
-struct row {
-	bool exists;
-	int64_t v[COLUMNS]; /* JSON: 1 and 2 for the keys k5 and k7, and the value of p times 4 */
-};
-
-struct event {
-	bool delete;
-	int64_t version, payload;
-};
-
-static struct event event_of(size_t key, int step)
-{
-	static const int64_t versions[] = {NONE, 1, 2, 3}, payloads[] = {NONE, 5, 7};
-	size_t symbol = (key >> (4 * step)) % EVENTS;
-	if (symbol < 4)
-		return (struct event){.delete = true, .version = versions[symbol], .payload = NONE};
-	return (struct event){.version = versions[symbol % 4], .payload = payloads[symbol / 4 - 1]};
-}
-
-static int64_t json_of(int64_t payload)
-{
-	return payload == NONE ? NONE : payload * 4 + (payload == 5 ? 1 : 2);
-}
-
-static int64_t merge_json(int64_t row, int64_t event)
-{
-	if (row == NONE || event == NONE)
-		return row == NONE ? event : row;
-	return (event & ~INT64_C(3)) | ((row | event) & 3);
-}
-
-static bool is_fresh(const struct row *r, const struct event *e, enum on_conflict on_conflict)
-{
-	return on_conflict == CONFLICT_UPDATE || r->v[VERSION] == NONE ||
-	       (e->version != NONE && e->version >= r->v[VERSION]);
-}
-
-static void insert(struct row *r, size_t key, const struct event *e)
-{
-	r->exists = true;
-	for (int c = 0; c < COLUMNS; c++)
-		r->v[c] = e->payload;
-	r->v[ID] = (int64_t)key;
-	r->v[VERSION] = e->version;
-	r->v[JSON] = json_of(e->payload);
-}
-
-static void accumulate(struct row *r, int64_t n)
-{
-	if (n == NONE)
-		return;
-	r->v[SUM] = r->v[SUM] == NONE ? n : r->v[SUM] + n;
-	r->v[LOW] = r->v[LOW] == NONE ? n : MIN(r->v[LOW], n);
-	r->v[HIGH] = r->v[HIGH] == NONE ? n : MAX(r->v[HIGH], n);
-}
-
-/* True if the row was written, or deleted. */
-static bool apply(struct row *r, size_t key, const struct event *e, enum on_conflict on_conflict,
-		  size_t ncolumns)
-{
-	struct row before = *r;
-	if (e->delete) {
-		bool stale = on_conflict == CONFLICT_NEWER && e->version != NONE &&
-			     r->v[VERSION] != NONE && r->v[VERSION] > e->version;
-		r->exists = r->exists && stale;
-		return before.exists && !r->exists;
-	}
-	if (!r->exists) {
-		insert(r, key, e);
-		return true;
-	}
-	if (on_conflict == CONFLICT_SKIP)
-		return false;
-	if (is_fresh(r, e, on_conflict)) {
-		r->v[VERSION] = e->version;
-		r->v[REPLACE] = e->payload;
-		r->v[COALESCE] = e->payload == NONE ? r->v[COALESCE] : e->payload;
-		r->v[JSON] = merge_json(r->v[JSON], json_of(e->payload));
-	}
-	accumulate(r, e->payload);
-	return memcmp(before.v, r->v, ncolumns * sizeof(r->v[0])) != 0;
 }
 
 /* --- rows to the server --- */
@@ -168,7 +58,7 @@ static void put_head(struct buf *out, size_t fields, size_t part, bool delete)
 	buf_u8(out, delete ? 'D' : 'U');
 }
 
-static void put_event(struct buf *out, size_t key, const struct event *e, size_t ncolumns)
+static void put_event(struct buf *out, size_t key, const struct play_event *e, size_t ncolumns)
 {
 	put_head(out, ncolumns + MERGESQL_STAGE_COLUMNS, key % PARTS, e->delete);
 	put_int8(out, (int64_t)key);
@@ -244,7 +134,7 @@ static void play_step(struct play *p, int step)
 	struct buf rows = {0};
 	int64_t deleted[PARTS] = {0}, skipped[PARTS] = {0}, written = 0, found[PARTS];
 	for (size_t key = 0; key < KEYS; key++) {
-		struct event e = event_of(key, step);
+		struct play_event e = event_of(key, step);
 		bool effect = apply(&p->rows[key], key, &e, p->on_conflict, p->table.ncolumns);
 		put_event(&rows, key, &e, p->table.ncolumns);
 		deleted[key % PARTS] += e.delete &&effect;
@@ -424,7 +314,7 @@ START_TEST(all_key)
 	execute(bed->pg, m->create_stage);
 	for (int expected = 1; expected >= 0; expected--) {
 		struct buf rows = {0};
-		struct event e = {.version = 1};
+		struct play_event e = {.version = 1};
 		put_event(&rows, 1, &e, 2);
 		execute(bed->pg, "BEGIN");
 		copy(bed->pg, m, &rows);
@@ -453,7 +343,7 @@ START_TEST(key_order)
 	create(bed, &t);
 	execute(bed->pg, m->create_stage);
 	for (size_t key = 0; key < 20000; key++) {
-		struct event e = {.version = 1, .payload = 5};
+		struct play_event e = {.version = 1, .payload = 5};
 		put_event(&rows, key * 7919 % 20000, &e, SUM);
 	}
 	for (int pass = 0; pass < 2; pass++) {
@@ -485,7 +375,7 @@ END_TEST
 struct session {
 	struct pg *pg;
 	const struct mergesql *sql;
-	struct event event;
+	struct play_event event;
 };
 
 /* Everything but COMMIT. */
@@ -524,7 +414,7 @@ static struct pg *open_session(struct bed *bed, const struct mergesql *m)
 
 static const struct {
 	bool row; /* a row of version 1 is there before */
-	struct event first, second;
+	struct play_event first, second;
 	int64_t version; /* of the row in the end; NONE: there is none */
 	int64_t sum;
 } races[] = {

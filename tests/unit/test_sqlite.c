@@ -2,8 +2,8 @@
  * test_sqlite.c - rows in a SQLite file, here in memory: every sequence of three events against a
  * model of a few lines, forms of values, sums, JSON, and whose fault a refusal is.
  *
- * The sequences and their model are those of tests/system/test_merge.c, which plays them on
- * PostgreSQL.
+ * The sequences and their model (merge_model.h) are also played on PostgreSQL, by
+ * tests/system/test_merge.c.
  */
 #include <inttypes.h>
 #include <math.h>
@@ -13,111 +13,12 @@
 
 #include "codec/pgbin.h"
 #include "core/arrange.h"
+#include "merge_model.h"
 #include "sqlite/db.h"
 #include "sqlite/form.h"
 #include "sqlite/functions.h"
 #include "sqlite/rows.h"
 #include "unit.h"
-
-enum { EVENTS = 16, STEPS = 3, KEYS = EVENTS * EVENTS * EVENTS };
-enum { ID, VERSION, REPLACE, KEEP, COALESCE, JSON, SUM, LOW, HIGH, COLUMNS };
-
-#define BIGINT .type = "bigint", .stage_type = "bigint", .kind = PG_INT8
-static struct column columns[COLUMNS] = {
-	[ID] = {.name = "id", BIGINT, .not_null = true},
-	[VERSION] = {.name = "version", BIGINT},
-	[REPLACE] = {.name = "Replace", BIGINT},
-	[KEEP] = {.name = "keep", BIGINT, .merge = MERGE_KEEP},
-	[COALESCE] = {.name = "coalesce", BIGINT, .merge = MERGE_COALESCE},
-	[JSON] = {.name = "json",
-		  .type = "jsonb",
-		  .stage_type = "jsonb",
-		  .kind = PG_JSONB,
-		  .merge = MERGE_JSON},
-	[SUM] = {.name = "sum", BIGINT, .merge = MERGE_ADD},
-	[LOW] = {.name = "low", BIGINT, .merge = MERGE_MIN},
-	[HIGH] = {.name = "high", BIGINT, .merge = MERGE_MAX},
-};
-
-/* --- the model --- */
-
-#define NONE INT64_MIN /* SQL null */
-
-struct row {
-	bool exists;
-	int64_t v[COLUMNS]; /* JSON: 1 and 2 for the keys k5 and k7, and the value of p times 4 */
-};
-
-struct play_event {
-	bool delete;
-	int64_t version, payload;
-};
-
-static struct play_event event_of(size_t key, int step)
-{
-	static const int64_t versions[] = {NONE, 1, 2, 3}, payloads[] = {NONE, 5, 7};
-	size_t symbol = (key >> (4 * step)) % EVENTS;
-	if (symbol < 4)
-		return (struct play_event){
-			.delete = true, .version = versions[symbol], .payload = NONE};
-	return (struct play_event){.version = versions[symbol % 4],
-				   .payload = payloads[symbol / 4 - 1]};
-}
-
-static int64_t json_of(int64_t payload)
-{
-	return payload == NONE ? NONE : payload * 4 + (payload == 5 ? 1 : 2);
-}
-
-static int64_t merge_json(int64_t row, int64_t event)
-{
-	if (row == NONE || event == NONE)
-		return row == NONE ? event : row;
-	return (event & ~INT64_C(3)) | ((row | event) & 3);
-}
-
-static void accumulate(struct row *r, int64_t n)
-{
-	if (n == NONE)
-		return;
-	r->v[SUM] = r->v[SUM] == NONE ? n : r->v[SUM] + n;
-	r->v[LOW] = r->v[LOW] == NONE ? n : MIN(r->v[LOW], n);
-	r->v[HIGH] = r->v[HIGH] == NONE ? n : MAX(r->v[HIGH], n);
-}
-
-/* True if the row was written, or deleted. */
-static bool apply(struct row *r, size_t key, const struct play_event *e, enum on_conflict how,
-		  size_t ncolumns)
-{
-	struct row before = *r;
-	bool fresh = how == CONFLICT_UPDATE || r->v[VERSION] == NONE ||
-		     (e->version != NONE && e->version >= r->v[VERSION]);
-	if (e->delete) {
-		bool stale = how == CONFLICT_NEWER && e->version != NONE && r->v[VERSION] != NONE &&
-			     r->v[VERSION] > e->version;
-		r->exists = r->exists && stale;
-		return before.exists && !r->exists;
-	}
-	if (!r->exists) {
-		for (int c = 0; c < COLUMNS; c++)
-			r->v[c] = e->payload;
-		r->exists = true;
-		r->v[ID] = (int64_t)key;
-		r->v[VERSION] = e->version;
-		r->v[JSON] = json_of(e->payload);
-		return true;
-	}
-	if (how == CONFLICT_SKIP)
-		return false;
-	if (fresh) {
-		r->v[VERSION] = e->version;
-		r->v[REPLACE] = e->payload;
-		r->v[COALESCE] = e->payload == NONE ? r->v[COALESCE] : e->payload;
-		r->v[JSON] = merge_json(r->v[JSON], json_of(e->payload));
-	}
-	accumulate(r, e->payload);
-	return memcmp(before.v, r->v, ncolumns * sizeof(r->v[0])) != 0;
-}
 
 /* --- a table in memory --- */
 
