@@ -22,6 +22,8 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/stats.h"
+#include "codec/reason.h"
 
 /* --- life --- */
 
@@ -253,4 +255,16 @@ size_t stream_of_topic(const struct config *config, const char *topic)
 			if (names_topic(&config->streams[i], topic, patterns == 1))
 				return i;
 	return config->nstreams;
+}
+
+void stream_name_stats(const struct config *c)
+{
+	const char **names = xcalloc(c->nstreams, sizeof(*names));
+	const char *reasons[REASON_COUNT];
+	for (size_t i = 0; i < c->nstreams; i++)
+		names[i] = c->streams[i].name;
+	for (size_t i = 0; i < REASON_COUNT; i++)
+		reasons[i] = dead_reason_name((enum dead_reason)i);
+	stats_init(names, c->nstreams, reasons, REASON_COUNT);
+	free(names);
 }

@@ -64,3 +64,6 @@ bool stream_topic_matches(const char *pattern, const char *topic);
  * the first with a "^regex" that matches it; config->nstreams for none.
  */
 size_t stream_of_topic(const struct config *config, const char *topic);
+
+/* stats_init() with the streams of the config: the closed lists of labels. */
+void stream_name_stats(const struct config *c);

@@ -54,7 +54,6 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/stats.h"
-#include "codec/reason.h"
 #include "core/stream.h"
 #include "flow/assignment.h"
 #include "flow/intake.h"
@@ -459,15 +458,8 @@ static bool load_streams(struct pipeline *p, struct err *err)
 /* The closed lists of labels, before the first thread counts. */
 static void name_stats(const struct config *c)
 {
-	const char **names = xcalloc(c->nstreams, sizeof(*names));
-	const char *reasons[REASON_COUNT];
 	size_t batches = c->lanes * c->nstreams * POOL_BATCHES_PER_SLOT;
-	for (size_t i = 0; i < c->nstreams; i++)
-		names[i] = c->streams[i].name;
-	for (size_t i = 0; i < REASON_COUNT; i++)
-		reasons[i] = dead_reason_name((enum dead_reason)i);
-	stats_init(names, c->nstreams, reasons, REASON_COUNT);
-	free(names);
+	stream_name_stats(c);
 	stats_set(METRIC_BATCH_MEMORY_LIMIT, 0, 0, (int64_t)c->batch_memory);
 	stats_set(METRIC_BATCHES_LIMIT, 0, 0, (int64_t)batches);
 }

@@ -36,6 +36,7 @@
 #include "base/log.h"
 #include "base/stats.h"
 #include "base/thread.h"
+#include "core/stream.h"
 #include "gate/job.h"
 #include "gate/requests.h"
 #include "gate/stored.h"
@@ -221,14 +222,7 @@ static bool block_signals(struct gateway *w)
 
 static void name_stats(const struct config *c)
 {
-	const char **names = xcalloc(c->nstreams, sizeof(*names));
-	const char *reasons[REASON_COUNT];
-	for (size_t i = 0; i < c->nstreams; i++)
-		names[i] = c->streams[i].name;
-	for (size_t i = 0; i < REASON_COUNT; i++)
-		reasons[i] = dead_reason_name((enum dead_reason)i);
-	stats_init(names, c->nstreams, reasons, REASON_COUNT);
-	free(names);
+	stream_name_stats(c);
 	stats_of_gateway();
 	stats_set(METRIC_GATEWAY_MEMORY_LIMIT, 0, 0, (int64_t)c->gateway_memory);
 }
