@@ -8,6 +8,9 @@
  *   NTH_COUNT=FILE          at the end of the process the numbers of calls stand there, a kind a
  * line
  *
+ * A process that crashes says in whose code: "nth: crashed in FILE", the innermost object that is
+ * neither libc nor this library.
+ *
  * Kinds: malloc (calloc, realloc, posix_memalign, aligned_alloc), read (readv), write (writev),
  * recv (recvfrom, recvmsg), send (sendto, sendmsg), poll (ppoll, epoll_wait, select), connect.
  * Calls are counted over all threads, from 1; reads and writes of eventfds and the like, which fail
@@ -19,6 +22,7 @@
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
+#include <execinfo.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -121,6 +125,32 @@ __attribute__((destructor)) static void say_count(void)
 		dprintf(fd, "%s %ld\n", kinds[i].name, atomic_load(&counts[kinds[i].kind]));
 	if (fd >= 0)
 		close(fd);
+}
+
+/* --- crashes --- */
+
+static void say_crash(int signo)
+{
+	void *frames[64];
+	Dl_info info, own;
+	int n = backtrace(frames, 64);
+	dladdr((void *)say_crash, &own);
+	for (int i = 0; i < n; i++)
+		if (dladdr(frames[i], &info) && info.dli_fbase != own.dli_fbase &&
+		    !strstr(info.dli_fname, "/libc.so.")) {
+			dprintf(STDERR_FILENO, "nth: crashed in %s\n", info.dli_fname);
+			break;
+		}
+	raise(signo);
+}
+
+/* backtrace() loads a library at its first call, so that comes before any trouble. */
+__attribute__((constructor)) static void watch_crashes(void)
+{
+	void *frame;
+	struct sigaction action = {.sa_handler = say_crash, .sa_flags = (int)SA_RESETHAND};
+	backtrace(&frame, 1);
+	sigaction(SIGSEGV, &action, NULL);
 }
 
 /* --- memory --- */

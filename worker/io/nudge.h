@@ -1,5 +1,5 @@
 /*
- * nudge.h - wakes librdkafka's broker threads where they oversleep (below 2.2). Private to the
+ * nudge.h - wakes librdkafka's broker threads where they oversleep. Private to the
  * consumer's files.
  */
 #pragma once
@@ -10,10 +10,9 @@
 
 struct nudge;
 
-/* NULL when the library found at run time does not need it. */
 struct nudge *nudge_start(rd_kafka_t *rk);
 /* The queue has drained so far that the broker threads should be fetching. Does not wait. */
 bool nudge_due(struct nudge *n, size_t queue_length);
 /* Asks the leaders for something small, from its own thread. Takes the list. Does not wait. */
 void nudge_send(struct nudge *n, rd_kafka_topic_partition_list_t *partitions);
-void nudge_stop(struct nudge *n); /* before the client is closed; NULL is fine */
+void nudge_stop(struct nudge *n); /* before the client is closed; NULL (no client) is fine */
