@@ -45,7 +45,7 @@ struct command {
 
 extern const struct command command_run, command_check, command_migrate, command_produce,
 	command_load, command_gateway, command_verify, command_why, command_offsets, command_dlq,
-	command_index, command_search, command_top, command_status, command_config,
+	command_index, command_search, command_embed, command_top, command_status, command_config,
 	command_new_stream, command_manual, command_version;
 
 /* The tables themselves, for the manual. The letter is "-c, " or "-h, " or nothing. */

@@ -22,6 +22,7 @@ static const struct command *const commands[] = {
 	&command_dlq,
 	&command_index,
 	&command_search,
+	&command_embed,
 	&command_top,
 	&command_status,
 	&command_config,

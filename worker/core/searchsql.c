@@ -87,12 +87,7 @@ static char *keys(const struct table *t, const char *prefix)
 static char *same_key(const struct table *t, const char *a, const char *b)
 {
 	struct buf out = {0};
-	for (size_t i = 0; i < t->nkeys; i++) {
-		buf_printf(&out, "%s%s.", i ? " AND " : "", a);
-		buf_quoted(&out, t->columns[i].name, '"');
-		buf_printf(&out, " = %s.", b);
-		buf_quoted(&out, t->columns[i].name, '"');
-	}
+	sqlname_same_key(&out, t, a, b);
 	return buf_take_text(&out);
 }
 

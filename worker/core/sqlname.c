@@ -19,6 +19,24 @@ void sqlname_columns(struct buf *out, const struct table *t, size_t n)
 	}
 }
 
+void sqlname_keys(struct buf *out, const struct table *t, const char *prefix)
+{
+	for (size_t i = 0; i < t->nkeys; i++) {
+		buf_printf(out, "%s%s.", i ? ", " : "", prefix);
+		buf_quoted(out, t->columns[i].name, '"');
+	}
+}
+
+void sqlname_same_key(struct buf *out, const struct table *t, const char *a, const char *b)
+{
+	for (size_t i = 0; i < t->nkeys; i++) {
+		buf_printf(out, "%s%s.", i ? " AND " : "", a);
+		buf_quoted(out, t->columns[i].name, '"');
+		buf_printf(out, " = %s.", b);
+		buf_quoted(out, t->columns[i].name, '"');
+	}
+}
+
 /* For use in SQL; for people there is table_full_name(). */
 void sqlname_table(const struct table *t, struct buf *out)
 {

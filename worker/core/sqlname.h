@@ -8,6 +8,9 @@
 void sqlname_table(const struct table *t, struct buf *out);
 /* Appends the first n columns: "a", "b". */
 void sqlname_columns(struct buf *out, const struct table *t, size_t n);
+/* Appends the columns of the key: t."a", t."b"; or a."a" = b."a" AND a."b" = b."b". */
+void sqlname_keys(struct buf *out, const struct table *t, const char *prefix);
+void sqlname_same_key(struct buf *out, const struct table *t, const char *a, const char *b);
 /* Appends text or, if that is longer than a name may be, its beginning and a hash of all of it. */
 void sqlname_short(struct buf *out, const char *text);
 

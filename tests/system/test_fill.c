@@ -1,0 +1,380 @@
+/*
+ * test_fill.c - "memingest embed": rows that have a text and no vector get the vector of their very
+ * text, whatever happens meanwhile, and each text is paid for once.
+ *
+ * The server is a stand-in whose vector of a text is a hash of it (vectors.h), so a row with
+ * another text's vector shows. Not here: what servers do wrong (test_embed.c).
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "stack.h"
+#include "system.h"
+#include "vectors.h"
+
+/* Requests under way at most, and the texts of one. */
+enum { UNDER_WAY = 4 * 16 };
+
+static struct bed *migrated(const char *name, struct vectors **v)
+{
+	struct bed *bed = vectors_bed(name);
+	*v = vectors_start(bed);
+	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
+	return bed;
+}
+
+/* As if they had been there before "embed" came into the schema. */
+static void put_rows(struct bed *bed, int from, int to)
+{
+	bed_sql(bed,
+		"INSERT INTO told (event_time, id, note, updated_at) SELECT"
+		" '2025-06-15T15:06:40Z', 'id-' || i, 'note \"' || i || E'\" of old\\n',"
+		" '2025-06-15' FROM generate_series(%d, %d) i",
+		from, to - 1);
+}
+
+static int64_t without(struct bed *bed)
+{
+	return bed_int(bed, "SELECT count(*) FROM told WHERE spot IS NULL AND note <> ''");
+}
+
+static int start_embed(struct bed *bed, char log[200])
+{
+	const char *const argv[] = {stack.program, "embed", "told", "-c", bed->config, NULL};
+	bed_write_config(bed);
+	snprintf(log, 200, "%s/embed.log", bed->dir);
+	return spawn(argv, NULL, log);
+}
+
+static void expect_log(const char *log, const char *part)
+{
+	char *text = bed_read_file(log);
+	ck_assert_msg(strstr(text, part) != NULL, "no \"%s\" in: %.4000s", part, text);
+	free(text);
+}
+
+static void over(struct bed *bed, struct vectors *v)
+{
+	vectors_stop(v);
+	bed_free(bed);
+}
+
+/*
+ * Proves: rows with a text and no vector get the vector of that text, over several windows, each
+ * text for one call; those with a vector of their own, or without a text, are left as they are;
+ * --dry-run counts and asks nothing; a second run has nothing to do.
+ */
+START_TEST(fills)
+{
+	struct vectors *v;
+	struct bed *bed = migrated("fills", &v);
+	put_rows(bed, 0, 1300);
+	bed_sql(bed, "INSERT INTO told (event_time, id, note, spot, updated_at) VALUES"
+		     " (now(), 'mine', 'any', '[1,2,3,4,5,6,7,8]', '2025-06-15'),"
+		     " (now(), 'empty', '', NULL, '2025-06-15'),"
+		     " (now(), 'none', NULL, NULL, '2025-06-15'),"
+		     " (now(), 'again', E'note \"7\" of old\\n', NULL, '2025-06-15')");
+	bed_expect(bed, 0, "embed told --dry-run", "told: 1301 rows have a text and no vector: ");
+	bed_expect(bed, 0, "embed told --dry-run --json", "\"wanted\":1301,");
+	ck_assert_int_eq(v->inputs + v->canaries, 0);
+	bed_expect(bed, 0, "embed told", "told: 1301 of 1301 rows got their vector in ");
+	ck_assert_int_eq(vectors_wrong(bed), 1);
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM told WHERE id = 'mine' AND spot ="
+				      " '[1,2,3,4,5,6,7,8]'"),
+			 1);
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM told WHERE updated_at = '2025-06-15'"),
+			 3);
+	ck_assert_int_eq(v->inputs, 1300);
+	ck_assert_int_le(v->most_seen, 16);
+	bed_expect(bed, 0, "embed told --json",
+		   "\"complete\":true,\"wanted\":0,\"filled\":0,\"refused\":0,\"held\":0,");
+	ck_assert_int_eq(v->inputs, 1300);
+	/* what a worker has paid for is in the cache */
+	bed_sql(bed, "UPDATE told SET spot = NULL WHERE id <> 'mine'");
+	bed_expect(bed, 0, "embed told", " 0 texts asked for, 0 tokens, 1301 without a call");
+	ck_assert_int_eq(v->inputs, 1300);
+	ck_assert_int_eq(vectors_wrong(bed), 1);
+	over(bed, v);
+}
+END_TEST
+
+/*
+ * Proves: while the model thinks, workers and others write the same rows, and what they write
+ * stays: an event's text with its vector, a text without one, a vector, a row that is gone.
+ */
+START_TEST(others_win)
+{
+	struct vectors *v;
+	struct bed *bed = migrated("others", &v);
+	char log[200];
+	struct worker *w = worker_start(bed, NULL);
+	worker_ready(w);
+	put_rows(bed, 0, 500);
+	v->delay_ms = 300;
+	int pid = start_embed(bed, log);
+	BED_WAIT(bed, 20, v->requests > 0);
+	bed_sql(bed, "UPDATE told SET note = 'by hand' WHERE id IN ('id-30', 'id-31')");
+	bed_sql(bed, "UPDATE told SET spot = '[1,2,3,4,5,6,7,8]' WHERE id = 'id-32'");
+	bed_sql(bed, "DELETE FROM told WHERE id = 'id-40'");
+	for (int i = 0; i < 20; i++)
+		vectors_tell(bed, i, 1, "of an event");
+	bed_flush(bed);
+	BED_WAIT(bed, 20,
+		 bed_int(bed, "SELECT count(*) FROM told WHERE note = 'of an event'") == 20);
+	ck_assert_int_gt(without(bed), 400); /* the window is not written yet */
+	ck_assert_int_eq(wait_exit(pid), 0);
+	expect_log(log, "24 written by somebody else meanwhile");
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM told WHERE note = 'of an event'"), 20);
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM told"), 499);
+	ck_assert_int_eq(without(bed), 2);
+	v->delay_ms = 0;
+	bed_expect(bed, 0, "embed told", "2 of 2 rows");
+	ck_assert_int_eq(vectors_wrong(bed), 1);
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM told WHERE id = 'id-32' AND spot ="
+				      " '[1,2,3,4,5,6,7,8]'"),
+			 1);
+	worker_stop(w);
+	over(bed, v);
+}
+END_TEST
+
+/* Proves: killed again and again, it pays twice at most for what was under way. */
+START_TEST(killed)
+{
+	struct vectors *v;
+	struct bed *bed = migrated("fillkill", &v);
+	char log[200];
+	int kills = 4;
+	put_rows(bed, 0, 1500);
+	v->delay_ms = 30;
+	for (int i = 0; i < kills; i++) {
+		int seen = v->inputs, pid = start_embed(bed, log);
+		BED_WAIT(bed, 30, v->inputs > seen + 150 + 100 * i);
+		kill(pid, SIGKILL);
+		ck_assert_int_eq(wait_exit(pid), 128 + SIGKILL);
+		ck_assert_int_eq(vectors_wrong(bed), without(bed));
+	}
+	bed_expect(bed, 0, "embed told", "rows got their vector");
+	ck_assert_int_eq(vectors_wrong(bed), 0);
+	ck_assert_int_ge(v->inputs, 1500);
+	ck_assert_int_le(v->inputs, 1500 + kills * UNDER_WAY);
+	over(bed, v);
+}
+END_TEST
+
+/*
+ * Proves: told to stop it ends soon, with what is paid for in the table and nothing paid twice; the
+ * same command goes on.
+ */
+START_TEST(stopped)
+{
+	struct vectors *v;
+	struct bed *bed = migrated("fillstop", &v);
+	char log[200];
+	put_rows(bed, 0, 1000);
+	v->delay_ms = 100;
+	int pid = start_embed(bed, log);
+	BED_WAIT(bed, 30, v->inputs > 100);
+	kill(pid, SIGTERM);
+	ck_assert_int_eq(wait_exit(pid), 75);
+	expect_log(log, "stopped by a signal");
+	expect_log(log, "the same command goes on where it was");
+	ck_assert_int_lt(v->inputs, 400);
+	ck_assert_int_eq(without(bed), 1000 - v->inputs);
+	v->delay_ms = 0;
+	bed_expect(bed, 0, "embed told", "rows got their vector");
+	ck_assert_int_eq(v->inputs, 1000);
+	ck_assert_int_eq(vectors_wrong(bed), 0);
+	over(bed, v);
+}
+END_TEST
+
+/* Proves: it asks for no more than the budget, and what is paid for is in the table. */
+START_TEST(budget)
+{
+	struct vectors *v;
+	struct bed *bed = migrated("budget", &v);
+	put_rows(bed, 0, 1000);
+	bed_expect(bed, 75, "embed told --max-tokens 300", "the budget is spent: ");
+	ck_assert_int_ge(v->inputs, 95); /* of 3 tokens each */
+	ck_assert_int_le(v->inputs, 100);
+	ck_assert_int_eq(without(bed), 1000 - v->inputs);
+	bed_expect(bed, 75, "embed told --max-tokens 1800", "the budget is spent: ");
+	ck_assert_int_ge(v->inputs, 690);
+	ck_assert_int_le(v->inputs, 700);
+	bed_expect(bed, 0, "embed told --max-tokens 100000", "rows got their vector");
+	ck_assert_int_eq(v->inputs, 1000);
+	ck_assert_int_eq(vectors_wrong(bed), 0);
+	over(bed, v);
+}
+END_TEST
+
+/*
+ * Proves: a text that the model refuses is named with its key and the server's words, its row stays
+ * as it is, the others get their vectors, and the end says how many; as on_poison says that is a
+ * failure, none, or the end.
+ */
+START_TEST(refused)
+{
+	struct vectors *v;
+	struct bed *bed = migrated("fillpoison", &v);
+	put_rows(bed, 0, 600);
+	bed_sql(bed,
+		"INSERT INTO told (event_time, id, note) SELECT now(), 'bad-' || i || E'\\x1b',"
+		" i || ' is poison' FROM generate_series(1, 3) i");
+	v->poison = "is poison";
+	bed_expect(bed, 65, "embed told",
+		   "told: row bad-2?: its text is refused: embed.stub: status 400: a text is too "
+		   "long for this model");
+	ck_assert_int_eq(without(bed), 3);
+	ck_assert_int_eq(vectors_wrong(bed), 3);
+	bed_expect(bed, 65, "embed told", "the model refuses the texts of 3 rows");
+	bed_set(bed, "embed.stub.on_poison", "null");
+	bed_expect(bed, 0, "embed told", "; 3 refused\n");
+	bed_set(bed, "embed.stub.on_poison", "halt");
+	bed_expect(bed, 78, "embed told", "(embed.stub.on_poison = halt)");
+	v->poison = NULL;
+	bed_expect(bed, 0, "embed told", "3 of 3 rows");
+	ck_assert_int_eq(vectors_wrong(bed), 0);
+	over(bed, v);
+}
+END_TEST
+
+/*
+ * Proves: a row that somebody holds for long is passed over, the others get their vectors, and it
+ * is said; a table that somebody holds ends it. Neither waits for ever, and nothing is paid twice.
+ */
+START_TEST(held)
+{
+	struct vectors *v;
+	struct bed *bed = migrated("fillheld", &v);
+	bed_set(bed, "postgres.lock_timeout", "500ms");
+	put_rows(bed, 0, 600);
+	bed_sql(bed, "BEGIN");
+	bed_sql(bed, "UPDATE told SET tenant = 'x' WHERE id IN ('id-7', 'id-8')");
+	bed_expect(bed, 75, "embed told", "2 rows were held by somebody else");
+	bed_sql(bed, "COMMIT");
+	ck_assert_int_eq(without(bed), 2);
+	bed_sql(bed, "BEGIN");
+	bed_sql(bed, "LOCK TABLE told");
+	bed_expect(bed, 75, "embed told", "lock timeout");
+	bed_sql(bed, "COMMIT");
+	bed_expect(bed, 0, "embed told", "2 of 2 rows");
+	ck_assert_int_eq(v->inputs, 600);
+	ck_assert_int_eq(vectors_wrong(bed), 0);
+	over(bed, v);
+}
+END_TEST
+
+/* Proves: a row that is held for less than lock_timeout is waited for. */
+START_TEST(held_shortly)
+{
+	struct vectors *v;
+	struct bed *bed = migrated("fillshort", &v);
+	char log[200];
+	bed_set(bed, "postgres.lock_timeout", "20s");
+	put_rows(bed, 0, 100);
+	bed_sql(bed, "BEGIN");
+	bed_sql(bed, "UPDATE told SET tenant = 'x' WHERE id IN ('id-7', 'id-8')");
+	bed_sql(bed, "UPDATE told SET note = 'other' WHERE id = 'id-9'");
+	int pid = start_embed(bed, log);
+	BED_WAIT(bed, 20, v->inputs == 100);
+	bed_tick(bed, clock_mono_us() + US_PER_S);
+	bed_sql(bed, "COMMIT");
+	ck_assert_int_eq(wait_exit(pid), 0);
+	expect_log(log, "99 of 100 rows");
+	expect_log(log, "1 written by somebody else meanwhile");
+	ck_assert_int_eq(without(bed), 1);
+	ck_assert_int_eq(vectors_wrong(bed), 1);
+	over(bed, v);
+}
+END_TEST
+
+/* Rows that a search for their own vector does not bring. */
+static int64_t not_found(struct bed *bed)
+{
+	return bed_int(bed, "SELECT count(*) FROM asked t WHERE note <> '' AND NOT EXISTS (SELECT"
+			    " FROM memingest.search_asked(vector_of('tell: ' || t.note, 8), 1) s"
+			    " WHERE s.id = t.id AND s.distance < 1e-6)");
+}
+
+/*
+ * Proves: rows that get their vector are found by searches at once, also where all that was there
+ * before is in segments, and once they are in segments themselves. The prefix stands in front.
+ */
+START_TEST(searched)
+{
+	struct bed *bed = vectors_bed("fillsearch");
+	struct vectors *v = vectors_start(bed);
+	bed_stream_files(bed, "asked", 1, "tests/schemas/asked_event.avsc", NULL);
+	bed_expect(bed, 0, "migrate", "created the search functions of asked");
+	bed_sql(bed, "INSERT INTO asked (event_time, id, note, spot) SELECT now(), 'id-' || i,"
+		     " 'note ' || i, CASE WHEN i %% 2 = 0 THEN vector_of('tell: note ' || i, 8) END"
+		     " FROM generate_series(1, 400) i");
+	ck_assert_int_eq(bed_command(bed, "index", (const char *[]){"build", NULL}, NULL), 0);
+	ck_assert_int_eq(not_found(bed), 200);
+	bed_expect(bed, 0, "embed asked", "200 of 200 rows");
+	ck_assert_int_eq(not_found(bed), 0);
+	ck_assert_int_eq(bed_command(bed, "index", (const char *[]){"build", NULL}, NULL), 0);
+	ck_assert_int_eq(bed_int(bed, "SELECT unindexed_rows FROM memingest.scope_asked()"), 0);
+	ck_assert_int_eq(not_found(bed), 0);
+	over(bed, v);
+}
+END_TEST
+
+/*
+ * Proves: what is an operator's matter ends it with words, before anything is asked or written; two
+ * at a time are not at work on one table; a server that is busy for a while is waited for.
+ */
+START_TEST(mistakes)
+{
+	struct vectors *v;
+	struct bed *bed = vectors_bed("fillwrong");
+	char log[200];
+	bed_stream_files(bed, "near", 1, "tests/schemas/near_event.avsc", NULL);
+	v = vectors_start(bed);
+	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
+	bed_expect(bed, 64, "embed", "of which stream?");
+	bed_expect(bed, 64, "embed tell", "told");
+	bed_expect(bed, 64, "embed told --max-tokens 0", "a number above 0");
+	bed_expect(bed, 78, "embed near", "no field of stream near has \"embed\"");
+	put_rows(bed, 0, 200);
+	snprintf(v->key, sizeof(v->key), "x");
+	bed_expect(bed, 78, "embed told", "status 401: wrong key; set key_file");
+	v->key[0] = '\0';
+	v->status = 429;
+	v->failing = 3;
+	v->resets = 2;
+	v->delay_ms = 100;
+	int pid = start_embed(bed, log);
+	BED_WAIT(bed, 20, v->requests > 0);
+	bed_expect(bed, 75, "embed told", "another \"memingest embed\" is at work on table told");
+	ck_assert_int_eq(wait_exit(pid), 0);
+	ck_assert_int_eq(vectors_wrong(bed), 0);
+	bed_sql(bed, "UPDATE told SET spot = NULL");
+	bed_sql(bed, "DELETE FROM memingest.embed_cache");
+	v->salt = 1;
+	bed_expect(bed, 78, "embed told", "the model is not the one that made the vectors");
+	ck_assert_int_eq(without(bed), 200);
+	over(bed, v);
+}
+END_TEST
+
+static void fill_tests(TCase *tc)
+{
+	tcase_add_test(tc, fills);
+	tcase_add_test(tc, others_win);
+	tcase_add_test(tc, killed);
+	tcase_add_test(tc, stopped);
+	tcase_add_test(tc, budget);
+	tcase_add_test(tc, refused);
+	tcase_add_test(tc, held);
+	tcase_add_test(tc, held_shortly);
+	tcase_add_test(tc, searched);
+	tcase_add_test(tc, mistakes);
+}
+
+SYSTEM_SUITE("fill", 60, fill_tests)
