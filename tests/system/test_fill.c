@@ -102,6 +102,66 @@ START_TEST(fills)
 END_TEST
 
 /*
+ * Proves: keys of several columns, types and odd names, in a table of another schema whose key an
+ * operator has made wider; halfvec, made of length 1: the row has what a worker makes of the same
+ * text.
+ */
+START_TEST(as_the_worker)
+{
+	struct bed *bed = vectors_bed("fillkinds");
+	struct vectors *v = vectors_start(bed);
+	bed_stream_files(bed, "shelf", 1, "tests/schemas/shelf_event.avsc", NULL);
+	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
+	bed_sql(bed, "ALTER TABLE shop.\"Shelf\" ALTER part TYPE bigint");
+	struct worker *w = worker_start(bed, NULL);
+	for (int i = 0; i < 300; i++) {
+		json_t *e = json_pack("{s:I, s:i, s:s, s:I, s:o}", "event_time",
+				      (json_int_t)1750000000000000, "part", i / 7, "label", "w",
+				      "made", (json_int_t)1750000000000001 + i, "words",
+				      json_sprintf("\"%d\\ \u00e4\n\t{}'", i));
+		bed_event(bed, "shelf", 0, e);
+		json_decref(e);
+	}
+	bed_drain(bed, 30);
+	worker_stop(w);
+	bed_sql(bed, "INSERT INTO shop.\"Shelf\" (event_time, made, part, \"Its \"\"label\"\"\","
+		     " words) SELECT event_time, made, CASE WHEN part = 3 THEN 1::bigint << 40 ELSE"
+		     " part END, E'it''s {\\\\\"' || words, words FROM shop.\"Shelf\"");
+	bed_expect(bed, 0, "embed shelf", "300 of 300 rows");
+	ck_assert_int_eq(v->inputs, 300);
+	ck_assert_int_eq(bed_int(bed,
+				 "SELECT count(*) FROM shop.\"Shelf\" a JOIN shop.\"Shelf\" b"
+				 " USING (made, words) WHERE a.ctid <> b.ctid AND a.\"order\" ="
+				 " b.\"order\""),
+			 600);
+	over(bed, v);
+}
+END_TEST
+
+/*
+ * Proves: a database that ends its sessions while the model is asked costs nothing: it logs in
+ * again and goes on.
+ */
+START_TEST(cut_off)
+{
+	struct vectors *v;
+	struct bed *bed = migrated("fillcut", &v);
+	char log[200];
+	put_rows(bed, 0, 1000);
+	v->delay_ms = 50;
+	int pid = start_embed(bed, log);
+	BED_WAIT(bed, 30, v->inputs > 600);
+	bed_sql(bed, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE"
+		     " application_name = 'memingest/embed' AND datname = current_database()");
+	ck_assert_int_eq(wait_exit(pid), 0);
+	expect_log(log, "1000 of 1000 rows");
+	ck_assert_int_eq(v->inputs, 1000);
+	ck_assert_int_eq(vectors_wrong(bed), 0);
+	over(bed, v);
+}
+END_TEST
+
+/*
  * Proves: while the model thinks, workers and others write the same rows, and what they write
  * stays: an event's text with its vector, a text without one, a vector, a row that is gone.
  */
@@ -366,6 +426,8 @@ END_TEST
 static void fill_tests(TCase *tc)
 {
 	tcase_add_test(tc, fills);
+	tcase_add_test(tc, as_the_worker);
+	tcase_add_test(tc, cut_off);
 	tcase_add_test(tc, others_win);
 	tcase_add_test(tc, killed);
 	tcase_add_test(tc, stopped);

@@ -28,6 +28,7 @@
 #include "cli/report.h"
 #include "cli/wrap.h"
 #include "embed/fill.h"
+#include "io/wait.h"
 
 struct embed {
 	struct cli *cli;
@@ -187,7 +188,7 @@ static int fill_all(struct embed *e)
 
 static int failed(struct embed *e, const struct err *err)
 {
-	if (e->fill && fill_stopped(e->fill))
+	if (e->fill ? fill_stopped(e->fill) : wait_fd(-1, 0, e->stop_fd, 0) == WAIT_ABORTED)
 		return cli_fail(EXIT_AGAIN, "stopped by a signal");
 	return cli_fail(code_of(err), "%s", err->text);
 }
@@ -213,6 +214,8 @@ static int embed(struct embed *e)
 	if (!mine)
 		return cli_fail(EXIT_AGAIN, "another \"memingest embed\" is at work on table %s",
 				table_of(e));
+	if (e->cli->config->log_level == LOG_INFO) /* the bar says what is of interest here */
+		log_init(e->cli->config->log_format, LOG_WARN);
 	return fill_all(e);
 }
 

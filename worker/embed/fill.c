@@ -64,6 +64,7 @@ struct fill {
 	const struct table *table;
 	const struct column *column; /* of the vector */
 	struct pg *pg;
+	bool mine; /* it is this one's turn */
 	struct archive *archive;
 	struct http_client *http;
 	struct model model;
@@ -105,8 +106,7 @@ static void put_set(const struct table *t, struct buf *out)
 	bool searched = search && search->vector == t->embed->vector;
 	for (size_t i = 0; search && i < search->nfilters; i++)
 		searched |= search->filters[i] == t->embed->vector;
-	if (!sqlname_has_column(t, "updated_at"))
-		buf_puts(out, ", \"updated_at\" = now()");
+	buf_puts(out, ", \"updated_at\" = now()");
 	if (searched)
 		buf_puts(out, ", \"search_xid\" = pg_current_xact_id()");
 }
@@ -180,6 +180,47 @@ static void advise(struct err *err)
 {
 	if (strcmp(err->code, "42P01") == 0 || strcmp(err->code, "42703") == 0)
 		err_wrap(err, "run \"memingest migrate\"");
+}
+
+/* --- the session --- */
+
+/* A look at the whole table takes what it takes. A window is found by its keys, row by row. */
+static bool set_up(struct fill *f, struct err *err)
+{
+	f->pg = pg_connect(f->means.config, "embed", f->means.stop_fd, err);
+	if (!f->pg)
+		return false;
+	pg_set_timeout(f->pg, STATEMENT_US);
+	return pg_exec(f->pg,
+		       "SET statement_timeout = 0; SET idle_session_timeout = 0;"
+		       " SET enable_hashjoin = off; SET enable_mergejoin = off",
+		       NULL, 0, err);
+}
+
+bool fill_take_turn(struct fill *f, bool *mine, struct err *err)
+{
+	const char *params[] = {table_full_name(f->table)};
+	struct pg_rows *rows = pg_query(
+		f->pg, "SELECT pg_try_advisory_lock(" LOCK_CLASS ", hashtext($1))", params, 1, err);
+	*mine = f->mine = rows && pg_bool(rows, 0, 0);
+	pg_rows_free(rows);
+	return rows != NULL;
+}
+
+/* It may have ended while the model was asked; its turn with it, which somebody else may have. */
+static bool have_session(struct fill *f, struct err *err)
+{
+	bool mine = true;
+	if (f->pg && pg_alive(f->pg))
+		return true;
+	pg_free(f->pg);
+	f->pg = NULL;
+	if (!set_up(f, err) || (f->mine && !fill_take_turn(f, &mine, err)))
+		return false;
+	return mine || err_set(err, ERR_RETRY,
+			       "the session was lost, and another one is at work "
+			       "on table %s by now",
+			       table_full_name(f->table));
 }
 
 /* --- what came of a text --- */
@@ -354,6 +395,8 @@ static enum fill_result why_failed(struct fill *f, struct err *err)
 
 static bool read_window(struct fill *f, struct err *err)
 {
+	if (!have_session(f, err))
+		return false;
 	f->texts = pg_query(f->pg, f->begun ? f->next : f->first, (const char *const *)f->last,
 			    f->begun ? f->table->nkeys : 0, err);
 	if (!f->texts)
@@ -461,7 +504,7 @@ static bool write_window(struct fill *f, struct err *err)
 {
 	int64_t n, held = 0, filled = 0;
 	char *json = window_json(f, &n);
-	bool ok = !json || write_rows(f, json, &held, &filled, err);
+	bool ok = !json || (have_session(f, err) && write_rows(f, json, &held, &filled, err));
 	free(json);
 	f->counts.filled += filled;
 	f->counts.held += held;
@@ -492,19 +535,6 @@ enum fill_result fill_window(struct fill *f, struct err *err)
 }
 
 /* --- before and after --- */
-
-/* A look at the whole table takes what it takes. A window is found by its keys, row by row. */
-static bool set_up(struct fill *f, struct err *err)
-{
-	f->pg = pg_connect(f->means.config, "embed", f->means.stop_fd, err);
-	if (!f->pg)
-		return false;
-	pg_set_timeout(f->pg, STATEMENT_US);
-	return pg_exec(f->pg,
-		       "SET statement_timeout = 0; SET idle_session_timeout = 0;"
-		       " SET enable_hashjoin = off; SET enable_mergejoin = off",
-		       NULL, 0, err);
-}
 
 struct fill *fill_open(const struct fill_means *means, struct err *err)
 {
@@ -543,16 +573,6 @@ void fill_close(struct fill *f)
 	free(f->next);
 	free(f->write);
 	free(f);
-}
-
-bool fill_take_turn(struct fill *f, bool *mine, struct err *err)
-{
-	const char *params[] = {table_full_name(f->table)};
-	struct pg_rows *rows = pg_query(
-		f->pg, "SELECT pg_try_advisory_lock(" LOCK_CLASS ", hashtext($1))", params, 1, err);
-	*mine = rows && pg_bool(rows, 0, 0);
-	pg_rows_free(rows);
-	return rows != NULL;
 }
 
 bool fill_count(struct fill *f, int64_t *rows, int64_t *bytes, struct err *err)
