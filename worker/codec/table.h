@@ -114,6 +114,7 @@ struct table {
 	const char *storage;
 	const struct table_search *search; /* NULL: no column is searched by nearness */
 	const struct table_embed *embed;   /* NULL: vectors come with the events */
+	bool stands_in;                    /* of "verify": made for one check of another table */
 	const struct schema *reader;       /* borrowed: must outlive the table */
 };
 

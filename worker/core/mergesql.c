@@ -247,16 +247,22 @@ static char *delete_row_sql(const struct conflict *m)
 	return buf_take_text(&b);
 }
 
-/* Rows written by this transaction carry its id in xmin. */
+/*
+ * Rows written by this transaction carry its id in xmin. A lookup for each staged row, not a join:
+ * the planner takes an unanalyzed stage for ten times its size, and a hash of the whole table for
+ * cheaper. Measured: eight seconds a batch on a table of 5 GB.
+ */
 static char *skipped_sql(const struct table *t, const char *stage)
 {
 	struct buf b = {0};
-	buf_printf(&b, "SELECT s._part, count(*) FROM %s s LEFT JOIN ", stage);
+	buf_printf(&b,
+		   "SELECT s._part, count(*) FROM %s s WHERE s._op <> 'D'"
+		   " AND (SELECT bool_or(t.xmin = pg_current_xact_id()::xid) FROM ",
+		   stage);
 	sqlname_table(t, &b);
-	buf_puts(&b, " AS t ON ");
+	buf_puts(&b, " AS t WHERE ");
 	put_key_match(&b, t);
-	buf_puts(&b, " WHERE s._op <> 'D' AND t.xmin IS DISTINCT FROM pg_current_xact_id()::xid "
-		     "GROUP BY s._part");
+	buf_puts(&b, ") IS NOT TRUE GROUP BY s._part");
 	return buf_take_text(&b);
 }
 
@@ -279,10 +285,15 @@ static char *stage_name(const char *stream)
  * toast_tuple_target: the highest, so that only rows that fit no page leave it. Measured with 384
  * floats a row: 2 us a row less of the server's time. What does leave it keeps its form on the way
  * into the table: compressed or not, and how, is decided here.
+ *
+ * A table that stands in has no statistics, so the planner would read all of it to delete a few
+ * rows. It has no triggers either, whose queries might want such joins.
  */
 static char *stage_sql(const struct table *t, const char *stage)
 {
 	struct buf b = {0};
+	if (t->stands_in)
+		buf_puts(&b, "SET enable_hashjoin = off; SET enable_mergejoin = off;\n");
 	buf_printf(&b, "CREATE TEMP TABLE IF NOT EXISTS %s (_part int2, _op \"char\"", stage);
 	for (size_t i = 0; i < t->ncolumns; i++) {
 		buf_puts(&b, ", ");
@@ -356,15 +367,15 @@ static char *check_united_sql(const struct table *t, const char *stage)
 	if (b.len == 0)
 		return NULL;
 	char *kinds = buf_take_text(&b);
-	buf_printf(&b, "SELECT CASE WHEN EXISTS (SELECT FROM %s s JOIN ", stage);
-	sqlname_table(t, &b);
-	buf_puts(&b, " t ON ");
-	put_key_match(&b, t);
 	buf_printf(&b,
-		   " WHERE s._op = 'J' AND (%s)) THEN"
-		   " current_setting('memingest.json_is_no_object') END",
-		   kinds);
+		   "SELECT CASE WHEN EXISTS (SELECT FROM %s s WHERE s._op = 'J'"
+		   " AND (SELECT bool_or(%s) FROM ",
+		   stage, kinds);
 	free(kinds);
+	sqlname_table(t, &b);
+	buf_puts(&b, " AS t WHERE ");
+	put_key_match(&b, t);
+	buf_puts(&b, ")) THEN current_setting('memingest.json_is_no_object') END");
 	return buf_take_text(&b);
 }
 

@@ -59,6 +59,7 @@ static void stand_in(struct table *t, const char *name)
 {
 	t->schema = "memingest";
 	t->name = name;
+	t->stands_in = true;
 	t->search = NULL;
 	t->embed = NULL; /* what a model made can not be made again to be compared */
 }
