@@ -95,6 +95,11 @@ static bool is_file(const struct archive *s)
 	return s->config->sqlite_path != NULL;
 }
 
+const char *archive_models(const struct archive *s)
+{
+	return is_file(s) ? "memingest_embed_models" : "memingest.embed_models";
+}
+
 static bool connect_file(struct archive *s, struct err *err)
 {
 	return s->file.handle || vectors_open(&s->file, s->config->sqlite_path, s->abort_fd, err);
@@ -191,8 +196,8 @@ static bool model_failed(struct archive *s, struct err *err)
 	if (err->class == ERR_POISON)
 		err->class = ERR_CONFIG;
 	bool missing = strncmp(err->code, "42P01", 5) == 0 || s->file.trouble == DB_TABLE;
-	return err_wrap(err, "looking the model up in memingest%cembed_models%s",
-			is_file(s) ? '_' : '.', missing ? " (run \"memingest migrate\")" : "");
+	return err_wrap(err, "looking the model up in %s%s", archive_models(s),
+			missing ? " (run \"memingest migrate\")" : "");
 }
 
 bool archive_model(struct archive *s, const char *model, const uint8_t *vector, size_t size,

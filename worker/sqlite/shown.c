@@ -271,17 +271,21 @@ static void want_uuid(sqlite3_context *c, sqlite3_value **v, const char *s)
 		refuse(c, v, "is no UUID");
 }
 
+/* Behind \x hexadecimal digits; a text without a backslash is its bytes. */
 static void want_bytes(sqlite3_context *c, sqlite3_value **v, const char *s)
 {
 	struct buf out = {0};
 	size_t len = strlen(s);
-	if (strncmp(s, "\\x", 2) != 0 || len % 2 ||
-	    strspn(s + 2, "0123456789abcdefABCDEF") != len - 2) {
+	bool hex = strncmp(s, "\\x", 2) == 0, plain = !strchr(s, '\\');
+	if (!plain &&
+	    !(hex && len % 2 == 0 && strspn(s + 2, "0123456789abcdefABCDEF") == len - 2)) {
 		refuse(c, v, "is no bytes: write \\x and hexadecimal digits");
 		return;
 	}
-	for (s += 2; *s; s += 2)
-		buf_u8(&out, (uint8_t)(hex_value((uint8_t)s[0]) * 16 + hex_value((uint8_t)s[1])));
+	for (s += hex ? 2 : 0; *s; s += plain ? 1 : 2)
+		buf_u8(&out,
+		       plain ? (uint8_t)*s
+			     : (uint8_t)(hex_value((uint8_t)s[0]) * 16 + hex_value((uint8_t)s[1])));
 	sqlite3_result_blob64(c, out.len ? out.data : (const void *)"", out.len, SQLITE_TRANSIENT);
 	buf_free(&out);
 }
