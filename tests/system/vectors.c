@@ -62,7 +62,7 @@ static bool takes(atomic_int *left)
 static void put_vector(struct vectors *v, int salt, struct buf *out, const char *text, bool base64,
 		       bool nan)
 {
-	float numbers[64];
+	float numbers[384];
 	for (int d = 0; d < v->dim; d++)
 		numbers[d] = number_of(salt, d + 1, text);
 	if (base64 && !nan) {

@@ -608,9 +608,6 @@ START_TEST(one_database)
 	ck_assert(load_set("[sqlite]\npath = m.db\n" BASE, set, 2));
 	ck_assert_str_eq(config->sqlite_path, "m.db");
 	ck_assert_uint_eq(config->lanes, 1);
-	refused("[kafka]\nbootstrap.servers=k\ngroup.id=g\n[sqlite]\npath=m.db\n[embed.x]\n"
-		"url=http://e/v1\n[stream.m]\ntopic=t\nschema=s\nformat=raw\n",
-		5, "sqlite.path: vectors made of texts ([embed.x]) need PostgreSQL");
 }
 END_TEST
 

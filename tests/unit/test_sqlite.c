@@ -364,11 +364,37 @@ START_TEST(whose_fault)
 }
 END_TEST
 
+/* File systems of a network by their numbers, those that may be one, and any other. */
+START_TEST(places)
+{
+	static const struct {
+		uint32_t magic;
+		enum db_place place;
+		const char *name;
+	} all[] = {{0x6969, DB_REMOTE, "NFS"},
+		   {0xff534d42, DB_REMOTE, "CIFS"},
+		   {0xfe534d42, DB_REMOTE, "SMB2"},
+		   {0x00c36400, DB_REMOTE, "Ceph"},
+		   {0x65735546, DB_DOUBTFUL, "FUSE"},
+		   {0x01021997, DB_DOUBTFUL, "9P"},
+		   {0xef53, DB_LOCAL, ""},
+		   {0x01021994, DB_LOCAL, ""}};
+	const char *name;
+	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+		ck_assert_int_eq(db_place_of(all[i].magic, &name), all[i].place);
+		ck_assert_str_eq(name, all[i].name);
+	}
+	ck_assert_int_eq(db_place("/proc/nothing", &name), DB_LOCAL);
+	ck_assert_int_eq(db_place("nothing", &name), db_place(".", &name));
+}
+END_TEST
+
 static Suite *sqlite_suite(void)
 {
 	Suite *s = suite_create("sqlite");
 	TCase *tc = tcase_create("sqlite");
 	tcase_add_loop_test(tc, every_sequence, 0, 2 * (CONFLICT_SKIP + 1));
+	tcase_add_test(tc, places);
 	tcase_add_test(tc, floats_in_order);
 	tcase_add_loop_test(tc, function_calls, 0, ARRAY_LEN(calls));
 	tcase_add_test(tc, json_as_stored);

@@ -62,6 +62,24 @@ void buf_real(struct buf *b, double v, bool single)
 	buf_puts(b, isnan(v) ? "NaN" : isinf(v) ? (v > 0 ? "Infinity" : "-Infinity") : text);
 }
 
+void buf_base64(struct buf *b, struct slice bytes)
+{
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	for (size_t i = 0; i < bytes.len; i += 3) {
+		const uint8_t *p = bytes.data + i;
+		size_t have = MIN(bytes.len - i, (size_t)3);
+		uint32_t bits = (uint32_t)p[0] << 16;
+		bits |= have > 1 ? (uint32_t)p[1] << 8 : 0;
+		bits |= have > 2 ? p[2] : 0;
+		uint8_t *d = buf_take(b, 4);
+		d[0] = (uint8_t)digits[bits >> 18];
+		d[1] = (uint8_t)digits[bits >> 12 & 63];
+		d[2] = have > 1 ? (uint8_t)digits[bits >> 6 & 63] : '=';
+		d[3] = have > 2 ? (uint8_t)digits[bits & 63] : '=';
+	}
+}
+
 void buf_puts(struct buf *b, const char *s)
 {
 	buf_put(b, s, strlen(s));

@@ -21,6 +21,7 @@ void buf_puts(struct buf *b, const char *s); /* without the closing NUL */
 /* as few digits as read back the same number (single: the same float); NaN, Infinity */
 void buf_real(struct buf *b, double v, bool single);
 void buf_quoted(struct buf *b, const char *s, char mark); /* SQL: 'it''s' or "na""me" */
+void buf_base64(struct buf *b, struct slice bytes);       /* with = at its end */
 /* puts a NUL behind len (len stays) and returns data */
 const char *buf_cstr(struct buf *b);
 /* Its text as a string of the caller's; the buffer is empty then. */

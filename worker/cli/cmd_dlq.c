@@ -42,7 +42,7 @@ static bool is_number(const char *text)
 	return len > 0 && len <= 18 && text[len] == '\0';
 }
 
-/* The ids behind the action as "{1,2}", the caller's to free; NULL if there are none. */
+/* The ids behind the action as "1,2", the caller's to free; NULL if there are none. */
 static int take_ids(const struct cli *cli, char **ids)
 {
 	struct buf list = {0};
@@ -53,12 +53,10 @@ static int take_ids(const struct cli *cli, char **ids)
 			return cli_fail(EXIT_USAGE, "dlq %s: \"%s\" is not the id of a dead letter",
 					cli->argv[0], cli->argv[i]);
 		}
-		buf_printf(&list, "%c%s", i == 1 ? '{' : ',', cli->argv[i]);
+		buf_printf(&list, "%s%s", i > 1 ? "," : "", cli->argv[i]);
 	}
-	if (cli->argc > 1) {
-		buf_puts(&list, "}");
+	if (cli->argc > 1)
 		*ids = xstrdup(buf_cstr(&list));
-	}
 	buf_free(&list);
 	return EXIT_OK;
 }
@@ -98,8 +96,8 @@ static void select_by_options(const struct cli *cli, const char *ids, struct dlq
 		where_add(w, "stream = ", stream, "");
 	if (reason != NULL)
 		where_add(w, "reason = ", reason, "");
-	if (ids != NULL)
-		where_add(w, "id = ANY (", ids, "::bigint[])");
+	if (ids != NULL) /* digits and commas */
+		buf_printf(&w->sql, " AND id IN (%s)", ids);
 }
 
 /* --- output --- */
@@ -113,82 +111,88 @@ static size_t terminal_width(const struct cli *cli)
 }
 
 /* Rows of one column that holds a JSON object each. */
-static void print_json_rows(const struct pg_rows *rows)
+static void print_json_rows(const struct answer *rows)
 {
-	size_t n = pg_rows_count(rows);
+	size_t n = answer_count(rows);
 	fputs("[", stdout);
 	for (size_t i = 0; i < n; i++)
-		printf("%s\n%s", i > 0 ? "," : "", pg_value(rows, i, 0));
+		printf("%s\n%s", i > 0 ? "," : "", answer_value(rows, i, 0));
 	puts(n > 0 ? "\n]" : "]");
 }
 
 /* A table of the rows' columns; the last one takes what is left of the line. */
-static void print_table(const struct cli *cli, const struct pg_rows *rows)
+static void print_table(const struct cli *cli, const struct answer *rows)
 {
-	size_t columns = pg_rows_columns(rows), width[16] = {0}, left = terminal_width(cli);
+	size_t columns = answer_columns(rows), width[16] = {0}, left = terminal_width(cli);
 	for (size_t c = 0; c + 1 < columns; c++) {
-		width[c] = strlen(pg_rows_name(rows, c));
-		for (size_t i = 0; i < pg_rows_count(rows); i++)
-			width[c] = MAX(width[c], strlen(pg_value(rows, i, c)));
+		width[c] = strlen(answer_name(rows, c));
+		for (size_t i = 0; i < answer_count(rows); i++)
+			width[c] = MAX(width[c], strlen(answer_value(rows, i, c)));
 		left = left == SIZE_MAX ? left : left - MIN(left, width[c] + 2);
 	}
 	for (size_t c = 0; c < columns; c++)
-		printf("%-*s%s", (int)width[c], pg_rows_name(rows, c),
+		printf("%-*s%s", (int)width[c], answer_name(rows, c),
 		       c + 1 < columns ? "  " : "\n");
-	for (size_t i = 0; i < pg_rows_count(rows); i++) {
+	for (size_t i = 0; i < answer_count(rows); i++) {
 		for (size_t c = 0; c + 1 < columns; c++) {
-			dlq_print_safe(pg_value(rows, i, c), SIZE_MAX);
-			printf("%*s", (int)(width[c] - strlen(pg_value(rows, i, c)) + 2), "");
+			dlq_print_safe(answer_value(rows, i, c), SIZE_MAX);
+			printf("%*s", (int)(width[c] - strlen(answer_value(rows, i, c)) + 2), "");
 		}
-		dlq_print_safe(pg_value(rows, i, columns - 1), MAX(left, 20));
+		dlq_print_safe(answer_value(rows, i, columns - 1), MAX(left, 20));
 		putchar('\n');
 	}
 }
 
 /* --- list --- */
 
-#define LIST_TEXT                                                                                  \
-	"SELECT id::text AS \"ID\", to_char(created_at, 'YYYY-MM-DD HH24:MI:SS') AS \"CREATED\", " \
-	"stream AS "                                                                               \
-	"\"STREAM\","                                                                              \
-	" reason AS \"REASON\", topic || '/' || partition || '@' || \"offset\" AS \"POSITION\","   \
-	" CASE WHEN replayed_at IS NULL THEN '' ELSE 'replayed' END AS \"STATE\", "                \
-	"coalesce(detail, '') AS \"DETAIL\""                                                       \
-	" FROM memingest.dead_letters"
+#define LIST(books, id, time)                                                                      \
+	"SELECT " id " AS \"ID\", " time " AS \"CREATED\", stream AS \"STREAM\", reason AS"        \
+	" \"REASON\", topic || '/' || partition || '@' || \"offset\" AS \"POSITION\","             \
+	" CASE WHEN replayed_at IS NULL THEN '' ELSE 'replayed' END AS \"STATE\","                 \
+	" coalesce(detail, '') AS \"DETAIL\" FROM " books "dead_letters"
+
+static struct answer *ask_list(struct cli *cli, struct asker *asker, struct dlq_where *w,
+			       struct err *err)
+{
+	static const struct asker_sql text = {
+		LIST("memingest.", "id::text", "to_char(created_at, 'YYYY-MM-DD HH24:MI:SS')"),
+		LIST("memingest_", "id",
+		     "strftime('%Y-%m-%d %H:%M:%S', created_at / 1000000, 'unixepoch')")};
+	static const struct asker_sql json = {DLQ_JSON_PG("to_jsonb(t)::text", ""),
+					      DLQ_JSON_SQLITE("")};
+	char *tail = xasprintf(" ORDER BY id DESC LIMIT %s", cli_option(cli, "limit", "50"));
+	char *json_tail = xasprintf("%s) t", tail);
+	struct answer *rows = dlq_query(asker, cli->json ? json : text, w,
+					ASKER_WORDS(cli->json ? json_tail : tail, tail), err);
+	free(json_tail);
+	free(tail);
+	return rows;
+}
 
 /* Without content: a list may be shown to anybody. */
-static int list_rows(struct cli *cli, struct pg *pg, struct dlq_where *w)
+static int list_rows(struct cli *cli, struct asker *asker, struct dlq_where *w)
 {
 	struct err err;
-	char tail[64];
-	snprintf(tail, sizeof(tail), " ORDER BY id DESC LIMIT %s", cli_option(cli, "limit", "50"));
-	char *json_tail = xasprintf("%s) t", tail);
-	struct pg_rows *rows =
-		cli->json ? dlq_query(pg,
-				      "SELECT to_jsonb(t)::text FROM (SELECT " DLQ_JSON_FIELDS
-				      " FROM memingest.dead_letters",
-				      w, json_tail, &err)
-			  : dlq_query(pg, LIST_TEXT, w, tail, &err);
-	free(json_tail);
+	struct answer *rows = ask_list(cli, asker, w, &err);
 	if (rows == NULL)
 		return dlq_fail(&err);
-	struct pg_rows *total =
-		dlq_query(pg, "SELECT count(*) FROM memingest.dead_letters", w, "", &err);
+	struct answer *total = dlq_query(asker, ASKER_SQL(DLQ_COUNT), w, DLQ_BOTH(""), &err);
 	if (cli->json)
 		print_json_rows(rows);
-	else if (pg_rows_count(rows) > 0)
+	else if (answer_count(rows) > 0)
 		print_table(cli, rows);
 	if (!cli->json && total != NULL)
-		printf("%zu of %lld dead letters%s\n", pg_rows_count(rows),
-		       (long long)pg_int(total, 0, 0),
-		       (int64_t)pg_rows_count(rows) < pg_int(total, 0, 0) ? "; --limit N shows more"
-									  : "");
-	pg_rows_free(rows);
-	pg_rows_free(total);
+		printf("%zu of %lld dead letters%s\n", answer_count(rows),
+		       (long long)answer_int(total, 0, 0),
+		       (int64_t)answer_count(rows) < answer_int(total, 0, 0)
+			       ? "; --limit N shows more"
+			       : "");
+	answer_free(rows);
+	answer_free(total);
 	return total != NULL ? EXIT_OK : dlq_fail(&err);
 }
 
-static int list(struct cli *cli, struct pg *pg)
+static int list(struct cli *cli, struct asker *asker)
 {
 	struct dlq_where w = {0};
 	if (cli->argc > 1)
@@ -198,21 +202,21 @@ static int list(struct cli *cli, struct pg *pg)
 		return cli_fail(EXIT_USAGE, "--limit %s: write a number",
 				cli_option(cli, "limit", ""));
 	select_by_options(cli, NULL, &w);
-	int code = list_rows(cli, pg, &w);
+	int code = list_rows(cli, asker, &w);
 	buf_free(&w.sql);
 	return code;
 }
 
 /* --- show --- */
 
-static int show(struct cli *cli, struct pg *pg)
+static int show(struct cli *cli, struct asker *asker)
 {
 	struct dlq_where w = {0};
 	if (cli->argc != 2 || !is_number(cli->argv[1]))
 		return cli_fail(EXIT_USAGE, "dlq show wants the id of one dead letter");
 	where_add(&w, "pipeline = ", cli->config->group_id, "");
-	where_add(&w, "id = ", cli->argv[1], "::bigint");
-	int code = dlq_show(cli, pg, &w);
+	where_add(&w, "id = ", cli->argv[1], "");
+	int code = dlq_show(cli, asker, &w);
 	buf_free(&w.sql);
 	return code;
 }
@@ -223,17 +227,15 @@ static int show(struct cli *cli, struct pg *pg)
  * --dry-run, and ids that there are not. What is refused again becomes a new dead letter while we
  * still replay, so the selection ends with the newest that there is now.
  */
-static int replay_count(struct cli *cli, struct pg *pg, struct dlq_where *w)
+static int replay_count(struct cli *cli, struct asker *asker, struct dlq_where *w)
 {
 	struct err err;
-	struct pg_rows *rows =
-		dlq_query(pg, "SELECT count(*), coalesce(max(id), 0) FROM memingest.dead_letters",
-			  w, "", &err);
+	struct answer *rows = dlq_query(asker, ASKER_SQL(DLQ_COUNT), w, DLQ_BOTH(""), &err);
 	if (rows == NULL)
 		return dlq_fail(&err);
-	int64_t n = pg_int(rows, 0, 0);
-	buf_printf(&w->sql, " AND id <= %lld", (long long)pg_int(rows, 0, 1));
-	pg_rows_free(rows);
+	int64_t n = answer_int(rows, 0, 0);
+	buf_printf(&w->sql, " AND id <= %lld", (long long)answer_int(rows, 0, 1));
+	answer_free(rows);
 	if (n < cli->argc - 1)
 		return cli_fail(
 			EXIT_DATA,
@@ -251,7 +253,7 @@ static int replay_count(struct cli *cli, struct pg *pg, struct dlq_where *w)
 }
 
 /* Never all of them by accident: something has to be selected. */
-static int replay(struct cli *cli, struct pg *pg)
+static int replay(struct cli *cli, struct asker *asker)
 {
 	struct dlq_where w = {0};
 	char *ids;
@@ -265,9 +267,9 @@ static int replay(struct cli *cli, struct pg *pg)
 	select_by_options(cli, ids, &w);
 	if (!cli_flag(cli, "again"))
 		buf_puts(&w.sql, " AND replayed_at IS NULL");
-	code = replay_count(cli, pg, &w);
+	code = replay_count(cli, asker, &w);
 	if (code == EXIT_OK && !cli_flag(cli, "dry-run"))
-		code = dlq_replay(cli, pg, &w);
+		code = dlq_replay(cli, asker, &w);
 	buf_free(&w.sql);
 	free(ids);
 	return code;
@@ -294,33 +296,35 @@ static bool age_seconds(const char *age, char *out, size_t size)
 	return false;
 }
 
+#define PURGE(books, past) "DELETE FROM " books "dead_letters"
+
 /* Counted first, so that the question names a number. */
-static int purge_rows(struct cli *cli, struct pg *pg, struct dlq_where *w)
+static int purge_rows(struct cli *cli, struct asker *asker, struct dlq_where *w)
 {
 	struct err err;
-	struct pg_rows *count =
-		dlq_query(pg, "SELECT count(*) FROM memingest.dead_letters", w, "", &err);
+	struct answer *count = dlq_query(asker, ASKER_SQL(DLQ_COUNT), w, DLQ_BOTH(""), &err);
 	if (count == NULL)
 		return dlq_fail(&err);
-	int64_t n = pg_int(count, 0, 0);
-	pg_rows_free(count);
+	int64_t n = answer_int(count, 0, 0);
+	answer_free(count);
 	int code = n > 0 ? cli_confirm(cli, "Delete %lld dead letters", (long long)n) : EXIT_OK;
 	if (code != EXIT_OK)
 		return code;
-	struct pg_rows *rows = dlq_query(pg, "WITH gone AS (DELETE FROM memingest.dead_letters", w,
-					 " RETURNING 1) SELECT count(*) FROM gone", &err);
+	struct answer *rows = dlq_query(asker, ASKER_SQL(PURGE), w, DLQ_BOTH(""), &err);
 	if (rows == NULL)
 		return dlq_fail(&err);
 	printf(cli->json ? "{\"purged\": %lld}\n" : "purged %lld dead letters\n",
-	       (long long)pg_int(rows, 0, 0));
-	pg_rows_free(rows);
+	       (long long)answer_affected(rows));
+	answer_free(rows);
 	return EXIT_OK;
 }
 
 /* Never all of them by accident: an age or --replayed has to be said. */
-static int purge(struct cli *cli, struct pg *pg)
+static int purge(struct cli *cli, struct asker *asker)
 {
 	const char *before = cli_option(cli, "before", NULL);
+	static const struct asker_sql older = {"created_at < now() - interval '1 second' * (",
+					       "created_at < now() - 1000000 * ("};
 	struct dlq_where w = {0};
 	char seconds[32];
 	if (cli->argc > 1)
@@ -334,11 +338,10 @@ static int purge(struct cli *cli, struct pg *pg)
 				before);
 	select_by_options(cli, NULL, &w);
 	if (before != NULL)
-		where_add(&w, "created_at < now() - make_interval(secs => ", seconds,
-			  "::double precision)");
+		where_add(&w, asker_words(asker, older), seconds, ")");
 	if (cli_flag(cli, "replayed"))
 		buf_puts(&w.sql, " AND replayed_at IS NOT NULL");
-	int code = purge_rows(cli, pg, &w);
+	int code = purge_rows(cli, asker, &w);
 	buf_free(&w.sql);
 	return code;
 }
@@ -347,7 +350,7 @@ static int purge(struct cli *cli, struct pg *pg)
 
 static const struct {
 	const char *name;
-	int (*run)(struct cli *cli, struct pg *pg);
+	int (*run)(struct cli *cli, struct asker *asker);
 } actions[] = {{"list", list}, {"show", show}, {"replay", replay}, {"purge", purge}};
 
 static int run(struct cli *cli)
@@ -366,18 +369,17 @@ static int run(struct cli *cli)
 	    (stream != NULL && !cli_find_stream(cli, stream, &found)))
 		return EXIT_USAGE;
 	struct err err;
-	struct pg *pg = pg_connect(cli->config, "dlq", -1, &err);
-	if (pg == NULL)
+	struct asker asker;
+	if (!asker_open(&asker, cli->config, "dlq", &err))
 		return dlq_fail(&err);
-	int code = actions[i].run(cli, pg);
-	pg_free(pg);
+	int code = actions[i].run(cli, &asker);
+	asker_close(&asker);
 	return code;
 }
 
 const struct command command_dlq = {
 	.name = "dlq",
 	.usage = "list | show ID | replay [ID...] | purge",
-	.postgres_only = true,
 	.summary = "dead letters: events that could not be stored",
 	.help = "list     newest first, without their content\n"
 		"show     one of them, with headers, key and value: as text where they are Avro of "

@@ -24,7 +24,6 @@
 #include "cli/positions.h"
 #include "cli/report.h"
 #include "core/config_key.h"
-#include "io/pg.h"
 
 /* --- show --- */
 
@@ -126,11 +125,11 @@ static void note_missing(const struct config *config, const struct positions *p)
 	}
 }
 
-static int show(struct cli *cli, struct pg *pg, struct err *err)
+static int show(struct cli *cli, struct asker *asker, struct err *err)
 {
 	struct positions p = {0};
 	struct err kafka = {0};
-	if (!positions_read(pg, cli->config, NULL, &p, err))
+	if (!positions_read(asker, cli->config, NULL, &p, err))
 		return report_err_exit_code(err);
 	if (!positions_ask(cli->config, NULL, -1, &p, &kafka) && !cli->json)
 		cli_fail(EXIT_UNAVAILABLE, "not everything is known: %s", kafka.text);
@@ -210,9 +209,9 @@ static void declarer(char *who, size_t size)
 	snprintf(who, size, "%s@%s", user ? user->pw_name : "unknown", host);
 }
 
-static int retry_code(const struct pg *pg, const struct err *err)
+static int retry_code(bool session, const struct err *err)
 {
-	return err->class == ERR_RETRY && pg_ok(pg) ? EXIT_AGAIN : report_err_exit_code(err);
+	return err->class == ERR_RETRY && session ? EXIT_AGAIN : report_err_exit_code(err);
 }
 
 static void print_plan(const struct cli *cli, const struct offsets_plan *plan, bool done)
@@ -223,7 +222,8 @@ static void print_plan(const struct cli *cli, const struct offsets_plan *plan, b
 		offsets_plan_print(plan, done);
 }
 
-static int carry_out(struct cli *cli, struct pg *pg, struct offsets_plan *plan, struct err *err)
+static int carry_out(struct cli *cli, struct asker *asker, struct offsets_plan *plan,
+		     struct err *err)
 {
 	char who[128];
 	bool dry = cli_flag(cli, "dry-run") || plan->n == 0;
@@ -237,25 +237,26 @@ static int carry_out(struct cli *cli, struct pg *pg, struct offsets_plan *plan, 
 	if (code != EXIT_OK)
 		return code;
 	declarer(who, sizeof(who));
-	if (!offsets_apply(pg, cli->config, plan, who, err)) {
+	if (!offsets_apply(asker, cli->config, plan, who, err)) {
 		err_wrap(err, "nothing was changed");
-		return retry_code(pg, err);
+		return retry_code(asker_ok(asker), err);
 	}
 	print_plan(cli, plan, true);
 	return EXIT_OK;
 }
 
-static int change(struct cli *cli, struct pg *pg, const struct offsets_request *r, struct err *err)
+static int change(struct cli *cli, struct asker *asker, const struct offsets_request *r,
+		  struct err *err)
 {
 	struct positions p = {0};
 	struct offsets_plan plan = {0};
 	int code;
-	if (!positions_read(pg, cli->config, r->topic, &p, err) ||
+	if (!positions_read(asker, cli->config, r->topic, &p, err) ||
 	    !positions_ask(cli->config, r->topic, r->to == TO_TIME ? r->to_value : -1, &p, err) ||
 	    !offsets_plan(r, &p, &plan, err))
 		code = report_err_exit_code(err);
 	else
-		code = carry_out(cli, pg, &plan, err);
+		code = carry_out(cli, asker, &plan, err);
 	offsets_plan_free(&plan);
 	positions_free(&p);
 	return code;
@@ -278,7 +279,7 @@ static void print_skip(const struct cli *cli, const struct offsets_skip *s, bool
 	json_decref(all);
 }
 
-static int skip_planned(struct cli *cli, struct pg *pg, struct offsets_skip *s, struct err *err)
+static int skip_planned(struct cli *cli, struct offsets_skip *s, struct err *err)
 {
 	char who[128];
 	bool dry = cli_flag(cli, "dry-run");
@@ -288,26 +289,27 @@ static int skip_planned(struct cli *cli, struct pg *pg, struct offsets_skip *s, 
 	if (dry || code != EXIT_OK)
 		return code;
 	declarer(who, sizeof(who));
-	if (!offsets_skip_apply(s, pg, who, err)) {
+	if (!offsets_skip_apply(s, who, err)) {
 		err_wrap(err, "nothing was skipped");
-		return retry_code(pg, err);
+		return retry_code(!s->lost, err);
 	}
 	print_skip(cli, s, true);
 	return EXIT_OK;
 }
 
-static int skip(struct cli *cli, struct pg *pg, const struct offsets_request *r, struct err *err)
+static int skip(struct cli *cli, struct asker *asker, const struct offsets_request *r,
+		struct err *err)
 {
 	struct positions p = {0};
 	struct offsets_skip s = {0};
 	int code;
-	if (!positions_read(pg, cli->config, r->topic, &p, err) ||
+	if (!positions_read(asker, cli->config, r->topic, &p, err) ||
 	    !positions_ask(cli->config, r->topic, -1, &p, err))
 		code = report_err_exit_code(err);
 	else if (!offsets_skip_plan(&s, cli->config, &p, r->partition, r->reason, err))
-		code = retry_code(pg, err);
+		code = retry_code(asker_ok(asker), err);
 	else
-		code = skip_planned(cli, pg, &s, err);
+		code = skip_planned(cli, &s, err);
 	offsets_skip_free(&s);
 	positions_free(&p);
 	return code;
@@ -357,14 +359,14 @@ static int parse(struct cli *cli, enum action action, struct offsets_request *r)
 static int act(struct cli *cli, enum action action, const struct offsets_request *r,
 	       struct err *err)
 {
-	struct pg *pg = pg_connect(cli->config, "offsets", -1, err);
-	int code = !pg              ? report_err_exit_code(err)
-		   : action == SHOW ? show(cli, pg, err)
-		   : action == SKIP ? skip(cli, pg, r, err)
-				    : change(cli, pg, r, err);
+	struct asker asker;
+	int code = !asker_open(&asker, cli->config, "offsets", err) ? report_err_exit_code(err)
+		   : action == SHOW                                 ? show(cli, &asker, err)
+		   : action == SKIP                                 ? skip(cli, &asker, r, err)
+								    : change(cli, &asker, r, err);
 	if (err->class != ERR_NONE)
 		cli_fail((enum exit_code)code, "%s", err->text);
-	pg_free(pg);
+	asker_close(&asker);
 	return code;
 }
 
@@ -406,7 +408,6 @@ const struct command command_offsets = {
 		 "[--to OFFSET] | "
 		 "adopt-topic "
 		 "TOPIC | skip TOPIC PARTITION [--to-dead-letters]",
-	.postgres_only = true,
 	.summary = "show where each partition stands, and move it",
 	.help = "show         next offset, Kafka's log, lag and owner of each partition\n"
 		"rewind       consume again from WHERE on; the offset at which it stands: go on "

@@ -5,6 +5,9 @@
  *                                                     +--> memingest.search_TABLE() --> lines
  *   --vector, a JSON array of numbers ----------------+
  *
+ * In a SQLite file each row's vector is compared (memingest_distance(), sqlite/shown.h): exact, and
+ * the nearest so many are all that is kept. The two questions are search_sql.c's.
+ *
  * For trying and for scripts: the way out of what the workers put in, through the same function
  * that an application calls, by the same model. The database is asked last, once, in one statement;
  * no session is open while the endpoint thinks.
@@ -27,28 +30,15 @@
 #include <unistd.h>
 
 #include "base/suggest.h"
+#include "cli/asker.h"
 #include "cli/cli.h"
 #include "cli/report.h"
+#include "cli/search.h"
 #include "cli/wrap.h"
-#include "core/sqlname.h"
 #include "core/stream.h"
 #include "io/embed_call.h"
-#include "io/pg.h"
 
-enum { MOST_ROWS = 1000, MOST_FILTERS = 16, KEY_WIDTH = 28 };
-
-struct search {
-	struct cli *cli;
-	struct stream *stream;
-	const char *text, *vector_path; /* one of them */
-	long k;
-	struct wanted {
-		const struct column *column;
-		const char *value;
-	} filters[MOST_FILTERS];
-	size_t nfilters;
-	struct buf vector; /* as SQL: [0.1,0.2] */
-};
+enum { MOST_ROWS = 1000, KEY_WIDTH = 28 };
 
 static const struct column *vector_column(const struct search *s)
 {
@@ -237,85 +227,6 @@ static bool read_vector(struct search *s, struct err *err)
 
 /* --- the rows --- */
 
-/* What a person wants to read of a row: the text that is embedded, else the first that says more
- * than key and filters do; -1: there is none. */
-static int text_column(const struct table *t)
-{
-	if (t->embed)
-		return (int)t->embed->text;
-	for (size_t i = t->nkeys; i < t->ncolumns; i++) {
-		bool filter = false;
-		for (size_t k = 0; k < t->search->nfilters; k++)
-			filter |= t->search->filters[k] == i;
-		if (!filter && t->columns[i].kind == PG_TEXT)
-			return (int)i;
-	}
-	return -1;
-}
-
-static void put_column(struct buf *sql, const char *name, const char *behind)
-{
-	buf_puts(sql, "r.");
-	buf_quoted(sql, name, '"');
-	buf_puts(sql, behind);
-}
-
-/* For programs: a document, with all columns but the vector. */
-static void put_document(struct buf *sql, const struct search *s)
-{
-	const struct table *t = s->stream->table;
-	bool any = false;
-	buf_puts(sql, "SELECT r.distance, (SELECT row_to_json(c) FROM (SELECT ");
-	for (size_t i = 0; i < t->ncolumns + TABLE_OWN_COLUMNS; i++) {
-		bool ours = i >= t->ncolumns;
-		if (i == t->search->vector ||
-		    (ours && sqlname_has_column(t, table_own_columns[i - t->ncolumns])))
-			continue;
-		buf_puts(sql, any ? ", " : "");
-		put_column(sql, ours ? table_own_columns[i - t->ncolumns] : t->columns[i].name, "");
-		any = true;
-	}
-	buf_puts(sql, ") c)");
-}
-
-/* For people: distance, key, text. */
-static void put_line(struct buf *sql, const struct search *s)
-{
-	const struct table *t = s->stream->table;
-	int text = text_column(t);
-	buf_puts(sql, "SELECT r.distance, concat_ws('/'");
-	for (size_t i = 0; i < t->nkeys; i++) {
-		buf_puts(sql, ", ");
-		put_column(sql, t->columns[i].name, "::text");
-	}
-	buf_puts(sql, "), ");
-	if (text >= 0)
-		put_column(sql, t->columns[text].name, "::text");
-	else
-		buf_puts(sql, "NULL");
-}
-
-/*
- * $1 is the vector, $2 the number of rows, $3 and so on are the filters: all of the types that the
- * function has, so that none is named here, whose schema might not be in the search path.
- */
-static char *question_sql(const struct search *s)
-{
-	struct buf sql = {0};
-	if (s->cli->json)
-		put_document(&sql, s);
-	else
-		put_line(&sql, s);
-	buf_printf(&sql, " FROM %s($1, $2", s->stream->search->search);
-	for (size_t i = 0; i < s->nfilters; i++) {
-		buf_puts(&sql, ", ");
-		buf_quoted(&sql, s->filters[i].column->name, '"');
-		buf_printf(&sql, " => $%zu", i + 3);
-	}
-	buf_puts(&sql, ") r ORDER BY r.distance");
-	return buf_take_text(&sql);
-}
-
 /*
  * What to do about it, where the server's words do not say so. parameter: the one that it could not
  * read, from 1 on; 0: none.
@@ -332,26 +243,27 @@ static void advise(const struct search *s, size_t parameter, struct err *err)
 		err_wrap(err, "--filter %s", s->filters[parameter - 3].column->name);
 }
 
-static struct pg_rows *ask(const struct search *s, bool *busy, struct err *err)
+static struct answer *ask(const struct search *s, bool *busy, struct err *err)
 {
-	const char *params[2 + MOST_FILTERS] = {(const char *)s->vector.data};
-	struct pg *pg = pg_connect(s->cli->config, "search", -1, err);
-	if (!pg) {
+	const char *params[2 + SEARCH_MOST_FILTERS] = {(const char *)s->vector.data};
+	struct asker asker;
+	if (!asker_open(&asker, s->cli->config, "search", err)) {
 		advise(s, 0, err);
 		return NULL;
 	}
-	char *sql = question_sql(s), *k = xasprintf("%ld", s->k);
+	char *sql = asker.pg ? search_sql_pg(s) : search_sql_file(s), *k = xasprintf("%ld", s->k);
 	params[1] = k;
 	for (size_t i = 0; i < s->nfilters; i++)
 		params[2 + i] = s->filters[i].value;
-	struct pg_rows *rows = pg_query(pg, sql, params, 2 + s->nfilters, err);
+	struct answer *rows =
+		asker_query(&asker, ASKER_WORDS(sql, sql), params, 2 + s->nfilters, err);
 	if (!rows) {
-		*busy = err->class == ERR_RETRY && pg_ok(pg);
-		advise(s, pg_last_place(pg).parameter, err);
+		*busy = err->class == ERR_RETRY && asker_ok(&asker);
+		advise(s, asker.pg ? pg_last_place(asker.pg).parameter : 0, err);
 	}
 	free(k);
 	free(sql);
-	pg_free(pg);
+	asker_close(&asker);
 	return rows;
 }
 
@@ -369,20 +281,20 @@ static size_t screen_width(const struct cli *cli)
 }
 
 /* Keys stand in a column of their own, up to a width. */
-static size_t key_width(const struct pg_rows *rows)
+static size_t key_width(const struct answer *rows)
 {
 	size_t width = 0;
-	for (size_t i = 0; i < pg_rows_count(rows); i++)
-		width = MAX(width, wrap_width(pg_value(rows, i, 1)));
+	for (size_t i = 0; i < answer_count(rows); i++)
+		width = MAX(width, wrap_width(answer_value(rows, i, 1)));
 	return MIN(width, (size_t)KEY_WIDTH);
 }
 
-static void put_row(struct buf *out, const struct pg_rows *rows, size_t i, size_t keys,
+static void put_row(struct buf *out, const struct answer *rows, size_t i, size_t keys,
 		    const struct cli *cli, size_t screen)
 {
-	const char *key = pg_value(rows, i, 1), *text = pg_value(rows, i, 2);
+	const char *key = answer_value(rows, i, 1), *text = answer_value(rows, i, 2);
 	size_t width = wrap_width(key), before = out->len;
-	buf_printf(out, "%3zu  %8.4f  ", i + 1, strtod(pg_value(rows, i, 0), NULL));
+	buf_printf(out, "%3zu  %8.4f  ", i + 1, strtod(answer_value(rows, i, 0), NULL));
 	size_t indent = out->len - before;
 	buf_puts(out, cli->color ? "\033[1m" : "");
 	while (*key)
@@ -397,15 +309,15 @@ static void put_row(struct buf *out, const struct pg_rows *rows, size_t i, size_
 	wrap_text(out, text ? text : "", indent, indent, screen);
 }
 
-static void print_rows(const struct search *s, const struct pg_rows *rows)
+static void print_rows(const struct search *s, const struct answer *rows)
 {
-	size_t n = pg_rows_count(rows), keys = s->cli->json ? 0 : key_width(rows),
+	size_t n = answer_count(rows), keys = s->cli->json ? 0 : key_width(rows),
 	       screen = screen_width(s->cli);
 	struct buf out = {0};
 	for (size_t i = 0; i < n; i++)
 		if (s->cli->json)
 			buf_printf(&out, "{\"rank\": %zu, \"distance\": %s, \"row\": %s}\n", i + 1,
-				   pg_value(rows, i, 0), pg_value(rows, i, 1));
+				   answer_value(rows, i, 0), answer_value(rows, i, 1));
 		else
 			put_row(&out, rows, i, keys, s->cli, screen);
 	if (n == 0 && !s->cli->json)
@@ -422,7 +334,7 @@ static int search(struct search *s)
 {
 	struct err err = {0};
 	bool busy = false;
-	struct pg_rows *rows = NULL;
+	struct answer *rows = NULL;
 	if (s->text ? embed_text(s, &err) : read_vector(s, &err)) {
 		(void)buf_cstr(&s->vector);
 		rows = ask(s, &busy, &err);
@@ -431,7 +343,7 @@ static int search(struct search *s)
 		return cli_fail(busy ? EXIT_AGAIN : (enum exit_code)report_err_exit_code(&err),
 				"search: %s", err.text);
 	print_rows(s, rows);
-	pg_rows_free(rows);
+	answer_free(rows);
 	return EXIT_OK;
 }
 
@@ -468,14 +380,14 @@ const struct command command_search = {
 		"in the\n"
 		"stream's schema), and the function that applications call finds the nearest rows "
 		"(\"search\"\n"
-		"in the schema). Prints rank, distance (0 is the nearest under cosine), key and "
+		"in the schema); in a SQLite file each row's vector is compared. Prints rank, "
+		"distance (0 is the nearest under cosine), key and "
 		"text.\n"
 		"\n"
 		"With --json one object a row: {\"rank\": 1, \"distance\": 0.31, \"row\": {...}}, "
 		"all columns but\n"
 		"the vector.",
 	.wants_config = true,
-	.postgres_only = true,
 	.options = (const struct cli_option[]){{"k", "N", "how many rows at most (10)"},
 					       {"filter", "COLUMN=VALUE",
 						"only rows with that value; may be repeated; "

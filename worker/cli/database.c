@@ -96,6 +96,12 @@ void sqlite_check(const struct config *config, struct stream *const *streams, st
 	struct shape s = {0};
 	struct db db;
 	char holder[160];
+	const char *name;
+	if (db_place(config->sqlite_path, &name) == DB_DOUBTFUL)
+		report_add(report, REPORT_WARN, "sqlite",
+			   "%s lies on %s: if that leads to another machine, SQLite's locks do not "
+			   "hold there",
+			   config->sqlite_path, name);
 	if (!db_open(&db, config->sqlite_path, DB_EXISTING, -1, &err)) {
 		report_err(report, "sqlite", &err);
 		return;
@@ -105,11 +111,13 @@ void sqlite_check(const struct config *config, struct stream *const *streams, st
 	if (writer_holder(config->sqlite_path, holder, sizeof(holder)))
 		report_add(report, REPORT_WARN, "sqlite",
 			   "the file is written by %s: another worker would wait for it", holder);
-	if (!shape_look(&s, &db, streams, config->nstreams, &err))
+	if (!db_may_write(&db, &err))
+		report_err(report, "sqlite", &err);
+	if (!db_is_whole(&db, &err) || !shape_look(&s, &db, streams, config->nstreams, &err))
 		report_err(report, "sqlite", &err);
 	else
 		report_shape(&s, report);
-	if (s.nsteps == 0 && s.findings.len == 0)
+	if (err.class == ERR_NONE && s.nsteps == 0 && s.findings.len == 0)
 		report_add(report, REPORT_OK, "sqlite", "the tables fit the schemas");
 	shape_free(&s);
 	db_close(&db);

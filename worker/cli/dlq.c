@@ -1,5 +1,5 @@
 /*
- * dlq.c - what the verbs of "memingest dlq" share: a question to memingest.dead_letters, the end in
+ * dlq.c - what the verbs of "memingest dlq" share: a question to the table dead_letters, the end in
  * an error, and the message that a letter was, as bytes again.
  */
 #include "cli/dlq.h"
@@ -13,11 +13,12 @@
 #include "codec/peek.h"
 
 /* The condition stands in the middle; its parameters go along. */
-struct pg_rows *dlq_query(struct pg *pg, const char *head, struct dlq_where *w, const char *tail,
-			  struct err *err)
+struct answer *dlq_query(struct asker *asker, struct asker_sql head, struct dlq_where *w,
+			 struct asker_sql tail, struct err *err)
 {
-	char *sql = xasprintf("%s%s%s", head, buf_cstr(&w->sql), tail);
-	struct pg_rows *rows = pg_query(pg, sql, w->params, w->n, err);
+	char *sql = xasprintf("%s%s%s", asker_words(asker, head), buf_cstr(&w->sql),
+			      asker_words(asker, tail));
+	struct answer *rows = asker_query(asker, DLQ_BOTH(sql), w->params, w->n, err);
 	free(sql);
 	return rows;
 }
@@ -32,7 +33,7 @@ uint8_t dlq_hex_byte(const char *hex)
 	return (uint8_t)(hex_value((uint8_t)hex[0]) * 16 + hex_value((uint8_t)hex[1]));
 }
 
-/* Hex, as libpq's text protocol has bytes. */
+/* Hex, as both databases are asked for bytes. */
 struct slice dlq_bytes(const char *hex)
 {
 	if (hex == NULL)

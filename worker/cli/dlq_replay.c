@@ -9,6 +9,9 @@
  *   UPDATE .. SET replayed_at = now()    of those acknowledged
  *   COMMIT
  *
+ * A SQLite file has no locks of rows, and one that is held keeps the worker from writing: there the
+ * UPDATE is the transaction, and two replays at once send a letter twice.
+ *
  * So nothing is marked that the broker does not have. If we die between acknowledgement and COMMIT
  * a page is sent again by the next replay; a stream with "merge": "add" then counts these events
  * twice. Events that are refused again become new dead letters.
@@ -30,10 +33,10 @@
 enum { REPLAY_PAGE = 100, KAFKA_TIMEOUT_MS = 60000 };
 
 struct replay {
-	struct pg *pg;
+	struct asker *asker;
 	struct producer *producer;
 	int64_t last_id;      /* pages go up from here */
-	struct buf delivered; /* of the page: "{1,2" */
+	struct buf delivered; /* of the page: "1,2" */
 	uint64_t replayed, failed;
 	char error[760]; /* of the first that failed */
 };
@@ -47,7 +50,7 @@ static void on_report(void *ctx, uint64_t tag, enum producer_fate fate, int32_t 
 	(void)partition;
 	(void)offset;
 	if (error == NULL) {
-		buf_printf(&r->delivered, "%c%llu", r->delivered.len == 0 ? '{' : ',',
+		buf_printf(&r->delivered, "%s%llu", r->delivered.len > 0 ? "," : "",
 			   (unsigned long long)tag);
 		r->replayed++;
 	} else if (r->failed++ == 0) {
@@ -56,17 +59,17 @@ static void on_report(void *ctx, uint64_t tag, enum producer_fate fate, int32_t 
 }
 
 /* Columns: id, topic, partition, milliseconds, key, value (hex), headers. */
-static bool send_letter(struct replay *r, const struct pg_rows *rows, size_t row, struct err *err)
+static bool send_letter(struct replay *r, const struct answer *rows, size_t row, struct err *err)
 {
-	const char *headers = pg_value(rows, row, 6);
+	const char *headers = answer_value(rows, row, 6);
 	json_t *json = headers != NULL ? json_loads(headers, 0, NULL) : NULL;
 	struct producer_message m = {
-		.topic = pg_value(rows, row, 1),
-		.partition = (int32_t)pg_int(rows, row, 2),
-		.timestamp_ms = pg_value(rows, row, 3) != NULL ? pg_int(rows, row, 3) : 0,
-		.key = dlq_bytes(pg_value(rows, row, 4)),
-		.value = dlq_bytes(pg_value(rows, row, 5)),
-		.tag = (uint64_t)pg_int(rows, row, 0),
+		.topic = answer_value(rows, row, 1),
+		.partition = (int32_t)answer_int(rows, row, 2),
+		.timestamp_ms = answer_value(rows, row, 3) != NULL ? answer_int(rows, row, 3) : 0,
+		.key = dlq_bytes(answer_value(rows, row, 4)),
+		.value = dlq_bytes(answer_value(rows, row, 5)),
+		.tag = (uint64_t)answer_int(rows, row, 0),
 	};
 	dlq_take_headers(&m, json);
 	bool ok = producer_send(r->producer, &m, KAFKA_TIMEOUT_MS, err);
@@ -78,11 +81,11 @@ static bool send_letter(struct replay *r, const struct pg_rows *rows, size_t row
 }
 
 /* A letter that Kafka will never take (its topic is gone) does not keep the others back. */
-static bool send_page(struct replay *r, const struct pg_rows *rows, struct err *err)
+static bool send_page(struct replay *r, const struct answer *rows, struct err *err)
 {
 	bool ok = true;
-	for (size_t i = 0; i < pg_rows_count(rows) && ok; i++) {
-		r->last_id = pg_int(rows, i, 0);
+	for (size_t i = 0; i < answer_count(rows) && ok; i++) {
+		r->last_id = answer_int(rows, i, 0);
 		ok = send_letter(r, rows, i, err);
 		if (!ok && err->class == ERR_CONFIG) {
 			on_report(r, 0, PRODUCER_LOST, 0, 0, err->text);
@@ -96,59 +99,74 @@ static bool send_page(struct replay *r, const struct pg_rows *rows, struct err *
 	return ok && producer_queued(r->producer) == 0;
 }
 
+#define MARK(books, past) "UPDATE " books "dead_letters SET replayed_at = now() WHERE id IN ("
+
 /* Also ends the page's transaction. */
 static bool mark(struct replay *r, struct err *err)
 {
-	if (r->delivered.len == 0)
-		return pg_exec(r->pg, "COMMIT", NULL, 0, err);
 	struct buf sql = {0};
-	buf_printf(&sql,
-		   "UPDATE memingest.dead_letters SET replayed_at = now() WHERE id = ANY ('%s}'); "
-		   "COMMIT",
-		   buf_cstr(&r->delivered));
-	bool ok = pg_exec(r->pg, buf_cstr(&sql), NULL, 0, err);
+	bool ok = true;
+	buf_printf(&sql, "%s%s)", asker_words(r->asker, ASKER_SQL(MARK)), buf_cstr(&r->delivered));
+	if (r->delivered.len > 0) {
+		const char *text = buf_cstr(&sql);
+		struct answer *rows = asker_query(r->asker, DLQ_BOTH(text), NULL, 0, err);
+		ok = rows != NULL;
+		answer_free(rows);
+	}
 	buf_free(&sql);
-	return ok;
+	return ok && (!r->asker->pg || asker_commit(r->asker, err));
+}
+
+#define PAGE(books, time, bytes)                                                                   \
+	"SELECT id, topic, partition, " time ", " bytes " FROM " books "dead_letters"
+
+/* With the lock of its rows on PostgreSQL. */
+static struct answer *take_page(struct replay *r, struct dlq_where *w, struct err *err)
+{
+	static const struct asker_sql head = {
+		PAGE("memingest.", "(extract(epoch FROM event_time) * 1000)::bigint",
+		     "encode(key, 'hex'), encode(value, 'hex'), headers::text"),
+		PAGE("memingest_", "event_time / 1000",
+		     "CASE WHEN key IS NOT NULL THEN hex(key) END,"
+		     " CASE WHEN value IS NOT NULL THEN hex(value) END, headers")};
+	char pg[128], sqlite[96];
+	snprintf(sqlite, sizeof(sqlite), " AND id > %lld ORDER BY id LIMIT %d",
+		 (long long)r->last_id, REPLAY_PAGE);
+	snprintf(pg, sizeof(pg), "%s FOR UPDATE SKIP LOCKED", sqlite);
+	return dlq_query(r->asker, head, w, ASKER_WORDS(pg, sqlite), err);
 }
 
 /* One page. *more is false when there was none. */
 static bool replay_page(struct replay *r, struct dlq_where *w, bool *more, struct err *err)
 {
-	char tail[64];
-	snprintf(tail, sizeof(tail), " AND id > %lld ORDER BY id LIMIT %d FOR UPDATE SKIP LOCKED",
-		 (long long)r->last_id, REPLAY_PAGE);
-	if (!pg_exec(r->pg, "BEGIN", NULL, 0, err))
+	if (r->asker->pg && !asker_begin(r->asker, err))
 		return false;
-	struct pg_rows *rows = dlq_query(
-		r->pg,
-		"SELECT id, topic, partition, (extract(epoch FROM event_time) * 1000)::bigint,"
-		" encode(key, 'hex'), encode(value, 'hex'), headers::text FROM "
-		"memingest.dead_letters",
-		w, tail, err);
+	struct answer *rows = take_page(r, w, err);
 	if (rows == NULL)
 		return false;
-	*more = pg_rows_count(rows) > 0;
+	*more = answer_count(rows) > 0;
 	r->delivered.len = 0;
 	struct err mark_err;
 	bool sent = send_page(r, rows, err);
 	bool marked = mark(r, &mark_err);
-	pg_rows_free(rows);
+	answer_free(rows);
 	if (sent && !marked)
 		*err = mark_err;
 	return sent && marked;
 }
 
 /* Goes on from page to page until one is empty or fails. */
-int dlq_replay(struct cli *cli, struct pg *pg, struct dlq_where *w)
+int dlq_replay(struct cli *cli, struct asker *asker, struct dlq_where *w)
 {
-	struct replay replay = {.pg = pg}, *r = &replay;
+	struct replay replay = {.asker = asker}, *r = &replay;
 	struct err err;
 	bool ok = true, more = true;
 	r->producer = producer_new(cli->config, on_report, r, &err);
 	if (r->producer == NULL)
 		return dlq_fail(&err);
 	/* A page waits for Kafka within its transaction. */
-	ok = pg_exec(r->pg, "SET idle_in_transaction_session_timeout = '5min'", NULL, 0, &err);
+	ok = !asker->pg ||
+	     pg_exec(asker->pg, "SET idle_in_transaction_session_timeout = '5min'", NULL, 0, &err);
 	while (ok && more)
 		ok = replay_page(r, w, &more, &err);
 	producer_free(r->producer);

@@ -28,7 +28,8 @@
 #include "io/registry.h"
 #include "schema/frame.h"
 
-enum { SHOWN_BYTES = 256, READ_BYTES = 1024 * 1024, REGISTRY_WAIT_MS = 10000 };
+#define READ_SQL "1048576" /* bytes of a key or value that are fetched */
+enum { SHOWN_BYTES = 256, REGISTRY_WAIT_MS = 10000 };
 enum { TEXT_BYTES = 400, ODD_SHARE = 8 };
 
 struct letter {
@@ -210,28 +211,28 @@ static struct stream *open_stream(const struct config *config, const char *name)
 }
 
 /* Columns: texts first, headers the last of them; key length, key, value length, value. */
-static int print_letter(struct cli *cli, const struct pg_rows *rows)
+static int print_letter(struct cli *cli, const struct answer *rows)
 {
-	size_t texts = pg_rows_columns(rows) - 4;
-	const char *headers = pg_value(rows, 0, texts - 1);
+	size_t texts = answer_columns(rows) - 4;
+	const char *headers = answer_value(rows, 0, texts - 1);
 	json_t *json = headers ? json_loads(headers, 0, NULL) : NULL;
 	struct err err = {0};
 	for (size_t c = 0; c < texts; c++) {
-		const char *value = pg_value(rows, 0, c);
-		printf("%-11s ", pg_rows_name(rows, c));
+		const char *value = answer_value(rows, 0, c);
+		printf("%-11s ", answer_name(rows, c));
 		dlq_print_safe(value != NULL ? value : "-", SIZE_MAX);
 		putchar('\n');
 	}
 	log_init(cli->config->log_format, LOG_ERROR); /* its news stand in what is printed */
 	struct letter l = {.config = cli->config,
-			   .stream = open_stream(cli->config, pg_value(rows, 0, 2)),
+			   .stream = open_stream(cli->config, answer_value(rows, 0, 2)),
 			   .registry = registry_new(cli->config, &err),
-			   .m = {.key = dlq_bytes(pg_value(rows, 0, texts + 1)),
-				 .value = dlq_bytes(pg_value(rows, 0, texts + 3))}};
+			   .m = {.key = dlq_bytes(answer_value(rows, 0, texts + 1)),
+				 .value = dlq_bytes(answer_value(rows, 0, texts + 3))}};
 	dlq_take_headers(&l.m, json);
 	if (l.registry) {
-		print_bytes(&l, true, pg_value(rows, 0, texts), cli_flag(cli, "hex"));
-		print_bytes(&l, false, pg_value(rows, 0, texts + 2), cli_flag(cli, "hex"));
+		print_bytes(&l, true, answer_value(rows, 0, texts), cli_flag(cli, "hex"));
+		print_bytes(&l, false, answer_value(rows, 0, texts + 2), cli_flag(cli, "hex"));
 	}
 	registry_free(l.registry);
 	stream_free(l.stream);
@@ -240,37 +241,57 @@ static int print_letter(struct cli *cli, const struct pg_rows *rows)
 	return err.class == ERR_NONE ? EXIT_OK : dlq_fail(&err);
 }
 
-int dlq_show(struct cli *cli, struct pg *pg, struct dlq_where *w)
+#define SHOW(books, bytes)                                                                         \
+	"SELECT id, pipeline, stream, reason, detail, topic || '/' || partition || '@' ||"         \
+	" \"offset\" AS position, " bytes " FROM " books "dead_letters"
+
+/* The first READ_BYTES of key and value, in hex. */
+static struct answer *ask_text(struct asker *asker, struct dlq_where *w, struct err *err)
+{
+	static const struct asker_sql sql = {
+		SHOW("memingest.",
+		     "event_time AS \"event time\", created_at AS created, replayed_at AS"
+		     " replayed, headers, octet_length(key), encode(substring(key FOR " READ_SQL
+		     "), 'hex'), octet_length(value), encode(substring(value FOR " READ_SQL
+		     "), 'hex')"),
+		SHOW("memingest_",
+		     "memingest_text(12, 1, event_time) AS \"event time\", memingest_text(12, 1,"
+		     " created_at) AS created, memingest_text(12, 1, replayed_at) AS replayed,"
+		     " headers, length(key), CASE WHEN key IS NOT NULL THEN hex(substr(key, 1,"
+		     " " READ_SQL ")) END, length(value), CASE WHEN value IS NOT NULL THEN"
+		     " hex(substr(value, 1, " READ_SQL ")) END")};
+	return dlq_query(asker, sql, w, DLQ_BOTH(""), err);
+}
+
+#define BASE64_PG(column)                                                                          \
+	"translate(encode(substring(" column " FOR " READ_SQL "), 'base64'), E'\\n', '') "         \
+	"AS " column
+#define BASE64_SQLITE(column) "'" column "', memingest_base64(substr(" column ", 1, " READ_SQL "))"
+
+static struct answer *ask_json(struct asker *asker, struct dlq_where *w, struct err *err)
+{
+	static const struct asker_sql sql = {
+		DLQ_JSON_PG("jsonb_pretty(to_jsonb(t))",
+			    ", headers, " BASE64_PG("key") ", " BASE64_PG("value")),
+		DLQ_JSON_SQLITE(", 'headers', json(headers), " BASE64_SQLITE(
+			"key") ", " BASE64_SQLITE("value"))};
+	return dlq_query(asker, sql, w, ASKER_WORDS(") t", ""), err);
+}
+
+int dlq_show(struct cli *cli, struct asker *asker, struct dlq_where *w)
 {
 	struct err err;
-	char *text = xasprintf(
-		"SELECT id, pipeline, stream, reason, detail, topic || '/' || partition || '@' || "
-		"\"offset\" AS"
-		" position, event_time AS \"event time\", created_at AS created, replayed_at AS "
-		"replayed, headers,"
-		" octet_length(key), encode(substring(key FOR %d), 'hex'), octet_length(value),"
-		" encode(substring(value FOR %d), 'hex') FROM memingest.dead_letters",
-		READ_BYTES, READ_BYTES);
-	char *json = xasprintf(
-		"SELECT jsonb_pretty(to_jsonb(t)) FROM (SELECT " DLQ_JSON_FIELDS ", headers,"
-		" translate(encode(substring(key FOR %d), 'base64'), E'\\n', '') AS key,"
-		" translate(encode(substring(value FOR %d), 'base64'), E'\\n', '') AS value"
-		" FROM memingest.dead_letters",
-		READ_BYTES, READ_BYTES);
-	struct pg_rows *rows =
-		cli->json ? dlq_query(pg, json, w, ") t", &err) : dlq_query(pg, text, w, "", &err);
-	free(text);
-	free(json);
+	struct answer *rows = cli->json ? ask_json(asker, w, &err) : ask_text(asker, w, &err);
 	if (rows == NULL)
 		return dlq_fail(&err);
 	int code = EXIT_OK;
-	if (pg_rows_count(rows) == 0)
+	if (answer_count(rows) == 0)
 		code = cli_fail(EXIT_DATA, "pipeline \"%s\" has no dead letter %s",
 				cli->config->group_id, cli->argv[1]);
 	else if (cli->json)
-		puts(pg_value(rows, 0, 0));
+		puts(answer_value(rows, 0, 0));
 	else
 		code = print_letter(cli, rows);
-	pg_rows_free(rows);
+	answer_free(rows);
 	return code;
 }

@@ -189,8 +189,9 @@ static size_t start_topic(struct pg *pg, const struct config *config, const stru
 bool load_from_now(struct pg *pg, const struct config *config, size_t stream, struct err *err)
 {
 	struct positions ps = {0};
+	struct asker a = asker_of(pg);
 	size_t topics = 0;
-	bool ok = positions_read(pg, config, NULL, &ps, err) &&
+	bool ok = positions_read(&a, config, NULL, &ps, err) &&
 		  positions_ask(config, NULL, -1, &ps, err) && pg_exec(pg, "BEGIN", NULL, 0, err);
 	for (size_t i = 0; ok && i < ps.n;) {
 		if (stream_of_topic(config, ps.all[i].topic) != stream) {

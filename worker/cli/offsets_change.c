@@ -259,38 +259,59 @@ void offsets_plan_free(struct offsets_plan *plan)
 
 /* One change under way: its key as text for parameters $1 to $3. */
 struct applying {
-	struct pg *pg;
+	struct asker *asker;
 	const char *pipeline, *topic;
 	char partition[12];
 	const char *who, *reason;
 };
 
-#define HERE " WHERE pipeline = $1 AND topic = $2 AND partition = $3::int"
+#define HERE " WHERE pipeline = $1 AND topic = $2 AND partition = $3"
 /* Of the log that is there now, see above. */
-#define THIS_LOG                                                                                   \
-	" AND created_at > coalesce((SELECT max(created_at) FROM memingest.gaps" HERE              \
-	" AND from_offset = to_offset), '-infinity')"
+#define THIS_LOG(books, past)                                                                      \
+	" AND created_at > coalesce((SELECT max(created_at) FROM " books "gaps" HERE               \
+	" AND from_offset = to_offset), " past ")"
+
+/* The statements, in the words of both databases: see asker.h. */
+#define LOCK(books) "SELECT next_offset, owner_epoch FROM " books "offsets" HERE
+#define MOVE(books, past)                                                                          \
+	"UPDATE " books "offsets SET next_offset = $4, owner_epoch = owner_epoch + 1,"             \
+	" owner = $5, leader_epoch = NULL, updated_at = now()" HERE
+#define ADD_GAP(books, past)                                                                       \
+	"INSERT INTO " books "gaps (pipeline, topic, partition, from_offset, to_offset, reason,"   \
+	" declared_by, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, clock_timestamp())"
+#define FORGET_BATCHES(books, past) "DELETE FROM " books "batches" HERE " AND from_offset >= $4"
+#define CUT_BATCHES(books, past)                                                                   \
+	"UPDATE " books "batches SET to_offset = $4" HERE " AND to_offset > $4"
+#define WITHDRAW_LETTERS(books, past)                                                              \
+	"DELETE FROM " books "dead_letters" HERE                                                   \
+	" AND \"offset\" >= $4 AND replayed_at IS NULL" THIS_LOG(books, past)
+#define WITHDRAW_GAPS(books, past)                                                                 \
+	"DELETE FROM " books "gaps" HERE " AND from_offset >= $4" THIS_LOG(books, past)
+#define CUT_GAPS(books, past)                                                                      \
+	"UPDATE " books "gaps SET to_offset = $4" HERE " AND to_offset > $4" THIS_LOG(books, past)
+#define FORGET_LOG(books, past) "DELETE FROM " books "batches" HERE
+#define FORGET_ROW(books, past) "DELETE FROM " books "offsets" HERE
 
 /*
  * Runs a statement with the key, one number ($4, if the statement has it) and one text ($5).
  * Returns its row count, or -1.
  */
-static int64_t run(const struct applying *a, const char *sql, const int64_t *number,
+static int64_t run(const struct applying *a, struct asker_sql sql, const int64_t *number,
 		   const char *text, struct err *err)
 {
 	char digits[24] = "";
 	if (number)
 		snprintf(digits, sizeof(digits), "%" PRId64, *number);
 	const char *params[] = {a->pipeline, a->topic, a->partition, digits, text};
-	struct pg_rows *rows = pg_query(a->pg, sql, params, text ? 5 : number ? 4 : 3, err);
+	struct answer *rows = asker_query(a->asker, sql, params, text ? 5 : number ? 4 : 3, err);
 	if (!rows)
 		return -1;
-	int64_t n = pg_rows_affected(rows);
-	pg_rows_free(rows);
+	int64_t n = answer_affected(rows);
+	answer_free(rows);
 	return n;
 }
 
-static bool run_counted(const struct applying *a, const char *sql, const int64_t *number,
+static bool run_counted(const struct applying *a, struct asker_sql sql, const int64_t *number,
 			int64_t *count, struct err *err)
 {
 	*count = run(a, sql, number, NULL, err);
@@ -301,18 +322,17 @@ static bool run_counted(const struct applying *a, const char *sql, const int64_t
 static bool lock_row(const struct applying *a, enum offsets_verb verb, struct offsets_change *c,
 		     struct err *err)
 {
+	static const struct asker_sql sql = {LOCK("memingest.") " FOR UPDATE", LOCK("memingest_")};
 	const char *params[] = {a->pipeline, a->topic, a->partition};
-	struct pg_rows *rows = pg_query(
-		a->pg, "SELECT next_offset, owner_epoch FROM memingest.offsets" HERE " FOR UPDATE",
-		params, 3, err);
+	struct answer *rows = asker_query(a->asker, sql, params, 3, err);
 	if (!rows)
 		return err_wrap(err, "waiting for the partition's batch in flight");
-	bool there = pg_rows_count(rows) == 1;
+	bool there = answer_count(rows) == 1;
 	if (there) {
-		c->before = pg_int(rows, 0, 0);
-		c->epoch = pg_int(rows, 0, 1) + 1;
+		c->before = answer_int(rows, 0, 0);
+		c->epoch = answer_int(rows, 0, 1) + 1;
 	}
-	pg_rows_free(rows);
+	answer_free(rows);
 	bool holds =
 		verb == OFFSETS_REWIND ? c->to <= c->before : c->before == c->position->next_offset;
 	if (there && holds)
@@ -325,11 +345,7 @@ static bool lock_row(const struct applying *a, enum offsets_verb verb, struct of
 /* The epoch fences whatever is under way. */
 static bool move_row(const struct applying *a, int64_t to, struct err *err)
 {
-	return run(a,
-		   "UPDATE memingest.offsets SET next_offset = $4::bigint, owner_epoch = "
-		   "owner_epoch + 1, owner = $5,"
-		   " leader_epoch = NULL, updated_at = now()" HERE,
-		   &to, a->who, err) >= 0;
+	return run(a, ASKER_SQL(MOVE), &to, a->who, err) >= 0;
 }
 
 /* reason: ours, unless the operator gave one. */
@@ -342,12 +358,8 @@ static bool insert_gap(const struct applying *a, int64_t from, int64_t to, const
 	const char *params[] = {a->pipeline, a->topic, a->partition,
 				first,       last,     a->reason ? a->reason : reason,
 				a->who};
-	struct pg_rows *rows = pg_query(a->pg,
-					"INSERT INTO memingest.gaps (pipeline, topic, partition, "
-					"from_offset, to_offset, reason, declared_by)"
-					" VALUES ($1, $2, $3::int, $4::bigint, $5::bigint, $6, $7)",
-					params, 7, err);
-	pg_rows_free(rows);
+	struct answer *rows = asker_query(a->asker, ASKER_SQL(ADD_GAP), params, 7, err);
+	answer_free(rows);
 	return rows != NULL;
 }
 
@@ -356,25 +368,11 @@ static bool apply_rewind(const struct applying *a, struct offsets_change *c, str
 {
 	int64_t cut_gaps;
 	bool ok = move_row(a, c->to, err) &&
-		  run_counted(a,
-			      "DELETE FROM memingest.batches" HERE " AND from_offset >= $4::bigint",
-			      &c->to, &c->batches, err) &&
-		  run_counted(a,
-			      "UPDATE memingest.batches SET to_offset = $4::bigint" HERE
-			      " AND to_offset > $4::bigint",
-			      &c->to, &c->cut, err) &&
-		  run_counted(a,
-			      "DELETE FROM memingest.dead_letters" HERE
-			      " AND \"offset\" >= $4::bigint AND replayed_at IS NULL" THIS_LOG,
-			      &c->to, &c->dead, err) &&
-		  run_counted(a,
-			      "DELETE FROM memingest.gaps" HERE
-			      " AND from_offset >= $4::bigint" THIS_LOG,
-			      &c->to, &c->gaps, err) &&
-		  run_counted(a,
-			      "UPDATE memingest.gaps SET to_offset = $4::bigint" HERE
-			      " AND to_offset > $4::bigint" THIS_LOG,
-			      &c->to, &cut_gaps, err);
+		  run_counted(a, ASKER_SQL(FORGET_BATCHES), &c->to, &c->batches, err) &&
+		  run_counted(a, ASKER_SQL(CUT_BATCHES), &c->to, &c->cut, err) &&
+		  run_counted(a, ASKER_SQL(WITHDRAW_LETTERS), &c->to, &c->dead, err) &&
+		  run_counted(a, ASKER_SQL(WITHDRAW_GAPS), &c->to, &c->gaps, err) &&
+		  run_counted(a, ASKER_SQL(CUT_GAPS), &c->to, &cut_gaps, err);
 	c->gaps += ok ? cut_gaps : 0;
 	return ok;
 }
@@ -387,28 +385,35 @@ static bool apply_gap(const struct applying *a, const struct offsets_change *c, 
 	return insert_gap(a, c->before, c->to, reason, err) && move_row(a, c->to, err);
 }
 
+static bool set_topic_id(const struct applying *a, const char *id, struct err *err)
+{
+	static const struct asker_sql sql = {
+		"UPDATE memingest.offsets SET topic_id = $4::uuid" HERE,
+		"UPDATE memingest_offsets SET topic_id = $4" HERE};
+	const char *params[] = {a->pipeline, a->topic, a->partition, id};
+	struct answer *rows = asker_query(a->asker, sql, params, 4, err);
+	answer_free(rows);
+	return rows != NULL;
+}
+
 /* The old log's batches are forgotten, since offsets begin anew. */
 static bool apply_adopt(const struct applying *a, struct offsets_change *c, struct err *err)
 {
 	const struct position *p = c->position;
-	const char *id = p->kafka_topic_id[0] ? p->kafka_topic_id : NULL;
 	char reason[160];
 	snprintf(reason, sizeof(reason),
 		 "topic created anew; what followed in the old one (id %s) is unknown",
 		 p->topic_id[0] ? p->topic_id : "unknown");
 	if (!insert_gap(a, c->before, c->before, reason, err) ||
-	    !run_counted(a, "DELETE FROM memingest.batches" HERE, NULL, &c->batches, err))
+	    !run_counted(a, ASKER_SQL(FORGET_LOG), NULL, &c->batches, err))
 		return false;
 	if (c->gone)
-		return run(a, "DELETE FROM memingest.offsets" HERE, NULL, NULL, err) >= 0;
+		return run(a, ASKER_SQL(FORGET_ROW), NULL, NULL, err) >= 0;
 	if (c->to > 0 &&
 	    !insert_gap(a, 0, c->to, "deleted by retention before the topic was adopted", err))
 		return false;
-	const char *params[] = {a->pipeline, a->topic, a->partition, id};
-	struct pg_rows *rows = pg_query(
-		a->pg, "UPDATE memingest.offsets SET topic_id = $4::uuid" HERE, params, 4, err);
-	pg_rows_free(rows);
-	return rows && move_row(a, c->to, err);
+	return set_topic_id(a, p->kafka_topic_id[0] ? p->kafka_topic_id : NULL, err) &&
+	       move_row(a, c->to, err);
 }
 
 /* The row's lock first: then nothing of it moves any more. */
@@ -428,14 +433,14 @@ static bool apply_one(const struct applying *a, enum offsets_verb verb, struct o
 	return false;
 }
 
-/* One transaction; the first failure undoes all. */
-bool offsets_apply(struct pg *pg, const struct config *config, struct offsets_plan *plan,
+/* One transaction; the first failure undoes all. A worker that has the file is named. */
+bool offsets_apply(struct asker *asker, const struct config *config, struct offsets_plan *plan,
 		   const char *who, struct err *err)
 {
-	bool ok = pg_exec(pg, "BEGIN", NULL, 0, err);
+	bool ok = asker_begin_alone(asker, config->sqlite_path, err);
 	for (size_t i = 0; ok && i < plan->n; i++) {
 		struct offsets_change *c = &plan->changes[i];
-		struct applying a = {.pg = pg,
+		struct applying a = {.asker = asker,
 				     .pipeline = config->group_id,
 				     .topic = c->position->topic,
 				     .who = who,
@@ -443,5 +448,5 @@ bool offsets_apply(struct pg *pg, const struct config *config, struct offsets_pl
 		snprintf(a.partition, sizeof(a.partition), "%d", c->position->partition);
 		ok = apply_one(&a, plan->request.verb, c, err);
 	}
-	return ok && pg_exec(pg, "COMMIT", NULL, 0, err);
+	return ok && asker_commit(asker, err);
 }

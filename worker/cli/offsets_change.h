@@ -11,7 +11,6 @@
 #include "base/err.h"
 #include "cli/positions.h"
 #include "core/config.h"
-#include "io/pg.h"
 
 enum offsets_verb { OFFSETS_REWIND, OFFSETS_ACCEPT_GAP, OFFSETS_ADOPT };
 
@@ -51,6 +50,6 @@ MUST_CHECK bool offsets_plan(const struct offsets_request *request,
 void offsets_plan_print(const struct offsets_plan *plan, bool done);
 void offsets_plan_print_json(const struct offsets_plan *plan, bool done); /* the same as an array */
 /* All or nothing. who: for the rows' owner and the gaps' declared_by. */
-MUST_CHECK bool offsets_apply(struct pg *pg, const struct config *config, struct offsets_plan *plan,
-			      const char *who, struct err *err);
+MUST_CHECK bool offsets_apply(struct asker *asker, const struct config *config,
+			      struct offsets_plan *plan, const char *who, struct err *err);
 void offsets_plan_free(struct offsets_plan *plan); /* its changes; positions are the caller's */

@@ -4,7 +4,7 @@
  *
  *   read the message (the first at or behind next_offset)
  *   claim                                       fences a running worker's batch in flight
- *   BEGIN; swap; dead letter; batch row; COMMIT the worker's own transaction (write/sink.c)
+ *   BEGIN; swap; dead letter; batch row; COMMIT the worker's own transaction (write/store.h)
  *
  * It is a batch of one event, written as a worker would write it, by the worker's own code: the
  * swap makes it happen once, the ranges of memingest.batches tile, and the letter lands whatever it
@@ -24,9 +24,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/database.h"
 #include "core/batch.h"
 #include "core/stream.h"
-#include "write/sink.h"
 
 #define KAFKA_TIMEOUT_MS 10000
 
@@ -160,41 +160,60 @@ static void fill_batch(struct batch *b, const struct offsets_skip *skip,
 	batch_add_dead(b, &letter);
 }
 
-static bool write_batch(struct sink *sink, struct batch *b, const struct position *p,
+static bool write_batch(struct store *store, struct batch *b, const struct position *p,
 			struct err *err)
 {
 	struct sink_try how = {0};
 	enum sink_result result = SINK_AGAIN;
 	while (result == SINK_AGAIN)
-		result = sink_write(sink, b, &how, err);
+		result = store_write(store, b, &how, err);
 	if (result != SINK_DONE)
 		return false;
 	return b->spans[0].result == SPAN_COMMITTED || moved(p, err);
 }
 
-static bool claim_and_write(const struct offsets_skip *skip, struct sink *sink,
-			    struct stream *stream, const char *who, struct err *err)
+static bool claim_and_write(struct offsets_skip *skip, struct store *store, struct stream *stream,
+			    const char *who, struct err *err)
 {
 	const struct position *p = skip->position;
 	struct sink_claim claim = {.topic = p->topic,
 				   .partition = p->partition,
 				   .topic_id = p->topic_id,
 				   .low = p->low};
-	if (!sink_claim(sink, &claim, err))
-		return false;
-	if (claim.next_offset != p->next_offset)
+	bool ok = store_claim(store, &claim, err);
+	if (ok && claim.next_offset == p->next_offset) {
+		struct batch *b = batch_new(1, 0);
+		b->stream = stream;
+		char *detail = detail_of(skip, who);
+		fill_batch(b, skip, &claim, detail);
+		ok = write_batch(store, b, p, err);
+		free(detail);
+		batch_free(b);
+	} else if (ok) {
 		return moved(p, err);
-	struct batch *b = batch_new(1, 0);
-	b->stream = stream;
-	char *detail = detail_of(skip, who);
-	fill_batch(b, skip, &claim, detail);
-	bool ok = write_batch(sink, b, p, err);
-	free(detail);
-	batch_free(b);
+	}
+	skip->lost = !ok && store_trouble(store, err) == STORE_SESSION;
 	return ok;
 }
 
-bool offsets_skip_apply(struct offsets_skip *skip, struct pg *pg, const char *who, struct err *err)
+/* In a session like a worker's lane's; a file that a worker has is not had. */
+static bool with_store(struct offsets_skip *skip, struct stream **streams, struct stream *stream,
+		       const char *who, struct err *err)
+{
+	const struct store_setup setup = {.config = skip->config,
+					  .streams = streams,
+					  .nstreams = skip->config->nstreams,
+					  .abort_fd = -1};
+	int64_t due_us;
+	struct store *store = database_store(skip->config)->create(&setup);
+	bool ok = store_open(store, &due_us, err);
+	skip->lost = !ok && !skip->config->sqlite_path;
+	ok = ok && claim_and_write(skip, store, stream, who, err);
+	store->class->destroy(store);
+	return ok;
+}
+
+bool offsets_skip_apply(struct offsets_skip *skip, const char *who, struct err *err)
 {
 	const struct config *config = skip->config;
 	const char *topic = skip->position->topic;
@@ -203,13 +222,8 @@ bool offsets_skip_apply(struct offsets_skip *skip, struct pg *pg, const char *wh
 		return err_set(err, ERR_CONFIG, "topic %s belongs to no stream of the config",
 			       topic);
 	struct stream **streams = xcalloc(config->nstreams, sizeof(struct stream *));
-	bool ok = load_streams(config, streams, err);
-	if (ok) {
-		struct sink *sink = sink_new(config, streams, config->nstreams);
-		sink_connected(sink, pg);
-		ok = claim_and_write(skip, sink, streams[index], who, err);
-		sink_free(sink);
-	}
+	bool ok = load_streams(config, streams, err) &&
+		  with_store(skip, streams, streams[index], who, err);
 	for (size_t i = 0; i < config->nstreams; i++)
 		stream_free(streams[i]);
 	free(streams);

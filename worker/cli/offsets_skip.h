@@ -6,7 +6,6 @@
 
 #include "cli/positions.h"
 #include "core/config.h"
-#include "io/pg.h"
 #include "io/refetch.h"
 
 struct offsets_skip {
@@ -14,6 +13,7 @@ struct offsets_skip {
 	const struct position *position;
 	const char *reason; /* the operator's, or NULL */
 	struct refetched message;
+	bool lost; /* result: it failed for lack of a session, which another try would not have */
 };
 
 /*
@@ -27,6 +27,5 @@ MUST_CHECK bool offsets_skip_plan(struct offsets_skip *skip, const struct config
 /* One line: as it is meant (done: as it was done). */
 void offsets_skip_print(const struct offsets_skip *skip, bool done);
 /* All or nothing; RETRY: the partition moved meanwhile. who: for the letter. */
-MUST_CHECK bool offsets_skip_apply(struct offsets_skip *skip, struct pg *pg, const char *who,
-				   struct err *err);
+MUST_CHECK bool offsets_skip_apply(struct offsets_skip *skip, const char *who, struct err *err);
 void offsets_skip_free(struct offsets_skip *skip);

@@ -1,6 +1,6 @@
 /*
- * positions.c - gathers, per partition, what PostgreSQL holds (the truth about what is durable) and
- * what Kafka's log holds.
+ * positions.c - gathers, per partition, what the database holds (the truth about what is durable)
+ * and what Kafka's log holds.
  *
  *   memingest.offsets      +  metadata: partitions that have no row yet
  *   (negative partitions      +  ids, low, high
@@ -35,41 +35,52 @@ static struct position *add(struct positions *p, const char *topic, int32_t part
 	return new;
 }
 
-static char *text_or_empty(const struct pg_rows *rows, size_t row, size_t column)
+static char *text_or_empty(const struct answer *rows, size_t row, size_t column)
 {
-	const char *text = pg_value(rows, row, column);
+	const char *text = answer_value(rows, row, column);
 	return xstrdup(text ? text : "");
 }
 
+static void add_row(struct positions *p, const struct answer *rows, size_t i)
+{
+	struct position *new = add(p, answer_value(rows, i, 0), (int32_t)answer_int(rows, i, 1));
+	const char *id = answer_value(rows, i, 4);
+	new->known = true;
+	new->next_offset = answer_int(rows, i, 2);
+	new->owner_epoch = answer_int(rows, i, 3);
+	snprintf(new->topic_id, sizeof(new->topic_id), "%s", id ? id : "");
+	new->owner = text_or_empty(rows, i, 5);
+	new->updated_at = text_or_empty(rows, i, 6);
+	new->halted_at = answer_int(rows, i, 7);
+	new->halted = text_or_empty(rows, i, 8);
+}
+
+#define ROWS(books, time, topic)                                                                   \
+	"SELECT topic, partition, next_offset, owner_epoch, topic_id, owner, " time                \
+	", coalesce(halted_at, -1), halted FROM " books "offsets WHERE pipeline = $1 AND (" topic  \
+	" IS NULL OR topic = $2) AND partition >= 0 AND topic NOT LIKE '" ORIGIN_FILE              \
+	"%' ORDER BY 1, 2"
+
 /* Negative partitions are notes of the worker, not partitions; files are no topics of Kafka. */
-bool positions_read(struct pg *pg, const struct config *config, const char *topic,
+bool positions_read(struct asker *a, const struct config *config, const char *topic,
 		    struct positions *p, struct err *err)
 {
+	static const struct asker_sql sql = {
+		ROWS("memingest.",
+		     "to_char(updated_at AT TIME ZONE 'UTC', "
+		     "'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')",
+		     "$2::text"),
+		ROWS("memingest_",
+		     "strftime('%Y-%m-%dT%H:%M:%SZ', updated_at / 1000000, "
+		     "'unixepoch')",
+		     "$2")};
 	const char *params[] = {config->group_id, topic};
-	struct pg_rows *rows =
-		pg_query(pg,
-			 "SELECT topic, partition, next_offset, owner_epoch, topic_id, owner,"
-			 " to_char(updated_at AT TIME ZONE 'UTC', "
-			 "'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), coalesce(halted_at, -1), halted"
-			 " FROM memingest.offsets"
-			 " WHERE pipeline = $1 AND ($2::text IS NULL OR topic = $2) AND partition "
-			 ">= 0 AND topic NOT LIKE '" ORIGIN_FILE "%' ORDER BY 1, 2",
-			 params, 2, err);
+	struct answer *rows = asker_query(a, sql, params, 2, err);
 	if (!rows)
-		return err_wrap(err, "reading memingest.offsets");
-	for (size_t i = 0; i < pg_rows_count(rows); i++) {
-		struct position *new = add(p, pg_value(rows, i, 0), (int32_t)pg_int(rows, i, 1));
-		const char *id = pg_value(rows, i, 4);
-		new->known = true;
-		new->next_offset = pg_int(rows, i, 2);
-		new->owner_epoch = pg_int(rows, i, 3);
-		snprintf(new->topic_id, sizeof(new->topic_id), "%s", id ? id : "");
-		new->owner = text_or_empty(rows, i, 5);
-		new->updated_at = text_or_empty(rows, i, 6);
-		new->halted_at = pg_int(rows, i, 7);
-		new->halted = text_or_empty(rows, i, 8);
-	}
-	pg_rows_free(rows);
+		return err_wrap(err, "reading %soffsets", a->pg ? "memingest." : "memingest_");
+	for (size_t i = 0; i < answer_count(rows); i++)
+		add_row(p, rows, i);
+	answer_free(rows);
 	return true;
 }
 
@@ -192,7 +203,8 @@ bool positions_of_stream(struct pg *pg, const struct config *config, size_t stre
 			 int32_t partition, int64_t at_ms, struct positions *p, struct err *err)
 {
 	char topic[sizeof(p->all->topic)];
-	if (!positions_read(pg, config, NULL, p, err))
+	struct asker a = asker_of(pg);
+	if (!positions_read(&a, config, NULL, p, err))
 		return false;
 	keep(p, config, stream, partition);
 	if (p->n == 0)

@@ -1,13 +1,13 @@
 /*
- * positions.h - where each partition stands: the offsets rows of PostgreSQL beside what Kafka's log
- * holds. For "offsets".
+ * positions.h - where each partition stands: the offsets rows of the database beside what Kafka's
+ * log holds. For "offsets".
  */
 #pragma once
 
 #include "base/base.h"
 #include "base/err.h"
+#include "cli/asker.h"
 #include "core/config.h"
-#include "io/pg.h"
 
 struct position {
 	char topic[250]; /* Kafka's limit is 249 */
@@ -34,7 +34,7 @@ struct positions {
 };
 
 /* The rows of this pipeline: of one topic, or (NULL) of all. */
-MUST_CHECK bool positions_read(struct pg *pg, const struct config *config, const char *topic,
+MUST_CHECK bool positions_read(struct asker *a, const struct config *config, const char *topic,
 			       struct positions *p, struct err *err);
 
 /*

@@ -402,11 +402,6 @@ static void check_embeds(struct loader *ld)
 {
 	static const char path[] = "/embeddings";
 	const struct config *c = &ld->l->config;
-	if (c->sqlite_path && c->nembeds > 0)
-		config_finding(ld, origin_of(ld, "sqlite", "path"),
-			       "sqlite.path: vectors made of texts ([embed.%s]) need PostgreSQL: "
-			       "take the section out, or set postgres.dsn instead",
-			       c->embeds[0].name);
 	for (size_t i = 0; i < c->nembeds; i++) {
 		const struct named_section *section = &ld->l->named[NAMED_EMBED].all[i];
 		const char *url = c->embeds[i].url,

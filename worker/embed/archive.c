@@ -1,5 +1,6 @@
 /*
- * archive.c - memingest.embed_models and memingest.embed_cache.
+ * archive.c - memingest.embed_models and memingest.embed_cache; in a SQLite file the tables of the
+ * same names, by sqlite/vectors.h.
  *
  *   embed_models   a row for each model: its number, what its fixed text was made into
  *   embed_cache    model's number and digest of a text --> vector
@@ -29,6 +30,7 @@
 #include "base/log.h"
 #include "io/pg_login.h"
 #include "io/wait.h"
+#include "sqlite/vectors.h"
 
 #define REST_US (10 * US_PER_S)
 #define PATIENCE_MS "1500"
@@ -38,6 +40,7 @@ struct archive {
 	const struct config *config;
 	int abort_fd;
 	struct pg *pg;  /* NULL: there is none */
+	struct db file; /* SQLite's, in its place */
 	int64_t due_us; /* rests until then */
 	bool told;      /* that it does not work */
 	struct buf keys, values;
@@ -56,6 +59,7 @@ void archive_free(struct archive *s)
 	if (!s)
 		return;
 	pg_free(s->pg);
+	db_close(&s->file);
 	buf_free(&s->keys);
 	buf_free(&s->values);
 	free(s);
@@ -86,11 +90,27 @@ static bool connect(struct archive *s, struct err *err)
 	return false;
 }
 
+static bool is_file(const struct archive *s)
+{
+	return s->config->sqlite_path != NULL;
+}
+
+const char *archive_models(const struct archive *s)
+{
+	return is_file(s) ? "memingest_embed_models" : "memingest.embed_models";
+}
+
+static bool connect_file(struct archive *s, struct err *err)
+{
+	return s->file.handle || vectors_open(&s->file, s->config->sqlite_path, s->abort_fd, err);
+}
+
 /* After a failure the session is as good as none. */
 static void drop(struct archive *s)
 {
 	pg_free(s->pg);
 	s->pg = NULL;
+	db_close(&s->file);
 }
 
 static bool is_resting(const struct archive *s)
@@ -175,13 +195,19 @@ static bool model_failed(struct archive *s, struct err *err)
 		return false;
 	if (err->class == ERR_POISON)
 		err->class = ERR_CONFIG;
-	return err_wrap(err, "looking the model up in memingest.embed_models%s",
-			strncmp(err->code, "42P01", 5) == 0 ? " (run \"memingest migrate\")" : "");
+	bool missing = strncmp(err->code, "42P01", 5) == 0 || s->file.trouble == DB_TABLE;
+	return err_wrap(err, "looking the model up in %s%s", archive_models(s),
+			missing ? " (run \"memingest migrate\")" : "");
 }
 
 bool archive_model(struct archive *s, const char *model, const uint8_t *vector, size_t size,
 		   int64_t *id, struct buf *kept, struct err *err)
 {
+	if (is_file(s))
+		return (connect_file(s, err) &&
+			vectors_model(&s->file, model, (struct slice){vector, size}, id, kept,
+				      err)) ||
+		       model_failed(s, err);
 	s->values.len = 0;
 	buf_puts(&s->values, "\\x");
 	put_hex(&s->values, vector, size);
@@ -243,6 +269,16 @@ static void hand_out(const struct pg_rows *rows, const uint8_t *digests, size_t 
 	buf_free(&vector);
 }
 
+/* What became of a call on a file. */
+static bool settled(struct archive *s, bool ok, const struct err *err)
+{
+	if (ok)
+		cache_works(s);
+	else
+		cache_failed(s, err);
+	return ok;
+}
+
 /* What is used is marked so, once a day, as what nobody uses is deleted in the end. */
 void archive_find(struct archive *s, int64_t model, const uint8_t *digests, size_t n,
 		  archive_found found, void *ctx)
@@ -251,6 +287,12 @@ void archive_find(struct archive *s, int64_t model, const uint8_t *digests, size
 	struct err err = {0};
 	if (n == 0 || is_resting(s))
 		return;
+	if (is_file(s)) {
+		bool ok = connect_file(s, &err) &&
+			  vectors_find(&s->file, model, digests, n, found, ctx, &err);
+		(void)settled(s, ok, &err);
+		return;
+	}
 	snprintf(number, sizeof(number), "%" PRId64, model);
 	const char *params[] = {number, hex_array(&s->keys, digests, DIGEST_SIZE, n)};
 	struct pg_rows *rows =
@@ -281,6 +323,12 @@ void archive_keep(struct archive *s, int64_t model, const uint8_t *digests, cons
 	struct err err = {0};
 	if (n == 0 || is_resting(s))
 		return;
+	if (is_file(s)) {
+		bool ok = connect_file(s, &err) &&
+			  vectors_keep(&s->file, model, digests, vectors, size, n, &err);
+		(void)settled(s, ok, &err);
+		return;
+	}
 	snprintf(number, sizeof(number), "%" PRId64, model);
 	const char *params[] = {number, hex_array(&s->keys, digests, DIGEST_SIZE, n),
 				hex_array(&s->values, vectors, size, n)};
@@ -307,6 +355,12 @@ bool archive_prune(struct archive *s, int64_t model, int64_t age_us)
 	struct err err = {0};
 	if (age_us == 0 || is_resting(s))
 		return false;
+	if (is_file(s)) {
+		bool left = false,
+		     ok = connect_file(s, &err) &&
+			  vectors_prune(&s->file, model, clock_wall_us() - age_us, &left, &err);
+		return settled(s, ok, &err) && left;
+	}
 	snprintf(number, sizeof(number), "%" PRId64, model);
 	snprintf(seconds, sizeof(seconds), "%" PRId64, age_us / US_PER_S);
 	const char *params[] = {number, seconds};

@@ -16,6 +16,8 @@ struct archive;
 /* abort_fd: readable, it ends what it waits for. */
 struct archive *archive_new(const struct config *config, int abort_fd);
 void archive_free(struct archive *s); /* NULL is fine */
+/* The table of models, for words about it. */
+const char *archive_models(const struct archive *s);
 
 /*
  * The model's number, and what its fixed text was made into when it was first seen: which is now,

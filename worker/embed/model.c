@@ -213,9 +213,9 @@ static bool compare(struct model *m, const struct buf *vector, struct err *err)
 		"embed.%s: the model is not the one that made the vectors in the database: its "
 		"fixed text is %s now (cosine %.4f). Put the old one back, or give the new one "
 		"another name (embed.%s.model) and make all vectors anew; to take it for the same: "
-		"DELETE FROM memingest.embed_models WHERE model = '%s'",
+		"DELETE FROM %s WHERE model = '%s'",
 		m->config->name, size ? "another vector" : "a vector of another dimension", alike,
-		m->config->name, m->config->model);
+		m->config->name, archive_models(m->archive), m->config->model);
 }
 
 /* The database is asked until it has answered; then it is known. */

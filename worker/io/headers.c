@@ -19,21 +19,9 @@
 /* Marked, so that it can be read back. */
 static json_t *base64_json(const uint8_t *p, size_t len)
 {
-	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	struct buf out = {0};
 	buf_puts(&out, "base64:");
-	for (size_t i = 0; i < len; i += 3) {
-		size_t have = MIN(len - i, (size_t)3);
-		uint32_t bits = (uint32_t)p[i] << 16;
-		bits |= have > 1 ? (uint32_t)p[i + 1] << 8 : 0;
-		bits |= have > 2 ? p[i + 2] : 0;
-		uint8_t *d = buf_take(&out, 4);
-		d[0] = (uint8_t)digits[bits >> 18];
-		d[1] = (uint8_t)digits[bits >> 12 & 63];
-		d[2] = have > 1 ? (uint8_t)digits[bits >> 6 & 63] : '=';
-		d[3] = have > 2 ? (uint8_t)digits[bits & 63] : '=';
-	}
+	buf_base64(&out, (struct slice){p, len});
 	json_t *json = json_stringn((const char *)out.data, out.len);
 	buf_free(&out);
 	return json;

@@ -73,3 +73,24 @@ CREATE TABLE IF NOT EXISTS memingest_gaps (
     PRIMARY KEY (pipeline, topic, partition, from_offset, created_at),
     CHECK (to_offset >= from_offset)
 ) WITHOUT ROWID;
+
+-- Models that made vectors of texts, and what each first made of a fixed text: another answer to it
+-- is another model's.
+CREATE TABLE IF NOT EXISTS memingest_embed_models (
+    id         INTEGER PRIMARY KEY,
+    model      TEXT    NOT NULL UNIQUE,
+    canary     BLOB    NOT NULL,
+    created_at INTEGER NOT NULL
+);
+
+-- The vectors themselves, by the SHA-256 of prefix and text, so that each is paid for once.
+CREATE TABLE IF NOT EXISTS memingest_embed_cache (
+    model_id INTEGER NOT NULL,
+    digest   BLOB    NOT NULL,
+    vector   BLOB    NOT NULL,
+    used_at  INTEGER NOT NULL,
+    PRIMARY KEY (model_id, digest)
+);
+
+CREATE INDEX IF NOT EXISTS memingest_embed_cache_used_at
+    ON memingest_embed_cache (model_id, used_at);

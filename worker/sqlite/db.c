@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -51,7 +52,9 @@ static const struct {
 	 "the file, or its folder, may not be written by this user: "},
 	{SQLITE_PERM, ERR_CONFIG, DB_SESSION, "the file may not be used by this user: "},
 	{SQLITE_AUTH, ERR_CONFIG, DB_SESSION, ""},
-	{SQLITE_CANTOPEN, ERR_CONFIG, DB_SESSION, "the file can not be opened: "},
+	{SQLITE_CANTOPEN, ERR_CONFIG, DB_SESSION,
+	 "the file, or -wal and -shm beside it, can not be opened; may this user write to the "
+	 "folder? "},
 	{SQLITE_CORRUPT, ERR_CONFIG, DB_SESSION,
 	 "the file is damaged: stop, keep a copy, and restore it or try \"sqlite3 FILE "
 	 ".recover\": "},
@@ -79,8 +82,10 @@ static bool failed(struct db *db, int code, struct err *err)
 	if (db->trouble == DB_EITHER && db->refused)
 		db->trouble = DB_EVENT;
 	err_set(err, class, "%s%s", words,
-		db->handle ? sqlite3_errmsg(db->handle) : sqlite3_errstr(code));
-	if (db->trouble == DB_SESSION || db->trouble == DB_FULL)
+		db->handle && (sqlite3_errcode(db->handle) & 0xff) == (code & 0xff)
+			? sqlite3_errmsg(db->handle)
+			: sqlite3_errstr(code));
+	if (db->trouble == DB_SESSION || db->trouble == DB_FULL || db->trouble == DB_WAIT)
 		err_wrap(err, "%s", db->path);
 	snprintf(err->code, sizeof(err->code), "%d", code);
 	return false;
@@ -101,29 +106,44 @@ static int wait_for_lock(void *arg, int times)
 
 /* --- opening --- */
 
-bool db_is_remote(const char *path, char name[static 16])
+enum db_place db_place_of(uint32_t magic, const char **name)
 {
 	static const struct {
 		uint32_t magic;
 		const char *name;
-	} remote[] = {{0x6969, "NFS"},      {0x517b, "SMB"},        {0xff534d42, "CIFS"},
-		      {0xfe534d42, "SMB2"}, {0x564c, "NCP"},        {0x5346414f, "AFS"},
-		      {0x73757245, "Coda"}, {0x0bd00bd0, "Lustre"}, {0x00c36400, "Ceph"},
-		      {0x47504653, "GPFS"}};
+		enum db_place place;
+	} places[] = {{0x6969, "NFS", DB_REMOTE},        {0x517b, "SMB", DB_REMOTE},
+		      {0xff534d42, "CIFS", DB_REMOTE},   {0xfe534d42, "SMB2", DB_REMOTE},
+		      {0x564c, "NCP", DB_REMOTE},        {0x5346414f, "AFS", DB_REMOTE},
+		      {0x73757245, "Coda", DB_REMOTE},   {0x0bd00bd0, "Lustre", DB_REMOTE},
+		      {0x00c36400, "Ceph", DB_REMOTE},   {0x47504653, "GPFS", DB_REMOTE},
+		      {0x65735546, "FUSE", DB_DOUBTFUL}, {0x01021997, "9P", DB_DOUBTFUL}};
+	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+		*name = places[i].name;
+		if (places[i].magic == magic)
+			return places[i].place;
+	}
+	*name = "";
+	return DB_LOCAL;
+}
+
+/* Of a file that is not there yet, where its folder is. */
+enum db_place db_place(const char *path, const char **name)
+{
 	struct statfs fs;
-	if (statfs(path, &fs) != 0)
-		return false;
-	for (size_t i = 0; i < ARRAY_LEN(remote); i++)
-		if ((uint32_t)fs.f_type == remote[i].magic)
-			return snprintf(name, 16, "%s", remote[i].name) > 0;
-	return false;
+	const char *slash = strrchr(path, '/');
+	char *where = slash ? xasprintf("%.*s", (int)(slash - path) + 1, path) : xstrdup(".");
+	bool known = statfs(path, &fs) == 0 || statfs(where, &fs) == 0;
+	free(where);
+	*name = "";
+	return known ? db_place_of((uint32_t)fs.f_type, name) : DB_LOCAL;
 }
 
 /* Before SQLite looks, which would say less. */
 static bool check_path(const char *path, enum db_mode mode, struct err *err)
 {
 	struct stat st;
-	char name[16];
+	const char *name;
 	bool there = stat(path, &st) == 0;
 	if (!there && errno != ENOENT)
 		return err_set(err, ERR_CONFIG, "%s: %s", path, strerror(errno));
@@ -132,7 +152,7 @@ static bool check_path(const char *path, enum db_mode mode, struct err *err)
 			       path);
 	if (there && !S_ISREG(st.st_mode))
 		return err_set(err, ERR_CONFIG, "%s: is no file", path);
-	if (there && db_is_remote(path, name))
+	if (db_place(path, &name) == DB_REMOTE)
 		return err_set(err, ERR_CONFIG,
 			       "%s: lies on a file system of a network (%s), where SQLite's locks "
 			       "do not hold: put it on a local disk",
@@ -180,6 +200,21 @@ bool db_open(struct db *db, const char *path, enum db_mode mode, int abort_fd, s
 	if (!ok)
 		db_close(db);
 	return ok;
+}
+
+bool db_may_write(struct db *db, struct err *err)
+{
+	return sqlite3_db_readonly(db->handle, "main") != 1 || failed(db, SQLITE_READONLY, err);
+}
+
+/* The first complaint is enough. */
+bool db_is_whole(struct db *db, struct err *err)
+{
+	int64_t sound = 0;
+	if (!db_number(db, "SELECT count(*) FROM pragma_quick_check(1) WHERE quick_check = 'ok'",
+		       &sound, err))
+		return false;
+	return sound == 1 || failed(db, SQLITE_CORRUPT, err);
 }
 
 void db_close(struct db *db)

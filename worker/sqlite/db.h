@@ -40,6 +40,10 @@ enum db_mode { DB_EXISTING, DB_CREATE };
  */
 MUST_CHECK bool db_open(struct db *db, const char *path, enum db_mode mode, int abort_fd,
 			struct err *err);
+/* False with class CONFIG: it was opened, and can only be read. */
+MUST_CHECK bool db_may_write(struct db *db, struct err *err);
+/* Reads all of it, so it takes time. False: damaged, or not to be read. */
+MUST_CHECK bool db_is_whole(struct db *db, struct err *err);
 void db_close(struct db *db); /* rolls back what is open; not open is fine */
 
 /* One or more statements without parameters. */
@@ -56,5 +60,10 @@ MUST_CHECK bool db_run(struct db *db, sqlite3_stmt *stmt, struct err *err);
 /* The one row of a statement without parameters, as a number; 0 if there is none. */
 MUST_CHECK bool db_number(struct db *db, const char *sql, int64_t *n, struct err *err);
 
-/* The path is on a file system of a network, where SQLite's locks and WAL do not hold. */
-bool db_is_remote(const char *path, char name[static 16]);
+/*
+ * Whether SQLite's locks and WAL hold where a file is: not on a file system of a network; one that
+ * a program or a virtual machine's host serves may be one. *name: "NFS", or "".
+ */
+enum db_place { DB_LOCAL, DB_DOUBTFUL, DB_REMOTE };
+enum db_place db_place(const char *path, const char **name);
+enum db_place db_place_of(uint32_t magic, const char **name); /* by statfs()'s number */

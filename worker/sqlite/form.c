@@ -134,7 +134,7 @@ static void bind_vector(sqlite3_stmt *stmt, int parameter, struct slice v, bool 
 
 /* --- texts --- */
 
-static void put_string(struct slice text, struct buf *out)
+void form_put_string(struct slice text, struct buf *out)
 {
 	const struct jtoken token = {.kind = JTOKEN_STRING,
 				     .n = (uint32_t)text.len,
@@ -155,7 +155,7 @@ static void put_as_text(const struct column *c, enum pg_kind kind, struct slice 
 	if (kind == PG_NUMERIC)
 		buf_put(out, text.data, text.len);
 	else
-		put_string((struct slice){text.data, text.len}, out);
+		form_put_string((struct slice){text.data, text.len}, out);
 	buf_free(&text);
 }
 
@@ -185,7 +185,7 @@ static void put_element(const struct column *c, struct slice v, struct buf *out)
 		break;
 	}
 	case PG_TEXT:
-		put_string(v, out);
+		form_put_string(v, out);
 		break;
 	case PG_JSONB: /* behind the version of the form */
 		if (!json_compact((struct slice){v.data + 1, v.len - 1}, out))

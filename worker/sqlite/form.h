@@ -16,3 +16,6 @@ const char *form_type(const struct column *c);
  */
 void form_bind(sqlite3_stmt *stmt, int parameter, const struct column *c, struct slice value,
 	       struct buf *scratch);
+
+/* A text, in UTF-8, as JSON. */
+void form_put_string(struct slice text, struct buf *out);

@@ -108,7 +108,7 @@ static bool open_session(struct store *s, int64_t *due_us, struct err *err)
 	*due_us = 0;
 	err_clear(err);
 	bool ok = db_open(&f->db, path, DB_EXISTING, f->abort_fd, err) &&
-		  (f->writer = writer_lock(path, err)) >= 0 &&
+		  db_may_write(&f->db, err) && (f->writer = writer_lock(path, err)) >= 0 &&
 		  accounts_open(&f->accounts, &f->db, f->config->group_id, err);
 	if (!ok)
 		close_session(s);

@@ -1,0 +1,328 @@
+/*
+ * test_sqlite_use.c - what is asked of a SQLite file: searches that say what they say on
+ * PostgreSQL, vectors made of texts, commands beside a worker.
+ *
+ * That the file holds the right rows: test_sqlite.c. Offsets and dead letters on both databases:
+ * test_operate.c.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bed.h"
+#include "ledger.h"
+#include "lite.h"
+#include "system.h"
+#include "vectors.h"
+
+#define SPOTS 40
+#define SPOT_DIM 8
+
+/* --- a search on both --- */
+
+/* A column of each form that a value has in a file; filters of each type that can be one. */
+static const char spot_schema[] =
+	"{\"type\": \"record\", \"name\": \"Spot\", \"pg\": {\"table\": \"spots\", \"key\":"
+	" [\"id\", \"born\"], \"version\": \"at\"}, \"fields\": ["
+	"{\"name\": \"id\", \"type\": \"string\"},"
+	"{\"name\": \"born\", \"type\": {\"type\": \"int\", \"logicalType\": \"date\"}},"
+	"{\"name\": \"at\", \"type\": {\"type\": \"long\", \"logicalType\":"
+	" \"timestamp-micros\"}},"
+	"{\"name\": \"local\", \"type\": {\"type\": \"long\", \"logicalType\":"
+	" \"local-timestamp-micros\"}},"
+	"{\"name\": \"clock\", \"type\": {\"type\": \"long\", \"logicalType\": \"time-micros\"}},"
+	"{\"name\": \"tenant\", \"type\": [\"null\", \"string\"]},"
+	"{\"name\": \"rank\", \"type\": \"int\"},"
+	"{\"name\": \"flag\", \"type\": \"boolean\"},"
+	"{\"name\": \"who\", \"type\": {\"type\": \"string\", \"logicalType\": \"uuid\"}},"
+	"{\"name\": \"price\", \"type\": {\"type\": \"bytes\", \"logicalType\": \"decimal\","
+	" \"precision\": 10, \"scale\": 2}},"
+	"{\"name\": \"raw\", \"type\": \"bytes\"},"
+	"{\"name\": \"single\", \"type\": \"float\"}, {\"name\": \"real\", \"type\": \"double\"},"
+	"{\"name\": \"doc\", \"type\": \"string\", \"pg\": {\"type\": \"jsonb\"}},"
+	"{\"name\": \"tags\", \"type\": {\"type\": \"array\", \"items\": \"string\"}},"
+	"{\"name\": \"note\", \"type\": [\"null\", \"string\"]},"
+	"{\"name\": \"spot\", \"type\": [\"null\", {\"type\": \"array\", \"items\": \"float\"}],"
+	" \"pg\": {\"type\": \"vector(8)\", \"search\": {\"distance\": \"%s\", \"filter\":"
+	" [\"tenant\", \"rank\", \"flag\", \"who\", \"price\", \"raw\", \"born\", \"at\","
+	" \"local\", \"clock\"]}}}]}";
+
+static json_t *spot_vector(int i)
+{
+	json_t *v = json_array();
+	for (int d = 0; d < SPOT_DIM; d++)
+		json_array_append_new(v, json_real(((i * 37 + d * d * 11) % 101) / 16.0 - 3));
+	return v;
+}
+
+/* Every ninth has no vector, one has a vector without direction. */
+static json_t *spot(int i)
+{
+	json_t *zero = json_pack("[f,f,f,f,f,f,f,f]", 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0);
+	json_t *vector = i % 9 == 8    ? json_null()
+			 : i == 17 + 4 ? json_incref(zero)
+				       : spot_vector(i);
+	json_decref(zero);
+	return json_pack(
+		"{s:o, s:s, s:o, s:o, s:o, s:o, s:i, s:b, s:o, s:o, s:s, s:f, s:f, s:o, s:[s,s],"
+		" s:o, s:o}",
+		"id", json_sprintf("id-%d", i), "born", i % 2 ? "2026-01-31" : "1969-12-30", "at",
+		json_sprintf("2026-05-01T08:00:%02dZ", i), "local",
+		json_sprintf("1999-05-01T08:00:%02d.25", i), "clock", json_sprintf("23:59:%02d", i),
+		"tenant", i % 5 ? json_sprintf("t%d", i % 3) : json_null(), "rank", i % 4, "flag",
+		i % 2, "who", json_sprintf("00000000-0000-0000-0000-0000000000%02d", i % 10),
+		"price", json_sprintf("%d.50", i % 6), "raw", "\001z", "single", i / 3.0, "real",
+		i / 7.0, "doc", json_sprintf("{\"n\": %d, \"deep\": [1, {\"a\": null}]}", i),
+		"tags", "a\"b", "c,d", "note", json_sprintf("note \"%d\"\nof two lines", i), "spot",
+		vector);
+}
+
+static void write_json(const char *path, const json_t *json)
+{
+	ck_assert_int_eq(json_dump_file(json, path, JSON_ENCODE_ANY | JSON_COMPACT), 0);
+}
+
+/* The stream "spots", its events and questions as files of the bed. */
+static struct bed *spots_bed(const char *distance, char *events)
+{
+	struct bed *bed = bed_new("litespots");
+	char path[200];
+	snprintf(path, sizeof(path), "%s/spot.avsc", bed->dir);
+	FILE *out = fopen(path, "w");
+	ck_assert_ptr_nonnull(out);
+	fprintf(out, spot_schema, distance);
+	ck_assert_int_eq(fclose(out), 0);
+	bed_stream_files(bed, "spots", 1, path, NULL);
+	snprintf(events, 200, "load spots %s/spots.jsonl", bed->dir);
+	out = fopen(events + strlen("load spots "), "w");
+	for (int i = 0; i < SPOTS; i++) {
+		json_t *row = spot(i);
+		json_dumpf(row, out, JSON_COMPACT);
+		fputc('\n', out);
+		json_decref(row);
+	}
+	ck_assert_int_eq(fclose(out), 0);
+	snprintf(path, sizeof(path), "%s/q.json", bed->dir);
+	json_t *question = spot_vector(5);
+	write_json(path, question);
+	json_decref(question);
+	return bed;
+}
+
+/* But for our own two timestamps, and distances that differ in the last digits of a float. */
+static void same_documents(const char *line, char *a, char *b)
+{
+	char *rest_a = NULL, *rest_b = NULL;
+	char *x = strtok_r(a, "\n", &rest_a), *y = strtok_r(b, "\n", &rest_b);
+	for (; x && y; x = strtok_r(NULL, "\n", &rest_a), y = strtok_r(NULL, "\n", &rest_b)) {
+		json_error_t error;
+		json_t *p = json_loads(x, 0, &error), *q = json_loads(y, 0, &error),
+		       *row_p = json_object_get(p, "row"), *row_q = json_object_get(q, "row");
+		ck_assert_msg(p && q, "%s: %s\n%s\n%s", line, error.text, x, y);
+		ck_assert_double_eq_tol(json_number_value(json_object_get(p, "distance")),
+					json_number_value(json_object_get(q, "distance")), 1e-5);
+		for (int i = 0; i < 2; i++) {
+			const char *own = i ? "updated_at" : "created_at",
+				   *said = json_string_value(json_object_get(row_q, own));
+			ck_assert_msg(said && strstr(said, "T") && strstr(said, "+00:00"), "%s", y);
+			json_object_del(row_p, own);
+			json_object_del(row_q, own);
+		}
+		ck_assert_msg(json_equal(row_p, row_q), "%s:\n%s\n%s", line, x, y);
+		json_decref(p);
+		json_decref(q);
+	}
+	ck_assert_msg(!x && !y, "%s: %s has more rows", line, x ? "PostgreSQL" : "the file");
+}
+
+/*
+ * Proves: a search of a file prints, for people and for programs, what the same search prints on
+ * PostgreSQL, under each distance and by a filter of each type; and refuses a value that is none.
+ */
+START_TEST(searched_as_postgresql)
+{
+	static const char *const distances[] = {"cosine", "l2", "ip"};
+	static const char *const ends[] = {"--k 50",
+					   "--k 3",
+					   "--filter tenant=t1",
+					   "--filter tenant=nobody",
+					   "--filter rank=2",
+					   "--filter flag=true",
+					   "--filter who=00000000-0000-0000-0000-000000000003",
+					   "--filter price=2.5",
+					   "--filter raw=\\x017a",
+					   "--filter born=1969-12-30",
+					   "--filter at=2026-05-01T10:00:07+02",
+					   "--filter local=1999-05-01T08:00:07.25",
+					   "--filter clock=23:59:07"};
+	static const char *const wrong[] = {"rank=two", "flag=perhaps", "who=me", "born=soonish",
+					    "raw=\\xz"};
+	char load[200], line[400], *said[ARRAY_LEN(ends)][2], question[200];
+	struct bed *bed = spots_bed(distances[_i], load);
+	snprintf(question, sizeof(question), "search spots --vector %s/q.json", bed->dir);
+	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
+	for (int file = 0; file < 2; file++) {
+		if (file)
+			lite_begin(bed, NULL);
+		bed_expect(bed, 0, load, "40 records");
+		for (size_t i = 0; i < ARRAY_LEN(ends); i++)
+			for (int json = 0; json < 2; json++) {
+				snprintf(line, sizeof(line), "%s %s%s", question, ends[i],
+					 json ? " --json" : "");
+				char *now = bed_says(bed, 0, line);
+				if (!file)
+					said[i][json] = now;
+				else if (json)
+					same_documents(line, said[i][1], now);
+				else
+					ck_assert_msg(strcmp(said[i][0], now) == 0, "%s:\n%s\n%s",
+						      line, said[i][0], now);
+				if (file)
+					free(now);
+			}
+		for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+			char part[40];
+			snprintf(line, sizeof(line), "%s --filter %s", question, wrong[i]);
+			snprintf(part, sizeof(part), "--filter %.*s:", (int)strcspn(wrong[i], "="),
+				 wrong[i]);
+			bed_expect(bed, 65, line, part);
+		}
+	}
+	for (size_t i = 0; i < 2 * ARRAY_LEN(ends); i++)
+		free(said[i / 2][i % 2]);
+	bed_free(bed);
+}
+END_TEST
+
+/* --- vectors made of texts --- */
+
+/*
+ * Proves: texts become vectors on their way into a file, a question in words finds them by the same
+ * model, each text is paid for once (the file remembers them through another worker), and another
+ * model under the same name is noticed.
+ */
+START_TEST(asked_in_words)
+{
+	struct bed *bed = vectors_bed("liteasked");
+	struct vectors *v = vectors_start(bed);
+	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
+	bed_stream_files(bed, "asked", 1, "tests/schemas/asked_event.avsc", NULL);
+	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
+	lite_begin(bed, NULL);
+	for (int i = 0; i < 50; i++) {
+		json_t *event =
+			json_pack("{s:I, s:o, s:s, s:o, s:n, s:n}", "event_time", (json_int_t)i,
+				  "id", json_sprintf("id-%d", i), "tenant", i % 2 ? "odd" : "even",
+				  "note", json_sprintf("note %d", i % 25), "rank", "spot");
+		bed_event(bed, "asked", 0, event);
+		json_decref(event);
+	}
+	struct worker *w = worker_start(bed, NULL);
+	bed_drain(bed, 20);
+	worker_stop(w);
+	ck_assert_int_eq(v->inputs, 25);
+	ck_assert_int_eq(
+		lite_int(bed->sqlite, "SELECT count(*) FROM asked WHERE length(spot) = 32"), 50);
+	ck_assert_int_eq(lite_int(bed->sqlite, "SELECT count(*) FROM memingest_embed_cache"), 25);
+	/* the stub's vector of a text is a hash, so prefixes have to go */
+	bed_expect(bed, 0, "search asked note --k 50", " 50 ");
+	bed_expect(bed, 0, "search asked note --k 50 --filter tenant=odd", " 25 ");
+	lite_sql(bed->sqlite, "DELETE FROM asked");
+	int paid = v->inputs;
+	const char *rewind[] = {"rewind", bed->streams[1].topic, "all", "--to", "earliest", "--yes",
+				NULL};
+	ck_assert_int_eq(bed_command(bed, "offsets", rewind, NULL), 0);
+	w = worker_start(bed, NULL);
+	bed_drain(bed, 20);
+	worker_stop(w);
+	ck_assert_int_eq(
+		lite_int(bed->sqlite, "SELECT count(*) FROM asked WHERE length(spot) = 32"), 50);
+	ck_assert_int_eq(v->inputs, paid);
+	v->salt = 1;
+	vectors_tell(bed, 1, 1, "another text");
+	bed_flush(bed);
+	w = worker_start(bed, NULL);
+	worker_wait_log(w, "is not the one that made", 20);
+	worker_kill(w);
+	vectors_stop(v);
+	bed_free(bed);
+}
+END_TEST
+
+/*
+ * Proves: the README's three lines lead from a file of JSON lines to a searched SQLite file, as
+ * they stand. Only the file's place and the model's are the test's.
+ */
+START_TEST(lines_of_the_readme)
+{
+	struct bed *bed = vectors_bed("litereadme");
+	struct vectors *v = vectors_start(bed);
+	char out[192];
+	v->dim = 384;
+	snprintf(out, sizeof(out), "%s/readme.out", bed->dir);
+	char *line = xasprintf(
+		"sed -n 's/^    \\(memingest -c deploy.examples.laptop.ini\\)/\\1/p' README.md"
+		" >%s/lines && test $(wc -l <%s/lines) = 3 && PATH=$(dirname %s):$PATH"
+		" MEMINGEST_SQLITE_PATH=%s/memories.db"
+		" MEMINGEST_EMBED_MINILM_URL=http://127.0.0.1:%u/v1 sh -e %s/lines >%s 2>&1",
+		bed->dir, bed->dir, stack.program, bed->dir, v->port, bed->dir, out);
+	int status = system(line);
+	free(line);
+	char *said = bed_read_file(out);
+	ck_assert_msg(status == 0, "%s", said);
+	ck_assert_msg(strstr(said, "\n  1 ") && strstr(said, "\n  2 ") && !strstr(said, "\n  3 "),
+		      "%s", said);
+	free(said);
+	vectors_stop(v);
+	bed_free(bed);
+}
+END_TEST
+
+/* --- beside a worker --- */
+
+/*
+ * Proves: what moves a partition asks that no worker has the file, and names the one that has; what
+ * reads, and dead letters, do not mind; skip makes the halting message a dead letter.
+ */
+START_TEST(beside_a_worker)
+{
+	struct bed *bed = ledger_bed("litebeside", 1);
+	char line[200], holder[64];
+	lite_begin(bed, NULL);
+	bed_set(bed, "dlq.max_ratio", "1");
+	struct worker *w = worker_start(bed, NULL);
+	for (int i = 0; i < 20; i++)
+		ledger_send(bed, 0, i == 7 ? "refused" : "a", 1000 + i, 1);
+	bed_drain(bed, 20);
+	snprintf(holder, sizeof(holder), "/%d, and one process at a time may", w->pid);
+	snprintf(line, sizeof(line), "offsets rewind %s 0 --to 5 --yes", bed->streams[0].topic);
+	bed_expect(bed, 75, line, holder);
+	bed_expect(bed, 75, line, "nothing was changed");
+	bed_expect(bed, 0, "offsets show", bed->streams[0].topic);
+	bed_expect(bed, 0, "dlq list", "0 of 0 dead letters");
+	worker_stop(w);
+	bed_expect(bed, 0, line, "next_offset 20 -> 5, owner_epoch");
+	snprintf(line, sizeof(line), "offsets skip %s 0 --reason bad --yes", bed->streams[0].topic);
+	bed_expect(bed, 0, line, "message at offset 5");
+	snprintf(line, sizeof(line), "offsets accept-gap %s 0 --to 8 --yes", bed->streams[0].topic);
+	bed_expect(bed, 0, line, "2 offsets given up");
+	bed_expect(bed, 0, "dlq list", "skipped by an operator");
+	bed_expect(bed, 0, "dlq list", "1 of 1 dead letters");
+	bed_expect(bed, 0, "dlq replay --stream ledger", "replayed 1 dead letters");
+	w = worker_start(bed, NULL);
+	bed_drain(bed, 20);
+	worker_stop(w);
+	/* 20 at first, those from 8 on again, and the one that was skipped once more */
+	ck_assert_int_eq(lite_int(bed->sqlite, "SELECT sum(total) FROM ledger"), 20 + 12 + 1);
+	bed_free(bed);
+}
+END_TEST
+
+static void sqlite_use_tests(TCase *tc)
+{
+	tcase_add_loop_test(tc, searched_as_postgresql, 0, 3);
+	tcase_add_test(tc, asked_in_words);
+	tcase_add_test(tc, lines_of_the_readme);
+	tcase_add_test(tc, beside_a_worker);
+}
+SYSTEM_SUITE("sqlite_use", 60, sqlite_use_tests)

@@ -1,0 +1,139 @@
+/*
+ * asker.c - one question, put to PostgreSQL or to a SQLite file.
+ *
+ *   asker --+-- io/pg.h          pg_query()
+ *           +-- sqlite/query.h   db_query(); now() is there, too: microseconds since 1970
+ *
+ * Only which of the two is asked is decided here.
+ *
+ * Thread: the command's.
+ */
+#include "cli/asker.h"
+
+#include <stdlib.h>
+
+#include "sqlite/query.h"
+#include "sqlite/shown.h"
+#include "sqlite/writer.h"
+
+/* One of them. */
+struct answer {
+	struct pg_rows *pg;
+	struct db_rows *file;
+};
+
+/* --- the session --- */
+
+struct asker asker_of(struct pg *pg)
+{
+	return (struct asker){.pg = pg, .writer = -1};
+}
+
+bool asker_open(struct asker *a, const struct config *config, const char *role, struct err *err)
+{
+	*a = asker_of(NULL);
+	if (!config->sqlite_path) {
+		a->pg = pg_connect(config, role, -1, err);
+		return a->pg != NULL;
+	}
+	bool ok = db_open(&a->file, config->sqlite_path, DB_EXISTING, -1, err) &&
+		  shown_add(&a->file, err);
+	if (!ok)
+		db_close(&a->file);
+	return ok;
+}
+
+void asker_close(struct asker *a)
+{
+	pg_free(a->pg);
+	db_close(&a->file);
+	writer_unlock(a->writer);
+	*a = asker_of(NULL);
+}
+
+bool asker_ok(const struct asker *a)
+{
+	return a->pg ? pg_ok(a->pg) : a->file.trouble != DB_SESSION;
+}
+
+const char *asker_words(const struct asker *a, struct asker_sql sql)
+{
+	return a->pg ? sql.pg : sql.sqlite;
+}
+
+/* --- transactions --- */
+
+bool asker_begin(struct asker *a, struct err *err)
+{
+	return a->pg ? pg_exec(a->pg, "BEGIN", NULL, 0, err)
+		     : db_exec(&a->file, "BEGIN IMMEDIATE", err);
+}
+
+bool asker_begin_alone(struct asker *a, const char *path, struct err *err)
+{
+	if (!a->pg && a->writer < 0)
+		a->writer = writer_lock(path, err);
+	return (a->pg || a->writer >= 0) && asker_begin(a, err);
+}
+
+bool asker_commit(struct asker *a, struct err *err)
+{
+	return a->pg ? pg_exec(a->pg, "COMMIT", NULL, 0, err) : db_exec(&a->file, "COMMIT", err);
+}
+
+/* --- questions --- */
+
+struct answer *asker_query(struct asker *a, struct asker_sql sql, const char *const *params,
+			   size_t n, struct err *err)
+{
+	struct answer rows = {0};
+	if (a->pg)
+		rows.pg = pg_query(a->pg, sql.pg, params, n, err);
+	else
+		rows.file = db_query(&a->file, sql.sqlite, params, n, err);
+	if (!rows.pg && !rows.file)
+		return NULL;
+	struct answer *new = xmalloc(sizeof(*new));
+	*new = rows;
+	return new;
+}
+
+size_t answer_count(const struct answer *rows)
+{
+	return rows->pg ? pg_rows_count(rows->pg) : db_rows_count(rows->file);
+}
+
+size_t answer_columns(const struct answer *rows)
+{
+	return rows->pg ? pg_rows_columns(rows->pg) : db_rows_columns(rows->file);
+}
+
+const char *answer_name(const struct answer *rows, size_t column)
+{
+	return rows->pg ? pg_rows_name(rows->pg, column) : db_rows_name(rows->file, column);
+}
+
+const char *answer_value(const struct answer *rows, size_t row, size_t column)
+{
+	return rows->pg ? pg_value(rows->pg, row, column) : db_value(rows->file, row, column);
+}
+
+int64_t answer_int(const struct answer *rows, size_t row, size_t column)
+{
+	const char *text = answer_value(rows, row, column);
+	return text ? strtoll(text, NULL, 10) : 0;
+}
+
+int64_t answer_affected(const struct answer *rows)
+{
+	return rows->pg ? pg_rows_affected(rows->pg) : db_rows_affected(rows->file);
+}
+
+void answer_free(struct answer *rows)
+{
+	if (!rows)
+		return;
+	pg_rows_free(rows->pg);
+	db_rows_free(rows->file);
+	free(rows);
+}

@@ -1,0 +1,28 @@
+/* search.h - what the files of "memingest search" share: cmd_search.c, search_sql.c. */
+#pragma once
+
+#include "base/buf.h"
+#include "cli/cli.h"
+#include "core/stream.h"
+
+enum { SEARCH_MOST_FILTERS = 16 };
+
+struct search {
+	struct cli *cli;
+	struct stream *stream;
+	const char *text, *vector_path; /* one of them */
+	long k;
+	struct wanted {
+		const struct column *column;
+		const char *value;
+	} filters[SEARCH_MOST_FILTERS];
+	size_t nfilters;
+	struct buf vector; /* as SQL: [0.1,0.2] */
+};
+
+/*
+ * The question as SQL, new. $1 is the vector, $2 the number of rows, $3 and so on are the filters'
+ * values. Columns of the answer: distance, and for programs a document, for people key and text.
+ */
+char *search_sql_pg(const struct search *s);
+char *search_sql_file(const struct search *s); /* SQLite's */

@@ -1,0 +1,197 @@
+/*
+ * search_sql.c - the statement of "memingest search", for PostgreSQL and for a SQLite file.
+ *
+ *   PostgreSQL   SELECT r.distance, ... FROM memingest.search_TABLE($1, $2, filters) r
+ *   SQLite       SELECT n.distance, ... FROM (the nearest: rowid, distance) n JOIN TABLE r
+ *
+ * In a file every vector is read and compared: 2 kB a row, one row at a time. ORDER BY .. LIMIT
+ * keeps as many rows as are wanted, of which only rowid and distance are held; the rest of them is
+ * fetched at the end.
+ *
+ * Pure text: no connection, no failure.
+ */
+#include "cli/search.h"
+
+#include <string.h>
+
+#include "core/sqlname.h"
+#include "sqlite/form.h"
+#include "sqlite/shown.h"
+
+/* What a person wants to read of a row: the text that is embedded, else the first that says more
+ * than key and filters do; -1: there is none. */
+static int text_column(const struct table *t)
+{
+	if (t->embed)
+		return (int)t->embed->text;
+	for (size_t i = t->nkeys; i < t->ncolumns; i++) {
+		bool filter = false;
+		for (size_t k = 0; k < t->search->nfilters; k++)
+			filter |= t->search->filters[k] == i;
+		if (!filter && t->columns[i].kind == PG_TEXT)
+			return (int)i;
+	}
+	return -1;
+}
+
+static void put_column(struct buf *sql, const char *name, const char *behind)
+{
+	buf_puts(sql, "r.");
+	buf_quoted(sql, name, '"');
+	buf_puts(sql, behind);
+}
+
+/* For programs: a document, with all columns but the vector. */
+static void put_document(struct buf *sql, const struct search *s)
+{
+	const struct table *t = s->stream->table;
+	bool any = false;
+	buf_puts(sql, "SELECT r.distance, (SELECT row_to_json(c) FROM (SELECT ");
+	for (size_t i = 0; i < t->ncolumns + TABLE_OWN_COLUMNS; i++) {
+		bool ours = i >= t->ncolumns;
+		if (i == t->search->vector ||
+		    (ours && sqlname_has_column(t, table_own_columns[i - t->ncolumns])))
+			continue;
+		buf_puts(sql, any ? ", " : "");
+		put_column(sql, ours ? table_own_columns[i - t->ncolumns] : t->columns[i].name, "");
+		any = true;
+	}
+	buf_puts(sql, ") c)");
+}
+
+/* For people: distance, key, text. */
+static void put_line(struct buf *sql, const struct search *s)
+{
+	const struct table *t = s->stream->table;
+	int text = text_column(t);
+	buf_puts(sql, "SELECT r.distance, concat_ws('/'");
+	for (size_t i = 0; i < t->nkeys; i++) {
+		buf_puts(sql, ", ");
+		put_column(sql, t->columns[i].name, "::text");
+	}
+	buf_puts(sql, "), ");
+	if (text >= 0)
+		put_column(sql, t->columns[text].name, "::text");
+	else
+		buf_puts(sql, "NULL");
+}
+
+/*
+ * $1 is the vector, $2 the number of rows, $3 and so on are the filters: all of the types that the
+ * function has, so that none is named here, whose schema might not be in the search path.
+ */
+char *search_sql_pg(const struct search *s)
+{
+	struct buf sql = {0};
+	if (s->cli->json)
+		put_document(&sql, s);
+	else
+		put_line(&sql, s);
+	buf_printf(&sql, " FROM %s($1, $2", s->stream->search->search);
+	for (size_t i = 0; i < s->nfilters; i++) {
+		buf_puts(&sql, ", ");
+		buf_quoted(&sql, s->filters[i].column->name, '"');
+		buf_printf(&sql, " => $%zu", i + 3);
+	}
+	buf_puts(&sql, ") r ORDER BY r.distance");
+	return buf_take_text(&sql);
+}
+
+/* --- SQLite --- */
+
+/* memingest_text(kind, zone, r."column"), or memingest_shown() */
+static void put_shown(struct buf *sql, const char *function, const struct column *c)
+{
+	buf_printf(sql, "%s(", function);
+	shown_put_kind(sql, c);
+	buf_puts(sql, ", ");
+	put_column(sql, c->name, ")");
+}
+
+/* The table's own timestamps are columns like any other. */
+static struct column column_at(const struct table *t, size_t i)
+{
+	if (i < t->ncolumns)
+		return t->columns[i];
+	return (struct column){.name = table_own_columns[i - t->ncolumns],
+			       .type = "timestamptz",
+			       .kind = PG_TIMESTAMP};
+}
+
+/* '{"a":' || memingest_shown(a) || ',"b":' ... : put together by hand, as a call takes 100 values
+ */
+static void put_file_document(struct buf *sql, const struct search *s)
+{
+	const struct table *t = s->stream->table;
+	const char *before = "{";
+	for (size_t i = 0; i < t->ncolumns + TABLE_OWN_COLUMNS; i++) {
+		const struct column c = column_at(t, i);
+		struct buf name = {0};
+		if (i == t->search->vector || (i >= t->ncolumns && sqlname_has_column(t, c.name)))
+			continue;
+		buf_puts(&name, before);
+		form_put_string((struct slice){(const uint8_t *)c.name, strlen(c.name)}, &name);
+		buf_puts(&name, ":");
+		buf_quoted(sql, buf_cstr(&name), '\'');
+		buf_puts(sql, " || ");
+		put_shown(sql, "memingest_shown", &c);
+		buf_puts(sql, " || ");
+		buf_free(&name);
+		before = ",";
+	}
+	buf_puts(sql, "'}'");
+}
+
+static void put_file_line(struct buf *sql, const struct search *s)
+{
+	const struct table *t = s->stream->table;
+	int text = text_column(t);
+	for (size_t i = 0; i < t->nkeys; i++) {
+		buf_puts(sql, i ? " || '/' || " : "");
+		put_shown(sql, "memingest_text", &t->columns[i]);
+	}
+	buf_puts(sql, ", ");
+	if (text >= 0)
+		put_shown(sql, "memingest_text", &t->columns[text]);
+	else
+		buf_puts(sql, "NULL");
+}
+
+/* " AND r.column = value"; numbers of any scale are compared as floats. */
+static void put_filter(struct buf *sql, const struct column *c, size_t parameter)
+{
+	const char *before = c->kind == PG_NUMERIC ? "CAST(" : "",
+		   *behind = c->kind == PG_NUMERIC ? " AS REAL)" : "";
+	buf_printf(sql, " AND %s", before);
+	put_column(sql, c->name, behind);
+	buf_printf(sql, " = %smemingest_wanted(", before);
+	shown_put_kind(sql, c);
+	buf_puts(sql, ", ");
+	buf_quoted(sql, c->name, '\'');
+	buf_printf(sql, ", $%zu)%s", parameter, behind);
+}
+
+char *search_sql_file(const struct search *s)
+{
+	const struct table *t = s->stream->table;
+	const struct column *vector = &t->columns[t->search->vector];
+	struct buf sql = {0}, table = {0};
+	buf_quoted(&table, t->name, '"');
+	buf_puts(&sql, "SELECT n.distance, ");
+	if (s->cli->json)
+		put_file_document(&sql, s);
+	else
+		put_file_line(&sql, s);
+	buf_printf(&sql, " FROM (SELECT r.rowid AS id, memingest_distance(%d, ",
+		   (int)t->search->distance);
+	put_column(&sql, vector->name, "");
+	buf_printf(&sql, ", $1) AS distance FROM %s r WHERE true", buf_cstr(&table));
+	for (size_t i = 0; i < s->nfilters; i++)
+		put_filter(&sql, s->filters[i].column, 3 + i);
+	buf_printf(&sql,
+		   " ORDER BY distance NULLS LAST LIMIT $2) n JOIN %s r ON r.rowid = n.id"
+		   " WHERE n.distance IS NOT NULL ORDER BY n.distance, n.id",
+		   buf_cstr(&table));
+	buf_free(&table);
+	return buf_take_text(&sql);
+}
