@@ -82,7 +82,7 @@ test:
 	@$(MAKE) --no-print-directory -j$(JOBS) VARIANT=asan B=build/asan build/asan/unit
 	@B=$(B) tests/lint layers banned size mutants docs hardened sbom
 	@monitoring/check
-	@B=$(B) JOBS=$(TEST_JOBS) tests/run unit chaos asan clients system system-new
+	@B=$(B) JOBS=$(TEST_JOBS) tests/run unit chaos asan clients readme system system-new
 unit: $(B)/unit
 	@B=$(B) tests/run unit
 system: all $(B)/system
