@@ -122,6 +122,7 @@ START_TEST(accepted_and_stored)
 	ck_assert_uint_eq(gate_post(g, "ledger", "", "[ ]", NULL), 202);
 	ck_assert_uint_eq(take_away(g, "nobody", NULL), 202);
 	gate_stop(g);
+	bed_drain(bed, 20);
 	worker_stop(w);
 	model_check(bed);
 	free(ten);
