@@ -82,7 +82,7 @@ test:
 	@$(MAKE) --no-print-directory -j$(JOBS) VARIANT=asan B=build/asan build/asan/unit
 	@B=$(B) tests/lint layers banned size mutants docs hardened sbom
 	@monitoring/check
-	@B=$(B) JOBS=$(TEST_JOBS) tests/run unit chaos asan clients system system-new
+	@B=$(B) JOBS=$(TEST_JOBS) tests/run unit chaos asan clients readme system system-new
 unit: $(B)/unit
 	@B=$(B) tests/run unit
 system: all $(B)/system
@@ -127,7 +127,7 @@ help:
 	@echo "make demo     20,000 events of each stream from a real Kafka into a real PostgreSQL, what came of them, and questions to a real model"
 	@echo "make test     unit tests (also under sanitizers), system tests on a real broker and database, quick lint"
 	@echo "make chaos    five minutes of faults against a real stack, then the accounts (CHAOS_SEED= repeats a run: docs/RELIABILITY.md)"
-	@echo "make test-clients   the producers of docs/CLIENTS.md in Python, Java, JavaScript and Go (make test runs Python's)"
+	@echo "make test-clients   the producers of docs/CLIENTS.md and docs/GATEWAY.md as they stand (make test: those by HTTP and Python's)"
 	@echo "make up/down  a broker and a database to try things on"
 	@echo "make system-new   all system tests with workers on the newest packaged librdkafka (make test: those that hang on the client)"
 	@echo "make failpoints   kills, stops, errors at each place where an event could be lost, FAILPOINT_ROUNDS=20 times"

@@ -602,6 +602,48 @@ def librdkafka(b):
     )
 
 
+def embeddings(b):
+    b.row("Embeddings")
+    b.add(
+        lines(
+            "Texts",
+            "short",
+            "A second: texts that got their vector, those of them that nobody had to be asked for, and those that the model refused.",
+            rate("memingest_embed_texts_total{%s}", "stream", "{{stream}}"),
+            rate("memingest_embed_cached_texts_total{%s}", "stream", "{{stream}} known already"),
+            rate("memingest_embed_refused_texts_total{%s}", "stream", "{{stream}} refused"),
+        ),
+        lines(
+            "Events that wait for vectors",
+            "short",
+            "Of sealed batches. An alert fires where they wait and no text gets its vector.",
+            ("sum by (stream) (memingest_embed_waiting_events{%s})", "{{stream}}"),
+        ),
+        lines(
+            "Requests for vectors",
+            "reqps",
+            "A second, by result.",
+            rate("memingest_embed_requests_total{%}", "result"),
+        ),
+        lines(
+            "Until the vectors are there",
+            "s",
+            "95th percentile: one request, and what a sealed batch waited for all of its vectors.",
+            quantile(0.95, "memingest_embed_request_duration_seconds", "", "request"),
+            quantile(0.95, "memingest_embed_batch_duration_seconds", "stream", "{{stream}} batch"),
+            width=12,
+        ),
+        lines(
+            "Tokens",
+            "short",
+            "A second, as the server counts them; and those of requests that ended without a usable answer, estimated. An alert fires where these are many.",
+            rate("memingest_embed_tokens_total{%s}", "stream", "{{stream}}"),
+            rate("memingest_embed_spent_twice_tokens_total{%}", "", "spent twice"),
+            width=12,
+        ),
+    )
+
+
 def gateway(b):
     b.row("Gateway")
     b.add(
@@ -686,6 +728,7 @@ def board():
         postgres,
         dead_letters,
         searches,
+        embeddings,
         gateway,
         resources,
         librdkafka,

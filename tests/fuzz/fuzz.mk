@@ -2,7 +2,7 @@
 # A crash ends it and names the input, which "build/fuzz/fuzz_NAME FILE" repeats. FUZZ=NAME: that one alone.
 # make fuzz-corpus: what was found, the least that reaches as many branches, into tests/fuzz/corpus.
 # The unit tests replay the corpora (tests/unit/test_corpus.c).
-FUZZERS := decode text frame schema json container key config records headers registry peek http
+FUZZERS := decode text frame schema json container key config records headers registry peek http gate
 FUZZ ?= $(FUZZERS)
 FUZZ_SECONDS ?= 60
 FUZZ_CLANG ?= $(firstword $(foreach c,clang clang-20 clang-19 clang-18 clang-17 clang-16 clang-15 clang-14,$(shell command -v $(c))))

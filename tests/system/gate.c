@@ -12,6 +12,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "contract.h"
+
+static const char *asked[1024]; /* the target of the request on that descriptor */
+
 static struct gate *start_at(struct bed *bed, unsigned port, const char *const *args)
 {
 	struct gate *g = xcalloc(1, sizeof(*g));
@@ -76,6 +80,8 @@ int gate_begin(struct gate *g, const struct gate_call *c)
 		at += (size_t)n;
 	}
 	buf_free(&request);
+	ck_assert_uint_lt((size_t)fd, ARRAY_LEN(asked));
+	asked[fd] = c->path;
 	return fd;
 }
 
@@ -92,6 +98,8 @@ unsigned gate_finish(int fd, struct buf *out)
 	close(fd);
 	if (sscanf(buf_cstr(&answer), "HTTP/1.%*d %u", &status) != 1)
 		status = 0;
+	if (status != 0)
+		contract_heard(asked[fd], status, buf_cstr(&answer));
 	if (out)
 		buf_put(out, answer.data, answer.len);
 	buf_free(&answer);

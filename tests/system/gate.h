@@ -31,8 +31,8 @@ struct gate_call {
 };
 
 /*
- * Sends a request; its answer is read by gate_finish(). The descriptor is the caller's if he will
- * not finish it.
+ * Sends a request (its path has to stay until the answer is read); its answer is read by
+ * gate_finish(). The descriptor is the caller's if he will not finish it.
  */
 int gate_begin(struct gate *g, const struct gate_call *call);
 /* Reads to the end of the connection: the status, 0 without an answer. out may be NULL. */

@@ -13,6 +13,7 @@
 
 #include "bed.h"
 #include "broker.h"
+#include "contract.h"
 #include "gate.h"
 #include "ledger.h"
 #include "model.h"
@@ -70,6 +71,14 @@ static unsigned call(struct gate *g, const char *method, const char *path, const
 	return gate_call(g, &c, NULL);
 }
 
+/* DELETE of an account of the ledger. */
+static unsigned take_away(struct gate *g, const char *account_and_query, struct buf *out)
+{
+	char path[128];
+	snprintf(path, sizeof(path), "/v1/streams/ledger/events/%s", account_and_query);
+	return gate_call(g, &(struct gate_call){.method = "DELETE", .path = path}, out);
+}
+
 /*
  * Proves: each event of a JSON array, of one object, and of JSON lines is in the topic at the
  * partition and offset that the answer says, and a worker makes of them what it makes of any
@@ -111,7 +120,9 @@ START_TEST(accepted_and_stored)
 			  200);
 	ck_assert_int_eq(total(bed), 210 + 17);
 	ck_assert_uint_eq(gate_post(g, "ledger", "", "[ ]", NULL), 202);
+	ck_assert_uint_eq(take_away(g, "nobody", NULL), 202);
 	gate_stop(g);
+	bed_drain(bed, 20);
 	worker_stop(w);
 	model_check(bed);
 	free(ten);
@@ -171,6 +182,7 @@ START_TEST(refused_as_a_whole)
 		{"POST", "/", "application/json", "[]", 404},
 		{"GET", "/v1/streams/ledger/events", NULL, NULL, 405},
 		{"POST", "/v1/streams/ledger/events/a", "application/json", "[]", 405},
+		{"DELETE", "/v1/streams/none/events/a", NULL, NULL, 404},
 		{"DELETE", "/v1/streams/ledger/events/a/b", NULL, NULL, 400},
 		{"DELETE", "/v1/streams/ledger/events/a%zz", NULL, NULL, 404},
 		{"DELETE", "/v1/streams/ledger/events/%00", NULL, NULL, 400},
@@ -187,6 +199,7 @@ START_TEST(refused_as_a_whole)
 	char *large = xcalloc(1, 70001);
 	memset(large, ' ', 70000);
 	ck_assert_uint_eq(gate_post(g, "ledger", "", large, NULL), 413);
+	ck_assert_uint_eq(call(g, "DELETE", "/v1/streams/ledger/events/a", NULL, large), 413);
 	ck_assert_int_eq(in_topic(bed), 102);
 	gate_stop(g);
 	free(many);
@@ -260,7 +273,11 @@ START_TEST(not_stored)
 	ck_assert_str_eq(gate_text(answer, "result"), "not_yet");
 	ck_assert_int_eq(gate_number(answer, "events/9/offset"), 9);
 	json_decref(answer);
+	ck_assert_uint_eq(take_away(g, "nobody?wait=stored&timeout=300ms", NULL), 504);
 	bed_sql(bed, "ALTER TABLE ledger ADD CHECK (account <> 'bad')");
+	bed_sql(bed, "CREATE FUNCTION stays() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+		     " RAISE EXCEPTION 'it stays'; END $$; CREATE TRIGGER stays BEFORE DELETE ON"
+		     " ledger FOR EACH ROW WHEN (OLD.account = 'good') EXECUTE FUNCTION stays()");
 	struct worker *w = worker_start(bed, NULL);
 	bed_drain(bed, 20);
 	ck_assert_int_eq(total(bed), 10);
@@ -272,6 +289,7 @@ START_TEST(not_stored)
 	ck_assert_int_eq(gate_number(answer, "errors/0/index"), 1);
 	ck_assert_uint_eq(json_array_size(json_object_get(answer, "errors")), 1);
 	json_decref(answer);
+	ck_assert_uint_eq(take_away(g, "good?wait=stored&timeout=20s", NULL), 207);
 	worker_stop(w);
 	bed_sql(bed, "UPDATE memingest.offsets SET halted_at = next_offset, halted = 'by a test'");
 	begun = clock_mono_us();
@@ -280,6 +298,7 @@ START_TEST(not_stored)
 	ck_assert_str_eq(gate_text(answer, "result"), "halted");
 	ck_assert(strstr(gate_text(answer, "message"), "by a test") != NULL);
 	json_decref(answer);
+	ck_assert_uint_eq(take_away(g, "good?wait=stored&timeout=20s", NULL), 504);
 	stack_do("pg", "stop", "immediate");
 	ck_assert_uint_eq(gate_post(g, "ledger", "?wait=stored&timeout=1s", ten, &answer), 504);
 	ck_assert(strstr(gate_text(answer, "message"), "PostgreSQL") != NULL);
@@ -326,6 +345,9 @@ START_TEST(repeated)
 	ck_assert(json_equal(json_object_get(first, "events"), json_object_get(second, "events")));
 	ck_assert_uint_eq(insist(g, "one", eleven, NULL), 422);
 	ck_assert_uint_eq(insist(g, "two", ten, NULL), 202);
+	ck_assert_uint_eq(take_away(g, "nobody", NULL), 202); /* of that key, too */
+	ck_assert_uint_eq(take_away(g, "nobody", NULL), 202);
+	ck_assert_uint_eq(take_away(g, "none", NULL), 422);
 	gate_stop(g);
 	g = gate_start(bed, NULL);
 	ck_assert_uint_eq(insist(g, "one", ten, &third), 202);
@@ -508,6 +530,7 @@ START_TEST(tokens)
 	char *ten = events("a", 10);
 	ck_assert_uint_eq(gate_post(g, "ledger", "", ten, NULL), 401);
 	ck_assert_uint_eq(gate_post(g, "none", "", ten, NULL), 401);
+	ck_assert_uint_eq(take_away(g, "nobody", NULL), 401);
 	snprintf(g->token, sizeof(g->token), "secret-of-c");
 	ck_assert_uint_eq(gate_post(g, "ledger", "", ten, NULL), 401);
 	snprintf(g->token, sizeof(g->token), "secret-of-b");
@@ -515,11 +538,13 @@ START_TEST(tokens)
 	BED_WAIT(bed, 10, gate_post(g, "memory", "", "[]", NULL) == 202); /* it is ready */
 	snprintf(g->token, sizeof(g->token), "secret-of-a");
 	ck_assert_uint_eq(gate_post(g, "memory", "", ten, NULL), 403);
+	ck_assert_uint_eq(call(g, "DELETE", "/v1/streams/memory/events/a/b", NULL, NULL), 403);
 	ck_assert_uint_eq(gate_post(g, "ledger", "", ten, NULL), 202);
 	unsigned limited = 0;
 	for (int i = 0; i < 8 && limited != 429; i++)
 		limited = gate_post(g, "ledger", "", ten, NULL);
 	ck_assert_uint_eq(limited, 429);
+	ck_assert_uint_eq(take_away(g, "nobody", NULL), 429);
 	ck_assert_int_le(in_topic(bed), 50);
 	out = fopen(path, "w");
 	fprintf(out, "a another-one * -\n");
@@ -575,11 +600,33 @@ END_TEST
 
 /* --- brokers that are away, clients that are slow, SIGTERM --- */
 
+/* Of two requests of one name the second is told that the first is being worked on. */
+static void asked_twice(struct gate *g, const char *body)
+{
+	const struct gate_call calls[] = {
+		{.method = "POST",
+		 .path = "/v1/streams/ledger/events",
+		 .type = "application/json",
+		 .body = body,
+		 .len = strlen(body)},
+		{.method = "DELETE", .path = "/v1/streams/ledger/events/nobody"}};
+	int fds[ARRAY_LEN(calls)];
+	snprintf(g->idempotency, sizeof(g->idempotency), "twice");
+	for (size_t i = 0; i < ARRAY_LEN(calls); i++)
+		fds[i] = gate_begin(g, &calls[i]);
+	usleep(300000);
+	for (size_t i = 0; i < ARRAY_LEN(calls); i++)
+		ck_assert_uint_eq(gate_call(g, &calls[i], NULL), 409);
+	for (size_t i = 0; i < ARRAY_LEN(calls); i++)
+		gate_finish(fds[i], NULL);
+	g->idempotency[0] = '\0';
+}
+
 /*
  * Proves: while the broker does not answer, requests wait up to gateway.timeout and are told that
  * they are not, or may be, in Kafka; what would go over gateway.memory is refused at once, and
- * probes are answered. At SIGTERM what waits is answered, when the broker is back with what became
- * of it, and the exit code is 0.
+ * probes are answered; a repetition of what waits is told so. At SIGTERM what waits is answered,
+ * when the broker is back with what became of it, and the exit code is 0.
  */
 START_TEST(broker_away)
 {
@@ -597,6 +644,8 @@ START_TEST(broker_away)
 	ck_assert_str_eq(gate_text(answer, "result"), "undelivered");
 	ck_assert_str_ne(gate_text(answer, "events/9/state"), "");
 	json_decref(answer);
+	ck_assert_uint_eq(take_away(g, "nobody", NULL), 503);
+	asked_twice(g, ten);
 	char *large = events("a", 4000); /* about 250 KB */
 	const struct gate_call c = {.method = "POST",
 				    .path = "/v1/streams/ledger/events",
@@ -610,6 +659,7 @@ START_TEST(broker_away)
 	int64_t begun = clock_mono_us();
 	ck_assert_uint_eq(gate_post(g, "ledger", "", large, &answer), 503);
 	busy += strcmp(gate_text(answer, "result"), "busy") == 0;
+	ck_assert_uint_eq(call(g, "DELETE", "/v1/streams/ledger/events/a", NULL, large), 503);
 	ck_assert_uint_eq(busy, 1);
 	ck_assert_int_lt(clock_mono_us() - begun, 2 * US_PER_S);
 	json_decref(answer);
@@ -654,8 +704,11 @@ START_TEST(slow_clients)
 			      .path = "/v1/streams/ledger/events",
 			      .type = "application/json",
 			      .header = "Content-Length: 100\r\n"};
-	int slow = gate_begin(g, &c); /* and no body */
-	usleep(300000);               /* who was not heard yet makes way */
+	const struct gate_call d = {.method = "DELETE",
+				    .path = "/v1/streams/ledger/events/nobody",
+				    .header = "Content-Length: 100\r\n"};
+	int slow = gate_begin(g, &c), slower = gate_begin(g, &d); /* and no body */
+	usleep(300000); /* who was not heard yet makes way */
 	int silent[15];
 	const struct gate_call nothing = {.method = "G", .path = "/", .header = "X: y"};
 	for (size_t i = 0; i < ARRAY_LEN(silent); i++)
@@ -663,6 +716,7 @@ START_TEST(slow_clients)
 	for (int i = 0; i < 5; i++)
 		ck_assert_uint_eq(gate_post(g, "ledger", "", ten, NULL), 202);
 	ck_assert_uint_eq(gate_finish(slow, &out), 408);
+	ck_assert_uint_eq(gate_finish(slower, NULL), 408);
 	ck_assert(strstr(buf_cstr(&out), "\"late\"") != NULL);
 	for (size_t i = 0; i < ARRAY_LEN(silent); i++)
 		gate_finish(silent[i], NULL); /* ended, all of them: this returns */
@@ -672,6 +726,19 @@ START_TEST(slow_clients)
 	buf_free(&out);
 	free(ten);
 	bed_free(bed);
+}
+END_TEST
+
+/*
+ * Proves: each answer that docs/openapi.yaml has for a path and method was heard by one of the
+ * tests above. (That none was heard which it lacks, each of them asserts at each answer.)
+ */
+START_TEST(contract)
+{
+	char *unseen = contract_unseen();
+	ck_assert_msg(unseen[0] == '\0', "docs/openapi.yaml has answers that no test hears:\n%s",
+		      unseen);
+	free(unseen);
 }
 END_TEST
 
@@ -689,5 +756,6 @@ static void gateway_tests(TCase *tc)
 	tcase_add_test(tc, tls);
 	tcase_add_test(tc, broker_away);
 	tcase_add_test(tc, slow_clients);
+	tcase_add_test(tc, contract); /* behind all others */
 }
 SYSTEM_SUITE("gateway", 60, gateway_tests)

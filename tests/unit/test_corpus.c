@@ -20,7 +20,7 @@
 /* clang-format off */
 #define FUZZERS(X) \
 	X(decode) X(text) X(frame) X(schema) X(json) X(container) X(key) X(config) X(records) \
-	X(headers) X(registry) X(peek) X(http)
+	X(headers) X(registry) X(peek) X(http) X(gate)
 /* clang-format on */
 FUZZERS(FUZZER)
 

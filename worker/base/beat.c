@@ -82,3 +82,12 @@ bool beat_all(struct buf *silent)
 	pthread_mutex_unlock(&lock);
 	return all;
 }
+
+unsigned beat_serve(void *ctx, struct buf *body)
+{
+	(void)ctx;
+	if (!beat_all(body))
+		return 503;
+	buf_puts(body, "ok\n");
+	return 200;
+}

@@ -16,6 +16,8 @@ void beat_leave(size_t place); /* the place may be another thread's from now on 
 
 /* Appends a line for each thread that has been silent for too long. False if there is any. */
 bool beat_all(struct buf *silent);
+/* /livez: the status, and its body. Of heartbeats alone: a restart does not mend a database. */
+unsigned beat_serve(void *ctx, struct buf *body);
 
 /* beat() as of a given monotonic time, for tests. */
 void beat_at(size_t place, int64_t mono_us);

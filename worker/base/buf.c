@@ -110,3 +110,35 @@ void buf_quoted(struct buf *b, const char *s, char mark)
 	}
 	buf_u8(b, (uint8_t)mark);
 }
+
+/* -1: no digit of base64, URL-safe ones included. */
+static int base64_value(uint8_t c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return c - 'A';
+	if (c >= 'a' && c <= 'z')
+		return c - 'a' + 26;
+	if (c >= '0' && c <= '9')
+		return c - '0' + 52;
+	return c == '+' || c == '-' ? 62 : c == '/' || c == '_' ? 63 : -1;
+}
+
+bool buf_unbase64(struct buf *out, const char *text, size_t len)
+{
+	uint32_t bits = 0;
+	size_t have = 0;
+	while (len > 0 && text[len - 1] == '=')
+		len--;
+	for (size_t i = 0; i < len; i++) {
+		int v = base64_value((uint8_t)text[i]);
+		if (v < 0)
+			return false;
+		bits = bits << 6 | (uint32_t)v;
+		have += 6;
+		if (have >= 8) {
+			have -= 8;
+			buf_u8(out, (uint8_t)(bits >> have));
+		}
+	}
+	return true;
+}

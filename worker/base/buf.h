@@ -18,6 +18,8 @@ void buf_free(struct buf *b);
 /* without the closing NUL */
 void buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void buf_puts(struct buf *b, const char *s); /* without the closing NUL */
+/* The bytes of base64, also URL-safe, with or without "=". False: it is none; some may be there. */
+MUST_CHECK bool buf_unbase64(struct buf *out, const char *text, size_t len);
 /* as few digits as read back the same number (single: the same float); NaN, Infinity */
 void buf_real(struct buf *b, double v, bool single);
 void buf_quoted(struct buf *b, const char *s, char mark); /* SQL: 'it''s' or "na""me" */

@@ -7,6 +7,9 @@
  */
 #include "base/thread.h"
 
+#include <signal.h>
+#include <sys/signalfd.h>
+
 #include "base/base.h"
 
 void thread_start(pthread_t *thread, void *(*run)(void *arg), void *arg)
@@ -14,4 +17,14 @@ void thread_start(pthread_t *thread, void *(*run)(void *arg), void *arg)
 	int rc = pthread_create(thread, NULL, run, arg);
 	if (rc != 0)
 		die_without("thread", rc, "raise the limit of processes (ulimit -u, pids.max)");
+}
+
+int thread_signals(const int *signals, size_t n)
+{
+	sigset_t set;
+	sigemptyset(&set);
+	for (size_t i = 0; i < n; i++)
+		sigaddset(&set, signals[i]);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 }

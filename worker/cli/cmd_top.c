@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/thread.h"
 #include "cli/cli.h"
 #include "cli/fleet.h"
 #include "cli/panel.h"
@@ -63,14 +64,8 @@ static const char help_text[] =
 /* Signals come by a descriptor from here on, keys one by one. */
 static void screen_open(struct screen *s)
 {
-	sigset_t set;
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGWINCH);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	s->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGWINCH};
+	s->signals = thread_signals(signals, ARRAY_LEN(signals));
 	s->keys = tcgetattr(STDIN_FILENO, &s->before) == 0;
 	if (s->keys) {
 		struct termios raw = s->before;

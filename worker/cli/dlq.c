@@ -46,35 +46,20 @@ struct slice dlq_bytes(const char *hex)
 	return (struct slice){data, len};
 }
 
-static uint8_t base64_digit(char c)
-{
-	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	const char *at = c != '\0' ? strchr(digits, c) : NULL;
-	return at != NULL ? (uint8_t)(at - digits) : 0;
-}
-
-/* The bytes behind "base64:", new. */
-static struct slice unbase64(const char *text)
-{
-	size_t len = strcspn(text, "="), bytes = len * 3 / 4;
-	uint8_t *data = xmalloc(bytes + 1);
-	for (size_t i = 0; i < bytes; i++) {
-		size_t at = i / 3 * 4 + i % 3; /* the byte lies in digits at and at + 1 */
-		uint32_t pair = (uint32_t)base64_digit(text[at]) << 6 | base64_digit(text[at + 1]);
-		data[i] = (uint8_t)(pair >> (4 - 2 * (i % 3)));
-	}
-	return (struct slice){data, bytes};
-}
-
 /* What source_headers_json() wrote, read back. */
 static void add_header(struct producer_header *h, const char *name, const json_t *value)
 {
 	const char *text = json_string_value(value);
+	struct buf bytes = {0};
 	*h = (struct producer_header){.name = name};
-	if (text != NULL && strncmp(text, "base64:", 7) == 0)
-		h->value = unbase64(text + 7);
-	else if (text != NULL)
+	buf_grow(&bytes, 1); /* not NULL when empty */
+	if (text != NULL && strncmp(text, "base64:", 7) == 0 &&
+	    buf_unbase64(&bytes, text + 7, strlen(text + 7))) {
+		h->value = (struct slice){bytes.data, bytes.len};
+		return;
+	}
+	buf_free(&bytes);
+	if (text != NULL)
 		h->value = (struct slice){(uint8_t *)xstrdup(text), strlen(text)};
 }
 

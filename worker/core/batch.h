@@ -30,6 +30,7 @@ struct embedding {
 	uint32_t wanted, cached; /* events; of these, without asking the model for their text */
 	uint32_t requests;       /* that any of its texts was in */
 	int64_t tokens;          /* of its texts, as the server counts them */
+	int64_t spent_twice;     /* about, in requests that came to nothing */
 	int64_t waited_us;       /* from being sealed */
 };
 

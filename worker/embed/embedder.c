@@ -317,6 +317,7 @@ static bool on_settled(void *ctx, struct want *want, const uint8_t *vector, cons
 	else if (!poisoned(e, w, want->event,
 			   why ? why : "the vector has numbers beyond what the column holds"))
 		return false;
+	b->embedding.spent_twice += cost->spent_twice;
 	w->halted[0] = '\0';
 	w->pending--;
 	stats_gauge_add(METRIC_EMBED_WAITING, b->stream->index, 0, -1);

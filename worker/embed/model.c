@@ -299,12 +299,14 @@ static void settle(struct model *m, struct text *text, const uint8_t *vector, co
 {
 	struct want *wants = text->wants, *w;
 	struct want_cost mine = *cost;
+	mine.spent_twice = text->spent_twice;
 	text->wants = NULL;
 	while ((w = wants)) {
 		wants = w->next;
 		w->text = NULL;
 		if (m->settled(m->ctx, w, vector, why, &mine)) {
 			mine.cached = true;
+			mine.spent_twice = text->spent_twice = 0;
 			continue;
 		}
 		w->text = text;
@@ -357,21 +359,23 @@ static void refused(struct model *m, struct request *r, unsigned strikes)
 		settle(m, r->texts[0], NULL, r->call->err.text, &cost);
 }
 
-static int64_t tokens_about(const struct request *r)
+/* Paid for, most likely, and to be paid for again. */
+static void count_in_vain(struct request *r)
 {
-	int64_t bytes = 0;
-	for (size_t i = 0; i < r->n; i++)
-		bytes += r->texts[i]->wants ? (int64_t)r->texts[i]->wants->bytes.len : 0;
-	return bytes / 4;
+	for (size_t i = 0; i < r->n; i++) {
+		struct text *text = r->texts[i];
+		int64_t tokens = text->wants ? (int64_t)text->wants->bytes.len / 4 : 0;
+		text->spent_twice += tokens;
+		stats_add(METRIC_EMBED_SPENT_TWICE, 0, 0, tokens);
+	}
 }
 
 /* Whatever it was, the texts of this request have their vectors or are in the queue again. */
 static void judge_texts(struct model *m, struct request *r)
 {
 	struct embed_call *c = r->call;
-	/* paid for, most likely, and to be paid for again */
 	if (c->fault == EMBED_ODD || (c->fault == EMBED_WAIT && c->too_much))
-		stats_add(METRIC_EMBED_SPENT_TWICE, 0, 0, tokens_about(r));
+		count_in_vain(r);
 	switch (c->fault) {
 	case EMBED_FINE:
 		answered(m, r);

@@ -22,9 +22,10 @@ enum model_state {
 
 /* What a want cost. */
 struct want_cost {
-	bool cached;      /* nothing: it was known, or another event asked for the same text */
-	int64_t tokens;   /* of its text, about */
-	uint64_t request; /* number of the request */
+	bool cached;         /* nothing: it was known, or another event asked for the same text */
+	int64_t tokens;      /* of its text, about */
+	uint64_t request;    /* number of the request */
+	int64_t spent_twice; /* tokens, about, of requests before that came to nothing */
 };
 
 /*

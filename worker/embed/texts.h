@@ -38,6 +38,7 @@ struct text {
 	unsigned strikes;         /* against it, in requests of its own */
 	uint64_t struck;          /* the model's successes then */
 	int64_t due_us;           /* not to be asked before */
+	int64_t spent_twice;      /* its tokens, about, in requests without a usable answer */
 };
 
 /* A text is given up after so many strikes. */

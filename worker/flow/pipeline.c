@@ -54,6 +54,7 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/stats.h"
+#include "base/thread.h"
 #include "core/stream.h"
 #include "flow/assignment.h"
 #include "flow/intake.h"
@@ -430,20 +431,6 @@ static const struct source_ops source_callbacks = {
 
 /* --- set-up and tear-down --- */
 
-/* Before any thread starts, as all inherit the mask. */
-static bool block_signals(struct pipeline *p)
-{
-	sigset_t set;
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	signal(SIGPIPE, SIG_IGN);
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
-	p->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-	return p->signal_fd >= 0;
-}
-
 /* Read once: a changed schema needs a restart. */
 static bool load_streams(struct pipeline *p, struct err *err)
 {
@@ -531,7 +518,10 @@ static bool open_http(struct pipeline *p, struct err *err)
 static bool pipeline_open(struct pipeline *p, struct err *err)
 {
 	const struct config *c = p->config;
-	if (!block_signals(p))
+	static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
+	signal(SIGPIPE, SIG_IGN);
+	p->signal_fd = thread_signals(signals, ARRAY_LEN(signals)); /* before any thread starts */
+	if (p->signal_fd < 0)
 		return err_set(err, ERR_FATAL, "signalfd: %s", strerror(errno));
 	name_stats(c);
 	partitions_open(&p->partitions, c->path);

@@ -150,15 +150,6 @@ static unsigned serve_metrics(void *ctx, struct buf *body)
 	return 200;
 }
 
-static unsigned serve_livez(void *ctx, struct buf *body)
-{
-	(void)ctx;
-	if (!beat_all(body))
-		return 503;
-	buf_puts(body, "ok\n");
-	return 200;
-}
-
 /* Ready for events of some stream: one that is not says so itself. */
 static unsigned serve_readyz(void *ctx, struct buf *body)
 {
@@ -187,7 +178,7 @@ static bool open_http(struct gateway *w, struct err *err)
 	static const char text[] = "text/plain; charset=utf-8";
 	static const struct httpd_route routes[] = {
 		{"/metrics", "text/plain; version=0.0.4; charset=utf-8", false, serve_metrics},
-		{"/livez", text, true, serve_livez},
+		{"/livez", text, true, beat_serve},
 		{"/readyz", text, true, serve_readyz},
 	};
 	const struct config *c = w->gate.config;
@@ -206,19 +197,6 @@ static bool open_http(struct gateway *w, struct err *err)
 }
 
 /* --- set-up and tear-down --- */
-
-/* Before any thread starts, as all inherit the mask. */
-static bool block_signals(struct gateway *w)
-{
-	sigset_t set;
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	signal(SIGPIPE, SIG_IGN);
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
-	w->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-	return w->signal_fd >= 0;
-}
 
 static void name_stats(const struct config *c)
 {
@@ -271,7 +249,10 @@ static bool gateway_open(struct gateway *w, struct err *err)
 {
 	struct gate *g = &w->gate;
 	const struct config *c = g->config;
-	if (!block_signals(w))
+	static const int signals[] = {SIGTERM, SIGINT};
+	signal(SIGPIPE, SIG_IGN);
+	w->signal_fd = thread_signals(signals, ARRAY_LEN(signals)); /* before any thread starts */
+	if (w->signal_fd < 0)
 		return err_set(err, ERR_FATAL, "signalfd: %s", strerror(errno));
 	name_stats(c);
 	if (!load_streams(g, err) ||

@@ -46,44 +46,11 @@ static int64_t integer(const struct jtoken *v)
 
 /* --- numbers --- */
 
-/* -1: no digit of base64, URL-safe ones included. */
-static int base64_value(uint8_t c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	return c == '+' || c == '-' ? 62 : c == '/' || c == '_' ? 63 : -1;
-}
-
-/* Appended. False: it is no base64. */
-static bool put_base64(struct buf *out, const char *text, size_t len)
-{
-	uint32_t bits = 0;
-	size_t have = 0;
-	while (len > 0 && text[len - 1] == '=')
-		len--;
-	for (size_t i = 0; i < len; i++) {
-		int v = base64_value((uint8_t)text[i]);
-		if (v < 0)
-			return false;
-		bits = bits << 6 | (uint32_t)v;
-		have += 6;
-		if (have >= 8) {
-			have -= 8;
-			buf_u8(out, (uint8_t)(bits >> have));
-		}
-	}
-	return true;
-}
-
 /* Little-endian floats of base64 to big-endian ones. */
 static bool put_packed(struct buf *out, const struct jtoken *v, struct err *err)
 {
 	size_t start = out->len;
-	if (!put_base64(out, v->text, v->n) || (out->len - start) % 4 != 0)
+	if (!buf_unbase64(out, v->text, v->n) || (out->len - start) % 4 != 0)
 		return err_set(err, ERR_RETRY, "it is no base64 of floats");
 	for (uint8_t *p = out->data + start; p < out->data + out->len; p += 4)
 		put_be32(p, get_le32(p));

@@ -290,16 +290,6 @@ void status_line(struct status *s, struct buf *out)
 	drop(s, v.snapshot);
 }
 
-/* The heartbeats alone: a restart does not mend a database. */
-static unsigned serve_livez(void *ctx, struct buf *body)
-{
-	(void)ctx;
-	if (!beat_all(body))
-		return 503;
-	buf_puts(body, "ok\n");
-	return 200;
-}
-
 /* The body says why not; troubles that keep nobody from working stand behind "ok". */
 static unsigned readyz(struct status *s, bool strict, struct buf *body)
 {
@@ -344,7 +334,7 @@ const struct httpd_route *status_routes(size_t *n)
 	static const struct httpd_route routes[] = {
 		{"/metrics", "text/plain; version=0.0.4; charset=utf-8", false, serve_metrics},
 		{"/status", json, false, serve_status},
-		{"/livez", text, true, serve_livez},
+		{"/livez", text, true, beat_serve},
 		{"/readyz", text, true, serve_readyz},
 		{"/readyz/strict", text, true, serve_readyz_strict},
 		{"/version", json, false, serve_version},

@@ -113,8 +113,8 @@ static bool put_embedding(const struct batch *b, const struct span *span, struct
 		return false;
 	buf_printf(out,
 		   "{\"texts\": %" PRIu32 ", \"cached\": %" PRIu32 ", \"requests\": %" PRIu32
-		   ", \"tokens\": %" PRId64 ", \"seconds\": %.3f}",
-		   e->wanted, e->cached, e->requests, e->tokens,
+		   ", \"tokens\": %" PRId64 ", \"spent_twice\": %" PRId64 ", \"seconds\": %.3f}",
+		   e->wanted, e->cached, e->requests, e->tokens, e->spent_twice,
 		   (double)e->waited_us / (double)US_PER_S);
 	return true;
 }
