@@ -18,11 +18,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "cli/bar.h"
 #include "cli/cli.h"
 #include "cli/report.h"
@@ -234,20 +234,9 @@ static int read_budget(struct embed *e)
 	return cli_fail(EXIT_USAGE, "embed: --max-tokens wants a number above 0, not \"%s\"", text);
 }
 
-/* Before the first thread, so that none of them takes the signal. */
-static bool block_signals(struct embed *e)
-{
-	sigset_t set;
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
-	e->stop_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-	return e->stop_fd >= 0;
-}
-
 static int run(struct cli *cli)
 {
+	static const int signals[] = {SIGTERM, SIGINT};
 	struct embed e = {.cli = cli, .bar = bar_new(cli), .stop_fd = -1};
 	struct err err = {0};
 	size_t index;
@@ -258,7 +247,8 @@ static int run(struct cli *cli)
 	int code = read_budget(&e);
 	if (code != EXIT_OK)
 		return code;
-	if (!block_signals(&e))
+	e.stop_fd = thread_signals(signals, ARRAY_LEN(signals)); /* before any thread starts */
+	if (e.stop_fd < 0)
 		return cli_fail(EXIT_INTERNAL, "signalfd: %s", strerror(errno));
 	e.stream = stream_new(cli->config, index, &err);
 	if (!e.stream)

@@ -55,7 +55,7 @@ struct request {
 	struct text **texts;
 	size_t n; /* 0: the canary */
 	uint64_t number, successes;
-	int64_t begun_us, ended_us;
+	int64_t begun_us;
 	bool judged;
 	struct request *next;
 };
@@ -230,30 +230,18 @@ static bool is_known(struct model *m, const struct buf *vector, struct err *err)
 	return compare(m, vector, err);
 }
 
-/* Failures are forgotten once a text has had its vector, as a busy server takes a canary. */
+/*
+ * Failures are forgotten once a text has had its vector, as a busy server takes a canary. One that
+ * was asked before a connection was opened says nothing of who answers there.
+ */
 static void proved(struct model *m, const struct request *canary)
 {
-	set_state(m, MODEL_READY);
-	m->successes++;
 	m->proved_us = canary->begun_us;
+	set_state(m, m->connected_us > m->proved_us ? MODEL_NEW : MODEL_READY);
+	m->successes++;
 	if (m->why[0] != '\0')
 		log_info("vectors are made again", F_STR("model", m->config->name));
 	m->why[0] = '\0';
-}
-
-/* It is another model, so what it made meanwhile is asked for again. */
-static void distrust(struct model *m)
-{
-	for (struct request **link = &m->requests, *r; (r = *link);) {
-		if (!r->judged || r->n == 0 || r->call->fault != EMBED_FINE) {
-			link = &r->next;
-			continue;
-		}
-		*link = r->next;
-		m->nrequests--;
-		texts_back(&m->texts, r->texts, r->n);
-		free_request(r);
-	}
 }
 
 /* A server that refuses it may be one that does not know base64. */
@@ -269,7 +257,7 @@ static void canary_answered(struct model *m, struct request *r)
 			break;
 		}
 		if (c->err.class == ERR_CONFIG)
-			distrust(m);
+			m->distrusted_us = clock_mono_us();
 		trouble(m, &c->err, 0);
 		break;
 	case EMBED_REFUSED:
@@ -404,42 +392,59 @@ static void judge_texts(struct model *m, struct request *r)
 /* What the answer is worth, once. */
 static void weigh(struct request *r)
 {
-	if (r->judged)
-		return;
 	r->judged = true;
-	r->ended_us = clock_mono_us();
 	if (r->call->http.url) /* it went out */
 		embed_call_judge(r->call);
-	stats_observe(METRIC_EMBED_REQUEST_SECONDS, 0, r->ended_us - r->begun_us);
+	stats_observe(METRIC_EMBED_REQUEST_SECONDS, 0, clock_mono_us() - r->begun_us);
 	stats_add(METRIC_EMBED_REQUESTS, r->call->fault == EMBED_FINE ? RESULT_OK : RESULT_ERROR, 0,
 		  1);
 }
 
-/* Vectors of a model in doubt are held; those of a new connection bring the doubt with them. */
-static bool is_held(struct model *m, const struct request *r)
+/* Vectors of a model in doubt are held. */
+static bool is_held(const struct model *m, const struct request *r)
 {
-	if (r->n == 0 || r->call->fault != EMBED_FINE)
-		return false;
-	if (m->state == MODEL_READY && r->call->http.connected && m->proved_us < r->ended_us)
+	return r->n > 0 && r->call->fault == EMBED_FINE && m->state != MODEL_READY;
+}
+
+/* It may be what another model made, also where it comes only now: it is asked for again. */
+static bool is_void(const struct model *m, const struct request *r)
+{
+	return r->n > 0 && r->call->fault == EMBED_FINE && r->begun_us <= m->distrusted_us;
+}
+
+/*
+ * A new connection brings doubt, whatever came of its first request, for all that follow on it. The
+ * canary's own has answered it.
+ */
+static void weigh_all(struct model *m)
+{
+	for (struct request *r = m->requests; r; r = r->next) {
+		if (r->call->http.transfer || r->judged)
+			continue;
+		weigh(r);
+		if (r->n > 0 && r->call->http.connected)
+			m->connected_us = clock_mono_us();
+	}
+	if (m->state == MODEL_READY && m->connected_us > m->proved_us)
 		set_state(m, MODEL_NEW);
-	return m->state != MODEL_READY;
 }
 
 static void judge_all(struct model *m)
 {
+	weigh_all(m);
 	for (struct request **link = &m->requests, *r; (r = *link);) {
-		if (!r->call->http.transfer)
-			weigh(r);
-		if (r->call->http.transfer || is_held(m, r)) {
+		if (r->call->http.transfer || (is_held(m, r) && !is_void(m, r))) {
 			link = &r->next;
 			continue;
 		}
 		*link = r->next;
 		m->nrequests--;
-		if (r->n > 0)
-			judge_texts(m, r);
-		else
+		if (r->n == 0)
 			canary_answered(m, r);
+		else if (is_void(m, r))
+			texts_back(&m->texts, r->texts, r->n);
+		else
+			judge_texts(m, r);
 		free_request(r);
 	}
 }

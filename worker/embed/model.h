@@ -50,11 +50,13 @@ struct model {
 	int64_t due_us;
 	unsigned failures; /* in a row */
 	uint32_t jitter;
-	int64_t proved_us; /* when it was asked what last showed that it is what it was */
-	int64_t prune_us;  /* when the cache is next to be pruned */
-	int64_t id;        /* in the database; 0: not asked yet */
-	struct buf canary; /* what its fixed text was made into at first */
-	bool base64;       /* it is asked for base64 */
+	int64_t proved_us;     /* when it was asked what last showed that it is what it was */
+	int64_t connected_us;  /* when a text's request last came by a new connection */
+	int64_t distrusted_us; /* when it was last seen to be another one */
+	int64_t prune_us;      /* when the cache is next to be pruned */
+	int64_t id;            /* in the database; 0: not asked yet */
+	struct buf canary;     /* what its fixed text was made into at first */
+	bool base64;           /* it is asked for base64 */
 	uint64_t successes, numbers;
 	double window; /* requests at a time, as things are */
 
