@@ -44,11 +44,11 @@
 #include "io/pg.h"
 
 enum { WINDOW_ROWS = 512, WINDOW_BYTES = 4 << 20, BYTES_PER_TOKEN = 3 };
-#define PATIENCE_US (60 * US_PER_S)         /* with a model that is away */
-#define STOP_US (10 * US_PER_S)             /* for what is under way, once it is to stop */
-#define HELD_AGAIN_US (200 * US_PER_MS)     /* a row that somebody holds */
-#define STATEMENT_US (24 * 3600 * US_PER_S) /* one that looks at the whole table */
-#define LOCK_CLASS "1701667429"             /* the first of the lock's two numbers: "embe" */
+#define PATIENCE_US (60 * US_PER_S)                  /* with a model that is away */
+#define STOP_US (10 * US_PER_S)                      /* for what is under way, once it is to stop */
+#define HELD_AGAIN_US (200 * US_PER_MS)              /* a row that somebody holds */
+#define STATEMENT_US (24 * INT64_C(3600) * US_PER_S) /* one that looks at the whole table */
+#define LOCK_CLASS "1701667429" /* the first of the lock's two numbers: "embe" */
 
 extern const char sql_embed_window[], sql_embed_fill[]; /* worker/sql */
 
@@ -542,7 +542,7 @@ struct fill *fill_open(const struct fill_means *means, struct err *err)
 	f->means = *means;
 	f->table = means->stream->table;
 	f->column = &f->table->columns[f->table->embed->vector];
-	f->vectors = xmalloc(WINDOW_ROWS * 4 * (size_t)f->column->dim);
+	f->vectors = xmalloc((size_t)WINDOW_ROWS * 4 * f->column->dim);
 	f->last = xcalloc(f->table->nkeys, sizeof(*f->last));
 	f->field = xmalloc(vector_field_size(f->column));
 	f->archive = archive_new(means->config, -1); /* its statements are short */
