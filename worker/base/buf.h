@@ -106,6 +106,12 @@ static inline int hex_value(uint8_t c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
+/* Of two hexadecimal digits. */
+static inline uint8_t hex_byte(const char *hex)
+{
+	return (uint8_t)(hex_value((uint8_t)hex[0]) * 16 + hex_value((uint8_t)hex[1]));
+}
+
 /* Appended, big-endian. */
 static inline void buf_u8(struct buf *b, uint8_t v)
 {

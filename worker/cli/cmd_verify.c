@@ -28,6 +28,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "cli/report.h"
 #include "cli/verify.h"
 #include "flow/pipeline.h"
@@ -93,12 +94,8 @@ static int read_topic(struct verify *v)
 
 static bool open_session(struct verify *v, struct err *err)
 {
-	sigset_t set;
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
-	v->abort_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	static const int signals[] = {SIGTERM, SIGINT};
+	v->abort_fd = thread_signals(signals, ARRAY_LEN(signals));
 	if (v->abort_fd < 0)
 		return err_set(err, ERR_FATAL, "signalfd: %s", strerror(errno));
 	v->pg = pg_connect(v->config, "verify", v->abort_fd, err);

@@ -28,11 +28,6 @@ int dlq_fail(const struct err *err)
 	return cli_fail((enum exit_code)report_err_exit_code(err), "%s", err->text);
 }
 
-uint8_t dlq_hex_byte(const char *hex)
-{
-	return (uint8_t)(hex_value((uint8_t)hex[0]) * 16 + hex_value((uint8_t)hex[1]));
-}
-
 /* Hex, as both databases are asked for bytes. */
 struct slice dlq_bytes(const char *hex)
 {
@@ -42,7 +37,7 @@ struct slice dlq_bytes(const char *hex)
 	/* not NULL when empty: that would be a null key or value */
 	uint8_t *data = xmalloc(len + 1);
 	for (size_t i = 0; i < len; i++)
-		data[i] = dlq_hex_byte(hex + 2 * i);
+		data[i] = hex_byte(hex + 2 * i);
 	return (struct slice){data, len};
 }
 

@@ -26,9 +26,6 @@ struct answer *dlq_query(struct asker *asker, struct asker_sql head, struct dlq_
 /* Prints the error, returns its exit code. */
 int dlq_fail(const struct err *err);
 
-/* The byte of two lower-case hex digits. */
-uint8_t dlq_hex_byte(const char *hex);
-
 /* Sends what the condition selects, says how many, returns the exit code. */
 int dlq_replay(struct cli *cli, struct asker *asker, struct dlq_where *w);
 

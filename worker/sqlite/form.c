@@ -24,13 +24,9 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "base/clock.h"
 #include "codec/pgtext.h"
 #include "file/jtape.h"
 #include "sqlite/functions.h"
-
-#define EPOCH_2000_DAYS 10957
-#define EPOCH_2000_US (EPOCH_2000_DAYS * DAY_S * US_PER_S)
 
 const char *form_type(const struct column *c)
 {

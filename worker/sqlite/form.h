@@ -5,7 +5,12 @@
 #include <sqlite3.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "codec/table.h"
+
+/* Dates and times count from 1970 in a file, and from 2000 in COPY BINARY. */
+#define EPOCH_2000_DAYS 10957
+#define EPOCH_2000_US (EPOCH_2000_DAYS * DAY_S * US_PER_S)
 
 /* The type that a column is declared with: INTEGER, REAL, TEXT or BLOB. */
 const char *form_type(const struct column *c);

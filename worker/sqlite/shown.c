@@ -25,9 +25,6 @@
 #include "file/moment.h"
 #include "sqlite/form.h"
 
-#define EPOCH_2000_DAYS 10957
-#define EPOCH_2000_US (EPOCH_2000_DAYS * DAY_S * US_PER_S)
-
 /* --- as text --- */
 
 static bool has_zone(const struct column *c)
@@ -283,9 +280,7 @@ static void want_bytes(sqlite3_context *c, sqlite3_value **v, const char *s)
 		return;
 	}
 	for (s += hex ? 2 : 0; *s; s += plain ? 1 : 2)
-		buf_u8(&out,
-		       plain ? (uint8_t)*s
-			     : (uint8_t)(hex_value((uint8_t)s[0]) * 16 + hex_value((uint8_t)s[1])));
+		buf_u8(&out, plain ? (uint8_t)*s : hex_byte(s));
 	sqlite3_result_blob64(c, out.len ? out.data : (const void *)"", out.len, SQLITE_TRANSIENT);
 	buf_free(&out);
 }
