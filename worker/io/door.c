@@ -38,6 +38,7 @@
 #include "io/door.h"
 
 #include <assert.h>
+#include <fcntl.h>
 #include <microhttpd.h>
 #include <pthread.h>
 #include <signal.h>
@@ -493,7 +494,7 @@ static bool read_tls(const struct door_options *o, struct server *s, struct err 
 }
 
 /* NULL where libmicrohttpd does not take the certificate, or has no threads. */
-static struct MHD_Daemon *start_daemon(struct server *s)
+static struct MHD_Daemon *start_daemon(struct server *s, int fd)
 {
 	const struct door *d = s->door;
 	const struct door_options *o = &d->options;
@@ -515,18 +516,21 @@ static struct MHD_Daemon *start_daemon(struct server *s)
 		flags, 0, NULL, NULL, on_request, s, MHD_OPTION_EXTERNAL_LOGGER, swallow, NULL,
 		MHD_OPTION_NOTIFY_CONNECTION, connection_changed, s, MHD_OPTION_NOTIFY_COMPLETED,
 		on_gone, s, MHD_OPTION_URI_LOG_CALLBACK, on_first_line, s, MHD_OPTION_LISTEN_SOCKET,
-		d->fd, MHD_OPTION_CONNECTION_LIMIT, (o->connections + SPARE) * MAX(o->threads, 1u),
+		fd, MHD_OPTION_CONNECTION_LIMIT, (o->connections + SPARE) * MAX(o->threads, 1u),
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY_PER_CONNECTION, MHD_OPTION_ARRAY,
 		more, MHD_OPTION_END);
 }
 
-/* Its threads inherit the mask of their creator. */
+/*
+ * Its threads inherit the mask of their creator. libmicrohttpd closes the socket that it is given,
+ * also when it does not start, so each has a descriptor of its own.
+ */
 static bool server_start(struct server *s, struct err *err)
 {
 	sigset_t all, before;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	s->daemon = start_daemon(s);
+	s->daemon = start_daemon(s, fcntl(s->door->fd, F_DUPFD_CLOEXEC, 0));
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (s->daemon)
 		return true;
@@ -576,7 +580,7 @@ static void give_way(struct door *d, struct server *s)
 	d->former = d->server;
 	d->server = s;
 	d->former->leaving = true;
-	MHD_quiesce_daemon(d->former->daemon); /* the socket is s's as well, and stays open */
+	close(MHD_quiesce_daemon(d->former->daemon));
 	log_info("new connections are shown the certificate that is in the file now",
 		 F_STR("file", d->options.certificate_file));
 }
@@ -640,10 +644,7 @@ static bool start(struct door *d, struct err *err)
 	if (!d->server || (d->fd = listen_open(d->options.setting, d->options.listen, err)) < 0)
 		return false;
 	d->port = listen_port(d->fd);
-	if (server_start(d->server, err))
-		return true;
-	close(d->fd);
-	return false;
+	return server_start(d->server, err);
 }
 
 static void door_free(struct door *d)
@@ -651,6 +652,8 @@ static void door_free(struct door *d)
 	server_free(d->former);
 	server_free(d->server);
 	server_free(d->refused);
+	if (d->fd >= 0)
+		close(d->fd);
 	pthread_mutex_destroy(&d->lock);
 	free(d);
 }
@@ -679,8 +682,11 @@ bool door_drain(struct door *d)
 	d->draining = true;
 	size_t left = d->nrequests;
 	pthread_mutex_unlock(&d->lock);
-	if (first)
+	if (first) {
 		close(MHD_quiesce_daemon(d->server->daemon));
+		close(d->fd);
+		d->fd = -1;
+	}
 	return left == 0;
 }
 
