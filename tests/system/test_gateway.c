@@ -607,7 +607,8 @@ static void show_certificate(struct bed *bed, const char *certs, const char *nam
 	ck_assert_int_eq(system(command), 0); /* NOLINT(cert-env33-c): fixed texts */
 }
 
-/* A process of curl that trusts an authority and stores one event; its output ends with a status. */
+/* A process of curl that trusts an authority and stores one event; its output ends with a status.
+ */
 static FILE *store_by_curl(const struct gate *g, const char *certs, const char *authority,
 			   const char *query)
 {

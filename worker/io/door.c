@@ -95,8 +95,8 @@ struct client {
 
 struct door {
 	struct server *server, *former; /* former: NULL, unless clients of it are left */
-	struct server *refused;         /* files that made no server, not to be tried again; or NULL */
-	int64_t renew_us;               /* next look at certificate and key */
+	struct server *refused; /* files that made no server, not to be tried again; or NULL */
+	int64_t renew_us;       /* next look at certificate and key */
 	struct door_options options;
 	unsigned port;
 	int fd; /* that listens; -1: closed */
