@@ -22,6 +22,9 @@
  *   a lock, a full disk          rolled back; the lane tries again
  *   the file can not be read,    rolled back as far as that can be, the session is opened anew
  *   or written, or is damaged
+ *   another file is in its       noticed before the next batch: opened anew; where that one stands
+ *   place, or none               at other offsets, the swap finds it, and partitions are claimed
+ *                                anew
  *
  * A COMMIT that failed at the disk may have happened all the same: commit_sent says so, and the
  * next swap finds out.
@@ -137,9 +140,18 @@ static bool open_session(struct store *s, int64_t *due_us, struct err *err)
 	return ok;
 }
 
+/* A file that is not in its place any more would take rows that nobody finds. */
 static bool alive(struct store *s)
 {
-	return file_of(s)->db.handle != NULL;
+	struct file *f = file_of(s);
+	if (!f->db.handle)
+		return false;
+	bool in_place = db_in_place(&f->db);
+	if (!in_place)
+		log_warn("the file was moved away, or another one put in its place: it is opened "
+			 "anew",
+			 F_STR("path", f->config->sqlite_path));
+	return in_place;
 }
 
 static enum store_trouble trouble(const struct store *s, const struct err *err)
