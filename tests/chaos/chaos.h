@@ -201,6 +201,8 @@ struct chaos_options {
 void file_lay(struct chaos *c);
 void file_disk_make(void);
 void file_disk_remove(void);
+/* The living worker that the file's lock names, or NULL. */
+struct worker *file_writer(struct chaos *c);
 
 /* In the process of the run; what it found is in the verdict. */
 void chaos_run(const struct chaos_options *options);

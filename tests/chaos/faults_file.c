@@ -70,8 +70,7 @@ static bool has_disk(struct chaos *c)
 
 /* --- its writer --- */
 
-/* The living worker that the lock names, or NULL. */
-static struct worker *writer(struct chaos *c)
+struct worker *file_writer(struct chaos *c)
 {
 	char path[224], name[128] = "";
 	snprintf(path, sizeof(path), "%s-writer", c->bed->sqlite);
@@ -96,7 +95,7 @@ static void kill_one(struct chaos *c, struct worker *w)
 
 static void kill_writer(struct chaos *c, struct strike *s)
 {
-	struct worker *w = writer(c);
+	struct worker *w = file_writer(c);
 	s->missed = w == NULL;
 	if (w)
 		kill_one(c, w);

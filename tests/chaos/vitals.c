@@ -7,7 +7,8 @@
  * The bounds are far above what a worker of these settings needs and far below what a leak would
  * make of it; a faster leak shows in the comparison of thirds, a slower one in a longer run. A
  * worker that lived for less than a minute is only held against the bounds: faults and the caches
- * that fill at its start are most of its life.
+ * that fill at its start are most of its life. That of a worker that waits for a file begins when
+ * it has it.
  */
 #include "vitals.h"
 
@@ -128,6 +129,12 @@ static void check_bounds(struct vitals *v, struct series *s, const struct look *
 	}
 }
 
+/* It rests until it takes over a file, and needs more from then on: a life of its own. */
+static bool stands_by(struct chaos *c, const struct worker *w)
+{
+	return c->bed && c->bed->sqlite[0] && file_writer(c) != w;
+}
+
 void vitals_look(struct vitals *v)
 {
 	for (size_t i = 0; i < v->c->nworkers; i++) {
@@ -139,6 +146,8 @@ void vitals_look(struct vitals *v)
 		if (!s || !read_status(pid, &look))
 			continue;
 		s->pid = pid;
+		if (stands_by(v->c, v->c->workers[i]))
+			s->n = 0;
 		if (s->n == s->capacity) {
 			s->capacity = s->capacity ? 2 * s->capacity : 64;
 			s->looks = xrealloc(s->looks, s->capacity * sizeof(*s->looks));
