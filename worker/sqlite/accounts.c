@@ -94,7 +94,8 @@ bool accounts_swap(struct accounts *k, const struct span *span, bool *moved, str
 	return true;
 }
 
-bool accounts_add_batch(struct accounts *k, const struct span *span, struct err *err)
+bool accounts_add_batch(struct accounts *k, const struct span *span, int64_t now_us,
+			struct err *err)
 {
 	sqlite3_stmt *stmt = k->statements[ACCOUNT_BATCH];
 	const struct tally *t = &span->now;
@@ -109,7 +110,7 @@ bool accounts_add_batch(struct accounts *k, const struct span *span, struct err 
 	sqlite3_bind_int64(stmt, 9, (int64_t)tally_superseded(t));
 	sqlite3_bind_int64(stmt, 10, (int64_t)t->dead);
 	sqlite3_bind_int64(stmt, 11, (int64_t)t->skipped);
-	sqlite3_bind_int64(stmt, 12, clock_wall_us());
+	sqlite3_bind_int64(stmt, 12, now_us);
 	return db_run(k->db, stmt, err) || failed(err);
 }
 

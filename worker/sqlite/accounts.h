@@ -26,8 +26,12 @@ MUST_CHECK bool accounts_open(struct accounts *k, struct db *db, const char *pip
 /* From span's "from" to "upto", if the row is as expected and ours. *moved: it was. */
 MUST_CHECK bool accounts_swap(struct accounts *k, const struct span *span, bool *moved,
 			      struct err *err);
-/* The span's row of memingest_batches; nothing for a span without offsets. */
-MUST_CHECK bool accounts_add_batch(struct accounts *k, const struct span *span, struct err *err);
+/*
+ * The span's row of memingest_batches; nothing for a span without offsets. now_us is that of the
+ * transaction's rows, by which "why" and "verify" find the batch of a row.
+ */
+MUST_CHECK bool accounts_add_batch(struct accounts *k, const struct span *span, int64_t now_us,
+				   struct err *err);
 MUST_CHECK bool accounts_add_dead(struct accounts *k, const char *stream, const struct span *span,
 				  const struct dead_letter *d, struct err *err);
 
