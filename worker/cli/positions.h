@@ -6,8 +6,8 @@
 
 #include "base/base.h"
 #include "base/err.h"
-#include "cli/asker.h"
 #include "core/config.h"
+#include "sqlite/asker.h"
 
 struct position {
 	char topic[250]; /* Kafka's limit is 249 */

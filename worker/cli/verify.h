@@ -10,11 +10,11 @@
  */
 #pragma once
 
-#include "cli/asker.h"
 #include "cli/bar.h"
 #include "cli/cli.h"
 #include "core/stream.h"
 #include "io/replay.h"
+#include "sqlite/asker.h"
 
 enum { VERIFY_ID = 9 }; /* eight hexadecimal digits */
 

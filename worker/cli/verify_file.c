@@ -136,7 +136,7 @@ static bool make_file(const struct verify *v, struct err *err)
 	table.stands_in = true;
 	tablesql_create(&table, &sql);
 	bool ok = db_open(&db, v->rows_name, DB_CREATE, v->abort_fd, err) &&
-		  shape_look(&books, &db, NULL, 0, err) && shape_take(&books, &db, err) &&
+		  shape_look(&books, &db, NULL, 0, NULL, err) && shape_take(&books, &db, err) &&
 		  db_exec(&db, buf_cstr(&sql), err);
 	shape_free(&books);
 	buf_free(&sql);

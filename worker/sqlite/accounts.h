@@ -50,6 +50,9 @@ MUST_CHECK bool accounts_tell_halt(struct accounts *k, const struct sink_claim *
 				   struct err *err);
 MUST_CHECK bool accounts_prune(struct accounts *k, int64_t older_than_us, bool *more,
 			       struct err *err);
+/* Of the caller's: a pipeline's first claim on a topic says where all of its partitions start. */
+MUST_CHECK bool accounts_add_starts(struct accounts *k, const struct sink_claim *c,
+				    struct err *err);
 /* The topic is read from 0 on; its batches go, and its dead letters unless they are to be kept. */
 MUST_CHECK bool accounts_forget(struct accounts *k, const char *topic, bool keep_dead,
 				struct err *err);

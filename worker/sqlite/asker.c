@@ -8,7 +8,7 @@
  *
  * Thread: the command's.
  */
-#include "cli/asker.h"
+#include "sqlite/asker.h"
 
 #include <stdlib.h>
 
