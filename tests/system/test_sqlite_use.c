@@ -182,6 +182,7 @@ START_TEST(searched_as_postgresql)
 				if (file)
 					free(now);
 			}
+		bed_expect(bed, 65, "why spots id-1 soonish", "that is no key of spots");
 		for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
 			char part[40];
 			snprintf(line, sizeof(line), "%s --filter %s", question, wrong[i]);
@@ -199,9 +200,9 @@ END_TEST
 /* --- vectors made of texts --- */
 
 /*
- * Proves: texts become vectors on their way into a file, a question in words finds them by the same
- * model, each text is paid for once (the file remembers them through another worker), and another
- * model under the same name is noticed.
+ * Proves: texts become vectors on their way into a file, a check of it asks no model, a question in
+ * words finds them by the same model, each text is paid for once (the file remembers them through
+ * another worker), and another model under the same name is noticed.
  */
 START_TEST(asked_in_words)
 {
@@ -226,6 +227,9 @@ START_TEST(asked_in_words)
 	ck_assert_int_eq(
 		lite_int(bed->sqlite, "SELECT count(*) FROM asked WHERE length(spot) = 32"), 50);
 	ck_assert_int_eq(lite_int(bed->sqlite, "SELECT count(*) FROM memingest_embed_cache"), 25);
+	bed_expect(bed, 0, "verify asked",
+		   "cannot know: column spot has vectors that a model makes");
+	ck_assert_int_eq(v->inputs, 25);
 	/* the stub's vector of a text is a hash, so prefixes have to go */
 	bed_expect(bed, 0, "search asked note --k 50", " 50 ");
 	bed_expect(bed, 0, "search asked note --k 50 --filter tenant=odd", " 25 ");
