@@ -514,10 +514,12 @@ START_TEST(cannot)
 		ledger_send(bed, 0, "known", 1800000000000000ll + i, 10);
 	bed_drain(bed, 30);
 	expect_modest(bed, "range", "--from", "700");
-	expect_modest(bed, "range", "--since", since);
-	expect_modest(bed, "partition", "--partition", "0");
-	broker_delete_records(bed->streams[0].topic, 0, high);
-	expect_modest(bed, "retention", NULL, NULL);
+	if (!_i) { /* what the brokers know is the same of a file */
+		expect_modest(bed, "range", "--since", since);
+		expect_modest(bed, "partition", "--partition", "0");
+		broker_delete_records(bed->streams[0].topic, 0, high);
+		expect_modest(bed, "retention", NULL, NULL);
+	}
 	expect_nothing_left(bed);
 	worker_stop(w);
 	bed_free(bed);
