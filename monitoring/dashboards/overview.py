@@ -663,7 +663,7 @@ def gateway(b):
         lines(
             "Until the answer",
             "s",
-            "95th percentile: until Kafka has acknowledged a request's events, and from there until PostgreSQL has them where somebody waits.",
+            "95th percentile: until Kafka has acknowledged a request's events, and from there until the database has them where somebody waits.",
             quantile(0.95, "memingest_gateway_acknowledge_duration_seconds", "stream", "{{stream}} acknowledged"),
             quantile(0.95, "memingest_gateway_stored_duration_seconds", "stream", "{{stream}} stored"),
         ),

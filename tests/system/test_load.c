@@ -16,6 +16,7 @@
 #include "bed.h"
 #include "broker.h"
 #include "ledger.h"
+#include "lite.h"
 #include "model.h"
 #include "schema/encode.h"
 #include "system.h"
@@ -348,6 +349,8 @@ END_TEST
 START_TEST(from_now)
 {
 	struct bed *bed = ledger_bed("loadnow", 2);
+	if (_i)
+		lite_begin(bed, NULL);
 	char path[192];
 	path_of(bed, "events.jsonl", path, sizeof(path));
 	write_file(path, 0, 1000);
@@ -360,6 +363,8 @@ START_TEST(from_now)
 	sums[1] += 5;
 	bed_drain(bed, 30);
 	worker_stop(w);
+	if (_i)
+		lite_copy(bed);
 	check_sums(bed, 1, 1000);
 	expect_load(bed, 78, path, "--from-now", "is consumed already");
 	bed_free(bed);
@@ -375,6 +380,6 @@ static void load_tests(TCase *tc)
 	tcase_add_test(tc, changed_file);
 	tcase_add_test(tc, fenced);
 	tcase_add_test(tc, pipe_that_waits);
-	tcase_add_test(tc, from_now);
+	tcase_add_loop_test(tc, from_now, 0, 2); /* into PostgreSQL, into a file */
 }
 SYSTEM_SUITE("load", 120, load_tests)

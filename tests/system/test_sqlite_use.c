@@ -1,9 +1,10 @@
 /*
  * test_sqlite_use.c - what is asked of a SQLite file: searches that say what they say on
- * PostgreSQL, vectors made of texts, commands beside a worker.
+ * PostgreSQL, vectors made of texts, commands beside a worker, a gateway that waits for it,
+ * indexes.
  *
- * That the file holds the right rows: test_sqlite.c. Offsets and dead letters on both databases:
- * test_operate.c.
+ * That the file holds the right rows: test_sqlite.c. On both databases: offsets and dead letters in
+ * test_operate.c, "verify" and "why" in test_verify.c.
  */
 #include <sqlite3.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 #include <string.h>
 
 #include "bed.h"
+#include "gate.h"
 #include "ledger.h"
 #include "lite.h"
 #include "system.h"
@@ -181,6 +183,7 @@ START_TEST(searched_as_postgresql)
 				if (file)
 					free(now);
 			}
+		bed_expect(bed, 65, "why spots id-1 soonish", "that is no key of spots");
 		for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
 			char part[40];
 			snprintf(line, sizeof(line), "%s --filter %s", question, wrong[i]);
@@ -272,9 +275,9 @@ END_TEST
 /* --- vectors made of texts --- */
 
 /*
- * Proves: texts become vectors on their way into a file, a question in words finds them by the same
- * model, each text is paid for once (the file remembers them through another worker), and another
- * model under the same name is noticed.
+ * Proves: texts become vectors on their way into a file, a check of it asks no model, a question in
+ * words finds them by the same model, each text is paid for once (the file remembers them through
+ * another worker), and another model under the same name is noticed.
  */
 START_TEST(asked_in_words)
 {
@@ -299,6 +302,9 @@ START_TEST(asked_in_words)
 	ck_assert_int_eq(
 		lite_int(bed->sqlite, "SELECT count(*) FROM asked WHERE length(spot) = 32"), 50);
 	ck_assert_int_eq(lite_int(bed->sqlite, "SELECT count(*) FROM memingest_embed_cache"), 25);
+	bed_expect(bed, 0, "verify asked",
+		   "cannot know: column spot has vectors that a model makes");
+	ck_assert_int_eq(v->inputs, 25);
 	/* the stub's vector of a text is a hash, so prefixes have to go */
 	bed_expect(bed, 0, "search asked note --k 50", " 50 ");
 	bed_expect(bed, 0, "search asked note --k 50 --filter tenant=odd", " 25 ");
@@ -393,6 +399,93 @@ START_TEST(beside_a_worker)
 }
 END_TEST
 
+#define TIME "\"event_time\":\"2026-01-31T12:00:00Z\""
+static const char wait_stored[] = "?wait=stored&timeout=20s";
+
+/* Asked at once, with the answer's result. */
+static void expect_stored(struct gate *g, const char *query, unsigned status, const char *result,
+			  json_t **answer)
+{
+	static const char body[] = "[{" TIME ",\"account\":\"a\",\"total\":1},{" TIME
+				   ",\"account\":\"bad\",\"total\":1}]";
+	ck_assert_uint_eq(gate_post(g, "ledger", query, body, answer), status);
+	ck_assert_str_eq(gate_text(*answer, "result"), result);
+}
+
+/*
+ * Proves: a gateway's "stored" is a row that the file has, at once; an event that became a dead
+ * letter is named, a halted partition is said, and while no worker writes it is not yet stored;
+ * after the file was put in its place anew it is the new one that is asked. A request with an
+ * Idempotency-Key counts once.
+ */
+START_TEST(gateway_waits_for_it)
+{
+	struct bed *bed = ledger_bed("litegate", 1);
+	char line[400];
+	json_t *answer;
+	bed_set(bed, "dlq.max_ratio", "1");
+	lite_begin(bed, NULL);
+	struct gate *g = gate_start(bed, NULL);
+	expect_stored(g, "?wait=stored&timeout=300ms", 504, "not_yet", &answer);
+	json_decref(answer);
+	lite_sql(bed->sqlite, "CREATE TRIGGER no BEFORE UPDATE ON ledger WHEN NEW.account = 'bad' "
+			      "BEGIN SELECT RAISE(ABORT, 'no more of it'); END");
+	struct worker *w = worker_start(bed, NULL);
+	bed_drain(bed, 20);
+	snprintf(g->idempotency, sizeof(g->idempotency), "one-request");
+	for (int i = 0; i < 3; i++) {
+		expect_stored(g, wait_stored, 207, "partly_stored", &answer);
+		ck_assert_int_eq(gate_number(answer, "errors/0/index"), 1);
+		ck_assert_ptr_nonnull(strstr(gate_text(answer, "errors/0/message"), "no more"));
+		ck_assert_int_eq(
+			lite_int(bed->sqlite, "SELECT total FROM ledger WHERE account = 'a'"), 2);
+		json_decref(answer);
+	}
+	g->idempotency[0] = '\0';
+	worker_stop(w);
+	lite_sql(bed->sqlite, "VACUUM INTO '%s/new.db'", bed->dir);
+	snprintf(line, sizeof(line), "cd %s && rm -f memories.db-* && mv new.db memories.db",
+		 bed->dir);
+	ck_assert_int_eq(system(line), 0);
+	lite_sql(bed->sqlite,
+		 "UPDATE memingest_offsets SET halted_at = next_offset, halted = 'by a "
+		 "test'");
+	expect_stored(g, wait_stored, 504, "halted", &answer);
+	ck_assert_ptr_nonnull(strstr(gate_text(answer, "message"), "by a test"));
+	json_decref(answer);
+	gate_stop(g);
+	bed_free(bed);
+}
+END_TEST
+
+/*
+ * Proves: migrate makes the indexes that are asked for, of those that a file can have, says which
+ * it can not have, and tells its steps to programs.
+ */
+START_TEST(indexes_asked_for)
+{
+	static const char count[] =
+		"SELECT count(*) FROM sqlite_schema WHERE type = 'index' AND tbl_name = "
+		"'memory_entries' AND name NOT LIKE 'sqlite%%'";
+	struct bed *bed = bed_new("liteindex");
+	bed_stream(bed, "memory", 1);
+	snprintf(bed->sqlite, sizeof(bed->sqlite), "%s/memories.db", bed->dir);
+	bed_expect(bed, 64, "migrate --indexes nonsense", "none of none, lean, all");
+	bed_expect(bed, 0, "migrate --indexes none", "created table memory_entries");
+	ck_assert_int_eq(lite_int(bed->sqlite, count), 0);
+	bed_expect(bed, 0, "migrate --dry-run --json", "\"applied\": false");
+	bed_expect(bed, 0, "migrate --json", "\"done\": \"created index");
+	int64_t lean = lite_int(bed->sqlite, count);
+	ck_assert_int_gt(lean, 0);
+	bed_expect(bed, 0, "migrate --indexes all", "is of a kind that SQLite does not have");
+	ck_assert_int_gt(lite_int(bed->sqlite, count), lean);
+	bed_expect(bed, 0, "migrate --json", "\"steps\": []");
+	lite_sql(bed->sqlite, "ALTER TABLE memory_entries DROP COLUMN value");
+	bed_expect(bed, 78, "migrate --json", "lacks column value");
+	bed_free(bed);
+}
+END_TEST
+
 static void sqlite_use_tests(TCase *tc)
 {
 	tcase_add_loop_test(tc, searched_as_postgresql, 0, 3);
@@ -400,5 +493,7 @@ static void sqlite_use_tests(TCase *tc)
 	tcase_add_test(tc, asked_in_words);
 	tcase_add_test(tc, lines_of_the_readme);
 	tcase_add_test(tc, beside_a_worker);
+	tcase_add_test(tc, gateway_waits_for_it);
+	tcase_add_test(tc, indexes_asked_for);
 }
 SYSTEM_SUITE("sqlite_use", 60, sqlite_use_tests)

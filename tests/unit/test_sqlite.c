@@ -17,6 +17,7 @@
 #include "sqlite/db.h"
 #include "sqlite/form.h"
 #include "sqlite/functions.h"
+#include "sqlite/keys.h"
 #include "sqlite/rows.h"
 #include "unit.h"
 
@@ -364,6 +365,89 @@ START_TEST(whose_fault)
 }
 END_TEST
 
+/* --- keys --- */
+
+/* A field of that kind, goes into a file and comes back by memingest_key(). */
+static void there_and_back(struct db *db, enum pg_kind kind, const struct buf *field)
+{
+	const struct column c = {.kind = kind, .type = "", .stage_type = ""};
+	struct err err = {0};
+	struct buf scratch = {0};
+	bool row;
+	char *sql = xasprintf("SELECT memingest_key(%d, ?1)", (int)kind);
+	sqlite3_stmt *stmt = db_prepare(db, sql, &err);
+	ck_assert_msg(stmt != NULL, "%s", err.text);
+	buf_grow(&scratch, 1000);
+	form_bind(stmt, 1, &c, (struct slice){field->data + 4, field->len - 4}, &scratch);
+	ck_assert(db_row(db, stmt, &row, &err) && row);
+	ck_assert_msg(sqlite3_column_bytes(stmt, 0) == (int)field->len,
+		      "kind %d: %d bytes, not %zu", (int)kind, sqlite3_column_bytes(stmt, 0),
+		      field->len);
+	ck_assert_mem_eq(sqlite3_column_blob(stmt, 0), field->data, field->len);
+	sqlite3_finalize(stmt);
+	buf_free(&scratch);
+	free(sql);
+}
+
+/* Unscaled value (big-endian) and scale. */
+static void numeric_back(struct db *db, const char *unscaled, size_t len, uint32_t scale)
+{
+	struct buf field = {0};
+	struct refusal why;
+	ck_assert(pgbin_numeric(&field, (struct slice){(const uint8_t *)unscaled, len}, 0, scale,
+				&why));
+	there_and_back(db, PG_NUMERIC, &field);
+	buf_free(&field);
+}
+
+/*
+ * Proves: a key's value, of every type that can be one, is read from a file as the bytes that
+ * events of that key have, by which "verify" and "why" find them.
+ */
+START_TEST(keys_there_and_back)
+{
+	static const int64_t numbers[] = {0, 1, -1, 32767, -32768};
+	struct db db;
+	struct err err = {0};
+	struct refusal why;
+	struct buf f = {0};
+	ck_assert(db_open(&db, ":memory:", DB_CREATE, -1, &err) && keys_add(&db, &err));
+	for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
+		int64_t n = numbers[i];
+		f.len = 0, pgbin_int2(&f, (int16_t)n), there_and_back(&db, PG_INT2, &f);
+		f.len = 0, pgbin_int4(&f, (int32_t)n), there_and_back(&db, PG_INT4, &f);
+		f.len = 0, pgbin_int8(&f, n * INT64_C(1000000007)),
+		there_and_back(&db, PG_INT8, &f);
+		f.len = 0, pgbin_bool(&f, n != 0), there_and_back(&db, PG_BOOL, &f);
+		f.len = 0;
+		ck_assert(pgbin_date(&f, n, &why));
+		there_and_back(&db, PG_DATE, &f);
+		f.len = 0;
+		ck_assert(pgbin_time(&f, llabs(n), &why));
+		there_and_back(&db, PG_TIME, &f);
+		f.len = 0;
+		ck_assert(pgbin_timestamp(&f, n * 99999999, UNIT_MICROS, &why));
+		there_and_back(&db, PG_TIMESTAMP, &f);
+	}
+	static const char *const texts[] = {"", "k", "it's \"so\"", "\xc3\xa4\n"};
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		const struct slice text = {(const uint8_t *)texts[i], strlen(texts[i])};
+		f.len = 0, pgbin_bytes(&f, text), there_and_back(&db, PG_TEXT, &f);
+		f.len = 0, pgbin_bytes(&f, text), there_and_back(&db, PG_BYTEA, &f);
+	}
+	f.len = 0, pgbin_uuid(&f, (const uint8_t *)"\xde\xad\xbe\xef 0123456789a");
+	there_and_back(&db, PG_UUID, &f);
+	numeric_back(&db, "", 0, 0);
+	numeric_back(&db, "\0", 1, 2);
+	numeric_back(&db, "\xff", 1, 2);
+	numeric_back(&db, "\xfa", 1, 0);
+	numeric_back(&db, "\x27\x10", 2, 2);
+	numeric_back(&db, "\x7f\xff\xff\xff\xff\xff\xff\xff\xff\xff", 10, 13);
+	buf_free(&f);
+	db_close(&db);
+}
+END_TEST
+
 /* File systems of a network by their numbers, those that may be one, and any other. */
 START_TEST(places)
 {
@@ -398,6 +482,7 @@ static Suite *sqlite_suite(void)
 	tcase_add_test(tc, floats_in_order);
 	tcase_add_loop_test(tc, function_calls, 0, ARRAY_LEN(calls));
 	tcase_add_test(tc, json_as_stored);
+	tcase_add_test(tc, keys_there_and_back);
 	tcase_add_test(tc, constraint);
 	tcase_add_test(tc, whose_fault);
 	suite_add_tcase(s, tc);

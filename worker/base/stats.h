@@ -199,7 +199,7 @@ enum { ANSWER_COUNT = 19 };
 	X(GATEWAY_ACK_SECONDS, HISTOGRAM, "gateway_acknowledge_duration_seconds", STREAM, NONE,   \
 	  "From sending a request's events until Kafka has acknowledged all.")                    \
 	X(GATEWAY_STORED_SECONDS, HISTOGRAM, "gateway_stored_duration_seconds", STREAM, NONE,     \
-	  "From there until PostgreSQL has them, where somebody waits for it.")                   \
+	  "From there until the database has them, where somebody waits for it.")                 \
 	X(GATEWAY_MEMORY, GAUGE, "gateway_memory_bytes", NONE, NONE,                              \
 	  "Bytes of requests that are being worked on, and of their answers.")                    \
 	X(GATEWAY_MEMORY_LIMIT, GAUGE, "gateway_memory_limit_bytes", NONE, NONE,                  \
@@ -207,7 +207,7 @@ enum { ANSWER_COUNT = 19 };
 	X(GATEWAY_CONNECTIONS, GAUGE, "gateway_connections", NONE, NONE,                          \
 	  "Open connections to the gateway.")                                                     \
 	X(GATEWAY_WAITING, GAUGE, "gateway_waiting_requests", NONE, NONE,                         \
-	  "Requests that wait until PostgreSQL has their events.")                                \
+	  "Requests that wait until the database has their events.")                              \
 	X(GATEWAY_NOT_READY, GAUGE, "gateway_not_ready_streams", NONE, NONE,                      \
 	  "Streams whose topic or schemas the gateway could not find yet.")                       \
 	X(LOG_MESSAGES, COUNTER, "log_messages_total", LEVEL, NONE,                               \

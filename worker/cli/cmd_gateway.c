@@ -28,12 +28,12 @@ const struct command command_gateway = {
 	.help = "Takes events by HTTP (POST /v1/streams/STREAM/events, DELETE .../events/KEY), "
 		"checks them by the stream's\n"
 		"schema, and answers when Kafka has acknowledged them, or with ?wait=stored when "
-		"PostgreSQL has them. At SIGTERM\n"
+		"the "
+		"database has them. At SIGTERM\n"
 		"or SIGINT it takes no more connections, answers what has begun (for up to "
 		"shutdown.timeout) and exits 0.",
 	.options = options,
 	.no_arguments = true,
 	.no_json = true,
-	.postgres_only = true,
 	.run = run,
 };

@@ -212,37 +212,34 @@ static int try_files(struct load *l)
 	return t.dead > 0 || t.damaged ? EXIT_DATA : EXIT_OK;
 }
 
-/* The same in a SQLite file. */
-static bool write_down_sqlite(struct load *l, bool restart, struct err *err)
+/* A pipe cannot go on where it was, so what an earlier one was is forgotten. */
+static bool forget(struct load *l, struct asker *a, bool restart, struct err *err)
 {
+	const struct config *config = l->cli->config;
 	bool ok = true;
-	if (cli_flag(l->cli, "from-now"))
-		return err_set(err, ERR_CONFIG, "--from-now does not work on SQLite yet");
-	for (size_t i = 0; ok && i < l->files->n; i++)
-		if (restart || l->files->all[i].pipe)
-			ok = sqlite_forget(l->cli->config, l->files->all[i].topic,
-					   l->files->all[i].pipe, err);
+	for (size_t i = 0; ok && i < l->files->n; i++) {
+		const struct file *file = &l->files->all[i];
+		if (!restart && !file->pipe)
+			continue;
+		ok = a->pg ? load_forget(a->pg, config, file, err)
+			   : sqlite_forget(config, file->topic, file->pipe, err);
+	}
 	return ok;
 }
 
-/* A pipe cannot go on where it was, so what an earlier one was is forgotten. */
 static bool write_down(struct load *l, size_t stream, struct err *err)
 {
-	bool restart = cli_flag(l->cli, "restart"), pipes = false;
+	bool restart = cli_flag(l->cli, "restart"), from_now = cli_flag(l->cli, "from-now"),
+	     pipes = false;
+	struct asker a;
 	for (size_t i = 0; i < l->files->n; i++)
 		pipes |= l->files->all[i].pipe;
-	if (!restart && !pipes && !cli_flag(l->cli, "from-now"))
+	if (!restart && !pipes && !from_now)
 		return true;
-	if (l->cli->config->sqlite_path)
-		return write_down_sqlite(l, restart, err);
-	struct pg *pg = pg_connect(l->cli->config, "load", -1, err);
-	bool ok = pg != NULL;
-	if (ok && cli_flag(l->cli, "from-now"))
-		ok = load_from_now(pg, l->cli->config, stream, err);
-	for (size_t i = 0; ok && i < l->files->n; i++)
-		if (restart || l->files->all[i].pipe)
-			ok = load_forget(pg, l->cli->config, &l->files->all[i], err);
-	pg_free(pg);
+	bool ok = asker_open(&a, l->cli->config, "load", err) &&
+		  (!from_now || load_from_now(&a, l->cli->config, stream, err)) &&
+		  forget(l, &a, restart, err);
+	asker_close(&a);
 	return ok;
 }
 

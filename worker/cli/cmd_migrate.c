@@ -462,12 +462,12 @@ static int run(struct cli *cli)
 	int code = EXIT_CONFIG;
 	if (!load_streams(&m, &err))
 		goto out;
-	if (cli->config->sqlite_path) {
-		code = sqlite_migrate(cli, m.streams, &err);
-		goto out;
-	}
 	if (!migration_indexes_named(&m, &err)) {
 		code = EXIT_USAGE;
+		goto out;
+	}
+	if (cli->config->sqlite_path) {
+		code = sqlite_migrate(cli, m.streams, &err);
 		goto out;
 	}
 	if (print_grants(&m, &err)) {

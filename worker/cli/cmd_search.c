@@ -30,13 +30,13 @@
 #include <unistd.h>
 
 #include "base/suggest.h"
-#include "cli/asker.h"
 #include "cli/cli.h"
 #include "cli/report.h"
 #include "cli/search.h"
 #include "cli/wrap.h"
 #include "core/stream.h"
 #include "io/embed_call.h"
+#include "sqlite/asker.h"
 
 enum { MOST_ROWS = 1000, KEY_WIDTH = 28 };
 

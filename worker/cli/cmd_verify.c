@@ -5,6 +5,8 @@
  *   2 the pipeline     the topic below those offsets, read once more     memingest.verify_ID_rows
  *   3 a join by key    what is not the same                             memingest.verify_ID_found
  *
+ * Of a SQLite file there is one read transaction from 1 to 3, and no copy: cli/verify_file.c.
+ *
  * There is no second decoder, folder or merger: the worker's own loop runs over a bounded part of
  * the log (io/replay.c), as a pipeline of its own, into a table of its own. What that pipeline
  * makes can only differ from the table where the table is not what its events say. Since offsets
@@ -29,12 +31,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/thread.h"
+#include "cli/database.h"
 #include "cli/report.h"
 #include "cli/verify.h"
 #include "flow/pipeline.h"
-
-/* What a statement over the whole table may take. */
-#define STATEMENT_US (INT64_C(7) * 86400 * US_PER_S)
 
 /* ---- reading the topic ---- */
 
@@ -62,7 +62,7 @@ static void watch(void *self, bool end)
 			 (double)v->view.read / fmax(bar_seconds(&v->bar), 0.001));
 }
 
-/* The worker's loop with this one stream, under another name, into another table. */
+/* The worker's loop with this one stream, under another name, into another table or file. */
 static int read_topic(struct verify *v)
 {
 	struct stream_config stream = v->config->streams[v->index];
@@ -75,15 +75,17 @@ static int read_topic(struct verify *v)
 				      .self = v};
 	if (v->replay.n == 0)
 		return EXIT_OK;
-	stream.stand_in = v->rows_name;
+	stream.stand_in = config.sqlite_path ? v->stream->table->name : v->rows_name;
 	stream.start = START_EARLIEST;
 	config.streams = &stream;
 	config.nstreams = 1;
 	config.group_id = v->pipeline;
+	if (config.sqlite_path)
+		config.sqlite_path = v->rows_name;
 	config.http_listen = "off";
 	config.batch_retention_us = 0; /* its batches say where a row came from */
 	config.dlq_max_ratio = 1;
-	int code = pipeline_run(&config, &origin, &store_pg);
+	int code = pipeline_run(&config, &origin, database_store(&config));
 	if (v->view.lost)
 		return cli_fail(EXIT_AGAIN, "the log has lost its beginning while it was read: "
 					    "start again");
@@ -92,34 +94,18 @@ static int read_topic(struct verify *v)
 
 /* ---- before and after ---- */
 
-static bool open_session(struct verify *v, struct err *err)
+static bool catch_signals(struct verify *v, struct err *err)
 {
 	static const int signals[] = {SIGTERM, SIGINT};
 	v->abort_fd = thread_signals(signals, ARRAY_LEN(signals));
-	if (v->abort_fd < 0)
-		return err_set(err, ERR_FATAL, "signalfd: %s", strerror(errno));
-	v->pg = pg_connect(v->config, "verify", v->abort_fd, err);
-	if (!v->pg)
-		return false;
-	pg_set_timeout(v->pg, STATEMENT_US);
-	/*
-	 * A policy that hides rows would be an error, not a difference. Nearly all of the work is
-	 * in the hashes, of which the planner thinks that they cost nothing.
-	 */
-	return pg_exec(v->pg,
-		       "SET statement_timeout = 0; SET idle_session_timeout = 0; SET row_security "
-		       "= off; SET "
-		       "client_min_messages = warning; SET work_mem = '64MB'; SET "
-		       "parallel_tuple_cost = 0; SET parallel_setup_cost = 0",
-		       NULL, 0, err);
+	return v->abort_fd >= 0 || err_set(err, ERR_FATAL, "signalfd: %s", strerror(errno));
 }
 
-/* The order matters: the first statement takes the snapshot. */
+/* Offsets and table as of one moment. */
 static bool take_snapshot(struct verify *v, const struct verify_range *range, struct err *err)
 {
-	return pg_exec(v->pg, "BEGIN ISOLATION LEVEL REPEATABLE READ", NULL, 0, err) &&
-	       verify_look_at_table(v, err) && verify_scope(v, range, err) &&
-	       verify_copy_table(v, err) && pg_exec(v->pg, "COMMIT", NULL, 0, err);
+	return asker_begin_reading(&v->db, err) && verify_look_at_table(v, err) &&
+	       verify_scope(v, range, err) && v->way->keep_table(v, err);
 }
 
 static bool stopped(const struct verify *v)
@@ -140,22 +126,21 @@ static int failed(const struct verify *v, struct err *err)
 	return cli_fail(report_err_exit_code(err), "%s", err->text);
 }
 
-/* A server that has been away meanwhile has emptied the tables, which are unlogged. */
 static int compare(struct verify *v)
 {
 	struct err err = {0};
-	if (!pg_alive(v->pg))
+	if (!v->way->is_sound(v))
 		return cli_fail(EXIT_AGAIN, "PostgreSQL ended the check's session, so what it has "
 					    "read is not to be trusted: start again");
-	return verify_note_refused(v, &err) && verify_compare(v, &err) ? verify_show(v)
-								       : failed(v, &err);
+	return verify_note_refused(v, &err) && v->way->compare(v, &err) ? verify_show(v)
+									: failed(v, &err);
 }
 
 static int check(struct verify *v, const struct verify_range *range)
 {
 	struct err err = {0};
-	if (!open_session(v, &err) || !verify_clean_up(v->pg, &err) || !verify_begin(v, &err) ||
-	    !take_snapshot(v, range, &err) || !verify_make_rows(v, &err))
+	if (!catch_signals(v, &err) || !v->way->begin(v, &err) || !take_snapshot(v, range, &err) ||
+	    !v->way->make_rows(v, &err))
 		return failed(v, &err);
 	if (v->config->log_level == LOG_INFO) /* each claim and batch is of no interest here */
 		log_init(v->config->log_format, LOG_WARN);
@@ -165,7 +150,11 @@ static int check(struct verify *v, const struct verify_range *range)
 
 static int run(struct cli *cli)
 {
-	struct verify v = {.cli = cli, .config = cli->config, .bar = bar_new(cli)};
+	struct verify v = {.cli = cli,
+			   .config = cli->config,
+			   .db = asker_of(NULL),
+			   .way = cli->config->sqlite_path ? &verify_on_file : &verify_on_pg,
+			   .bar = bar_new(cli)};
 	struct verify_range range;
 	struct err err = {0};
 	if (cli->argc != 1)
@@ -179,7 +168,7 @@ static int run(struct cli *cli)
 	if (!v.stream)
 		return cli_fail(report_err_exit_code(&err), "%s", err.text);
 	int code = check(&v, &range);
-	if (!verify_end(&v, &err))
+	if (!v.way->end(&v, &err))
 		cli_fail(EXIT_OK, "%s; the next check removes it", err.text);
 	verify_free(&v);
 	return code;
@@ -197,16 +186,16 @@ const struct command command_verify = {
 	.name = "verify",
 	.usage = "STREAM [options]",
 	.summary = "whether the table holds what the topic says",
-	.help = "Reads the topic again, as the worker would, into a table of its own in schema "
-		"memingest, and compares that with\n"
-		"the stream's table as of the offsets that are durable now. Workers may go on "
-		"meanwhile: what they write later is\n"
-		"no difference. Names the rows that differ, are missing or too many, with both "
-		"values; what cannot be known\n"
-		"(retention, compaction, ...) is said. Exit code 65: something differs.\n"
-		"Runs as the role that ran \"migrate\".",
+	.help = "Reads the topic again, as the worker would, into a table of its own (in schema "
+		"memingest; of a SQLite file, in\n"
+		"a file beside it), and compares that with the stream's table as of the offsets "
+		"that are durable now. Workers may go\n"
+		"on meanwhile: what they write later is no difference. Names the rows that differ, "
+		"are missing or too many, with both\n"
+		"values; what cannot be known (retention, compaction, ...) is said. Exit code 65: "
+		"something differs.\n"
+		"On PostgreSQL it runs as the role that ran \"migrate\".",
 	.wants_config = true,
-	.postgres_only = true,
 	.options = options,
 	.run = run,
 };

@@ -52,9 +52,8 @@ static int look(struct why *w)
 {
 	struct err err = {0};
 	log_init(w->v.config->log_format, LOG_ERROR); /* how it is found is of no interest */
-	w->v.pg = pg_connect(w->v.config, "why", -1, &err);
-	if (!w->v.pg || !verify_look_at_table(&w->v, &err) || !why_read_row(w, &err) ||
-	    !why_find_events(w, &err))
+	if (!asker_open(&w->v.db, w->v.config, "why", &err) || !verify_look_at_table(&w->v, &err) ||
+	    !why_read_row(w, &err) || !why_find_events(w, &err))
 		return cli_fail(report_err_exit_code(&err), "%s", err.text);
 	return why_show(w);
 }
@@ -82,7 +81,7 @@ static int look_up(struct why *w, struct cli *cli)
 
 static int run(struct cli *cli)
 {
-	struct why w = {.cli = cli, .v = {.cli = cli, .config = cli->config}};
+	struct why w = {.cli = cli, .v = {.cli = cli, .config = cli->config, .db = asker_of(NULL)}};
 	if (cli->argc < 2)
 		return cli_fail(EXIT_USAGE, "which row? memingest why STREAM KEY...");
 	if (!cli_find_stream(cli, cli->argv[0], &w.v.index))
@@ -112,7 +111,6 @@ const struct command command_why = {
 		"Exit code 65: there is neither row nor\n"
 		"event.",
 	.wants_config = true,
-	.postgres_only = true,
 	.options = options,
 	.run = run,
 };

@@ -5,10 +5,10 @@
 
 #include "base/buf.h"
 #include "base/err.h"
-#include "cli/asker.h"
 #include "cli/cli.h"
 #include "codec/table.h"
 #include "io/producer.h"
+#include "sqlite/asker.h"
 
 struct json_t; /* of jansson */
 

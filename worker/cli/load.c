@@ -20,6 +20,7 @@
 #include "codec/decode.h"
 #include "codec/plan.h"
 #include "file/records.h"
+#include "sqlite/accounts.h"
 #include "write/sink.h"
 
 enum { TELL_FAULTS = 10, LOOK_EVERY = 1000 };
@@ -167,8 +168,24 @@ static bool is_new(const struct position *p, struct err *err)
 				      p->topic, p->partition);
 }
 
+/* In the transaction that is open. */
+static bool write_starts(struct asker *a, const struct config *config, const struct position *first,
+			 const int64_t *ends, int32_t n, struct err *err)
+{
+	const struct sink_claim claim = {.topic = first->topic,
+					 .topic_id = first->kafka_topic_id,
+					 .starts = ends,
+					 .nstarts = n};
+	struct accounts books;
+	if (a->pg)
+		return claim_starts(a->pg, config->group_id, first->topic, ends, n,
+				    first->kafka_topic_id, err);
+	return accounts_open(&books, &a->file, config->group_id, err) &&
+	       accounts_add_starts(&books, &claim, err);
+}
+
 /* All partitions of the topic of position i, which follow it. Returns where the next topic is. */
-static size_t start_topic(struct pg *pg, const struct config *config, const struct positions *ps,
+static size_t start_topic(struct asker *a, const struct config *config, const struct positions *ps,
 			  size_t i, bool *ok, struct err *err)
 {
 	const struct position *first = &ps->all[i];
@@ -180,25 +197,23 @@ static size_t start_topic(struct pg *pg, const struct config *config, const stru
 		ends = xrealloc(ends, (n + 1) * sizeof(*ends));
 		ends[n++] = p->high;
 	}
-	*ok = *ok && claim_starts(pg, config->group_id, first->topic, ends, (int32_t)n,
-				  first->kafka_topic_id, err);
+	*ok = *ok && write_starts(a, config, first, ends, (int32_t)n, err);
 	free(ends);
 	return i;
 }
 
-bool load_from_now(struct pg *pg, const struct config *config, size_t stream, struct err *err)
+bool load_from_now(struct asker *a, const struct config *config, size_t stream, struct err *err)
 {
 	struct positions ps = {0};
-	struct asker a = asker_of(pg);
 	size_t topics = 0;
-	bool ok = positions_read(&a, config, NULL, &ps, err) &&
-		  positions_ask(config, NULL, -1, &ps, err) && pg_exec(pg, "BEGIN", NULL, 0, err);
+	bool ok = positions_read(a, config, NULL, &ps, err) &&
+		  positions_ask(config, NULL, -1, &ps, err) && asker_begin(a, err);
 	for (size_t i = 0; ok && i < ps.n;) {
 		if (stream_of_topic(config, ps.all[i].topic) != stream) {
 			i++;
 			continue;
 		}
-		i = start_topic(pg, config, &ps, i, &ok, err);
+		i = start_topic(a, config, &ps, i, &ok, err);
 		topics++;
 	}
 	if (ok && topics == 0)
@@ -206,7 +221,7 @@ bool load_from_now(struct pg *pg, const struct config *config, size_t stream, st
 			     "stream %s has no topic in Kafka yet: --from-now has "
 			     "nothing to write down",
 			     config->streams[stream].name);
-	ok = ok && pg_exec(pg, "COMMIT", NULL, 0, err);
+	ok = ok && asker_commit(a, err);
 	positions_free(&ps);
 	return ok;
 }

@@ -7,7 +7,7 @@
 #include "core/config.h"
 #include "core/stream.h"
 #include "io/files.h"
-#include "io/pg.h"
+#include "sqlite/asker.h"
 
 /* What a dry run has found. */
 struct load_trial {
@@ -34,5 +34,5 @@ MUST_CHECK bool load_forget(struct pg *pg, const struct config *config, const st
  * Writes down that the stream's topics begin where they end now. False with class CONFIG when some
  * of them is consumed already, RETRY when Kafka does not answer. config: the whole one.
  */
-MUST_CHECK bool load_from_now(struct pg *pg, const struct config *config, size_t stream,
+MUST_CHECK bool load_from_now(struct asker *a, const struct config *config, size_t stream,
 			      struct err *err);

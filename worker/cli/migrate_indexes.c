@@ -39,10 +39,10 @@ static bool listed(const char *list, const char *word)
 	return false;
 }
 
-static bool is_wanted(const struct migration *m, const struct table *t, size_t index,
-		      const char *name)
+bool migration_wants_index(const struct cli *cli, const struct table *t, size_t index,
+			   const char *name)
 {
-	const char *list = cli_option(m->cli, "indexes", "lean");
+	const char *list = cli_option(cli, "indexes", "lean");
 	enum index_level level = t->indexes[index].level;
 	return level == LEVEL_ALWAYS || listed(list, "all") || listed(list, name) ||
 	       (level == LEVEL_LEAN && listed(list, "lean"));
@@ -139,7 +139,7 @@ static bool look_at_index(struct migration *m, const struct table *t, size_t ind
 	int state;
 	bool late, ok = true;
 	ddl_index_name(t, index, &name);
-	if (is_wanted(m, t, index, buf_cstr(&name))) {
+	if (migration_wants_index(m->cli, t, index, buf_cstr(&name))) {
 		ok = look_at(m->pg, t, buf_cstr(&name), &state, &late, err);
 		if (ok && state != THERE && (late || state == BROKEN)) {
 			add_late(m, t, index, state == BROKEN);

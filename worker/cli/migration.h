@@ -40,10 +40,13 @@ MUST_CHECK bool migration_search(struct migration *m, const struct stream *s, bo
 				 struct err *err);
 
 /*
- * In migrate_indexes.c. Whether --indexes names what there is; the indexes that the stream's table
- * lacks; those of them that are built last, nlate being how many were if one fails; and their SQL.
+ * In migrate_indexes.c. Whether --indexes names what there is, and this one; the indexes that the
+ * stream's table lacks; those of them that are built last, nlate being how many were if one fails;
+ * and their SQL.
  */
 MUST_CHECK bool migration_indexes_named(const struct migration *m, struct err *err);
+bool migration_wants_index(const struct cli *cli, const struct table *t, size_t index,
+			   const char *name);
 MUST_CHECK bool migration_indexes(struct migration *m, const struct table *t, struct err *err);
 MUST_CHECK bool migration_late_indexes(struct migration *m, struct err *err);
 void migration_late_sql(const struct migration *m, struct buf *out);

@@ -199,12 +199,11 @@ static void keep(struct positions *p, const struct config *config, size_t stream
 	p->n = kept;
 }
 
-bool positions_of_stream(struct pg *pg, const struct config *config, size_t stream,
+bool positions_of_stream(struct asker *a, const struct config *config, size_t stream,
 			 int32_t partition, int64_t at_ms, struct positions *p, struct err *err)
 {
 	char topic[sizeof(p->all->topic)];
-	struct asker a = asker_of(pg);
-	if (!positions_read(&a, config, NULL, p, err))
+	if (!positions_read(a, config, NULL, p, err))
 		return false;
 	keep(p, config, stream, partition);
 	if (p->n == 0)

@@ -6,8 +6,8 @@
 
 #include "base/base.h"
 #include "base/err.h"
-#include "cli/asker.h"
 #include "core/config.h"
+#include "sqlite/asker.h"
 
 struct position {
 	char topic[250]; /* Kafka's limit is 249 */
@@ -46,10 +46,10 @@ MUST_CHECK bool positions_ask(const struct config *config, const char *topic, in
 			      struct positions *p, struct err *err);
 
 /*
- * The same of one stream alone, both from PostgreSQL and Kafka; partition -1: all. False with class
- * CONFIG where nothing of it was consumed.
+ * The same of one stream alone, both from the database and Kafka; partition -1: all. False with
+ * class CONFIG where nothing of it was consumed.
  */
-MUST_CHECK bool positions_of_stream(struct pg *pg, const struct config *config, size_t stream,
+MUST_CHECK bool positions_of_stream(struct asker *a, const struct config *config, size_t stream,
 				    int32_t partition, int64_t at_ms, struct positions *p,
 				    struct err *err);
 void positions_free(struct positions *p); /* may be used again */

@@ -162,13 +162,17 @@ static void put_filter(struct buf *sql, const struct column *c, size_t parameter
 {
 	const char *before = c->kind == PG_NUMERIC ? "CAST(" : "",
 		   *behind = c->kind == PG_NUMERIC ? " AS REAL)" : "";
+	struct buf name = {0};
 	buf_printf(sql, " AND %s", before);
 	put_column(sql, c->name, behind);
 	buf_printf(sql, " = %smemingest_wanted(", before);
 	shown_put_kind(sql, c);
 	buf_puts(sql, ", ");
-	buf_quoted(sql, c->name, '\'');
+	buf_puts(&name, "--filter ");
+	buf_puts(&name, c->name);
+	buf_quoted(sql, buf_cstr(&name), '\'');
 	buf_printf(sql, ", $%zu)%s", parameter, behind);
+	buf_free(&name);
 }
 
 char *search_sql_file(const struct search *s)

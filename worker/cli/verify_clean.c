@@ -1,5 +1,5 @@
 /*
- * verify_clean.c - what a check leaves behind, and who takes it away.
+ * verify_clean.c - what a check leaves behind in PostgreSQL, and who takes it away.
  *
  *   memingest.verify_ID_rows, _was, _found          tables
  *   memingest.offsets, .batches, .dead_letters      rows of pipeline GROUP/verify/ID
@@ -18,10 +18,13 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "cli/verify.h"
 
 extern const char sql_verify_left[]; /* worker/sql */
 
+/* What a statement over the whole table may take. */
+#define STATEMENT_US (INT64_C(7) * 86400 * US_PER_S)
 /* The first of the lock's two numbers: "veri". */
 #define LOCK_CLASS "1986359913"
 
@@ -69,7 +72,7 @@ static bool clean(struct pg *pg, const char *id, struct err *err)
 	       err_wrap(err, "removing what check %s has left", id);
 }
 
-bool verify_clean_up(struct pg *pg, struct err *err)
+static bool clean_up(struct pg *pg, struct err *err)
 {
 	struct pg_rows *left = pg_query(pg, sql_verify_left, NULL, 0, err);
 	bool ok = left != NULL, mine;
@@ -84,33 +87,58 @@ bool verify_clean_up(struct pg *pg, struct err *err)
 	return ok;
 }
 
-bool verify_begin(struct verify *v, struct err *err)
+bool verify_choose_id(struct verify *v, struct err *err)
 {
 	uint32_t number;
-	bool mine;
 	if (getrandom(&number, sizeof(number), 0) != sizeof(number))
 		return err_set(err, ERR_FATAL, "getrandom: %s", strerror(errno));
 	snprintf(v->id, sizeof(v->id), "%08" PRIx32, number);
 	v->pipeline = xasprintf("%s/verify/%s", v->config->group_id, v->id);
+	return true;
+}
+
+static bool open_session(struct verify *v, struct err *err)
+{
+	v->db = asker_of(pg_connect(v->config, "verify", v->abort_fd, err));
+	if (!v->db.pg)
+		return false;
+	pg_set_timeout(v->db.pg, STATEMENT_US);
+	/*
+	 * A policy that hides rows would be an error, not a difference. Nearly all of the work is
+	 * in the hashes, of which the planner thinks that they cost nothing.
+	 */
+	return pg_exec(v->db.pg,
+		       "SET statement_timeout = 0; SET idle_session_timeout = 0; SET row_security "
+		       "= off; SET "
+		       "client_min_messages = warning; SET work_mem = '64MB'; SET "
+		       "parallel_tuple_cost = 0; SET parallel_setup_cost = 0",
+		       NULL, 0, err);
+}
+
+bool verify_pg_begin(struct verify *v, struct err *err)
+{
+	bool mine;
+	if (!open_session(v, err) || !clean_up(v->db.pg, err) || !verify_choose_id(v, err))
+		return false;
 	v->rows_name = xasprintf("verify_%s_rows", v->id);
 	v->rows = xasprintf("memingest.%s", v->rows_name);
 	v->was = xasprintf("memingest.verify_%s_was", v->id);
 	v->found = xasprintf("memingest.verify_%s_found", v->id);
-	if (!call_lock(v->pg, "pg_try_advisory_lock", v->id, &mine, err))
+	if (!call_lock(v->db.pg, "pg_try_advisory_lock", v->id, &mine, err))
 		return false;
 	return mine || err_set(err, ERR_RETRY, "check %s is under way: try again", v->id);
 }
 
 /* By another session where this one is gone, or was told to stop. */
-bool verify_end(struct verify *v, struct err *err)
+bool verify_pg_end(struct verify *v, struct err *err)
 {
 	bool mine = true;
-	struct pg *pg = v->pg;
+	struct pg *pg = v->db.pg;
 	if (!v->id[0])
 		return true;
 	if (!pg || !pg_alive(pg)) {
 		pg_free(pg);
-		v->pg = pg = pg_connect(v->config, "verify", -1, err);
+		v->db.pg = pg = pg_connect(v->config, "verify", -1, err);
 		if (!pg || !call_lock(pg, "pg_advisory_lock", v->id, &mine, err))
 			return pg != NULL;
 	}
@@ -119,7 +147,7 @@ bool verify_end(struct verify *v, struct err *err)
 
 void verify_free(struct verify *v)
 {
-	pg_free(v->pg);
+	asker_close(&v->db);
 	if (v->abort_fd > 0)
 		close(v->abort_fd);
 	for (size_t i = 0; v->columns && i < v->stream->table->ncolumns; i++)
@@ -133,6 +161,7 @@ void verify_free(struct verify *v)
 	free(v->rows);
 	free(v->was);
 	free(v->found);
+	free(v->folder);
 	replay_free(&v->replay);
 	stream_free(v->stream);
 }

@@ -4,10 +4,10 @@
  *   row of _rows --xmin--> batch of the check's pipeline --> its offsets --> events of the row's
  * key
  *
- * A row carries the number of the transaction that wrote it, and so does the line of
- * memingest.batches that the same transaction wrote. So one batch of offsets is read again for each
- * row, and the last event of its key there is what made the row. A row that the topic does not have
- * has no batch: then all that the check had read is read again, once for all such rows.
+ * A row carries the number of the transaction that wrote it (in a file: its time), and so does the
+ * line of memingest.batches that the same transaction wrote. So one batch of offsets is read again
+ * for each row, and the last event of its key there is what made the row. A row that the topic does
+ * not have has no batch: then all that the check had read is read again, once for all such rows.
  *
  * Thread: the command's. Failure: as events_read().
  */
@@ -40,18 +40,19 @@ static void add_range(struct replay *what, const char *topic, int32_t partition,
 }
 
 /* False: of some row it is not known, so all has to be read. */
-static bool take_origins(struct search *s, const struct pg_rows *rows, struct replay *what)
+static bool take_origins(struct search *s, const struct answer *rows, struct replay *what)
 {
 	bool known = true;
-	for (size_t i = 0; i < pg_rows_count(rows); i++) {
-		size_t n = (size_t)pg_int(rows, i, 0) - 1;
+	for (size_t i = 0; i < answer_count(rows); i++) {
+		size_t n = (size_t)answer_int(rows, i, 0) - 1;
 		if (n >= s->n)
 			continue;
 		if (!s->all[n].key) /* it may stand in several batches */
-			verify_take_bytes(pg_value(rows, i, 1), &s->all[n].key, &s->all[n].key_len);
-		if (pg_value(rows, i, 2))
-			add_range(what, pg_value(rows, i, 2), (int32_t)pg_int(rows, i, 3),
-				  pg_int(rows, i, 4), pg_int(rows, i, 5));
+			verify_take_bytes(answer_value(rows, i, 1), &s->all[n].key,
+					  &s->all[n].key_len);
+		if (answer_value(rows, i, 2))
+			add_range(what, answer_value(rows, i, 2), (int32_t)answer_int(rows, i, 3),
+				  answer_int(rows, i, 4), answer_int(rows, i, 5));
 		else
 			known = false;
 	}
@@ -86,14 +87,14 @@ struct explained *verify_explain(struct verify *v, size_t n, struct err *err)
 {
 	struct search s = {.v = v, .all = xcalloc(n + 1, sizeof(*s.all)), .n = n};
 	struct replay batches = {0};
-	struct pg_rows *rows = n > 0 ? verify_origins(v, n, err) : NULL;
+	struct answer *rows = n > 0 ? verify_origins(v, n, err) : NULL;
 	bool ok = n == 0 || rows != NULL;
 	if (rows) {
 		bool known = take_origins(&s, rows, &batches);
 		ok = events_read(v->config, v->stream, known ? &batches : &v->replay, v->abort_fd,
 				 take_event, &s, err);
 	}
-	pg_rows_free(rows);
+	answer_free(rows);
 	replay_free(&batches);
 	if (ok)
 		return s.all;

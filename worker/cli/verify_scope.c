@@ -1,7 +1,7 @@
 /*
  * verify_scope.c - which offsets are read, and what cannot be known from them.
  *
- *   memingest.offsets   next_offset: everything below it is in the table, in this very snapshot
+ *   offsets             next_offset: everything below it is in the table, in this very snapshot
  *   Kafka               where the logs begin and end, whether old events are compacted away
  *   books               dead letters and gaps: offsets that are not in the table
  *                       where consuming began, if that was not the beginning
@@ -31,7 +31,7 @@
 
 extern const char sql_verify_books[], sql_verify_left_out[]; /* worker/sql */
 
-#define FETCH_ROWS "10000"
+#define FETCH_ROWS 10000
 #define KAFKA_TIMEOUT_MS 10000
 
 /* ---- notes ---- */
@@ -148,23 +148,23 @@ static bool is_same_topic(const struct position *p, struct err *err)
 }
 
 /* A row of verify_books.sql. */
-static size_t book_of(const struct pg_rows *books, const struct position *p)
+static size_t book_of(const struct answer *books, const struct position *p)
 {
-	size_t n = pg_rows_count(books);
+	size_t n = answer_count(books);
 	for (size_t i = 0; i < n; i++)
-		if (pg_int(books, i, 1) == p->partition &&
-		    strcmp(pg_value(books, i, 0), p->topic) == 0)
+		if (answer_int(books, i, 1) == p->partition &&
+		    strcmp(answer_value(books, i, 0), p->topic) == 0)
 			return i;
 	return n;
 }
 
 /* Where consuming began, if that was chosen; as far as the books still know. */
-static int64_t chosen_start(struct verify *v, const struct pg_rows *books, size_t row,
+static int64_t chosen_start(struct verify *v, const struct answer *books, size_t row,
 			    const struct position *p)
 {
-	if (!pg_bool(books, row, 2))
+	if (!answer_bool(books, row, 2))
 		return p->low;
-	int64_t first = pg_value(books, row, 3) ? pg_int(books, row, 3) : p->next_offset;
+	int64_t first = answer_value(books, row, 3) ? answer_int(books, row, 3) : p->next_offset;
 	if (first > 0)
 		begins_later(v);
 	if (first > p->low)
@@ -187,12 +187,12 @@ static int64_t asked_start(struct verify *v, const struct verify_range *range,
 	return asked;
 }
 
-static void look_at_books(struct verify *v, const struct pg_rows *books, size_t row,
+static void look_at_books(struct verify *v, const struct answer *books, size_t row,
 			  const struct position *p)
 {
-	int64_t gaps = pg_int(books, row, 5);
-	int64_t purged = pg_int(books, row, 6) - pg_int(books, row, 7);
-	if (pg_bool(books, row, 4)) {
+	int64_t gaps = answer_int(books, row, 5);
+	int64_t purged = answer_int(books, row, 6) - answer_int(books, row, 7);
+	if (answer_bool(books, row, 4)) {
 		begins_later(v);
 		verify_note(v, "exchanged",
 			    "%s was created anew once: what the table has of the old one is not "
@@ -201,9 +201,9 @@ static void look_at_books(struct verify *v, const struct pg_rows *books, size_t 
 	}
 	if (gaps > 0)
 		verify_note(v, "gaps",
-			    "offsets were given up (memingest.gaps; %s [%d] has %" PRId64
+			    "offsets were given up (%sgaps; %s [%d] has %" PRId64
 			    " ranges): what stood there is in no table, and is not read",
-			    p->topic, p->partition, gaps);
+			    v->db.pg ? "memingest." : "memingest_", p->topic, p->partition, gaps);
 	if (purged > 0)
 		verify_note(v, "purged",
 			    "dead letters were purged (%" PRId64 " of %s [%d]): rows that were "
@@ -211,12 +211,12 @@ static void look_at_books(struct verify *v, const struct pg_rows *books, size_t 
 			    purged, p->topic, p->partition);
 }
 
-static void add_part(struct verify *v, const struct verify_range *range,
-		     const struct pg_rows *books, const struct position *p)
+static void add_part(struct verify *v, const struct verify_range *range, const struct answer *books,
+		     const struct position *p)
 {
 	size_t row = book_of(books, p);
 	int64_t from = p->low;
-	if (row < pg_rows_count(books)) {
+	if (row < answer_count(books)) {
 		look_at_books(v, books, row, p);
 		from = chosen_start(v, books, row, p);
 	}
@@ -234,60 +234,74 @@ static void add_part(struct verify *v, const struct verify_range *range,
 
 /* ---- what is left out ---- */
 
-static void leave_out(struct verify *v, const struct pg_rows *rows)
+static void leave_out(struct verify *v, const struct answer *rows)
 {
-	for (size_t i = 0; i < pg_rows_count(rows); i++) {
-		struct replay_part *part =
-			replay_find(&v->replay, pg_value(rows, i, 0), (int32_t)pg_int(rows, i, 1));
+	for (size_t i = 0; i < answer_count(rows); i++) {
+		struct replay_part *part = replay_find(&v->replay, answer_value(rows, i, 0),
+						       (int32_t)answer_int(rows, i, 1));
 		if (part)
-			replay_leave_out(part, pg_int(rows, i, 2), pg_int(rows, i, 3));
+			replay_leave_out(part, answer_int(rows, i, 2), answer_int(rows, i, 3));
 	}
+}
+
+/* A cursor's declaration takes no parameters. */
+static bool declare_left_out(struct verify *v, const char *sql, struct err *err)
+{
+	struct buf text = {0}, name = {0};
+	const char *at;
+	pg_quote_literal(&name, v->config->group_id);
+	buf_puts(&text, "DECLARE left_out CURSOR FOR ");
+	for (; (at = strstr(sql, "$1")) != NULL; sql = at + 2) {
+		buf_put(&text, sql, (size_t)(at - sql));
+		buf_puts(&text, buf_cstr(&name));
+	}
+	buf_puts(&text, sql);
+	bool ok = pg_exec(v->db.pg, buf_cstr(&text), NULL, 0, err);
+	buf_free(&text);
+	buf_free(&name);
+	return ok;
 }
 
 /* A piece at a time: there may be many. */
 static bool read_left_out(struct verify *v, struct err *err)
 {
-	struct buf sql = {0}, name = {0};
-	pg_quote_literal(&name, v->config->group_id);
-	const char *text = sql_verify_left_out, *at;
-	buf_puts(&sql, "DECLARE left_out CURSOR FOR ");
-	for (; (at = strstr(text, "$1")) != NULL; text = at + 2) {
-		buf_put(&sql, text, (size_t)(at - text));
-		buf_puts(&sql, buf_cstr(&name));
-	}
-	buf_puts(&sql, text);
-	bool ok = pg_exec(v->pg, buf_cstr(&sql), NULL, 0, err), more = ok;
-	while (more) {
-		struct pg_rows *rows =
-			pg_query(v->pg, "FETCH " FETCH_ROWS " FROM left_out", NULL, 0, err);
+	const char *params[] = {v->config->group_id};
+	char *sql = asker_books(&v->db, sql_verify_left_out);
+	bool ok = !v->db.pg || declare_left_out(v, sql, err), more = ok;
+	for (int64_t n = 0; more; n += FETCH_ROWS) {
+		char *piece =
+			v->db.pg ? xasprintf("FETCH %d FROM left_out", FETCH_ROWS)
+				 : xasprintf("%s LIMIT %d OFFSET %" PRId64, sql, FETCH_ROWS, n);
+		struct answer *rows =
+			asker_query(&v->db, ASKER_TEXT(piece), params, v->db.pg ? 0 : 1, err);
 		ok = rows != NULL;
-		more = ok && pg_rows_count(rows) > 0;
+		more = ok && answer_count(rows) > 0;
 		if (more)
 			leave_out(v, rows);
-		pg_rows_free(rows);
+		answer_free(rows);
+		free(piece);
 	}
-	buf_free(&sql);
-	buf_free(&name);
+	free(sql);
 	return ok;
 }
 
 /* ---- who else writes the table ---- */
 
+#define LOADED(books, past)                                                                        \
+	"SELECT topic FROM " books "offsets WHERE pipeline = $1 AND topic LIKE '" ORIGIN_FILE      \
+	"%' AND next_offset > 0 LIMIT 1"
+
 static bool look_at_files(struct verify *v, struct err *err)
 {
 	const char *params[] = {v->config->group_id};
-	struct pg_rows *rows =
-		pg_query(v->pg,
-			 "SELECT topic FROM memingest.offsets WHERE pipeline = $1 AND topic LIKE "
-			 "'" ORIGIN_FILE "%' AND next_offset > 0 LIMIT 1",
-			 params, 1, err);
-	if (rows && pg_rows_count(rows) > 0) {
+	struct answer *rows = asker_query(&v->db, ASKER_SQL(LOADED), params, 1, err);
+	if (rows && answer_count(rows) > 0) {
 		begins_later(v);
 		verify_note(v, "files",
 			    "files were loaded by this pipeline (%s): their rows are in no topic",
-			    pg_value(rows, 0, 0) + strlen(ORIGIN_FILE));
+			    answer_value(rows, 0, 0) + strlen(ORIGIN_FILE));
 	}
-	pg_rows_free(rows);
+	answer_free(rows);
 	return rows != NULL;
 }
 
@@ -308,22 +322,24 @@ static void look_at_streams(struct verify *v)
 	}
 }
 
+/* In a file any of them can change the row. */
 static bool look_at_triggers(struct verify *v, struct err *err)
 {
+	static const struct asker_sql sql = {
+		"SELECT tgname FROM pg_trigger WHERE tgrelid = to_regclass($1) AND NOT "
+		"tgisinternal AND tgenabled <> 'D' AND (tgtype & 2) <> 0 LIMIT 1",
+		"SELECT name FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = $1 COLLATE "
+		"NOCASE LIMIT 1"};
 	struct buf name = {0};
 	sqlname_table(v->stream->table, &name);
-	const char *params[] = {buf_cstr(&name)};
-	struct pg_rows *rows = pg_query(v->pg,
-					"SELECT tgname FROM pg_trigger WHERE tgrelid = "
-					"to_regclass($1) AND NOT tgisinternal AND tgenabled <> 'D' "
-					"AND (tgtype & 2) <> 0 LIMIT 1",
-					params, 1, err);
-	if (rows && pg_rows_count(rows) > 0)
+	const char *params[] = {v->db.pg ? buf_cstr(&name) : v->stream->table->name};
+	struct answer *rows = asker_query(&v->db, sql, params, 1, err);
+	if (rows && answer_count(rows) > 0)
 		verify_note(v, "triggers",
 			    "trigger %s may change or drop rows on their way into the table: what "
 			    "it does shows as a difference",
-			    pg_value(rows, 0, 0));
-	pg_rows_free(rows);
+			    answer_value(rows, 0, 0));
+	answer_free(rows);
 	buf_free(&name);
 	return rows != NULL;
 }
@@ -366,7 +382,8 @@ static bool add_parts(struct verify *v, const struct verify_range *range,
 		      const struct positions *ps, struct err *err)
 {
 	const char *params[] = {v->config->group_id};
-	struct pg_rows *books = pg_query(v->pg, sql_verify_books, params, 1, err);
+	char *sql = asker_books(&v->db, sql_verify_books);
+	struct answer *books = asker_query(&v->db, ASKER_TEXT(sql), params, 1, err);
 	bool ok = books != NULL;
 	for (size_t i = 0; ok && i < ps->n; i++) {
 		if (!ps->all[i].known)
@@ -375,7 +392,8 @@ static bool add_parts(struct verify *v, const struct verify_range *range,
 		if (ok)
 			add_part(v, range, books, &ps->all[i]);
 	}
-	pg_rows_free(books);
+	answer_free(books);
+	free(sql);
 	return ok;
 }
 
@@ -399,37 +417,55 @@ static void note_rest(struct verify *v, const struct verify_range *range)
 		verify_note(v, "sample", "only %s of the keys are looked at, as told", v->sample);
 }
 
+/* Once it is known how far back was read. Vectors that a model made are not made again. */
+static void decide_columns(struct verify *v)
+{
+	const struct table *t = v->stream->table;
+	enum on_conflict rule = v->stream->config->on_conflict;
+	v->may_be_newer = !v->from_first && t->version >= 0 && rule == CONFLICT_NEWER;
+	for (size_t i = 0; i < t->ncolumns; i++)
+		v->columns[i].judged =
+			i < t->nkeys || ((!t->embed || i != t->embed->vector) &&
+					 (v->from_first || (t->columns[i].merge == MERGE_REPLACE &&
+							    rule != CONFLICT_SKIP)));
+}
+
 /* Kafka is asked within the transaction: what it says is later than the offsets, which is right. */
 bool verify_scope(struct verify *v, const struct verify_range *range, struct err *err)
 {
 	struct positions ps = {0};
 	v->whole = v->from_first = true;
-	bool ok = positions_of_stream(v->pg, v->config, v->index, range->partition, range->since_ms,
-				      &ps, err) &&
+	bool ok = positions_of_stream(&v->db, v->config, v->index, range->partition,
+				      range->since_ms, &ps, err) &&
 		  add_parts(v, range, &ps, err) && look_at_cleanup(v, err) &&
 		  look_at_files(v, err) && look_at_triggers(v, err) && read_left_out(v, err);
-	if (ok)
+	if (ok) {
 		note_rest(v, range);
+		decide_columns(v);
+	}
 	positions_free(&ps);
 	return ok;
 }
 
+#define REFUSED(letters)                                                                           \
+	"SELECT topic, partition, \"offset\", reason, detail, count(*) OVER () FROM " letters      \
+	" WHERE pipeline = $1 ORDER BY id LIMIT 1"
+
 bool verify_note_refused(struct verify *v, struct err *err)
 {
+	static const struct asker_sql sql = {REFUSED("memingest.dead_letters"),
+					     REFUSED("topic.memingest_dead_letters")};
 	const char *params[] = {v->pipeline};
-	struct pg_rows *rows = pg_query(
-		v->pg,
-		"SELECT topic, partition, \"offset\", reason, detail, count(*) OVER () FROM "
-		"memingest.dead_letters WHERE pipeline = $1 ORDER BY id LIMIT 1",
-		params, 1, err);
-	if (rows && pg_rows_count(rows) > 0)
+	struct answer *rows = asker_query(&v->db, sql, params, 1, err);
+	if (rows && answer_count(rows) > 0)
 		verify_note(v, "refused",
 			    "%s events are refused now that no dead letter names (%s [%s] offset "
 			    "%s: %s: %s): their letters were purged, or they were taken by another "
 			    "config; they are left out",
-			    pg_value(rows, 0, 5), pg_value(rows, 0, 0), pg_value(rows, 0, 1),
-			    pg_value(rows, 0, 2), pg_value(rows, 0, 3),
-			    pg_value(rows, 0, 4) ? pg_value(rows, 0, 4) : "");
-	pg_rows_free(rows);
+			    answer_value(rows, 0, 5), answer_value(rows, 0, 0),
+			    answer_value(rows, 0, 1), answer_value(rows, 0, 2),
+			    answer_value(rows, 0, 3),
+			    answer_value(rows, 0, 4) ? answer_value(rows, 0, 4) : "");
+	answer_free(rows);
 	return rows != NULL;
 }

@@ -60,11 +60,11 @@ static void put_part(struct buf *out, const char *text, size_t difference)
 }
 
 /* "namespace agent, key k7" */
-static void put_key(const struct verify *v, const struct pg_rows *rows, size_t row, struct buf *out)
+static void put_key(const struct verify *v, const struct answer *rows, size_t row, struct buf *out)
 {
 	const struct table *t = v->stream->table;
 	for (size_t i = 0; i < t->nkeys; i++) {
-		const char *text = pg_value(rows, row, KEYS_AT + i);
+		const char *text = answer_value(rows, row, KEYS_AT + i);
 		buf_printf(out, "%s%s ", i ? ", " : "", t->columns[i].name);
 		peek_plain((struct slice){(const uint8_t *)text, text ? strlen(text) : 0}, out);
 	}
@@ -85,17 +85,17 @@ const char *verify_time(int64_t ms, char out[VERIFY_TIME])
 
 /* ---- for people ---- */
 
-static bool begins_row(const struct pg_rows *rows, size_t row)
+static bool begins_row(const struct answer *rows, size_t row)
 {
-	return row == 0 || pg_int(rows, row, 0) != pg_int(rows, row - 1, 0);
+	return row == 0 || answer_int(rows, row, 0) != answer_int(rows, row - 1, 0);
 }
 
-static void print_column(const struct pg_rows *rows, size_t row)
+static void print_column(const struct answer *rows, size_t row)
 {
-	const char *in_table = pg_value(rows, row, 4), *by_topic = pg_value(rows, row, 5);
+	const char *in_table = answer_value(rows, row, 4), *by_topic = answer_value(rows, row, 5);
 	size_t at = in_table && by_topic ? first_difference(in_table, by_topic) : 0;
 	struct buf out = {0};
-	buf_printf(&out, "         %s: table ", pg_value(rows, row, 3));
+	buf_printf(&out, "         %s: table ", answer_value(rows, row, 3));
 	put_part(&out, in_table, at);
 	buf_puts(&out, ", topic ");
 	put_part(&out, by_topic, at);
@@ -103,21 +103,21 @@ static void print_column(const struct pg_rows *rows, size_t row)
 	buf_free(&out);
 }
 
-static void print_row(const struct verify *v, const struct pg_rows *rows, size_t row)
+static void print_row(const struct verify *v, const struct answer *rows, size_t row)
 {
-	const char *kind = pg_value(rows, row, 1);
+	const char *kind = answer_value(rows, row, 1);
 	struct buf key = {0};
 	put_key(v, rows, row, &key);
 	printf("%-8s %s\n", kind, buf_cstr(&key));
 	buf_free(&key);
-	if (strcmp(kind, "differs") == 0 && !pg_bool(rows, row, 2))
+	if (strcmp(kind, "differs") == 0 && !answer_bool(rows, row, 2))
 		puts("         the row has changed since it was looked at: its values of then are "
 		     "not known any more");
 }
 
-static bool ends_row(const struct pg_rows *rows, size_t row)
+static bool ends_row(const struct answer *rows, size_t row)
 {
-	return row + 1 == pg_rows_count(rows) || begins_row(rows, row + 1);
+	return row + 1 == answer_count(rows) || begins_row(rows, row + 1);
 }
 
 /* The last event of the key that the row came from, or that took it away. */
@@ -136,17 +136,17 @@ static void print_event(const struct explained *x)
 		       : "");
 }
 
-static void print_list(const struct verify *v, const struct pg_rows *rows,
+static void print_list(const struct verify *v, const struct answer *rows,
 		       const struct explained *explained)
 {
 	int64_t found = v->differ + v->missing + v->extra;
-	for (size_t i = 0; i < pg_rows_count(rows); i++) {
+	for (size_t i = 0; i < answer_count(rows); i++) {
 		if (begins_row(rows, i))
 			print_row(v, rows, i);
-		if (pg_value(rows, i, 3))
+		if (answer_value(rows, i, 3))
 			print_column(rows, i);
 		if (ends_row(rows, i))
-			print_event(&explained[pg_int(rows, i, 0) - 1]);
+			print_event(&explained[answer_int(rows, i, 0) - 1]);
 	}
 	if (found > LIST_LIMIT)
 		printf("... and %" PRId64 " more\n", found - LIST_LIMIT);
@@ -181,16 +181,17 @@ static json_t *text_or_null(const char *text)
 	return json ? json : json_null();
 }
 
-static json_t *row_json(const struct verify *v, const struct pg_rows *rows, size_t row)
+static json_t *row_json(const struct verify *v, const struct answer *rows, size_t row)
 {
 	const struct table *t = v->stream->table;
 	json_t *key = json_object();
 	for (size_t i = 0; i < t->nkeys; i++)
 		json_object_set_new(key, t->columns[i].name,
-				    text_or_null(pg_value(rows, row, KEYS_AT + i)));
-	return json_pack("{s:s, s:o, s:b, s:[]}", "kind", pg_value(rows, row, 1), "key", key,
+				    text_or_null(answer_value(rows, row, KEYS_AT + i)));
+	return json_pack("{s:s, s:o, s:b, s:[]}", "kind", answer_value(rows, row, 1), "key", key,
 			 "changed_since",
-			 strcmp(pg_value(rows, row, 1), "differs") == 0 && !pg_bool(rows, row, 2),
+			 strcmp(answer_value(rows, row, 1), "differs") == 0 &&
+				 !answer_bool(rows, row, 2),
 			 "columns");
 }
 
@@ -204,22 +205,22 @@ static json_t *event_json(const struct explained *x)
 			 x->spread);
 }
 
-static json_t *list_json(const struct verify *v, const struct pg_rows *rows,
+static json_t *list_json(const struct verify *v, const struct answer *rows,
 			 const struct explained *explained)
 {
 	json_t *list = json_array(), *last = NULL;
-	for (size_t i = 0; i < pg_rows_count(rows); i++) {
+	for (size_t i = 0; i < answer_count(rows); i++) {
 		if (begins_row(rows, i))
 			json_array_append_new(list, last = row_json(v, rows, i));
 		if (begins_row(rows, i))
 			json_object_set_new(last, "event",
-					    event_json(&explained[pg_int(rows, i, 0) - 1]));
-		if (pg_value(rows, i, 3))
-			json_array_append_new(json_object_get(last, "columns"),
-					      json_pack("{s:s, s:o, s:o}", "name",
-							pg_value(rows, i, 3), "table",
-							text_or_null(pg_value(rows, i, 4)), "topic",
-							text_or_null(pg_value(rows, i, 5))));
+					    event_json(&explained[answer_int(rows, i, 0) - 1]));
+		if (answer_value(rows, i, 3))
+			json_array_append_new(
+				json_object_get(last, "columns"),
+				json_pack("{s:s, s:o, s:o}", "name", answer_value(rows, i, 3),
+					  "table", text_or_null(answer_value(rows, i, 4)), "topic",
+					  text_or_null(answer_value(rows, i, 5))));
 	}
 	return list;
 }
@@ -247,7 +248,7 @@ static json_t *notes_json(const struct verify *v)
 }
 
 /* The members are a contract. */
-static void print_json(const struct verify *v, const struct pg_rows *rows,
+static void print_json(const struct verify *v, const struct answer *rows,
 		       const struct explained *explained)
 {
 	json_t *all = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:o, s:I, s:I, s:f, s:o, s:o, s:o}",
@@ -271,7 +272,7 @@ int verify_show(struct verify *v)
 	struct err err = {0}, why = {0};
 	int64_t found = v->differ + v->missing + v->extra;
 	size_t n = (size_t)MIN(found, (int64_t)LIST_LIMIT);
-	struct pg_rows *rows = verify_list(v, LIST_LIMIT, &err);
+	struct answer *rows = verify_list(v, LIST_LIMIT, &err);
 	if (!rows)
 		return cli_fail(report_err_exit_code(&err), "%s", err.text);
 	struct explained *explained = verify_explain(v, n, &why);
@@ -286,6 +287,6 @@ int verify_show(struct verify *v)
 		print_sum(v);
 	}
 	explained_free(explained, n);
-	pg_rows_free(rows);
+	answer_free(rows);
 	return found > 0 ? EXIT_DATA : EXIT_OK;
 }

@@ -1,5 +1,5 @@
 /*
- * verify_sql.c - the statements of a check.
+ * verify_sql.c - the statements of a check on PostgreSQL.
  *
  *   table --one snapshot--> was     (key, hash of the judged columns, version)
  *   topic --pipeline-----> rows     (the stream's columns)
@@ -48,58 +48,49 @@ static void take_type(struct verify_column *c, const char *type, const char *sen
 	c->send = xstrdup(send);
 }
 
-static bool take_columns(struct verify *v, const struct pg_rows *rows, struct err *err)
+static bool take_columns(struct verify *v, const struct answer *rows, struct err *err)
 {
 	const struct table *t = v->stream->table;
+	const char *time = asker_words(&v->db, ASKER_WORDS("timestamptz", "INTEGER"));
 	for (size_t i = 0; i < t->ncolumns; i++) {
 		bool found = false;
-		for (size_t k = 0; k < pg_rows_count(rows); k++) {
-			if (strcmp(pg_value(rows, k, 0), t->columns[i].name) != 0)
+		for (size_t k = 0; k < answer_count(rows); k++) {
+			if (strcmp(answer_value(rows, k, 0), t->columns[i].name) != 0)
 				continue;
 			found = true;
-			take_type(&v->columns[i], pg_value(rows, k, 1), pg_value(rows, k, 2));
+			take_type(&v->columns[i], answer_value(rows, k, 1),
+				  answer_value(rows, k, 2));
 		}
 		if (!found)
 			return err_set(err, ERR_CONFIG,
 				       "column %s is not in table %s: run \"memingest migrate\"",
 				       t->columns[i].name, table_full_name(t));
 	}
-	for (size_t k = 0; k < pg_rows_count(rows); k++)
-		v->has_updated_at |= strcmp(pg_value(rows, k, 0), "updated_at") == 0 &&
-				     strcmp(pg_value(rows, k, 1), "timestamptz") == 0 &&
+	for (size_t k = 0; k < answer_count(rows); k++)
+		v->has_updated_at |= strcmp(answer_value(rows, k, 0), "updated_at") == 0 &&
+				     strcmp(answer_value(rows, k, 1), time) == 0 &&
 				     !sqlname_has_column(t, "updated_at");
 	return true;
 }
 
 bool verify_look_at_table(struct verify *v, struct err *err)
 {
-	struct buf name = {0};
-	v->columns = xcalloc(v->stream->table->ncolumns, sizeof(*v->columns));
-	sqlname_table(v->stream->table, &name);
-	const char *params[] = {buf_cstr(&name)};
-	struct pg_rows *rows = pg_query(
-		v->pg,
+	static const struct asker_sql sql = {
 		"SELECT a.attname, coalesce(e.typname, t.typname), t.typsend::regproc FROM "
 		"pg_attribute a JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_type e ON e.oid "
 		"= t.typelem AND t.typcategory = 'A' WHERE a.attrelid = $1::regclass AND a.attnum "
 		"> 0 AND NOT a.attisdropped",
-		params, 1, err);
+		"SELECT name, type, '' FROM pragma_table_info($1)"};
+	const struct table *t = v->stream->table;
+	struct buf name = {0};
+	v->columns = xcalloc(t->ncolumns, sizeof(*v->columns));
+	sqlname_table(t, &name);
+	const char *params[] = {v->db.pg ? buf_cstr(&name) : t->name};
+	struct answer *rows = asker_query(&v->db, sql, params, 1, err);
 	bool ok = rows && take_columns(v, rows, err);
-	pg_rows_free(rows);
+	answer_free(rows);
 	buf_free(&name);
 	return ok;
-}
-
-/* Once it is known how far back was read. Vectors that a model made are not made again. */
-static void decide_columns(struct verify *v)
-{
-	const struct table *t = v->stream->table;
-	bool first_stays = v->stream->config->on_conflict == CONFLICT_SKIP;
-	for (size_t i = 0; i < t->ncolumns; i++)
-		v->columns[i].judged =
-			i < t->nkeys ||
-			((!t->embed || i != t->embed->vector) &&
-			 (v->from_first || (t->columns[i].merge == MERGE_REPLACE && !first_stays)));
 }
 
 /* ---- words ---- */
@@ -167,12 +158,11 @@ static char *both_keys_sql(const struct table *t)
 	return buf_take_text(&b);
 }
 
-/* Of use only where a version from before what was read can be in the table. */
 static char *version_sql(const struct verify *v)
 {
 	const struct table *t = v->stream->table;
 	struct buf b = {0};
-	if (v->from_first || t->version < 0 || v->stream->config->on_conflict != CONFLICT_NEWER)
+	if (!v->may_be_newer)
 		return xstrdup("0");
 	put_column(&b, "t", &t->columns[t->version]);
 	return buf_take_text(&b);
@@ -190,16 +180,28 @@ static char *own_columns_sql(const struct table *t)
 }
 
 /* Each field behind its length. */
-void verify_put_key_bytes(const struct table *t, const struct verify_column *columns,
-			  const char *prefix, struct buf *out)
+static void put_key_bytes(const struct verify *v, const char *prefix, struct buf *out)
 {
+	const struct table *t = v->stream->table;
 	for (size_t i = 0; i < t->nkeys; i++) {
-		buf_printf(out, "%sint4send(octet_length(%s(", i ? " || " : "", columns[i].send);
+		const char *send = v->columns[i].send;
+		buf_printf(out, "%sint4send(octet_length(%s(", i ? " || " : "", send);
 		put_column(out, prefix, &t->columns[i]);
-		buf_printf(out, "))) || %s(", columns[i].send);
+		buf_printf(out, "))) || %s(", send);
 		put_column(out, prefix, &t->columns[i]);
 		buf_puts(out, ")");
 	}
+}
+
+void verify_put_key_hex(const struct verify *v, const char *prefix, struct buf *out)
+{
+	if (!v->db.pg) {
+		verify_file_put_key_hex(v->stream->table, prefix, out);
+		return;
+	}
+	buf_puts(out, "encode(");
+	put_key_bytes(v, prefix, out);
+	buf_puts(out, ", 'hex')");
 }
 
 /* The same as verify_wants(). */
@@ -209,7 +211,7 @@ static char *sample_sql(const struct verify *v)
 	if (!v->sample)
 		return xstrdup("true");
 	buf_puts(&b, "('x' || encode(substring(sha256(");
-	verify_put_key_bytes(v->stream->table, v->columns, "t", &b);
+	put_key_bytes(v, "t", &b);
 	buf_printf(&b, ") FOR 4), 'hex'))::bit(32)::bigint < %" PRIu64, v->sampled);
 	return buf_take_text(&b);
 }
@@ -254,20 +256,20 @@ static char *fill(const struct verify *v, const char *sql)
 static bool run(struct verify *v, const char *sql, const char *doing, struct err *err)
 {
 	char *text = fill(v, sql);
-	bool ok = pg_exec(v->pg, text, NULL, 0, err);
+	bool ok = pg_exec(v->db.pg, text, NULL, 0, err);
 	free(text);
 	return ok || err_wrap(err, "%s", doing);
 }
 
 /* ---- the steps ---- */
 
-bool verify_copy_table(struct verify *v, struct err *err)
+/* The rest of a check needs no snapshot, which would keep vacuum from the database. */
+static bool keep_table(struct verify *v, struct err *err)
 {
-	decide_columns(v);
-	return run(v, sql_verify_was, "reading the table", err);
+	return run(v, sql_verify_was, "reading the table", err) && asker_commit(&v->db, err);
 }
 
-bool verify_make_rows(struct verify *v, struct err *err)
+static bool make_rows(struct verify *v, struct err *err)
 {
 	struct buf settings = {0};
 	const struct table *t = v->stream->table;
@@ -275,31 +277,39 @@ bool verify_make_rows(struct verify *v, struct err *err)
 	for (size_t i = 0; i < t->ncolumns; i++)
 		ddl_put_setting(&settings, v->rows, &t->columns[i], "STORAGE",
 				t->columns[i].storage);
-	ok = ok && (settings.len == 0 || pg_exec(v->pg, buf_cstr(&settings), NULL, 0, err));
+	ok = ok && (settings.len == 0 || pg_exec(v->db.pg, buf_cstr(&settings), NULL, 0, err));
 	buf_free(&settings);
 	return ok;
 }
 
-/* The counts, in the order of the columns. */
-static bool count(struct verify *v, struct err *err)
+/* A server that has been away meanwhile has emptied the tables, which are unlogged. */
+static bool is_sound(struct verify *v)
+{
+	return pg_alive(v->db.pg);
+}
+
+bool verify_count(struct verify *v, const char *sql, struct err *err)
 {
 	int64_t *const counts[] = {&v->in_table, &v->by_topic, &v->differ,
 				   &v->missing,  &v->extra,    &v->newer};
+	struct answer *rows = asker_query(&v->db, ASKER_TEXT(sql), NULL, 0, err);
+	for (size_t i = 0; rows && i < ARRAY_LEN(counts); i++)
+		*counts[i] = answer_int(rows, 0, i);
+	answer_free(rows);
+	return rows != NULL;
+}
+
+static bool compare(struct verify *v, struct err *err)
+{
+	if (!run(v, sql_verify_found, "comparing", err))
+		return false;
 	char *sql = fill(v, "SELECT (SELECT count(*) FROM :was), (SELECT count(*) FROM :rows), "
 			    "count(*) FILTER (WHERE _kind = 'differs'), count(*) FILTER (WHERE "
 			    "_kind = 'missing'), count(*) FILTER (WHERE _kind = 'extra'), count(*) "
 			    "FILTER (WHERE _kind = 'newer') FROM :found");
-	struct pg_rows *rows = pg_query(v->pg, sql, NULL, 0, err);
-	for (size_t i = 0; rows && i < ARRAY_LEN(counts); i++)
-		*counts[i] = pg_int(rows, 0, i);
-	pg_rows_free(rows);
+	bool ok = verify_count(v, sql, err);
 	free(sql);
-	return rows != NULL;
-}
-
-bool verify_compare(struct verify *v, struct err *err)
-{
-	return run(v, sql_verify_found, "comparing", err) && count(v, err);
+	return ok;
 }
 
 /* ('a', t."a"::text, r."a"::text, t."a" IS DISTINCT FROM r."a"), ... */
@@ -329,12 +339,7 @@ static void put_values(const struct verify *v, struct buf *out)
 		buf_puts(out, "(NULL::text, NULL::text, NULL::text, false)");
 }
 
-/*
- * A row for each column that differs, and one for each row that is missing or too many: its place
- * in the list, kind, whether the table has it as it was, column, value in the table, value by the
- * topic; then the key's columns.
- */
-struct pg_rows *verify_list(struct verify *v, size_t limit, struct err *err)
+static struct answer *list(struct verify *v, size_t limit, struct err *err)
 {
 	const struct table *t = v->stream->table;
 	struct buf values = {0};
@@ -352,7 +357,7 @@ struct pg_rows *verify_list(struct verify *v, size_t limit, struct err *err)
 		"differs) ON c.differs AND t._same AND f._kind = 'differs' ORDER BY f._n, c.name",
 		keys, limit, texts, to_table, to_rows, buf_cstr(&values));
 	char *text = fill(v, sql);
-	struct pg_rows *rows = pg_query(v->pg, text, NULL, 0, err);
+	struct answer *rows = asker_query(&v->db, ASKER_TEXT(text), NULL, 0, err);
 	free(text);
 	free(sql);
 	free(keys);
@@ -361,11 +366,6 @@ struct pg_rows *verify_list(struct verify *v, size_t limit, struct err *err)
 	free(to_rows);
 	buf_free(&values);
 	return rows;
-}
-
-static uint8_t digit(char c)
-{
-	return (uint8_t)(c <= '9' ? c - '0' : c - 'a' + 10);
 }
 
 void verify_take_bytes(const char *hex, uint8_t **bytes, size_t *len)
@@ -377,25 +377,24 @@ void verify_take_bytes(const char *hex, uint8_t **bytes, size_t *len)
 	*len = strlen(hex) / 2;
 	*bytes = xmalloc(*len + 1);
 	for (size_t i = 0; i < *len; i++)
-		(*bytes)[i] = (uint8_t)(digit(hex[2 * i]) << 4 | digit(hex[2 * i + 1]));
+		(*bytes)[i] = hex_byte(hex + 2 * i);
 }
 
-struct pg_rows *verify_origins(struct verify *v, size_t limit, struct err *err)
+static struct answer *origins(struct verify *v, size_t limit, struct err *err)
 {
 	const struct table *t = v->stream->table;
 	struct buf bytes = {0}, pipeline = {0};
-	verify_put_key_bytes(t, v->columns, "f", &bytes);
+	verify_put_key_hex(v, "f", &bytes);
 	pg_quote_literal(&pipeline, v->pipeline);
 	char *keys = keys_sql(t, "f.", ", ", NULL, "");
 	char *sql = xasprintf(
 		"WITH f AS (SELECT row_number() OVER (ORDER BY %s) AS _n, f.* FROM :found AS f "
-		"WHERE _kind <> 'newer' ORDER BY 1 LIMIT %zu) SELECT f._n, encode(%s, 'hex'), "
-		"b.topic, "
+		"WHERE _kind <> 'newer' ORDER BY 1 LIMIT %zu) SELECT f._n, %s, b.topic, "
 		"b.partition, b.from_offset, b.to_offset FROM f LEFT JOIN memingest.batches b ON "
 		"b.pipeline = %s AND b.xmin = f._xmin ORDER BY 1",
 		keys, limit, buf_cstr(&bytes), buf_cstr(&pipeline));
 	char *text = fill(v, sql);
-	struct pg_rows *rows = pg_query(v->pg, text, NULL, 0, err);
+	struct answer *rows = asker_query(&v->db, ASKER_TEXT(text), NULL, 0, err);
 	free(text);
 	free(sql);
 	free(keys);
@@ -403,3 +402,14 @@ struct pg_rows *verify_origins(struct verify *v, size_t limit, struct err *err)
 	buf_free(&pipeline);
 	return rows;
 }
+
+const struct verify_way verify_on_pg = {
+	.begin = verify_pg_begin,
+	.keep_table = keep_table,
+	.make_rows = make_rows,
+	.is_sound = is_sound,
+	.compare = compare,
+	.list = list,
+	.origins = origins,
+	.end = verify_pg_end,
+};

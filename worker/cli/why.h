@@ -12,7 +12,8 @@
 
 /* How the part of the log that was read was chosen. */
 enum why_found {
-	WHY_BY_BATCH, /* the transaction that wrote the row also wrote a row of memingest.batches */
+	WHY_BY_BATCH, /* the transaction that wrote the row also wrote a line of the batches' book
+		       */
 	WHY_BY_BATCH_TIME, /* batches that were committed when the row was written */
 	WHY_BY_TIME,       /* the log, from shortly before the row was written */
 	WHY_BY_ALL,        /* all of the log */
@@ -47,17 +48,17 @@ struct why {
 	int32_t partition; /* -1: all */
 	struct positions positions;
 
-	struct pg_rows *row; /* see why_read_row() */
+	struct answer *row; /* see why_read_row() */
 	bool there;
 	uint8_t *key; /* as it stands in a row of COPY BINARY */
 	size_t key_len;
 
 	enum why_found found;
-	struct pg_rows *batches;  /* or NULL */
+	struct answer *batches;   /* or NULL */
 	size_t batch;             /* the one that the row is of; their number: not known */
 	struct why_event *events; /* by topic, partition and offset */
 	size_t nevents;
-	struct pg_rows *letters; /* or NULL: may not be read */
+	struct answer *letters; /* or NULL: may not be read */
 };
 
 /*
@@ -66,8 +67,11 @@ struct why {
  */
 MUST_CHECK bool why_take_keys(struct why *w, char **args, size_t n);
 
-/* Columns of why_read_row(): the key's bytes, xmin, when that began, then the stream's columns. */
-enum { WHY_BYTES, WHY_XMIN, WHY_BEGAN, WHY_COLUMNS };
+/*
+ * Columns of why_read_row(): the key's bytes, the transaction (xmin; in a file its time), when that
+ * began, then the stream's columns.
+ */
+enum { WHY_BYTES, WHY_WRITER, WHY_BEGAN, WHY_COLUMNS };
 
 /* The row, or that there is none. False with class POISON: a key is none of its column's type. */
 MUST_CHECK bool why_read_row(struct why *w, struct err *err);

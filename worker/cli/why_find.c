@@ -1,7 +1,8 @@
 /*
  * why_find.c - the events of one row, without reading all of the topic.
  *
- *   row --xmin--> the line of memingest.batches that the same transaction wrote --> its offsets
+ *   row --xmin, in a file updated_at--> the line of memingest.batches that the same transaction
+ *    |                                  wrote --> its offsets
  *    |  none: the row was written under a savepoint, or by somebody else, or the line is pruned
  *    '--updated_at--> batches that ended soon after --> the log from that time on
  *   no row -----> all of the log (of one partition, where that is told)
@@ -23,8 +24,11 @@
 #include "cli/events.h"
 #include "cli/why.h"
 #include "core/sqlname.h"
+#include "sqlite/shown.h"
 
-extern const char sql_why_batches[], sql_why_letters[]; /* worker/sql */
+/* worker/sql */
+extern const char sql_why_batches[], sql_why_letters[];
+extern const char sql_why_file_batches[], sql_why_file_letters[];
 
 #define NEARBY 2000     /* offsets before and behind a batch */
 #define BEFORE_MS 60000 /* an event lies in the log before its row is written */
@@ -33,56 +37,92 @@ extern const char sql_why_batches[], sql_why_letters[]; /* worker/sql */
 /* ---- the row ---- */
 
 /* The key, as the columns' types, in a row called k. */
-static void put_keys(struct buf *out, const struct table *t)
+static void put_keys(struct buf *out, const struct why *w)
 {
+	const struct table *t = w->v.stream->table;
 	buf_puts(out, "WITH k AS (SELECT ");
 	for (size_t i = 0; i < t->nkeys; i++) {
-		buf_printf(out, "%sCAST($%zu AS %s) AS ", i ? ", " : "", i + 1, t->columns[i].type);
-		buf_quoted(out, t->columns[i].name, '"');
+		const struct column *c = &t->columns[i];
+		buf_puts(out, i ? ", " : "");
+		if (w->v.db.pg) {
+			buf_printf(out, "CAST($%zu AS %s)", i + 1, c->type);
+		} else {
+			buf_puts(out, "memingest_wanted(");
+			shown_put_kind(out, c);
+			buf_puts(out, ", ");
+			buf_quoted(out, c->name, '\'');
+			buf_printf(out, ", $%zu)", i + 1);
+		}
+		buf_puts(out, " AS ");
+		buf_quoted(out, c->name, '"');
 	}
 	buf_puts(out, ") ");
+}
+
+/* In a file the time of updated_at says both, and 0 that somebody else may have written it. */
+static void put_writer(struct buf *out, const struct why *w)
+{
+	bool known = w->v.has_updated_at;
+	if (w->v.db.pg) {
+		buf_printf(out, "t.xmin::text, %s",
+			   known ? "floor(extract(epoch FROM t.updated_at) * 1000)::bigint"
+				 : "NULL");
+		return;
+	}
+	buf_puts(out, "CASE WHEN t.");
+	buf_quoted(out, w->v.stream->table->columns[0].name, '"');
+	buf_printf(out, " IS NOT NULL THEN %s END, %s", known ? "t.updated_at" : "0",
+		   known ? "nullif(t.updated_at, 0) / 1000" : "NULL");
 }
 
 static char *row_sql(const struct why *w)
 {
 	const struct table *t = w->v.stream->table;
 	struct buf b = {0};
-	put_keys(&b, t);
-	buf_puts(&b, "SELECT encode(");
-	verify_put_key_bytes(t, w->v.columns, "k", &b);
-	buf_printf(&b, ", 'hex'), t.xmin::text, %s",
-		   w->v.has_updated_at ? "floor(extract(epoch FROM t.updated_at) * 1000)::bigint"
-				       : "NULL");
+	put_keys(&b, w);
+	buf_puts(&b, "SELECT ");
+	verify_put_key_hex(&w->v, "k", &b);
+	buf_puts(&b, ", ");
+	put_writer(&b, w);
 	for (size_t i = 0; i < t->ncolumns; i++) {
-		buf_puts(&b, ", t.");
-		buf_quoted(&b, t->columns[i].name, '"');
-		buf_puts(&b, "::text");
+		buf_puts(&b, ", ");
+		if (w->v.db.pg) {
+			buf_puts(&b, "t.");
+			buf_quoted(&b, t->columns[i].name, '"');
+			buf_puts(&b, "::text");
+		} else {
+			verify_file_put_text(&b, "t", &t->columns[i]);
+		}
 	}
 	buf_puts(&b, " FROM k LEFT JOIN ");
-	sqlname_table(t, &b);
+	if (w->v.db.pg)
+		sqlname_table(t, &b);
+	else
+		buf_quoted(&b, t->name, '"');
 	buf_puts(&b, " AS t ON ");
-	for (size_t i = 0; i < t->nkeys; i++) {
-		buf_puts(&b, i ? " AND t." : "t.");
-		buf_quoted(&b, t->columns[i].name, '"');
-		buf_puts(&b, " = k.");
-		buf_quoted(&b, t->columns[i].name, '"');
-	}
+	sqlname_same_key(&b, t, "t", "k");
 	return buf_take_text(&b);
+}
+
+/* Not the server's or the file's fault. */
+static bool is_no_key(const struct why *w, const struct err *err)
+{
+	return w->v.db.pg ? strncmp(err->code, "22", 2) == 0 : err->class == ERR_POISON;
 }
 
 bool why_read_row(struct why *w, struct err *err)
 {
 	const struct table *t = w->v.stream->table;
 	char *sql = row_sql(w);
-	w->row = pg_query(w->v.pg, sql, (const char *const *)w->keys, t->nkeys, err);
+	w->row =
+		asker_query(&w->v.db, ASKER_TEXT(sql), (const char *const *)w->keys, t->nkeys, err);
 	free(sql);
 	if (!w->row)
-		return strncmp(err->code, "22", 2) == 0
-			       ? err_set(err, ERR_POISON, "that is no key of %s: %s", t->name,
-					 err->text)
-			       : false;
-	w->there = pg_value(w->row, 0, WHY_XMIN) != NULL;
-	verify_take_bytes(pg_value(w->row, 0, WHY_BYTES), &w->key, &w->key_len);
+		return is_no_key(w, err) ? err_set(err, ERR_POISON, "that is no key of %s: %s",
+						   t->name, err->text)
+					 : false;
+	w->there = answer_value(w->row, 0, WHY_WRITER) != NULL;
+	verify_take_bytes(answer_value(w->row, 0, WHY_BYTES), &w->key, &w->key_len);
 	return true;
 }
 
@@ -119,12 +159,12 @@ static void add_part(const struct why *w, struct replay *what, const char *topic
 
 static void add_batches(const struct why *w, bool its_own, struct replay *what)
 {
-	for (size_t i = 0; i < pg_rows_count(w->batches); i++)
-		if (pg_bool(w->batches, i, 4) == its_own)
-			add_part(w, what, pg_value(w->batches, i, 0),
-				 (int32_t)pg_int(w->batches, i, 1),
-				 pg_int(w->batches, i, 2) - NEARBY,
-				 pg_int(w->batches, i, 3) + NEARBY);
+	for (size_t i = 0; i < answer_count(w->batches); i++)
+		if (answer_bool(w->batches, i, 4) == its_own)
+			add_part(w, what, answer_value(w->batches, i, 0),
+				 (int32_t)answer_int(w->batches, i, 1),
+				 answer_int(w->batches, i, 2) - NEARBY,
+				 answer_int(w->batches, i, 3) + NEARBY);
 }
 
 static void add_log(const struct why *w, bool by_time, struct replay *what)
@@ -140,7 +180,7 @@ static void add_log(const struct why *w, bool by_time, struct replay *what)
 
 static void choose_part(const struct why *w, enum why_found how, struct replay *what)
 {
-	bool timed = w->there && pg_value(w->row, 0, WHY_BEGAN);
+	bool timed = w->there && answer_value(w->row, 0, WHY_BEGAN);
 	switch (how) {
 	case WHY_BY_BATCH:
 	case WHY_BY_BATCH_TIME:
@@ -199,9 +239,10 @@ static bool read_batches(struct why *w, struct err *err)
 {
 	if (!w->there)
 		return true;
-	const char *params[] = {w->v.config->group_id, pg_value(w->row, 0, WHY_XMIN),
-				pg_value(w->row, 0, WHY_BEGAN)};
-	w->batches = pg_query(w->v.pg, sql_why_batches, params, 3, err);
+	const char *params[] = {w->v.config->group_id, answer_value(w->row, 0, WHY_WRITER),
+				answer_value(w->row, 0, WHY_BEGAN)};
+	w->batches = asker_query(&w->v.db, ASKER_WORDS(sql_why_batches, sql_why_file_batches),
+				 params, 3, err);
 	return w->batches != NULL;
 }
 
@@ -228,7 +269,8 @@ static bool read_letters(struct why *w, struct err *err)
 		buf_printf(&hex, "%02x", last->key[i]);
 	snprintf(partition, sizeof(partition), "%d", last->partition);
 	const char *params[] = {w->v.config->group_id, last->topic, partition, buf_cstr(&hex)};
-	w->letters = pg_query(w->v.pg, sql_why_letters, params, 4, err);
+	w->letters = asker_query(&w->v.db, ASKER_WORDS(sql_why_letters, sql_why_file_letters),
+				 params, 4, err);
 	buf_free(&hex);
 	/* The worker's own role may not read them, which is told. */
 	return w->letters != NULL || strcmp(err->code, "42501") == 0;
@@ -236,9 +278,9 @@ static bool read_letters(struct why *w, struct err *err)
 
 static const char *letter_of(const struct why *w, const struct why_event *x)
 {
-	for (size_t i = 0; w->letters && i < pg_rows_count(w->letters); i++)
-		if (pg_int(w->letters, i, 1) == x->offset)
-			return pg_value(w->letters, i, 2);
+	for (size_t i = 0; w->letters && i < answer_count(w->letters); i++)
+		if (answer_int(w->letters, i, 1) == x->offset)
+			return answer_value(w->letters, i, 2);
 	return NULL;
 }
 
@@ -255,16 +297,16 @@ static bool is_better(const struct why *w, const struct why_event *best, const s
 
 static bool in_batch(const struct why *w, size_t batch, const struct why_event *x)
 {
-	return pg_int(w->batches, batch, 1) == x->partition &&
-	       strcmp(pg_value(w->batches, batch, 0), x->topic) == 0 &&
-	       pg_int(w->batches, batch, 2) <= x->offset &&
-	       x->offset < pg_int(w->batches, batch, 3);
+	return answer_int(w->batches, batch, 1) == x->partition &&
+	       strcmp(answer_value(w->batches, batch, 0), x->topic) == 0 &&
+	       answer_int(w->batches, batch, 2) <= x->offset &&
+	       x->offset < answer_int(w->batches, batch, 3);
 }
 
 /* The row's own, if its transaction is known, else the one that the event lies in. */
 static void note_batch(struct why *w, const struct why_event *made)
 {
-	size_t n = w->batches ? pg_rows_count(w->batches) : 0;
+	size_t n = w->batches ? answer_count(w->batches) : 0;
 	w->batch = n;
 	for (size_t i = n; made && i-- > 0;)
 		if (in_batch(w, i, made))
@@ -294,9 +336,9 @@ static void decide_fates(struct why *w)
 
 bool why_find_events(struct why *w, struct err *err)
 {
-	const char *began = w->there ? pg_value(w->row, 0, WHY_BEGAN) : NULL;
+	const char *began = w->there ? answer_value(w->row, 0, WHY_BEGAN) : NULL;
 	int64_t at_ms = began ? strtoll(began, NULL, 10) - BEFORE_MS : -1;
-	if (!positions_of_stream(w->v.pg, w->v.config, w->v.index, w->partition, at_ms,
+	if (!positions_of_stream(&w->v.db, w->v.config, w->v.index, w->partition, at_ms,
 				 &w->positions, err) ||
 	    !read_batches(w, err))
 		return false;
@@ -319,8 +361,8 @@ void why_free(struct why *w)
 		free(w->events[i].key);
 	free(w->events);
 	free(w->key);
-	pg_rows_free(w->row);
-	pg_rows_free(w->batches);
-	pg_rows_free(w->letters);
+	answer_free(w->row);
+	answer_free(w->batches);
+	answer_free(w->letters);
 	positions_free(&w->positions);
 }

@@ -60,21 +60,23 @@ static void print_row(const struct why *w)
 	puts(w->there ? "" : ": the table has no such row");
 	for (size_t i = t->nkeys; w->there && i < t->ncolumns; i++) {
 		printf("  %-16s ", t->columns[i].name);
-		put_text(pg_value(w->row, 0, WHY_COLUMNS + i), SHOWN_BYTES);
+		put_text(answer_value(w->row, 0, WHY_COLUMNS + i), SHOWN_BYTES);
 		putchar('\n');
 	}
 }
 
 static void print_batch(const struct why *w)
 {
-	if (w->batches && w->batch < pg_rows_count(w->batches))
+	if (w->batches && w->batch < answer_count(w->batches))
 		printf("%s by the batch of %s [%s] from %s to %s, at %s\n",
-		       w->there ? "written" : "taken away", pg_value(w->batches, w->batch, 0),
-		       pg_value(w->batches, w->batch, 1), pg_value(w->batches, w->batch, 2),
-		       pg_value(w->batches, w->batch, 3), pg_value(w->batches, w->batch, 5));
+		       w->there ? "written" : "taken away", answer_value(w->batches, w->batch, 0),
+		       answer_value(w->batches, w->batch, 1), answer_value(w->batches, w->batch, 2),
+		       answer_value(w->batches, w->batch, 3),
+		       answer_value(w->batches, w->batch, 5));
 	else if (w->there)
-		puts("which batch wrote it is not in memingest.batches (any more), or somebody "
-		     "else did");
+		printf("which batch wrote it is not in %sbatches (any more), or somebody else "
+		       "did\n",
+		       w->v.db.pg ? "memingest." : "memingest_");
 }
 
 static void print_events(const struct why *w)
@@ -98,13 +100,13 @@ static void print_events(const struct why *w)
 
 static void print_letters(const struct why *w)
 {
-	for (size_t i = 0; w->letters && i < pg_rows_count(w->letters); i++) {
-		const char *replayed = pg_value(w->letters, i, 5);
-		printf("dead letter %s of offset %s, %s%s%s: %s: ", pg_value(w->letters, i, 0),
-		       pg_value(w->letters, i, 1), pg_value(w->letters, i, 4),
+	for (size_t i = 0; w->letters && i < answer_count(w->letters); i++) {
+		const char *replayed = answer_value(w->letters, i, 5);
+		printf("dead letter %s of offset %s, %s%s%s: %s: ", answer_value(w->letters, i, 0),
+		       answer_value(w->letters, i, 1), answer_value(w->letters, i, 4),
 		       replayed ? ", replayed " : "", replayed ? replayed : "",
-		       pg_value(w->letters, i, 2));
-		put_text(pg_value(w->letters, i, 3), SHOWN_BYTES);
+		       answer_value(w->letters, i, 2));
+		put_text(answer_value(w->letters, i, 3), SHOWN_BYTES);
 		putchar('\n');
 	}
 	if (!w->letters && w->nevents > 0 && w->events[w->nevents - 1].key)
@@ -126,7 +128,7 @@ static json_t *row_json(const struct why *w)
 	json_t *row = json_object();
 	for (size_t i = 0; w->there && i < t->ncolumns; i++)
 		json_object_set_new(row, t->columns[i].name,
-				    text_or_null(pg_value(w->row, 0, WHY_COLUMNS + i)));
+				    text_or_null(answer_value(w->row, 0, WHY_COLUMNS + i)));
 	if (w->there)
 		return row;
 	json_decref(row);
@@ -135,13 +137,14 @@ static json_t *row_json(const struct why *w)
 
 static json_t *batch_json(const struct why *w)
 {
-	if (!w->batches || w->batch >= pg_rows_count(w->batches))
+	if (!w->batches || w->batch >= answer_count(w->batches))
 		return json_null();
-	return json_pack("{s:s, s:I, s:I, s:I, s:s}", "topic", pg_value(w->batches, w->batch, 0),
-			 "partition", (json_int_t)pg_int(w->batches, w->batch, 1), "from",
-			 (json_int_t)pg_int(w->batches, w->batch, 2), "to",
-			 (json_int_t)pg_int(w->batches, w->batch, 3), "committed_at",
-			 pg_value(w->batches, w->batch, 5));
+	return json_pack("{s:s, s:I, s:I, s:I, s:s}", "topic",
+			 answer_value(w->batches, w->batch, 0), "partition",
+			 (json_int_t)answer_int(w->batches, w->batch, 1), "from",
+			 (json_int_t)answer_int(w->batches, w->batch, 2), "to",
+			 (json_int_t)answer_int(w->batches, w->batch, 3), "committed_at",
+			 answer_value(w->batches, w->batch, 5));
 }
 
 static json_t *events_json(const struct why *w)
@@ -163,15 +166,15 @@ static json_t *events_json(const struct why *w)
 static json_t *letters_json(const struct why *w)
 {
 	json_t *list = json_array();
-	for (size_t i = 0; w->letters && i < pg_rows_count(w->letters); i++)
+	for (size_t i = 0; w->letters && i < answer_count(w->letters); i++)
 		json_array_append_new(
 			list, json_pack("{s:I, s:I, s:s, s:o, s:s, s:o}", "id",
-					(json_int_t)pg_int(w->letters, i, 0), "offset",
-					(json_int_t)pg_int(w->letters, i, 1), "reason",
-					pg_value(w->letters, i, 2), "detail",
-					text_or_null(pg_value(w->letters, i, 3)), "created_at",
-					pg_value(w->letters, i, 4), "replayed_at",
-					text_or_null(pg_value(w->letters, i, 5))));
+					(json_int_t)answer_int(w->letters, i, 0), "offset",
+					(json_int_t)answer_int(w->letters, i, 1), "reason",
+					answer_value(w->letters, i, 2), "detail",
+					text_or_null(answer_value(w->letters, i, 3)), "created_at",
+					answer_value(w->letters, i, 4), "replayed_at",
+					text_or_null(answer_value(w->letters, i, 5))));
 	return list;
 }
 

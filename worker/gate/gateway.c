@@ -2,14 +2,14 @@
  * gateway.c - events by HTTP into the topics of the streams, for producers without Kafka: the whole
  * of it, wired together.
  *
- *   client --> door ----> job --> desk: events --> producer --> Kafka --> (workers) --> PostgreSQL
+ *   client --> door ----> job --> desk: events --> producer --> Kafka --> (workers) --> database
  *              threads     |                          |                                    |
  *                ^         '-- all or nothing         v reports                            |
  *                '----------------------------- delivery thread                            |
  *                '----------------------------- stored thread  <--- memingest.offsets -----'
  *                '----------------------------- requests thread (Idempotency-Key)
  *
- * A process of its own: what it needs is Kafka, and PostgreSQL only for those who ask to wait for
+ * A process of its own: what it needs is Kafka, and the database only for those who ask to wait for
  * it. It holds nothing that matters: what was answered with 2xx is in Kafka, what was not the
  * client has.
  *

@@ -2,7 +2,7 @@
  * job.c - a request of the gateway, from its body to its answer.
  *
  *   body --> READ --> SENT --> DELIVERED --> answered
- *             |        |         '-- ?wait=stored: gate/stored.c has it until PostgreSQL does
+ *             |        |         '-- ?wait=stored: gate/stored.c has it until the database does
  *             |        '-- one report of the producer for each message; the last one goes on
  *             '-- invalid, malformed, too much: answered, and nothing was sent
  *
@@ -10,8 +10,8 @@
  * partial=true. From there on each message has a fate of its own, and the answer says which.
  *
  * A job has one owner at a time: the door's thread until it is sent, the delivery thread by the
- * last report, the watcher of PostgreSQL. "left" counts reports, and one for the thread that still
- * sends: who brings it to nothing owns the job.
+ * last report, the watcher of the database. "left" counts reports, and one for the thread that
+ * still sends: who brings it to nothing owns the job.
  *
  * Memory: body, parcel and answer are charged to the door; the producer's copy of a message is not
  * counted, so a request costs up to twice what it is charged. Failure: each ends in an answer.

@@ -12,12 +12,12 @@
 /* X(ID, status, word, when) */
 #define REPLIES(X)                                                                                \
 	X(STORED, 200, "stored",                                                                  \
-	  "PostgreSQL has committed the events: the next search finds them.")                     \
+	  "The database has committed the events: the next search finds them.")                   \
 	X(ACCEPTED, 202, "accepted",                                                              \
 	  "Kafka has acknowledged the events, all replicas that are in sync.")                    \
 	X(PARTLY_STORED, 207, "partly_stored",                                                    \
-	  "PostgreSQL has committed the events but for those in `errors`, which it refused: they "\
-	  "are dead letters.")                                                                    \
+	  "The database has committed the events but for those in `errors`, which it refused: "   \
+	  "they are dead letters.")                                                               \
 	X(MALFORMED, 400, "malformed",                                                            \
 	  "The request can not be read. Nothing was taken.")                                      \
 	X(UNAUTHORIZED, 401, "unauthorized",                                                      \
@@ -42,7 +42,7 @@
 	X(UNDELIVERED, 503, "undelivered",                                                        \
 	  "Kafka has not acknowledged all events: `events` says of each whether it is in.")       \
 	X(NOT_YET, 504, "not_yet",                                                                \
-	  "The events are safe in Kafka and on their way, but not in PostgreSQL in time.")        \
+	  "The events are safe in Kafka and on their way, but not in the database in time.")      \
 	X(HALTED, 504, "halted",                                                                  \
 	  "The events are safe in Kafka, but their partition is halted: an operator must act.")
 /* clang-format on */

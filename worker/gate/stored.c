@@ -1,19 +1,21 @@
 /*
- * stored.c - requests that wait until PostgreSQL has what they brought.
+ * stored.c - requests that wait until the database has what they brought.
  *
  *   job --> waiting --look--> next_offset of each of its partitions is behind its last event
  *              |                 --> are some dead letters? --> 200, or 207 with which
  *              |----- halted_at = next_offset in one of them --> 504, at once, with the reason
  *              '----- its time is over                        --> 504
  *
+ * The database is PostgreSQL or a SQLite file, which a worker of another process writes.
+ *
  * What is durable stands in memingest.offsets, in the transaction of the rows themselves, so one
  * look at it answers all who wait. The worker could tell us instead (NOTIFY), but a NOTIFY takes a
  * lock over all databases of the server at commit, so its transactions would wait for each other;
  * the look costs a fraction of a millisecond, and only while somebody waits.
  *
- * next_offset says that an event was handled, not that it is in the table: what PostgreSQL refused
- * is in memingest.dead_letters, which is asked before anybody is told that all is stored. While it
- * can not be asked, the request waits on and says at its end what is wrong.
+ * next_offset says that an event was handled, not that it is in the table: what the database
+ * refused is in memingest.dead_letters, which is asked before anybody is told that all is stored.
+ * While it can not be asked, the request waits on and says at its end what is wrong.
  *
  * Thread: its own, which owns the session; stored_expire() is the main thread's, since a session
  * that hangs must not keep those whose time is over. A job is in the list or has one owner. Failure
@@ -31,7 +33,7 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "gate/job.h"
-#include "io/pg.h"
+#include "sqlite/asker.h"
 
 #define LOOK_FIRST_US (2 * US_PER_MS)
 #define LOOK_LAST_US (50 * US_PER_MS)
@@ -46,27 +48,31 @@ struct stored {
 	struct job *waiting;
 	size_t nwaiting, nbusy;      /* busy: taken out of the list and not yet answered */
 	bool stop, fresh;            /* fresh: somebody came since the last look */
-	char trouble[ERR_TEXT_SIZE]; /* why PostgreSQL can not be asked, or "" */
-	struct pg *pg;               /* the thread's own */
+	char trouble[ERR_TEXT_SIZE]; /* why the database can not be asked, or "" */
+	struct asker db;             /* the thread's own session, if it is open */
+	bool open;
+	char *offsets; /* the statement of a look */
 };
 
-extern const char sql_gateway_offsets[], sql_gateway_dead[]; /* worker/sql */
+/* worker/sql */
+extern const char sql_gateway_offsets[], sql_gateway_dead[], sql_gateway_file_dead[];
 
 /* --- what a look says of a job --- */
 
 enum seen { SEEN_NOT_YET, SEEN_STORED, SEEN_HALTED };
 
 /* The partition's row of that topic, or -1. */
-static long row_of(const struct pg_rows *rows, const char *topic, int32_t partition)
+static long row_of(const struct answer *rows, const char *topic, int32_t partition)
 {
-	for (size_t i = 0; i < pg_rows_count(rows); i++)
-		if (pg_int(rows, i, 1) == partition && strcmp(pg_value(rows, i, 0), topic) == 0)
+	for (size_t i = 0; i < answer_count(rows); i++)
+		if (answer_int(rows, i, 1) == partition &&
+		    strcmp(answer_value(rows, i, 0), topic) == 0)
 			return (long)i;
 	return -1;
 }
 
 /* Of the slowest of its events. The reason of a halt is borrowed from rows. */
-static enum seen look_at(const struct job *j, const struct pg_rows *rows, const char **why)
+static enum seen look_at(const struct job *j, const struct answer *rows, const char **why)
 {
 	enum seen seen = SEEN_STORED;
 	int32_t known = -1;
@@ -76,8 +82,8 @@ static enum seen look_at(const struct job *j, const struct pg_rows *rows, const 
 		if (e->partition != known) {
 			long row = row_of(rows, j->stream->topic, e->partition);
 			known = e->partition;
-			next = row >= 0 ? pg_int(rows, (size_t)row, 2) : 0;
-			if (row >= 0 && (*why = pg_value(rows, (size_t)row, 3)))
+			next = row >= 0 ? answer_int(rows, (size_t)row, 2) : 0;
+			if (row >= 0 && (*why = answer_value(rows, (size_t)row, 3)))
 				return SEEN_HALTED;
 		}
 		if (e->offset >= next)
@@ -96,30 +102,35 @@ static struct parcel_event *event_at(struct parcel *p, int64_t partition, int64_
 	return NULL;
 }
 
-/* "{1,2,3}" of partitions and of offsets. */
-static void put_positions(const struct parcel *p, struct buf *partitions, struct buf *offsets)
+/* "{1,2,3}" of partitions and of offsets, as PostgreSQL reads arrays; of a file "[1,2,3]". */
+static void put_positions(const struct parcel *p, bool file, struct buf *partitions,
+			  struct buf *offsets)
 {
+	buf_puts(partitions, file ? "[" : "{");
+	buf_puts(offsets, file ? "[" : "{");
 	for (size_t i = 0; i < p->n; i++) {
-		buf_printf(partitions, "%c%d", i ? ',' : '{', p->events[i].partition);
-		buf_printf(offsets, "%c%" PRId64, i ? ',' : '{', p->events[i].offset);
+		buf_printf(partitions, "%s%d", i ? "," : "", p->events[i].partition);
+		buf_printf(offsets, "%s%" PRId64, i ? "," : "", p->events[i].offset);
 	}
-	buf_puts(partitions, p->n ? "}" : "{}");
-	buf_puts(offsets, p->n ? "}" : "{}");
+	buf_puts(partitions, file ? "]" : "}");
+	buf_puts(offsets, file ? "]" : "}");
 }
 
-/* Adds an error for each event that is one. False: PostgreSQL does not say. */
+/* Adds an error for each event that is one. False: the database does not say. */
 static bool find_dead(struct stored *s, struct job *j, struct err *err)
 {
 	struct buf partitions = {0}, offsets = {0};
-	put_positions(&j->parcel, &partitions, &offsets);
+	put_positions(&j->parcel, !s->db.pg, &partitions, &offsets);
 	const char *const params[] = {s->config->group_id, j->stream->topic, buf_cstr(&partitions),
 				      buf_cstr(&offsets)};
-	struct pg_rows *rows = pg_query(s->pg, sql_gateway_dead, params, ARRAY_LEN(params), err);
-	for (size_t i = 0; rows && i < pg_rows_count(rows); i++) {
-		const char *detail = pg_value(rows, i, 3);
+	struct answer *rows =
+		asker_query(&s->db, ASKER_WORDS(sql_gateway_dead, sql_gateway_file_dead), params,
+			    ARRAY_LEN(params), err);
+	for (size_t i = 0; rows && i < answer_count(rows); i++) {
+		const char *detail = answer_value(rows, i, 3);
 		struct parcel_event *e =
-			event_at(&j->parcel, pg_int(rows, i, 0), pg_int(rows, i, 1));
-		char *message = xasprintf("a dead letter (%s): %s", pg_value(rows, i, 2),
+			event_at(&j->parcel, answer_int(rows, i, 0), answer_int(rows, i, 1));
+		char *message = xasprintf("a dead letter (%s): %s", answer_value(rows, i, 2),
 					  detail ? detail : "");
 		if (e)
 			parcel_add_error(&j->parcel, e->index, NULL, message);
@@ -127,7 +138,7 @@ static bool find_dead(struct stored *s, struct job *j, struct err *err)
 	}
 	buf_free(&partitions);
 	buf_free(&offsets);
-	pg_rows_free(rows);
+	answer_free(rows);
 	return rows != NULL;
 }
 
@@ -138,7 +149,7 @@ static void end_stored(struct job *j)
 	size_t dead = j->parcel.nerrors - j->nrefused;
 	if (dead > 0)
 		job_end(j, REPLY_PARTLY_STORED, 0,
-			"PostgreSQL refused some of the events: see errors");
+			"the database refused some of the events: see errors");
 	else
 		job_end(j, REPLY_STORED, 0, NULL);
 }
@@ -153,7 +164,7 @@ static void end_halted(struct job *j, const char *why)
 static void end_late(struct job *j, const char *trouble)
 {
 	char *message = xasprintf("the events are in Kafka and on their way%s%s",
-				  trouble[0] ? "; PostgreSQL can not be asked: " : "", trouble);
+				  trouble[0] ? "; the database can not be asked: " : "", trouble);
 	job_end(j, REPLY_NOT_YET, 0, message);
 	free(message);
 }
@@ -222,7 +233,7 @@ void stored_expire(struct stored *s, bool all)
 }
 
 /* Out of the list: those of which the look has something to say. */
-static struct job *take_seen(struct stored *s, const struct pg_rows *rows)
+static struct job *take_seen(struct stored *s, const struct answer *rows)
 {
 	struct job *seen = NULL;
 	const char *why;
@@ -251,11 +262,11 @@ static void set_trouble(struct stored *s, const char *text)
 	snprintf(s->trouble, sizeof(s->trouble), "%s", text);
 	pthread_mutex_unlock(&s->lock);
 	if (other && text[0])
-		log_warn("PostgreSQL can not be asked what is stored", F_STR("error", text));
+		log_warn("the database can not be asked what is stored", F_STR("error", text));
 }
 
 /* One that was taken out: answered, or put back. */
-static bool end_seen(struct stored *s, struct job *j, const struct pg_rows *rows, struct err *err)
+static bool end_seen(struct stored *s, struct job *j, const struct answer *rows, struct err *err)
 {
 	const char *why;
 	bool ok = true;
@@ -271,19 +282,40 @@ static bool end_seen(struct stored *s, struct job *j, const struct pg_rows *rows
 	return ok;
 }
 
+static void close_session(struct stored *s)
+{
+	if (s->open)
+		asker_close(&s->db);
+	free(s->offsets);
+	s->offsets = NULL;
+	s->open = false;
+}
+
+static bool open_session(struct stored *s, struct err *err)
+{
+	if (s->open)
+		return true;
+	s->open = asker_open(&s->db, s->config, "gateway", err);
+	if (!s->open)
+		return false;
+	if (s->db.pg)
+		pg_set_timeout(s->db.pg, PG_TIMEOUT_US);
+	s->offsets = asker_books(&s->db, sql_gateway_offsets);
+	return true;
+}
+
 static bool look(struct stored *s, struct err *err)
 {
-	if (!s->pg && !(s->pg = pg_connect(s->config, "gateway", -1, err)))
+	if (!open_session(s, err))
 		return false;
-	pg_set_timeout(s->pg, PG_TIMEOUT_US);
 	const char *const params[] = {s->config->group_id};
-	struct pg_rows *rows = pg_query(s->pg, sql_gateway_offsets, params, 1, err);
+	struct answer *rows = asker_query(&s->db, ASKER_TEXT(s->offsets), params, 1, err);
 	bool ok = rows != NULL;
 	for (struct job *j = ok ? take_seen(s, rows) : NULL, *next; j; j = next) {
 		next = j->next;
 		ok = end_seen(s, j, rows, err) && ok;
 	}
-	pg_rows_free(rows);
+	answer_free(rows);
 	return ok;
 }
 
@@ -337,12 +369,12 @@ static void *run(void *arg)
 		bool ok = look(s, &err);
 		set_trouble(s, ok ? "" : err.text);
 		us = ok ? pause_us(s) : MAX(pause_us(s), RETRY_US);
-		if (!ok && s->pg && !pg_ok(s->pg)) {
-			pg_free(s->pg);
-			s->pg = NULL;
-		}
+		/* a file may be replaced meanwhile, which only who opens it notices */
+		bool rested = s->open && !s->db.pg && stored_waiting(s) == 0;
+		if (rested || (!ok && s->open && !asker_ok(&s->db)))
+			close_session(s);
 	}
-	pg_free(s->pg);
+	close_session(s);
 	beat_leave(place);
 	return NULL;
 }

@@ -1,5 +1,5 @@
 /*
- * stored.h - requests that wait until PostgreSQL has what they brought: ?wait=stored. One thread
+ * stored.h - requests that wait until the database has what they brought: ?wait=stored. One thread
  * and one session for all of them.
  */
 #pragma once

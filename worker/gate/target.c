@@ -49,7 +49,7 @@ const struct parameter parameters[PARAMETERS] = {
 		 "named in errors. Else nothing is.",
 		 BIT(OPERATION_POST)},
 	[PARAMETER_WAIT] = {"wait", "query", "accepted, stored", "accepted",
-			    "stored: the answer waits until PostgreSQL has committed the events.",
+			    "stored: the answer waits until the database has committed the events.",
 			    BIT(OPERATION_POST) | BIT(OPERATION_DELETE)},
 	[PARAMETER_TIMEOUT] = {"timeout", "query", NULL, "5s",
 			       "How long wait=stored waits, as 5s or 500ms; up to gateway.timeout.",

@@ -94,7 +94,8 @@ bool accounts_swap(struct accounts *k, const struct span *span, bool *moved, str
 	return true;
 }
 
-bool accounts_add_batch(struct accounts *k, const struct span *span, struct err *err)
+bool accounts_add_batch(struct accounts *k, const struct span *span, int64_t now_us,
+			struct err *err)
 {
 	sqlite3_stmt *stmt = k->statements[ACCOUNT_BATCH];
 	const struct tally *t = &span->now;
@@ -109,7 +110,7 @@ bool accounts_add_batch(struct accounts *k, const struct span *span, struct err 
 	sqlite3_bind_int64(stmt, 9, (int64_t)tally_superseded(t));
 	sqlite3_bind_int64(stmt, 10, (int64_t)t->dead);
 	sqlite3_bind_int64(stmt, 11, (int64_t)t->skipped);
-	sqlite3_bind_int64(stmt, 12, clock_wall_us());
+	sqlite3_bind_int64(stmt, 12, now_us);
 	return db_run(k->db, stmt, err) || failed(err);
 }
 
@@ -220,8 +221,8 @@ static bool add_start(struct accounts *k, const struct sink_claim *c, int32_t pa
 	return once(k, stmt, err);
 }
 
-/* A pipeline's first claim on a topic says where all of its partitions start: write/claim.c. */
-static bool add_starts(struct accounts *k, const struct sink_claim *c, struct err *err)
+/* As write/claim.c. */
+bool accounts_add_starts(struct accounts *k, const struct sink_claim *c, struct err *err)
 {
 	bool row = false;
 	sqlite3_stmt *stmt = begin_once(k,
@@ -265,7 +266,7 @@ bool accounts_claim(struct accounts *k, struct sink_claim *c, struct err *err)
 	struct accounts_row row = {0};
 	if (!begin(k, err))
 		return err_wrap(err, "claim");
-	bool ok = (c->nstarts == 0 || add_starts(k, c, err)) && raise_epoch(k, c, err) &&
+	bool ok = (c->nstarts == 0 || accounts_add_starts(k, c, err)) && raise_epoch(k, c, err) &&
 		  accounts_read(k, c->topic, c->partition, &row, err) &&
 		  !FAIL_POINT_ERR("in_claim", err);
 	if (!end(k, ok, err))

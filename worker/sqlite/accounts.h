@@ -26,8 +26,12 @@ MUST_CHECK bool accounts_open(struct accounts *k, struct db *db, const char *pip
 /* From span's "from" to "upto", if the row is as expected and ours. *moved: it was. */
 MUST_CHECK bool accounts_swap(struct accounts *k, const struct span *span, bool *moved,
 			      struct err *err);
-/* The span's row of memingest_batches; nothing for a span without offsets. */
-MUST_CHECK bool accounts_add_batch(struct accounts *k, const struct span *span, struct err *err);
+/*
+ * The span's row of memingest_batches; nothing for a span without offsets. now_us is that of the
+ * transaction's rows, by which "why" and "verify" find the batch of a row.
+ */
+MUST_CHECK bool accounts_add_batch(struct accounts *k, const struct span *span, int64_t now_us,
+				   struct err *err);
 MUST_CHECK bool accounts_add_dead(struct accounts *k, const char *stream, const struct span *span,
 				  const struct dead_letter *d, struct err *err);
 
@@ -46,6 +50,9 @@ MUST_CHECK bool accounts_tell_halt(struct accounts *k, const struct sink_claim *
 				   struct err *err);
 MUST_CHECK bool accounts_prune(struct accounts *k, int64_t older_than_us, bool *more,
 			       struct err *err);
+/* Of the caller's: a pipeline's first claim on a topic says where all of its partitions start. */
+MUST_CHECK bool accounts_add_starts(struct accounts *k, const struct sink_claim *c,
+				    struct err *err);
 /* The topic is read from 0 on; its batches go, and its dead letters unless they are to be kept. */
 MUST_CHECK bool accounts_forget(struct accounts *k, const char *topic, bool keep_dead,
 				struct err *err);

@@ -30,6 +30,7 @@
 
 #define PATIENCE_US (5 * US_PER_S)
 #define LOCK_LOOK_MS 5
+#define HEED_STEPS 100000 /* of SQLite's machine: some milliseconds */
 
 /* By the primary code, the low byte of an extended one. */
 static const struct {
@@ -205,6 +206,20 @@ bool db_open(struct db *db, const char *path, enum db_mode mode, int abort_fd, s
 bool db_may_write(struct db *db, struct err *err)
 {
 	return sqlite3_db_readonly(db->handle, "main") != 1 || failed(db, SQLITE_READONLY, err);
+}
+
+/* SQLite's progress handler: not 0 interrupts. */
+static int is_over(void *arg)
+{
+	const struct db *db = arg;
+	struct pollfd fd = {.fd = db->abort_fd, .events = POLLIN};
+	return poll(&fd, 1, 0) > 0;
+}
+
+void db_heed(struct db *db, int abort_fd)
+{
+	db->abort_fd = abort_fd;
+	sqlite3_progress_handler(db->handle, HEED_STEPS, is_over, db);
 }
 
 /* The first complaint is enough. */

@@ -128,8 +128,8 @@ static bool find_row(struct rows *r, struct db *db, bool *there, struct err *err
 }
 
 /* *changed: rows. */
-static bool apply(struct rows *r, struct db *db, const struct batch_row *row, int64_t now_us,
-		  uint64_t *changed, struct err *err)
+static bool apply(struct rows *r, struct db *db, const struct batch_row *row, uint64_t *changed,
+		  struct err *err)
 {
 	bool there = false;
 	*changed = 0;
@@ -146,7 +146,7 @@ static bool apply(struct rows *r, struct db *db, const struct batch_row *row, in
 	sqlite3_stmt *stmt = there ? r->update : r->insert;
 	if (!stmt)
 		return true;
-	bind_columns(r, stmt, r->stream->table->ncolumns, now_us);
+	bind_columns(r, stmt, r->stream->table->ncolumns, r->now_us);
 	if (!db_run(db, stmt, err))
 		return false;
 	*changed = (uint64_t)sqlite3_changes(db->handle);
@@ -204,7 +204,7 @@ static bool hear_peer(struct rows *r, struct db *db, const struct batch *peer)
 		if (e->dead)
 			continue;
 		tried++;
-		passed = apply(r, db, &row, clock_wall_us(), &changed, &ignored);
+		passed = apply(r, db, &row, &changed, &ignored);
 		if (!passed && !is_verdict(db))
 			return false;
 	}
@@ -256,14 +256,14 @@ enum rows_result rows_write(struct rows *r, struct db *db, const struct config *
 	bool second =
 		b->nburied < b->nrefused; /* others wait for their messages: these had passed */
 	struct trial t = {0};
-	int64_t now_us = clock_wall_us();
 	r->deleted = 0;
+	r->now_us = clock_wall_us();
 	if (!prepare(r, db, err))
 		return ROWS_FAILED;
 	for (size_t i = 0; i < b->narranged; i++) {
 		const struct batch_row *row = &b->arranged[i];
 		uint64_t changed;
-		if (apply(r, db, row, now_us, &changed, err)) {
+		if (apply(r, db, row, &changed, err)) {
 			b->spans[row->span].now.written += changed;
 			t.passed++;
 			continue;

@@ -18,6 +18,7 @@ struct rows {
 	struct buf scratch;
 	struct slice *fields; /* of the row at hand */
 	uint64_t deleted;     /* rows of this transaction */
+	int64_t now_us;       /* its time: of its rows, and of its line in memingest_batches */
 };
 
 void rows_open(struct rows *r, const struct stream *stream);

@@ -3,8 +3,8 @@
  *
  *   memingest_* tables     each statement of worker/sql/sqlite_books.sql whose thing is not there
  *   a stream's table       created, or its missing columns added
- *   its indexes            those of level lean that SQLite can have; a kind of PostgreSQL's (gin,
- * hnsw) is left out, with a note
+ *   its indexes            those that are wanted and SQLite can have; a kind of PostgreSQL's (gin,
+ *                          hnsw) is left out, with a note
  *
  * It adds and never changes. What would take more is a finding: two streams whose tables have one
  * name in a file (SQL schemas are left out), a table whose primary key is another one, a column
@@ -162,29 +162,43 @@ static bool look_at_table(struct shape *s, struct db *db, const struct stream *s
 	return ok;
 }
 
-static bool look_at_indexes(struct shape *s, struct db *db, const struct stream *stream,
-			    struct err *err)
+/* Without a wish all but those of level all. */
+static bool is_wanted(const struct shape_wish *wish, const struct table *t, size_t i,
+		      const char *name)
+{
+	return wish ? wish->wants(wish->ctx, t, i, name) : t->indexes[i].level != LEVEL_ALL;
+}
+
+static bool look_at_index(struct shape *s, struct db *db, const struct stream *stream, size_t i,
+			  const char *name, struct err *err)
 {
 	const struct table *t = stream->table;
-	for (size_t i = 0; i < t->nindexes; i++) {
-		struct buf sql = {0}, name = {0};
-		bool there = false, unique = t->indexes[i].unique;
-		if (t->indexes[i].level == LEVEL_ALL)
-			continue;
-		ddl_index_name(t, i, &name);
-		bool ok = has(db, buf_cstr(&name), &there, err);
-		if (ok && !there && tablesql_create_index(t, i, &sql))
-			add_step(s, &sql, !unique, "created index", buf_cstr(&name));
-		else if (ok && !there)
-			buf_printf(
-				unique ? &s->findings : &s->notes,
-				"stream.%s: index %s is of a kind that SQLite does not have: %s\n",
-				stream->config->name, buf_cstr(&name), t->indexes[i].sql);
-		buf_free(&name);
-		if (!ok)
-			return false;
-	}
+	struct buf sql = {0};
+	bool there = false, unique = t->indexes[i].unique;
+	if (!has(db, name, &there, err))
+		return false;
+	if (!there && tablesql_create_index(t, i, &sql))
+		add_step(s, &sql, !unique, "created index", name);
+	else if (!there)
+		buf_printf(unique ? &s->findings : &s->notes,
+			   "stream.%s: index %s is of a kind that SQLite does not have: %s\n",
+			   stream->config->name, name, t->indexes[i].sql);
 	return true;
+}
+
+static bool look_at_indexes(struct shape *s, struct db *db, const struct stream *stream,
+			    const struct shape_wish *wish, struct err *err)
+{
+	const struct table *t = stream->table;
+	bool ok = true;
+	for (size_t i = 0; ok && i < t->nindexes; i++) {
+		struct buf name = {0};
+		ddl_index_name(t, i, &name);
+		ok = !is_wanted(wish, t, i, buf_cstr(&name)) ||
+		     look_at_index(s, db, stream, i, buf_cstr(&name), err);
+		buf_free(&name);
+	}
+	return ok;
 }
 
 /* Names of a file are one space, without regard to case. */
@@ -206,7 +220,7 @@ static void look_for_namesakes(struct shape *s, struct stream *const *streams, s
 }
 
 bool shape_look(struct shape *s, struct db *db, struct stream *const *streams, size_t n,
-		struct err *err)
+		const struct shape_wish *wish, struct err *err)
 {
 	*s = (struct shape){0};
 	bool ok = look_at_books(s, db, err);
@@ -215,7 +229,7 @@ bool shape_look(struct shape *s, struct db *db, struct stream *const *streams, s
 			continue;
 		look_for_namesakes(s, streams, i);
 		ok = look_at_table(s, db, streams[i], err) &&
-		     look_at_indexes(s, db, streams[i], err);
+		     look_at_indexes(s, db, streams[i], wish, err);
 	}
 	return ok;
 }

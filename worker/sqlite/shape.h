@@ -20,9 +20,15 @@ struct shape {
 	struct buf findings, notes; /* a line each, "stream.memory: text" */
 };
 
-/* Compares; changes nothing. Streams that are NULL are left out. */
+/* Whether an index of that name is to be made. */
+struct shape_wish {
+	bool (*wants)(void *ctx, const struct table *t, size_t index, const char *name);
+	void *ctx;
+};
+
+/* Compares; changes nothing. Streams that are NULL are left out. wish: NULL: level lean. */
 MUST_CHECK bool shape_look(struct shape *s, struct db *db, struct stream *const *streams, size_t n,
-			   struct err *err);
+			   const struct shape_wish *wish, struct err *err);
 /* Takes the steps, in the caller's transaction. What was left out goes to the notes. */
 MUST_CHECK bool shape_take(struct shape *s, struct db *db, struct err *err);
 void shape_free(struct shape *s);

@@ -207,7 +207,7 @@ static void shown(sqlite3_context *c, int n, sqlite3_value **v)
 static void refuse(sqlite3_context *c, sqlite3_value **v, const char *why)
 {
 	struct db *db = sqlite3_user_data(c);
-	char *words = xasprintf("--filter %s: %s", (const char *)sqlite3_value_text(v[2]), why);
+	char *words = xasprintf("%s: %s", (const char *)sqlite3_value_text(v[2]), why);
 	db->refused = true;
 	sqlite3_result_error(c, words, -1);
 	free(words);

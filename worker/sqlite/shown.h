@@ -8,7 +8,7 @@
  *   memingest_shown(kind, zone, value)   the same as JSON
  *   memingest_wanted(kind, zone, name, text)
  *                                        such a text as the value that is stored; what is none is
- *                                        refused by the filter's name
+ *                                        refused by that name
  *   memingest_distance(distance, vector, text)
  *                                        of a stored vector from one of the form [0.1,0.2] (enum
  *                                        search_distance); null where it is not to be had

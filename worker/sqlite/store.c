@@ -267,11 +267,13 @@ static bool write_dead(struct file *f, const struct batch *b, struct err *err)
 
 static bool write_books(struct file *f, const struct batch *b, struct err *err)
 {
+	int64_t now_us = f->streams[b->stream->index].now_us;
 	f->phase = "dead letters";
 	if (!write_dead(f, b, err))
 		return false;
 	for (size_t i = 0; i < b->nspans; i++)
-		if (is_open(&b->spans[i]) && !accounts_add_batch(&f->accounts, &b->spans[i], err))
+		if (is_open(&b->spans[i]) &&
+		    !accounts_add_batch(&f->accounts, &b->spans[i], now_us, err))
 			return false;
 	return true;
 }

@@ -285,7 +285,8 @@ static void put_definition(struct buf *out, const struct table *t, size_t column
 	}
 	const struct column *c = &t->columns[column];
 	put_name(out, c);
-	buf_printf(out, " %s%s", form_type(c), c->not_null || column < t->nkeys ? " NOT NULL" : "");
+	bool refuses = column < t->nkeys || (c->not_null && !t->stands_in);
+	buf_printf(out, " %s%s", form_type(c), refuses ? " NOT NULL" : "");
 }
 
 void tablesql_create(const struct table *t, struct buf *out)

@@ -8,10 +8,12 @@
  *
  * Thread: the command's.
  */
-#include "cli/asker.h"
+#include "sqlite/asker.h"
 
 #include <stdlib.h>
 
+#include "core/sqlname.h"
+#include "sqlite/keys.h"
 #include "sqlite/query.h"
 #include "sqlite/shown.h"
 #include "sqlite/writer.h"
@@ -37,7 +39,7 @@ bool asker_open(struct asker *a, const struct config *config, const char *role, 
 		return a->pg != NULL;
 	}
 	bool ok = db_open(&a->file, config->sqlite_path, DB_EXISTING, -1, err) &&
-		  shown_add(&a->file, err);
+		  shown_add(&a->file, err) && keys_add(&a->file, err);
 	if (!ok)
 		db_close(&a->file);
 	return ok;
@@ -61,6 +63,22 @@ const char *asker_words(const struct asker *a, struct asker_sql sql)
 	return a->pg ? sql.pg : sql.sqlite;
 }
 
+char *asker_books(const struct asker *a, const char *sql)
+{
+	static const struct sqlname_word pg[] = {{"offsets", "memingest.offsets"},
+						 {"batches", "memingest.batches"},
+						 {"dead_letters", "memingest.dead_letters"},
+						 {"gaps", "memingest.gaps"}};
+	static const struct sqlname_word file[ARRAY_LEN(pg)] = {
+		{"offsets", "memingest_offsets"},
+		{"batches", "memingest_batches"},
+		{"dead_letters", "memingest_dead_letters"},
+		{"gaps", "memingest_gaps"}};
+	struct buf out = {0};
+	sqlname_fill(&out, sql, a->pg ? pg : file, ARRAY_LEN(pg));
+	return buf_take_text(&out);
+}
+
 /* --- transactions --- */
 
 bool asker_begin(struct asker *a, struct err *err)
@@ -74,6 +92,12 @@ bool asker_begin_alone(struct asker *a, const char *path, struct err *err)
 	if (!a->pg && a->writer < 0)
 		a->writer = writer_lock(path, err);
 	return (a->pg || a->writer >= 0) && asker_begin(a, err);
+}
+
+bool asker_begin_reading(struct asker *a, struct err *err)
+{
+	return a->pg ? pg_exec(a->pg, "BEGIN ISOLATION LEVEL REPEATABLE READ", NULL, 0, err)
+		     : db_exec(&a->file, "BEGIN", err);
 }
 
 bool asker_commit(struct asker *a, struct err *err)
@@ -122,6 +146,12 @@ int64_t answer_int(const struct answer *rows, size_t row, size_t column)
 {
 	const char *text = answer_value(rows, row, column);
 	return text ? strtoll(text, NULL, 10) : 0;
+}
+
+bool answer_bool(const struct answer *rows, size_t row, size_t column)
+{
+	const char *text = answer_value(rows, row, column);
+	return text && (text[0] == 't' || text[0] == '1');
 }
 
 int64_t answer_affected(const struct answer *rows)

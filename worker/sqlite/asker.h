@@ -39,6 +39,13 @@ struct asker_sql {
 #define ASKER_WORDS(pg, sqlite) ((struct asker_sql){pg, sqlite})
 /* Of the session's database. */
 const char *asker_words(const struct asker *a, struct asker_sql sql);
+/*
+ * A text of worker/sql that both understand, in which :offsets, :batches, :dead_letters and :gaps
+ * are our tables. The caller frees it, and asks it by ASKER_TEXT().
+ */
+char *asker_books(const struct asker *a, const char *sql);
+/* A statement that was put together for the session's database. */
+#define ASKER_TEXT(sql) ASKER_WORDS(sql, sql)
 
 /*
  * Nobody else changes what is written meanwhile: on PostgreSQL rows are locked one by one (FOR
@@ -47,6 +54,8 @@ const char *asker_words(const struct asker *a, struct asker_sql sql);
  */
 MUST_CHECK bool asker_begin(struct asker *a, struct err *err);
 MUST_CHECK bool asker_begin_alone(struct asker *a, const char *path, struct err *err);
+/* Whatever is read until asker_commit() is of one moment; nobody is kept from writing. */
+MUST_CHECK bool asker_begin_reading(struct asker *a, struct err *err);
 MUST_CHECK bool asker_commit(struct asker *a, struct err *err);
 
 struct answer;
@@ -58,5 +67,6 @@ size_t answer_columns(const struct answer *rows);
 const char *answer_name(const struct answer *rows, size_t column);
 const char *answer_value(const struct answer *rows, size_t row, size_t column); /* NULL: null */
 int64_t answer_int(const struct answer *rows, size_t row, size_t column);
+bool answer_bool(const struct answer *rows, size_t row, size_t column); /* null is false */
 int64_t answer_affected(const struct answer *rows); /* by INSERT, UPDATE, DELETE */
 void answer_free(struct answer *rows);              /* NULL is fine */
