@@ -166,6 +166,17 @@ void lanes_drain(struct lanes *ls)
 }
 
 /* What is at the lane came before what waits for its vectors. */
+bool lanes_connected(const struct lanes *ls)
+{
+	bool connected = true;
+	for (size_t i = 0; i < ls->n; i++) {
+		struct lane_view view;
+		lane_look(ls->all[i], &view);
+		connected &= view.connected;
+	}
+	return connected;
+}
+
 void lanes_look_at_line(struct lanes *ls, const struct slot *slot, struct line_view *view)
 {
 	lane_look_at_line(ls->all[slot->lane], slot->stream->index, view);

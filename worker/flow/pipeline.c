@@ -501,11 +501,8 @@ static bool open_source(struct pipeline *p, struct err *err)
  */
 static bool stands_by(const struct pipeline *p)
 {
-	struct lane_view view;
-	if (p->source || !p->store->one_writer || p->origin->finite)
-		return false;
-	lane_look(p->lanes.all[0], &view);
-	return !view.connected;
+	return !p->source && p->store->one_writer && !p->origin->finite &&
+	       !lanes_connected(&p->lanes);
 }
 
 static void stand_by_turn(struct pipeline *p)
