@@ -109,17 +109,17 @@ static int check_model(const struct search *s)
 {
 	const struct table *t = s->stream->table;
 	const char *stream = s->stream->config->name;
-	if (!t->embed)
+	if (t->nembeds == 0)
 		return cli_fail(EXIT_USAGE,
 				"search: the vectors of %s come with its events, so no model is "
 				"known that makes one of your text: give the vector itself with "
 				"--vector FILE, or say \"embed\" in the schema",
 				stream);
-	if (t->embed->vector != t->search->vector)
+	if (table_embed_of(t, t->search->vector) < 0)
 		return cli_fail(EXIT_USAGE,
 				"search: %s searches column %s, while \"embed\" stands at column "
 				"%s: give the vector itself with --vector FILE",
-				stream, vector_column(s)->name, t->columns[t->embed->vector].name);
+				stream, vector_column(s)->name, t->columns[t->embeds[0].vector].name);
 	return EXIT_OK;
 }
 
@@ -175,10 +175,12 @@ static void put_vector(struct buf *out, const struct buf *be)
 
 static bool embed_text(struct search *s, struct err *err)
 {
-	const struct table_embed *embed = s->stream->table->embed;
+	const struct table *t = s->stream->table;
+	int at = table_embed_of(t, t->search->vector);
+	const struct table_embed *embed = &t->embeds[at];
 	struct buf be = {0};
 	struct slice text = {(const uint8_t *)s->text, strlen(s->text)};
-	bool ok = embed_once(s->stream->embed, embed->query_prefix, text, vector_column(s)->dim,
+	bool ok = embed_once(s->stream->embeds[at], embed->query_prefix, text, vector_column(s)->dim,
 			     embed->normalize, &be, err);
 	if (ok)
 		put_vector(&s->vector, &be);

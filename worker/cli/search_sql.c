@@ -22,8 +22,9 @@
  * than key and filters do; -1: there is none. */
 static int text_column(const struct table *t)
 {
-	if (t->embed)
-		return (int)t->embed->text;
+	int embed = table_embed_of(t, t->search->vector);
+	if (embed >= 0 || t->nembeds > 0)
+		return (int)t->embeds[MAX(embed, 0)].text;
 	for (size_t i = t->nkeys; i < t->ncolumns; i++) {
 		bool filter = false;
 		for (size_t k = 0; k < t->search->nfilters; k++)

@@ -384,10 +384,10 @@ static void note_rest(struct verify *v, const struct verify_range *range)
 {
 	const struct table *t = v->stream->table;
 	look_at_streams(v);
-	if (t->embed)
+	for (size_t i = 0; i < t->nembeds; i++)
 		verify_note(v, "vectors",
 			    "column %s has vectors that a model makes: it is not compared",
-			    t->columns[t->embed->vector].name);
+			    t->columns[t->embeds[i].vector].name);
 	if (v->replay.n == 0)
 		verify_note(v, "nothing", "no offset of it is durable yet%s: nothing was read",
 			    range->from >= 0 || range->since_ms >= 0 ? " in that range" : "");

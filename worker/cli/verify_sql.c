@@ -98,7 +98,7 @@ static void decide_columns(struct verify *v)
 	for (size_t i = 0; i < t->ncolumns; i++)
 		v->columns[i].judged =
 			i < t->nkeys ||
-			((!t->embed || i != t->embed->vector) &&
+			(table_embed_of(t, i) < 0 &&
 			 (v->from_first || (t->columns[i].merge == MERGE_REPLACE && !first_stays)));
 }
 

@@ -90,6 +90,9 @@ struct table_search {
 	size_t nfilters;
 };
 
+/* Columns of a table whose vectors models make: one, and another while it takes over. */
+enum { TABLE_EMBEDS_MOST = 4 };
+
 /* That vectors are made of a text where events bring none: the annotation "embed" of its field. */
 struct table_embed {
 	size_t vector, text;      /* indexes of the columns */
@@ -113,7 +116,8 @@ struct table {
 	/* what follows WITH in CREATE TABLE, as in "fillfactor = 90", or NULL */
 	const char *storage;
 	const struct table_search *search; /* NULL: no column is searched by nearness */
-	const struct table_embed *embed;   /* NULL: vectors come with the events */
+	struct table_embed *embeds; /* in the order of their columns, each of another model */
+	size_t nembeds;             /* 0: vectors come with the events */
 	bool stands_in;                    /* of "verify": made for one check of another table */
 	const struct schema *reader;       /* borrowed: must outlive the table */
 };
@@ -132,6 +136,9 @@ extern const char *const table_own_columns[3];
  */
 struct table *table_new(const struct schema *reader, struct err *err);
 void table_free(struct table *t); /* NULL is fine */
+
+/* How that column's vectors are made, an index into embeds; -1: they come with the events. */
+int table_embed_of(const struct table *t, size_t column);
 
 /* A name for errors and metrics: "schema.name" or "name". */
 const char *table_full_name(const struct table *t);
