@@ -528,6 +528,10 @@ END_TEST
 #define EMBED_FIELD(type, pg)                                                                      \
 	"{'name':'e','type':" type ",'default':null,'pg':{'type':'vector(3)'," pg "}}"
 #define FLOATS "['null',{'type':'array','items':'float'}]"
+#define EMBED_M "'embed':{'from':'v','model':'m'}"
+#define EMBED_OTHER(model)                                                                         \
+	"{'name':'f','type':" FLOATS ",'default':null,'pg':{'type':'vector(3)','embed':{'from':"   \
+	"'v','model':'" model "'}}}"
 
 /* Vectors that are made of a text: what the annotation says, and where it would go wrong. */
 START_TEST(embeds)
@@ -537,25 +541,38 @@ START_TEST(embeds)
 		&s, "",
 		TEXT_FIELD
 		"," EMBED_FIELD(FLOATS, "'embed':{'from':'v','model':'m','prefix':'p: '}"));
-	ck_assert_uint_eq(t->embed->vector, 2);
-	ck_assert_uint_eq(t->embed->text, 1);
-	ck_assert_str_eq(t->embed->model, "m");
-	ck_assert_str_eq(t->embed->prefix, "p: ");
-	ck_assert_str_eq(t->embed->query_prefix, "p: ");
-	ck_assert(t->embed->normalize);
+	ck_assert_uint_eq(t->embeds[0].vector, 2);
+	ck_assert_uint_eq(t->embeds[0].text, 1);
+	ck_assert_str_eq(t->embeds[0].model, "m");
+	ck_assert_str_eq(t->embeds[0].prefix, "p: ");
+	ck_assert_str_eq(t->embeds[0].query_prefix, "p: ");
+	ck_assert(t->embeds[0].normalize);
 	table_free(t);
 	schema_free(s);
 	t = open_table(&s, "",
 		       TEXT_FIELD "," EMBED_FIELD(FLOATS, "'embed':{'from':'v','model':'m','prefix'"
 							  ":'p: ','query_prefix':'q: '}"));
-	ck_assert_str_eq(t->embed->prefix, "p: ");
-	ck_assert_str_eq(t->embed->query_prefix, "q: ");
+	ck_assert_str_eq(t->embeds[0].prefix, "p: ");
+	ck_assert_str_eq(t->embeds[0].query_prefix, "q: ");
+	table_free(t);
+	schema_free(s);
+	t = open_table(&s, "", EMBED_OTHER("n") "," TEXT_FIELD "," EMBED_FIELD(FLOATS, EMBED_M));
+	ck_assert_uint_eq(t->nembeds, 2);
+	ck_assert_str_eq(t->embeds[0].model, "n");
+	ck_assert_uint_eq(t->embeds[0].vector, 1);
+	ck_assert_str_eq(t->embeds[1].model, "m");
+	ck_assert_uint_eq(t->embeds[1].vector, 3);
+	ck_assert_int_eq(table_embed_of(t, 1), 0);
+	ck_assert_int_eq(table_embed_of(t, 2), -1);
+	ck_assert_int_eq(table_embed_of(t, 3), 1);
 	table_free(t);
 	schema_free(s);
 	static const struct {
 		const char *fields, *words;
 	} bad[] = {
 		{TEXT_FIELD "," EMBED_FIELD(FLOATS, "'embed':{'from':'v'}"), "model is missing"},
+		{TEXT_FIELD "," EMBED_OTHER("m") "," EMBED_FIELD(FLOATS, EMBED_M),
+		 "columns f and e are both of \"m\""},
 		{TEXT_FIELD "," EMBED_FIELD(FLOATS, "'embed':{'model':'m'}"), "from: '' is no"},
 		{TEXT_FIELD "," EMBED_FIELD(FLOATS, "'embed':{'from':'k','model':'m'}"),
 		 "is no text"},

@@ -43,7 +43,8 @@ struct trial {
 	struct plan *plan;
 	struct decoder *decoder;
 	struct buf row;
-	struct record_want made[TABLE_EMBEDS_MOST]; /* what models would make of the event's texts */
+	struct record_want
+		made[TABLE_EMBEDS_MOST]; /* what models would make of the event's texts */
 	size_t nmade;
 	size_t events;
 	bool bad; /* any that would not land */

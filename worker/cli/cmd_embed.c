@@ -117,8 +117,8 @@ static void tell(const struct embed *e, const struct fill_counts *n, bool comple
 	print_place(e);
 	printf("%" PRId64 " of %" PRId64 " rows got their vector in %.1f s (%.0f/s): %" PRId64
 	       " texts asked for, %" PRId64 " tokens, %" PRId64 " without a call",
-	       n->filled, e->rows, seconds, (double)n->filled / fmax(seconds, 0.001),
-	       n->texts, n->tokens, n->cached);
+	       n->filled, e->rows, seconds, (double)n->filled / fmax(seconds, 0.001), n->texts,
+	       n->tokens, n->cached);
 	if (n->refused > 0)
 		printf("; %" PRId64 " refused", n->refused);
 	if (n->held > 0)
@@ -312,8 +312,7 @@ static int check_model(const struct embed *e)
 static int run(struct cli *cli)
 {
 	static const int signals[] = {SIGTERM, SIGINT};
-	struct embed e = {
-		.cli = cli, .model = cli_option(cli, "model", NULL), .stop_fd = -1};
+	struct embed e = {.cli = cli, .model = cli_option(cli, "model", NULL), .stop_fd = -1};
 	struct err err = {0};
 	size_t index;
 	if (cli->argc != 1)

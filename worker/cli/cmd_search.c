@@ -119,7 +119,8 @@ static int check_model(const struct search *s)
 		return cli_fail(EXIT_USAGE,
 				"search: %s searches column %s, while \"embed\" stands at column "
 				"%s: give the vector itself with --vector FILE",
-				stream, vector_column(s)->name, t->columns[t->embeds[0].vector].name);
+				stream, vector_column(s)->name,
+				t->columns[t->embeds[0].vector].name);
 	return EXIT_OK;
 }
 
@@ -180,8 +181,8 @@ static bool embed_text(struct search *s, struct err *err)
 	const struct table_embed *embed = &t->embeds[at];
 	struct buf be = {0};
 	struct slice text = {(const uint8_t *)s->text, strlen(s->text)};
-	bool ok = embed_once(s->stream->embeds[at], embed->query_prefix, text, vector_column(s)->dim,
-			     embed->normalize, &be, err);
+	bool ok = embed_once(s->stream->embeds[at], embed->query_prefix, text,
+			     vector_column(s)->dim, embed->normalize, &be, err);
 	if (ok)
 		put_vector(&s->vector, &be);
 	buf_free(&be);

@@ -44,8 +44,8 @@ struct record {
 	 * timestamp of PostgreSQL's last years does not fit.)
 	 */
 	int64_t version;
-	size_t row_len; /* bytes appended to out */
-	size_t key_len; /* of these, the key columns */
+	size_t row_len;                              /* bytes appended to out */
+	size_t key_len;                              /* of these, the key columns */
 	struct record_want wants[TABLE_EMBEDS_MOST]; /* vectors that are to be made */
 	size_t nwants;
 	enum dead_reason reason; /* when decoding failed */

@@ -116,10 +116,10 @@ struct table {
 	/* what follows WITH in CREATE TABLE, as in "fillfactor = 90", or NULL */
 	const char *storage;
 	const struct table_search *search; /* NULL: no column is searched by nearness */
-	struct table_embed *embeds; /* in the order of their columns, each of another model */
-	size_t nembeds;             /* 0: vectors come with the events */
-	bool stands_in;                    /* of "verify": made for one check of another table */
-	const struct schema *reader;       /* borrowed: must outlive the table */
+	struct table_embed *embeds;  /* in the order of their columns, each of another model */
+	size_t nembeds;              /* 0: vectors come with the events */
+	bool stands_in;              /* of "verify": made for one check of another table */
+	const struct schema *reader; /* borrowed: must outlive the table */
 };
 
 /*

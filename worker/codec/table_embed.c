@@ -110,8 +110,7 @@ bool table_parse_embed(struct table_builder *b)
 		    !text_member(b, json, "prefix", "", &embed->prefix) ||
 		    !text_member(b, json, "query_prefix", embed->prefix, &embed->query_prefix) ||
 		    !embed_vector(b, &b->t->columns[i]) ||
-		    !embed_text(b, json_object_get(json, "from"), embed) ||
-		    !is_new_model(b, embed))
+		    !embed_text(b, json_object_get(json, "from"), embed) || !is_new_model(b, embed))
 			return false;
 		if (normalize && !json_is_boolean(normalize))
 			return err_set(b->err, ERR_CONFIG,

@@ -229,8 +229,8 @@ static void make_nulls(struct batch *b, struct event *e)
 	for (size_t i = e->nwants; i-- > 0;) {
 		const struct batch_want *w = &b->wants[e->want + i];
 		if (w->state == WANT_NULL)
-			e->row_len -= (uint32_t)vector_make_null(
-				row + w->at.vector_at, column_of(b, w), row + e->row_len);
+			e->row_len -= (uint32_t)vector_make_null(row + w->at.vector_at,
+								 column_of(b, w), row + e->row_len);
 	}
 }
 

@@ -1,17 +1,17 @@
 /*
- * fill.c - rows that have a text and no vector in a column get one, by the model that makes those of
- * events.
+ * fill.c - rows that have a text and no vector in a column get one, by the model that makes those
+ * of events.
  *
  *   table --SELECT by key--> window --wants--> model (model.c) --> vectors
  *     ^                                                              |
  *     '------ UPDATE, where vector is null and text is the same -----'
  *
  * Why rows lack it: "embed" came into the schema after them, or a second column for another model
- * did, on_poison was null, somebody wrote them by hand. Workers may run meanwhile, and write the same rows: what they write stays. So
- * nothing is locked while the model is asked, and a vector goes only to a row that still has none
- * and the very text that was asked for; a row that somebody holds at that moment is tried again for
- * lock_timeout, then left for another run. (Not here: vectors of another model in place of old
- * ones. They get a column of their own.)
+ * did, on_poison was null, somebody wrote them by hand. Workers may run meanwhile, and write the
+ * same rows: what they write stays. So nothing is locked while the model is asked, and a vector
+ * goes only to a row that still has none and the very text that was asked for; a row that somebody
+ * holds at that moment is tried again for lock_timeout, then left for another run. (Not here:
+ * vectors of another model in place of old ones. They get a column of their own.)
  *
  *   a row of the window:  HERE --offered--> ASKED --> HAS --written--> filled
  *                                             |        '--> held, changed
@@ -231,8 +231,7 @@ static const char *text_of(const struct fill *f, size_t i)
 
 static int64_t tokens_of(const struct fill *f, size_t i)
 {
-	return fill_tokens_about(
-		(int64_t)(strlen(f->embed->prefix) + f->rows[i].want.bytes.len));
+	return fill_tokens_about((int64_t)(strlen(f->embed->prefix) + f->rows[i].want.bytes.len));
 }
 
 /* False: the column has no room for such numbers. */
