@@ -548,9 +548,17 @@ static void check_table(struct check *k, const struct stream *s, const char *are
 static bool is_searched(const struct check *k)
 {
 	for (size_t i = 0; i < k->cli->config->nstreams; i++)
-		if (k->streams[i] && k->streams[i]->search)
+		if (k->streams[i] && k->streams[i]->table->nsearches > 0)
 			return true;
 	return false;
+}
+
+static void check_searches(struct check *k, const struct stream *s, const char *area)
+{
+	for (size_t i = 0; i < s->table->nsearches; i++)
+		catalog_search_check(k->pg, k->cli->config, s->searches[i], area, &k->report);
+	if (s->front)
+		catalog_search_check_front(k->pg, s->front, area, &k->report);
 }
 
 static void check_postgres(struct check *k)
@@ -571,9 +579,8 @@ static void check_postgres(struct check *k)
 		stream_area(&k->cli->config->streams[i], area, sizeof(area));
 		if (k->streams[i])
 			check_table(k, k->streams[i], area);
-		if (k->streams[i] && k->streams[i]->search && searched)
-			catalog_search_check(k->pg, k->cli->config, k->streams[i]->search, area,
-					     &k->report);
+		if (k->streams[i] && searched)
+			check_searches(k, k->streams[i], area);
 	}
 }
 

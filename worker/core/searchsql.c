@@ -24,14 +24,14 @@
 
 #define HNSW_VECTOR_DIM 2000 /* pgvector's HNSW_MAX_DIM, for vector */
 #define PLAIN_BYTES 4000     /* a vector up to here stays in its row */
-#define WORDS_MOST 64
+#define WORDS_MOST 80
 
 extern const char sql_search_segments[], sql_search_types[], sql_search_functions[],
 	sql_search_ways[], sql_search_one_by_one[], sql_search_by_graph[], sql_search_by_index[],
 	sql_search_tail[], sql_search_segment[], sql_search_tenants[], sql_search_tenant[],
 	sql_search_finish[], sql_search_stale[], sql_search_look[], sql_search_cut[],
 	sql_search_rows[], sql_search_begin[], sql_search_attach[], sql_search_owner[],
-	sql_search_searcher[];
+	sql_search_searcher[], sql_search_live[], sql_search_front[];
 
 struct words {
 	struct sqlname_word list[WORDS_MOST];
@@ -65,9 +65,10 @@ static char *literal_of(const char *text)
 
 /* --- lists --- */
 
+/* The same of each search of the table. */
 static const struct column *filter(const struct table *t, size_t i)
 {
-	return &t->columns[t->search->filters[i]];
+	return &t->columns[t->searches[0].filters[i]];
 }
 
 /* prefix."a", prefix."b": the columns of the key; with their types if prefix is NULL. */
@@ -93,8 +94,8 @@ static char *same_key(const struct table *t, const char *a, const char *b)
 
 static bool is_filter(const struct table *t, size_t column)
 {
-	for (size_t i = 0; i < t->search->nfilters; i++)
-		if (t->search->filters[i] == column)
+	for (size_t i = 0; i < t->searches[0].nfilters; i++)
+		if (t->searches[0].filters[i] == column)
 			return true;
 	return false;
 }
@@ -148,7 +149,7 @@ static void put_want(struct buf *out, const struct column *c)
 static char *filter_parameters(const struct table *t)
 {
 	struct buf b = {0};
-	for (size_t i = 0; i < t->search->nfilters; i++) {
+	for (size_t i = 0; i < t->searches[0].nfilters; i++) {
 		buf_puts(&b, ",\n    ");
 		buf_quoted(&b, filter(t, i)->name, '"');
 		buf_printf(&b, " %s DEFAULT NULL", filter(t, i)->type);
@@ -159,7 +160,7 @@ static char *filter_parameters(const struct table *t)
 static char *filter_numbers(const struct table *t)
 {
 	struct buf b = {0};
-	for (size_t i = 0; i < t->search->nfilters; i++)
+	for (size_t i = 0; i < t->searches[0].nfilters; i++)
 		buf_printf(&b, ", $%zu", 3 + i);
 	return buf_take_text(&b);
 }
@@ -168,19 +169,19 @@ static char *filter_numbers(const struct table *t)
 static char *want_filters(const struct table *t)
 {
 	struct buf b = {0};
-	for (size_t i = 0; i < t->search->nfilters; i++) {
+	for (size_t i = 0; i < t->searches[0].nfilters; i++) {
 		buf_puts(&b, "    ");
 		put_want(&b, filter(t, i));
 		buf_printf(&b, " %s := ", filter(t, i)->type);
 		buf_quoted(&b, filter(t, i)->name, '"');
 		buf_puts(&b, ";\n");
 	}
-	for (size_t i = 0; i < t->search->nfilters; i++) {
+	for (size_t i = 0; i < t->searches[0].nfilters; i++) {
 		buf_puts(&b, i ? "\n        OR " : "    filtered boolean := ");
 		put_want(&b, filter(t, i));
 		buf_puts(&b, " IS NOT NULL");
 	}
-	buf_puts(&b, t->search->nfilters ? ";\n" : "");
+	buf_puts(&b, t->searches[0].nfilters ? ";\n" : "");
 	return buf_take_text(&b);
 }
 
@@ -188,7 +189,7 @@ static char *want_filters(const struct table *t)
 static char *matches(const struct table *t, const char *prefix)
 {
 	struct buf b = {0};
-	for (size_t i = 0; i < t->search->nfilters; i++) {
+	for (size_t i = 0; i < t->searches[0].nfilters; i++) {
 		buf_puts(&b, "\n                    AND (");
 		put_want(&b, filter(t, i));
 		buf_printf(&b, " IS NULL OR %s.", prefix);
@@ -205,7 +206,7 @@ static char *matches(const struct table *t, const char *prefix)
 static char *estimates(const struct table *t)
 {
 	struct buf b = {0};
-	for (size_t i = 0; i < t->search->nfilters; i++) {
+	for (size_t i = 0; i < t->searches[0].nfilters; i++) {
 		buf_puts(&b, i ? ",\n                CASE WHEN " : "\n                CASE WHEN ");
 		put_want(&b, filter(t, i));
 		buf_puts(&b, " IS NOT NULL THEN coalesce((s.common -> ");
@@ -255,7 +256,7 @@ static char *frequent(size_t n)
 static char *for_filters(struct words *w, const struct table *t, const char *sql)
 {
 	struct buf all = {0};
-	for (size_t i = 0; i < t->search->nfilters; i++) {
+	for (size_t i = 0; i < t->searches[0].nfilters; i++) {
 		struct buf name = {0}, want = {0};
 		size_t before = w->n;
 		buf_quoted(&name, filter(t, i)->name, '"');
@@ -274,7 +275,7 @@ static char *for_filters(struct words *w, const struct table *t, const char *sql
 
 static char *choose_ways(struct words *w, const struct table *t)
 {
-	size_t n = t->search->nfilters, before = w->n;
+	size_t n = t->searches[0].nfilters, before = w->n;
 	if (n == 0)
 		return xstrdup("");
 	add(w, "estimates", estimates(t));
@@ -310,7 +311,7 @@ static void put_case(struct buf *out, struct words *w, const char *sql, const ch
 static char *for_cases(struct words *w, const struct table *t, const char *sql, const char *prefix)
 {
 	struct buf all = {0};
-	if (t->search->nfilters == 0) {
+	if (t->searches[0].nfilters == 0) {
 		put_case(&all, w, sql, "-- As there are no filters:", xstrdup(""));
 		return buf_take_text(&all);
 	}
@@ -376,8 +377,8 @@ static const char *opclass_of(enum search_distance distance)
 static void add_types(struct words *w, struct searchsql *s)
 {
 	const struct table *t = s->table;
-	const struct column *c = &t->columns[t->search->vector];
-	enum search_distance distance = t->search->distance;
+	const struct column *c = &t->columns[t->searches[s->index].vector];
+	enum search_distance distance = t->searches[s->index].distance;
 	bool half = distance == SEARCH_COSINE || c->kind == PG_HALFVEC || c->dim > HNSW_VECTOR_DIM;
 	const char *type = half ? "halfvec" : "vector";
 	struct buf name = {0}, of_row = {0};
@@ -401,17 +402,77 @@ static void add_types(struct words *w, struct searchsql *s)
 
 /* --- the whole --- */
 
+/* Its key in memingest.searches. */
+static char *key_of(const struct table *t, const struct table_search *how)
+{
+	struct buf key = {0};
+	sqlname_table(t, &key);
+	if (how->name)
+		buf_printf(&key, "/%s", how->name);
+	return buf_take_text(&key);
+}
+
+/* Those of all searches of the table, as a list of literals. */
+static char *keys_of(const struct table *t)
+{
+	struct buf b = {0};
+	for (size_t i = 0; i < t->nsearches; i++) {
+		char *key = key_of(t, &t->searches[i]);
+		buf_puts(&b, i ? ", " : "");
+		buf_quoted(&b, key, '\'');
+		free(key);
+	}
+	return buf_take_text(&b);
+}
+
+/* What stands behind the table's name in those of a column's functions and types. */
+static char *by_column(const struct table *t, size_t index)
+{
+	return xasprintf("_by_%s", t->columns[t->searches[index].vector].name);
+}
+
+/* by: what stands behind the table's name; "" where the names are the table's own. */
+static void add_functions(struct words *w, struct searchsql *s, const char *by)
+{
+	const struct table *t = s->table;
+	char *candidate = xasprintf("%s_candidate", by), *found = xasprintf("%s_found", by);
+	s->search = object_name(t, "search_", by);
+	s->candidates = object_name(t, "candidates_", by);
+	s->scope = object_name(t, "scope_", by);
+	s->found = object_name(t, "", found);
+	s->live = object_name(t, "live_", "");
+	add(w, "search", xstrdup(s->search));
+	add(w, "candidates", xstrdup(s->candidates));
+	add(w, "scope", xstrdup(s->scope));
+	add(w, "found", xstrdup(s->found));
+	add(w, "candidate", object_name(t, "", candidate));
+	add(w, "live", xstrdup(s->live));
+	add(w, "and_live", by[0] ? xstrdup("") : xasprintf(", %s", s->live));
+	free(candidate);
+	free(found);
+}
+
+static char *name_of_segments(const struct table *t, const struct table_search *how)
+{
+	char *suffix = how->name ? xasprintf("/%s_segments", how->name) : xstrdup("_segments");
+	char *name = object_name(t, "", suffix);
+	free(suffix);
+	return name;
+}
+
 static void add_names(struct words *w, struct searchsql *s)
 {
 	const struct table *t = s->table;
+	const struct table_search *how = &t->searches[s->index];
 	struct buf name = {0}, index = {0}, full = {0}, prefix = {0}, path = {0};
 	sqlname_table(t, &name);
 	s->table_name = buf_take_text(&name);
 	s->literal = literal_of(s->table_name);
-	s->segments = object_name(t, "", "_segments");
-	s->search = object_name(t, "search_", "");
-	s->candidates = object_name(t, "candidates_", "");
-	s->scope = object_name(t, "scope_", "");
+	s->key = key_of(t, how);
+	s->key_literal = literal_of(s->key);
+	add(w, "key", xstrdup(s->key_literal));
+	add(w, "keys", keys_of(t));
+	s->segments = name_of_segments(t, how);
 	buf_printf(&full, "%s_search_xid_idx", t->name);
 	sqlname_short(&index, buf_cstr(&full));
 	buf_quoted(&name, buf_cstr(&index), '"');
@@ -430,12 +491,6 @@ static void add_names(struct words *w, struct searchsql *s)
 	add(w, "literal", xstrdup(s->literal));
 	add(w, "segments", xstrdup(s->segments));
 	add(w, "segments_literal", literal_of(s->segments));
-	add(w, "search", xstrdup(s->search));
-	add(w, "candidates", xstrdup(s->candidates));
-	add(w, "scope", xstrdup(s->scope));
-	add(w, "candidate", object_name(t, "", "_candidate"));
-	s->found = object_name(t, "", "_found");
-	add(w, "found", xstrdup(s->found));
 	add(w, "segment", xasprintf("%s:number\"", of_segment));
 	char *segment = xasprintf("%s:number\"", of_segment);
 	add(w, "segment_literal", literal_of(segment));
@@ -461,7 +516,7 @@ static void add_lists(struct words *w, const struct table *t)
 	add(w, "found_columns", table_columns(t, false));
 	add(w, "filter_parameters", filter_parameters(t));
 	add(w, "filter_numbers", filter_numbers(t));
-	add(w, "freshness_number", xasprintf("$%zu", 3 + t->search->nfilters));
+	add(w, "freshness_number", xasprintf("$%zu", 3 + t->searches[0].nfilters));
 	add(w, "want_filters", want_filters(t));
 	add(w, "s_matches", matches(t, "s"));
 	add(w, "t_matches", matches(t, "t"));
@@ -491,7 +546,7 @@ static char *finish_sql(struct words *w, const struct table *t)
 	char *text = fill(w, sql_search_finish);
 	buf_puts(&b, text);
 	free(text);
-	for (size_t i = 0; i < t->search->nfilters; i++) {
+	for (size_t i = 0; i < t->searches[0].nfilters; i++) {
 		text = fill(w, "CREATE INDEX ON :segment (");
 		buf_puts(&b, text);
 		buf_quoted(&b, filter(t, i)->name, '"');
@@ -506,7 +561,7 @@ static char *common_sql(struct words *w, const struct table *t)
 {
 	struct buf b = {0};
 	buf_puts(&b, "SELECT jsonb_build_object(");
-	for (size_t i = 0; i < t->search->nfilters; i++) {
+	for (size_t i = 0; i < t->searches[0].nfilters; i++) {
 		struct buf name = {0};
 		buf_quoted(&name, filter(t, i)->name, '"');
 		buf_puts(&b, i ? ", " : "");
@@ -527,6 +582,8 @@ static char *common_sql(struct words *w, const struct table *t)
 	return buf_take_text(&b);
 }
 
+static const char sql_searcher_of_front[] =
+	"GRANT EXECUTE ON FUNCTION :search, :candidates, :scope:and_live TO :role;\n";
 static const char sql_rows_old[] =
 	"SELECT :row FROM :table t WHERE t.search_xid IS NULL AND t.:vector IS NOT NULL";
 
@@ -535,7 +592,7 @@ static void add_tenants(struct words *w, struct searchsql *s)
 {
 	struct buf name = {0};
 	size_t before = w->n;
-	if (s->table->search->nfilters == 0)
+	if (s->table->searches[0].nfilters == 0)
 		return;
 	buf_quoted(&name, filter(s->table, 0)->name, '"');
 	add(w, "filter", xstrdup(buf_cstr(&name)));
@@ -548,15 +605,114 @@ static void add_tenants(struct words *w, struct searchsql *s)
 	buf_free(&name);
 }
 
-struct searchsql *searchsql_new(const struct table *table)
+/* --- several columns --- */
+
+/* (1, key, column, model), ... : what live_TABLE() chooses from */
+static char *live_columns(const struct table *t)
+{
+	struct buf b = {0};
+	for (size_t i = 0; i < t->nsearches; i++) {
+		int embed = table_embed_of(t, t->searches[i].vector);
+		char *key = key_of(t, &t->searches[i]);
+		buf_printf(&b, "%s(%zu, ", i ? ", " : "", i + 1);
+		buf_quoted(&b, key, '\'');
+		buf_puts(&b, ", ");
+		buf_quoted(&b, t->columns[t->searches[i].vector].name, '\'');
+		buf_puts(&b, ", ");
+		if (embed >= 0)
+			buf_quoted(&b, t->embeds[embed].model, '\'');
+		else
+			buf_puts(&b, "NULL::text");
+		buf_puts(&b, ")");
+		free(key);
+	}
+	return buf_take_text(&b);
+}
+
+/* WHEN 'column' THEN RETURN QUERY SELECT * FROM prefix_TABLE_by_column(arguments); for each */
+static char *cases_of(const struct table *t, const char *prefix, const char *arguments)
+{
+	struct buf b = {0};
+	for (size_t i = 0; i < t->nsearches; i++) {
+		char *by = by_column(t, i), *name = object_name(t, prefix, by);
+		buf_puts(&b, "    WHEN ");
+		buf_quoted(&b, t->columns[t->searches[i].vector].name, '\'');
+		buf_printf(&b, " THEN\n        RETURN QUERY SELECT * FROM %s (%s);\n", name,
+			   arguments);
+		free(name);
+		free(by);
+	}
+	return buf_take_text(&b);
+}
+
+/* The types and functions, whoever they belong to. */
+static void make_functions(struct words *w, struct searchsql *s, const char *functions)
+{
+	s->create_types = with_note(w, sql_search_types, &s->types_note);
+	s->create_functions = with_note(w, functions, &s->functions_note);
+	s->drop_functions =
+		fill(w, "DROP FUNCTION IF EXISTS :search, :scope, :candidates:and_live;\n"
+			"DROP TYPE IF EXISTS :found, :candidate;\n");
+}
+
+/* What is left of the time when the table had other searched columns as well. */
+static void add_apart(struct searchsql *s)
 {
 	struct words w = {0};
-	if (!table->search)
+	struct searchsql apart = {.table = s->table};
+	char *by = by_column(s->table, s->index);
+	add_functions(&w, &apart, by);
+	s->drop_apart = fill(&w, "DROP FUNCTION IF EXISTS :search, :scope, :candidates;\n"
+				 "DROP TYPE IF EXISTS :found, :candidate;\n");
+	s->apart = xstrdup(apart.search);
+	pop_words(&w, 0);
+	char *texts[] = {by, apart.search, apart.candidates, apart.scope, apart.found, apart.live};
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		free(texts[i]);
+}
+
+struct searchsql *searchsql_new_front(const struct table *t)
+{
+	struct words w = {0};
+	if (t->nsearches < 2)
 		return NULL;
 	struct searchsql *s = xcalloc(1, sizeof(*s));
-	s->table = table;
+	s->table = t;
 	add_names(&w, s);
+	add_functions(&w, s, "");
+	add_lists(&w, t);
+	add(&w, "columns", live_columns(t));
+	add(&w, "live_function", fill(&w, sql_search_live));
+	char *numbers = filter_numbers(t);
+	char *arguments = xasprintf("$1, $2%s, $%zu", numbers, 3 + t->searches[0].nfilters);
+	add(&w, "candidates_cases", cases_of(t, "candidates_", arguments));
+	add(&w, "search_cases", cases_of(t, "search_", arguments));
+	add(&w, "scope_cases", cases_of(t, "scope_", "$1"));
+	free(numbers);
+	free(arguments);
+	make_functions(&w, s, sql_search_front);
+	s->searcher = fill(&w, sql_searcher_of_front);
+	pop_words(&w, 0);
+	return s;
+}
+
+/* --- a column --- */
+
+struct searchsql *searchsql_new(const struct table *table, size_t index)
+{
+	struct words w = {0};
+	struct searchsql *s = xcalloc(1, sizeof(*s));
+	char *by = table->nsearches > 1 ? by_column(table, index) : xstrdup("");
+	s->table = table;
+	s->index = index;
+	add_names(&w, s);
+	add_functions(&w, s, by);
 	add_types(&w, s);
+	add(&w, "columns", live_columns(table));
+	add(&w, "live_function", by[0] ? xstrdup("") : fill(&w, sql_search_live));
+	if (!by[0])
+		add_apart(s);
+	free(by);
 	add_lists(&w, table);
 	add(&w, "choose_ways", choose_ways(&w, table));
 	add(&w, "one_by_one", for_filters(&w, table, sql_search_one_by_one));
@@ -572,10 +728,7 @@ struct searchsql *searchsql_new(const struct table *table)
 				   " ON :table (search_xid)");
 	s->create_segments = with_note(&w, sql_search_segments, &s->segments_note);
 	s->drop_segments = fill(&w, "DROP TABLE IF EXISTS :segments CASCADE;\n");
-	s->create_types = with_note(&w, sql_search_types, &s->types_note);
-	s->create_functions = with_note(&w, sql_search_functions, &s->functions_note);
-	s->drop_functions = fill(&w, "DROP FUNCTION IF EXISTS :search, :scope, :candidates;\n"
-				     "DROP TYPE IF EXISTS :found, :candidate;\n");
+	make_functions(&w, s, sql_search_functions);
 	s->searcher = fill(&w, sql_search_searcher);
 	s->owner = fill(&w, sql_search_owner);
 	s->drop_index = fill(&w, "DROP INDEX IF EXISTS :index_path");
@@ -607,6 +760,11 @@ void searchsql_free(struct searchsql *s)
 		return;
 	char *texts[] = {s->table_name,
 			 s->literal,
+			 s->key,
+			 s->key_literal,
+			 s->live,
+			 s->apart,
+			 s->drop_apart,
 			 s->segments,
 			 s->segment_prefix,
 			 s->search,

@@ -60,7 +60,7 @@ static void stand_in(struct table *t, const char *name)
 	t->schema = "memingest";
 	t->name = name;
 	t->stands_in = true;
-	t->search = NULL;
+	t->nsearches = 0;
 	t->nembeds = 0; /* what a model made can not be made again to be compared */
 }
 
@@ -99,7 +99,9 @@ struct stream *stream_new(const struct config *config, size_t index, struct err 
 	if (!load_key_schema(s, err) || !find_models(s, config, err))
 		goto fail;
 	s->sql = mergesql_new(s->config->name, s->table, s->config->on_conflict);
-	s->search = searchsql_new(s->table);
+	for (size_t i = 0; i < s->table->nsearches; i++)
+		s->searches[i] = searchsql_new(s->table, i);
+	s->front = searchsql_new_front(s->table);
 	return s;
 fail:
 	err_wrap(err, "stream.%s", s->config->name);
@@ -117,7 +119,9 @@ void stream_free(struct stream *s)
 	}
 	free(s->plans);
 	mergesql_free(s->sql);
-	searchsql_free(s->search);
+	for (size_t i = 0; i < TABLE_SEARCHES_MOST; i++)
+		searchsql_free(s->searches[i]);
+	searchsql_free(s->front);
 	table_free(s->table);
 	schema_free(s->key_reader);
 	schema_free(s->reader);

@@ -27,7 +27,8 @@ struct stream {
 	struct schema *reader, *key_reader; /* key_reader: NULL if the config names none */
 	struct table *table;
 	struct mergesql *sql;
-	struct searchsql *search; /* NULL: the table is not searched by nearness */
+	struct searchsql *searches[TABLE_SEARCHES_MOST]; /* of table->searches, each */
+	struct searchsql *front; /* NULL: fewer than two columns are searched */
 	const struct embed_config *embeds[TABLE_EMBEDS_MOST]; /* the models of table->embeds */
 	struct stream_plan *plans;
 	size_t nplans;

@@ -105,12 +105,8 @@ struct fill_counts fill_counts(const struct fill *f)
 /* What a row that gets its vector changes beside it, as an event does: see core/conflict.c. */
 static void put_set(const struct table *t, size_t vector, struct buf *out)
 {
-	const struct table_search *search = t->search;
-	bool searched = search && search->vector == vector;
-	for (size_t i = 0; search && i < search->nfilters; i++)
-		searched |= search->filters[i] == vector;
 	buf_puts(out, ", \"updated_at\" = now()");
-	if (searched)
+	if (table_is_searched(t, vector))
 		buf_puts(out, ", \"search_xid\" = pg_current_xact_id()");
 }
 
