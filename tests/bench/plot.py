@@ -4,7 +4,7 @@ from html import escape
 
 TITLES = {1: "1  Ceiling: PostgreSQL alone", 2: "2  Worker", 3: "3  What people do today", 4: "4  Batch size",
           5: "5  Round trip to the database", 6: "6  Size of the table", 7: "7  Indexes", 8: "8  Latency", 9: "9  Decoder",
-          10: "10  A vector field that is searched", 11: "11  Files"}
+          10: "10  A vector field that is searched", 11: "11  Files", 12: "12  Vectors made for another stream"}
 WIDTH, LABELS, BARS, LINE = 1000, 310, 330, 18
 
 

@@ -378,6 +378,7 @@ static void configure(struct chaos *c)
 		{"batch.max_age", "20ms"},
 		{"kafka.session.timeout.ms", "3000"},
 		{"kafka.heartbeat.interval.ms", "500"},
+		{"kafka.max.poll.interval.ms", "6000"},
 		{"kafka.socket.timeout.ms", "3000"},
 		{"kafka.reconnect.backoff.max.ms", "1000"},
 		{"kafka.topic.metadata.refresh.interval.ms", "2000"},

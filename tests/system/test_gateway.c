@@ -598,6 +598,72 @@ START_TEST(tls)
 }
 END_TEST
 
+/* Files of a name that is not there yet get the parts of a certificate, whole at once. */
+static void show_certificate(struct bed *bed, const char *certs, const char *name, const char *part)
+{
+	char command[900];
+	snprintf(command, sizeof(command), "cp %s/%s.%s %s/new && mv %s/new %s/shown.%s", certs,
+		 name, part, bed->dir, bed->dir, bed->dir, part);
+	ck_assert_int_eq(system(command), 0); /* NOLINT(cert-env33-c): fixed texts */
+}
+
+/* A process of curl that trusts an authority and stores one event; its output ends with a status.
+ */
+static FILE *store_by_curl(const struct gate *g, const char *certs, const char *authority,
+			   const char *query)
+{
+	char command[900];
+	snprintf(command, sizeof(command),
+		 "curl -s -o /dev/null -w '%%{http_code}' --cacert %s/%s.pem "
+		 "-H Content-Type:application/json -d '[{" TIME ",\"account\":\"a\"}]' "
+		 "'https://localhost:%u/v1/streams/ledger/events%s'",
+		 certs, authority, g->port, query);
+	return popen(command, "r"); /* NOLINT(cert-env33-c) */
+}
+
+static int status_of(FILE *curl)
+{
+	char text[16] = "";
+	ck_assert_ptr_nonnull(fgets(text, sizeof(text), curl));
+	pclose(curl);
+	return (int)strtol(text, NULL, 10);
+}
+
+/*
+ * Proves: another certificate and key count for new connections without a restart, once both are
+ * there; until then, and with files that are none, the one of before does. A request that is being
+ * answered meanwhile is answered.
+ */
+START_TEST(another_certificate)
+{
+	struct bed *bed = ledger_bed("gatenewtls", 1);
+	char command[900], certs[160];
+	snprintf(certs, sizeof(certs), "%s/certs", bed->dir);
+	snprintf(command, sizeof(command), "tests/certs %s", certs);
+	ck_assert_int_eq(system(command), 0); /* NOLINT(cert-env33-c): a fixed text */
+	show_certificate(bed, certs, "server", "crt");
+	show_certificate(bed, certs, "server", "key");
+	bed_set(bed, "gateway.certificate_file", "%s/shown.crt", bed->dir);
+	bed_set(bed, "gateway.key_file", "%s/shown.key", bed->dir);
+	struct gate *g = gate_start(bed, NULL);
+	ck_assert_int_eq(status_of(store_by_curl(g, certs, "ca", "")), 202);
+	FILE *held = store_by_curl(g, certs, "ca", "?wait=stored&timeout=60s");
+	BED_WAIT(bed, 10, in_topic(bed) == 2);
+	show_certificate(bed, certs, "moved", "key");
+	worker_wait_log(g->process, "the certificate of before stays in use", 10);
+	ck_assert_int_eq(status_of(store_by_curl(g, certs, "ca", "")), 202);
+	show_certificate(bed, certs, "moved", "crt");
+	worker_wait_log(g->process, "new connections are shown the certificate", 10);
+	ck_assert_int_eq(status_of(store_by_curl(g, certs, "ca", "")), 0);
+	ck_assert_int_eq(status_of(store_by_curl(g, certs, "other-ca", "")), 202);
+	struct worker *w = worker_start(bed, NULL);
+	ck_assert_int_eq(status_of(held), 200);
+	worker_stop(w);
+	gate_stop(g);
+	bed_free(bed);
+}
+END_TEST
+
 /* --- brokers that are away, clients that are slow, SIGTERM --- */
 
 /* Of two requests of one name the second is told that the first is being worked on. */
@@ -754,6 +820,7 @@ static void gateway_tests(TCase *tc)
 	tcase_add_test(tc, two_gateways);
 	tcase_add_test(tc, tokens);
 	tcase_add_test(tc, tls);
+	tcase_add_test(tc, another_certificate);
 	tcase_add_test(tc, broker_away);
 	tcase_add_test(tc, slow_clients);
 	tcase_add_test(tc, contract); /* behind all others */

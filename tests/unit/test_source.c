@@ -637,6 +637,37 @@ START_TEST(test_check_settings)
 END_TEST
 
 /* check --online names what is missing, and what is there. */
+/* What the consumer is given for a setting; "" if the configuration is not taken. */
+static const char *given(const char *key)
+{
+	static char value[64];
+	size_t size = sizeof(value);
+	struct err err = {0};
+	rd_kafka_conf_t *conf = kafka_conf(&w.config, KAFKA_ROLE_CONSUMER, &err);
+	value[0] = '\0';
+	if (conf && rd_kafka_conf_get(conf, key, value, &size) != RD_KAFKA_CONF_OK)
+		value[0] = '\0';
+	if (conf)
+		rd_kafka_conf_destroy(conf);
+	return value;
+}
+
+/*
+ * Proves: the group waits a minute for members that are gone, a longer session's time, or as the
+ * user says.
+ */
+START_TEST(test_poll_interval)
+{
+	ck_assert_str_eq(given("max.poll.interval.ms"), "60000");
+	set_pair("session.timeout.ms", "90000");
+	ck_assert_str_eq(given("max.poll.interval.ms"), "90000");
+	set_pair("max.poll.interval.ms", "120000");
+	ck_assert_str_eq(given("max.poll.interval.ms"), "120000");
+	set_pair("session.timeout.ms", "many");
+	ck_assert_str_eq(given("max.poll.interval.ms"), "");
+}
+END_TEST
+
 START_TEST(test_check)
 {
 	struct buf findings = {0}, facts = {0};
@@ -668,6 +699,7 @@ static Suite *source_suite(void)
 	tcase_add_test(tc, test_reload);
 	tcase_add_test(tc, test_refetch);
 	tcase_add_test(tc, test_check_settings);
+	tcase_add_test(tc, test_poll_interval);
 	tcase_add_test(tc, test_check);
 	suite_add_tcase(suite, tc);
 	return suite;

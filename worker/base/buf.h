@@ -106,10 +106,11 @@ static inline int hex_value(uint8_t c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Of two hexadecimal digits. */
-static inline uint8_t hex_byte(const char *hex)
+/* Of two hexadecimal digits, or -1. */
+static inline int hex_byte(const char *hex)
 {
-	return (uint8_t)(hex_value((uint8_t)hex[0]) * 16 + hex_value((uint8_t)hex[1]));
+	int high = hex_value((uint8_t)hex[0]), low = hex_value((uint8_t)hex[1]);
+	return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 
 /* Appended, big-endian. */

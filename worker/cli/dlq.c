@@ -37,7 +37,7 @@ struct slice dlq_bytes(const char *hex)
 	/* not NULL when empty: that would be a null key or value */
 	uint8_t *data = xmalloc(len + 1);
 	for (size_t i = 0; i < len; i++)
-		data[i] = hex_byte(hex + 2 * i);
+		data[i] = (uint8_t)hex_byte(hex + 2 * i);
 	return (struct slice){data, len};
 }
 

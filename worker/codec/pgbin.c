@@ -170,10 +170,10 @@ static bool parse_uuid(struct slice s, uint8_t v[16])
 	for (int i = 0; i < 16; i++) {
 		if (end - p < 2)
 			return false;
-		int high = hex_value(p[0]), low = hex_value(p[1]);
-		if (high < 0 || low < 0)
+		int byte = hex_byte((const char *)p);
+		if (byte < 0)
 			return false;
-		v[i] = (uint8_t)(high << 4 | low);
+		v[i] = (uint8_t)byte;
 		p += 2;
 		if (i % 2 == 1 && i < 15 && p < end && *p == '-')
 			p++;

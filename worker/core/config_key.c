@@ -74,9 +74,9 @@ const struct config_key config_keys[] = {
 	{"batch", "max_age", KEY_DURATION, C(batch_max_age_us), .fallback = "500ms", .min = "1ms",
 	 .max = "1h", .help = "... or when its first event has waited this long."},
 	{"batch", "adaptive", KEY_SWITCH, C(batch_adaptive), .fallback = "on",
-	 .help = "Write sooner than max_age when the lane is idle: once a batch has waited 20 "
-		 "times what a transaction "
-		 "costs before its first row, as the lane learns it."},
+	 .help = "Write sooner than max_age when the lane is idle: at once, as long as what a "
+		 "transaction costs before its first row, as the lane learns it, takes a twentieth "
+		 "of its time or less."},
 	{"batch", "memory", KEY_BYTES, C(batch_memory), .fallback = "64MiB", .min = "1MiB",
 	 .max = "64GiB",
 	 .help = "Bytes of all batches together; with no room left, partitions are paused."},

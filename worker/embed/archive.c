@@ -176,11 +176,8 @@ static void take_hex(struct buf *out, const char *text)
 {
 	if (strncmp(text, "\\x", 2) == 0)
 		text += 2;
-	for (; text[0] && text[1]; text += 2) {
-		unsigned high = (unsigned)hex_value((uint8_t)text[0]),
-			 low = (unsigned)hex_value((uint8_t)text[1]);
-		buf_u8(out, (uint8_t)(high << 4 | low));
-	}
+	for (; text[0] && text[1]; text += 2)
+		buf_u8(out, (uint8_t)hex_byte(text));
 }
 
 /* --- models --- */

@@ -208,9 +208,8 @@ static bool put_hex(struct csv *c, const char *text, size_t len)
 {
 	char *copy = set_beside(c, text, len), *to = copy;
 	for (size_t i = 2; i + 1 < len; i += 2) {
-		int high = hex_value((uint8_t)text[i]), low = hex_value((uint8_t)text[i + 1]);
-		uint8_t byte = (uint8_t)(high << 4 | low);
-		if (high < 0 || low < 0)
+		int byte = hex_byte(text + i);
+		if (byte < 0)
 			return bad(c, "\\x with something else than hexadecimal digits behind it");
 		if (byte >= 0x80)
 			*to++ = (char)(0xc0 | byte >> 6);

@@ -2,9 +2,8 @@
  * lanes.c - what goes to the lanes, what comes back, and when a batch is worth sending.
  *
  * While a lane is busy its next batch grows, which is what the database needs when it is the
- * bottleneck. Once the lane is idle a batch waits ADAPTIVE_WAIT times what a transaction costs
- * before its first row: then that cost takes up at most a twentieth of the lane's time, and events,
- * those that end a backlog too, do not wait for nothing.
+ * bottleneck. Once the lane is idle a batch goes as soon as it is worth a transaction
+ * (allowance.c), so that events, those that end a backlog too, do not wait for nothing.
  *
  * Invariant: a batch has one owner: a slot, a job on its way, the embedder, a lane, the reader, or
  * the slot's spare place. It moves only through queues, each of which has room for every job there
@@ -21,8 +20,6 @@
 #include "base/stats.h"
 #include "core/stream.h"
 
-#define ADAPTIVE_WAIT 20
-#define FIXED_COST_ROWS 200
 /* Claims that may be with one lane at a time: as many as one assignment can have partitions. */
 #define MAX_CLAIMS 10000
 
@@ -36,7 +33,7 @@ void lanes_open(struct lanes *ls, const struct config *config, const struct orig
 	ls->reader = reader_start(config, origin, ls->n * batches);
 	ls->all = xcalloc(ls->n, sizeof(struct lane *));
 	ls->jobs = xcalloc(ls->n, sizeof(*ls->jobs));
-	ls->cost_us = xcalloc(ls->n, sizeof(*ls->cost_us));
+	ls->allowance = xcalloc(ls->n, sizeof(*ls->allowance));
 	for (size_t i = 0; i < ls->n; i++)
 		ls->all[i] = lane_start(config, store, streams, config->nstreams, i, ls->reader,
 					ls->inbox, jobs);
@@ -59,7 +56,7 @@ void lanes_close(struct lanes *ls)
 	queue_free(ls->inbox);
 	free(ls->all);
 	free(ls->jobs);
-	free(ls->cost_us);
+	free(ls->allowance);
 }
 
 /* --- out --- */
@@ -88,6 +85,7 @@ void lanes_seal(struct lanes *ls, struct slot *slot, size_t reason)
 	stats_observe(METRIC_BATCH_FILL_SECONDS, slot->stream->index, now - b->opened_us);
 	for (size_t i = 0; i < b->nspans; i++)
 		((struct partition *)b->spans[i].owner)->in_flight++;
+	allowance_spend(&ls->allowance[slot->lane], now);
 	push(ls, slot->lane, job);
 }
 
@@ -100,10 +98,10 @@ static unsigned at_lane(const struct lanes *ls, size_t lane)
 
 int64_t lanes_seal_due(const struct lanes *ls, const struct slot *slot)
 {
-	int64_t age = ls->config->batch_max_age_us, cost = ls->cost_us[slot->lane];
-	if (ls->config->batch_adaptive && cost > 0 && at_lane(ls, slot->lane) == 0)
-		age = MIN(age, ADAPTIVE_WAIT * cost);
-	return slot->open->opened_us + age;
+	int64_t age = ls->config->batch_max_age_us, opened = slot->open->opened_us;
+	if (ls->config->batch_adaptive && at_lane(ls, slot->lane) == 0)
+		return allowance_due(&ls->allowance[slot->lane], opened, age);
+	return opened + age;
 }
 
 /* The answer comes by the inbox, in the same job. */
@@ -177,18 +175,6 @@ void lanes_look_at_line(struct lanes *ls, const struct slot *slot, struct line_v
 
 /* --- back --- */
 
-/*
- * Learns the part of a transaction's time that does not grow with its rows: about as long as
- * FIXED_COST_ROWS rows take. It at most doubles, so that one slow flush of the disk does not make
- * the next events wait long.
- */
-static void learn_cost(int64_t *cost_us, const struct job *job)
-{
-	int64_t events = (int64_t)(job->batch->nevents + job->batch->ndead);
-	int64_t cost = job->took_us * FIXED_COST_ROWS / (FIXED_COST_ROWS + events);
-	*cost_us = *cost_us > 0 ? MIN(cost, 2 * *cost_us) : cost;
-}
-
 /* NULL: none is back. */
 struct job *lanes_take(struct lanes *ls)
 {
@@ -197,7 +183,8 @@ struct job *lanes_take(struct lanes *ls)
 		return NULL;
 	ls->jobs[job->lane]--;
 	if (job->kind == JOB_WRITE) {
-		learn_cost(&ls->cost_us[job->lane], job);
+		allowance_learn(&ls->allowance[job->lane], job->took_us,
+				job->batch->nevents + job->batch->ndead);
 		stats_observe(METRIC_BATCH_QUEUE_SECONDS, job->batch->stream->index,
 			      MAX(clock_mono_us() - job->pushed_us - job->took_us, 0));
 	}

@@ -12,6 +12,7 @@
 #include "core/config.h"
 #include "core/pool.h"
 #include "embed/embedder.h"
+#include "flow/allowance.h"
 #include "flow/partition.h"
 #include "write/lane.h"
 
@@ -23,8 +24,8 @@ struct lanes {
 	struct lane **all;
 	struct embedder *embedder; /* NULL: no stream makes vectors */
 	size_t n;
-	unsigned *jobs;   /* with each lane */
-	int64_t *cost_us; /* of a transaction before its first row; 0: not known yet */
+	unsigned *jobs;              /* with each lane */
+	struct allowance *allowance; /* of each */
 };
 
 /* Starts the threads. Borrows config, origin, streams and pool. */

@@ -59,11 +59,10 @@ static bool read_hex(const char *text, uint8_t hash[static HASH])
 	if (strlen(text) != 2 * (size_t)HASH)
 		return false;
 	for (size_t i = 0; i < HASH; i++) {
-		int high = hex_value((uint8_t)text[2 * i]),
-		    low = hex_value((uint8_t)text[2 * i + 1]);
-		if (high < 0 || low < 0)
+		int byte = hex_byte(text + 2 * i);
+		if (byte < 0)
 			return false;
-		hash[i] = (uint8_t)(high << 4 | low);
+		hash[i] = (uint8_t)byte;
 	}
 	return true;
 }

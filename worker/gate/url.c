@@ -19,11 +19,10 @@ long url_decode(char *text, size_t len, bool plus)
 			text[n++] = plus && text[i] == '+' ? ' ' : text[i];
 			continue;
 		}
-		int high = i + 2 < len ? hex_value((uint8_t)text[i + 1]) : -1;
-		int low = high >= 0 ? hex_value((uint8_t)text[i + 2]) : -1;
-		if (low < 0)
+		int byte = i + 2 < len ? hex_byte(text + i + 1) : -1;
+		if (byte < 0)
 			return -1;
-		text[n++] = (char)(high << 4 | low);
+		text[n++] = (char)byte;
 		i += 2;
 	}
 	text[n] = '\0';

@@ -22,6 +22,15 @@
  * Draining: the socket is closed, what is in the building is served, and each answer says
  * "Connection: close".
  *
+ * Certificate and key are looked at each second. libmicrohttpd takes them at its start only, so new
+ * ones mean another server of it on the same socket; the one of before takes nobody in from then
+ * on, serves those it has, tells them "Connection: close", and is stopped when they have left:
+ *
+ *   socket --> server (new files) --.
+ *         '-x- former (old files) ---'--> the same table of clients, the same requests
+ *
+ * Files that do not fit each other (one of the two is written already) change nothing.
+ *
  * Threads: options.threads of libmicrohttpd's own, with every signal blocked; head() and body() run
  * there. One mutex, for the table of connections and the states of requests; never held while
  * somebody waits. Failure: at start an error; afterwards a client sees its connection end.
@@ -29,6 +38,7 @@
 #include "io/door.h"
 
 #include <assert.h>
+#include <fcntl.h>
 #include <microhttpd.h>
 #include <pthread.h>
 #include <signal.h>
@@ -40,20 +50,31 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "core/config.h"
 #include "io/listen.h"
 
 /* SPARE: connections that libmicrohttpd may have taken before we have ended others for them. */
 enum { MEMORY_PER_CONNECTION = 32 * 1024, SPARE = 128, PAD = 32, STEP = 256 * 1024 };
+#define RENEW_US US_PER_S /* between two looks at certificate and key */
 
 enum state { STATE_OPEN, STATE_READING, STATE_HELD, STATE_ANSWERED };
 
 struct client;
 
+/* One of libmicrohttpd's, and the certificate that it shows. */
+struct server {
+	struct door *door;
+	struct MHD_Daemon *daemon;
+	char *certificate, *key; /* in PEM; NULL: no TLS */
+	atomic_bool leaving;     /* another one has its place */
+};
+
 /* What door.h shows is the first member. */
 struct request {
 	struct door_request shown;
 	struct door *door;
+	const struct server *server;
 	struct MHD_Connection *conn;
 	struct client *client;
 	enum state state;
@@ -73,11 +94,12 @@ struct client {
 };
 
 struct door {
-	struct MHD_Daemon *daemon;
+	struct server *server, *former; /* former: NULL, unless clients of it are left */
+	struct server *refused; /* files that made no server, not to be tried again; or NULL */
+	int64_t renew_us;       /* next look at certificate and key */
 	struct door_options options;
 	unsigned port;
 	int fd; /* that listens; -1: closed */
-	char *certificate, *key;
 	atomic_size_t memory;
 	pthread_mutex_t lock;
 	struct client *clients; /* those that came last first */
@@ -167,7 +189,7 @@ static void client_free(struct door *d, struct client *c)
 static void connection_changed(void *ctx, struct MHD_Connection *conn, void **place,
 			       enum MHD_ConnectionNotificationCode what)
 {
-	struct door *d = ctx;
+	struct door *d = ((const struct server *)ctx)->door;
 	pthread_mutex_lock(&d->lock);
 	if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
 		client_free(d, *place);
@@ -212,7 +234,7 @@ static enum MHD_Result send_answer(struct request *r)
 	snprintf(retry, sizeof(retry), "%u", a->retry_s);
 	if (a->retry_s > 0)
 		MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, retry);
-	if (r->door->draining)
+	if (r->door->draining || r->server->leaving)
 		MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
 	enum MHD_Result result = MHD_queue_response(r->conn, a->status, response);
 	MHD_destroy_response(response);
@@ -365,9 +387,11 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *conn, const 
 /* With the first line; libmicrohttpd decodes the path later, and "%2F" would be a slash. */
 static void *on_first_line(void *ctx, const char *uri, struct MHD_Connection *conn)
 {
-	struct door *d = ctx;
+	const struct server *s = ctx;
+	struct door *d = s->door;
 	struct request *r = xcalloc(1, sizeof(*r));
 	r->door = d;
+	r->server = s;
 	r->conn = conn;
 	r->client =
 		MHD_get_connection_info(conn, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
@@ -388,12 +412,13 @@ static void *on_first_line(void *ctx, const char *uri, struct MHD_Connection *co
 static void on_gone(void *ctx, struct MHD_Connection *conn, void **state,
 		    enum MHD_RequestTerminationCode why)
 {
-	struct door *d = ctx;
 	struct request *r = *state;
+	(void)ctx;
 	(void)conn;
 	(void)why;
 	if (!r)
 		return;
+	struct door *d = r->door;
 	pthread_mutex_lock(&d->lock);
 	r->client->request = NULL;
 	r->client->since_us = clock_mono_us();
@@ -420,7 +445,7 @@ static void say_late(const struct door *d, struct client *c)
 		   "Content-Type: %s\r\nContent-Length: %zu\r\n\r\n",
 		   a.type, a.body.len);
 	buf_put(&out, a.body.data, a.body.len);
-	if (!d->certificate)
+	if (!d->options.certificate_file)
 		(void)!send(c->fd, out.data, out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
 	buf_free(&out);
 	buf_free(&a.body);
@@ -445,15 +470,6 @@ static void sweep_client(const struct door *d, struct client *c, int64_t now)
 	}
 }
 
-void door_sweep(struct door *d)
-{
-	int64_t now = clock_mono_us();
-	pthread_mutex_lock(&d->lock);
-	for (struct client *c = d->clients; c; c = c->next)
-		sweep_client(d, c, now);
-	pthread_mutex_unlock(&d->lock);
-}
-
 /* --- start and stop --- */
 
 /* libmicrohttpd's own complaints are about clients that went away: nobody can act on them. */
@@ -465,74 +481,179 @@ static void PRINTF_LIKE(2, 0) swallow(void *ctx, const char *fmt, va_list args)
 }
 
 /* Certificate and key in PEM, or neither. */
-static bool read_tls(struct door *d, struct err *err)
+static bool read_tls(const struct door_options *o, struct server *s, struct err *err)
 {
-	const struct door_options *o = &d->options;
 	if (!o->certificate_file && !o->key_file)
 		return true;
 	if (!o->certificate_file || !o->key_file)
 		return err_set(err, ERR_CONFIG,
 			       "gateway.certificate_file and gateway.key_file go together");
-	d->certificate = config_secret(NULL, o->certificate_file, err);
-	d->key = d->certificate ? config_secret(NULL, o->key_file, err) : NULL;
-	return d->key != NULL;
+	s->certificate = config_secret(NULL, o->certificate_file, err);
+	s->key = s->certificate ? config_secret(NULL, o->key_file, err) : NULL;
+	return s->key != NULL;
 }
 
-static struct MHD_Daemon *start_daemon(struct door *d)
+/* NULL where libmicrohttpd does not take the certificate, or has no threads. */
+static struct MHD_Daemon *start_daemon(struct server *s, int fd)
 {
+	const struct door *d = s->door;
 	const struct door_options *o = &d->options;
-	unsigned flags = MHD_ALLOW_SUSPEND_RESUME | (d->certificate ? MHD_USE_TLS : 0) |
+	unsigned flags = MHD_ALLOW_SUSPEND_RESUME | (s->certificate ? MHD_USE_TLS : 0) |
 			 (MHD_is_feature_supported(MHD_FEATURE_EPOLL) == MHD_YES
 				  ? MHD_USE_EPOLL_INTERNAL_THREAD
 				  : MHD_USE_POLL_INTERNAL_THREAD);
 	struct MHD_OptionItem more[4] = {{MHD_OPTION_END, 0, NULL}};
 	size_t n = 0;
-	if (d->certificate) {
-		more[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, d->certificate};
-		more[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, d->key};
+	if (s->certificate) {
+		more[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, s->certificate};
+		more[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, s->key};
 	}
 	if (o->threads > 1) /* a pool of one is refused */
 		more[n++] = (struct MHD_OptionItem){MHD_OPTION_THREAD_POOL_SIZE,
 						    (intptr_t)o->threads, NULL};
 	more[n] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
 	return MHD_start_daemon(
-		flags, 0, NULL, NULL, on_request, d, MHD_OPTION_EXTERNAL_LOGGER, swallow, NULL,
-		MHD_OPTION_NOTIFY_CONNECTION, connection_changed, d, MHD_OPTION_NOTIFY_COMPLETED,
-		on_gone, d, MHD_OPTION_URI_LOG_CALLBACK, on_first_line, d, MHD_OPTION_LISTEN_SOCKET,
-		d->fd, MHD_OPTION_CONNECTION_LIMIT, (o->connections + SPARE) * MAX(o->threads, 1u),
+		flags, 0, NULL, NULL, on_request, s, MHD_OPTION_EXTERNAL_LOGGER, swallow, NULL,
+		MHD_OPTION_NOTIFY_CONNECTION, connection_changed, s, MHD_OPTION_NOTIFY_COMPLETED,
+		on_gone, s, MHD_OPTION_URI_LOG_CALLBACK, on_first_line, s, MHD_OPTION_LISTEN_SOCKET,
+		fd, MHD_OPTION_CONNECTION_LIMIT, (o->connections + SPARE) * MAX(o->threads, 1u),
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY_PER_CONNECTION, MHD_OPTION_ARRAY,
 		more, MHD_OPTION_END);
 }
 
-static bool start(struct door *d, struct err *err)
+/*
+ * Its threads inherit the mask of their creator. libmicrohttpd closes the socket that it is given,
+ * also when it does not start, so each has a descriptor of its own.
+ */
+static bool server_start(struct server *s, struct err *err)
 {
-	/* The threads inherit the mask of their creator. */
 	sigset_t all, before;
-	if (!read_tls(d, err) ||
-	    (d->fd = listen_open(d->options.setting, d->options.listen, err)) < 0)
-		return false;
-	d->port = listen_port(d->fd);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	d->daemon = start_daemon(d);
+	s->daemon = start_daemon(s, fcntl(s->door->fd, F_DUPFD_CLOEXEC, 0));
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (d->daemon)
+	if (s->daemon)
 		return true;
-	close(d->fd);
-	if (d->certificate)
+	if (s->certificate)
 		return err_set(err, ERR_CONFIG,
 			       "gateway.certificate_file, gateway.key_file: they are no "
 			       "certificate and its key in PEM, or libmicrohttpd has no TLS");
 	return err_set(err, ERR_FATAL, "%s \"%s\": libmicrohttpd could not start its threads",
-		       d->options.setting, d->options.listen);
+		       s->door->options.setting, s->door->options.listen);
+}
+
+/* Of a door, with the files as they are now; NULL if they can not be read. */
+static struct server *server_new(struct door *d, struct err *err)
+{
+	struct server *s = xcalloc(1, sizeof(*s));
+	s->door = d;
+	if (read_tls(&d->options, s, err))
+		return s;
+	free(s->certificate);
+	free(s);
+	return NULL;
+}
+
+static void server_free(struct server *s)
+{
+	if (!s)
+		return;
+	if (s->daemon)
+		MHD_stop_daemon(s->daemon); /* cuts off who is left */
+	if (s->key)
+		explicit_bzero(s->key, strlen(s->key));
+	free(s->key);
+	free(s->certificate);
+	free(s);
+}
+
+/* --- another certificate --- */
+
+static bool shows_the_same(const struct server *a, const struct server *b)
+{
+	return a && strcmp(a->certificate, b->certificate) == 0 && strcmp(a->key, b->key) == 0;
+}
+
+/* Takes s. */
+static void give_way(struct door *d, struct server *s)
+{
+	d->former = d->server;
+	d->server = s;
+	d->former->leaving = true;
+	close(MHD_quiesce_daemon(d->former->daemon));
+	log_info("new connections are shown the certificate that is in the file now",
+		 F_STR("file", d->options.certificate_file));
+}
+
+static void refuse_files(struct door *d, struct server *s, const struct err *err)
+{
+	server_free(d->refused);
+	d->refused = s;
+	log_error("the certificate of before stays in use", F_STR("error", err->text));
+}
+
+/* A file that is not there for a moment is one that is being replaced. */
+static void renew(struct door *d)
+{
+	struct err err = {0};
+	struct server *s = server_new(d, &err);
+	if (!s)
+		return;
+	if (shows_the_same(d->server, s) || shows_the_same(d->refused, s))
+		server_free(s);
+	else if (server_start(s, &err))
+		give_way(d, s);
+	else
+		refuse_files(d, s, &err);
+}
+
+static bool is_empty(const struct server *s)
+{
+	const union MHD_DaemonInfo *info =
+		MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+	return info && info->num_connections == 0;
+}
+
+static void sweep_servers(struct door *d, int64_t now)
+{
+	if (d->former && is_empty(d->former)) {
+		server_free(d->former);
+		d->former = NULL;
+	}
+	if (d->former || d->draining || !d->server->certificate || now < d->renew_us)
+		return;
+	d->renew_us = now + RENEW_US;
+	renew(d);
+}
+
+void door_sweep(struct door *d)
+{
+	int64_t now = clock_mono_us();
+	pthread_mutex_lock(&d->lock);
+	for (struct client *c = d->clients; c; c = c->next)
+		sweep_client(d, c, now);
+	pthread_mutex_unlock(&d->lock);
+	sweep_servers(d, now);
+}
+
+/* --- the door --- */
+
+static bool start(struct door *d, struct err *err)
+{
+	d->server = server_new(d, err);
+	if (!d->server || (d->fd = listen_open(d->options.setting, d->options.listen, err)) < 0)
+		return false;
+	d->port = listen_port(d->fd);
+	return server_start(d->server, err);
 }
 
 static void door_free(struct door *d)
 {
-	if (d->key)
-		explicit_bzero(d->key, strlen(d->key));
-	free(d->key);
-	free(d->certificate);
+	server_free(d->former);
+	server_free(d->server);
+	server_free(d->refused);
+	if (d->fd >= 0)
+		close(d->fd);
 	pthread_mutex_destroy(&d->lock);
 	free(d);
 }
@@ -561,15 +682,16 @@ bool door_drain(struct door *d)
 	d->draining = true;
 	size_t left = d->nrequests;
 	pthread_mutex_unlock(&d->lock);
-	if (first)
-		close(MHD_quiesce_daemon(d->daemon));
+	if (first) {
+		close(MHD_quiesce_daemon(d->server->daemon));
+		close(d->fd);
+		d->fd = -1;
+	}
 	return left == 0;
 }
 
 void door_close(struct door *d)
 {
-	if (!d)
-		return;
-	MHD_stop_daemon(d->daemon);
-	door_free(d);
+	if (d)
+		door_free(d);
 }

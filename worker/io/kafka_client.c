@@ -44,6 +44,8 @@
 #define VERSION_KIP848 0x020c0000      /* 2.12.0: group.protocol=consumer is no preview any more */
 #define VERSION_FORGETS 0x020c0000     /* 2.12.0: brokers may be lost for good, librdkafka #5301 */
 
+static const char poll_interval_ms[] = "60000"; /* see apply_poll_interval() */
+
 enum setting_kind { SETTING_DEFAULT, SETTING_FORCED };
 
 static const struct setting {
@@ -241,6 +243,21 @@ bool kafka_check_setting(const struct config_pair *pair, struct err *err)
 	return ok;
 }
 
+/*
+ * For so long the group waits for a member that does not come back, and nothing is read meanwhile.
+ * A broker that has just started may forget to watch the members it knows from before, who are gone
+ * by now (Kafka 4.1, CoordinatorRuntime: the end of a load that was given up is taken for that of
+ * the next one, so timers are set before the members are there); then this is the only end of it.
+ * The library's five minutes are for programs that work between two polls, which the worker does
+ * not. The library wants it to be session.timeout.ms at least.
+ */
+static bool apply_poll_interval(rd_kafka_conf_t *conf, const struct config *config, struct err *err)
+{
+	const char *session = user_value(config, "session.timeout.ms");
+	bool longer = session && strtol(session, NULL, 10) > strtol(poll_interval_ms, NULL, 10);
+	return set(conf, "max.poll.interval.ms", longer ? session : poll_interval_ms, false, err);
+}
+
 static bool scram_broken(const struct config *config)
 {
 	const char *mechanism = user_value(config, "sasl.mechanism");
@@ -361,6 +378,7 @@ struct rd_kafka_conf_s *kafka_conf(const struct config *config, enum kafka_role 
 	kafka_login_watch(conf);
 	if ((((1u << role) & READERS) && !kafka_check_library(config, err)) ||
 	    !apply_ours(conf, config, role, SETTING_DEFAULT, err) ||
+	    (role == KAFKA_ROLE_CONSUMER && !apply_poll_interval(conf, config, err)) ||
 	    !apply_users(conf, config, err) ||
 	    (role == KAFKA_ROLE_CONSUMER && !apply_assignor(conf, config, err)) ||
 	    !apply_ours(conf, config, role, SETTING_FORCED, err)) {

@@ -280,7 +280,7 @@ static void want_bytes(sqlite3_context *c, sqlite3_value **v, const char *s)
 		return;
 	}
 	for (s += hex ? 2 : 0; *s; s += plain ? 1 : 2)
-		buf_u8(&out, plain ? (uint8_t)*s : hex_byte(s));
+		buf_u8(&out, plain ? (uint8_t)*s : (uint8_t)hex_byte(s));
 	sqlite3_result_blob64(c, out.len ? out.data : (const void *)"", out.len, SQLITE_TRANSIENT);
 	buf_free(&out);
 }

@@ -1,0 +1,24 @@
+/*
+ * allowance.h - how soon an idle lane writes: a transaction costs something before its first row,
+ * and a small part of the lane's time may go into that.
+ *
+ * Poll thread.
+ */
+#pragma once
+
+#include "base/base.h"
+
+struct allowance {
+	int64_t cost_us; /* of a transaction before its first row; 0: not known yet */
+	int64_t paid_us; /* up to when the lane's time has been spent in advance; monotonic */
+};
+
+/* A transaction with so many events took so long. */
+void allowance_learn(struct allowance *a, int64_t took_us, size_t events);
+/* A batch is sent. */
+void allowance_spend(struct allowance *a, int64_t now_us);
+/*
+ * When a batch that was opened then is worth a transaction; at most max_age_us later. For an idle
+ * lane: a busy one lets its batches grow.
+ */
+int64_t allowance_due(const struct allowance *a, int64_t opened_us, int64_t max_age_us);
