@@ -20,6 +20,7 @@
 #include <xxhash.h>
 
 #include "core/ddl.h"
+#include "core/searchlist.h"
 #include "core/sqlname.h"
 
 #define HNSW_VECTOR_DIM 2000 /* pgvector's HNSW_MAX_DIM, for vector */
@@ -63,193 +64,11 @@ static char *literal_of(const char *text)
 	return buf_take_text(&b);
 }
 
-/* --- lists --- */
-
-/* The same of each search of the table. */
-static const struct column *filter(const struct table *t, size_t i)
-{
-	return &t->columns[t->searches[0].filters[i]];
-}
-
-/* prefix."a", prefix."b": the columns of the key; with their types if prefix is NULL. */
-static char *keys(const struct table *t, const char *prefix)
-{
-	struct buf b = {0};
-	for (size_t i = 0; i < t->nkeys; i++) {
-		buf_printf(&b, "%s%s", i ? ", " : "", prefix ? prefix : "");
-		buf_quoted(&b, t->columns[i].name, '"');
-		if (!prefix)
-			buf_printf(&b, " %s", t->columns[i].type);
-	}
-	return buf_take_text(&b);
-}
-
-/* a."k" = b."k" AND ... */
-static char *same_key(const struct table *t, const char *a, const char *b)
-{
-	struct buf out = {0};
-	sqlname_same_key(&out, t, a, b);
-	return buf_take_text(&out);
-}
-
-static bool is_filter(const struct table *t, size_t column)
-{
-	for (size_t i = 0; i < t->searches[0].nfilters; i++)
-		if (t->searches[0].filters[i] == column)
-			return true;
-	return false;
-}
-
-/* Key and filters, as a segment has them: with types, or as t's columns. */
-static char *segment_columns(const struct table *t, bool types)
-{
-	struct buf b = {0};
-	for (size_t i = 0; i < t->ncolumns; i++) {
-		if (i >= t->nkeys && !is_filter(t, i))
-			continue;
-		buf_puts(&b, b.len > 0 ? ", " : "");
-		buf_puts(&b, types ? "" : "t.");
-		buf_quoted(&b, t->columns[i].name, '"');
-		if (types)
-			buf_printf(&b, " %s", t->columns[i].type);
-	}
-	return buf_take_text(&b);
-}
-
-/* All columns of the table: with types, or as t's. */
-static char *table_columns(const struct table *t, bool types)
-{
-	struct buf b = {0};
-	for (size_t i = 0; i < t->ncolumns + TABLE_OWN_COLUMNS; i++) {
-		bool ours = i >= t->ncolumns;
-		const char *name = ours ? table_own_columns[i - t->ncolumns] : t->columns[i].name;
-		if (ours && sqlname_has_column(t, name))
-			continue;
-		buf_printf(&b, "%s%s", i ? ", " : "", types ? "" : "t.");
-		buf_quoted(&b, name, '"');
-		if (types)
-			buf_printf(&b, " %s", ours ? "timestamptz" : t->columns[i].type);
-	}
-	return buf_take_text(&b);
-}
-
-/* --- filters --- */
-
-static void put_want(struct buf *out, const struct column *c)
-{
-	struct buf full = {0}, name = {0};
-	buf_printf(&full, "want_%s", c->name);
-	sqlname_short(&name, buf_cstr(&full));
-	buf_quoted(out, buf_cstr(&name), '"');
-	buf_free(&full);
-	buf_free(&name);
-}
-
-/* , "user_id" text DEFAULT NULL */
-static char *filter_parameters(const struct table *t)
-{
-	struct buf b = {0};
-	for (size_t i = 0; i < t->searches[0].nfilters; i++) {
-		buf_puts(&b, ",\n    ");
-		buf_quoted(&b, filter(t, i)->name, '"');
-		buf_printf(&b, " %s DEFAULT NULL", filter(t, i)->type);
-	}
-	return buf_take_text(&b);
-}
-
-static char *filter_numbers(const struct table *t)
-{
-	struct buf b = {0};
-	for (size_t i = 0; i < t->searches[0].nfilters; i++)
-		buf_printf(&b, ", $%zu", 3 + i);
-	return buf_take_text(&b);
-}
-
-/* want_user_id text := user_id; for each, and whether there is any */
-static char *want_filters(const struct table *t)
-{
-	struct buf b = {0};
-	for (size_t i = 0; i < t->searches[0].nfilters; i++) {
-		buf_puts(&b, "    ");
-		put_want(&b, filter(t, i));
-		buf_printf(&b, " %s := ", filter(t, i)->type);
-		buf_quoted(&b, filter(t, i)->name, '"');
-		buf_puts(&b, ";\n");
-	}
-	for (size_t i = 0; i < t->searches[0].nfilters; i++) {
-		buf_puts(&b, i ? "\n        OR " : "    filtered boolean := ");
-		put_want(&b, filter(t, i));
-		buf_puts(&b, " IS NOT NULL");
-	}
-	buf_puts(&b, t->searches[0].nfilters ? ";\n" : "");
-	return buf_take_text(&b);
-}
-
-/* AND (want_user_id IS NULL OR s.user_id = want_user_id), for each */
-static char *matches(const struct table *t, const char *prefix)
-{
-	struct buf b = {0};
-	for (size_t i = 0; i < t->searches[0].nfilters; i++) {
-		buf_puts(&b, "\n                    AND (");
-		put_want(&b, filter(t, i));
-		buf_printf(&b, " IS NULL OR %s.", prefix);
-		buf_quoted(&b, filter(t, i)->name, '"');
-		buf_puts(&b, " = ");
-		put_want(&b, filter(t, i));
-		buf_puts(&b, ")");
-	}
-	return buf_take_text(&b);
-}
-
-/* How many rows of a segment a filter leaves: the count of a frequent value, else fewer than 1,000.
- */
-static char *estimates(const struct table *t)
-{
-	struct buf b = {0};
-	for (size_t i = 0; i < t->searches[0].nfilters; i++) {
-		buf_puts(&b, i ? ",\n                CASE WHEN " : "\n                CASE WHEN ");
-		put_want(&b, filter(t, i));
-		buf_puts(&b, " IS NOT NULL THEN coalesce((s.common -> ");
-		buf_quoted(&b, filter(t, i)->name, '\'');
-		buf_puts(&b, " ->> ");
-		put_want(&b, filter(t, i));
-		buf_printf(&b, "::text)::bigint, 999) END AS f%zu", i + 1);
-	}
-	return buf_take_text(&b);
-}
-
-/* "before1after, before2after" for as many filters as there are */
-static char *numbered(size_t n, const char *before, const char *after, const char *between)
-{
-	struct buf b = {0};
-	for (size_t i = 1; i <= n; i++)
-		buf_printf(&b, "%s%s%zu%s", i > 1 ? between : "", before, i, after);
-	return buf_take_text(&b);
-}
-
-static char *sum_cases(size_t n)
-{
-	struct buf b = {0};
-	for (size_t i = 1; i <= n; i++)
-		buf_printf(&b, " WHEN sum(m.f%zu) THEN %zu", i, i);
-	return buf_take_text(&b);
-}
-
 /* What the last words say is for one text only. */
 static void pop_words(struct words *w, size_t n)
 {
 	while (w->n > n)
 		free(w->texts[--w->n]);
-}
-
-/* sum(m.f1) FILTER (WHERE m.f1 >= 1000): what is known of a filter's value, and not assumed */
-static char *frequent(size_t n)
-{
-	struct buf b = {0};
-	for (size_t i = 1; i <= n; i++)
-		buf_printf(&b, "%ssum(m.f%zu) FILTER (WHERE m.f%zu >= 1000)", i > 1 ? ", " : "", i,
-			   i);
-	return buf_take_text(&b);
 }
 
 /* The text for each filter. */
@@ -259,10 +78,10 @@ static char *for_filters(struct words *w, const struct table *t, const char *sql
 	for (size_t i = 0; i < t->searches[0].nfilters; i++) {
 		struct buf name = {0}, want = {0};
 		size_t before = w->n;
-		buf_quoted(&name, filter(t, i)->name, '"');
-		put_want(&want, filter(t, i));
+		buf_quoted(&name, searchlist_filter(t, i)->name, '"');
+		searchlist_put_want(&want, searchlist_filter(t, i));
 		add(w, "filter", buf_take_text(&name));
-		add(w, "filter_literal", literal_of(filter(t, i)->name));
+		add(w, "filter_literal", literal_of(searchlist_filter(t, i)->name));
 		add(w, "want", buf_take_text(&want));
 		add(w, "number", xasprintf("%zu", i + 1));
 		char *text = fill(w, sql);
@@ -278,13 +97,13 @@ static char *choose_ways(struct words *w, const struct table *t)
 	size_t n = t->searches[0].nfilters, before = w->n;
 	if (n == 0)
 		return xstrdup("");
-	add(w, "estimates", estimates(t));
-	add(w, "counts", numbered(n, "m.f", "", ", "));
-	add(w, "sums", numbered(n, "sum(m.f", ")", ", "));
-	add(w, "sum_cases", sum_cases(n));
-	add(w, "frequent", frequent(n));
+	add(w, "estimates", searchlist_estimates(t));
+	add(w, "counts", searchlist_numbered(n, "m.f", "", ", "));
+	add(w, "sums", searchlist_numbered(n, "sum(m.f", ")", ", "));
+	add(w, "sum_cases", searchlist_sum_cases(n));
+	add(w, "frequent", searchlist_frequent(n));
 	struct buf first = {0};
-	put_want(&first, filter(t, 0));
+	searchlist_put_want(&first, searchlist_filter(t, 0));
 	add(w, "first", buf_take_text(&first));
 	add(w, "by_index", for_filters(w, t, sql_search_by_index));
 	char *text = fill(w, sql_search_ways);
@@ -316,31 +135,12 @@ static char *for_cases(struct words *w, const struct table *t, const char *sql, 
 		return buf_take_text(&all);
 	}
 	put_case(&all, w, sql, "IF NOT filtered THEN", xstrdup(""));
-	put_case(&all, w, sql, "ELSE", matches(t, prefix));
+	put_case(&all, w, sql, "ELSE", searchlist_matches(t, prefix));
 	buf_puts(&all, "        END IF;\n");
 	return buf_take_text(&all);
 }
 
 /* --- names, types, operators --- */
-
-/* memingest."prefix table suffix", quoted, short enough for 12 characters more. */
-static char *object_name(const struct table *t, const char *prefix, const char *suffix)
-{
-	struct buf full = {0}, name = {0};
-	buf_puts(&full, prefix);
-	if (t->schema && strcmp(t->schema, "public") != 0)
-		buf_printf(&full, "%s_", t->schema);
-	buf_printf(&full, "%s%s", t->name, suffix);
-	if (full.len > 50) {
-		unsigned hash = (unsigned)XXH32(buf_cstr(&full), full.len, 0);
-		full.len = 40;
-		buf_printf(&full, "_%08x", hash);
-	}
-	buf_puts(&name, "memingest.");
-	buf_quoted(&name, buf_cstr(&full), '"');
-	buf_free(&full);
-	return buf_take_text(&name);
-}
 
 /* name without its last quote, as the beginning of a segment's: memingest."t_segment_ */
 static char *segment_prefix(const char *segments)
@@ -402,62 +202,25 @@ static void add_types(struct words *w, struct searchsql *s)
 
 /* --- the whole --- */
 
-/* Its key in memingest.searches. */
-static char *key_of(const struct table *t, const struct table_search *how)
-{
-	struct buf key = {0};
-	sqlname_table(t, &key);
-	if (how->name)
-		buf_printf(&key, "/%s", how->name);
-	return buf_take_text(&key);
-}
-
-/* Those of all searches of the table, as a list of literals. */
-static char *keys_of(const struct table *t)
-{
-	struct buf b = {0};
-	for (size_t i = 0; i < t->nsearches; i++) {
-		char *key = key_of(t, &t->searches[i]);
-		buf_puts(&b, i ? ", " : "");
-		buf_quoted(&b, key, '\'');
-		free(key);
-	}
-	return buf_take_text(&b);
-}
-
-/* What stands behind the table's name in those of a column's functions and types. */
-static char *by_column(const struct table *t, size_t index)
-{
-	return xasprintf("_by_%s", t->columns[t->searches[index].vector].name);
-}
-
 /* by: what stands behind the table's name; "" where the names are the table's own. */
 static void add_functions(struct words *w, struct searchsql *s, const char *by)
 {
 	const struct table *t = s->table;
 	char *candidate = xasprintf("%s_candidate", by), *found = xasprintf("%s_found", by);
-	s->search = object_name(t, "search_", by);
-	s->candidates = object_name(t, "candidates_", by);
-	s->scope = object_name(t, "scope_", by);
-	s->found = object_name(t, "", found);
-	s->live = object_name(t, "live_", "");
+	s->search = searchlist_object_name(t, "search_", by);
+	s->candidates = searchlist_object_name(t, "candidates_", by);
+	s->scope = searchlist_object_name(t, "scope_", by);
+	s->found = searchlist_object_name(t, "", found);
+	s->live = searchlist_object_name(t, "live_", "");
 	add(w, "search", xstrdup(s->search));
 	add(w, "candidates", xstrdup(s->candidates));
 	add(w, "scope", xstrdup(s->scope));
 	add(w, "found", xstrdup(s->found));
-	add(w, "candidate", object_name(t, "", candidate));
+	add(w, "candidate", searchlist_object_name(t, "", candidate));
 	add(w, "live", xstrdup(s->live));
 	add(w, "and_live", by[0] ? xstrdup("") : xasprintf(", %s", s->live));
 	free(candidate);
 	free(found);
-}
-
-static char *name_of_segments(const struct table *t, const struct table_search *how)
-{
-	char *suffix = how->name ? xasprintf("/%s_segments", how->name) : xstrdup("_segments");
-	char *name = object_name(t, "", suffix);
-	free(suffix);
-	return name;
 }
 
 static void add_names(struct words *w, struct searchsql *s)
@@ -468,11 +231,11 @@ static void add_names(struct words *w, struct searchsql *s)
 	sqlname_table(t, &name);
 	s->table_name = buf_take_text(&name);
 	s->literal = literal_of(s->table_name);
-	s->key = key_of(t, how);
+	s->key = searchlist_key_of(t, how);
 	s->key_literal = literal_of(s->key);
 	add(w, "key", xstrdup(s->key_literal));
-	add(w, "keys", keys_of(t));
-	s->segments = name_of_segments(t, how);
+	add(w, "keys", searchlist_keys_of(t));
+	s->segments = searchlist_name_of_segments(t, how);
 	buf_printf(&full, "%s_search_xid_idx", t->name);
 	sqlname_short(&index, buf_cstr(&full));
 	buf_quoted(&name, buf_cstr(&index), '"');
@@ -503,23 +266,23 @@ static void add_names(struct words *w, struct searchsql *s)
 
 static void add_lists(struct words *w, const struct table *t)
 {
-	add(w, "key_columns", keys(t, NULL));
-	add(w, "c_names", keys(t, ""));
-	add(w, "c_keys", keys(t, "c."));
-	add(w, "s_keys", keys(t, "s."));
-	add(w, "t_keys", keys(t, "t."));
-	add(w, "t_is_c", same_key(t, "t", "c"));
-	add(w, "t_is_s", same_key(t, "t", "s"));
-	add(w, "segment_columns", segment_columns(t, true));
-	add(w, "row_columns", segment_columns(t, false));
-	add(w, "table_columns", table_columns(t, true));
-	add(w, "found_columns", table_columns(t, false));
-	add(w, "filter_parameters", filter_parameters(t));
-	add(w, "filter_numbers", filter_numbers(t));
+	add(w, "key_columns", searchlist_keys(t, NULL));
+	add(w, "c_names", searchlist_keys(t, ""));
+	add(w, "c_keys", searchlist_keys(t, "c."));
+	add(w, "s_keys", searchlist_keys(t, "s."));
+	add(w, "t_keys", searchlist_keys(t, "t."));
+	add(w, "t_is_c", searchlist_same_key(t, "t", "c"));
+	add(w, "t_is_s", searchlist_same_key(t, "t", "s"));
+	add(w, "segment_columns", searchlist_segment_columns(t, true));
+	add(w, "row_columns", searchlist_segment_columns(t, false));
+	add(w, "table_columns", searchlist_table_columns(t, true));
+	add(w, "found_columns", searchlist_table_columns(t, false));
+	add(w, "filter_parameters", searchlist_filter_parameters(t));
+	add(w, "filter_numbers", searchlist_filter_numbers(t));
 	add(w, "freshness_number", xasprintf("$%zu", 3 + t->searches[0].nfilters));
-	add(w, "want_filters", want_filters(t));
-	add(w, "s_matches", matches(t, "s"));
-	add(w, "t_matches", matches(t, "t"));
+	add(w, "want_filters", searchlist_want_filters(t));
+	add(w, "s_matches", searchlist_matches(t, "s"));
+	add(w, "t_matches", searchlist_matches(t, "t"));
 }
 
 /* The text of a comment: a hash of the SQL that it stands at. */
@@ -549,7 +312,7 @@ static char *finish_sql(struct words *w, const struct table *t)
 	for (size_t i = 0; i < t->searches[0].nfilters; i++) {
 		text = fill(w, "CREATE INDEX ON :segment (");
 		buf_puts(&b, text);
-		buf_quoted(&b, filter(t, i)->name, '"');
+		buf_quoted(&b, searchlist_filter(t, i)->name, '"');
 		buf_puts(&b, ");\n");
 		free(text);
 	}
@@ -563,9 +326,9 @@ static char *common_sql(struct words *w, const struct table *t)
 	buf_puts(&b, "SELECT jsonb_build_object(");
 	for (size_t i = 0; i < t->searches[0].nfilters; i++) {
 		struct buf name = {0};
-		buf_quoted(&name, filter(t, i)->name, '"');
+		buf_quoted(&name, searchlist_filter(t, i)->name, '"');
 		buf_puts(&b, i ? ", " : "");
-		buf_quoted(&b, filter(t, i)->name, '\'');
+		buf_quoted(&b, searchlist_filter(t, i)->name, '\'');
 		buf_printf(&b,
 			   ", (SELECT coalesce(jsonb_object_agg(v, n), '{}') FROM (SELECT %s::text"
 			   " AS v, count(*) AS n FROM ",
@@ -594,7 +357,7 @@ static void add_tenants(struct words *w, struct searchsql *s)
 	size_t before = w->n;
 	if (s->table->searches[0].nfilters == 0)
 		return;
-	buf_quoted(&name, filter(s->table, 0)->name, '"');
+	buf_quoted(&name, searchlist_filter(s->table, 0)->name, '"');
 	add(w, "filter", xstrdup(buf_cstr(&name)));
 	add(w, "row", xasprintf("t.%s", buf_cstr(&name)));
 	s->tenant_rows = fill(w, sql_search_rows);
@@ -606,44 +369,6 @@ static void add_tenants(struct words *w, struct searchsql *s)
 }
 
 /* --- several columns --- */
-
-/* (1, key, column, model), ... : what live_TABLE() chooses from */
-static char *live_columns(const struct table *t)
-{
-	struct buf b = {0};
-	for (size_t i = 0; i < t->nsearches; i++) {
-		int embed = table_embed_of(t, t->searches[i].vector);
-		char *key = key_of(t, &t->searches[i]);
-		buf_printf(&b, "%s(%zu, ", i ? ", " : "", i + 1);
-		buf_quoted(&b, key, '\'');
-		buf_puts(&b, ", ");
-		buf_quoted(&b, t->columns[t->searches[i].vector].name, '\'');
-		buf_puts(&b, ", ");
-		if (embed >= 0)
-			buf_quoted(&b, t->embeds[embed].model, '\'');
-		else
-			buf_puts(&b, "NULL::text");
-		buf_puts(&b, ")");
-		free(key);
-	}
-	return buf_take_text(&b);
-}
-
-/* WHEN 'column' THEN RETURN QUERY SELECT * FROM prefix_TABLE_by_column(arguments); for each */
-static char *cases_of(const struct table *t, const char *prefix, const char *arguments)
-{
-	struct buf b = {0};
-	for (size_t i = 0; i < t->nsearches; i++) {
-		char *by = by_column(t, i), *name = object_name(t, prefix, by);
-		buf_puts(&b, "    WHEN ");
-		buf_quoted(&b, t->columns[t->searches[i].vector].name, '\'');
-		buf_printf(&b, " THEN\n        RETURN QUERY SELECT * FROM %s (%s);\n", name,
-			   arguments);
-		free(name);
-		free(by);
-	}
-	return buf_take_text(&b);
-}
 
 /* The types and functions, whoever they belong to. */
 static void make_functions(struct words *w, struct searchsql *s, const char *functions)
@@ -660,7 +385,7 @@ static void add_apart(struct searchsql *s)
 {
 	struct words w = {0};
 	struct searchsql apart = {.table = s->table};
-	char *by = by_column(s->table, s->index);
+	char *by = searchlist_by_column(s->table, s->index);
 	add_functions(&w, &apart, by);
 	s->drop_apart = fill(&w, "DROP FUNCTION IF EXISTS :search, :scope, :candidates;\n"
 				 "DROP TYPE IF EXISTS :found, :candidate;\n");
@@ -681,13 +406,13 @@ struct searchsql *searchsql_new_front(const struct table *t)
 	add_names(&w, s);
 	add_functions(&w, s, "");
 	add_lists(&w, t);
-	add(&w, "columns", live_columns(t));
+	add(&w, "columns", searchlist_live_columns(t));
 	add(&w, "live_function", fill(&w, sql_search_live));
-	char *numbers = filter_numbers(t);
+	char *numbers = searchlist_filter_numbers(t);
 	char *arguments = xasprintf("$1, $2%s, $%zu", numbers, 3 + t->searches[0].nfilters);
-	add(&w, "candidates_cases", cases_of(t, "candidates_", arguments));
-	add(&w, "search_cases", cases_of(t, "search_", arguments));
-	add(&w, "scope_cases", cases_of(t, "scope_", "$1"));
+	add(&w, "candidates_cases", searchlist_cases_of(t, "candidates_", arguments));
+	add(&w, "search_cases", searchlist_cases_of(t, "search_", arguments));
+	add(&w, "scope_cases", searchlist_cases_of(t, "scope_", "$1"));
 	free(numbers);
 	free(arguments);
 	make_functions(&w, s, sql_search_front);
@@ -702,13 +427,13 @@ struct searchsql *searchsql_new(const struct table *table, size_t index)
 {
 	struct words w = {0};
 	struct searchsql *s = xcalloc(1, sizeof(*s));
-	char *by = table->nsearches > 1 ? by_column(table, index) : xstrdup("");
+	char *by = table->nsearches > 1 ? searchlist_by_column(table, index) : xstrdup("");
 	s->table = table;
 	s->index = index;
 	add_names(&w, s);
 	add_functions(&w, s, by);
 	add_types(&w, s);
-	add(&w, "columns", live_columns(table));
+	add(&w, "columns", searchlist_live_columns(table));
 	add(&w, "live_function", by[0] ? xstrdup("") : fill(&w, sql_search_live));
 	if (!by[0])
 		add_apart(s);

@@ -14,12 +14,10 @@
  *
  *   none refused                         it is the lane's
  *   some refused, on_poison dead_letter  the reader reads their messages again, then it is the
- *                                        lane's: there they are dead letters like any other
+ *                                        lane's: there they are dead letters like any other, one
+ *                                        for each event, whoever refuses it
  *   on_poison null                       their vectors are NULL, which costs no more
  *   on_poison halt, or too many of them  the track is halted, and tries again
- *
- * A stream whose columns are of several models waits for all of them, and an event that two of them
- * refuse is one dead letter.
  *
  * The slot has a second batch that fills meanwhile; then its partitions pause (core/pool.h), and no
  * others. Nothing of this needs a transaction or a lane's session.
@@ -165,10 +163,9 @@ static const char *reason(const struct track *t, enum line_state *state)
 		return w->job->read.err.text;
 	}
 	const struct model *m = troubled(t, w);
-	if (!m)
-		return NULL;
-	*state = m->state == MODEL_HALTED ? LINE_HALTED : LINE_WAITS;
-	return m->why;
+	if (m)
+		*state = m->state == MODEL_HALTED ? LINE_HALTED : LINE_WAITS;
+	return m ? m->why : NULL;
 }
 
 static void show_track(struct track *t)
@@ -183,8 +180,7 @@ static void show(struct embedder *e)
 {
 	pthread_mutex_lock(&e->view_lock);
 	for (size_t i = 0; i < e->nlanes * e->nstreams; i++)
-		if (e->tracks[i].nmodels > 0)
-			show_track(&e->tracks[i]);
+		show_track(&e->tracks[i]);
 	for (size_t i = 0; i < e->nmodels; i++) {
 		const struct model *m = &e->models[i];
 		struct embed_view *v = &e->views[i];
@@ -516,13 +512,6 @@ static void give_back(struct embedder *e)
 
 /* --- the loop --- */
 
-static void take_jobs(struct embedder *e)
-{
-	struct job *job;
-	while ((job = queue_pop(e->jobs)))
-		take_job(e, job);
-}
-
 static bool has_jobs(const struct embedder *e)
 {
 	for (size_t i = 0; i < e->nlanes * e->nstreams; i++)
@@ -543,7 +532,9 @@ static void hear(struct embedder *e)
 static int64_t turn(struct embedder *e)
 {
 	int64_t next = CLOCK_NEVER;
-	take_jobs(e);
+	struct job *job;
+	while ((job = queue_pop(e->jobs)))
+		take_job(e, job);
 	hear(e);
 	give_back(e);
 	if (atomic_load(&e->stopping))
@@ -586,19 +577,19 @@ static struct model *model_named(const struct embedder *e, const char *name)
 }
 
 /* Where columns have the same model they have one dimension: stream_models_agree(). */
-static void open_models_of(struct embedder *e, const struct stream *s)
+static void open_model(struct embedder *e, size_t stream, size_t embed)
 {
-	for (size_t i = 0; i < s->table->nembeds; i++)
-		if (!model_named(e, s->embeds[i]->name))
-			model_open(&e->models[e->nmodels++], s->embeds[i], stream_embed_dim(s, i),
-				   e->archive, e->http, on_settled, e);
-}
-
-static void open_track(struct embedder *e, struct track *t, const struct stream *s)
-{
-	t->nmodels = s->table->nembeds;
-	for (size_t i = 0; i < t->nmodels; i++)
-		t->models[i] = model_named(e, s->embeds[i]->name);
+	const struct stream *s = e->streams[stream];
+	struct model *m = model_named(e, s->embeds[embed]->name);
+	if (!m) {
+		m = &e->models[e->nmodels++];
+		model_open(m, s->embeds[embed], stream_embed_dim(s, embed), e->archive, e->http,
+			   on_settled, e);
+	}
+	for (size_t lane = 0; lane < e->nlanes; lane++) {
+		struct track *t = track_of(e, lane, stream);
+		t->models[t->nmodels++] = m;
+	}
 }
 
 static void open_models(struct embedder *e)
@@ -606,10 +597,8 @@ static void open_models(struct embedder *e)
 	e->models = xcalloc(e->config->nembeds + 1, sizeof(*e->models));
 	e->views = xcalloc(e->config->nembeds + 1, sizeof(*e->views));
 	for (size_t i = 0; i < e->nstreams; i++)
-		open_models_of(e, e->streams[i]);
-	for (size_t lane = 0; lane < e->nlanes; lane++)
-		for (size_t i = 0; i < e->nstreams; i++)
-			open_track(e, track_of(e, lane, i), e->streams[i]);
+		for (size_t k = 0; k < e->streams[i]->table->nembeds; k++)
+			open_model(e, i, k);
 }
 
 struct embedder *embedder_start(const struct config *config, struct stream *const *streams,
