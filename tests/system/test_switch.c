@@ -120,7 +120,8 @@ START_TEST(there_and_back)
 	bed_expect(bed, 78, "index use asked fresh",
 		   "column fresh of stream asked is not searched");
 	use_schema(bed, "asked_twice");
-	bed_expect(bed, 0, "migrate", "began the search of asked");
+	bed_sql(bed, "ALTER TABLE memingest.searches DROP COLUMN live"); /* made before there was */
+	bed_expect(bed, 0, "migrate", "created column live of memingest.searches");
 	ck_assert_int_eq(missed_by(bed, "search_asked", "tell"), 0);
 	bed_expect(bed, 64, "index use asked fresh", "400 rows have no vector in column fresh");
 	bed_expect(bed, 0, "embed asked --model next", "400 of 400 rows");

@@ -326,11 +326,8 @@ static int run(struct cli *cli)
 	if (e.stop_fd < 0)
 		return cli_fail(EXIT_INTERNAL, "signalfd: %s", strerror(errno));
 	e.stream = stream_new(cli->config, index, &err);
-	if (!e.stream)
-		code = cli_fail(report_err_exit_code(&err), "%s", err.text);
-	else
-		code = check_model(&e);
-	if (code == EXIT_OK)
+	code = e.stream ? check_model(&e) : cli_fail(report_err_exit_code(&err), "%s", err.text);
+	if (e.stream && code == EXIT_OK)
 		code = embed(&e);
 	stream_free(e.stream);
 	close(e.stop_fd);

@@ -92,6 +92,9 @@ static bool is_live(struct work *w, bool *live, struct err *err)
 	free(sql);
 	if (rows)
 		*live = pg_bool(rows, 0, 0);
+	else if (strcmp(err->code, "42883") == 0)
+		err_wrap(err, "the table has no search of several columns yet: run \"memingest "
+			      "migrate\"");
 	pg_rows_free(rows);
 	return rows != NULL;
 }
@@ -336,11 +339,11 @@ static bool check_column(struct work *w, bool *live, struct err *err)
 			w->sql = s->searches[i];
 		buf_printf(&names, "%s%s", i ? ", " : "", column_of(s->searches[i]));
 	}
-	bool ok = w->sql ||
-		  err_set(err, ERR_CONFIG, "column %s of stream %s is not searched; these are: %s",
-			  w->column, s->config->name, buf_cstr(&names));
+	if (!w->sql)
+		err_set(err, ERR_CONFIG, "column %s of stream %s is not searched; these are: %s",
+			w->column, s->config->name, buf_cstr(&names));
 	buf_free(&names);
-	return ok && is_live(w, live, err);
+	return w->sql && is_live(w, live, err);
 }
 
 static bool drop_column(struct work *w, struct err *err)

@@ -70,7 +70,7 @@ static bool text_member(struct table_builder *b, const json_t *json, const char 
 /* So that a model's name says which column is meant. */
 static bool is_new_model(struct table_builder *b, const struct table_embed *embed)
 {
-	for (size_t i = 0; i < b->t->nembeds; i++)
+	for (size_t i = 0; embed->model && i < b->t->nembeds; i++)
 		if (strcmp(b->t->embeds[i].model, embed->model) == 0)
 			return err_set(b->err, ERR_CONFIG,
 				       "pg.embed.model: columns %s and %s are both of \"%s\": give "
