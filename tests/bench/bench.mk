@@ -4,7 +4,7 @@ BENCH := $(B)/bench
 BENCH_SHARED := $(patsubst %,$(B)/tests/bench/%.o,events procfs) $(B)/libmemingest.a
 
 .PHONY: bench bench-quick bench-instructions bench-vectors bench-programs
-bench-programs: $(B)/memingest $(patsubst %,$(BENCH)/%,ceiling decode delay shuffle records)
+bench-programs: $(B)/memingest $(patsubst %,$(BENCH)/%,ceiling ceiling_file decode delay shuffle records)
 $(BENCH)/%: $(B)/tests/bench/%.o $(BENCH_SHARED)
 	@mkdir -p $(@D)
 	@echo "LD $@"; $(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs avro-c) $(LDLIBS)

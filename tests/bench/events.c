@@ -56,6 +56,11 @@ const char *events_dsn(void)
 	return dsn;
 }
 
+const char *events_file(void)
+{
+	return config->sqlite_path;
+}
+
 void events_close(void)
 {
 	stream_free(opened);

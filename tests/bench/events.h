@@ -33,7 +33,8 @@ struct events {
  * failure.
  */
 struct stream *events_open(const char *config_path, const char *stream_name);
-const char *events_dsn(void); /* of the config */
+const char *events_dsn(void);  /* of the config */
+const char *events_file(void); /* of the config: the SQLite file */
 void events_close(void);
 
 struct events *events_make(struct stream *stream, const struct events_request *request);

@@ -2,10 +2,10 @@
  * shuffle.c - the ceiling's events in random order, as an Avro container file for "memingest
  * produce --file".
  *
- *   shuffle -c CONFIG COUNT FILE
+ *   shuffle -c CONFIG COUNT FILE [--in-order]
  *
  * For the row on table sizes: keys of a real stream do not come in the order of the index. The
- * order is that of "ceiling --shuffled".
+ * order is that of "ceiling --shuffled"; in order, that of "ceiling".
  */
 #include <avro.h>
 #include <stdio.h>
@@ -21,12 +21,13 @@ static void die(const char *what)
 
 int main(int argc, char **argv)
 {
-	if (argc != 5 || strcmp(argv[1], "-c") != 0) {
-		fprintf(stderr, "usage: shuffle -c CONFIG COUNT FILE\n");
+	bool in_order = argc == 6 && strcmp(argv[5], "--in-order") == 0;
+	if ((argc != 5 && !in_order) || strcmp(argv[1], "-c") != 0) {
+		fprintf(stderr, "usage: shuffle -c CONFIG COUNT FILE [--in-order]\n");
 		return 64;
 	}
 	struct events_request request = {
-		.count = strtoul(argv[3], NULL, 10), .seed = 1, .shuffled = true};
+		.count = strtoul(argv[3], NULL, 10), .seed = 1, .shuffled = !in_order};
 	struct stream *stream = events_open(argv[2], "memory");
 	struct events *e = events_make(stream, &request);
 	const char *json = schema_canonical(stream->reader);

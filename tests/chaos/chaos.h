@@ -6,7 +6,8 @@
  *   supervisor.c   the run: strike, hold, heal, measure
  *   accounts.c     model and receipts against the tables
  *   receipts.c     what the broker acknowledged, beside the log
- *   sampler.c      each second: Kafka's offset against PostgreSQL's, by a thread
+ *   books.c        where partitions stand, as the database says it: PostgreSQL, or a SQLite file
+ *   sampler.c      each second: Kafka's offset against the database's, by a thread
  *   vitals.c       each second: memory, descriptors, threads of each worker
  *   verdict.c      what is found, in memory that outlives the run's process
  *   faults_*.c     the faults, one table a family
@@ -43,6 +44,7 @@ enum fault_scope {
 	SCOPE_KAFKA_LINK,
 	SCOPE_KAFKA,
 	SCOPE_INPUT, /* what comes in: poison, schemas, the registry */
+	SCOPE_FILE,  /* in place of both of the database's, where workers write a file */
 };
 
 enum fault_flags {
@@ -83,11 +85,12 @@ struct fault {
 
 /* Tables, ended by a row without a name. */
 extern const struct fault faults_worker[], faults_link[], faults_database[], faults_kafka[],
-	faults_input[];
+	faults_input[], faults_file[];
 
 struct chaos {
 	struct bed *bed;
-	struct proxy *database_link, *kafka_link; /* workers and commands go through them */
+	/* workers and commands go through them; database_link NULL: they write a file */
+	struct proxy *database_link, *kafka_link;
 	struct worker *workers[CHAOS_WORKERS_MAX];
 	size_t nworkers;
 	struct pace *paces[CHAOS_STREAMS];
@@ -95,9 +98,9 @@ struct chaos {
 	struct receipts *receipts;
 	struct sampler *sampler;
 	struct vitals *vitals;
-	struct pg *pg; /* of the supervisor, for looking; NULL: none now */
-	bool paused;   /* no events come in */
-	bool proving;  /* differences are wanted, and counted */
+	struct books *books; /* of the supervisor, for looking */
+	bool paused;         /* no events come in */
+	bool proving;        /* differences are wanted, and counted */
 	int seen;
 	int64_t began_us;
 	int64_t next_look_us; /* at the vitals */
@@ -131,6 +134,8 @@ void chaos_progress(struct chaos *c, int64_t events);
 int64_t chaos_catch_up(struct chaos *c, const char *after, int64_t limit_us);
 /* Offsets that are durable, in all; -1: the database does not say now. */
 int64_t chaos_durable(struct chaos *c);
+/* The same of one partition. */
+int64_t chaos_next_offset(struct chaos *c, const char *topic, int partition);
 
 /*
  * No events come in, all that came is durable, and the model and the receipts have been compared up
@@ -149,6 +154,14 @@ struct worker *chaos_join(struct chaos *c);
 void chaos_leaves(struct chaos *c, struct worker *w);
 /* Sent SIGTERM before: ends with 0 within that time, the producer going on. */
 void chaos_ends(struct chaos *c, struct worker *w, int seconds);
+/* By SIGTERM, in order. */
+void chaos_all_leave(struct chaos *c);
+void chaos_some_join(struct chaos *c, size_t n);
+/*
+ * An operator's command that moves a partition, which succeeds. Where workers write a file it is
+ * given without them.
+ */
+void chaos_operate(struct chaos *c, const char *line);
 
 /* --- what happened --- */
 
@@ -176,9 +189,20 @@ struct chaos_options {
 	uint64_t seed;
 	double minutes;
 	bool new_librdkafka;
+	bool file;          /* workers write a SQLite file */
 	const char *faults; /* "name,name"; NULL: all */
 	const char *tamper; /* NULL, or "ledger", "table", "books", "dead" */
 };
+
+/*
+ * faults_file.c: workers and commands use a file from now on; on a disk of its own if that can be,
+ * which the parent makes and removes, however the run ends.
+ */
+void file_lay(struct chaos *c);
+void file_disk_make(void);
+void file_disk_remove(void);
+/* The living worker that the file's lock names, or NULL. */
+struct worker *file_writer(struct chaos *c);
 
 /* In the process of the run; what it found is in the verdict. */
 void chaos_run(const struct chaos_options *options);

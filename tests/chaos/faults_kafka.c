@@ -129,22 +129,6 @@ static void delete_consumed(struct chaos *c, struct strike *s)
 	chaos_resume(c);
 }
 
-static void all_leave(struct chaos *c)
-{
-	while (c->nworkers > 0) {
-		struct worker *w = c->workers[0];
-		chaos_leaves(c, w);
-		worker_signal(w, SIGTERM);
-		chaos_ends(c, w, 30);
-	}
-}
-
-static void some_join(struct chaos *c, unsigned n)
-{
-	for (unsigned i = 0; i < n; i++)
-		chaos_join(c);
-}
-
 static bool log_is_beyond(const char *topic, int p, int64_t offset)
 {
 	int64_t low, high;
@@ -161,10 +145,10 @@ static void delete_unread(struct chaos *c, struct strike *s)
 	struct bed_stream *stream = stream_of(c, s);
 	int p = (int)(mix(s->random) % (unsigned)stream->partitions);
 	int64_t low, next, lost = 1 + (int64_t)(mix(s->random + 1) % 50);
-	unsigned n = (unsigned)c->nworkers;
+	size_t n = c->nworkers;
 	chaos_settle(c);
 	broker_watermarks(stream->topic, p, &low, &next);
-	all_leave(c);
+	chaos_all_leave(c);
 	chaos_resume(c);
 	CHAOS_WAIT(c, 30, log_is_beyond(stream->topic, p, next + lost));
 	broker_delete_records(stream->topic, p, next + lost);
@@ -172,7 +156,7 @@ static void delete_unread(struct chaos *c, struct strike *s)
 	s->number[0] = p;
 	s->number[1] = next;
 	s->number[2] = next + lost;
-	some_join(c, n);
+	chaos_some_join(c, n);
 }
 
 /* Partitions of the stream, as far as the workers answer. */
@@ -192,14 +176,11 @@ static void accept_gap(struct chaos *c, struct strike *s)
 {
 	char line[256];
 	CHAOS_WAIT(c, 30, halted(c, s) >= 1);
-	ck_assert_int_eq(bed_int(c->bed,
-				 "SELECT next_offset FROM memingest.offsets WHERE pipeline = '%s'"
-				 " AND topic = '%s' AND partition = %d",
-				 c->bed->name, stream_of(c, s)->topic, (int)s->number[0]),
+	ck_assert_int_eq(chaos_next_offset(c, stream_of(c, s)->topic, (int)s->number[0]),
 			 s->number[1]);
 	snprintf(line, sizeof(line), "offsets accept-gap --yes %s %d", stream_of(c, s)->topic,
 		 (int)s->number[0]);
-	free(bed_says(c->bed, 0, line));
+	chaos_operate(c, line);
 }
 
 /* --- a topic created anew --- */
@@ -207,10 +188,13 @@ static void accept_gap(struct chaos *c, struct strike *s)
 /* Of those of its partitions that hold anything. */
 static int64_t shortest_log(struct chaos *c, const struct bed_stream *stream)
 {
-	return bed_int(c->bed,
-		       "SELECT coalesce(min(next_offset), 0) FROM memingest.offsets WHERE "
-		       "pipeline = '%s' AND topic = '%s' AND partition >= 0 AND next_offset > 0",
-		       c->bed->name, stream->topic);
+	int64_t shortest = INT64_MAX;
+	for (int p = 0; p < stream->partitions; p++) {
+		int64_t next = chaos_next_offset(c, stream->topic, p);
+		if (next != 0)
+			shortest = MIN(shortest, next);
+	}
+	return shortest == INT64_MAX ? 0 : shortest;
 }
 
 static bool is_long_enough(struct chaos *c)
@@ -240,7 +224,7 @@ static void adopt(struct chaos *c, struct strike *s)
 {
 	char line[256];
 	snprintf(line, sizeof(line), "offsets adopt-topic --yes %s", stream_of(c, s)->topic);
-	free(bed_says(c->bed, 0, line));
+	chaos_operate(c, line);
 }
 
 /* --- transactions of a producer --- */
@@ -301,8 +285,8 @@ static void end_transaction(struct chaos *c, struct strike *s)
  */
 static void confuse_group(struct chaos *c, struct strike *s)
 {
-	unsigned n = (unsigned)c->nworkers;
-	all_leave(c);
+	size_t n = c->nworkers;
+	chaos_all_leave(c);
 	if (s->random % 3 == 0)
 		broker_delete_group(c->bed->name);
 	for (size_t i = 0; i < c->bed->nstreams && s->random % 3 > 0; i++) {
@@ -314,7 +298,7 @@ static void confuse_group(struct chaos *c, struct strike *s)
 					     s->random % 3 == 1 ? low : high + 100);
 		}
 	}
-	some_join(c, n);
+	chaos_some_join(c, n);
 }
 
 /* A bound of its own: a halted partition is looked at every 10 s. */

@@ -44,10 +44,13 @@ static void stop_strike(struct chaos *c, struct strike *s)
 	worker_signal(s->worker, SIGSTOP);
 }
 
+/* Unless a fault beside it has killed it. */
 static void continue_heal(struct chaos *c, struct strike *s)
 {
-	(void)c;
-	worker_signal(s->worker, SIGCONT);
+	for (size_t i = 0; i < c->nworkers; i++) {
+		if (c->workers[i] == s->worker)
+			worker_signal(s->worker, SIGCONT);
+	}
 }
 
 static void term_strike(struct chaos *c, struct strike *s)

@@ -5,9 +5,10 @@
  *   build/release/chaos --test        tests of the parts, then one minute of a fixed seed
  *
  * Environment: CHAOS_MINUTES (5), CHAOS_SEED (a random one), CHAOS_RDKAFKA=new (workers on the
- * newest packaged librdkafka), CHAOS_FAULTS=name,name (only these),
- * CHAOS_TAMPER=ledger|table|books| dead (something is made wrong on purpose before the accounts:
- * the verdict must say so), CHAOS_FAULTS=list (their names). Exit status 0: no violation.
+ * newest packaged librdkafka), CHAOS_DATABASE=sqlite (workers write one SQLite file),
+ * CHAOS_FAULTS=name,name (only these), CHAOS_TAMPER=ledger|table|books|dead (something is made
+ * wrong on purpose before the accounts: the verdict must say so), CHAOS_FAULTS=list (their names).
+ * Exit status 0: no violation.
  *
  *   main: stack up --fork (Check)--> run: chaos_run() --> ends by itself, by ck_assert, by a signal
  *     |                                 |
@@ -49,7 +50,7 @@ static void read_options(void)
 	char *end;
 	const char *minutes = getenv("CHAOS_MINUTES"), *seed = getenv("CHAOS_SEED"),
 		   *rdkafka = getenv("CHAOS_RDKAFKA"), *faults = getenv("CHAOS_FAULTS"),
-		   *tamper = getenv("CHAOS_TAMPER");
+		   *tamper = getenv("CHAOS_TAMPER"), *database = getenv("CHAOS_DATABASE");
 	if (minutes && *minutes) {
 		options.minutes = strtod(minutes, &end);
 		if (*end || !(options.minutes > 0))
@@ -65,6 +66,9 @@ static void read_options(void)
 	if (rdkafka && *rdkafka && strcmp(rdkafka, "new") != 0)
 		no_such("CHAOS_RDKAFKA", rdkafka);
 	options.new_librdkafka = rdkafka && *rdkafka;
+	if (database && *database && strcmp(database, "sqlite") != 0)
+		no_such("CHAOS_DATABASE", database);
+	options.file = database && *database;
 	options.faults = faults && *faults ? faults : NULL;
 	options.tamper = tamper && *tamper ? tamper : NULL;
 }
@@ -75,6 +79,8 @@ static void print_repeat(void)
 	       (unsigned long long)options.seed, options.minutes);
 	if (options.new_librdkafka)
 		printf(" CHAOS_RDKAFKA=new");
+	if (options.file)
+		printf(" CHAOS_DATABASE=sqlite");
 	if (options.faults)
 		printf(" CHAOS_FAULTS=%s", options.faults);
 	if (options.tamper)
@@ -87,7 +93,8 @@ static bool list_faults(void)
 	if (!options.faults || strcmp(options.faults, "list") != 0)
 		return false;
 	for (size_t i = 0; fault_at(i); i++)
-		puts(fault_at(i)->name);
+		if (fault_fits(fault_at(i), options.file))
+			puts(fault_at(i)->name);
 	return true;
 }
 
@@ -154,6 +161,8 @@ static bool give(void)
 	make_folder();
 	verdict_open(&options);
 	stack_up(options.new_librdkafka, false);
+	if (options.file)
+		file_disk_make();
 	SRunner *runner = runner_of("chaos", add_run);
 	note_failures(runner);
 	srunner_free(runner);
@@ -161,6 +170,7 @@ static bool give(void)
 	bool good = verdict_give(path);
 	if (!good)
 		keep_logs();
+	file_disk_remove();
 	stack_down();
 	return good;
 }

@@ -19,7 +19,6 @@
 #include <string.h>
 #include <xxhash.h>
 
-#define LINES_MAX 64
 #define GAPS 64
 
 struct receipt {
@@ -39,7 +38,7 @@ struct line {
 
 struct receipts {
 	struct chaos *c;
-	struct line lines[LINES_MAX];
+	struct line lines[RECEIPTS_LINES];
 	size_t nlines, ngaps;
 	struct gap {
 		char topic[96];
@@ -69,7 +68,7 @@ static struct line *line_of(struct receipts *r, const char *topic, int32_t parti
 		if (r->lines[i].partition == partition && strcmp(r->lines[i].topic, topic) == 0)
 			return &r->lines[i];
 	}
-	ck_assert_uint_lt(r->nlines, LINES_MAX);
+	ck_assert_uint_lt(r->nlines, RECEIPTS_LINES);
 	struct line *line = &r->lines[r->nlines++];
 	snprintf(line->topic, sizeof(line->topic), "%s", topic);
 	line->partition = partition;
@@ -174,14 +173,13 @@ void receipts_new_topic(struct receipts *r, const char *topic)
 	}
 }
 
-void receipts_ends(struct receipts *r, struct buf *out)
+size_t receipts_ends(const struct receipts *r, struct receipts_end *out)
 {
 	for (size_t i = 0; i < r->nlines; i++) {
 		const struct line *line = &r->lines[i];
-		if (line->end > 0)
-			buf_printf(out, "%s('%s', %d, %lld)", out->len ? ", " : "", line->topic,
-				   line->partition, (long long)line->end);
+		out[i] = (struct receipts_end){line->topic, line->partition, line->end};
 	}
+	return r->nlines;
 }
 
 int64_t receipts_sum(const struct receipts *r)

@@ -23,8 +23,14 @@ void receipts_settle(struct receipts *r);
 
 void receipts_gap(struct receipts *r, const char *topic, int partition, int64_t from, int64_t to);
 void receipts_new_topic(struct receipts *r, const char *topic);
-/* One past the last acknowledged offset of each partition, as VALUES of (topic, partition, end). */
-void receipts_ends(struct receipts *r, struct buf *out);
+/* One past the last acknowledged offset of each partition; returns how many there are. */
+#define RECEIPTS_LINES 64
+struct receipts_end {
+	const char *topic; /* the receipts' */
+	int32_t partition;
+	int64_t end; /* 0: none yet */
+};
+size_t receipts_ends(const struct receipts *r, struct receipts_end *out);
 /* Acknowledged offsets, of the topics that there are now. */
 int64_t receipts_sum(const struct receipts *r);
 void receipts_counts(struct receipts *r, uint64_t *acknowledged, uint64_t *failed);

@@ -2,7 +2,7 @@
  * sampler.c - the two promises about offsets that hold at every moment, looked at each second.
  *
  *   1. what Kafka has as the group's committed offsets
- *   2. what PostgreSQL has as next_offset
+ *   2. what the database has as next_offset (books.c)
  *
  * In this order: next_offset may have grown in between, and then Kafka's is only further behind;
  * the other way round a healthy worker would look guilty. Per (topic, topic id, partition) the
@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "books.h"
 #include "broker.h"
 #include "verdict.h"
 
@@ -44,7 +45,7 @@ struct sampler {
 	bool stop, proving;
 	unsigned seen;
 	struct broker_watch *watch;
-	struct pg *pg;
+	struct books *books;
 	int reports;
 	unsigned falls; /* of the run, when the last sample was taken */
 	struct position *positions;
@@ -64,33 +65,6 @@ static bool ask_kafka(struct sampler *s)
 			return false;
 	}
 	return true;
-}
-
-static struct pg_rows *ask_postgres(struct sampler *s)
-{
-	struct err err = {0};
-	const char *pipeline = s->c->bed->name;
-	const struct config config = {
-		.pg_dsn = s->c->bed->dsn,
-		.pg_statement_timeout_us = PATIENCE_MS * US_PER_MS,
-		.pg_lock_timeout_us = PATIENCE_MS * US_PER_MS,
-		.pg_connect_timeout_us = PATIENCE_MS * US_PER_MS,
-	};
-	if (!s->pg)
-		s->pg = pg_connect(&config, "sampler", -1, &err);
-	if (!s->pg)
-		return NULL;
-	pg_set_timeout(s->pg, 2 * PATIENCE_MS * US_PER_MS);
-	struct pg_rows *rows =
-		pg_query(s->pg,
-			 "SELECT topic, coalesce(topic_id::text, ''), partition, next_offset FROM "
-			 "memingest.offsets WHERE pipeline = $1 AND partition >= 0",
-			 &pipeline, 1, &err);
-	if (!rows) {
-		pg_free(s->pg);
-		s->pg = NULL;
-	}
-	return rows;
 }
 
 /* --- what it says --- */
@@ -143,16 +117,17 @@ static struct position *position_of(struct sampler *s, const char *topic, const 
 	return p;
 }
 
-static void look(struct sampler *s, const struct pg_rows *rows)
+static void look(struct sampler *s, const struct books_row *rows, size_t n)
 {
-	for (size_t r = 0; r < pg_rows_count(rows); r++) {
-		const char *topic = pg_value(rows, r, 0);
-		int64_t partition = pg_int(rows, r, 2), next = pg_int(rows, r, 3);
-		compare(s, topic, partition, next);
-		struct position *p = position_of(s, topic, pg_value(rows, r, 1), partition);
+	for (size_t i = 0; i < n; i++) {
+		const struct books_row *row = &rows[i];
+		int64_t next = row->next_offset;
+		compare(s, row->topic, row->partition, next);
+		struct position *p = position_of(s, row->topic, row->topic_id, row->partition);
 		if (next < p->highest)
 			report(s, SAMPLER_FELL, "%s/%lld: next_offset fell from %lld to %lld",
-			       topic, (long long)partition, (long long)p->highest, (long long)next);
+			       row->topic, (long long)row->partition, (long long)p->highest,
+			       (long long)next);
 		p->highest = MAX(p->highest, next);
 	}
 }
@@ -170,7 +145,8 @@ static void sample(struct sampler *s)
 	bool excused = may_fall(s, &before);
 	if (!ask_kafka(s))
 		return;
-	struct pg_rows *rows = ask_postgres(s);
+	size_t n;
+	const struct books_row *rows = books_read(s->books, &n);
 	if (!rows)
 		return;
 	excused |= may_fall(s, &after) || before != after;
@@ -178,10 +154,9 @@ static void sample(struct sampler *s)
 		s->npositions = 0;
 	s->falls = after;
 	if (!excused) {
-		look(s, rows);
+		look(s, rows, n);
 		verdict_sampled();
 	}
-	pg_rows_free(rows);
 }
 
 void sampler_prove(struct sampler *s, bool proving)
@@ -231,6 +206,7 @@ struct sampler *sampler_start(struct chaos *c)
 	struct sampler *s = xcalloc(1, sizeof(*s));
 	s->c = c;
 	s->watch = broker_watch_new(c->bed->name);
+	s->books = books_new(c->bed, "sampler", PATIENCE_MS * US_PER_MS);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->wake, NULL);
 	ck_assert_int_eq(pthread_create(&s->thread, NULL, sampler_main, s), 0);
@@ -245,7 +221,7 @@ void sampler_stop(struct sampler *s)
 	pthread_mutex_unlock(&s->lock);
 	pthread_join(s->thread, NULL);
 	broker_watch_free(s->watch);
-	pg_free(s->pg);
+	books_free(s->books);
 	free(s->positions);
 	pthread_mutex_destroy(&s->lock);
 	pthread_cond_destroy(&s->wake);

@@ -1,6 +1,6 @@
 /*
  * sampler.h - a thread that looks each second: Kafka's committed offset is never ahead of
- * PostgreSQL's next_offset, and next_offset never falls, unless a fault declares it.
+ * the database's next_offset, and next_offset never falls, unless a fault declares it.
  */
 #pragma once
 

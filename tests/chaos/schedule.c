@@ -22,8 +22,8 @@ struct schedule {
 	size_t ncards, dealt;
 };
 
-static const struct fault *const families[] = {faults_worker, faults_link, faults_database,
-					       faults_kafka, faults_input};
+static const struct fault *const families[] = {faults_worker, faults_link,  faults_database,
+					       faults_kafka,  faults_input, faults_file};
 
 const struct fault *fault_at(size_t i)
 {
@@ -34,6 +34,12 @@ const struct fault *fault_at(size_t i)
 		}
 	}
 	return NULL;
+}
+
+bool fault_fits(const struct fault *fault, bool file)
+{
+	bool database = fault->scope == SCOPE_DATABASE || fault->scope == SCOPE_DATABASE_LINK;
+	return file ? !database : fault->scope != SCOPE_FILE;
 }
 
 /* The finalizer of splitmix64. */
@@ -95,14 +101,14 @@ static void shuffle(struct schedule *s)
 	s->dealt = 0;
 }
 
-struct schedule *schedule_new(uint64_t seed, const char *names)
+struct schedule *schedule_new(uint64_t seed, const char *names, bool file)
 {
 	struct schedule *s = xcalloc(1, sizeof(*s));
 	s->state = mix(seed);
 	check_names(names);
 	for (size_t i = 0; fault_at(i); i++) {
 		const struct fault *fault = fault_at(i);
-		if (names && !listed(names, fault->name))
+		if (!fault_fits(fault, file) || (names && !listed(names, fault->name)))
 			continue;
 		for (unsigned w = 0; w < MAX(fault->weight, 1); w++) {
 			ck_assert_uint_lt(s->ncards, DECK);

@@ -16,12 +16,14 @@
  */
 #include "chaos.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 
 #include "accounts.h"
+#include "books.h"
 #include "near.h"
 #include "receipts.h"
 #include "sampler.h"
@@ -107,103 +109,94 @@ void chaos_stack(struct chaos *c, const char *verb, const char *action, const ch
 		      verb, action);
 }
 
-/*
- * The first value of a query's one row; false when the database does not say so now. bed_int()
- * would fail the run where a server is only about to be back.
- */
-static bool ask(struct chaos *c, const char *sql, int64_t *value)
-{
-	struct err err = {0};
-	const struct config config = {
-		.pg_dsn = c->bed->dsn,
-		.pg_statement_timeout_us = 5 * US_PER_S,
-		.pg_lock_timeout_us = 5 * US_PER_S,
-		.pg_connect_timeout_us = 2 * US_PER_S,
-	};
-	if (!c->pg)
-		c->pg = pg_connect(&config, "supervisor", -1, &err);
-	struct pg_rows *rows = c->pg ? pg_query(c->pg, sql, NULL, 0, &err) : NULL;
-	bool ok = rows && pg_rows_count(rows) == 1 && pg_value(rows, 0, 0);
-	if (ok)
-		*value = pg_int(rows, 0, 0);
-	pg_rows_free(rows);
-	if (!ok) {
-		pg_free(c->pg);
-		c->pg = NULL;
-	}
-	return ok;
-}
-
 int64_t chaos_durable(struct chaos *c)
 {
-	int64_t n = -1;
-	char sql[256];
-	snprintf(sql, sizeof(sql),
-		 "SELECT coalesce(sum(next_offset), 0)::bigint FROM memingest.offsets WHERE "
-		 "pipeline = '%s' AND partition >= 0",
-		 c->bed->name);
-	return ask(c, sql, &n) ? n : -1;
+	size_t n;
+	int64_t sum = 0;
+	const struct books_row *rows = books_read(c->books, &n);
+	for (size_t i = 0; i < n; i++)
+		sum += rows[i].next_offset;
+	return rows ? sum : -1;
 }
 
-/* Ends. partitions: "VALUES" of (topic, partition, log_end). */
-#define BEHIND                                                                                     \
-	"FROM (VALUES %s) AS v(topic, partition, log_end) LEFT JOIN memingest.offsets o "          \
-	"ON o.pipeline = '%s' AND o.topic = v.topic AND o.partition = v.partition "                \
-	"WHERE coalesce(o.next_offset, 0) < v.log_end"
-
-/* Of every partition that much is durable. */
-static bool reached(struct chaos *c, struct buf *ends)
+int64_t chaos_next_offset(struct chaos *c, const char *topic, int partition)
 {
-	int64_t behind = 1;
-	struct buf sql = {0};
-	if (ends->len == 0)
-		return true;
-	buf_printf(&sql, "SELECT count(*) " BEHIND, buf_cstr(ends), c->bed->name);
-	bool known = ask(c, buf_cstr(&sql), &behind);
-	buf_free(&sql);
-	return known && behind == 0;
+	size_t n;
+	const struct books_row *rows = books_read(c->books, &n),
+			       *row = books_find(rows, n, topic, partition);
+	return row ? row->next_offset : rows ? 0 : -1;
+}
+
+/* What must be durable, of each partition. */
+struct goal {
+	struct receipts_end ends[RECEIPTS_LINES];
+	size_t n;
+};
+
+static bool is_behind(const struct books_row *row, const struct receipts_end *end)
+{
+	return end->end > 0 && (!row || row->next_offset < end->end);
+}
+
+static bool reached(struct chaos *c, const struct goal *goal)
+{
+	size_t n;
+	const struct books_row *rows = books_read(c->books, &n);
+	bool behind = false;
+	for (size_t i = 0; i < goal->n && rows; i++) {
+		const struct receipts_end *end = &goal->ends[i];
+		behind |= is_behind(books_find(rows, n, end->topic, end->partition), end);
+	}
+	return rows && !behind;
 }
 
 /* Standing still is a violation like losing, and the end of the run. */
-static void stands_still(struct chaos *c, const char *after, struct buf *ends)
+static void stands_still(struct chaos *c, const char *after, const struct goal *goal)
 {
-	struct pg_rows *rows =
-		bed_query(c->bed,
-			  "SELECT v.topic, v.partition, coalesce(o.next_offset, 0), "
-			  "v.log_end, coalesce(o.halted, '') " BEHIND " ORDER BY 1, 2",
-			  buf_cstr(ends), c->bed->name);
-	for (size_t i = 0; i < pg_rows_count(rows); i++)
-		chaos_violation(c, "%s: stands still at %s/%s/%s, the log ends at %s %s", after,
-				pg_value(rows, i, 0), pg_value(rows, i, 1), pg_value(rows, i, 2),
-				pg_value(rows, i, 3), pg_value(rows, i, 4));
-	pg_rows_free(rows);
+	size_t n;
+	const struct books_row *rows = books_read(c->books, &n);
+	if (!rows)
+		chaos_violation(c, "%s: the database does not say where partitions stand", after);
+	for (size_t i = 0; i < goal->n && rows; i++) {
+		const struct receipts_end *end = &goal->ends[i];
+		const struct books_row *row = books_find(rows, n, end->topic, end->partition);
+		if (is_behind(row, end))
+			chaos_violation(
+				c, "%s: stands still at %s/%d/%lld, the log ends at %lld %s", after,
+				end->topic, end->partition, row ? (long long)row->next_offset : 0,
+				(long long)end->end, row ? row->halted : "");
+	}
 	ck_abort_msg("the run stands still");
+}
+
+static void set_goal(struct chaos *c, struct goal *goal)
+{
+	goal->n = receipts_ends(c->receipts, goal->ends);
 }
 
 int64_t chaos_catch_up(struct chaos *c, const char *after, int64_t limit_us)
 {
-	struct buf ends = {0};
+	struct goal goal;
 	int64_t from_us = clock_mono_us();
-	receipts_ends(c->receipts, &ends);
-	while (!reached(c, &ends)) {
+	set_goal(c, &goal);
+	while (!reached(c, &goal)) {
 		if (!chaos_turn(c, from_us + limit_us))
-			stands_still(c, after, &ends);
+			stands_still(c, after, &goal);
 	}
-	buf_free(&ends);
 	return clock_mono_us() - from_us;
 }
 
 void chaos_progress(struct chaos *c, int64_t events)
 {
-	struct buf ends = {0};
+	struct goal goal;
 	int64_t from = -1, deadline_us = clock_mono_us() + STILL_S * US_PER_S;
 	while ((from = chaos_durable(c)) < 0)
 		ck_assert_msg(chaos_turn(c, deadline_us), "the database does not answer");
 	while (chaos_durable(c) < from + events) {
 		if (chaos_turn(c, deadline_us))
 			continue;
-		receipts_ends(c->receipts, &ends);
-		stands_still(c, "without a fault", &ends);
+		set_goal(c, &goal);
+		stands_still(c, "without a fault", &goal);
 	}
 }
 
@@ -254,6 +247,35 @@ void chaos_ends(struct chaos *c, struct worker *w, int seconds)
 	}
 	if (status != 0)
 		chaos_violation(c, "after SIGTERM a worker ended with %d: %s", status, w->log);
+}
+
+/* Told all together: on a file those that stand by would take over one after the other. */
+void chaos_all_leave(struct chaos *c)
+{
+	struct worker *leaving[CHAOS_WORKERS_MAX];
+	size_t n = c->nworkers;
+	memcpy(leaving, c->workers, n * sizeof(leaving[0]));
+	for (size_t i = 0; i < n; i++) {
+		chaos_leaves(c, leaving[i]);
+		worker_signal(leaving[i], SIGTERM);
+	}
+	for (size_t i = 0; i < n; i++)
+		chaos_ends(c, leaving[i], 30);
+}
+
+void chaos_some_join(struct chaos *c, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		chaos_join(c);
+}
+
+void chaos_operate(struct chaos *c, const char *line)
+{
+	size_t n = c->bed->sqlite[0] ? c->nworkers : 0;
+	if (n > 0)
+		chaos_all_leave(c);
+	free(bed_says(c->bed, 0, line));
+	chaos_some_join(c, n);
 }
 
 /* --- faults --- */
@@ -404,7 +426,7 @@ static void lay_clock(struct bed *bed)
 		      bed->clock);
 }
 
-static void lay_out(struct chaos *c)
+static void lay_out(struct chaos *c, bool file)
 {
 	broker_quiet();
 	struct bed *bed = c->bed = bed_new("chaos");
@@ -414,9 +436,13 @@ static void lay_out(struct chaos *c)
 	configure(c);
 	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
 	lay_clock(bed);
+	c->kafka_link = bed_proxy_kafka(bed);
+	if (file) {
+		file_lay(c);
+		return;
+	}
 	c->database_link = proxy_start(stack.pg_port);
 	bed->pg_port = proxy_port(c->database_link);
-	c->kafka_link = bed_proxy_kafka(bed);
 }
 
 static void open_producer(struct chaos *c, uint64_t seed)
@@ -454,15 +480,15 @@ static void begin(struct chaos *c)
 	verdict_begin(version);
 }
 
-static void open_run(struct chaos *c, uint64_t seed)
+static void open_run(struct chaos *c, const struct chaos_options *options)
 {
-	lay_out(c);
+	lay_out(c, options->file);
 	begin(c);
+	c->books = books_new(c->bed, "supervisor", 5 * US_PER_S);
 	c->vitals = vitals_new(c);
 	accounts_open(c);
-	open_producer(c, seed);
-	for (int i = 0; i < 3; i++)
-		chaos_join(c);
+	open_producer(c, options->seed);
+	chaos_some_join(c, 3);
 	c->sampler = sampler_start(c);
 }
 
@@ -487,25 +513,27 @@ static void close_run(struct chaos *c)
 	stop_workers(c);
 	if (verdict_violations() == 0)
 		accounts_prove_samples(c);
-	/* no segment without its row, and none the other way round */
-	near_build(c->bed);
-	near_no_leftovers(c->bed);
+	if (!c->bed->sqlite[0]) { /* no segment without its row, and none the other way round */
+		near_build(c->bed);
+		near_no_leftovers(c->bed);
+	}
 	sampler_stop(c->sampler);
 	for (size_t i = 0; i < CHAOS_STREAMS; i++)
 		pace_close(c->paces[i]);
-	proxy_stop(c->database_link);
+	if (c->database_link)
+		proxy_stop(c->database_link);
 	proxy_stop(c->kafka_link);
 	accounts_close(c);
 	vitals_free(c->vitals);
-	pg_free(c->pg);
+	books_free(c->books);
 }
 
 void chaos_run(const struct chaos_options *options)
 {
 	struct chaos c = {0};
 	struct step step;
-	struct schedule *schedule = schedule_new(options->seed, options->faults);
-	open_run(&c, options->seed);
+	struct schedule *schedule = schedule_new(options->seed, options->faults, options->file);
+	open_run(&c, options);
 	int64_t end_us = clock_mono_us() + (int64_t)(options->minutes * 60 * (double)US_PER_S);
 	int64_t next_account_us = clock_mono_us() + ACCOUNT_US;
 	chaos_progress(&c, 2000);

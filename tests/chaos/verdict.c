@@ -357,10 +357,10 @@ static json_t *violations_json(void)
 static json_t *run_json(void)
 {
 	const struct verdict *v = verdict;
-	return json_pack("{s:s, s:I, s:s, s:f, s:f, s:s}", "started", v->started, "seed",
-			 (json_int_t)v->options.seed, "librdkafka", v->librdkafka, "minutes",
-			 v->options.minutes, "seconds", v->seconds, "only",
-			 v->options.faults ? v->options.faults : "");
+	return json_pack("{s:s, s:I, s:s, s:s, s:f, s:f, s:s}", "started", v->started, "seed",
+			 (json_int_t)v->options.seed, "librdkafka", v->librdkafka, "database",
+			 v->options.file ? "sqlite" : "postgres", "minutes", v->options.minutes,
+			 "seconds", v->seconds, "only", v->options.faults ? v->options.faults : "");
 }
 
 static json_t *events_json(void)

@@ -7,7 +7,8 @@
  * The bounds are far above what a worker of these settings needs and far below what a leak would
  * make of it; a faster leak shows in the comparison of thirds, a slower one in a longer run. A
  * worker that lived for less than a minute is only held against the bounds: faults and the caches
- * that fill at its start are most of its life.
+ * that fill at its start are most of its life. That of a worker that waits for a file begins when
+ * it has it.
  */
 #include "vitals.h"
 
@@ -19,6 +20,7 @@
 #include "verdict.h"
 
 #define RSS_MAX_KIB (256 * 1024)
+#define RSS_MAX_FILE_KIB (64 * 1024) /* of a worker that writes a SQLite file */
 #define DESCRIPTORS_MAX 128
 #define THREADS_MAX 64
 #define LONG_LIFE 60 /* looks */
@@ -116,13 +118,21 @@ static struct series *series_of(struct vitals *v, int pid)
 
 static void check_bounds(struct vitals *v, struct series *s, const struct look *look)
 {
+	bool file = v->c->bed && v->c->bed->sqlite[0];
 	for (int i = 0; i < VITALS; i++) {
-		if (look->of[i] <= bounds[i].most || s->reported[i])
+		int32_t most = i == RSS && file ? RSS_MAX_FILE_KIB : bounds[i].most;
+		if (look->of[i] <= most || s->reported[i])
 			continue;
 		chaos_difference(v->c, "worker of pid %d: %d %s, more than %d", s->pid, look->of[i],
-				 bounds[i].name, bounds[i].most);
+				 bounds[i].name, most);
 		s->reported[i] = true;
 	}
+}
+
+/* It rests until it takes over a file, and needs more from then on: a life of its own. */
+static bool stands_by(struct chaos *c, const struct worker *w)
+{
+	return c->bed && c->bed->sqlite[0] && file_writer(c) != w;
 }
 
 void vitals_look(struct vitals *v)
@@ -136,6 +146,8 @@ void vitals_look(struct vitals *v)
 		if (!s || !read_status(pid, &look))
 			continue;
 		s->pid = pid;
+		if (stands_by(v->c, v->c->workers[i]))
+			s->n = 0;
 		if (s->n == s->capacity) {
 			s->capacity = s->capacity ? 2 * s->capacity : 64;
 			s->looks = xrealloc(s->looks, s->capacity * sizeof(*s->looks));

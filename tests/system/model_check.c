@@ -220,18 +220,22 @@ static void compare_table(struct model *m, struct model_stream *ms)
 
 /* --- dead letters --- */
 
-/*
- * The one that is not ticked off yet, if there are several: of a topic that was created anew an
- * offset may be dead twice.
- */
+/* How well a dead letter that we expect fits one of that reason: not ticked off yet counts most. */
+static int fits(const struct model_dead *d, const char *reason)
+{
+	return 2 * !d->seen + (d->reason && strcmp(d->reason, reason) == 0);
+}
+
+/* Of a topic that was created anew an offset may be dead twice: the one that fits best. */
 static struct model_dead *find_dead(struct model *m, const char *topic, int64_t partition,
-				    int64_t offset)
+				    int64_t offset, const char *reason)
 {
 	struct model_dead *found = NULL;
 	for (size_t i = 0; i < m->ndead; i++) {
 		struct model_dead *d = &m->dead[i];
 		if (d->offset == offset && d->partition == partition &&
-		    strcmp(d->topic, topic) == 0 && (!found || found->seen))
+		    strcmp(d->topic, topic) == 0 &&
+		    (!found || fits(d, reason) > fits(found, reason)))
 			found = d;
 	}
 	return found;
@@ -247,7 +251,7 @@ static void compare_dead(struct model *m)
 	for (size_t r = 0; r < pg_rows_count(rows); r++) {
 		const char *topic = pg_value(rows, r, 0), *reason = pg_value(rows, r, 3);
 		int64_t partition = pg_int(rows, r, 1), offset = pg_int(rows, r, 2);
-		struct model_dead *d = find_dead(m, topic, partition, offset);
+		struct model_dead *d = find_dead(m, topic, partition, offset, reason);
 		if (!d)
 			report("dead letter %s/%d/%lld (%s) is no poison", topic, (int)partition,
 			       (long long)offset, reason);

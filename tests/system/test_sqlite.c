@@ -96,8 +96,8 @@ START_TEST(killed)
 END_TEST
 
 /*
- * Proves: a second worker does not write beside the first, and says who does; when that one is
- * killed it takes over, and all counts once.
+ * Proves: a second worker does not write beside the first, says who does, and takes no partition
+ * away from it; when that one is killed it takes over, and all counts once.
  */
 START_TEST(second_worker)
 {
@@ -111,6 +111,8 @@ START_TEST(second_worker)
 		 first->pid);
 	struct worker *second = worker_start(bed, NULL);
 	worker_wait_log(second, holder, 10);
+	pace_progress(pace, 1000);
+	bed_drain(bed, 10);
 	worker_kill(first);
 	pace_progress(pace, 200);
 	pace_close(pace);

@@ -217,8 +217,41 @@ START_TEST(told_and_mended)
 }
 END_TEST
 
+/*
+ * Proves: a file that is put in the place of another one under a running worker is noticed; it goes
+ * on from where that one stands, and what the other one had is read again.
+ */
+START_TEST(replaced_under_its_hands)
+{
+	char path[224];
+	static const char *const parts[] = {"-wal", "-shm"};
+	struct bed *bed = ledger_bed("litereplaced", 2);
+	lite_begin(bed, NULL);
+	struct worker *w = worker_start(bed, NULL);
+	send(bed, 0);
+	bed_drain(bed, 20);
+	lite_sql(bed->sqlite, "VACUUM INTO '%s.kept'", bed->sqlite);
+	send(bed, SENT);
+	bed_drain(bed, 20);
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+		snprintf(path, sizeof(path), "%s%s", bed->sqlite, parts[i]);
+		ck_assert(unlink(path) == 0 || errno == ENOENT);
+	}
+	move_back(bed);
+	send(bed, 2 * SENT);
+	bed_drain(bed, 20);
+	worker_wait_log(w, "or another one put in its place", 1);
+	ck_assert_int_eq(lite_int(bed->sqlite, "SELECT sum(total) FROM ledger"), 3 * SENT);
+	worker_stop(w);
+	lite_copy(bed);
+	model_check(bed);
+	bed_free(bed);
+}
+END_TEST
+
 static void sqlite_faults_tests(TCase *tc)
 {
+	tcase_add_test(tc, replaced_under_its_hands);
 	tcase_add_loop_test(tc, told_and_mended, 0, ARRAY_LEN(faults));
 }
 SYSTEM_SUITE("sqlite_faults", 90, sqlite_faults_tests)

@@ -5,6 +5,7 @@
  * That the file holds the right rows: test_sqlite.c. Offsets and dead letters on both databases:
  * test_operate.c.
  */
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -194,6 +195,80 @@ START_TEST(searched_as_postgresql)
 }
 END_TEST
 
+/* --- a search by somebody else --- */
+
+/* A connection to the bed's file with sqlite-vec in it; NULL: that can not be had here. */
+static sqlite3 *open_with_vec(const struct bed *bed)
+{
+	char path[256] = "";
+	sqlite3 *db = NULL;
+	FILE *in = popen("tests/fetch sqlite-vec", "r");
+	bool there = in && fgets(path, sizeof(path) - 32, in);
+	if (in)
+		there &= pclose(in) == 0;
+	if (!there)
+		return NULL;
+	snprintf(path + strcspn(path, "\n"), 32, "/sqlite_vec/vec0");
+	ck_assert_int_eq(sqlite3_open_v2(bed->sqlite, &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
+	sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 1, NULL);
+	if (sqlite3_load_extension(db, path, NULL, NULL) == SQLITE_OK)
+		return db;
+	sqlite3_close(db); /* a library that was built without it, or another machine's */
+	return NULL;
+}
+
+/*
+ * Proves: sqlite-vec reads the vectors as they lie in the file, and by its distances the same rows
+ * come in the same order as by "memingest search".
+ */
+START_TEST(read_by_sqlite_vec)
+{
+	static const struct {
+		const char *ours, *theirs;
+	} distances[] = {{"cosine", "vec_distance_cosine"}, {"l2", "vec_distance_L2"}};
+	char load[200], line[300], sql[200], question[200];
+	size_t n = 0;
+	struct bed *bed = spots_bed(distances[_i].ours, load);
+	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
+	lite_begin(bed, NULL);
+	sqlite3 *db = open_with_vec(bed);
+	if (!db) {
+		printf("skipped sqlite_use: sqlite-vec can not be had or loaded here\n");
+		bed_free(bed);
+		return;
+	}
+	bed_expect(bed, 0, load, "40 records");
+	snprintf(line, sizeof(line), "search spots --vector %s/q.json --k 25 --json", bed->dir);
+	char *said = bed_says(bed, 0, line), *rest = NULL;
+	snprintf(question, sizeof(question), "%s/q.json", bed->dir);
+	char *vector = bed_read_file(question);
+	snprintf(sql, sizeof(sql),
+		 "SELECT id, %s(spot, vec_f32(?1)) AS d FROM spots WHERE spot IS NOT NULL AND d IS "
+		 "NOT "
+		 "NULL ORDER BY d LIMIT 25",
+		 distances[_i].theirs);
+	sqlite3_stmt *stmt = NULL;
+	ck_assert_int_eq(sqlite3_prepare_v2(db, sql, -1, &stmt, NULL), SQLITE_OK);
+	sqlite3_bind_text(stmt, 1, vector, -1, SQLITE_STATIC);
+	for (char *row = strtok_r(said, "\n", &rest); row; row = strtok_r(NULL, "\n", &rest), n++) {
+		json_t *ours = json_loads(row, 0, NULL);
+		ck_assert_int_eq(sqlite3_step(stmt), SQLITE_ROW);
+		ck_assert_str_eq(
+			(const char *)sqlite3_column_text(stmt, 0),
+			json_string_value(json_object_get(json_object_get(ours, "row"), "id")));
+		ck_assert_double_eq_tol(sqlite3_column_double(stmt, 1),
+					json_number_value(json_object_get(ours, "distance")), 1e-5);
+		json_decref(ours);
+	}
+	ck_assert_uint_eq(n, 25);
+	sqlite3_finalize(stmt);
+	sqlite3_close(db);
+	free(said);
+	free(vector);
+	bed_free(bed);
+}
+END_TEST
+
 /* --- vectors made of texts --- */
 
 /*
@@ -321,6 +396,7 @@ END_TEST
 static void sqlite_use_tests(TCase *tc)
 {
 	tcase_add_loop_test(tc, searched_as_postgresql, 0, 3);
+	tcase_add_loop_test(tc, read_by_sqlite_vec, 0, 2);
 	tcase_add_test(tc, asked_in_words);
 	tcase_add_test(tc, lines_of_the_readme);
 	tcase_add_test(tc, beside_a_worker);

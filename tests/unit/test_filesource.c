@@ -1,6 +1,7 @@
 /*
  * test_filesource.c - files as a source: whatever is paused over a record, taken back or started
- * anew, each partition gets each of its records once behind where it was last started, in order.
+ * anew, each partition gets each of its records once behind where it was last started, in order;
+ * and while nothing can be handed over, nobody is woken up for it.
  *
  * The pipeline is played by dice: it refuses records by pausing their partition, and now and then
  * takes a partition back to what was durable.
@@ -30,7 +31,7 @@ struct play {
 	int64_t ends[PARTS];
 	uint64_t dice;
 	int refuse, back; /* one in so many; 0: never */
-	unsigned calls, refused, taken_back;
+	unsigned calls, refused, taken_back, rested;
 	char fatal[ERR_TEXT_SIZE];
 };
 
@@ -166,6 +167,15 @@ static bool all_taken(const struct play *p)
 	return true;
 }
 
+/* Of each file some partition is paused, over which the others wait. */
+static bool nothing_can_come(const struct play *p)
+{
+	bool off[FILES] = {false};
+	for (size_t i = 0; i < PARTS; i++)
+		off[i / FILES_PARTITIONS] |= !p->on[i];
+	return off[0] && off[1];
+}
+
 static void write_file(char *path, int file)
 {
 	int fd = mkstemp(path);
@@ -198,9 +208,11 @@ static void play(int refuse, int back, uint64_t seed)
 	p.source = filesource_open(files, &config, back ? &mine : &ops, &p, &err);
 	for (int turns = 0; !p.fatal[0] && !(p.sps[0] && all_taken(&p)); turns++) {
 		ck_assert_int_lt(turns, 200000);
-		if (source_poll(p.source, 100) == 0 && source_fd(p.source) >= 0) {
+		if (source_poll(p.source, 100) == 0) {
 			struct pollfd fd = {.fd = source_fd(p.source), .events = POLLIN};
-			poll(&fd, 1, 1);
+			bool rests = nothing_can_come(&p);
+			ck_assert_int_eq(poll(&fd, 1, rests ? 0 : 1) > 0 && rests, false);
+			p.rested += rests;
 		}
 		turn(&p);
 	}
@@ -209,6 +221,7 @@ static void play(int refuse, int back, uint64_t seed)
 		for (int i = 0; i < RECORDS; i++)
 			ck_assert_msg(p.taken[f][i], "file %d record %d", f, i);
 	ck_assert(refuse == 0 || p.refused > 0);
+	ck_assert_int_gt(p.rested, 0);
 	ck_assert(back == 0 || p.taken_back > 0);
 	ck_assert_int_eq(source_high_watermark(p.source, p.sps[0]), RECORDS);
 	ck_assert(source_close(p.source, 0));

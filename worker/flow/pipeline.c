@@ -71,6 +71,7 @@
 #define ABANDON_MS 300
 #define LEAVE_QUIET_US US_PER_S
 #define LEAVE_BUDGET_US (5 * US_PER_S)
+#define STAND_BY_LOOK_US (100 * US_PER_MS)
 
 struct pipeline {
 	const struct config *config;
@@ -216,8 +217,8 @@ static void take_signal(struct pipeline *p, uint32_t signo)
 {
 	if (signo == SIGHUP && !p->draining) {
 		log_info("SIGHUP: certificates and secrets are read anew");
-		assert(p->source); /* signals are taken while there is one */
-		source_reload(p->source);
+		if (p->source)
+			source_reload(p->source);
 	} else if (signo != SIGHUP && !p->draining) {
 		start_draining(p, signo);
 	} else if (signo != SIGHUP && clock_mono_us() - p->told_us >= SAME_SIGNAL_US) {
@@ -494,6 +495,41 @@ static bool open_source(struct pipeline *p, struct err *err)
 	return p->source != NULL;
 }
 
+/*
+ * While another process has what only one may write: not in the group, which would give this one
+ * partitions that nobody reads. What there is to see by HTTP is that the worker is starting.
+ */
+static bool stands_by(const struct pipeline *p)
+{
+	struct lane_view view;
+	if (p->source || !p->store->one_writer || p->origin->finite)
+		return false;
+	lane_look(p->lanes.all[0], &view);
+	return !view.connected;
+}
+
+static void stand_by_turn(struct pipeline *p)
+{
+	struct pollfd fd = {.fd = p->signal_fd, .events = POLLIN};
+	int64_t next = MIN(p->publish.due_us, clock_mono_us() + STAND_BY_LOOK_US);
+	(void)poll(&fd, 1, clock_poll_ms(next));
+	take_signals(p);
+	p->stopped = p->draining;
+	if (clock_mono_us() >= p->publish.due_us)
+		publish_now(&p->publish, worker_state(p));
+}
+
+/* True: the source is there. */
+static bool has_source(struct pipeline *p)
+{
+	struct err err = {0};
+	while (!p->stopped && stands_by(p))
+		stand_by_turn(p);
+	if (!p->stopped && !p->source && !open_source(p, &err))
+		fail(p, &err);
+	return p->source != NULL;
+}
+
 static bool open_http(struct pipeline *p, struct err *err)
 {
 	size_t n;
@@ -539,7 +575,7 @@ static bool pipeline_open(struct pipeline *p, struct err *err)
 	    !p->origin->finite) /* it would take from the cores what the load needs */
 		p->indexer = indexer_start(c, p->streams, c->nstreams);
 	wire(p);
-	if (!open_source(p, err))
+	if (!stands_by(p) && !open_source(p, err))
 		return false;
 	p->publish.notify = notify_open();
 	publish_now(&p->publish, WORKER_STARTING);
@@ -619,7 +655,7 @@ int pipeline_run(const struct config *config, const struct origin *origin,
 		log_info("running", F_STR("group", config->group_id),
 			 F_INT("streams", config->nstreams), F_INT("lanes", config->lanes));
 		notify_send(p.publish.notify, "READY=1");
-		while (!p.stopped)
+		while (has_source(&p) && !p.stopped)
 			pipeline_turn(&p);
 		if (origin->watch)
 			origin->watch(origin->self, true);

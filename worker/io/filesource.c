@@ -69,11 +69,11 @@ static struct filepart *parts_of(struct filesource *s, size_t file)
 
 /* ---- where to read ---- */
 
-static bool all_on(struct filesource *s, size_t file)
+static bool all_on(const struct filesource *s, size_t file)
 {
 	bool on = true;
 	for (size_t i = 0; i < FILES_PARTITIONS; i++)
-		on &= parts_of(s, file)[i].on;
+		on &= s->parts[file * FILES_PARTITIONS + i].on;
 	return on;
 }
 
@@ -129,7 +129,7 @@ static void direct_reader(struct filesource *s)
 }
 
 /* Whether there may be something to hand over. */
-static bool may_read(struct filesource *s)
+static bool may_read(const struct filesource *s)
 {
 	size_t file = s->again_file != SIZE_MAX ? s->again_file : s->at;
 	return !s->dead && !s->left && file < s->files->n && all_on(s, file);
@@ -262,7 +262,7 @@ static size_t poll_files(void *self, size_t max)
 static int files_fd(const void *self)
 {
 	const struct filesource *s = self;
-	return filereader_fd(s->reader);
+	return may_read(s) ? filereader_fd(s->reader) : -1;
 }
 
 static void pause_part(void *self, struct source_partition *sp)

@@ -101,6 +101,7 @@ struct source {
 
 /*
  * Readable when source_poll() may have something; valid only after a source_poll() that returned 0.
+ * -1: it will have nothing before the next source_start().
  */
 static inline int source_fd(const struct source *s)
 {

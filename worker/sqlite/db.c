@@ -217,6 +217,14 @@ bool db_is_whole(struct db *db, struct err *err)
 	return sound == 1 || failed(db, SQLITE_CORRUPT, err);
 }
 
+bool db_in_place(struct db *db)
+{
+	int moved = 0;
+	return sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_HAS_MOVED, &moved) !=
+		       SQLITE_OK ||
+	       !moved;
+}
+
 void db_close(struct db *db)
 {
 	sqlite3_stmt *stmt;

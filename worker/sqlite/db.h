@@ -44,6 +44,8 @@ MUST_CHECK bool db_open(struct db *db, const char *path, enum db_mode mode, int 
 MUST_CHECK bool db_may_write(struct db *db, struct err *err);
 /* Reads all of it, so it takes time. False: damaged, or not to be read. */
 MUST_CHECK bool db_is_whole(struct db *db, struct err *err);
+/* False: what is open is not what path leads to: it was moved, deleted or replaced. */
+bool db_in_place(struct db *db);
 void db_close(struct db *db); /* rolls back what is open; not open is fine */
 
 /* One or more statements without parameters. */

@@ -8,7 +8,9 @@
  *   INSERT INTO memingest_batches
  *   COMMIT                                           flushed to the disk
  *
- * The session is the lock that says who writes (writer.c) and a connection (db.c).
+ * The session is a connection (db.c). Before the first one comes the lock that says who writes
+ * (writer.c), which stays with the process. A process that waits for it stands by: its worker is
+ * not in the group (flow/pipeline.c), whose partitions it could not serve.
  *
  * What can go wrong, and what happens then:
  *
@@ -20,6 +22,9 @@
  *   a lock, a full disk          rolled back; the lane tries again
  *   the file can not be read,    rolled back as far as that can be, the session is opened anew
  *   or written, or is damaged
+ *   another file is in its       noticed before the next batch: opened anew; where that one stands
+ *   place, or none               at other offsets, the swap finds it, and partitions are claimed
+ *                                anew
  *
  * A COMMIT that failed at the disk may have happened all the same: commit_sent says so, and the
  * next swap finds out.
@@ -45,12 +50,14 @@
 
 #define PATIENCE_US (5 * US_PER_S)
 #define HURRY_US (200 * US_PER_MS)
+#define STAND_BY_US (250 * US_PER_MS) /* between two looks at a lock that another process has */
 
 struct file {
 	struct store base;
 	const struct config *config;
 	int abort_fd;
-	int writer; /* the lock's descriptor, or -1 */
+	int writer;     /* the lock's descriptor, or -1 */
+	bool stands_by; /* another process has the lock: it has been told */
 	struct db db;
 	struct accounts accounts;
 	struct rows *streams;
@@ -86,38 +93,65 @@ static void close_session(struct store *s)
 	for (size_t i = 0; i < f->nstreams; i++)
 		rows_session_lost(&f->streams[i]);
 	db_close(&f->db);
-	writer_unlock(f->writer);
-	f->writer = -1;
 }
 
 static void destroy(struct store *s)
 {
 	struct file *f = file_of(s);
 	close_session(s);
+	writer_unlock(f->writer);
 	for (size_t i = 0; i < f->nstreams; i++)
 		rows_close(&f->streams[i]);
 	free(f->streams);
 	free(f);
 }
 
+/* It is kept until the process ends: what is wrong with the file is so for whoever writes it. */
+static bool be_the_writer(struct file *f, int64_t *due_us, struct err *err)
+{
+	if (f->writer >= 0)
+		return true;
+	f->writer = writer_lock(f->config->sqlite_path, err);
+	if (f->writer >= 0 && f->stands_by)
+		log_info("taking over: this process writes the file from now on");
+	if (f->writer >= 0)
+		return true;
+	if (err->class != ERR_RETRY)
+		return false;
+	if (!f->stands_by)
+		log_info("standing by: this process goes on when the other one has ended",
+			 F_STR("because", err->text));
+	f->stands_by = true;
+	*due_us = clock_mono_us() + STAND_BY_US;
+	return false;
+}
+
 /* The file has to be there before its lock is made beside it. */
 static bool open_session(struct store *s, int64_t *due_us, struct err *err)
 {
 	struct file *f = file_of(s);
-	const char *path = f->config->sqlite_path;
 	*due_us = 0;
 	err_clear(err);
-	bool ok = db_open(&f->db, path, DB_EXISTING, f->abort_fd, err) &&
-		  db_may_write(&f->db, err) && (f->writer = writer_lock(path, err)) >= 0 &&
+	bool ok = db_open(&f->db, f->config->sqlite_path, DB_EXISTING, f->abort_fd, err) &&
+		  db_may_write(&f->db, err) && be_the_writer(f, due_us, err) &&
 		  accounts_open(&f->accounts, &f->db, f->config->group_id, err);
 	if (!ok)
 		close_session(s);
 	return ok;
 }
 
+/* A file that is not in its place any more would take rows that nobody finds. */
 static bool alive(struct store *s)
 {
-	return file_of(s)->db.handle != NULL;
+	struct file *f = file_of(s);
+	if (!f->db.handle)
+		return false;
+	bool in_place = db_in_place(&f->db);
+	if (!in_place)
+		log_warn("the file was moved away, or another one put in its place: it is opened "
+			 "anew",
+			 F_STR("path", f->config->sqlite_path));
+	return in_place;
 }
 
 static enum store_trouble trouble(const struct store *s, const struct err *err)
@@ -411,6 +445,7 @@ static bool prune(struct store *s, bool *more, struct err *err)
 
 const struct store_class store_sqlite = {
 	.name = "SQLite",
+	.one_writer = true,
 	.create = create,
 	.destroy = destroy,
 	.open = open_session,

@@ -71,6 +71,7 @@ struct store_setup {
 struct store_class {
 	const char *name; /* for people: "PostgreSQL" */
 	bool searches;    /* by segments that have to be kept up (search/indexer.h) */
+	bool one_writer;  /* a session, once had, keeps those of other processes away */
 	struct store *(*create)(const struct store_setup *setup);
 	void (*destroy)(struct store *s);
 	bool (*open)(struct store *s, int64_t *due_us, struct err *err);
