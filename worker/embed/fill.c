@@ -202,6 +202,18 @@ bool fill_take_turn(struct fill *f, bool *mine, struct err *err)
 	return rows != NULL;
 }
 
+/* By word, as the server may end a session some time after it was closed, and another is next. */
+static void end_turn(struct fill *f)
+{
+	const char *params[] = {table_full_name(f->table)};
+	struct err ignored = {0};
+	struct pg_rows *rows = NULL;
+	if (f->mine && f->pg && pg_ok(f->pg))
+		rows = pg_query(f->pg, "SELECT pg_advisory_unlock(" LOCK_CLASS ", hashtext($1))",
+				params, 1, &ignored);
+	pg_rows_free(rows);
+}
+
 /* It may have ended while the model was asked; its turn with it, which somebody else may have. */
 static bool have_session(struct fill *f, struct err *err)
 {
@@ -555,6 +567,7 @@ void fill_close(struct fill *f)
 {
 	if (!f)
 		return;
+	end_turn(f);
 	model_close(&f->model);
 	archive_free(f->archive);
 	http_client_free(f->http);
