@@ -423,8 +423,9 @@ static void first_column(struct bed *bed, const char *query, struct buf *out)
  */
 START_TEST(queries)
 {
-	static const char *const expected[] = {"a0 a1 a2 a3 a4", "a0 a3 a4",       "a0 a4",
-					       "a0 a2 a3 a1 a4", "a0 b0 a1 p0 a2", "a0 a1 a2 a3"};
+	static const char *const expected[] = {"a0 b0 a1 a2 a3", "a0 a1 a2 a3 a4", "a0 a3 a4",
+					       "a0 a4",          "a0 a2 a3 a1 a4", "a0 b0 a1 p0 a2",
+					       "a0 a1 a2 a3"};
 	struct bed *bed = bed_new("queries");
 	bed_stream(bed, "memory", 1);
 	bed_stream(bed, "pattern", 1);

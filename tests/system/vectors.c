@@ -3,7 +3,8 @@
  *
  *   number d of a text's vector = the first 24 bits of md5("d/text"), less 2^23
  *
- * which SQL can say as well, and a float holds exactly. Another salt stands in front of the text.
+ * which SQL can say as well, and a float holds exactly. Another salt stands in front of the text,
+ * and so does the name of another model than "stub".
  */
 #include "vectors.h"
 
@@ -25,13 +26,15 @@ static intptr_t salt_of(struct MHD_Connection *connection)
 	return (intptr_t)info->socket_context;
 }
 
-static float number_of(int with, int d, const char *text)
+static float number_of(int with, int d, const char *model, const char *text)
 {
 	unsigned char md5[EVP_MAX_MD_SIZE];
 	char salt[16] = "";
 	if (with)
 		snprintf(salt, sizeof(salt), "%d ", with);
-	char *whole = xasprintf("%d/%s%s", d, salt, text);
+	bool other = strcmp(model, "stub") != 0;
+	char *whole =
+		xasprintf("%d/%s%s%s%s", d, salt, other ? model : "", other ? ": " : "", text);
 	EVP_Digest(whole, strlen(whole), md5, NULL, EVP_md5(), NULL);
 	free(whole);
 	return (float)((md5[0] << 16 | md5[1] << 8 | md5[2]) - (1 << 23));
@@ -59,12 +62,12 @@ static bool takes(atomic_int *left)
 	return false;
 }
 
-static void put_vector(struct vectors *v, int salt, struct buf *out, const char *text, bool base64,
-		       bool nan)
+static void put_vector(struct vectors *v, int salt, struct buf *out, const char *model,
+		       const char *text, bool base64, bool nan)
 {
 	float numbers[384];
 	for (int d = 0; d < v->dim; d++)
-		numbers[d] = number_of(salt, d + 1, text);
+		numbers[d] = number_of(salt, d + 1, model, text);
 	if (base64 && !nan) {
 		buf_u8(out, '"');
 		put_base64(out, (const uint8_t *)numbers, 4 * (size_t)v->dim);
@@ -81,7 +84,8 @@ static void put_vector(struct vectors *v, int salt, struct buf *out, const char 
 }
 
 /* The answer for all inputs. */
-static void put_answer(struct vectors *v, int salt, json_t *input, bool base64, struct buf *out)
+static void put_answer(struct vectors *v, int salt, const char *model, json_t *input, bool base64,
+		       struct buf *out)
 {
 	size_t n = json_array_size(input), first = v->shuffled ? n / 2 : 0;
 	bool many = n > 1, nan = many && takes(&v->nans), empty = many && takes(&v->empties);
@@ -102,7 +106,7 @@ static void put_answer(struct vectors *v, int salt, json_t *input, bool base64, 
 		if (empty && i == 1)
 			buf_puts(out, "[]");
 		else
-			put_vector(v, salt, out, text, base64, nan && i == 1);
+			put_vector(v, salt, out, model, text, base64, nan && i == 1);
 		buf_u8(out, '}');
 	}
 	buf_printf(out, "],\"usage\":{\"prompt_tokens\":%zu}}", 3 * n);
@@ -110,13 +114,14 @@ static void put_answer(struct vectors *v, int salt, json_t *input, bool base64, 
 
 static bool has_poison(const struct vectors *v, json_t *input)
 {
-	for (size_t i = 0; v->poison && i < json_array_size(input); i++)
-		if (strstr(json_string_value(json_array_get(input, i)), v->poison))
+	const char *poison = v->poison;
+	for (size_t i = 0; poison && i < json_array_size(input); i++)
+		if (strstr(json_string_value(json_array_get(input, i)), poison))
 			return true;
 	return false;
 }
 
-static void count(struct vectors *v, json_t *input)
+static void count(struct vectors *v, const char *model, json_t *input)
 {
 	int n = (int)json_array_size(input), most = v->most_seen;
 	const char *text = json_string_value(json_array_get(input, 0));
@@ -126,6 +131,7 @@ static void count(struct vectors *v, json_t *input)
 	}
 	v->requests++;
 	v->inputs += n;
+	v->others += strcmp(model, "stub") != 0 ? n : 0;
 	while (n > most && !atomic_compare_exchange_weak(&v->most_seen, &most, n))
 		continue;
 }
@@ -144,28 +150,31 @@ static unsigned answer(struct vectors *v, int salt, const struct buf *body,
 	json_t *request = json_loadb((const char *)body->data, body->len, 0, NULL);
 	json_t *input = json_object_get(request, "input");
 	const char *format = json_string_value(json_object_get(request, "encoding_format"));
+	const char *model = json_string_value(json_object_get(request, "model"));
+	const char *only = v->only;
+	bool me = !only || (model && strcmp(only, model) == 0);
 	unsigned status = 200;
 	snprintf(wanted, sizeof(wanted), "Bearer %s", v->key);
 	if (salt != v->salt) /* its server is gone */
 		status = 0;
-	else if (!json_is_array(input))
+	else if (!json_is_array(input) || !model)
 		status = refuse_with(out, 400, "no input");
-	else if (v->key[0] && (!authorization || strcmp(authorization, wanted) != 0))
+	else if (me && v->key[0] && (!authorization || strcmp(authorization, wanted) != 0))
 		status = refuse_with(out, 401, "wrong key");
 	else if (takes(&v->resets))
 		status = 0;
-	else if (takes(&v->failing))
+	else if (me && takes(&v->failing))
 		status = refuse_with(out, (unsigned)v->status, "not now");
 	else if (v->no_base64 && format)
 		status = refuse_with(out, 400, "encoding_format is not known");
 	else if (v->most && json_array_size(input) > (size_t)v->most)
 		status = refuse_with(out, 413, "too many inputs");
-	else if (has_poison(v, input))
+	else if (me && has_poison(v, input))
 		status = refuse_with(out, 400, "a text is too long for this model");
 	else
-		put_answer(v, salt, input, format && !v->plain, out);
+		put_answer(v, salt, model, input, format && !v->plain, out);
 	if (status == 200)
-		count(v, input);
+		count(v, model, input);
 	json_decref(request);
 	return status;
 }

@@ -2,7 +2,8 @@
  * vectors.h - a stand-in for a server of vectors, in threads of the test.
  *
  * Its vector of a text is a hash of it, so a row with another text's vector shows: vectors_wrong()
- * compares in SQL. It misbehaves as it is told, between any two requests.
+ * compares in SQL. Of other models than "stub" it is that of "MODEL: " and the text. It misbehaves
+ * as it is told, between any two requests.
  */
 #pragma once
 
@@ -14,6 +15,7 @@
 
 struct vectors {
 	unsigned port;
+	_Atomic(const char *) only; /* it behaves so as this model alone; NULL: whoever it is */
 	/* How it behaves; 0: well. */
 	atomic_int delay_ms;
 	atomic_int failing, status;             /* so many requests more answer with this status */
@@ -27,10 +29,11 @@ struct vectors {
 	atomic_int shorts, twice, nans, empties, errors;
 	atomic_int salt; /* another model: connections of the old one are cut */
 	atomic_int dim;
-	char key[32];       /* wanted; empty: none */
-	const char *poison; /* a text with it in it is a 400 */
+	char key[32];                 /* wanted; empty: none */
+	_Atomic(const char *) poison; /* a text with it in it is a 400 */
 	/* What it has seen; canaries do not count. */
 	atomic_int requests, inputs, canaries, most_seen;
+	atomic_int others; /* of the inputs, those for other models than "stub" */
 	struct MHD_Daemon *daemon;
 };
 

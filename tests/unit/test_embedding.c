@@ -230,21 +230,23 @@ START_TEST(wanted)
 		rig_text(&r, v, "some text");
 		rig_text(&r, 3, "end");
 		ck_assert_uint_eq(rig_field(&r, e).len, 4 + 4 * 3);
-		ck_assert_ptr_eq(r.out.data + 6 + r.record.vector_at + 4, rig_field(&r, e).data);
-		ck_assert_ptr_eq(r.out.data + 6 + r.record.text_at + 4, rig_field(&r, v).data);
+		ck_assert_ptr_eq(r.out.data + 6 + r.record.wants[0].vector_at + 4,
+				 rig_field(&r, e).data);
+		ck_assert_ptr_eq(r.out.data + 6 + r.record.wants[0].text_at + 4,
+				 rig_field(&r, v).data);
 		put_datum(&r, "", false, text_first);
 		rig_decode(&r);
 		rig_is_null(&r, e);
-		ck_assert_uint_eq(r.record.vector_at, 0);
+		ck_assert_uint_eq(r.record.nwants, 0);
 		put_datum(&r, NULL, false, text_first);
 		rig_decode(&r);
 		rig_is_null(&r, e);
 		rig_is_null(&r, v);
-		ck_assert_uint_eq(r.record.vector_at, 0);
+		ck_assert_uint_eq(r.record.nwants, 0);
 		put_datum(&r, "some text", true, text_first);
 		rig_decode(&r);
 		rig_vector(&r, e, 3);
-		ck_assert_uint_eq(r.record.vector_at, 0);
+		ck_assert_uint_eq(r.record.nwants, 0);
 		rig_free(&r);
 	}
 }
@@ -272,7 +274,7 @@ START_TEST(filled)
 	ck_assert(batch_embed(b, 0, vector));
 	ck_assert(batch_embed(b, 1, NULL));
 	ck_assert(batch_embed(b, 2, vector));
-	ck_assert_uint_eq(b->nwants, 0);
+	ck_assert_uint_eq(b->nopen, 0);
 	for (int i = 0; i < 3; i++) {
 		r.out.len = 0;
 		buf_puts(&r.out, "before");
@@ -286,6 +288,80 @@ START_TEST(filled)
 	}
 	batch_free(b);
 	rig_free(&r);
+}
+END_TEST
+
+#define OTHER                                                                                      \
+	"{'name':'o','type':['null',{'type':'array','items':'float'}],'default':null,'pg':{"       \
+	"'type':'halfvec(2)','embed':{'from':'v','model':'other'}}}"
+
+/* The row of that event as it would be copied, for the rig's eyes. */
+static void look_at_row(struct rig *r, const struct batch *b, size_t event)
+{
+	r->out.len = 0;
+	buf_puts(&r->out, "before");
+	buf_put(&r->out, b->rows.data + b->events[event].row, b->events[event].row_len);
+}
+
+static void expect_text(const struct batch *b, size_t want, const char *words)
+{
+	struct slice text = batch_text(b, want);
+	ck_assert(text.len == strlen(words) && memcmp(text.data, words, text.len) == 0);
+}
+
+/*
+ * Two vectors of one text, which stands between them, each filled or NULL, in either order: the
+ * text does not move before both are settled, and each number lands in its own column.
+ */
+START_TEST(two_filled)
+{
+	static const uint8_t vector[12] = {0, 0, 0, 0, 0x3f, 0, 0, 0, 0x3f, 0x80, 0, 0};
+	static const uint8_t ones[8] = {0x3f, 0x80, 0, 0, 0x3f, 0x80, 0, 0};
+	for (int how = 0; how < 8; how++) {
+		bool first_null = how & 1, second_null = how & 2, backwards = how & 4;
+		struct rig r;
+		rig_open_fields(&r, NULL, MADE "," TEXT "," OTHER "," LAST);
+		struct stream stream = {.table = r.table};
+		struct batch *b = batch_new(8, 4096);
+		b->stream = &stream;
+		uint32_t span = batch_span(b, "t", 0, NULL, 0, 1);
+		rig_start(&r);
+		avro_long(&r.in, 0);
+		avro_long(&r.in, 1);
+		avro_string(&r.in, "some text");
+		avro_long(&r.in, 0);
+		avro_string(&r.in, "end");
+		for (int i = 0; i < 2; i++) {
+			ck_assert(decode_record(r.decoder, r.plan,
+						(struct slice){r.in.data, r.in.len}, &b->rows,
+						&r.record, &r.err));
+			batch_add(b, span, i, -1, &r.record);
+		}
+		ck_assert_uint_eq(b->nopen, 4);
+		for (int i = 0; i < 2; i++) {
+			size_t want = i == backwards ? 2 : 3;
+			expect_text(b, want, "some text");
+			ck_assert(batch_embed(b, want,
+					      want == 2     ? first_null ? NULL : vector
+					      : second_null ? NULL
+							    : ones));
+		}
+		ck_assert_uint_eq(b->nopen, 2);
+		expect_text(b, 0, "some text");
+		look_at_row(&r, b, 1);
+		rig_text(&r, 2, "some text");
+		rig_text(&r, 4, "end");
+		if (first_null)
+			rig_is_null(&r, 1);
+		else
+			rig_vector(&r, 1, 3);
+		if (second_null)
+			rig_is_null(&r, 3);
+		else
+			ck_assert(memcmp(rig_field(&r, 3).data, "\0\2\0\0\x3c\0\x3c\0", 8) == 0);
+		batch_free(b);
+		rig_free(&r);
+	}
 }
 END_TEST
 
@@ -309,6 +385,7 @@ static Suite *embedding_suite(void)
 	tcase_add_test(t, vector_arrays);
 	tcase_add_test(t, wanted);
 	tcase_add_test(t, filled);
+	tcase_add_test(t, two_filled);
 	tcase_add_test(t, half_filled);
 	tcase_add_test(t, vector_forms);
 	tcase_add_test(t, vector_faults);

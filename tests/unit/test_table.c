@@ -528,6 +528,10 @@ END_TEST
 #define EMBED_FIELD(type, pg)                                                                      \
 	"{'name':'e','type':" type ",'default':null,'pg':{'type':'vector(3)'," pg "}}"
 #define FLOATS "['null',{'type':'array','items':'float'}]"
+#define EMBED_M "'embed':{'from':'v','model':'m'}"
+#define EMBED_OTHER(model)                                                                         \
+	"{'name':'f','type':" FLOATS ",'default':null,'pg':{'type':'vector(3)','embed':{'from':"   \
+	"'v','model':'" model "'}}}"
 
 /* Vectors that are made of a text: what the annotation says, and where it would go wrong. */
 START_TEST(embeds)
@@ -537,25 +541,38 @@ START_TEST(embeds)
 		&s, "",
 		TEXT_FIELD
 		"," EMBED_FIELD(FLOATS, "'embed':{'from':'v','model':'m','prefix':'p: '}"));
-	ck_assert_uint_eq(t->embed->vector, 2);
-	ck_assert_uint_eq(t->embed->text, 1);
-	ck_assert_str_eq(t->embed->model, "m");
-	ck_assert_str_eq(t->embed->prefix, "p: ");
-	ck_assert_str_eq(t->embed->query_prefix, "p: ");
-	ck_assert(t->embed->normalize);
+	ck_assert_uint_eq(t->embeds[0].vector, 2);
+	ck_assert_uint_eq(t->embeds[0].text, 1);
+	ck_assert_str_eq(t->embeds[0].model, "m");
+	ck_assert_str_eq(t->embeds[0].prefix, "p: ");
+	ck_assert_str_eq(t->embeds[0].query_prefix, "p: ");
+	ck_assert(t->embeds[0].normalize);
 	table_free(t);
 	schema_free(s);
 	t = open_table(&s, "",
 		       TEXT_FIELD "," EMBED_FIELD(FLOATS, "'embed':{'from':'v','model':'m','prefix'"
 							  ":'p: ','query_prefix':'q: '}"));
-	ck_assert_str_eq(t->embed->prefix, "p: ");
-	ck_assert_str_eq(t->embed->query_prefix, "q: ");
+	ck_assert_str_eq(t->embeds[0].prefix, "p: ");
+	ck_assert_str_eq(t->embeds[0].query_prefix, "q: ");
+	table_free(t);
+	schema_free(s);
+	t = open_table(&s, "", EMBED_OTHER("n") "," TEXT_FIELD "," EMBED_FIELD(FLOATS, EMBED_M));
+	ck_assert_uint_eq(t->nembeds, 2);
+	ck_assert_str_eq(t->embeds[0].model, "n");
+	ck_assert_uint_eq(t->embeds[0].vector, 1);
+	ck_assert_str_eq(t->embeds[1].model, "m");
+	ck_assert_uint_eq(t->embeds[1].vector, 3);
+	ck_assert_int_eq(table_embed_of(t, 1), 0);
+	ck_assert_int_eq(table_embed_of(t, 2), -1);
+	ck_assert_int_eq(table_embed_of(t, 3), 1);
 	table_free(t);
 	schema_free(s);
 	static const struct {
 		const char *fields, *words;
 	} bad[] = {
 		{TEXT_FIELD "," EMBED_FIELD(FLOATS, "'embed':{'from':'v'}"), "model is missing"},
+		{TEXT_FIELD "," EMBED_OTHER("m") "," EMBED_FIELD(FLOATS, EMBED_M),
+		 "columns f and e are both of \"m\""},
 		{TEXT_FIELD "," EMBED_FIELD(FLOATS, "'embed':{'model':'m'}"), "from: '' is no"},
 		{TEXT_FIELD "," EMBED_FIELD(FLOATS, "'embed':{'from':'k','model':'m'}"),
 		 "is no text"},
@@ -585,6 +602,50 @@ START_TEST(embeds)
 }
 END_TEST
 
+#define SEARCH_FIELD(name, search)                                                                 \
+	"{'name':'" name "','type':" FLOATS ",'default':null,'pg':{'type':'vector(3)','search':"   \
+	"{'distance':'l2','filter':['v','w']" search "}}}"
+
+/* Several searched columns: each but one has a name, and all have the same filters. */
+START_TEST(searches)
+{
+	static const char filters[] = TEXT_FIELD ",{'name':'w','type':'string'},";
+	static const struct {
+		const char *fields, *words;
+	} bad[] = {
+		{SEARCH_FIELD("e", "") "," SEARCH_FIELD("f", ""), "give the later one a \"name\""},
+		{SEARCH_FIELD("e", ",'name':'n'") "," SEARCH_FIELD("f", ",'name':'n'"),
+		 "columns e and f are both searched"},
+		{SEARCH_FIELD("e", ",'name':1"), "pg.search.name is no text"},
+		{SEARCH_FIELD("e", ",'name':''"), "pg.search.name"},
+		{SEARCH_FIELD("e", "") ",{'name':'f','type':" FLOATS
+				       ",'pg':{'type':'vector(3)','search':{'filter':['w','v'],"
+				       "'name':'n'}}}",
+		 "not searched by the same filters in the same order"},
+	};
+	struct schema *s;
+	char *fields = xasprintf("%s%s,%s", filters, SEARCH_FIELD("e", ""),
+				 SEARCH_FIELD("f", ",'name':'n'"));
+	struct table *t = open_table(&s, "", fields);
+	ck_assert_uint_eq(t->nsearches, 2);
+	ck_assert_ptr_null(t->searches[0].name);
+	ck_assert_str_eq(t->searches[1].name, "n");
+	ck_assert_str_eq(t->columns[t->searches[1].vector].name, "f");
+	ck_assert(table_is_searched(t, t->searches[0].vector));
+	ck_assert(table_is_searched(t, t->searches[1].vector));
+	ck_assert(table_is_searched(t, t->searches[1].filters[1]));
+	ck_assert(!table_is_searched(t, 0));
+	table_free(t);
+	schema_free(s);
+	free(fields);
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		fields = xasprintf("%s%s", filters, bad[i].fields);
+		refused("", fields, bad[i].words);
+		free(fields);
+	}
+}
+END_TEST
+
 static Suite *table_suite(void)
 {
 	Suite *s = suite_create("table");
@@ -603,6 +664,7 @@ static Suite *table_suite(void)
 	tcase_add_test(t, sql_texts);
 	tcase_add_test(t, shipped);
 	tcase_add_test(t, embeds);
+	tcase_add_test(t, searches);
 	suite_add_tcase(s, t);
 	return s;
 }

@@ -24,36 +24,39 @@ extern const char sql_search_check[];
 bool catalog_search_read(struct pg *pg, const struct searchsql *s, bool books,
 			 struct catalog_search *f, struct err *err)
 {
-	const char *params[] = {s->table_name,     s->segments,   s->search, s->segments_note,
-				s->functions_note, s->index_path, s->found,  s->types_note};
+	const char *params[] = {
+		s->table_name, s->segments, s->search,     s->segments_note, s->functions_note,
+		s->index_path, s->found,    s->types_note, s->key,           s->apart};
 	struct pg_rows *rows = pg_query(
 		pg,
 		books ? "SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass($1)"
 			" AND attname = 'search_xid' AND NOT attisdropped),"
 			" coalesce(pg_relation_size(to_regclass($1)), 0) < " SMALL_TABLE ","
 			" to_regclass($6) IS NOT NULL,"
-			" EXISTS (SELECT FROM memingest.searches WHERE \"table\" = $1),"
+			" EXISTS (SELECT FROM memingest.searches WHERE \"table\" = $9),"
 			" EXISTS (SELECT FROM memingest.searches s, pg_control_system() c"
-			" WHERE s.\"table\" = $1 AND s.system_id <> c.system_identifier"
+			" WHERE s.\"table\" = $9 AND s.system_id <> c.system_identifier"
 			" AND coalesce(pg_snapshot_xmax(s.sealed)"
 			" > pg_snapshot_xmax(pg_current_snapshot()), true)),"
 			" to_regclass($2) IS NOT NULL, to_regproc($3) IS NOT NULL,"
 			" coalesce(obj_description(to_regclass($2), 'pg_class') = $4, false),"
 			" coalesce(obj_description(to_regproc($3), 'pg_proc') = $5, false),"
 			" to_regtype($7) IS NOT NULL,"
-			" coalesce(obj_description(to_regtype($7), 'pg_type') = $8, false)"
+			" coalesce(obj_description(to_regtype($7), 'pg_type') = $8, false),"
+			" to_regproc($10) IS NOT NULL"
 		      : "SELECT false, coalesce(pg_relation_size(to_regclass($1)), 0) "
 			"< " SMALL_TABLE
 			", to_regclass($6) IS NOT NULL, false, false, to_regclass($2) IS NOT NULL,"
 			" to_regproc($3) IS NOT NULL, $4 = '', $5 = '',"
-			" to_regtype($7) IS NOT NULL, $8 = ''",
+			" to_regtype($7) IS NOT NULL, $8 = '', $9 = '' OR $10 = ''",
 		params, ARRAY_LEN(params), err);
 	if (!rows)
 		return false;
-	*f = (struct catalog_search){pg_bool(rows, 0, 0), pg_bool(rows, 0, 1), pg_bool(rows, 0, 2),
-				     pg_bool(rows, 0, 3), pg_bool(rows, 0, 4), pg_bool(rows, 0, 5),
-				     pg_bool(rows, 0, 6), pg_bool(rows, 0, 7), pg_bool(rows, 0, 8),
-				     pg_bool(rows, 0, 9), pg_bool(rows, 0, 10)};
+	*f = (struct catalog_search){
+		pg_bool(rows, 0, 0), pg_bool(rows, 0, 1),  pg_bool(rows, 0, 2),
+		pg_bool(rows, 0, 3), pg_bool(rows, 0, 4),  pg_bool(rows, 0, 5),
+		pg_bool(rows, 0, 6), pg_bool(rows, 0, 7),  pg_bool(rows, 0, 8),
+		pg_bool(rows, 0, 9), pg_bool(rows, 0, 10), pg_bool(rows, 0, 11)};
 	pg_rows_free(rows);
 	return true;
 }
@@ -207,7 +210,7 @@ static void check_table(struct pg *pg, const struct config *config, const struct
 			const char *area, struct report *r)
 {
 	struct err err = {0};
-	const char *params[] = {s->segments, s->table_name};
+	const char *params[] = {s->segments, s->table_name, s->key};
 	struct pg_rows *rows = pg_query(pg, sql_search_check, params, ARRAY_LEN(params), &err);
 	if (!rows) {
 		report_err(r, area, &err);
@@ -228,6 +231,20 @@ static void check_table(struct pg *pg, const struct config *config, const struct
 		check_memory(config, s, area, r);
 	}
 	pg_rows_free(rows);
+}
+
+void catalog_search_check_front(struct pg *pg, const struct searchsql *s, const char *area,
+				struct report *r)
+{
+	struct err err = {0};
+	struct catalog_search f;
+	if (!catalog_search_read(pg, s, true, &f, &err))
+		report_err(r, area, &err);
+	else if (!f.functions || !f.same_functions || !f.same_types)
+		report_add(r, REPORT_ERROR, area,
+			   "the search functions of table %s do not go to each of its searched "
+			   "columns: run \"memingest migrate\"",
+			   table_full_name(s->table));
 }
 
 void catalog_search_check(struct pg *pg, const struct config *config, const struct searchsql *s,

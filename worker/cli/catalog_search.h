@@ -20,6 +20,7 @@ struct catalog_search {
 	bool segments, functions;
 	bool same_segments, same_functions;
 	bool types, same_types; /* of the functions */
+	bool apart;             /* functions of the time when other columns were searched as well */
 };
 
 /* books: there is memingest.searches, and this role may read it. */
@@ -33,3 +34,6 @@ MUST_CHECK bool catalog_search_read(struct pg *pg, const struct searchsql *s, bo
 bool catalog_search_check_server(struct pg *pg, const struct config *config, struct report *r);
 void catalog_search_check(struct pg *pg, const struct config *config, const struct searchsql *s,
 			  const char *area, struct report *r);
+/* Of the functions that go to one of several columns. */
+void catalog_search_check_front(struct pg *pg, const struct searchsql *s, const char *area,
+				struct report *r);

@@ -43,7 +43,9 @@ struct trial {
 	struct plan *plan;
 	struct decoder *decoder;
 	struct buf row;
-	const struct column *made; /* what a model would make of the event's text; NULL: nothing */
+	struct record_want
+		made[TABLE_EMBEDS_MOST]; /* what models would make of the event's texts */
+	size_t nmade;
 	size_t events;
 	bool bad; /* any that would not land */
 };
@@ -265,6 +267,14 @@ static void put_short(const struct column *c, struct slice v, struct buf *out)
 		buf_printf(out, " ... (%zu bytes)", v.len);
 }
 
+static bool is_made(const struct trial *t, size_t column)
+{
+	for (size_t i = 0; i < t->nmade; i++)
+		if (t->stream->table->embeds[t->made[i].embed].vector == column)
+			return true;
+	return false;
+}
+
 static void print_row(const struct trial *t, bool deletes)
 {
 	const struct table *table = t->stream->table;
@@ -276,7 +286,7 @@ static void print_row(const struct trial *t, bool deletes)
 	for (size_t i = 0; i < (deletes ? table->nkeys : table->ncolumns); i++) {
 		const struct column *c = &table->columns[i];
 		const char *words = i < table->nkeys ? "key"
-				    : c == t->made   ? "made of the text by its model"
+				    : is_made(t, i)  ? "made of the text by its model"
 				    : stays          ? NULL
 						     : merge_words(c);
 		struct buf text = {0}, line = {0};
@@ -315,29 +325,42 @@ static void print_json(json_t *object)
 	json_decref(object);
 }
 
-/* No server is asked, so the vector that is made of the text is null here. */
-static void leave_vector_out(struct trial *t, const struct record *record)
+/* No server is asked, so vectors that are made of texts are null here. The last one first. */
+static void leave_vectors_out(struct trial *t, const struct record *record)
 {
 	const struct table *table = t->stream->table;
-	t->made = NULL;
-	if (record->vector_at == 0)
-		return;
-	t->made = &table->columns[table->embed->vector];
-	t->row.len -= vector_make_null(t->row.data + record->vector_at, t->made,
-				       t->row.data + t->row.len);
+	memcpy(t->made, record->wants, sizeof(t->made));
+	t->nmade = record->nwants;
+	for (size_t i = t->nmade; i-- > 0;) {
+		const struct column *c = &table->columns[table->embeds[t->made[i].embed].vector];
+		t->row.len -= vector_make_null(t->row.data + t->made[i].vector_at, c,
+					       t->row.data + t->row.len);
+	}
+}
+
+/* Their columns' names; NULL: there are none. */
+static json_t *made_json(const struct trial *t)
+{
+	const struct table *table = t->stream->table;
+	json_t *names = t->nmade > 0 ? json_array() : NULL;
+	for (size_t i = 0; i < t->nmade; i++)
+		json_array_append_new(
+			names,
+			json_string(table->columns[table->embeds[t->made[i].embed].vector].name));
+	return names;
 }
 
 static void say_row(struct trial *t, const char *where, const struct record *record)
 {
-	leave_vector_out(t, record);
+	leave_vectors_out(t, record);
 	bool deletes = record->op == RECORD_DELETE;
 	const char *table = table_full_name(t->stream->table);
 	char *rule = conflict_words(t->stream, deletes);
 	if (t->cli->json) {
-		print_json(json_pack("{s:s, s:s, s:s, s:s, s:o, s:s*}", "event", where, "outcome",
+		print_json(json_pack("{s:s, s:s, s:s, s:s, s:o, s:o*}", "event", where, "outcome",
 				     deletes ? "delete" : "row", "table", table, "on_conflict",
 				     rule, "row", row_json(t, deletes), "made_of_text",
-				     t->made ? t->made->name : NULL));
+				     made_json(t)));
 	} else {
 		printf("%s: %s %s\n", where, deletes ? "a delete in" : "a row of", table);
 		print_row(t, deletes);

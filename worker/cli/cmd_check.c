@@ -114,16 +114,17 @@ static void describe_stream(struct check *k, const struct stream *s, const char 
 				   t->columns[i].name);
 }
 
-/* Which model, and what of; the model itself is asked online. */
-static void describe_embed(struct check *k, const struct stream *s, const char *area)
+/* Which models, and what of; the models themselves are asked online. */
+static void describe_embeds(struct check *k, const struct stream *s, const char *area)
 {
 	const struct table *t = s->table;
-	if (s->embed)
+	for (size_t i = 0; i < t->nembeds; i++)
 		report_add(&k->report, REPORT_OK, area,
 			   "column %s: vectors of %u dimensions are made of column %s by embed.%s, "
 			   "model %s",
-			   t->columns[t->embed->vector].name, t->columns[t->embed->vector].dim,
-			   t->columns[t->embed->text].name, s->embed->name, s->embed->model);
+			   t->columns[t->embeds[i].vector].name, stream_embed_dim(s, i),
+			   t->columns[t->embeds[i].text].name, s->embeds[i]->name,
+			   s->embeds[i]->model);
 }
 
 /* Each topic must lead to one stream. */
@@ -155,7 +156,7 @@ static void check_streams(struct check *k)
 			continue;
 		}
 		describe_stream(k, k->streams[i], area);
-		describe_embed(k, k->streams[i], area);
+		describe_embeds(k, k->streams[i], area);
 	}
 	struct err disagree = {0};
 	if (!stream_models_agree(k->streams, config->nstreams, &disagree))
@@ -255,28 +256,29 @@ static void check_registry(struct check *k)
 }
 
 /* A model is asked once, whatever number of streams it serves. */
-static bool is_first_of_model(const struct check *k, size_t index)
+static bool is_first_of_model(const struct check *k, size_t index, const struct embed_config *model)
 {
 	for (size_t i = 0; i < index; i++)
-		if (k->streams[i] && k->streams[i]->embed == k->streams[index]->embed)
-			return false;
+		for (size_t n = 0; k->streams[i] && n < k->streams[i]->table->nembeds; n++)
+			if (k->streams[i]->embeds[n] == model)
+				return false;
 	return true;
 }
 
-static void check_model(struct check *k, const struct stream *s)
+static void check_model(struct check *k, const struct stream *s, size_t embed)
 {
 	static const char text[] = "Is anybody there?";
-	const struct table *t = s->table;
+	const struct embed_config *model = s->embeds[embed];
 	char area[128];
 	struct buf vector = {0};
 	struct err err = {0};
 	int64_t begun = clock_mono_us();
-	snprintf(area, sizeof(area), "embed.%s", s->embed->name);
-	if (embed_once(s->embed, t->embed->prefix,
+	snprintf(area, sizeof(area), "embed.%s", model->name);
+	if (embed_once(model, s->table->embeds[embed].prefix,
 		       (struct slice){(const uint8_t *)text, sizeof(text) - 1},
-		       t->columns[t->embed->vector].dim, false, &vector, &err))
+		       stream_embed_dim(s, embed), false, &vector, &err))
 		report_add(&k->report, REPORT_OK, area,
-			   "model %s answers with %zu dimensions, in %.0f ms", s->embed->model,
+			   "model %s answers with %zu dimensions, in %.0f ms", model->model,
 			   vector.len / 4, (double)(clock_mono_us() - begun) / US_PER_MS);
 	else
 		report_err(&k->report, area, &err);
@@ -285,9 +287,12 @@ static void check_model(struct check *k, const struct stream *s)
 
 static void check_models(struct check *k)
 {
-	for (size_t i = 0; i < k->cli->config->nstreams; i++)
-		if (k->streams[i] && k->streams[i]->embed && is_first_of_model(k, i))
-			check_model(k, k->streams[i]);
+	for (size_t i = 0; i < k->cli->config->nstreams; i++) {
+		const struct stream *s = k->streams[i];
+		for (size_t n = 0; s && n < s->table->nembeds; n++)
+			if (is_first_of_model(k, i, s->embeds[n]))
+				check_model(k, s, n);
+	}
 }
 
 /* --- database --- */
@@ -543,9 +548,17 @@ static void check_table(struct check *k, const struct stream *s, const char *are
 static bool is_searched(const struct check *k)
 {
 	for (size_t i = 0; i < k->cli->config->nstreams; i++)
-		if (k->streams[i] && k->streams[i]->search)
+		if (k->streams[i] && k->streams[i]->table->nsearches > 0)
 			return true;
 	return false;
+}
+
+static void check_searches(struct check *k, const struct stream *s, const char *area)
+{
+	for (size_t i = 0; i < s->table->nsearches; i++)
+		catalog_search_check(k->pg, k->cli->config, s->searches[i], area, &k->report);
+	if (s->front)
+		catalog_search_check_front(k->pg, s->front, area, &k->report);
 }
 
 static void check_postgres(struct check *k)
@@ -566,9 +579,8 @@ static void check_postgres(struct check *k)
 		stream_area(&k->cli->config->streams[i], area, sizeof(area));
 		if (k->streams[i])
 			check_table(k, k->streams[i], area);
-		if (k->streams[i] && k->streams[i]->search && searched)
-			catalog_search_check(k->pg, k->cli->config, k->streams[i]->search, area,
-					     &k->report);
+		if (k->streams[i] && searched)
+			check_searches(k, k->streams[i], area);
 	}
 }
 

@@ -33,9 +33,12 @@
 struct embed {
 	struct cli *cli;
 	struct stream *stream;
-	struct fill *fill;
+	const char *model; /* NULL: each of the stream's */
 	int stop_fd;
-	int64_t max_tokens;
+	int64_t max_tokens, spent;
+	/* Of the column that is filled. */
+	size_t index; /* into the table's embeds */
+	struct fill *fill;
 	int64_t rows, bytes; /* that want a vector, at the beginning */
 	struct bar bar;
 };
@@ -45,6 +48,19 @@ struct embed {
 static const char *table_of(const struct embed *e)
 {
 	return table_full_name(e->stream->table);
+}
+
+static const char *column_of(const struct embed *e)
+{
+	const struct table *t = e->stream->table;
+	return t->columns[t->embeds[e->index].vector].name;
+}
+
+/* The table; with the column where others are filled as well. */
+static void print_place(const struct embed *e)
+{
+	bool several = e->stream->table->nembeds > 1;
+	printf("%s%s%s: ", table_of(e), several ? ", column " : "", several ? column_of(e) : "");
 }
 
 /* Of struct fill_means. Keys and a server's words are somebody else's text. */
@@ -84,8 +100,10 @@ static void print_json(json_t *all)
 /* The members are a contract. */
 static void tell_json(const struct embed *e, const struct fill_counts *n, bool complete)
 {
-	print_json(json_pack("{s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f}",
-			     "stream", e->stream->config->name, "table", table_of(e), "complete",
+	print_json(json_pack("{s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I,"
+			     " s:f}",
+			     "stream", e->stream->config->name, "table", table_of(e), "column",
+			     column_of(e), "model", e->stream->embeds[e->index]->name, "complete",
 			     complete, "wanted", (json_int_t)e->rows, "filled",
 			     (json_int_t)n->filled, "refused", (json_int_t)n->refused, "held",
 			     (json_int_t)n->held, "changed", (json_int_t)n->changed, "texts",
@@ -96,10 +114,11 @@ static void tell_json(const struct embed *e, const struct fill_counts *n, bool c
 static void tell(const struct embed *e, const struct fill_counts *n, bool complete)
 {
 	double seconds = bar_seconds(&e->bar);
-	printf("%s: %" PRId64 " of %" PRId64 " rows got their vector in %.1f s (%.0f/s): %" PRId64
+	print_place(e);
+	printf("%" PRId64 " of %" PRId64 " rows got their vector in %.1f s (%.0f/s): %" PRId64
 	       " texts asked for, %" PRId64 " tokens, %" PRId64 " without a call",
-	       table_of(e), n->filled, e->rows, seconds, (double)n->filled / fmax(seconds, 0.001),
-	       n->texts, n->tokens, n->cached);
+	       n->filled, e->rows, seconds, (double)n->filled / fmax(seconds, 0.001), n->texts,
+	       n->tokens, n->cached);
 	if (n->refused > 0)
 		printf("; %" PRId64 " refused", n->refused);
 	if (n->held > 0)
@@ -112,14 +131,18 @@ static void tell(const struct embed *e, const struct fill_counts *n, bool comple
 static int tell_trial(const struct embed *e)
 {
 	int64_t tokens = e->rows > 0 ? fill_tokens_about(e->bytes) : 0;
-	if (e->cli->json)
-		print_json(json_pack("{s:s, s:s, s:I, s:I, s:I}", "stream", e->stream->config->name,
-				     "table", table_of(e), "wanted", (json_int_t)e->rows, "bytes",
-				     (json_int_t)e->bytes, "tokens_about", (json_int_t)tokens));
-	else
-		printf("%s: %" PRId64 " rows have a text and no vector: %" PRId64
-		       " bytes, about %" PRId64 " tokens, less what the cache has\n",
-		       table_of(e), e->rows, e->bytes, tokens);
+	if (e->cli->json) {
+		print_json(json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I}", "stream",
+				     e->stream->config->name, "table", table_of(e), "column",
+				     column_of(e), "model", e->stream->embeds[e->index]->name,
+				     "wanted", (json_int_t)e->rows, "bytes", (json_int_t)e->bytes,
+				     "tokens_about", (json_int_t)tokens));
+		return EXIT_OK;
+	}
+	print_place(e);
+	printf("%" PRId64 " rows have a text and no vector: %" PRId64 " bytes, about %" PRId64
+	       " tokens, less what the cache has\n",
+	       e->rows, e->bytes, tokens);
 	return EXIT_OK;
 }
 
@@ -135,7 +158,7 @@ static enum exit_code code_of(const struct err *err)
 /* The worst of what was left decides. */
 static int verdict_at_end(const struct embed *e, const struct fill_counts *n)
 {
-	bool minds = e->stream->embed->on_poison != POISON_NULL;
+	bool minds = e->stream->embeds[e->index]->on_poison != POISON_NULL;
 	if (n->held > 0)
 		return cli_fail(EXIT_AGAIN,
 				"%" PRId64 " rows were held by somebody else for longer than "
@@ -157,8 +180,8 @@ static int verdict(const struct embed *e, enum fill_result result, const struct 
 		return verdict_at_end(e, n);
 	case FILL_SPENT:
 		return cli_fail(EXIT_AGAIN,
-				"the budget is spent: %" PRId64 " of %" PRId64 " tokens", n->tokens,
-				e->max_tokens);
+				"the budget is spent: %" PRId64 " of %" PRId64 " tokens",
+				e->spent + n->tokens, e->max_tokens);
 	case FILL_STOPPED:
 		return cli_fail(EXIT_AGAIN, "stopped by a signal");
 	case FILL_MORE:
@@ -169,7 +192,8 @@ static int verdict(const struct embed *e, enum fill_result result, const struct 
 	return cli_fail(code_of(err), "%s", err->text);
 }
 
-static int fill_all(struct embed *e)
+/* *end: it came to the end of the column. */
+static int fill_column(struct embed *e, bool *end)
 {
 	struct err err = {0};
 	enum fill_result result;
@@ -179,11 +203,14 @@ static int fill_all(struct embed *e)
 	} while (result == FILL_MORE);
 	bar_clear(&e->bar);
 	struct fill_counts n = fill_counts(e->fill);
+	*end = result == FILL_END;
 	if (e->cli->json)
 		tell_json(e, &n, result == FILL_END);
 	else
 		tell(e, &n, result == FILL_END);
-	return verdict(e, result, &n, &err);
+	int code = verdict(e, result, &n, &err);
+	e->spent += n.tokens;
+	return code;
 }
 
 static int failed(struct embed *e, const struct err *err)
@@ -193,13 +220,16 @@ static int failed(struct embed *e, const struct err *err)
 	return cli_fail(code_of(err), "%s", err->text);
 }
 
-static int embed(struct embed *e)
+/* *end: the next column may be looked at. */
+static int embed_column(struct embed *e, bool *end)
 {
 	struct err err = {0};
 	bool mine;
 	const struct fill_means means = {.config = e->cli->config,
 					 .stream = e->stream,
+					 .embed = e->index,
 					 .max_tokens = e->max_tokens,
+					 .spent = e->spent,
 					 .stop_fd = e->stop_fd,
 					 .refused = refused,
 					 .watch = watch,
@@ -207,7 +237,8 @@ static int embed(struct embed *e)
 	e->fill = fill_open(&means, &err);
 	if (!e->fill || !fill_count(e->fill, &e->rows, &e->bytes, &err))
 		return failed(e, &err);
-	if (cli_flag(e->cli, "dry-run"))
+	*end = cli_flag(e->cli, "dry-run");
+	if (*end)
 		return tell_trial(e);
 	if (!fill_take_turn(e->fill, &mine, &err))
 		return failed(e, &err);
@@ -216,7 +247,27 @@ static int embed(struct embed *e)
 				table_of(e));
 	if (e->cli->config->log_level == LOG_INFO) /* the bar says what is of interest here */
 		log_init(e->cli->config->log_format, LOG_WARN);
-	return fill_all(e);
+	return fill_column(e, end);
+}
+
+/* One column after the other. The first code that is no success is that of the whole. */
+static int embed(struct embed *e)
+{
+	const struct table *t = e->stream->table;
+	int code = EXIT_OK;
+	bool end = true;
+	for (size_t i = 0; end && i < t->nembeds; i++) {
+		if (e->model && strcmp(e->model, t->embeds[i].model) != 0)
+			continue;
+		e->index = i;
+		e->bar = bar_new(e->cli);
+		end = false;
+		int one = embed_column(e, &end);
+		code = code == EXIT_OK ? one : code;
+		fill_close(e->fill);
+		e->fill = NULL;
+	}
+	return code;
 }
 
 /* --- the command --- */
@@ -234,10 +285,34 @@ static int read_budget(struct embed *e)
 	return cli_fail(EXIT_USAGE, "embed: --max-tokens wants a number above 0, not \"%s\"", text);
 }
 
+/* The stream has vectors that models make, and one of them is the named one. */
+static int check_model(const struct embed *e)
+{
+	const struct table *t = e->stream->table;
+	struct buf names = {0};
+	bool found = !e->model;
+	if (t->nembeds == 0)
+		return cli_fail(EXIT_CONFIG,
+				"embed: no field of stream %s has \"embed\" in its "
+				"schema, so no model is known that makes its vectors",
+				e->stream->config->name);
+	for (size_t i = 0; i < t->nembeds; i++) {
+		found |= e->model && strcmp(e->model, t->embeds[i].model) == 0;
+		buf_printf(&names, "%s%s", i ? ", " : "", t->embeds[i].model);
+	}
+	int code = found ? EXIT_OK
+			 : cli_fail(EXIT_USAGE,
+				    "embed: no field of stream %s has its vectors made by \"%s\": "
+				    "its models are %s",
+				    e->stream->config->name, e->model, buf_cstr(&names));
+	buf_free(&names);
+	return code;
+}
+
 static int run(struct cli *cli)
 {
 	static const int signals[] = {SIGTERM, SIGINT};
-	struct embed e = {.cli = cli, .bar = bar_new(cli), .stop_fd = -1};
+	struct embed e = {.cli = cli, .model = cli_option(cli, "model", NULL), .stop_fd = -1};
 	struct err err = {0};
 	size_t index;
 	if (cli->argc != 1)
@@ -251,16 +326,9 @@ static int run(struct cli *cli)
 	if (e.stop_fd < 0)
 		return cli_fail(EXIT_INTERNAL, "signalfd: %s", strerror(errno));
 	e.stream = stream_new(cli->config, index, &err);
-	if (!e.stream)
-		code = cli_fail(report_err_exit_code(&err), "%s", err.text);
-	else if (!e.stream->embed)
-		code = cli_fail(EXIT_CONFIG,
-				"embed: no field of stream %s has \"embed\" in its "
-				"schema, so no model is known that makes its vectors",
-				cli->argv[0]);
-	else
+	code = e.stream ? check_model(&e) : cli_fail(report_err_exit_code(&err), "%s", err.text);
+	if (e.stream && code == EXIT_OK)
 		code = embed(&e);
-	fill_close(e.fill);
 	stream_free(e.stream);
 	close(e.stop_fd);
 	return code;
@@ -268,7 +336,8 @@ static int run(struct cli *cli)
 
 static const struct cli_option options[] = {
 	{"dry-run", NULL, "say how many rows and about how many tokens it would be; ask nothing"},
-	{"max-tokens", "N", "a budget: ends before it asks the model for more"},
+	{"max-tokens", "N", "a budget: ends before it asks for more"},
+	{"model", "NAME", "of [embed.NAME]: only the column that it makes; else each, in turn"},
 	{NULL, NULL, NULL},
 };
 

@@ -295,20 +295,31 @@ static void print_section(const struct draft *d, const char *name, const char *t
 /* As migrate_search.c has them for a table that is not there yet. */
 static void print_search(const struct searchsql *s, struct buf *out)
 {
-	const char *const steps[] = {s->add_column,   s->create_index_now, s->create_segments,
-				     s->create_types, s->create_functions, s->begin};
+	bool shared = s->index > 0; /* is there by the first */
+	const char *const steps[] = {shared ? NULL : s->add_column,
+				     shared ? NULL : s->create_index_now,
+				     s->create_segments,
+				     s->create_types,
+				     s->create_functions,
+				     s->begin};
 	for (size_t i = 0; i < ARRAY_LEN(steps); i++)
-		buf_printf(out, "%s\n", steps[i]);
+		if (steps[i])
+			buf_printf(out, "%s\n", steps[i]);
 }
 
 static void print_sql(const struct draft *d, struct buf *out)
 {
-	struct searchsql *search = searchsql_new(d->table);
+	struct searchsql *front = searchsql_new_front(d->table);
 	buf_puts(out, "\n-- What \"memingest migrate\" will run for it, beside its own tables.\n");
 	ddl_table(d->table, out);
-	if (search)
+	for (size_t i = 0; i < d->table->nsearches; i++) {
+		struct searchsql *search = searchsql_new(d->table, i);
 		print_search(search, out);
-	searchsql_free(search);
+		searchsql_free(search);
+	}
+	if (front)
+		buf_printf(out, "%s\n%s\n", front->create_types, front->create_functions);
+	searchsql_free(front);
 }
 
 /* ---- command ---- */

@@ -10,7 +10,8 @@
  *
  * For trying and for scripts: the way out of what the workers put in, through the same function
  * that an application calls, by the same model. The database is asked last, once, in one statement;
- * no session is open while the endpoint thinks.
+ * where the table has several searched columns it is asked first which one is live. No session is
+ * open while the endpoint thinks.
  *
  * Texts of rows are somebody else's: on a terminal what could steer it is replaced. --json has them
  * as they are.
@@ -42,7 +43,7 @@ enum { MOST_ROWS = 1000, KEY_WIDTH = 28 };
 
 static const struct column *vector_column(const struct search *s)
 {
-	return &s->stream->table->columns[s->stream->table->search->vector];
+	return &s->stream->table->columns[search_column(s)];
 }
 
 /* --- what is asked for --- */
@@ -64,8 +65,8 @@ static int unknown_filter(const struct search *s, const char *name)
 	const struct table *t = s->stream->table;
 	struct suggest nearest = suggest_for(name);
 	struct buf list = {0};
-	for (size_t i = 0; i < t->search->nfilters; i++) {
-		const char *known = t->columns[t->search->filters[i]].name;
+	for (size_t i = 0; i < t->searches[0].nfilters; i++) {
+		const char *known = t->columns[t->searches[0].filters[i]].name;
 		buf_printf(&list, "%s%s", i ? ", " : "", known);
 		suggest_offer(&nearest, known);
 	}
@@ -85,8 +86,8 @@ static int read_filter(struct search *s, const char *text)
 	size_t len = strcspn(text, "=");
 	if (text[len] == '\0' || len == 0)
 		return cli_fail(EXIT_USAGE, "search: --filter %s: write COLUMN=VALUE", text);
-	for (size_t i = 0; i < t->search->nfilters; i++) {
-		const struct column *c = &t->columns[t->search->filters[i]];
+	for (size_t i = 0; i < t->searches[0].nfilters; i++) {
+		const struct column *c = &t->columns[t->searches[0].filters[i]];
 		if (strlen(c->name) != len || strncmp(c->name, text, len) != 0)
 			continue;
 		for (size_t k = 0; k < s->nfilters; k++)
@@ -109,17 +110,18 @@ static int check_model(const struct search *s)
 {
 	const struct table *t = s->stream->table;
 	const char *stream = s->stream->config->name;
-	if (!t->embed)
+	if (t->nembeds == 0)
 		return cli_fail(EXIT_USAGE,
 				"search: the vectors of %s come with its events, so no model is "
 				"known that makes one of your text: give the vector itself with "
 				"--vector FILE, or say \"embed\" in the schema",
 				stream);
-	if (t->embed->vector != t->search->vector)
+	if (table_embed_of(t, search_column(s)) < 0)
 		return cli_fail(EXIT_USAGE,
 				"search: %s searches column %s, while \"embed\" stands at column "
 				"%s: give the vector itself with --vector FILE",
-				stream, vector_column(s)->name, t->columns[t->embed->vector].name);
+				stream, vector_column(s)->name,
+				t->columns[t->embeds[0].vector].name);
 	return EXIT_OK;
 }
 
@@ -143,15 +145,39 @@ static int read_question(struct search *s)
 	return read_count(s);
 }
 
+/* The named one; else the first, or which one is live is asked for later. */
+static int choose_column(struct search *s)
+{
+	const struct table *t = s->stream->table;
+	const char *name = cli_option(s->cli, "column", NULL);
+	struct buf names = {0};
+	s->asks_live = !name && t->nsearches > 1 && !s->cli->config->sqlite_path;
+	for (s->index = 0; name && s->index < t->nsearches; s->index++) {
+		if (strcmp(vector_column(s)->name, name) == 0)
+			break;
+		buf_printf(&names, "%s%s", s->index ? ", " : "", vector_column(s)->name);
+	}
+	int code =
+		s->index < t->nsearches
+			? EXIT_OK
+			: cli_fail(EXIT_USAGE,
+				   "search: column %s of stream %s is not searched; these are: %s",
+				   name, s->stream->config->name, buf_cstr(&names));
+	buf_free(&names);
+	return code;
+}
+
 /* The stream has a search, and it can be asked so. */
 static int check_stream(struct search *s)
 {
 	const char *filter;
-	if (!s->stream->search)
+	if (s->stream->table->nsearches == 0)
 		return cli_fail(EXIT_USAGE,
 				"search: no field of stream %s has \"search\" in its schema",
 				s->stream->config->name);
-	int code = s->text ? check_model(s) : EXIT_OK;
+	int code = choose_column(s);
+	if (code == EXIT_OK && s->text && !s->asks_live)
+		code = check_model(s);
 	for (size_t i = 0; code == EXIT_OK && (filter = cli_option_at(s->cli, "filter", i)) != NULL;
 	     i++)
 		code = read_filter(s, filter);
@@ -175,11 +201,13 @@ static void put_vector(struct buf *out, const struct buf *be)
 
 static bool embed_text(struct search *s, struct err *err)
 {
-	const struct table_embed *embed = s->stream->table->embed;
+	const struct table *t = s->stream->table;
+	int at = table_embed_of(t, search_column(s));
+	const struct table_embed *embed = &t->embeds[at];
 	struct buf be = {0};
 	struct slice text = {(const uint8_t *)s->text, strlen(s->text)};
-	bool ok = embed_once(s->stream->embed, embed->query_prefix, text, vector_column(s)->dim,
-			     embed->normalize, &be, err);
+	bool ok = embed_once(s->stream->embeds[at], embed->query_prefix, text,
+			     vector_column(s)->dim, embed->normalize, &be, err);
 	if (ok)
 		put_vector(&s->vector, &be);
 	buf_free(&be);
@@ -241,6 +269,30 @@ static void advise(const struct search *s, size_t parameter, struct err *err)
 			      "searches needs");
 	else if (parameter >= 3 && parameter < 3 + s->nfilters)
 		err_wrap(err, "--filter %s", s->filters[parameter - 3].column->name);
+}
+
+/* The column that applications search now; it is this one whatever becomes live meanwhile. */
+static bool ask_live(struct search *s, struct err *err)
+{
+	const struct table *t = s->stream->table;
+	struct asker asker;
+	if (!asker_open(&asker, s->cli->config, "search", err)) {
+		advise(s, 0, err);
+		return false;
+	}
+	char *sql = xasprintf("SELECT \"column\" FROM %s()", s->stream->front->live);
+	struct answer *rows = asker_query(&asker, ASKER_WORDS(sql, sql), NULL, 0, err);
+	free(sql);
+	asker_close(&asker);
+	if (!rows) {
+		advise(s, 0, err);
+		return false;
+	}
+	for (size_t i = 0; i < t->nsearches && answer_count(rows) > 0; i++)
+		if (strcmp(t->columns[t->searches[i].vector].name, answer_value(rows, 0, 0)) == 0)
+			s->index = i;
+	answer_free(rows);
+	return true;
 }
 
 static struct answer *ask(const struct search *s, bool *busy, struct err *err)
@@ -335,6 +387,11 @@ static int search(struct search *s)
 	struct err err = {0};
 	bool busy = false;
 	struct answer *rows = NULL;
+	if (s->asks_live && !ask_live(s, &err))
+		return cli_fail((enum exit_code)report_err_exit_code(&err), "search: %s", err.text);
+	int code = s->text && s->asks_live ? check_model(s) : EXIT_OK;
+	if (code != EXIT_OK)
+		return code;
 	if (s->text ? embed_text(s, &err) : read_vector(s, &err)) {
 		(void)buf_cstr(&s->vector);
 		rows = ask(s, &busy, &err);
@@ -372,7 +429,7 @@ static int run(struct cli *cli)
 
 const struct command command_search = {
 	.name = "search",
-	.usage = "STREAM \"TEXT\" [--k N] [--filter COLUMN=VALUE]... [--json] | "
+	.usage = "STREAM \"TEXT\" [--k N] [--filter COLUMN=VALUE]... [--column COLUMN] [--json] | "
 		 "STREAM --vector FILE ...",
 	.summary = "the rows that are nearest to a question",
 	.help = "The question becomes a vector by the model that makes those of the rows "
@@ -386,17 +443,21 @@ const struct command command_search = {
 		"\n"
 		"With --json one object a row: {\"rank\": 1, \"distance\": 0.31, \"row\": {...}}, "
 		"all columns but\n"
-		"the vector.",
+		"vectors.",
 	.wants_config = true,
-	.options = (const struct cli_option[]){{"k", "N", "how many rows at most (10)"},
-					       {"filter", "COLUMN=VALUE",
-						"only rows with that value; may be repeated; "
-						"COLUMN is one of the search's "
-						"filters"},
-					       {"vector", "FILE",
-						"the vector itself instead of a text, a JSON array "
-						"of numbers; -: standard "
-						"input"},
-					       {NULL, NULL, NULL}},
+	.options =
+		(const struct cli_option[]){{"k", "N", "how many rows at most (10)"},
+					    {"filter", "COLUMN=VALUE",
+					     "only rows with that value; may be repeated; "
+					     "COLUMN is one of the search's "
+					     "filters"},
+					    {"column", "COLUMN",
+					     "of a table with several searched columns this one, "
+					     "instead of the live one"},
+					    {"vector", "FILE",
+					     "the vector itself instead of a text, a JSON array "
+					     "of numbers; -: standard "
+					     "input"},
+					    {NULL, NULL, NULL}},
 	.run = run,
 };

@@ -79,7 +79,7 @@ static void grant_table(struct grantee *g, const struct table *t, const char *ri
 static bool is_searched(struct stream *const *streams, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		if (streams[i]->search)
+		if (streams[i]->table->nsearches > 0)
 			return true;
 	return false;
 }
@@ -105,8 +105,8 @@ void migration_worker_grants(struct stream *const *streams, size_t n, const char
 		grant_books(&g, catalog_embed_books, ARRAY_LEN(catalog_embed_books));
 	for (size_t i = 0; i < n; i++) {
 		grant_table(&g, streams[i]->table, "SELECT, INSERT, UPDATE, DELETE", role);
-		if (streams[i]->search)
-			fill_role(&g, streams[i]->search->owner);
+		for (size_t k = 0; k < streams[i]->table->nsearches; k++)
+			fill_role(&g, streams[i]->searches[k]->owner);
 	}
 	end(&g);
 }
@@ -124,10 +124,13 @@ bool migration_searcher_grants(struct stream *const *streams, size_t n, const ch
 		   "GRANT SELECT ON memingest.searches, memingest.segments TO %s;\n",
 		   buf_cstr(&g.ident), buf_cstr(&g.ident));
 	for (size_t i = 0; i < n; i++) {
-		if (!streams[i]->search)
+		if (streams[i]->table->nsearches == 0)
 			continue;
 		grant_table(&g, streams[i]->table, "SELECT", role);
-		fill_role(&g, streams[i]->search->searcher);
+		for (size_t k = 0; k < streams[i]->table->nsearches; k++)
+			fill_role(&g, streams[i]->searches[k]->searcher);
+		if (streams[i]->front)
+			fill_role(&g, streams[i]->front->searcher);
 	}
 	end(&g);
 	return true;

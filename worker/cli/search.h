@@ -10,6 +10,8 @@ enum { SEARCH_MOST_FILTERS = 16 };
 struct search {
 	struct cli *cli;
 	struct stream *stream;
+	bool asks_live; /* which column, is to be asked */
+	size_t index;   /* of the column that is searched, into the table's searches */
 	const char *text, *vector_path; /* one of them */
 	long k;
 	struct wanted {
@@ -19,6 +21,12 @@ struct search {
 	size_t nfilters;
 	struct buf vector; /* as SQL: [0.1,0.2] */
 };
+
+/* The column that is searched, an index into the table's. */
+static inline size_t search_column(const struct search *s)
+{
+	return s->stream->table->searches[s->index].vector;
+}
 
 /*
  * The question as SQL, new. $1 is the vector, $2 the number of rows, $3 and so on are the filters'

@@ -2,6 +2,7 @@
  * search_sql.c - the statement of "memingest search", for PostgreSQL and for a SQLite file.
  *
  *   PostgreSQL   SELECT r.distance, ... FROM memingest.search_TABLE($1, $2, filters) r
+ *                (search_TABLE_by_COLUMN, where several columns are searched)
  *   SQLite       SELECT n.distance, ... FROM (the nearest: rowid, distance) n JOIN TABLE r
  *
  * In a file every vector is read and compared: 2 kB a row, one row at a time. ORDER BY .. LIMIT
@@ -20,14 +21,16 @@
 
 /* What a person wants to read of a row: the text that is embedded, else the first that says more
  * than key and filters do; -1: there is none. */
-static int text_column(const struct table *t)
+static int text_column(const struct search *s)
 {
-	if (t->embed)
-		return (int)t->embed->text;
+	const struct table *t = s->stream->table;
+	int embed = table_embed_of(t, search_column(s));
+	if (embed >= 0 || t->nembeds > 0)
+		return (int)t->embeds[MAX(embed, 0)].text;
 	for (size_t i = t->nkeys; i < t->ncolumns; i++) {
 		bool filter = false;
-		for (size_t k = 0; k < t->search->nfilters; k++)
-			filter |= t->search->filters[k] == i;
+		for (size_t k = 0; k < t->searches[0].nfilters; k++)
+			filter |= t->searches[0].filters[k] == i;
 		if (!filter && t->columns[i].kind == PG_TEXT)
 			return (int)i;
 	}
@@ -41,7 +44,16 @@ static void put_column(struct buf *sql, const char *name, const char *behind)
 	buf_puts(sql, behind);
 }
 
-/* For programs: a document, with all columns but the vector. */
+/* Of no use to a reader: a vector that is searched, or that a model has made. */
+static bool is_vector(const struct table *t, size_t column)
+{
+	bool searched = false;
+	for (size_t i = 0; i < t->nsearches; i++)
+		searched |= t->searches[i].vector == column;
+	return searched || table_embed_of(t, column) >= 0;
+}
+
+/* For programs: a document, with all columns but the vectors. */
 static void put_document(struct buf *sql, const struct search *s)
 {
 	const struct table *t = s->stream->table;
@@ -49,7 +61,7 @@ static void put_document(struct buf *sql, const struct search *s)
 	buf_puts(sql, "SELECT r.distance, (SELECT row_to_json(c) FROM (SELECT ");
 	for (size_t i = 0; i < t->ncolumns + TABLE_OWN_COLUMNS; i++) {
 		bool ours = i >= t->ncolumns;
-		if (i == t->search->vector ||
+		if (is_vector(t, i) ||
 		    (ours && sqlname_has_column(t, table_own_columns[i - t->ncolumns])))
 			continue;
 		buf_puts(sql, any ? ", " : "");
@@ -63,7 +75,7 @@ static void put_document(struct buf *sql, const struct search *s)
 static void put_line(struct buf *sql, const struct search *s)
 {
 	const struct table *t = s->stream->table;
-	int text = text_column(t);
+	int text = text_column(s);
 	buf_puts(sql, "SELECT r.distance, concat_ws('/'");
 	for (size_t i = 0; i < t->nkeys; i++) {
 		buf_puts(sql, ", ");
@@ -87,7 +99,7 @@ char *search_sql_pg(const struct search *s)
 		put_document(&sql, s);
 	else
 		put_line(&sql, s);
-	buf_printf(&sql, " FROM %s($1, $2", s->stream->search->search);
+	buf_printf(&sql, " FROM %s($1, $2", s->stream->searches[s->index]->search);
 	for (size_t i = 0; i < s->nfilters; i++) {
 		buf_puts(&sql, ", ");
 		buf_quoted(&sql, s->filters[i].column->name, '"');
@@ -127,7 +139,7 @@ static void put_file_document(struct buf *sql, const struct search *s)
 	for (size_t i = 0; i < t->ncolumns + TABLE_OWN_COLUMNS; i++) {
 		const struct column c = column_at(t, i);
 		struct buf name = {0};
-		if (i == t->search->vector || (i >= t->ncolumns && sqlname_has_column(t, c.name)))
+		if (is_vector(t, i) || (i >= t->ncolumns && sqlname_has_column(t, c.name)))
 			continue;
 		buf_puts(&name, before);
 		form_put_string((struct slice){(const uint8_t *)c.name, strlen(c.name)}, &name);
@@ -145,7 +157,7 @@ static void put_file_document(struct buf *sql, const struct search *s)
 static void put_file_line(struct buf *sql, const struct search *s)
 {
 	const struct table *t = s->stream->table;
-	int text = text_column(t);
+	int text = text_column(s);
 	for (size_t i = 0; i < t->nkeys; i++) {
 		buf_puts(sql, i ? " || '/' || " : "");
 		put_shown(sql, "memingest_text", &t->columns[i]);
@@ -178,7 +190,7 @@ static void put_filter(struct buf *sql, const struct column *c, size_t parameter
 char *search_sql_file(const struct search *s)
 {
 	const struct table *t = s->stream->table;
-	const struct column *vector = &t->columns[t->search->vector];
+	const struct column *vector = &t->columns[search_column(s)];
 	struct buf sql = {0}, table = {0};
 	buf_quoted(&table, t->name, '"');
 	buf_puts(&sql, "SELECT n.distance, ");
@@ -187,7 +199,7 @@ char *search_sql_file(const struct search *s)
 	else
 		put_file_line(&sql, s);
 	buf_printf(&sql, " FROM (SELECT r.rowid AS id, memingest_distance(%d, ",
-		   (int)t->search->distance);
+		   (int)t->searches[s->index].distance);
 	put_column(&sql, vector->name, "");
 	buf_printf(&sql, ", $1) AS distance FROM %s r WHERE true", buf_cstr(&table));
 	for (size_t i = 0; i < s->nfilters; i++)

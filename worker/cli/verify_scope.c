@@ -402,10 +402,10 @@ static void note_rest(struct verify *v, const struct verify_range *range)
 {
 	const struct table *t = v->stream->table;
 	look_at_streams(v);
-	if (t->embed)
+	for (size_t i = 0; i < t->nembeds; i++)
 		verify_note(v, "vectors",
 			    "column %s has vectors that a model makes: it is not compared",
-			    t->columns[t->embed->vector].name);
+			    t->columns[t->embeds[i].vector].name);
 	if (v->replay.n == 0)
 		verify_note(v, "nothing", "no offset of it is durable yet%s: nothing was read",
 			    range->from >= 0 || range->since_ms >= 0 ? " in that range" : "");
@@ -425,7 +425,7 @@ static void decide_columns(struct verify *v)
 	v->may_be_newer = !v->from_first && t->version >= 0 && rule == CONFLICT_NEWER;
 	for (size_t i = 0; i < t->ncolumns; i++)
 		v->columns[i].judged =
-			i < t->nkeys || ((!t->embed || i != t->embed->vector) &&
+			i < t->nkeys || (table_embed_of(t, i) < 0 &&
 					 (v->from_first || (t->columns[i].merge == MERGE_REPLACE &&
 							    rule != CONFLICT_SKIP)));
 }

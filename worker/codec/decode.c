@@ -225,19 +225,25 @@ static size_t field_at(const struct buf *out, size_t start, size_t i)
 
 /*
  * An event without vector gets room for one that is to be made of its text; without text it has
- * none. The row begins at start.
+ * none. The row begins at start; the vectors before have theirs.
  */
-static void want_vector(const struct table *t, struct buf *out, size_t start, struct record *record)
+static void want_vector(const struct table *t, uint32_t embed, struct buf *out, size_t start,
+			struct record *record)
 {
-	size_t vector = field_at(out, start, t->embed->vector),
-	       text = field_at(out, start, t->embed->text);
+	const struct table_embed *how = &t->embeds[embed];
+	size_t vector = field_at(out, start, how->vector), text = field_at(out, start, how->text);
 	uint32_t len = get_be32(out->data + text);
 	if (record->op == RECORD_DELETE || get_be32(out->data + vector) != UINT32_MAX || len == 0 ||
 	    len == UINT32_MAX)
 		return;
-	size_t grown = vector_make_room(out, vector, &t->columns[t->embed->vector]);
-	record->vector_at = (uint32_t)(vector - start);
-	record->text_at = (uint32_t)(text + (text > vector ? grown : 0) - start);
+	size_t grown = vector_make_room(out, vector, &t->columns[how->vector]);
+	for (size_t i = 0; i < record->nwants; i++)
+		if (record->wants[i].text_at > vector - start)
+			record->wants[i].text_at += (uint32_t)grown;
+	record->wants[record->nwants++] = (struct record_want){
+		.vector_at = (uint32_t)(vector - start),
+		.text_at = (uint32_t)(text + (text > vector ? grown : 0) - start),
+		.embed = embed};
 }
 
 /*
@@ -266,8 +272,8 @@ static bool emit_row(struct decoder *d, const struct plan *plan, struct slice bo
 		if ((int)i == t->version)
 			read_version(out->data + at, record);
 	}
-	if (t->embed)
-		want_vector(t, out, start, record);
+	for (uint32_t i = 0; i < t->nembeds; i++)
+		want_vector(t, i, out, start, record);
 	record->row_len = out->len - start;
 	return check_limits(d, plan, record, err);
 }

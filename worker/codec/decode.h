@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "codec/reason.h"
+#include "codec/table.h"
 
 struct plan;
 struct decoder;
@@ -25,6 +26,15 @@ struct decode_limits {
 
 enum record_op { RECORD_UPSERT, RECORD_DELETE };
 
+/*
+ * Where in the row a vector is to be made of a text: fields, with their lengths. The vector stands
+ * there at its full size, all zeros.
+ */
+struct record_want {
+	uint32_t vector_at, text_at;
+	uint32_t embed; /* which of table->embeds */
+};
+
 struct record {
 	enum record_op op;
 	bool has_version; /* the table has a version column and it is not null */
@@ -34,13 +44,10 @@ struct record {
 	 * timestamp of PostgreSQL's last years does not fit.)
 	 */
 	int64_t version;
-	size_t row_len; /* bytes appended to out */
-	size_t key_len; /* of these, the key columns */
-	/*
-	 * Where in the row a vector is to be made of a text: fields, with their lengths. The vector
-	 * stands there at its full size, all zeros. vector_at 0: none is wanted.
-	 */
-	uint32_t vector_at, text_at;
+	size_t row_len;                              /* bytes appended to out */
+	size_t key_len;                              /* of these, the key columns */
+	struct record_want wants[TABLE_EMBEDS_MOST]; /* vectors that are to be made */
+	size_t nwants;
 	enum dead_reason reason; /* when decoding failed */
 	bool other;              /* it failed, since the datum is not the stream's record */
 };

@@ -82,13 +82,20 @@ struct table_index {
 
 enum search_distance { SEARCH_COSINE, SEARCH_L2, SEARCH_IP };
 
+/* Columns of a table that are searched by nearness: one, and another while it takes over. */
+enum { TABLE_SEARCHES_MOST = 4 };
+
 /* That a column of vectors is searched by nearness: the annotation "search" of its field. */
 struct table_search {
-	size_t vector; /* index of the column */
+	size_t vector;    /* index of the column */
+	const char *name; /* of its segments, where the table has others; NULL: it needs none */
 	enum search_distance distance;
 	size_t *filters; /* indexes of the columns that a search may be limited by */
 	size_t nfilters;
 };
+
+/* Columns of a table whose vectors models make: one, and another while it takes over. */
+enum { TABLE_EMBEDS_MOST = 4 };
 
 /* That vectors are made of a text where events bring none: the annotation "embed" of its field. */
 struct table_embed {
@@ -112,10 +119,13 @@ struct table {
 	size_t nindexes;
 	/* what follows WITH in CREATE TABLE, as in "fillfactor = 90", or NULL */
 	const char *storage;
-	const struct table_search *search; /* NULL: no column is searched by nearness */
-	const struct table_embed *embed;   /* NULL: vectors come with the events */
-	bool stands_in;                    /* of "verify": made for one check of another table */
-	const struct schema *reader;       /* borrowed: must outlive the table */
+	struct table_search
+		*searches;           /* in the order of their columns; all have the same filters */
+	size_t nsearches;            /* 0: no column is searched by nearness */
+	struct table_embed *embeds;  /* in the order of their columns, each of another model */
+	size_t nembeds;              /* 0: vectors come with the events */
+	bool stands_in;              /* of "verify": made for one check of another table */
+	const struct schema *reader; /* borrowed: must outlive the table */
 };
 
 /*
@@ -132,6 +142,12 @@ extern const char *const table_own_columns[3];
  */
 struct table *table_new(const struct schema *reader, struct err *err);
 void table_free(struct table *t); /* NULL is fine */
+
+/* How that column's vectors are made, an index into embeds; -1: they come with the events. */
+int table_embed_of(const struct table *t, size_t column);
+
+/* Whether a search finds rows by that column: its vector, or a filter. */
+bool table_is_searched(const struct table *t, size_t column);
 
 /* A name for errors and metrics: "schema.name" or "name". */
 const char *table_full_name(const struct table *t);

@@ -5,7 +5,8 @@
  *             "normalize": true}
  *
  * "model" is the NAME of a section [embed.NAME], where the rest stands: server, key, limits. What
- * it takes: a vector of a fixed dimension that may be null, and a column of text.
+ * it takes: a vector of a fixed dimension that may be null, and a column of text. Several columns
+ * may have it, each of another model, as one that is to take over from another one.
  *
  * Both columns have the rule "replace". With any other the row could keep one of the two and take
  * the other from an event (a text that is empty or refused has no vector), and the vector of a text
@@ -66,18 +67,41 @@ static bool text_member(struct table_builder *b, const json_t *json, const char 
 	       err_set(b->err, ERR_CONFIG, "pg.embed.%s is %s", member, v ? "no text" : "missing");
 }
 
+/* So that a model's name says which column is meant. */
+static bool is_new_model(struct table_builder *b, const struct table_embed *embed)
+{
+	for (size_t i = 0; embed->model && i < b->t->nembeds; i++)
+		if (strcmp(b->t->embeds[i].model, embed->model) == 0)
+			return err_set(b->err, ERR_CONFIG,
+				       "pg.embed.model: columns %s and %s are both of \"%s\": give "
+				       "each a section of its own",
+				       b->t->columns[b->t->embeds[i].vector].name,
+				       b->t->columns[embed->vector].name, embed->model);
+	return true;
+}
+
+int table_embed_of(const struct table *t, size_t column)
+{
+	for (size_t i = 0; i < t->nembeds; i++)
+		if (t->embeds[i].vector == column)
+			return (int)i;
+	return -1;
+}
+
 bool table_parse_embed(struct table_builder *b)
 {
 	static const char *const known[] = {"from",         "model",     "prefix",
 					    "query_prefix", "normalize", NULL};
+	b->t->embeds = arena_calloc(b->arena, TABLE_EMBEDS_MOST, sizeof(*b->t->embeds));
 	for (size_t i = 0; i < b->t->ncolumns; i++) {
 		const json_t *pg = b->record->fields[b->t->columns[i].field].pg,
 			     *json = json_object_get(pg, "embed");
 		if (!json || json_is_false(json))
 			continue;
-		if (b->t->embed)
-			return err_set(b->err, ERR_CONFIG, "pg.embed stands at two fields");
-		struct table_embed *embed = arena_calloc(b->arena, 1, sizeof(*embed));
+		if (b->t->nembeds == TABLE_EMBEDS_MOST)
+			return err_set(b->err, ERR_CONFIG, "pg.embed stands at more than %d fields",
+				       TABLE_EMBEDS_MOST);
+		struct table_embed *embed = &b->t->embeds[b->t->nembeds];
 		const json_t *normalize = json_object_get(json, "normalize");
 		embed->vector = i;
 		embed->normalize = !json_is_false(normalize);
@@ -86,12 +110,12 @@ bool table_parse_embed(struct table_builder *b)
 		    !text_member(b, json, "prefix", "", &embed->prefix) ||
 		    !text_member(b, json, "query_prefix", embed->prefix, &embed->query_prefix) ||
 		    !embed_vector(b, &b->t->columns[i]) ||
-		    !embed_text(b, json_object_get(json, "from"), embed))
+		    !embed_text(b, json_object_get(json, "from"), embed) || !is_new_model(b, embed))
 			return false;
 		if (normalize && !json_is_boolean(normalize))
 			return err_set(b->err, ERR_CONFIG,
 				       "pg.embed.normalize is neither true nor false");
-		b->t->embed = embed;
+		b->t->nembeds++;
 	}
 	return true;
 }

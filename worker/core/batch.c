@@ -60,6 +60,7 @@ void batch_free(struct batch *b)
 	arena_free(b->fold_arena);
 	buf_free(&b->rows);
 	free(b->events);
+	free(b->wants);
 	free(b->spans);
 	free(b->dead);
 	free(b->refused);
@@ -77,7 +78,7 @@ void batch_reset(struct batch *b)
 	b->nevents = b->first = b->limit = b->nspans = b->ndead = b->narranged = b->nrounds = 0;
 	b->nrefused = b->nburied = b->nfolded = b->folded_bytes = b->nunited = 0;
 	b->opened_us = 0;
-	b->nwants = 0;
+	b->nwants = b->nopen = 0;
 	b->embedding = (struct embedding){0};
 	b->judged = b->apart = b->escaped = b->in_order = b->prepared = b->commit_sent = false;
 	b->unique_failures = 0;
@@ -102,6 +103,7 @@ void batch_account(struct batch *b)
 {
 	size_t bytes = b->rows.len + b->nevents * (sizeof(struct event) + sizeof(struct batch_row));
 	bytes += b->ndead * sizeof(struct dead_letter) + b->nrefused * sizeof(struct refused);
+	bytes += b->nwants * sizeof(struct batch_want);
 	bytes += arena_bytes(b->arena) + arena_bytes(b->fold_arena);
 	atomic_store_explicit(&b->bytes, bytes, memory_order_relaxed);
 }
@@ -155,12 +157,27 @@ static void span_took(struct span *s, int64_t offset, int64_t timestamp_ms)
 	s->last_ts_ms = timestamp_ms;
 }
 
+/* Of the event that comes next. */
+static void add_wants(struct batch *b, const struct record *record)
+{
+	while (b->nwants + record->nwants > b->cap_wants) {
+		b->cap_wants = b->cap_wants ? 2 * b->cap_wants : 64;
+		b->wants = xrealloc(b->wants, b->cap_wants * sizeof(*b->wants));
+	}
+	for (size_t i = 0; i < record->nwants; i++)
+		b->wants[b->nwants++] =
+			(struct batch_want){.event = (uint32_t)b->nevents, .at = record->wants[i]};
+	b->nopen += record->nwants;
+}
+
 /* The row is there already; the key's bytes come first in it. */
 void batch_add(struct batch *b, uint32_t span, int64_t offset, int64_t timestamp_ms,
 	       const struct record *record)
 {
 	assert(b->nevents < b->max_events);
 	size_t row = b->rows.len - record->row_len;
+	uint32_t want = (uint32_t)b->nwants;
+	add_wants(b, record);
 	b->events[b->nevents++] =
 		(struct event){.hash = XXH3_64bits(b->rows.data + row, record->key_len),
 			       .offset = offset,
@@ -168,13 +185,12 @@ void batch_add(struct batch *b, uint32_t span, int64_t offset, int64_t timestamp
 			       .row = row,
 			       .row_len = (uint32_t)record->row_len,
 			       .key_len = (uint32_t)record->key_len,
-			       .vector_at = record->vector_at,
-			       .text_at = record->text_at,
+			       .want = want,
+			       .nwants = (uint8_t)record->nwants,
 			       .span = span,
 			       .op = (uint8_t)record->op,
 			       .has_version = record->has_version};
 	b->limit = b->nevents;
-	b->nwants += record->vector_at > 0;
 	span_took(&b->spans[span], offset, timestamp_ms);
 }
 
@@ -190,28 +206,60 @@ void batch_skip(struct batch *b, uint32_t span, int64_t offset, int64_t timestam
 
 /* --- vectors --- */
 
-struct slice batch_text(const struct batch *b, uint32_t event)
+struct slice batch_text(const struct batch *b, size_t want)
 {
-	const struct event *e = &b->events[event];
-	const uint8_t *field = b->rows.data + e->row + e->text_at;
+	const struct batch_want *w = &b->wants[want];
+	const uint8_t *field = b->rows.data + b->events[w->event].row + w->at.text_at;
 	return (struct slice){field + 4, get_be32(field)};
 }
 
-/* In place: no row moves but for its own end. */
-bool batch_embed(struct batch *b, uint32_t event, const uint8_t *vector)
+static const struct column *column_of(const struct batch *b, const struct batch_want *w)
 {
 	const struct table *t = b->stream->table;
-	const struct column *c = &t->columns[t->embed->vector];
-	struct event *e = &b->events[event];
+	return &t->columns[t->embeds[w->at.embed].vector];
+}
+
+/*
+ * In place: no row moves but for its own end. From the last vector to the first, so that none of
+ * them has moved when it is its turn.
+ */
+static void make_nulls(struct batch *b, struct event *e)
+{
 	uint8_t *row = b->rows.data + e->row;
-	assert(e->vector_at > 0);
-	if (vector && !vector_fill(row + e->vector_at, c, vector))
+	for (size_t i = e->nwants; i-- > 0;) {
+		const struct batch_want *w = &b->wants[e->want + i];
+		if (w->state == WANT_NULL)
+			e->row_len -= (uint32_t)vector_make_null(row + w->at.vector_at,
+								 column_of(b, w), row + e->row_len);
+	}
+}
+
+/* A text that another model has still to see must not move, so NULLs wait for the last one. */
+bool batch_embed(struct batch *b, size_t want, const uint8_t *vector)
+{
+	struct batch_want *w = &b->wants[want];
+	struct event *e = &b->events[w->event];
+	assert(w->state == WANT_OPEN);
+	if (vector &&
+	    !vector_fill(b->rows.data + e->row + w->at.vector_at, column_of(b, w), vector))
 		return false;
-	if (!vector)
-		e->row_len -= (uint32_t)vector_make_null(row + e->vector_at, c, row + e->row_len);
-	e->vector_at = 0;
-	b->nwants--;
+	w->state = vector ? WANT_FILLED : WANT_NULL;
+	b->nopen--;
+	for (size_t i = 0; i < e->nwants; i++)
+		if (b->wants[e->want + i].state == WANT_OPEN)
+			return true;
+	make_nulls(b, e);
 	return true;
+}
+
+/* It has no row any more that a vector could be in. */
+static void close_wants(struct batch *b, const struct event *e)
+{
+	for (size_t i = 0; i < e->nwants; i++) {
+		struct batch_want *w = &b->wants[e->want + i];
+		b->nopen -= w->state == WANT_OPEN;
+		w->state = WANT_NULL;
+	}
 }
 
 /* --- dead letters --- */
@@ -283,8 +331,7 @@ void batch_bury(struct batch *b, const struct dead_letter *letter)
 	struct dead_letter whole = *letter;
 	assert(!e->dead);
 	e->dead = true;
-	b->nwants -= e->vector_at > 0;
-	e->vector_at = 0;
+	close_wants(b, e);
 	whole.span = e->span;
 	whole.offset = e->offset;
 	whole.reason = r->reason;

@@ -27,7 +27,7 @@ enum span_result {
 
 /* What making the vectors of a batch came to, for the books. */
 struct embedding {
-	uint32_t wanted, cached; /* events; of these, without asking the model for their text */
+	uint32_t wanted, cached; /* vectors; of these, without asking the model for their text */
 	uint32_t requests;       /* that any of its texts was in */
 	int64_t tokens;          /* of its texts, as the server counts them */
 	int64_t spent_twice;     /* about, in requests that came to nothing */
@@ -68,13 +68,22 @@ struct event {
 	int64_t offset, version;
 	size_t row; /* start in rows.data */
 	uint32_t row_len, key_len;
-	/* of a vector that is wanted still, and of its text; see struct record. 0: none */
-	uint32_t vector_at, text_at;
+	uint32_t want; /* the first of its vectors that are to be made: an index into wants, */
 	uint32_t span;
-	uint8_t op; /* enum record_op */
+	uint8_t nwants; /* and how many they are */
+	uint8_t op;     /* enum record_op */
 	bool has_version;
 	bool dead;    /* has no row: a dead letter, or skipped */
 	bool skipped; /* not the stream's, and never had one */
+};
+
+enum want_state { WANT_OPEN, WANT_FILLED, WANT_NULL };
+
+/* A vector of an event that is to be made of a text. Those of an event follow each other. */
+struct batch_want {
+	uint32_t event;
+	enum want_state state;
+	struct record_want at; /* in the row */
 };
 
 struct dead_letter {
@@ -112,7 +121,9 @@ struct batch {
 	struct buf rows;
 	struct event *events;
 	size_t nevents, max_events;
-	size_t nwants; /* events whose vector has to be made of their text */
+	struct batch_want *wants;
+	size_t nwants, cap_wants;
+	size_t nopen; /* of them, those that are WANT_OPEN */
 	struct embedding embedding;
 	size_t first,
 		limit; /* events of the transaction; limit is nevents unless the batch is cut */
@@ -180,13 +191,15 @@ void batch_skip(struct batch *b, uint32_t span, int64_t offset, int64_t timestam
 /* Offsets without events (transaction markers, compaction): moves the span to "to". */
 void batch_advance(struct batch *b, uint32_t span, int64_t to);
 
-/* The text that the event's vector is to be made of; without its length. */
-struct slice batch_text(const struct batch *b, uint32_t event);
+/* The text that the wanted vector is to be made of; without its length. It stays where it is until
+ * all vectors of its event are settled. */
+struct slice batch_text(const struct batch *b, size_t want);
 /*
- * The vector of an event that wants one: dim big-endian float4. NULL: it has none, and its row gets
- * shorter. False: the column can not hold one of the numbers; then it is wanted still.
+ * A wanted vector: dim big-endian float4. NULL: there is none, and the row gets shorter, once all
+ * of the event's are settled. False: the column can not hold one of the numbers; then it is wanted
+ * still.
  */
-MUST_CHECK bool batch_embed(struct batch *b, uint32_t event, const uint8_t *vector);
+MUST_CHECK bool batch_embed(struct batch *b, size_t want, const uint8_t *vector);
 
 /* PostgreSQL, or the model of its vector, refuses an event. Copies "why". In the order of events.
  */

@@ -154,11 +154,9 @@ static size_t count_set(const struct conflict *m)
  */
 static void put_search_xid(struct buf *out, const struct conflict *m)
 {
-	const struct table_search *search = m->table->search;
 	const char *before = ", \"search_xid\" = CASE WHEN ";
-	for (size_t i = 0; i <= search->nfilters; i++) {
-		size_t column = i < search->nfilters ? search->filters[i] : search->vector;
-		if (!is_set(m, column))
+	for (size_t column = 0; column < m->table->ncolumns; column++) {
+		if (!is_set(m, column) || !table_is_searched(m->table, column))
 			continue;
 		buf_puts(out, before);
 		conflict_put_column(out, "t", &m->table->columns[column]);
@@ -185,7 +183,7 @@ void conflict_put_set(struct buf *out, const struct conflict *m)
 	}
 	if (!sqlname_has_column(m->table, "updated_at"))
 		buf_puts(out, ", \"updated_at\" = now()");
-	if (m->table->search)
+	if (m->table->nsearches > 0)
 		put_search_xid(out, m);
 }
 

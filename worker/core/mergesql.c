@@ -400,7 +400,7 @@ static char *columns_list(const struct conflict *m)
 		buf_printf(&b, ", %s, %s, %s)", yes_no(!c->not_null && i >= t->nkeys),
 			   yes_no(i < t->nkeys), yes_no(conflict_sets(m, i)));
 	}
-	if (t->search)
+	if (t->nsearches > 0)
 		buf_puts(&b, ", ('search_xid', 'xid8', true, false, true)");
 	return buf_take_text(&b);
 }

@@ -20,18 +20,19 @@
 #include <xxhash.h>
 
 #include "core/ddl.h"
+#include "core/searchlist.h"
 #include "core/sqlname.h"
 
 #define HNSW_VECTOR_DIM 2000 /* pgvector's HNSW_MAX_DIM, for vector */
 #define PLAIN_BYTES 4000     /* a vector up to here stays in its row */
-#define WORDS_MOST 64
+#define WORDS_MOST 80
 
 extern const char sql_search_segments[], sql_search_types[], sql_search_functions[],
 	sql_search_ways[], sql_search_one_by_one[], sql_search_by_graph[], sql_search_by_index[],
 	sql_search_tail[], sql_search_segment[], sql_search_tenants[], sql_search_tenant[],
 	sql_search_finish[], sql_search_stale[], sql_search_look[], sql_search_cut[],
 	sql_search_rows[], sql_search_begin[], sql_search_attach[], sql_search_owner[],
-	sql_search_searcher[];
+	sql_search_searcher[], sql_search_live[], sql_search_front[];
 
 struct words {
 	struct sqlname_word list[WORDS_MOST];
@@ -63,177 +64,6 @@ static char *literal_of(const char *text)
 	return buf_take_text(&b);
 }
 
-/* --- lists --- */
-
-static const struct column *filter(const struct table *t, size_t i)
-{
-	return &t->columns[t->search->filters[i]];
-}
-
-/* prefix."a", prefix."b": the columns of the key; with their types if prefix is NULL. */
-static char *keys(const struct table *t, const char *prefix)
-{
-	struct buf b = {0};
-	for (size_t i = 0; i < t->nkeys; i++) {
-		buf_printf(&b, "%s%s", i ? ", " : "", prefix ? prefix : "");
-		buf_quoted(&b, t->columns[i].name, '"');
-		if (!prefix)
-			buf_printf(&b, " %s", t->columns[i].type);
-	}
-	return buf_take_text(&b);
-}
-
-/* a."k" = b."k" AND ... */
-static char *same_key(const struct table *t, const char *a, const char *b)
-{
-	struct buf out = {0};
-	sqlname_same_key(&out, t, a, b);
-	return buf_take_text(&out);
-}
-
-static bool is_filter(const struct table *t, size_t column)
-{
-	for (size_t i = 0; i < t->search->nfilters; i++)
-		if (t->search->filters[i] == column)
-			return true;
-	return false;
-}
-
-/* Key and filters, as a segment has them: with types, or as t's columns. */
-static char *segment_columns(const struct table *t, bool types)
-{
-	struct buf b = {0};
-	for (size_t i = 0; i < t->ncolumns; i++) {
-		if (i >= t->nkeys && !is_filter(t, i))
-			continue;
-		buf_puts(&b, b.len > 0 ? ", " : "");
-		buf_puts(&b, types ? "" : "t.");
-		buf_quoted(&b, t->columns[i].name, '"');
-		if (types)
-			buf_printf(&b, " %s", t->columns[i].type);
-	}
-	return buf_take_text(&b);
-}
-
-/* All columns of the table: with types, or as t's. */
-static char *table_columns(const struct table *t, bool types)
-{
-	struct buf b = {0};
-	for (size_t i = 0; i < t->ncolumns + TABLE_OWN_COLUMNS; i++) {
-		bool ours = i >= t->ncolumns;
-		const char *name = ours ? table_own_columns[i - t->ncolumns] : t->columns[i].name;
-		if (ours && sqlname_has_column(t, name))
-			continue;
-		buf_printf(&b, "%s%s", i ? ", " : "", types ? "" : "t.");
-		buf_quoted(&b, name, '"');
-		if (types)
-			buf_printf(&b, " %s", ours ? "timestamptz" : t->columns[i].type);
-	}
-	return buf_take_text(&b);
-}
-
-/* --- filters --- */
-
-static void put_want(struct buf *out, const struct column *c)
-{
-	struct buf full = {0}, name = {0};
-	buf_printf(&full, "want_%s", c->name);
-	sqlname_short(&name, buf_cstr(&full));
-	buf_quoted(out, buf_cstr(&name), '"');
-	buf_free(&full);
-	buf_free(&name);
-}
-
-/* , "user_id" text DEFAULT NULL */
-static char *filter_parameters(const struct table *t)
-{
-	struct buf b = {0};
-	for (size_t i = 0; i < t->search->nfilters; i++) {
-		buf_puts(&b, ",\n    ");
-		buf_quoted(&b, filter(t, i)->name, '"');
-		buf_printf(&b, " %s DEFAULT NULL", filter(t, i)->type);
-	}
-	return buf_take_text(&b);
-}
-
-static char *filter_numbers(const struct table *t)
-{
-	struct buf b = {0};
-	for (size_t i = 0; i < t->search->nfilters; i++)
-		buf_printf(&b, ", $%zu", 3 + i);
-	return buf_take_text(&b);
-}
-
-/* want_user_id text := user_id; for each, and whether there is any */
-static char *want_filters(const struct table *t)
-{
-	struct buf b = {0};
-	for (size_t i = 0; i < t->search->nfilters; i++) {
-		buf_puts(&b, "    ");
-		put_want(&b, filter(t, i));
-		buf_printf(&b, " %s := ", filter(t, i)->type);
-		buf_quoted(&b, filter(t, i)->name, '"');
-		buf_puts(&b, ";\n");
-	}
-	for (size_t i = 0; i < t->search->nfilters; i++) {
-		buf_puts(&b, i ? "\n        OR " : "    filtered boolean := ");
-		put_want(&b, filter(t, i));
-		buf_puts(&b, " IS NOT NULL");
-	}
-	buf_puts(&b, t->search->nfilters ? ";\n" : "");
-	return buf_take_text(&b);
-}
-
-/* AND (want_user_id IS NULL OR s.user_id = want_user_id), for each */
-static char *matches(const struct table *t, const char *prefix)
-{
-	struct buf b = {0};
-	for (size_t i = 0; i < t->search->nfilters; i++) {
-		buf_puts(&b, "\n                    AND (");
-		put_want(&b, filter(t, i));
-		buf_printf(&b, " IS NULL OR %s.", prefix);
-		buf_quoted(&b, filter(t, i)->name, '"');
-		buf_puts(&b, " = ");
-		put_want(&b, filter(t, i));
-		buf_puts(&b, ")");
-	}
-	return buf_take_text(&b);
-}
-
-/* How many rows of a segment a filter leaves: the count of a frequent value, else fewer than 1,000.
- */
-static char *estimates(const struct table *t)
-{
-	struct buf b = {0};
-	for (size_t i = 0; i < t->search->nfilters; i++) {
-		buf_puts(&b, i ? ",\n                CASE WHEN " : "\n                CASE WHEN ");
-		put_want(&b, filter(t, i));
-		buf_puts(&b, " IS NOT NULL THEN coalesce((s.common -> ");
-		buf_quoted(&b, filter(t, i)->name, '\'');
-		buf_puts(&b, " ->> ");
-		put_want(&b, filter(t, i));
-		buf_printf(&b, "::text)::bigint, 999) END AS f%zu", i + 1);
-	}
-	return buf_take_text(&b);
-}
-
-/* "before1after, before2after" for as many filters as there are */
-static char *numbered(size_t n, const char *before, const char *after, const char *between)
-{
-	struct buf b = {0};
-	for (size_t i = 1; i <= n; i++)
-		buf_printf(&b, "%s%s%zu%s", i > 1 ? between : "", before, i, after);
-	return buf_take_text(&b);
-}
-
-static char *sum_cases(size_t n)
-{
-	struct buf b = {0};
-	for (size_t i = 1; i <= n; i++)
-		buf_printf(&b, " WHEN sum(m.f%zu) THEN %zu", i, i);
-	return buf_take_text(&b);
-}
-
 /* What the last words say is for one text only. */
 static void pop_words(struct words *w, size_t n)
 {
@@ -241,27 +71,17 @@ static void pop_words(struct words *w, size_t n)
 		free(w->texts[--w->n]);
 }
 
-/* sum(m.f1) FILTER (WHERE m.f1 >= 1000): what is known of a filter's value, and not assumed */
-static char *frequent(size_t n)
-{
-	struct buf b = {0};
-	for (size_t i = 1; i <= n; i++)
-		buf_printf(&b, "%ssum(m.f%zu) FILTER (WHERE m.f%zu >= 1000)", i > 1 ? ", " : "", i,
-			   i);
-	return buf_take_text(&b);
-}
-
 /* The text for each filter. */
 static char *for_filters(struct words *w, const struct table *t, const char *sql)
 {
 	struct buf all = {0};
-	for (size_t i = 0; i < t->search->nfilters; i++) {
+	for (size_t i = 0; i < t->searches[0].nfilters; i++) {
 		struct buf name = {0}, want = {0};
 		size_t before = w->n;
-		buf_quoted(&name, filter(t, i)->name, '"');
-		put_want(&want, filter(t, i));
+		buf_quoted(&name, searchlist_filter(t, i)->name, '"');
+		searchlist_put_want(&want, searchlist_filter(t, i));
 		add(w, "filter", buf_take_text(&name));
-		add(w, "filter_literal", literal_of(filter(t, i)->name));
+		add(w, "filter_literal", literal_of(searchlist_filter(t, i)->name));
 		add(w, "want", buf_take_text(&want));
 		add(w, "number", xasprintf("%zu", i + 1));
 		char *text = fill(w, sql);
@@ -274,16 +94,16 @@ static char *for_filters(struct words *w, const struct table *t, const char *sql
 
 static char *choose_ways(struct words *w, const struct table *t)
 {
-	size_t n = t->search->nfilters, before = w->n;
+	size_t n = t->searches[0].nfilters, before = w->n;
 	if (n == 0)
 		return xstrdup("");
-	add(w, "estimates", estimates(t));
-	add(w, "counts", numbered(n, "m.f", "", ", "));
-	add(w, "sums", numbered(n, "sum(m.f", ")", ", "));
-	add(w, "sum_cases", sum_cases(n));
-	add(w, "frequent", frequent(n));
+	add(w, "estimates", searchlist_estimates(t));
+	add(w, "counts", searchlist_numbered(n, "m.f", "", ", "));
+	add(w, "sums", searchlist_numbered(n, "sum(m.f", ")", ", "));
+	add(w, "sum_cases", searchlist_sum_cases(n));
+	add(w, "frequent", searchlist_frequent(n));
 	struct buf first = {0};
-	put_want(&first, filter(t, 0));
+	searchlist_put_want(&first, searchlist_filter(t, 0));
 	add(w, "first", buf_take_text(&first));
 	add(w, "by_index", for_filters(w, t, sql_search_by_index));
 	char *text = fill(w, sql_search_ways);
@@ -310,36 +130,17 @@ static void put_case(struct buf *out, struct words *w, const char *sql, const ch
 static char *for_cases(struct words *w, const struct table *t, const char *sql, const char *prefix)
 {
 	struct buf all = {0};
-	if (t->search->nfilters == 0) {
+	if (t->searches[0].nfilters == 0) {
 		put_case(&all, w, sql, "-- As there are no filters:", xstrdup(""));
 		return buf_take_text(&all);
 	}
 	put_case(&all, w, sql, "IF NOT filtered THEN", xstrdup(""));
-	put_case(&all, w, sql, "ELSE", matches(t, prefix));
+	put_case(&all, w, sql, "ELSE", searchlist_matches(t, prefix));
 	buf_puts(&all, "        END IF;\n");
 	return buf_take_text(&all);
 }
 
 /* --- names, types, operators --- */
-
-/* memingest."prefix table suffix", quoted, short enough for 12 characters more. */
-static char *object_name(const struct table *t, const char *prefix, const char *suffix)
-{
-	struct buf full = {0}, name = {0};
-	buf_puts(&full, prefix);
-	if (t->schema && strcmp(t->schema, "public") != 0)
-		buf_printf(&full, "%s_", t->schema);
-	buf_printf(&full, "%s%s", t->name, suffix);
-	if (full.len > 50) {
-		unsigned hash = (unsigned)XXH32(buf_cstr(&full), full.len, 0);
-		full.len = 40;
-		buf_printf(&full, "_%08x", hash);
-	}
-	buf_puts(&name, "memingest.");
-	buf_quoted(&name, buf_cstr(&full), '"');
-	buf_free(&full);
-	return buf_take_text(&name);
-}
 
 /* name without its last quote, as the beginning of a segment's: memingest."t_segment_ */
 static char *segment_prefix(const char *segments)
@@ -376,8 +177,8 @@ static const char *opclass_of(enum search_distance distance)
 static void add_types(struct words *w, struct searchsql *s)
 {
 	const struct table *t = s->table;
-	const struct column *c = &t->columns[t->search->vector];
-	enum search_distance distance = t->search->distance;
+	const struct column *c = &t->columns[t->searches[s->index].vector];
+	enum search_distance distance = t->searches[s->index].distance;
 	bool half = distance == SEARCH_COSINE || c->kind == PG_HALFVEC || c->dim > HNSW_VECTOR_DIM;
 	const char *type = half ? "halfvec" : "vector";
 	struct buf name = {0}, of_row = {0};
@@ -401,17 +202,40 @@ static void add_types(struct words *w, struct searchsql *s)
 
 /* --- the whole --- */
 
+/* by: what stands behind the table's name; "" where the names are the table's own. */
+static void add_functions(struct words *w, struct searchsql *s, const char *by)
+{
+	const struct table *t = s->table;
+	char *candidate = xasprintf("%s_candidate", by), *found = xasprintf("%s_found", by);
+	s->search = searchlist_object_name(t, "search_", by);
+	s->candidates = searchlist_object_name(t, "candidates_", by);
+	s->scope = searchlist_object_name(t, "scope_", by);
+	s->found = searchlist_object_name(t, "", found);
+	s->live = searchlist_object_name(t, "live_", "");
+	add(w, "search", xstrdup(s->search));
+	add(w, "candidates", xstrdup(s->candidates));
+	add(w, "scope", xstrdup(s->scope));
+	add(w, "found", xstrdup(s->found));
+	add(w, "candidate", searchlist_object_name(t, "", candidate));
+	add(w, "live", xstrdup(s->live));
+	add(w, "and_live", by[0] ? xstrdup("") : xasprintf(", %s", s->live));
+	free(candidate);
+	free(found);
+}
+
 static void add_names(struct words *w, struct searchsql *s)
 {
 	const struct table *t = s->table;
+	const struct table_search *how = &t->searches[s->index];
 	struct buf name = {0}, index = {0}, full = {0}, prefix = {0}, path = {0};
 	sqlname_table(t, &name);
 	s->table_name = buf_take_text(&name);
 	s->literal = literal_of(s->table_name);
-	s->segments = object_name(t, "", "_segments");
-	s->search = object_name(t, "search_", "");
-	s->candidates = object_name(t, "candidates_", "");
-	s->scope = object_name(t, "scope_", "");
+	s->key = searchlist_key_of(t, how);
+	s->key_literal = literal_of(s->key);
+	add(w, "key", xstrdup(s->key_literal));
+	add(w, "keys", searchlist_keys_of(t));
+	s->segments = searchlist_name_of_segments(t, how);
 	buf_printf(&full, "%s_search_xid_idx", t->name);
 	sqlname_short(&index, buf_cstr(&full));
 	buf_quoted(&name, buf_cstr(&index), '"');
@@ -430,12 +254,6 @@ static void add_names(struct words *w, struct searchsql *s)
 	add(w, "literal", xstrdup(s->literal));
 	add(w, "segments", xstrdup(s->segments));
 	add(w, "segments_literal", literal_of(s->segments));
-	add(w, "search", xstrdup(s->search));
-	add(w, "candidates", xstrdup(s->candidates));
-	add(w, "scope", xstrdup(s->scope));
-	add(w, "candidate", object_name(t, "", "_candidate"));
-	s->found = object_name(t, "", "_found");
-	add(w, "found", xstrdup(s->found));
 	add(w, "segment", xasprintf("%s:number\"", of_segment));
 	char *segment = xasprintf("%s:number\"", of_segment);
 	add(w, "segment_literal", literal_of(segment));
@@ -448,23 +266,23 @@ static void add_names(struct words *w, struct searchsql *s)
 
 static void add_lists(struct words *w, const struct table *t)
 {
-	add(w, "key_columns", keys(t, NULL));
-	add(w, "c_names", keys(t, ""));
-	add(w, "c_keys", keys(t, "c."));
-	add(w, "s_keys", keys(t, "s."));
-	add(w, "t_keys", keys(t, "t."));
-	add(w, "t_is_c", same_key(t, "t", "c"));
-	add(w, "t_is_s", same_key(t, "t", "s"));
-	add(w, "segment_columns", segment_columns(t, true));
-	add(w, "row_columns", segment_columns(t, false));
-	add(w, "table_columns", table_columns(t, true));
-	add(w, "found_columns", table_columns(t, false));
-	add(w, "filter_parameters", filter_parameters(t));
-	add(w, "filter_numbers", filter_numbers(t));
-	add(w, "freshness_number", xasprintf("$%zu", 3 + t->search->nfilters));
-	add(w, "want_filters", want_filters(t));
-	add(w, "s_matches", matches(t, "s"));
-	add(w, "t_matches", matches(t, "t"));
+	add(w, "key_columns", searchlist_keys(t, NULL));
+	add(w, "c_names", searchlist_keys(t, ""));
+	add(w, "c_keys", searchlist_keys(t, "c."));
+	add(w, "s_keys", searchlist_keys(t, "s."));
+	add(w, "t_keys", searchlist_keys(t, "t."));
+	add(w, "t_is_c", searchlist_same_key(t, "t", "c"));
+	add(w, "t_is_s", searchlist_same_key(t, "t", "s"));
+	add(w, "segment_columns", searchlist_segment_columns(t, true));
+	add(w, "row_columns", searchlist_segment_columns(t, false));
+	add(w, "table_columns", searchlist_table_columns(t, true));
+	add(w, "found_columns", searchlist_table_columns(t, false));
+	add(w, "filter_parameters", searchlist_filter_parameters(t));
+	add(w, "filter_numbers", searchlist_filter_numbers(t));
+	add(w, "freshness_number", xasprintf("$%zu", 3 + t->searches[0].nfilters));
+	add(w, "want_filters", searchlist_want_filters(t));
+	add(w, "s_matches", searchlist_matches(t, "s"));
+	add(w, "t_matches", searchlist_matches(t, "t"));
 }
 
 /* The text of a comment: a hash of the SQL that it stands at. */
@@ -491,10 +309,10 @@ static char *finish_sql(struct words *w, const struct table *t)
 	char *text = fill(w, sql_search_finish);
 	buf_puts(&b, text);
 	free(text);
-	for (size_t i = 0; i < t->search->nfilters; i++) {
+	for (size_t i = 0; i < t->searches[0].nfilters; i++) {
 		text = fill(w, "CREATE INDEX ON :segment (");
 		buf_puts(&b, text);
-		buf_quoted(&b, filter(t, i)->name, '"');
+		buf_quoted(&b, searchlist_filter(t, i)->name, '"');
 		buf_puts(&b, ");\n");
 		free(text);
 	}
@@ -506,11 +324,11 @@ static char *common_sql(struct words *w, const struct table *t)
 {
 	struct buf b = {0};
 	buf_puts(&b, "SELECT jsonb_build_object(");
-	for (size_t i = 0; i < t->search->nfilters; i++) {
+	for (size_t i = 0; i < t->searches[0].nfilters; i++) {
 		struct buf name = {0};
-		buf_quoted(&name, filter(t, i)->name, '"');
+		buf_quoted(&name, searchlist_filter(t, i)->name, '"');
 		buf_puts(&b, i ? ", " : "");
-		buf_quoted(&b, filter(t, i)->name, '\'');
+		buf_quoted(&b, searchlist_filter(t, i)->name, '\'');
 		buf_printf(&b,
 			   ", (SELECT coalesce(jsonb_object_agg(v, n), '{}') FROM (SELECT %s::text"
 			   " AS v, count(*) AS n FROM ",
@@ -527,6 +345,8 @@ static char *common_sql(struct words *w, const struct table *t)
 	return buf_take_text(&b);
 }
 
+static const char sql_searcher_of_front[] =
+	"GRANT EXECUTE ON FUNCTION :search, :candidates, :scope:and_live TO :role;\n";
 static const char sql_rows_old[] =
 	"SELECT :row FROM :table t WHERE t.search_xid IS NULL AND t.:vector IS NOT NULL";
 
@@ -535,9 +355,9 @@ static void add_tenants(struct words *w, struct searchsql *s)
 {
 	struct buf name = {0};
 	size_t before = w->n;
-	if (s->table->search->nfilters == 0)
+	if (s->table->searches[0].nfilters == 0)
 		return;
-	buf_quoted(&name, filter(s->table, 0)->name, '"');
+	buf_quoted(&name, searchlist_filter(s->table, 0)->name, '"');
 	add(w, "filter", xstrdup(buf_cstr(&name)));
 	add(w, "row", xasprintf("t.%s", buf_cstr(&name)));
 	s->tenant_rows = fill(w, sql_search_rows);
@@ -548,15 +368,76 @@ static void add_tenants(struct words *w, struct searchsql *s)
 	buf_free(&name);
 }
 
-struct searchsql *searchsql_new(const struct table *table)
+/* --- several columns --- */
+
+/* The types and functions, whoever they belong to. */
+static void make_functions(struct words *w, struct searchsql *s, const char *functions)
+{
+	s->create_types = with_note(w, sql_search_types, &s->types_note);
+	s->create_functions = with_note(w, functions, &s->functions_note);
+	s->drop_functions =
+		fill(w, "DROP FUNCTION IF EXISTS :search, :scope, :candidates:and_live;\n"
+			"DROP TYPE IF EXISTS :found, :candidate;\n");
+}
+
+/* What is left of the time when the table had other searched columns as well. */
+static void add_apart(struct searchsql *s)
 {
 	struct words w = {0};
-	if (!table->search)
+	struct searchsql apart = {.table = s->table};
+	char *by = searchlist_by_column(s->table, s->index);
+	add_functions(&w, &apart, by);
+	s->drop_apart = fill(&w, "DROP FUNCTION IF EXISTS :search, :scope, :candidates;\n"
+				 "DROP TYPE IF EXISTS :found, :candidate;\n");
+	s->apart = xstrdup(apart.search);
+	pop_words(&w, 0);
+	char *texts[] = {by, apart.search, apart.candidates, apart.scope, apart.found, apart.live};
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		free(texts[i]);
+}
+
+struct searchsql *searchsql_new_front(const struct table *t)
+{
+	struct words w = {0};
+	if (t->nsearches < 2)
 		return NULL;
 	struct searchsql *s = xcalloc(1, sizeof(*s));
-	s->table = table;
+	s->table = t;
 	add_names(&w, s);
+	add_functions(&w, s, "");
+	add_lists(&w, t);
+	add(&w, "columns", searchlist_live_columns(t));
+	add(&w, "live_function", fill(&w, sql_search_live));
+	char *numbers = searchlist_filter_numbers(t);
+	char *arguments = xasprintf("$1, $2%s, $%zu", numbers, 3 + t->searches[0].nfilters);
+	add(&w, "candidates_cases", searchlist_cases_of(t, "candidates_", arguments));
+	add(&w, "search_cases", searchlist_cases_of(t, "search_", arguments));
+	add(&w, "scope_cases", searchlist_cases_of(t, "scope_", "$1"));
+	free(numbers);
+	free(arguments);
+	make_functions(&w, s, sql_search_front);
+	s->searcher = fill(&w, sql_searcher_of_front);
+	pop_words(&w, 0);
+	return s;
+}
+
+/* --- a column --- */
+
+struct searchsql *searchsql_new(const struct table *table, size_t index)
+{
+	struct words w = {0};
+	struct searchsql *s = xcalloc(1, sizeof(*s));
+	char *by = table->nsearches > 1 ? searchlist_by_column(table, index) : xstrdup("");
+	s->table = table;
+	s->index = index;
+	add_names(&w, s);
+	add_functions(&w, s, by);
 	add_types(&w, s);
+	add(&w, "columns", searchlist_live_columns(table));
+	add(&w, "live_function", by[0] ? xstrdup("") : fill(&w, sql_search_live));
+	if (!by[0])
+		add_apart(s);
+	free(by);
 	add_lists(&w, table);
 	add(&w, "choose_ways", choose_ways(&w, table));
 	add(&w, "one_by_one", for_filters(&w, table, sql_search_one_by_one));
@@ -572,10 +453,7 @@ struct searchsql *searchsql_new(const struct table *table)
 				   " ON :table (search_xid)");
 	s->create_segments = with_note(&w, sql_search_segments, &s->segments_note);
 	s->drop_segments = fill(&w, "DROP TABLE IF EXISTS :segments CASCADE;\n");
-	s->create_types = with_note(&w, sql_search_types, &s->types_note);
-	s->create_functions = with_note(&w, sql_search_functions, &s->functions_note);
-	s->drop_functions = fill(&w, "DROP FUNCTION IF EXISTS :search, :scope, :candidates;\n"
-				     "DROP TYPE IF EXISTS :found, :candidate;\n");
+	make_functions(&w, s, sql_search_functions);
 	s->searcher = fill(&w, sql_search_searcher);
 	s->owner = fill(&w, sql_search_owner);
 	s->drop_index = fill(&w, "DROP INDEX IF EXISTS :index_path");
@@ -607,6 +485,11 @@ void searchsql_free(struct searchsql *s)
 		return;
 	char *texts[] = {s->table_name,
 			 s->literal,
+			 s->key,
+			 s->key_literal,
+			 s->live,
+			 s->apart,
+			 s->drop_apart,
 			 s->segments,
 			 s->segment_prefix,
 			 s->search,

@@ -1,9 +1,13 @@
 /*
- * searchsql.h - the SQL of a table's search by nearness, made once from the table.
+ * searchsql.h - the SQL of a table's searches by nearness, made once from the table.
  *
  * What there is of it in the database: the table's column search_xid, the partitioned table of
  * segments, the functions search_, candidates_ and scope_, their types, and a row in
  * memingest.searches. ARCHITECTURE.md tells how they work together.
+ *
+ *   one column     search_T            and live_T, which says the column
+ *   several        search_T_by_COLUMN  each with segments and a row in memingest.searches,
+ *                  search_T            "front": goes to that of the live column; and live_T
  */
 #pragma once
 
@@ -13,13 +17,17 @@
 
 struct searchsql {
 	const struct table *table;
-	char *table_name;     /* quoted, as it stands in memingest.searches */
-	char *literal;        /* the same, as a literal */
+	size_t index;     /* into the table's searches */
+	char *table_name; /* quoted */
+	char *literal;    /* the same, as a literal */
+	char *key;        /* as it stands in memingest.searches; of a front that of the first */
+	char *key_literal;
 	char *segments;       /* memingest."memory_entries_segments" */
 	char *segment_prefix; /* of a segment's: without its number and the last quote */
 	char *search;         /* memingest."search_memory_entries", and so on */
 	char *candidates;
 	char *scope;
+	char *live;         /* says which column is */
 	int64_t near_bytes; /* of a vector in a segment */
 
 	char *add_column; /* ALTER TABLE: search_xid; takes no time however full the table */
@@ -35,7 +43,9 @@ struct searchsql {
 	char *create_functions, *drop_functions, *functions_note; /* with the types */
 	char *found;    /* the type of found rows, which has types_note */
 	char *searcher; /* a searcher's rights: GRANT ... TO :role */
-	char *owner;    /* the segments become :role_literal's, as who keeps them must own them */
+	/* Of one column alone: what its functions were called while there were others; or NULL. */
+	char *apart, *drop_apart;
+	char *owner; /* the segments become :role_literal's, as who keeps them must own them */
 
 	char *drop_index;
 	char *look;
@@ -64,8 +74,10 @@ static inline int64_t searchsql_row_bytes(const struct searchsql *s)
 	return s->near_bytes + 800;
 }
 
-/* NULL if no column of the table is searched. */
-struct searchsql *searchsql_new(const struct table *table);
+/* Of one of the table's searches. */
+struct searchsql *searchsql_new(const struct table *table, size_t index);
+/* Types and functions alone, the rest is NULL. NULL: fewer than two columns are searched. */
+struct searchsql *searchsql_new_front(const struct table *table);
 void searchsql_free(struct searchsql *s); /* NULL is fine */
 /* text with :number, and with another word unless that is NULL. The caller frees it. */
 char *searchsql_segment(const char *text, int number, const char *word, const char *meaning);

@@ -60,21 +60,24 @@ static void stand_in(struct table *t, const char *name)
 	t->schema = "memingest";
 	t->name = name;
 	t->stands_in = true;
-	t->search = NULL;
-	t->embed = NULL; /* what a model made can not be made again to be compared */
+	t->nsearches = 0;
+	t->nembeds = 0; /* what a model made can not be made again to be compared */
 }
 
 /* What the schema's vectors are made by stands in the config. */
-static bool find_model(struct stream *s, const struct config *config, struct err *err)
+static bool find_models(struct stream *s, const struct config *config, struct err *err)
 {
-	const struct table_embed *embed = s->table->embed;
-	s->embed = embed ? config_embed(config, embed->model) : NULL;
-	return !embed || s->embed ||
-	       err_set(err, ERR_CONFIG,
-		       "%s: pg.embed.model \"%s\" of column %s names no section: write [embed.%s] "
-		       "with its url",
-		       s->config->schema, embed->model, s->table->columns[embed->vector].name,
-		       embed->model);
+	for (size_t i = 0; i < s->table->nembeds; i++) {
+		const struct table_embed *embed = &s->table->embeds[i];
+		s->embeds[i] = config_embed(config, embed->model);
+		if (!s->embeds[i])
+			return err_set(err, ERR_CONFIG,
+				       "%s: pg.embed.model \"%s\" of column %s names no section: "
+				       "write [embed.%s] with its url",
+				       s->config->schema, embed->model,
+				       s->table->columns[embed->vector].name, embed->model);
+	}
+	return true;
 }
 
 /* What is wrong with the schema is said with its file's name. */
@@ -93,10 +96,12 @@ struct stream *stream_new(const struct config *config, size_t index, struct err 
 	}
 	if (s->config->stand_in)
 		stand_in(s->table, s->config->stand_in);
-	if (!load_key_schema(s, err) || !find_model(s, config, err))
+	if (!load_key_schema(s, err) || !find_models(s, config, err))
 		goto fail;
 	s->sql = mergesql_new(s->config->name, s->table, s->config->on_conflict);
-	s->search = searchsql_new(s->table);
+	for (size_t i = 0; i < s->table->nsearches; i++)
+		s->searches[i] = searchsql_new(s->table, i);
+	s->front = searchsql_new_front(s->table);
 	return s;
 fail:
 	err_wrap(err, "stream.%s", s->config->name);
@@ -114,40 +119,49 @@ void stream_free(struct stream *s)
 	}
 	free(s->plans);
 	mergesql_free(s->sql);
-	searchsql_free(s->search);
+	for (size_t i = 0; i < TABLE_SEARCHES_MOST; i++)
+		searchsql_free(s->searches[i]);
+	searchsql_free(s->front);
 	table_free(s->table);
 	schema_free(s->key_reader);
 	schema_free(s->reader);
 	free(s);
 }
 
-static uint32_t embed_dim(const struct stream *s)
+uint32_t stream_embed_dim(const struct stream *s, size_t embed)
 {
-	return s->table->columns[s->table->embed->vector].dim;
+	return s->table->columns[s->table->embeds[embed].vector].dim;
+}
+
+/* A model that both have is to make vectors of one dimension. */
+static bool models_agree(const struct stream *a, const struct stream *b, struct err *err)
+{
+	for (size_t i = 0; i < a->table->nembeds; i++)
+		for (size_t k = 0; k < b->table->nembeds; k++) {
+			uint32_t x = stream_embed_dim(a, i), y = stream_embed_dim(b, k);
+			if (a->embeds[i] == b->embeds[k] && x != y)
+				return err_set(
+					err, ERR_CONFIG,
+					"stream.%s wants vectors of %u dimensions and stream.%s of "
+					"%u, both from embed.%s: a model makes vectors of one",
+					a->config->name, x, b->config->name, y, a->embeds[i]->name);
+		}
+	return true;
 }
 
 bool stream_models_agree(struct stream *const *streams, size_t n, struct err *err)
 {
-	for (size_t i = 0; i < n; i++) {
-		for (size_t k = 0; k < i; k++) {
-			const struct stream *a = streams[k], *b = streams[i];
-			if (!a || !b || !a->embed || a->embed != b->embed ||
-			    embed_dim(a) == embed_dim(b))
-				continue;
-			return err_set(err, ERR_CONFIG,
-				       "stream.%s wants vectors of %u dimensions and stream.%s of "
-				       "%u, both from embed.%s: a model makes vectors of one",
-				       a->config->name, embed_dim(a), b->config->name, embed_dim(b),
-				       a->embed->name);
-		}
-	}
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < i; k++)
+			if (streams[k] && streams[i] && !models_agree(streams[k], streams[i], err))
+				return false;
 	return true;
 }
 
 bool stream_any_embeds(struct stream *const *streams, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		if (streams[i] && streams[i]->embed)
+		if (streams[i] && streams[i]->table->nembeds > 0)
 			return true;
 	return false;
 }

@@ -27,8 +27,9 @@ struct stream {
 	struct schema *reader, *key_reader; /* key_reader: NULL if the config names none */
 	struct table *table;
 	struct mergesql *sql;
-	struct searchsql *search;         /* NULL: the table is not searched by nearness */
-	const struct embed_config *embed; /* NULL: no vectors are made of texts */
+	struct searchsql *searches[TABLE_SEARCHES_MOST]; /* of table->searches, each */
+	struct searchsql *front; /* NULL: fewer than two columns are searched */
+	const struct embed_config *embeds[TABLE_EMBEDS_MOST]; /* the models of table->embeds */
 	struct stream_plan *plans;
 	size_t nplans;
 };
@@ -37,6 +38,8 @@ struct stream {
 struct stream *stream_new(const struct config *config, size_t index, struct err *err);
 void stream_free(struct stream *s); /* NULL is fine */
 
+/* Of the vectors of that of the table's embeds. */
+uint32_t stream_embed_dim(const struct stream *s, size_t embed);
 /*
  * Whether streams whose vectors are made by one model want them of one dimension. False with class
  * CONFIG. NULL among them is fine.

@@ -2,9 +2,9 @@
  * embedder.c - the thread between a sealed batch and its lane.
  *
  *   jobs ----> track of (lane, stream):  work, work          in order, whatever comes first
- *  (queue)                                |  each event's want
+ *  (queue)                                |  each event's wants, one for each column
  *                                         v
- *                                       model (model.c): texts of all batches, requests
+ *                          the column's model (model.c): texts of all batches, requests
  *                                         |
  *               vector into the row, or the event refused
  *                                         |
@@ -14,7 +14,8 @@
  *
  *   none refused                         it is the lane's
  *   some refused, on_poison dead_letter  the reader reads their messages again, then it is the
- *                                        lane's: there they are dead letters like any other
+ *                                        lane's: there they are dead letters like any other, one
+ *                                        for each event, whoever refuses it
  *   on_poison null                       their vectors are NULL, which costs no more
  *   on_poison halt, or too many of them  the track is halted, and tries again
  *
@@ -59,17 +60,20 @@ struct work {
 	struct job *job;
 	struct work *next;
 	struct want *wants;
-	size_t pending; /* wants that are not settled */
+	/* wants that are not settled: all, and by the table's embeds */
+	size_t pending, pending_of[TABLE_EMBEDS_MOST];
 	struct poisoned *poisoned;
 	size_t npoisoned;
 	bool told;                  /* the batch knows of them */
 	char halted[ERR_TEXT_SIZE]; /* why a want can not be settled; empty: it can */
-	uint64_t request;           /* the last one that it took part in */
+	/* the last one that it took part in, by the table's embeds */
+	uint64_t requests[TABLE_EMBEDS_MOST];
 };
 
 /* Batches of one stream for one lane, oldest first. */
 struct track {
-	struct model *model; /* NULL: the stream makes no vectors */
+	struct model *models[TABLE_EMBEDS_MOST]; /* of the table's embeds */
+	size_t nmodels;                          /* 0: the stream makes no vectors */
 	struct work *first, *last;
 	int64_t due_us; /* the first one is not to be read for again before */
 	bool away;      /* the first one is with the reader, */
@@ -130,6 +134,19 @@ size_t embedder_models(struct embedder *e, struct embed_view *views)
 	return e->nmodels;
 }
 
+/* The model that the work waits for and that is in trouble; what an operator must mend first. */
+static const struct model *troubled(const struct track *t, const struct work *w)
+{
+	const struct model *found = NULL;
+	for (size_t i = 0; i < t->nmodels; i++) {
+		const struct model *m = t->models[i];
+		if (w->pending_of[i] > 0 && m->why[0] != '\0' &&
+		    (!found || (found->state != MODEL_HALTED && m->state == MODEL_HALTED)))
+			found = m;
+	}
+	return found;
+}
+
 /* Why the first batch of the track waits; NULL: it does not, or for its turn only. */
 static const char *reason(const struct track *t, enum line_state *state)
 {
@@ -145,10 +162,10 @@ static const char *reason(const struct track *t, enum line_state *state)
 		*state = LINE_WAITS;
 		return w->job->read.err.text;
 	}
-	if (w->pending == 0 || t->model->why[0] == '\0')
-		return NULL;
-	*state = t->model->state == MODEL_HALTED ? LINE_HALTED : LINE_WAITS;
-	return t->model->why;
+	const struct model *m = troubled(t, w);
+	if (m)
+		*state = m->state == MODEL_HALTED ? LINE_HALTED : LINE_WAITS;
+	return m ? m->why : NULL;
 }
 
 static void show_track(struct track *t)
@@ -163,8 +180,7 @@ static void show(struct embedder *e)
 {
 	pthread_mutex_lock(&e->view_lock);
 	for (size_t i = 0; i < e->nlanes * e->nstreams; i++)
-		if (e->tracks[i].model)
-			show_track(&e->tracks[i]);
+		show_track(&e->tracks[i]);
 	for (size_t i = 0; i < e->nmodels; i++) {
 		const struct model *m = &e->models[i];
 		struct embed_view *v = &e->views[i];
@@ -180,22 +196,23 @@ static void show(struct embedder *e)
 
 /* --- in --- */
 
-/* Every event that wants a vector waits for its text. */
+/* Every vector that is wanted waits for its text. What is known already is settled on the way. */
 static void enroll(struct track *t, struct work *w)
 {
 	struct batch *b = w->job->batch;
-	const char *prefix = b->stream->table->embed->prefix;
+	const struct table_embed *embeds = b->stream->table->embeds;
 	w->wants = xcalloc(b->nwants + 1, sizeof(*w->wants));
-	for (uint32_t i = 0; i < b->nevents; i++) {
-		if (b->events[i].vector_at == 0)
-			continue;
-		struct want *want = &w->wants[w->pending++];
-		*want = (struct want){.bytes = batch_text(b, i), .owner = w, .event = i};
-		model_want(t->model, prefix, want);
-	}
-	assert(w->pending == b->nwants);
 	b->embedding.wanted = (uint32_t)b->nwants;
-	stats_gauge_add(METRIC_EMBED_WAITING, b->stream->index, 0, (int64_t)w->pending);
+	stats_gauge_add(METRIC_EMBED_WAITING, b->stream->index, 0, (int64_t)b->nwants);
+	w->pending = b->nwants;
+	for (uint32_t i = 0; i < b->nwants; i++)
+		w->pending_of[b->wants[i].at.embed]++;
+	for (uint32_t i = 0; i < b->nwants; i++) {
+		uint32_t embed = b->wants[i].at.embed;
+		struct want *want = &w->wants[i];
+		*want = (struct want){.bytes = batch_text(b, i), .owner = w, .number = i};
+		model_want(t->models[embed], embeds[embed].prefix, want);
+	}
 }
 
 static void take_job(struct embedder *e, struct job *job)
@@ -234,6 +251,14 @@ static bool halt(struct work *w, const char *why)
 	return false;
 }
 
+static bool is_poisoned(const struct work *w, uint32_t event)
+{
+	for (size_t i = 0; i < w->npoisoned; i++)
+		if (w->poisoned[i].event == event)
+			return true;
+	return false;
+}
+
 static void bury_later(struct work *w, uint32_t event, const char *why)
 {
 	w->poisoned = xrealloc(w->poisoned, (w->npoisoned + 1) * sizeof(*w->poisoned));
@@ -241,14 +266,18 @@ static void bury_later(struct work *w, uint32_t event, const char *why)
 }
 
 /* As on_poison says. False: it stays as it is, and will be asked for again. */
-static bool poisoned(struct embedder *e, struct work *w, uint32_t event, const char *why)
+static bool poisoned(struct embedder *e, struct work *w, uint32_t want, const char *why)
 {
 	struct batch *b = w->job->batch;
 	struct stream *stream = b->stream;
+	const struct embed_config *config = stream->embeds[b->wants[want].at.embed];
+	uint32_t event = b->wants[want].event;
 	struct err err = {0};
 	bool ok = true;
-	switch (stream->embed->on_poison) {
+	switch (config->on_poison) {
 	case POISON_DEAD_LETTER:
+		if (is_poisoned(w, event)) /* by another model */
+			break;
 		ok = guard_admits(&e->guards[stream->index], e->config, stream->config->name,
 				  b->nevents, w->npoisoned + 1, &err);
 		if (ok)
@@ -257,11 +286,10 @@ static bool poisoned(struct embedder *e, struct work *w, uint32_t event, const c
 			err_wrap(&err, "%s", why);
 		break;
 	case POISON_NULL:
-		ok = batch_embed(b, event, NULL);
+		ok = batch_embed(b, want, NULL);
 		break;
 	case POISON_HALT:
-		ok = err_set(&err, ERR_CONFIG, "%s (embed.%s.on_poison = halt)", why,
-			     stream->embed->name);
+		ok = err_set(&err, ERR_CONFIG, "%s (embed.%s.on_poison = halt)", why, config->name);
 		break;
 	}
 	if (!ok) {
@@ -276,21 +304,21 @@ static bool poisoned(struct embedder *e, struct work *w, uint32_t event, const c
 }
 
 /* Into the row. False: the column has no room for such numbers. */
-static bool fill(struct batch *b, uint32_t event, const uint8_t *vector)
+static bool fill(struct batch *b, uint32_t want, const uint8_t *vector)
 {
-	const struct table *t = b->stream->table;
-	size_t dim = t->columns[t->embed->vector].dim;
-	if (!t->embed->normalize)
-		return batch_embed(b, event, vector);
+	uint32_t embed = b->wants[want].at.embed;
+	size_t dim = stream_embed_dim(b->stream, embed);
+	if (!b->stream->table->embeds[embed].normalize)
+		return batch_embed(b, want, vector);
 	uint8_t *unit = xmalloc(4 * dim);
 	memcpy(unit, vector, 4 * dim);
 	embed_normalize(unit, dim);
-	bool ok = batch_embed(b, event, unit);
+	bool ok = batch_embed(b, want, unit);
 	free(unit);
 	return ok;
 }
 
-static void count_cost(struct work *w, const struct want_cost *cost)
+static void count_cost(struct work *w, uint32_t embed, const struct want_cost *cost)
 {
 	struct batch *b = w->job->batch;
 	size_t stream = b->stream->index;
@@ -300,8 +328,8 @@ static void count_cost(struct work *w, const struct want_cost *cost)
 	if (cost->cached)
 		return;
 	b->embedding.tokens += cost->tokens;
-	b->embedding.requests += w->request != cost->request;
-	w->request = cost->request;
+	b->embedding.requests += w->requests[embed] != cost->request;
+	w->requests[embed] = cost->request;
 	stats_add(METRIC_EMBED_TOKENS, stream, 0, cost->tokens);
 }
 
@@ -311,15 +339,17 @@ static bool on_settled(void *ctx, struct want *want, const uint8_t *vector, cons
 	struct embedder *e = ctx;
 	struct work *w = want->owner;
 	struct batch *b = w->job->batch;
-	bool filled = vector && fill(b, want->event, vector);
+	uint32_t embed = b->wants[want->number].at.embed;
+	bool filled = vector && fill(b, want->number, vector);
 	if (filled)
-		count_cost(w, cost);
-	else if (!poisoned(e, w, want->event,
+		count_cost(w, embed, cost);
+	else if (!poisoned(e, w, want->number,
 			   why ? why : "the vector has numbers beyond what the column holds"))
 		return false;
 	b->embedding.spent_twice += cost->spent_twice;
 	w->halted[0] = '\0';
 	w->pending--;
+	w->pending_of[embed]--;
 	stats_gauge_add(METRIC_EMBED_WAITING, b->stream->index, 0, -1);
 	return true;
 }
@@ -391,7 +421,7 @@ static void forward(struct embedder *e, struct track *t)
 	struct work *w = track_take(t);
 	struct job *job = w->job;
 	struct batch *b = job->batch;
-	assert(b->nwants == 0);
+	assert(b->nopen == 0);
 	int64_t now = clock_mono_us();
 	b->embedding.waited_us = now - job->pushed_us;
 	job->pushed_us = now;
@@ -456,8 +486,10 @@ static bool is_held(const struct track *t)
 {
 	enum line_state state;
 	(void)reason(t, &state);
-	return t->first && (state != LINE_FLOWS || t->away ||
-			    (t->first->pending > 0 && t->model->state != MODEL_READY));
+	bool held = t->first && (state != LINE_FLOWS || t->away);
+	for (size_t i = 0; t->first && i < t->nmodels; i++)
+		held |= t->first->pending_of[i] > 0 && t->models[i]->state != MODEL_READY;
+	return held;
 }
 
 /* Obeys embedder_abort(), _release(), _drain() and _stop(). */
@@ -480,13 +512,6 @@ static void give_back(struct embedder *e)
 
 /* --- the loop --- */
 
-static void take_jobs(struct embedder *e)
-{
-	struct job *job;
-	while ((job = queue_pop(e->jobs)))
-		take_job(e, job);
-}
-
 static bool has_jobs(const struct embedder *e)
 {
 	for (size_t i = 0; i < e->nlanes * e->nstreams; i++)
@@ -507,7 +532,9 @@ static void hear(struct embedder *e)
 static int64_t turn(struct embedder *e)
 {
 	int64_t next = CLOCK_NEVER;
-	take_jobs(e);
+	struct job *job;
+	while ((job = queue_pop(e->jobs)))
+		take_job(e, job);
 	hear(e);
 	give_back(e);
 	if (atomic_load(&e->stopping))
@@ -549,24 +576,29 @@ static struct model *model_named(const struct embedder *e, const char *name)
 	return NULL;
 }
 
-/* Of streams with the same model the columns have one dimension: stream_models_agree(). */
+/* Where columns have the same model they have one dimension: stream_models_agree(). */
+static void open_model(struct embedder *e, size_t stream, size_t embed)
+{
+	const struct stream *s = e->streams[stream];
+	struct model *m = model_named(e, s->embeds[embed]->name);
+	if (!m) {
+		m = &e->models[e->nmodels++];
+		model_open(m, s->embeds[embed], stream_embed_dim(s, embed), e->archive, e->http,
+			   on_settled, e);
+	}
+	for (size_t lane = 0; lane < e->nlanes; lane++) {
+		struct track *t = track_of(e, lane, stream);
+		t->models[t->nmodels++] = m;
+	}
+}
+
 static void open_models(struct embedder *e)
 {
 	e->models = xcalloc(e->config->nembeds + 1, sizeof(*e->models));
 	e->views = xcalloc(e->config->nembeds + 1, sizeof(*e->views));
-	for (size_t i = 0; i < e->nstreams; i++) {
-		const struct stream *s = e->streams[i];
-		if (!s->embed || model_named(e, s->embed->name))
-			continue;
-		const struct table *t = s->table;
-		model_open(&e->models[e->nmodels++], s->embed, t->columns[t->embed->vector].dim,
-			   e->archive, e->http, on_settled, e);
-	}
-	for (size_t lane = 0; lane < e->nlanes; lane++)
-		for (size_t i = 0; i < e->nstreams; i++)
-			if (e->streams[i]->embed)
-				track_of(e, lane, i)->model =
-					model_named(e, e->streams[i]->embed->name);
+	for (size_t i = 0; i < e->nstreams; i++)
+		for (size_t k = 0; k < e->streams[i]->table->nembeds; k++)
+			open_model(e, i, k);
 }
 
 struct embedder *embedder_start(const struct config *config, struct stream *const *streams,

@@ -1,16 +1,17 @@
 /*
- * fill.c - rows that have a text and no vector get one, by the model that makes those of events.
+ * fill.c - rows that have a text and no vector in a column get one, by the model that makes those
+ * of events.
  *
  *   table --SELECT by key--> window --wants--> model (model.c) --> vectors
  *     ^                                                              |
  *     '------ UPDATE, where vector is null and text is the same -----'
  *
- * Why rows lack it: "embed" came into the schema after them, on_poison was null, somebody wrote
- * them by hand. Workers may run meanwhile, and write the same rows: what they write stays. So
- * nothing is locked while the model is asked, and a vector goes only to a row that still has none
- * and the very text that was asked for; a row that somebody holds at that moment is tried again for
- * lock_timeout, then left for another run. (Not here: vectors of another model in place of old
- * ones.)
+ * Why rows lack it: "embed" came into the schema after them, or a second column for another model
+ * did, on_poison was null, somebody wrote them by hand. Workers may run meanwhile, and write the
+ * same rows: what they write stays. So nothing is locked while the model is asked, and a vector
+ * goes only to a row that still has none and the very text that was asked for; a row that somebody
+ * holds at that moment is tried again for lock_timeout, then left for another run. (Not here:
+ * vectors of another model in place of old ones. They get a column of their own.)
  *
  *   a row of the window:  HERE --offered--> ASKED --> HAS --written--> filled
  *                                             |        '--> held, changed
@@ -62,6 +63,8 @@ struct row {
 struct fill {
 	struct fill_means means;
 	const struct table *table;
+	const struct table_embed *embed;
+	const struct embed_config *config;
 	const struct column *column; /* of the vector */
 	struct pg *pg;
 	bool mine; /* it is this one's turn */
@@ -100,27 +103,18 @@ struct fill_counts fill_counts(const struct fill *f)
 /* --- statements --- */
 
 /* What a row that gets its vector changes beside it, as an event does: see core/conflict.c. */
-static void put_set(const struct table *t, struct buf *out)
+static void put_set(const struct table *t, size_t vector, struct buf *out)
 {
-	const struct table_search *search = t->search;
-	bool searched = search && search->vector == t->embed->vector;
-	for (size_t i = 0; search && i < search->nfilters; i++)
-		searched |= search->filters[i] == t->embed->vector;
 	buf_puts(out, ", \"updated_at\" = now()");
-	if (searched)
+	if (table_is_searched(t, vector))
 		buf_puts(out, ", \"search_xid\" = pg_current_xact_id()");
 }
 
 /* Whatever the text's collation thinks is equal. */
-static void put_same(const struct table *t, struct buf *out)
+static void put_same(const char *vector, const char *text, struct buf *out)
 {
-	buf_puts(out, "t.");
-	buf_quoted(out, t->columns[t->embed->vector].name, '"');
-	buf_puts(out, " IS NULL AND t.");
-	buf_quoted(out, t->columns[t->embed->text].name, '"');
-	buf_puts(out, "::text COLLATE \"C\" = m.");
-	buf_quoted(out, t->columns[t->embed->text].name, '"');
-	buf_puts(out, "::text COLLATE \"C\"");
+	buf_printf(out, "t.%s IS NULL AND t.%s::text COLLATE \"C\" = m.%s::text COLLATE \"C\"",
+		   vector, text, text);
 }
 
 /* Behind the key that the parameters are. */
@@ -137,17 +131,18 @@ static void put_after(const struct table *t, struct buf *out)
 enum { TABLE, VECTOR, TEXT, T_KEYS, R_KEYS, W_KEYS, T_IS_M, SAME, SET, AFTER, WORDS };
 
 /* The words that both texts have; that of "after" stays empty. */
-static void put_words(const struct table *t, struct buf words[WORDS])
+static void put_words(const struct fill *f, struct buf words[WORDS])
 {
+	const struct table *t = f->table;
 	sqlname_table(t, &words[TABLE]);
-	buf_quoted(&words[VECTOR], t->columns[t->embed->vector].name, '"');
-	buf_quoted(&words[TEXT], t->columns[t->embed->text].name, '"');
+	buf_quoted(&words[VECTOR], f->column->name, '"');
+	buf_quoted(&words[TEXT], t->columns[f->embed->text].name, '"');
 	sqlname_keys(&words[T_KEYS], t, "t");
 	sqlname_keys(&words[R_KEYS], t, "r");
 	sqlname_keys(&words[W_KEYS], t, "w");
 	sqlname_same_key(&words[T_IS_M], t, "t", "m");
-	put_same(t, &words[SAME]);
-	put_set(t, &words[SET]);
+	put_same(buf_cstr(&words[VECTOR]), buf_cstr(&words[TEXT]), &words[SAME]);
+	put_set(t, f->embed->vector, &words[SET]);
 }
 
 static char *fill_in(const char *sql, struct buf words[WORDS])
@@ -166,7 +161,7 @@ static char *fill_in(const char *sql, struct buf words[WORDS])
 static void make_statements(struct fill *f)
 {
 	struct buf words[WORDS] = {0};
-	put_words(f->table, words);
+	put_words(f, words);
 	f->first = fill_in(sql_embed_window, words);
 	f->write = fill_in(sql_embed_fill, words);
 	put_after(f->table, &words[AFTER]);
@@ -207,6 +202,18 @@ bool fill_take_turn(struct fill *f, bool *mine, struct err *err)
 	return rows != NULL;
 }
 
+/* By word, as the server may end a session some time after it was closed, and another is next. */
+static void end_turn(struct fill *f)
+{
+	const char *params[] = {table_full_name(f->table)};
+	struct err ignored = {0};
+	struct pg_rows *rows = NULL;
+	if (f->mine && f->pg && pg_ok(f->pg))
+		rows = pg_query(f->pg, "SELECT pg_advisory_unlock(" LOCK_CLASS ", hashtext($1))",
+				params, 1, &ignored);
+	pg_rows_free(rows);
+}
+
 /* It may have ended while the model was asked; its turn with it, which somebody else may have. */
 static bool have_session(struct fill *f, struct err *err)
 {
@@ -232,8 +239,7 @@ static const char *text_of(const struct fill *f, size_t i)
 
 static int64_t tokens_of(const struct fill *f, size_t i)
 {
-	return fill_tokens_about(
-		(int64_t)(strlen(f->table->embed->prefix) + f->rows[i].want.bytes.len));
+	return fill_tokens_about((int64_t)(strlen(f->embed->prefix) + f->rows[i].want.bytes.len));
 }
 
 /* False: the column has no room for such numbers. */
@@ -242,23 +248,22 @@ static bool take_vector(struct fill *f, size_t i, const uint8_t *vector)
 	size_t size = 4 * (size_t)f->column->dim;
 	uint8_t *mine = f->vectors + i * size;
 	memcpy(mine, vector, size);
-	if (f->table->embed->normalize)
+	if (f->embed->normalize)
 		embed_normalize(mine, f->column->dim);
 	return vector_fill(f->field, f->column, mine);
 }
 
 static void leave_out(struct fill *f, size_t i, const char *why)
 {
-	const struct embed_config *embed = f->means.stream->embed;
 	struct buf key = {0};
 	for (size_t k = 0; k < f->table->nkeys; k++)
 		buf_printf(&key, "%s%s", k ? "/" : "", pg_value(f->texts, i, k));
 	f->counts.refused++;
 	f->means.refused(f->means.ctx, buf_cstr(&key), why);
 	buf_free(&key);
-	if (embed->on_poison == POISON_HALT)
+	if (f->config->on_poison == POISON_HALT)
 		snprintf(f->halted, sizeof(f->halted), "%s (embed.%s.on_poison = halt)", why,
-			 embed->name);
+			 f->config->name);
 }
 
 /* Of model.h. */
@@ -266,7 +271,7 @@ static bool on_settled(void *ctx, struct want *want, const uint8_t *vector, cons
 		       const struct want_cost *cost)
 {
 	struct fill *f = ctx;
-	size_t i = want->event;
+	size_t i = want->number;
 	int64_t about = tokens_of(f, i);
 	bool fits = vector && take_vector(f, i, vector);
 	assert(f->rows[i].state == ROW_ASKED);
@@ -298,13 +303,14 @@ static bool offer_next(struct fill *f)
 	if (i == f->n || is_ending(f))
 		return false;
 	int64_t about = tokens_of(f, i);
-	if (f->means.max_tokens > 0 && f->counts.tokens + f->reserved + about > f->means.max_tokens)
+	int64_t spent = f->means.spent + f->counts.tokens + f->reserved;
+	if (f->means.max_tokens > 0 && spent + about > f->means.max_tokens)
 		return false;
 	f->offered++;
 	f->pending++;
 	f->reserved += about;
 	f->rows[i].state = ROW_ASKED;
-	model_want(&f->model, f->table->embed->prefix, &f->rows[i].want);
+	model_want(&f->model, f->embed->prefix, &f->rows[i].want);
 	return true;
 }
 
@@ -408,7 +414,7 @@ static bool read_window(struct fill *f, struct err *err)
 		const char *text = text_of(f, i);
 		f->rows[i] = (struct row){
 			.want = {.bytes = {(const uint8_t *)text, strlen(text)},
-				 .event = (uint32_t)i},
+				 .number = (uint32_t)i},
 		};
 	}
 	return true;
@@ -452,7 +458,7 @@ static json_t *row_json(const struct fill *f, size_t i)
 	json_t *row = json_object();
 	for (size_t k = 0; k < t->nkeys; k++)
 		json_object_set_new(row, t->columns[k].name, json_string(pg_value(f->texts, i, k)));
-	json_object_set_new(row, t->columns[t->embed->text].name, json_string(text_of(f, i)));
+	json_object_set_new(row, t->columns[f->embed->text].name, json_string(text_of(f, i)));
 	json_object_set_new(row, f->column->name, vector_json(f, i));
 	return row;
 }
@@ -541,15 +547,16 @@ struct fill *fill_open(const struct fill_means *means, struct err *err)
 	struct fill *f = xcalloc(1, sizeof(*f));
 	f->means = *means;
 	f->table = means->stream->table;
-	f->column = &f->table->columns[f->table->embed->vector];
+	f->embed = &f->table->embeds[means->embed];
+	f->config = means->stream->embeds[means->embed];
+	f->column = &f->table->columns[f->embed->vector];
 	f->vectors = xmalloc((size_t)WINDOW_ROWS * 4 * f->column->dim);
 	f->last = xcalloc(f->table->nkeys, sizeof(*f->last));
 	f->field = xmalloc(vector_field_size(f->column));
 	f->archive = archive_new(means->config, -1); /* its statements are short */
 	f->http = http_client_new();
 	make_statements(f);
-	model_open(&f->model, means->stream->embed, f->column->dim, f->archive, f->http, on_settled,
-		   f);
+	model_open(&f->model, f->config, f->column->dim, f->archive, f->http, on_settled, f);
 	if (set_up(f, err))
 		return f;
 	fill_close(f);
@@ -560,6 +567,7 @@ void fill_close(struct fill *f)
 {
 	if (!f)
 		return;
+	end_turn(f);
 	model_close(&f->model);
 	archive_free(f->archive);
 	http_client_free(f->http);
@@ -577,16 +585,15 @@ void fill_close(struct fill *f)
 
 bool fill_count(struct fill *f, int64_t *rows, int64_t *bytes, struct err *err)
 {
-	const struct table *t = f->table;
 	struct buf words[WORDS] = {0};
-	put_words(t, words);
+	put_words(f, words);
 	char *sql = fill_in("SELECT count(*), coalesce(sum(octet_length(t.:text::text)), 0)"
 			    " FROM :table t WHERE t.:vector IS NULL AND t.:text <> ''",
 			    words);
 	struct pg_rows *answer = pg_query(f->pg, sql, NULL, 0, err);
 	if (answer) {
 		*rows = pg_int(answer, 0, 0);
-		*bytes = pg_int(answer, 0, 1) + *rows * (int64_t)strlen(t->embed->prefix);
+		*bytes = pg_int(answer, 0, 1) + *rows * (int64_t)strlen(f->embed->prefix);
 	} else {
 		advise(err);
 	}

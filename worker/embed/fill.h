@@ -1,6 +1,6 @@
 /*
- * fill.h - vectors for the rows of a table that have a text and no vector: one window of rows after
- * the other, in the order of their keys.
+ * fill.h - vectors for the rows of a table that have a text and no vector in a column: one window
+ * of rows after the other, in the order of their keys.
  *
  *   fill_open() -> fill_take_turn() -> fill_count() -> fill_window() .. -> fill_close()
  *
@@ -38,9 +38,11 @@ struct fill_counts {
 
 struct fill_means {
 	const struct config *config;
-	const struct stream *stream; /* makes vectors */
-	int64_t max_tokens;          /* the budget; 0: none */
-	int stop_fd;                 /* a signalfd: one signal ends it soon, a second one at once */
+	const struct stream *stream;
+	size_t embed;       /* which of the table's embeds: that column, by that model */
+	int64_t max_tokens; /* the budget; 0: none */
+	int64_t spent;      /* of it, before */
+	int stop_fd;        /* a signalfd: one signal ends it soon, a second one at once */
 	void (*refused)(void *ctx, const char *key, const char *why); /* a row's text is: A/B */
 	void (*watch)(void *ctx); /* once a second at least, while it waits for the model */
 	void *ctx;

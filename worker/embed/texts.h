@@ -16,13 +16,13 @@
 #include "base/digest.h"
 #include "core/config.h"
 
-/* An event that waits for the vector of a text. Its owner's memory. */
+/* Something that waits for the vector of a text. Its owner's memory. */
 struct want {
 	struct want *next; /* of the same text */
 	struct text *text; /* NULL: it waits for nothing */
 	struct slice bytes;
 	void *owner;
-	uint32_t event;
+	uint32_t number; /* which of its owner's it is */
 };
 
 enum text_place { TEXT_NEW, TEXT_QUEUED, TEXT_ASKED };

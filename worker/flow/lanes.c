@@ -66,7 +66,7 @@ static void push(struct lanes *ls, size_t lane, struct job *job)
 {
 	ls->jobs[lane]++;
 	job->lane = lane;
-	if (job->kind == JOB_WRITE && job->batch->stream->embed)
+	if (job->kind == JOB_WRITE && job->batch->stream->table->nembeds > 0)
 		embedder_push(ls->embedder, job);
 	else
 		lane_push(ls->all[lane], job);
@@ -180,7 +180,7 @@ bool lanes_connected(const struct lanes *ls)
 void lanes_look_at_line(struct lanes *ls, const struct slot *slot, struct line_view *view)
 {
 	lane_look_at_line(ls->all[slot->lane], slot->stream->index, view);
-	if (view->state == LINE_FLOWS && slot->stream->embed && ls->embedder)
+	if (view->state == LINE_FLOWS && slot->stream->table->nembeds > 0 && ls->embedder)
 		embedder_look(ls->embedder, slot->lane, slot->stream->index, view);
 }
 

@@ -136,10 +136,10 @@ static const char *search_state(struct publish *pub, size_t stream)
 /* Of streams that share a table the first has its search, as for the indexer. */
 static bool has_search(const struct publish *pub, size_t stream)
 {
-	const struct searchsql *search = pub->streams[stream]->search;
+	const struct searchsql *search = pub->streams[stream]->searches[0];
 	for (size_t i = 0; search && i < stream; i++)
-		if (pub->streams[i]->search &&
-		    strcmp(pub->streams[i]->search->table_name, search->table_name) == 0)
+		if (pub->streams[i]->searches[0] &&
+		    strcmp(pub->streams[i]->searches[0]->table_name, search->table_name) == 0)
 			return false;
 	return search != NULL;
 }

@@ -1,8 +1,8 @@
 /*
  * indexer.c - a thread that keeps the segments of searches.
  *
- *   every second, for each table:  look --> gauges
- *                                  decide (upkeep.c) --> do (seal.c), with the database's one lock
+ *   every second, for each search:  look --> gauges
+ *                                   decide (upkeep.c) --> do (seal.c), with the database's one lock
  *
  * Each worker looks, so each one's metrics are true; whoever gets the lock does a step and lets go
  * of it, so workers and "memingest index" take turns. After a step comes the next one at once, as
@@ -43,9 +43,16 @@
 #define GROWTH_LOOKS 10       /* over which the growth of a tail is averaged */
 #define WAIT_MOST_US US_PER_S /* or it would miss its beat */
 
-/* A table, once, whatever number of streams fill it. */
+/* What the gauges show: of a stream with several searches the sum, and the greatest age. */
+struct search_sizes {
+	int64_t tail, tail_age_s, segments, sealed, stale;
+};
+
+/* A search of a table, once, whatever number of streams fill it. */
 struct search_table {
 	const struct stream *stream;
+	const struct searchsql *sql;
+	struct search_sizes sizes; /* as last seen */
 	int64_t count_due_us;
 	size_t count_next;         /* the segment whose stale rows are counted next */
 	int64_t tail, seen_us;     /* as last looked at */
@@ -156,22 +163,37 @@ static void failed(struct indexer *ix, struct search_table *t, const struct err 
 
 /* --- a table --- */
 
-static void show(const struct search_table *t, const struct search_view *v)
+static struct search_sizes sizes_of(const struct search_view *v)
 {
-	size_t stream = t->stream->index;
-	int64_t segments = 0, sealed = 0, stale = 0;
+	struct search_sizes sizes = {.tail = v->tail, .tail_age_s = v->tail_age_s};
 	for (size_t i = 0; i < v->nsegments; i++) {
 		if (v->segments[i].state != SEGMENT_LIVE)
 			continue;
-		segments++;
-		sealed += v->segments[i].rows;
-		stale += v->segments[i].stale;
+		sizes.segments++;
+		sizes.sealed += v->segments[i].rows;
+		sizes.stale += v->segments[i].stale;
 	}
-	stats_set(METRIC_SEARCH_UNINDEXED, stream, 0, v->tail);
-	stats_set(METRIC_SEARCH_UNINDEXED_AGE, stream, 0, v->tail_age_s * US_PER_S);
-	stats_set(METRIC_SEARCH_SEGMENTS, stream, 0, segments);
-	stats_set(METRIC_SEARCH_SEALED, stream, 0, sealed);
-	stats_set(METRIC_SEARCH_STALE, stream, 0, stale);
+	return sizes;
+}
+
+static void show(const struct indexer *ix, const struct stream *s)
+{
+	struct search_sizes all = {0};
+	for (size_t i = 0; i < ix->ntables; i++) {
+		const struct search_sizes *one = &ix->tables[i].sizes;
+		if (ix->tables[i].stream != s)
+			continue;
+		all.tail += one->tail;
+		all.tail_age_s = MAX(all.tail_age_s, one->tail_age_s);
+		all.segments += one->segments;
+		all.sealed += one->sealed;
+		all.stale += one->stale;
+	}
+	stats_set(METRIC_SEARCH_UNINDEXED, s->index, 0, all.tail);
+	stats_set(METRIC_SEARCH_UNINDEXED_AGE, s->index, 0, all.tail_age_s * US_PER_S);
+	stats_set(METRIC_SEARCH_SEGMENTS, s->index, 0, all.segments);
+	stats_set(METRIC_SEARCH_SEALED, s->index, 0, all.sealed);
+	stats_set(METRIC_SEARCH_STALE, s->index, 0, all.stale);
 }
 
 /* One segment a minute: what is stale shows in no cheaper way. */
@@ -182,18 +204,17 @@ static bool count_stale(struct indexer *ix, struct search_table *t, struct searc
 		return true;
 	struct segment *s = &v->segments[t->count_next++ % v->nsegments];
 	t->count_due_us = clock_mono_us() + COUNT_STALE_US;
-	return s->state != SEGMENT_LIVE || !s->exists ||
-	       seal_count_stale(ix->pg, t->stream->search, s, err);
+	return s->state != SEGMENT_LIVE || !s->exists || seal_count_stale(ix->pg, t->sql, s, err);
 }
 
 static bool take_step(struct indexer *ix, struct search_table *t, struct search_view *v,
 		      const struct upkeep_plan *plan, struct err *err)
 {
-	struct seal_means means = indexer_means(ix->config, t->stream->search);
+	struct seal_means means = indexer_means(ix->config, t->sql);
 	struct seal_done done;
 	if (ix->behind)
 		means.cores = 1;
-	if (!seal_do(ix->pg, t->stream->search, v, plan, &means, &done, err))
+	if (!seal_do(ix->pg, t->sql, v, plan, &means, &done, err))
 		return false;
 	stats_add(METRIC_SEARCH_BUILT, t->stream->index, 0, done.rows);
 	if (done.rows > 0) {
@@ -231,7 +252,7 @@ static int64_t merge_most(const struct search_table *t, const struct upkeep_rule
 static bool decide(struct indexer *ix, struct search_table *t, struct search_view *v,
 		   struct err *err)
 {
-	struct upkeep_rules rules = indexer_rules(ix->config, t->stream->search);
+	struct upkeep_rules rules = indexer_rules(ix->config, t->sql);
 	bool mine = false, ok;
 	if (!indexer_is_time(ix->config, clock_wall_us(), is_idle()))
 		return true;
@@ -244,7 +265,7 @@ static bool decide(struct indexer *ix, struct search_table *t, struct search_vie
 	if (!mine)
 		return true;
 	search_view_clear(v); /* it may be of before another's step */
-	ok = seal_look(ix->pg, t->stream->search, v, err) && count_stale(ix, t, v, err);
+	ok = seal_look(ix->pg, t->sql, v, err) && count_stale(ix, t, v, err);
 	struct upkeep_plan plan = upkeep_decide(v, &rules);
 	if (ok && plan.step != UPKEEP_NONE)
 		ok = take_step(ix, t, v, &plan, err);
@@ -256,9 +277,10 @@ static void look_after(struct indexer *ix, struct search_table *t)
 {
 	struct search_view v;
 	struct err err = {0};
-	bool ok = seal_look(ix->pg, t->stream->search, &v, &err);
+	bool ok = seal_look(ix->pg, t->sql, &v, &err);
 	if (ok) {
-		show(t, &v);
+		t->sizes = sizes_of(&v);
+		show(ix, t->stream);
 		look_at_growth(t, &v);
 		ok = decide(ix, t, &v, &err);
 		search_view_clear(&v);
@@ -321,12 +343,20 @@ static void *indexer_main(void *arg)
 	return NULL;
 }
 
-static bool has_table(const struct indexer *ix, const struct stream *s)
+static bool has_search(const struct indexer *ix, const struct searchsql *sql)
 {
 	for (size_t i = 0; i < ix->ntables; i++)
-		if (strcmp(ix->tables[i].stream->search->table_name, s->search->table_name) == 0)
+		if (strcmp(ix->tables[i].sql->key, sql->key) == 0)
 			return true;
 	return false;
+}
+
+static void add_searches(struct indexer *ix, const struct stream *s)
+{
+	for (size_t i = 0; i < s->table->nsearches; i++)
+		if (!has_search(ix, s->searches[i]))
+			ix->tables[ix->ntables++] =
+				(struct search_table){.stream = s, .sql = s->searches[i]};
 }
 
 struct indexer *indexer_start(const struct config *config, struct stream *const *streams,
@@ -334,10 +364,9 @@ struct indexer *indexer_start(const struct config *config, struct stream *const 
 {
 	struct indexer *ix = xcalloc(1, sizeof(*ix));
 	ix->config = config;
-	ix->tables = xcalloc(nstreams + 1, sizeof(*ix->tables));
+	ix->tables = xcalloc(nstreams * TABLE_SEARCHES_MOST + 1, sizeof(*ix->tables));
 	for (size_t i = 0; i < nstreams; i++)
-		if (streams[i]->search && !has_table(ix, streams[i]))
-			ix->tables[ix->ntables++].stream = streams[i];
+		add_searches(ix, streams[i]);
 	if (ix->ntables == 0) {
 		free(ix->tables);
 		free(ix);

@@ -87,7 +87,7 @@ static enum segment_state state_of(const char *name)
 static bool look_at_segments(struct pg *pg, const struct searchsql *sql, struct search_view *v,
 			     struct err *err)
 {
-	const char *params[] = {sql->table_name, sql->segments, sql->segment_prefix};
+	const char *params[] = {sql->key, sql->segments, sql->segment_prefix};
 	struct pg_rows *rows = pg_query(
 		pg,
 		"SELECT segment, state, upto IS NULL, after, upto, after_key, upto_key, rows,"
@@ -359,7 +359,7 @@ static bool enter(struct work *w, const struct range *r, int64_t rows, int64_t s
 	free(common);
 	if (!frequent)
 		return false;
-	const char *params[] = {w->sql->table_name,
+	const char *params[] = {w->sql->key,
 				number,
 				r->after,
 				r->upto,
@@ -385,7 +385,7 @@ static bool enter(struct work *w, const struct range *r, int64_t rows, int64_t s
 
 static bool take_number(struct work *w, struct err *err)
 {
-	const char *params[] = {w->sql->table_name};
+	const char *params[] = {w->sql->key};
 	struct pg_rows *rows = pg_query(w->pg,
 					"UPDATE memingest.searches SET next_segment = next_segment"
 					" + 1 WHERE \"table\" = $1 RETURNING next_segment - 1",
@@ -443,18 +443,18 @@ static bool publish(struct work *w, const struct range *r, bool seals, const str
 	if (seals) {
 		buf_puts(&sql, "UPDATE memingest.searches SET sealed = ");
 		buf_quoted(&sql, r->upto, '\'');
-		buf_printf(&sql, " WHERE \"table\" = %s; ", w->sql->literal);
+		buf_printf(&sql, " WHERE \"table\" = %s; ", w->sql->key_literal);
 	}
 	if (w->number > 0)
 		buf_printf(&sql,
 			   "UPDATE memingest.segments SET state = 'live', changed_at ="
 			   " clock_timestamp() WHERE \"table\" = %s AND segment = %d; ",
-			   w->sql->literal, w->number);
+			   w->sql->key_literal, w->number);
 	for (size_t i = 0; i < ndead; i++)
 		buf_printf(&sql,
 			   "UPDATE memingest.segments SET state = 'dead', changed_at ="
 			   " clock_timestamp() WHERE \"table\" = %s AND segment = %d; ",
-			   w->sql->literal, dead[i].number);
+			   w->sql->key_literal, dead[i].number);
 	buf_puts(&sql, "COMMIT");
 	bool ok = pg_exec(w->pg, buf_cstr(&sql), NULL, 0, err);
 	buf_free(&sql);
@@ -515,7 +515,7 @@ static bool publish_adopted(struct work *w, struct err *err)
 		   "BEGIN; UPDATE memingest.searches SET adopted = true WHERE \"table\" = %s;"
 		   " UPDATE memingest.segments SET state = 'live', changed_at = clock_timestamp()"
 		   " WHERE \"table\" = %s AND upto IS NULL AND state = 'built'; COMMIT",
-		   w->sql->literal, w->sql->literal);
+		   w->sql->key_literal, w->sql->key_literal);
 	bool ok = pg_exec(w->pg, buf_cstr(&sql), NULL, 0, err);
 	buf_free(&sql);
 	return ok;
@@ -584,7 +584,7 @@ static bool drop(struct work *w, const struct segment *s, struct err *err)
 	buf_printf(&sql,
 		   "BEGIN; SET LOCAL lock_timeout = '100ms'; %s; DELETE FROM memingest.segments"
 		   " WHERE \"table\" = %s AND segment = :number; COMMIT",
-		   w->sql->drop, w->sql->literal);
+		   w->sql->drop, w->sql->key_literal);
 	bool ok = !FAIL_POINT_ERR("before_drop", err) && run(w, buf_cstr(&sql), err);
 	if (!ok && strcmp(err->code, "55P03") == 0) {
 		roll_back(w);
@@ -593,7 +593,7 @@ static bool drop(struct work *w, const struct segment *s, struct err *err)
 		buf_printf(&sql,
 			   "UPDATE memingest.segments SET state = 'dead', changed_at ="
 			   " clock_timestamp() WHERE \"table\" = %s AND segment = :number",
-			   w->sql->literal);
+			   w->sql->key_literal);
 		ok = run(w, buf_cstr(&sql), err);
 	}
 	buf_free(&sql);
@@ -614,7 +614,7 @@ static bool reset(struct work *w, struct err *err)
 		   "BEGIN; UPDATE memingest.searches SET sealed = NULL, adopted = false WHERE"
 		   " \"table\" = %s; UPDATE memingest.segments SET state = 'dead', changed_at ="
 		   " clock_timestamp() WHERE \"table\" = %s; COMMIT",
-		   w->sql->literal, w->sql->literal);
+		   w->sql->key_literal, w->sql->key_literal);
 	bool ok = pg_exec(w->pg, buf_cstr(&sql), NULL, 0, err);
 	buf_free(&sql);
 	return ok;

@@ -1,16 +1,19 @@
 -- What the search by nearness keeps beside the worker's own tables; made where a stream wants it.
 -- Each statement ends with a semicolon at the end of a line, and creates one thing.
 
--- One row per table. Rows of the table whose search_xid "sealed" sees are in live segments; the
--- others are read from the table itself. So a search that reads this row and the rows of a table
--- in one snapshot misses nothing, whatever commits meanwhile.
+-- One row per searched column of a table. Rows of the table whose search_xid "sealed" sees are in
+-- live segments; the others are read from the table itself. So a search that reads this row and the
+-- rows of a table in one snapshot misses nothing, whatever commits meanwhile.
 CREATE TABLE IF NOT EXISTS memingest.searches (
-    "table"      text        PRIMARY KEY,    -- quoted, with its schema
+    "table"      text        PRIMARY KEY,    -- quoted, with its schema; and "/name", if it has one
     sealed       pg_snapshot,                -- null: nothing is in segments yet
     adopted      boolean     NOT NULL,       -- and so are rows without a search_xid
     next_segment integer     NOT NULL DEFAULT 1,
-    system_id    bigint      NOT NULL        -- of the cluster whose transactions these are
+    system_id    bigint      NOT NULL,       -- of the cluster whose transactions these are
+    live         boolean     NOT NULL DEFAULT true -- of a table's columns the one that is searched
 );
+
+ALTER TABLE memingest.searches ADD COLUMN IF NOT EXISTS live boolean NOT NULL DEFAULT true;
 
 -- One row per segment: a partition of the table's segments, which never changes, with an index.
 -- It holds the rows that upto sees and after does not; or, of those without search_xid, the keys

@@ -1,5 +1,5 @@
--- What upkeep of a table's search will meet. $1: the segments, as memingest."t_segments"; $2: the
--- table, as it stands in memingest.searches.
+-- What upkeep of a search will meet. $1: the segments, as memingest."t_segments"; $2: the table,
+-- $3: the search, as it stands in memingest.searches.
 SELECT
     -- whose segments there are that this role does not own
     (SELECT string_agg(DISTINCT pg_get_userbyid(c.relowner), ', ')
@@ -13,6 +13,6 @@ SELECT
         AND a.attnum = i.indkey[0]
         WHERE i.indrelid = to_regclass($2) AND a.attname = 'search_xid' AND i.indisvalid
     ) AS indexed,
-    (SELECT count(*) FROM memingest.segments s WHERE s."table" = $2 AND s.state <> 'dead'
+    (SELECT count(*) FROM memingest.segments s WHERE s."table" = $3 AND s.state <> 'dead'
         AND (SELECT count(*) FROM pg_partition_tree(
             to_regclass(left($1, -2) || '_' || s.segment || '"'))) <> 1 + s.parts) AS lost;

@@ -2,7 +2,7 @@
 -- the rows become more than :limit. Rows of one transaction are not parted.
 WITH b AS (
     SELECT coalesce(pg_snapshot_xmax(s.sealed), '0') AS since, pg_current_snapshot() AS now
-    FROM memingest.searches s WHERE s."table" = :literal
+    FROM memingest.searches s WHERE s."table" = :key
 ),
 cut AS (
     SELECT (SELECT search_xid FROM :table WHERE search_xid >= b.since

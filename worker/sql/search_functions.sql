@@ -38,7 +38,7 @@ BEGIN
     END IF;
 
     -- Sealed by a transaction to come: restored into another cluster. Then all rows are read.
-    SELECT * INTO state FROM memingest.searches s WHERE s."table" = :literal
+    SELECT * INTO state FROM memingest.searches s WHERE s."table" = :key
         AND coalesce(pg_snapshot_xmax(s.sealed) <= pg_snapshot_xmax(pg_current_snapshot()), true);
     IF FOUND THEN
         since := coalesce(pg_snapshot_xmax(state.sealed), '0');
@@ -47,7 +47,7 @@ BEGIN
         SELECT coalesce(array_agg(s.segment), '{}'), array_agg(0), array_agg(s.rows),
             coalesce(pg_is_in_recovery() AND bool_or(NOT s.logged), false)
         INTO by_graph, by_part, by_rows, lost
-        FROM memingest.segments s WHERE s."table" = :literal AND s.state = 'live';
+        FROM memingest.segments s WHERE s."table" = :key AND s.state = 'live';
     END IF;
 :choose_ways
     WHILE cardinality(by_graph || one_by_one) > 0 AND NOT lost LOOP
@@ -65,7 +65,7 @@ BEGIN
             SELECT FROM memingest.segments s CROSS JOIN generate_series(0, s.parts) AS part
             CROSS JOIN to_regclass(:segment_prefix || s.segment
                 || CASE WHEN part = 0 THEN '"' ELSE '_' || part - 1 || '"' END) AS found
-            WHERE s."table" = :literal AND s.segment = ANY (by_graph || one_by_one)
+            WHERE s."table" = :key AND s.segment = ANY (by_graph || one_by_one)
             AND (found IS NULL OR NOT s.logged AND part = least(s.parts, 1)
                 AND pg_relation_size(found) = 0)); -- emptied by a crash
     END IF;
@@ -127,16 +127,16 @@ AS $search$
     FROM (
         SELECT count(*) AS n, coalesce(sum(rows), 0)::bigint AS rows,
             coalesce(sum(stale), 0)::bigint AS stale
-        FROM memingest.segments WHERE "table" = :literal AND state = 'live') s
+        FROM memingest.segments WHERE "table" = :key AND state = 'live') s
     CROSS JOIN (
         SELECT coalesce(max(pg_snapshot_xmax(sealed)), '0') AS since,
             coalesce(bool_and(adopted), false) AS adopted,
             coalesce(max(ARRAY(SELECT pg_snapshot_xip(sealed))), '{}') AS running
-        FROM memingest.searches WHERE "table" = :literal) b
+        FROM memingest.searches WHERE "table" = :key) b
     CROSS JOIN LATERAL (
         SELECT (SELECT count(*) FROM :table WHERE search_xid >= b.since)
             + (SELECT count(*) FROM :table WHERE search_xid = ANY (b.running))
             + (SELECT count(*) FROM :table WHERE NOT b.adopted AND search_xid IS NULL) AS n) t
 $search$;
-
+:live_function
 COMMENT ON FUNCTION :search IS :note;

@@ -2,7 +2,7 @@
 WITH b AS (
     SELECT s.*, coalesce(pg_snapshot_xmax(s.sealed), '0') AS since,
         ARRAY(SELECT pg_snapshot_xip(s.sealed)) AS open
-    FROM memingest.searches s WHERE s."table" = :literal
+    FROM memingest.searches s WHERE s."table" = :key
 )
 SELECT b.sealed, b.adopted, b.next_segment,
     b.system_id <> c.system_identifier

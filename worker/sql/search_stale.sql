@@ -9,5 +9,5 @@ FROM (
             SELECT FROM :table t
             WHERE :t_is_s AND t.search_xid IS NOT DISTINCT FROM s.search_xid)) AS changed
 ) counted
-WHERE g."table" = :literal AND g.segment = :number
+WHERE g."table" = :key AND g.segment = :number
 RETURNING g.stale

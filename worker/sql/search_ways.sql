@@ -12,5 +12,5 @@
                 CASE WHEN part > 0 THEN m.f1 ELSE s.rows END AS nodes
             FROM memingest.segments s CROSS JOIN LATERAL (SELECT :estimates) m
             CROSS JOIN LATERAL coalesce((s.tenants ->> :first::text)::integer, 0) AS part
-            WHERE s."table" = :literal AND s.segment = ANY (by_graph)) m;
+            WHERE s."table" = :key AND s.segment = ANY (by_graph)) m;
 :by_index    END IF;
