@@ -104,9 +104,12 @@ static int dial(unsigned port)
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	if (connect(fd, (struct sockaddr *)&to, sizeof(to)) != 0)
+	if (connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0)
+		return fd;
+	if (errno != EINTR)
 		give_up("connect", strerror(errno));
-	return fd;
+	close(fd);
+	return dial(port);
 }
 
 /* It may close in the middle of nonsense. */
