@@ -631,8 +631,8 @@ static int status_of(FILE *curl)
 
 /*
  * Proves: another certificate and key count for new connections without a restart, once both are
- * there; until then, and with files that are none, the one of before does. A request that is being
- * answered meanwhile is answered.
+ * there; until then, and with files that are none, the one of before does, and a file that stays
+ * away is told. A request that is being answered meanwhile is answered.
  */
 START_TEST(another_certificate)
 {
@@ -659,6 +659,10 @@ START_TEST(another_certificate)
 	struct worker *w = worker_start(bed, NULL);
 	ck_assert_int_eq(status_of(held), 200);
 	worker_stop(w);
+	snprintf(command, sizeof(command), "%s/shown.key", bed->dir);
+	ck_assert_int_eq(unlink(command), 0);
+	worker_wait_log(g->process, "shown.key", 20);
+	ck_assert_int_eq(status_of(store_by_curl(g, certs, "other-ca", "")), 202);
 	gate_stop(g);
 	bed_free(bed);
 }

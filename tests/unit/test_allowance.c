@@ -37,11 +37,12 @@ static unsigned batches(struct allowance *p, int64_t distance_us, int64_t *longe
 	return n;
 }
 
-/* Proves: before anything is known a batch waits for its age. */
+/* Proves: before anything is known a batch goes at once, however long it might wait. */
 START_TEST(nothing_known)
 {
 	struct allowance p = {0};
-	ck_assert_int_eq(allowance_due(&p, 7 * MS, AGE), 7 * MS + AGE);
+	ck_assert_int_eq(allowance_due(&p, 7 * MS, AGE), 7 * MS);
+	ck_assert_int_eq(allowance_due(&p, 7 * MS, 3600 * US_PER_S), 7 * MS);
 }
 END_TEST
 
@@ -101,6 +102,15 @@ START_TEST(learning)
 }
 END_TEST
 
+/* Proves: batches that are given back unwritten do not make transactions free. */
+START_TEST(given_back)
+{
+	struct allowance p = learned();
+	allowance_learn(&p, 0, 5000);
+	ck_assert_int_eq(p.cost_us, 2 * MS);
+}
+END_TEST
+
 static Suite *allowance_suite(void)
 {
 	Suite *suite = suite_create("allowance");
@@ -111,6 +121,7 @@ static Suite *allowance_suite(void)
 	tcase_add_test(tc, behind_a_backlog);
 	tcase_add_test(tc, dear);
 	tcase_add_test(tc, learning);
+	tcase_add_test(tc, given_back);
 	suite_add_tcase(suite, tc);
 	return suite;
 }

@@ -10,6 +10,9 @@
  *   each one moves it on by SHARE * cost
  *   paid_us > now + (BURST - 1) * SHARE * cost     the next one waits until that is over
  *
+ * Before the lane's first transaction nothing is known and nothing costs: the first batch goes at
+ * once, and tells.
+ *
  * So over time that cost takes a twentieth of the lane at most; a lone event, or a burst of some
  * hundred that arrives in a few pieces, does not wait; and under a steady stream there is one batch
  * every SHARE times the cost.
@@ -25,10 +28,13 @@
 /*
  * Learns the part of a transaction's time that does not grow with its rows: about as long as
  * FIXED_COST_ROWS rows take. It at most doubles, so that one slow flush of the disk does not make
- * the next events wait long.
+ * the next events wait long. A batch that was given back unwritten took no time, and teaches
+ * nothing.
  */
 void allowance_learn(struct allowance *a, int64_t took_us, size_t events)
 {
+	if (took_us == 0)
+		return;
 	int64_t cost = took_us * FIXED_COST_ROWS / (FIXED_COST_ROWS + (int64_t)events);
 	a->cost_us = a->cost_us > 0 ? MIN(cost, 2 * a->cost_us) : cost;
 }
@@ -43,8 +49,6 @@ void allowance_spend(struct allowance *a, int64_t now_us)
 int64_t allowance_due(const struct allowance *a, int64_t opened_us, int64_t max_age_us)
 {
 	int64_t price = SHARE * a->cost_us;
-	if (price == 0)
-		return opened_us + max_age_us;
 	int64_t affordable = MAX(opened_us, a->paid_us - (BURST - 1) * price);
 	return MIN(affordable, opened_us + MIN(price, max_age_us));
 }

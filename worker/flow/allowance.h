@@ -13,7 +13,7 @@ struct allowance {
 	int64_t paid_us; /* up to when the lane's time has been spent in advance; monotonic */
 };
 
-/* A transaction with so many events took so long. */
+/* A transaction with so many events took so long; 0: it was none. */
 void allowance_learn(struct allowance *a, int64_t took_us, size_t events);
 /* A batch is sent. */
 void allowance_spend(struct allowance *a, int64_t now_us);

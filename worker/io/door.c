@@ -29,7 +29,9 @@
  *   socket --> server (new files) --.
  *         '-x- former (old files) ---'--> the same table of clients, the same requests
  *
- * Files that do not fit each other (one of the two is written already) change nothing.
+ * Files that do not fit each other (one of the two is written already) change nothing; nor do files
+ * that can not be read, which for a moment are files that are being replaced. What is refused is
+ * tried again at times: it may have been a descriptor or a thread that lacked.
  *
  * Threads: options.threads of libmicrohttpd's own, with every signal blocked; head() and body() run
  * there. One mutex, for the table of connections and the states of requests; never held while
@@ -56,7 +58,9 @@
 
 /* SPARE: connections that libmicrohttpd may have taken before we have ended others for them. */
 enum { MEMORY_PER_CONNECTION = 32 * 1024, SPARE = 128, PAD = 32, STEP = 256 * 1024 };
-#define RENEW_US US_PER_S /* between two looks at certificate and key */
+#define RENEW_US US_PER_S            /* between two looks at certificate and key */
+#define AGAIN_US (60 * US_PER_S)     /* between two tries of files that made no server */
+#define UNREADABLE_US (3 * US_PER_S) /* after which files are not just being replaced */
 
 enum state { STATE_OPEN, STATE_READING, STATE_HELD, STATE_ANSWERED };
 
@@ -95,8 +99,11 @@ struct client {
 
 struct door {
 	struct server *server, *former; /* former: NULL, unless clients of it are left */
-	struct server *refused; /* files that made no server, not to be tried again; or NULL */
+	struct server *refused; /* files that made no server, not to be tried soon; or NULL */
 	int64_t renew_us;       /* next look at certificate and key */
+	int64_t again_us;       /* next try of the refused ones */
+	int64_t unread_us;      /* since when they can not be read; 0: they can */
+	bool unread_told;
 	struct door_options options;
 	unsigned port;
 	int fd; /* that listens; -1: closed */
@@ -530,14 +537,17 @@ static bool server_start(struct server *s, struct err *err)
 	sigset_t all, before;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	s->daemon = start_daemon(s, fcntl(s->door->fd, F_DUPFD_CLOEXEC, 0));
+	int fd = fcntl(s->door->fd, F_DUPFD_CLOEXEC, 0);
+	if (fd >= 0) /* without one libmicrohttpd would open another port */
+		s->daemon = start_daemon(s, fd);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (s->daemon)
 		return true;
 	if (s->certificate)
 		return err_set(err, ERR_CONFIG,
 			       "gateway.certificate_file, gateway.key_file: they are no "
-			       "certificate and its key in PEM, or libmicrohttpd has no TLS");
+			       "certificate and its key in PEM, or libmicrohttpd has no TLS, no "
+			       "threads or no descriptors left");
 	return err_set(err, ERR_FATAL, "%s \"%s\": libmicrohttpd could not start its threads",
 		       s->door->options.setting, s->door->options.listen);
 }
@@ -585,26 +595,41 @@ static void give_way(struct door *d, struct server *s)
 		 F_STR("file", d->options.certificate_file));
 }
 
-static void refuse_files(struct door *d, struct server *s, const struct err *err)
+static void refuse_files(struct door *d, struct server *s, int64_t now, const struct err *err)
 {
 	server_free(d->refused);
 	d->refused = s;
+	d->again_us = now + AGAIN_US;
 	log_error("the certificate of before stays in use", F_STR("error", err->text));
 }
 
-/* A file that is not there for a moment is one that is being replaced. */
-static void renew(struct door *d)
+/* Said once for as long as it lasts. */
+static void unreadable(struct door *d, int64_t now, const struct err *err)
+{
+	if (d->unread_us == 0)
+		d->unread_us = now;
+	if (d->unread_told || now - d->unread_us < UNREADABLE_US)
+		return;
+	d->unread_told = true;
+	log_error("the certificate of before stays in use", F_STR("error", err->text));
+}
+
+static void renew(struct door *d, int64_t now)
 {
 	struct err err = {0};
 	struct server *s = server_new(d, &err);
-	if (!s)
+	if (!s) {
+		unreadable(d, now, &err);
 		return;
-	if (shows_the_same(d->server, s) || shows_the_same(d->refused, s))
+	}
+	d->unread_us = 0;
+	d->unread_told = false;
+	if (shows_the_same(d->server, s) || (shows_the_same(d->refused, s) && now < d->again_us))
 		server_free(s);
 	else if (server_start(s, &err))
 		give_way(d, s);
 	else
-		refuse_files(d, s, &err);
+		refuse_files(d, s, now, &err);
 }
 
 static bool is_empty(const struct server *s)
@@ -623,7 +648,7 @@ static void sweep_servers(struct door *d, int64_t now)
 	if (d->former || d->draining || !d->server->certificate || now < d->renew_us)
 		return;
 	d->renew_us = now + RENEW_US;
-	renew(d);
+	renew(d, now);
 }
 
 void door_sweep(struct door *d)
