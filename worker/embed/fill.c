@@ -24,7 +24,7 @@
  * Of PostgreSQL or a SQLite file, which the statements know (fillsql.h). A file has no locks of
  * rows: another program's is of the whole file, and is tried again the same way.
  *
- * Memory: one window, of FILL_WINDOW_ROWS and about FILL_WINDOW_BYTES of text, three times (as
+ * Memory: one window, of WINDOW_ROWS and about WINDOW_BYTES of text, three times (as
  * rows, as JSON, in requests), and the model's own. No transaction is open while the model is
  * asked; the one that writes a window is one statement.
  *
@@ -76,7 +76,7 @@ struct fill {
 
 	/* The window. */
 	struct answer *texts; /* key, text and handle of each row */
-	struct row rows[FILL_WINDOW_ROWS];
+	struct row rows[WINDOW_ROWS];
 	size_t n, offered, pending; /* pending: of those offered, the ones that are ASKED */
 	uint8_t *vectors;           /* of each row, big-endian float4 */
 	uint8_t *field;             /* to see whether the column has room for the numbers */
@@ -336,7 +336,7 @@ static bool read_window(struct fill *f, struct err *err)
 		return false;
 	f->n = answer_count(f->texts);
 	f->offered = f->pending = 0;
-	assert(f->n <= FILL_WINDOW_ROWS && f->reserved == 0);
+	assert(f->n <= WINDOW_ROWS && f->reserved == 0);
 	for (size_t i = 0; i < f->n; i++) {
 		const char *text = text_of(f, i);
 		f->rows[i] = (struct row){
@@ -483,7 +483,7 @@ struct fill *fill_open(const struct fill_means *means, struct err *err)
 	f->embed = &f->table->embeds[means->embed];
 	f->config = means->stream->embeds[means->embed];
 	f->column = &f->table->columns[f->embed->vector];
-	f->vectors = xmalloc((size_t)FILL_WINDOW_ROWS * 4 * f->column->dim);
+	f->vectors = xmalloc((size_t)WINDOW_ROWS * 4 * f->column->dim);
 	f->db = asker_of(NULL);
 	fillsql_make(&f->sql, f->table, f->embed, means->config->sqlite_path != NULL);
 	f->last = xcalloc(f->sql.parts, sizeof(*f->last));

@@ -15,9 +15,6 @@
 
 struct fill;
 
-/* Of a window: at most, and about. */
-enum { FILL_WINDOW_ROWS = 512, FILL_WINDOW_BYTES = 4 << 20 };
-
 enum fill_result {
 	FILL_MORE,    /* the window is done, and there may be another one */
 	FILL_END,     /* there is none behind the last one */

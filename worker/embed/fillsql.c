@@ -20,7 +20,6 @@
 #include <stdlib.h>
 
 #include "core/sqlname.h"
-#include "embed/fill.h"
 #include "sqlite/shown.h"
 
 extern const char sql_embed_window[], sql_embed_fill[], sql_embed_file_window[],
@@ -43,13 +42,6 @@ enum {
 	AFTER,
 	WORDS
 };
-
-/* A row that gets its vector says so, as for an event: see core/conflict.c. */
-static void put_set(const struct table *t, struct buf *out)
-{
-	if (!sqlname_has_column(t, table_own_columns[1]))
-		buf_printf(out, ", \"%s\" = now()", table_own_columns[1]);
-}
 
 /* --- PostgreSQL --- */
 
@@ -128,7 +120,7 @@ static char *fill_in(const char *sql, struct buf words[WORDS])
 						 "row",    "made",   "after"};
 	struct sqlname_word all[WORDS + 2] = {{"rows", "512"}, {"bytes", "4194304"}};
 	struct buf out = {0};
-	static_assert(FILL_WINDOW_ROWS == 512 && FILL_WINDOW_BYTES == 4194304, "as the words say");
+	static_assert(WINDOW_ROWS == 512 && WINDOW_BYTES == 4194304, "as the words say");
 	for (size_t i = 0; i < WORDS; i++)
 		all[2 + i] = (struct sqlname_word){names[i], buf_cstr(&words[i])};
 	sqlname_fill(&out, sql, all, WORDS + 2);
@@ -147,7 +139,7 @@ void fillsql_make(struct fillsql *sql, const struct table *t, const struct table
 	const char *window = file ? sql_embed_file_window : sql_embed_window;
 	buf_quoted(&words[VECTOR], t->columns[embed->vector].name, '"');
 	buf_quoted(&words[TEXT], t->columns[embed->text].name, '"');
-	put_set(t, &words[SET]);
+	buf_puts(&words[SET], ", \"updated_at\" = now()"); /* as an event's: core/conflict.c */
 	if (file)
 		put_file(t, embed->vector, words);
 	else

@@ -14,6 +14,9 @@
 #include "base/base.h"
 #include "codec/table.h"
 
+/* Of a window: at most, and about. */
+enum { WINDOW_ROWS = 512, WINDOW_BYTES = 4 << 20 };
+
 struct fillsql {
 	char *count;        /* rows that want a vector, bytes of their texts */
 	char *first, *next; /* a window; next: behind the handle that its parameters are */
