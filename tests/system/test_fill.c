@@ -59,6 +59,14 @@ static void expect_log(const char *log, const char *part)
 	free(text);
 }
 
+/* What is held stays so for that time. */
+static void hold_on(struct bed *bed, int seconds)
+{
+	int64_t until_us = clock_mono_us() + seconds * US_PER_S;
+	while (bed_tick(bed, until_us))
+		continue;
+}
+
 static void over(struct bed *bed, struct vectors *v)
 {
 	vectors_stop(v);
@@ -345,7 +353,7 @@ START_TEST(held_shortly)
 	bed_sql(bed, "UPDATE told SET note = 'other' WHERE id = 'id-9'");
 	int pid = start_embed(bed, log);
 	BED_WAIT(bed, 20, v->inputs == 100);
-	bed_tick(bed, clock_mono_us() + US_PER_S);
+	hold_on(bed, 1);
 	bed_sql(bed, "COMMIT");
 	ck_assert_int_eq(wait_exit(pid), 0);
 	expect_log(log, "99 of 100 rows");
@@ -579,7 +587,7 @@ START_TEST(file_locked)
 	ck_assert_int_eq(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
 	BED_WAIT(bed, 20, v->inputs == 100);
 	if (_i)
-		bed_tick(bed, clock_mono_us() + 8 * US_PER_S);
+		hold_on(bed, 8);
 	else
 		ck_assert_int_eq(wait_exit(pid), 75);
 	ck_assert_int_eq(sqlite3_exec(db, "COMMIT", NULL, NULL, NULL), SQLITE_OK);
