@@ -53,8 +53,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "core/config.h"
 #include "io/listen.h"
+#include "io/pem_pair.h"
 
 /* SPARE: connections that libmicrohttpd may have taken before we have ended others for them. */
 enum { MEMORY_PER_CONNECTION = 32 * 1024, SPARE = 128, PAD = 32, STEP = 256 * 1024 };
@@ -70,8 +70,8 @@ struct client;
 struct server {
 	struct door *door;
 	struct MHD_Daemon *daemon;
-	char *certificate, *key; /* in PEM; NULL: no TLS */
-	atomic_bool leaving;     /* another one has its place */
+	struct pem_pair shown;
+	atomic_bool leaving; /* another one has its place */
 };
 
 /* What door.h shows is the first member. */
@@ -102,8 +102,7 @@ struct door {
 	struct server *refused; /* files that made no server, not to be tried soon; or NULL */
 	int64_t renew_us;       /* next look at certificate and key */
 	int64_t again_us;       /* next try of the refused ones */
-	int64_t unread_us;      /* since when they can not be read; 0: they can */
-	bool unread_told;
+	int64_t unread_us;      /* since when the files can not be read; 0: they can; MAX: told */
 	struct door_options options;
 	unsigned port;
 	int fd; /* that listens; -1: closed */
@@ -487,33 +486,21 @@ static void PRINTF_LIKE(2, 0) swallow(void *ctx, const char *fmt, va_list args)
 	(void)args;
 }
 
-/* Certificate and key in PEM, or neither. */
-static bool read_tls(const struct door_options *o, struct server *s, struct err *err)
-{
-	if (!o->certificate_file && !o->key_file)
-		return true;
-	if (!o->certificate_file || !o->key_file)
-		return err_set(err, ERR_CONFIG,
-			       "gateway.certificate_file and gateway.key_file go together");
-	s->certificate = config_secret(NULL, o->certificate_file, err);
-	s->key = s->certificate ? config_secret(NULL, o->key_file, err) : NULL;
-	return s->key != NULL;
-}
-
 /* NULL where libmicrohttpd does not take the certificate, or has no threads. */
 static struct MHD_Daemon *start_daemon(struct server *s, int fd)
 {
 	const struct door *d = s->door;
 	const struct door_options *o = &d->options;
-	unsigned flags = MHD_ALLOW_SUSPEND_RESUME | (s->certificate ? MHD_USE_TLS : 0) |
+	unsigned flags = MHD_ALLOW_SUSPEND_RESUME | (s->shown.certificate ? MHD_USE_TLS : 0) |
 			 (MHD_is_feature_supported(MHD_FEATURE_EPOLL) == MHD_YES
 				  ? MHD_USE_EPOLL_INTERNAL_THREAD
 				  : MHD_USE_POLL_INTERNAL_THREAD);
 	struct MHD_OptionItem more[4] = {{MHD_OPTION_END, 0, NULL}};
 	size_t n = 0;
-	if (s->certificate) {
-		more[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, s->certificate};
-		more[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, s->key};
+	if (s->shown.certificate) {
+		more[n++] =
+			(struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, s->shown.certificate};
+		more[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, s->shown.key};
 	}
 	if (o->threads > 1) /* a pool of one is refused */
 		more[n++] = (struct MHD_OptionItem){MHD_OPTION_THREAD_POOL_SIZE,
@@ -543,7 +530,7 @@ static bool server_start(struct server *s, struct err *err)
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (s->daemon)
 		return true;
-	if (s->certificate)
+	if (s->shown.certificate)
 		return err_set(err, ERR_CONFIG,
 			       "gateway.certificate_file, gateway.key_file: they are no "
 			       "certificate and its key in PEM, or libmicrohttpd has no TLS, no "
@@ -557,9 +544,8 @@ static struct server *server_new(struct door *d, struct err *err)
 {
 	struct server *s = xcalloc(1, sizeof(*s));
 	s->door = d;
-	if (read_tls(&d->options, s, err))
+	if (pem_pair_read(&s->shown, d->options.certificate_file, d->options.key_file, err))
 		return s;
-	free(s->certificate);
 	free(s);
 	return NULL;
 }
@@ -570,10 +556,7 @@ static void server_free(struct server *s)
 		return;
 	if (s->daemon)
 		MHD_stop_daemon(s->daemon); /* cuts off who is left */
-	if (s->key)
-		explicit_bzero(s->key, strlen(s->key));
-	free(s->key);
-	free(s->certificate);
+	pem_pair_free(&s->shown);
 	free(s);
 }
 
@@ -581,7 +564,7 @@ static void server_free(struct server *s)
 
 static bool shows_the_same(const struct server *a, const struct server *b)
 {
-	return a && strcmp(a->certificate, b->certificate) == 0 && strcmp(a->key, b->key) == 0;
+	return a && pem_pair_same(&a->shown, &b->shown);
 }
 
 /* Takes s. */
@@ -608,9 +591,9 @@ static void unreadable(struct door *d, int64_t now, const struct err *err)
 {
 	if (d->unread_us == 0)
 		d->unread_us = now;
-	if (d->unread_told || now - d->unread_us < UNREADABLE_US)
+	if (now - d->unread_us < UNREADABLE_US)
 		return;
-	d->unread_told = true;
+	d->unread_us = INT64_MAX;
 	log_error("the certificate of before stays in use", F_STR("error", err->text));
 }
 
@@ -623,7 +606,6 @@ static void renew(struct door *d, int64_t now)
 		return;
 	}
 	d->unread_us = 0;
-	d->unread_told = false;
 	if (shows_the_same(d->server, s) || (shows_the_same(d->refused, s) && now < d->again_us))
 		server_free(s);
 	else if (server_start(s, &err))
@@ -645,7 +627,7 @@ static void sweep_servers(struct door *d, int64_t now)
 		server_free(d->former);
 		d->former = NULL;
 	}
-	if (d->former || d->draining || !d->server->certificate || now < d->renew_us)
+	if (d->former || d->draining || !d->options.certificate_file || now < d->renew_us)
 		return;
 	d->renew_us = now + RENEW_US;
 	renew(d, now);
@@ -672,8 +654,10 @@ static bool start(struct door *d, struct err *err)
 	return server_start(d->server, err);
 }
 
-static void door_free(struct door *d)
+void door_close(struct door *d)
 {
+	if (!d)
+		return;
 	server_free(d->former);
 	server_free(d->server);
 	server_free(d->refused);
@@ -691,7 +675,7 @@ struct door *door_open(const struct door_options *options, struct err *err)
 	pthread_mutex_init(&d->lock, NULL);
 	if (start(d, err))
 		return d;
-	door_free(d);
+	door_close(d);
 	return NULL;
 }
 
@@ -713,10 +697,4 @@ bool door_drain(struct door *d)
 		d->fd = -1;
 	}
 	return left == 0;
-}
-
-void door_close(struct door *d)
-{
-	if (d)
-		door_free(d);
 }
