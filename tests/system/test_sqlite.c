@@ -111,6 +111,7 @@ START_TEST(second_worker)
 		 first->pid);
 	struct worker *second = worker_start(bed, NULL);
 	worker_wait_log(second, holder, 10);
+	worker_wait_log(second, "level=warn msg=\"standing by", 10); /* so "load" says it as well */
 	pace_progress(pace, 1000);
 	bed_drain(bed, 10);
 	worker_kill(first);
