@@ -104,9 +104,12 @@ static int dial(unsigned port)
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	if (connect(fd, (struct sockaddr *)&to, sizeof(to)) != 0)
+	if (connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0)
+		return fd;
+	if (errno != EINTR)
 		give_up("connect", strerror(errno));
-	return fd;
+	close(fd);
+	return dial(port);
 }
 
 /* It may close in the middle of nonsense. */
@@ -118,14 +121,19 @@ static int say(unsigned port, const void *data, size_t size)
 	return fd;
 }
 
-/* Until that is there, or the server closes; until NULL: what there is now. */
+/*
+ * Until that is there, or the server closes; until NULL: what there is now. libFuzzer's clock
+ * interrupts.
+ */
 static const char *hear(int fd, const char *until)
 {
 	static char heard[64 * 1024];
 	size_t len = 0;
 	heard[0] = '\0';
-	for (ssize_t n = 1; n > 0 && len < sizeof(heard) - 1;) {
+	for (ssize_t n = 1; n != 0 && len < sizeof(heard) - 1;) {
 		n = recv(fd, heard + len, sizeof(heard) - 1 - len, until ? 0 : MSG_DONTWAIT);
+		if (n < 0 && errno != EINTR)
+			break;
 		len += n > 0 ? (size_t)n : 0;
 		heard[len] = '\0';
 		if (until && strstr(heard, until))

@@ -10,7 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <sqlite3.h>
+
 #include "base/clock.h"
+#include "lite.h"
 #include "stack.h"
 #include "system.h"
 #include "vectors.h"
@@ -54,6 +57,14 @@ static void expect_log(const char *log, const char *part)
 	char *text = bed_read_file(log);
 	ck_assert_msg(strstr(text, part) != NULL, "no \"%s\" in: %.4000s", part, text);
 	free(text);
+}
+
+/* What is held stays so for that time. */
+static void hold_on(struct bed *bed, int seconds)
+{
+	int64_t until_us = clock_mono_us() + seconds * US_PER_S;
+	while (bed_tick(bed, until_us))
+		continue;
 }
 
 static void over(struct bed *bed, struct vectors *v)
@@ -342,7 +353,7 @@ START_TEST(held_shortly)
 	bed_sql(bed, "UPDATE told SET note = 'other' WHERE id = 'id-9'");
 	int pid = start_embed(bed, log);
 	BED_WAIT(bed, 20, v->inputs == 100);
-	bed_tick(bed, clock_mono_us() + US_PER_S);
+	hold_on(bed, 1);
 	bed_sql(bed, "COMMIT");
 	ck_assert_int_eq(wait_exit(pid), 0);
 	expect_log(log, "99 of 100 rows");
@@ -423,6 +434,196 @@ START_TEST(mistakes)
 }
 END_TEST
 
+/* --- a SQLite file --- */
+
+/* n rows as put_rows() makes them, in a file. */
+static struct bed *file_with_rows(const char *name, struct vectors **v, int n)
+{
+	struct bed *bed = migrated(name, v);
+	lite_begin(bed, NULL);
+	lite_sql(bed->sqlite,
+		 "WITH RECURSIVE i(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM i WHERE i < %d)"
+		 " INSERT INTO told (event_time, id, note, updated_at) SELECT 1750000000000000,"
+		 " 'id-' || i, 'note \"' || i || '\" of old' || char(10), 0 FROM i",
+		 n - 1);
+	return bed;
+}
+
+/* The file's rows as vectors_wrong() and without() see them. */
+static int64_t file_wrong(struct bed *bed)
+{
+	lite_copy(bed);
+	return vectors_wrong(bed);
+}
+
+/*
+ * Proves: the same on a file, and what somebody has written there that is no text is left alone;
+ * what was paid for is remembered in the file.
+ */
+START_TEST(file_fills)
+{
+	struct vectors *v;
+	struct bed *bed = file_with_rows("filefills", &v, 1300);
+	lite_sql(bed->sqlite,
+		 "INSERT INTO told (event_time, id, note, spot, updated_at) VALUES"
+		 " (0, 'mine', 'any', zeroblob(32), 0), (0, 'empty', '', NULL, 0),"
+		 " (0, 'none', NULL, NULL, 0), (0, 'bytes', x'ff', NULL, 0),"
+		 " (0, 'no', CAST(x'61ff' AS TEXT), NULL, 0), (0, 'nul', char(97, 0), NULL, 0),"
+		 " (0, 'again', 'note \"7\" of old' || char(10), NULL, 0)");
+	bed_expect(bed, 0, "embed told --dry-run --json", "\"wanted\":1301,");
+	ck_assert_int_eq(v->inputs + v->canaries, 0);
+	bed_expect(bed, 75, "embed told --max-tokens 300", "the budget is spent: ");
+	ck_assert_int_le(v->inputs, 100);
+	bed_expect(bed, 0, "embed told", "rows got their vector in ");
+	ck_assert_int_eq(v->inputs, 1300);
+	ck_assert_int_eq(lite_int(bed->sqlite, "SELECT count(*) FROM told WHERE updated_at = 0"),
+			 6);
+	lite_sql(bed->sqlite, "DELETE FROM told WHERE id IN ('bytes', 'no', 'nul')");
+	ck_assert_int_eq(file_wrong(bed), 1);
+	lite_sql(bed->sqlite, "UPDATE told SET spot = NULL WHERE id <> 'mine'");
+	bed_expect(bed, 0, "embed told", " 0 texts asked for, 0 tokens, 1301 without a call");
+	ck_assert_int_eq(v->inputs, 1300);
+	ck_assert_int_eq(file_wrong(bed), 1);
+	lite_sql(bed->sqlite, "UPDATE told SET spot = NULL WHERE id = 'id-5'");
+	v->poison = "\"5\"";
+	lite_sql(bed->sqlite, "DELETE FROM memingest_embed_cache");
+	bed_expect(bed, 65, "embed told", "told: row id-5: its text is refused: ");
+	lite_sql(bed->sqlite, "ALTER TABLE told DROP COLUMN spot");
+	bed_expect(bed, 78, "embed told", "run \"memingest migrate\"");
+	over(bed, v);
+}
+END_TEST
+
+/*
+ * Proves: on a file, a halfvec in a row that is found by a key of several columns is, to the bit,
+ * what the worker makes of the same text.
+ */
+START_TEST(file_as_the_worker)
+{
+	struct bed *bed = vectors_bed("filekinds");
+	struct vectors *v = vectors_start(bed);
+	bed_stream_files(bed, "shelf", 1, "tests/schemas/shelf_event.avsc", NULL);
+	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
+	lite_begin(bed, NULL);
+	struct worker *w = worker_start(bed, NULL);
+	for (int i = 0; i < 30; i++) {
+		json_t *e = json_pack("{s:I, s:i, s:s, s:I, s:o}", "event_time",
+				      (json_int_t)1750000000000000, "part", i / 7, "label", "w",
+				      "made", (json_int_t)1750000000000001 + i, "words",
+				      json_sprintf("\"%d\\ \u00e4\n\t{}'", i));
+		bed_event(bed, "shelf", 0, e);
+		json_decref(e);
+	}
+	bed_drain(bed, 30);
+	worker_stop(w);
+	lite_sql(bed->sqlite, "INSERT INTO Shelf (event_time, made, part, \"Its \"\"label\"\"\","
+			      " words) SELECT event_time, made, part, 'mine', words FROM Shelf");
+	bed_expect(bed, 0, "embed shelf", "30 of 30 rows");
+	ck_assert_int_eq(v->inputs, 30);
+	ck_assert_int_eq(lite_int(bed->sqlite, "SELECT count(*) FROM Shelf a JOIN Shelf b"
+					       " USING (made, words) WHERE a.rowid < b.rowid AND"
+					       " a.\"order\" = b.\"order\" AND"
+					       " length(a.\"order\") = 32"),
+			 30);
+	over(bed, v);
+}
+END_TEST
+
+/*
+ * Proves: while the model thinks, a worker and another program write the same rows of the file, and
+ * what they write stays; one "embed" at a time is at work on it.
+ */
+START_TEST(file_others_win)
+{
+	struct vectors *v;
+	struct bed *bed = file_with_rows("fileothers", &v, 500);
+	char log[200];
+	struct worker *w = worker_start(bed, NULL);
+	worker_ready(w);
+	v->delay_ms = 300;
+	int pid = start_embed(bed, log);
+	BED_WAIT(bed, 20, v->requests > 0);
+	bed_expect(bed, 75, "embed told", "another \"memingest embed\" is at work on ");
+	lite_sql(bed->sqlite, "UPDATE told SET note = 'by hand' WHERE id IN ('id-30', 'id-31')");
+	lite_sql(bed->sqlite, "UPDATE told SET spot = zeroblob(32) WHERE id = 'id-32'");
+	lite_sql(bed->sqlite, "DELETE FROM told WHERE id = 'id-40'");
+	for (int i = 0; i < 20; i++)
+		vectors_tell(bed, i, 1, "of an event");
+	bed_flush(bed);
+	BED_WAIT(bed, 20,
+		 lite_int(bed->sqlite, "SELECT count(*) FROM told WHERE note = 'of an event'") ==
+			 20);
+	ck_assert_int_gt(lite_int(bed->sqlite, "SELECT count(*) FROM told WHERE spot IS NULL"),
+			 400); /* the window is not written yet */
+	ck_assert_int_eq(wait_exit(pid), 0);
+	expect_log(log, "24 written by somebody else meanwhile");
+	v->delay_ms = 0;
+	bed_expect(bed, 0, "embed told", "2 of 2 rows");
+	worker_stop(w);
+	ck_assert_int_eq(file_wrong(bed), 1);
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM told WHERE note = 'of an event'"), 20);
+	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM told"), 499);
+	over(bed, v);
+}
+END_TEST
+
+/*
+ * Proves: a file that another program has locked when its vectors are to be written is tried again
+ * for postgres.lock_timeout, beyond the five seconds that each try waits; then it ends, and says
+ * so.
+ */
+START_TEST(file_locked)
+{
+	struct vectors *v;
+	struct bed *bed = file_with_rows("filelocked", &v, 100);
+	sqlite3 *db = NULL;
+	char log[200];
+	bed_set(bed, "postgres.lock_timeout", _i ? "60s" : "500ms");
+	v->delay_ms = 1000;
+	int pid = start_embed(bed, log);
+	BED_WAIT(bed, 20, v->requests > 0);
+	ck_assert_int_eq(sqlite3_open(bed->sqlite, &db), SQLITE_OK);
+	sqlite3_busy_timeout(db, 500);
+	ck_assert_int_eq(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+	BED_WAIT(bed, 20, v->inputs == 100);
+	if (_i)
+		hold_on(bed, 8);
+	else
+		ck_assert_int_eq(wait_exit(pid), 75);
+	ck_assert_int_eq(sqlite3_exec(db, "COMMIT", NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+	if (_i)
+		ck_assert_int_eq(wait_exit(pid), 0);
+	expect_log(log, _i ? "100 of 100 rows" : "another program holds the file's lock");
+	v->delay_ms = 0;
+	bed_expect(bed, 0, "embed told", _i ? "0 of 0 rows" : "100 of 100 rows");
+	ck_assert_int_eq(file_wrong(bed), 0);
+	over(bed, v);
+}
+END_TEST
+
+/* Proves: killed again and again, it pays twice at most for what was under way; a file as well. */
+START_TEST(file_killed)
+{
+	struct vectors *v;
+	struct bed *bed = file_with_rows("filekill", &v, 1000);
+	char log[200];
+	int kills = 3;
+	v->delay_ms = 30;
+	for (int i = 0; i < kills; i++) {
+		int seen = v->inputs, pid = start_embed(bed, log);
+		BED_WAIT(bed, 30, v->inputs > seen + 100 + 100 * i);
+		kill(pid, SIGKILL);
+		ck_assert_int_eq(wait_exit(pid), 128 + SIGKILL);
+	}
+	bed_expect(bed, 0, "embed told", "rows got their vector");
+	ck_assert_int_eq(file_wrong(bed), 0);
+	ck_assert_int_ge(v->inputs, 1000);
+	ck_assert_int_le(v->inputs, 1000 + kills * UNDER_WAY);
+	over(bed, v);
+}
+END_TEST
+
 static void fill_tests(TCase *tc)
 {
 	tcase_add_test(tc, fills);
@@ -437,6 +638,11 @@ static void fill_tests(TCase *tc)
 	tcase_add_test(tc, held_shortly);
 	tcase_add_test(tc, searched);
 	tcase_add_test(tc, mistakes);
+	tcase_add_test(tc, file_fills);
+	tcase_add_test(tc, file_as_the_worker);
+	tcase_add_test(tc, file_others_win);
+	tcase_add_loop_test(tc, file_locked, 0, 2);
+	tcase_add_test(tc, file_killed);
 }
 
 SYSTEM_SUITE("fill", 60, fill_tests)

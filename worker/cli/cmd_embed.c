@@ -149,9 +149,9 @@ static int tell_trial(const struct embed *e)
 /* --- the work --- */
 
 /* A lock that somebody holds, or a deadlock, is no server that is away. */
-static enum exit_code code_of(const struct err *err)
+static enum exit_code code_of(const struct embed *e, const struct err *err)
 {
-	bool busy = strcmp(err->code, "55P03") == 0 || strcmp(err->code, "40P01") == 0;
+	bool busy = e->fill && fill_busy(e->fill, err);
 	return busy ? EXIT_AGAIN : (enum exit_code)report_err_exit_code(err);
 }
 
@@ -189,7 +189,7 @@ static int verdict(const struct embed *e, enum fill_result result, const struct 
 	case FILL_RESULTS:
 		break;
 	}
-	return cli_fail(code_of(err), "%s", err->text);
+	return cli_fail(code_of(e, err), "%s", err->text);
 }
 
 /* *end: it came to the end of the column. */
@@ -217,7 +217,7 @@ static int failed(struct embed *e, const struct err *err)
 {
 	if (e->fill ? fill_stopped(e->fill) : wait_fd(-1, 0, e->stop_fd, 0) == WAIT_ABORTED)
 		return cli_fail(EXIT_AGAIN, "stopped by a signal");
-	return cli_fail(code_of(err), "%s", err->text);
+	return cli_fail(code_of(e, err), "%s", err->text);
 }
 
 /* *end: the next column may be looked at. */
@@ -225,6 +225,7 @@ static int embed_column(struct embed *e, bool *end)
 {
 	struct err err = {0};
 	bool mine;
+	const char *file = e->cli->config->sqlite_path;
 	const struct fill_means means = {.config = e->cli->config,
 					 .stream = e->stream,
 					 .embed = e->index,
@@ -243,8 +244,8 @@ static int embed_column(struct embed *e, bool *end)
 	if (!fill_take_turn(e->fill, &mine, &err))
 		return failed(e, &err);
 	if (!mine)
-		return cli_fail(EXIT_AGAIN, "another \"memingest embed\" is at work on table %s",
-				table_of(e));
+		return cli_fail(EXIT_AGAIN, "another \"memingest embed\" is at work on %s%s",
+				file ? "" : "table ", file ? file : table_of(e));
 	if (e->cli->config->log_level == LOG_INFO) /* the bar says what is of interest here */
 		log_init(e->cli->config->log_format, LOG_WARN);
 	return fill_column(e, end);
@@ -356,7 +357,6 @@ const struct command command_embed = {
 		"as it is; with on_poison = halt\n"
 		"the command ends there.",
 	.wants_config = true,
-	.postgres_only = true,
 	.options = options,
 	.run = run,
 };

@@ -21,9 +21,12 @@
  * the cache before it is in its row (archive.h), so a run that was killed pays again at most for
  * what was under way.
  *
- * Memory: one window, of WINDOW_ROWS and about WINDOW_BYTES of text, three times (as rows, as JSON,
- * in requests), and the model's own. No transaction is open while the model is asked; the one that
- * writes a window is one statement.
+ * Of PostgreSQL or a SQLite file, which the statements know (fillsql.h). A file has no locks of
+ * rows: another program's is of the whole file, and is tried again the same way.
+ *
+ * Memory: one window, of WINDOW_ROWS and about WINDOW_BYTES of text, three times (as
+ * rows, as JSON, in requests), and the model's own. No transaction is open while the model is
+ * asked; the one that writes a window is one statement.
  *
  * Thread: the caller's. One wait: the HTTP client's; the database's end by the signal as well.
  */
@@ -39,19 +42,17 @@
 
 #include "base/clock.h"
 #include "codec/vector.h"
-#include "core/sqlname.h"
+#include "embed/fillsql.h"
 #include "embed/model.h"
 #include "io/embed_answer.h"
-#include "io/pg.h"
+#include "sqlite/asker.h"
 
-enum { WINDOW_ROWS = 512, WINDOW_BYTES = 4 << 20, BYTES_PER_TOKEN = 3 };
-#define PATIENCE_US (60 * US_PER_S)                  /* with a model that is away */
-#define STOP_US (10 * US_PER_S)                      /* for what is under way, once it is to stop */
-#define HELD_AGAIN_US (200 * US_PER_MS)              /* a row that somebody holds */
+enum { BYTES_PER_TOKEN = 3 };
+#define PATIENCE_US (60 * US_PER_S)     /* with a model that is away */
+#define STOP_US (10 * US_PER_S)         /* for what is under way, once it is to stop */
+#define HELD_AGAIN_US (200 * US_PER_MS) /* a row that somebody holds */
+#define TURN "embed"
 #define STATEMENT_US (24 * INT64_C(3600) * US_PER_S) /* one that looks at the whole table */
-#define LOCK_CLASS "1701667429" /* the first of the lock's two numbers: "embe" */
-
-extern const char sql_embed_window[], sql_embed_fill[]; /* worker/sql */
 
 enum row_state { ROW_HERE, ROW_ASKED, ROW_HAS, ROW_REFUSED };
 
@@ -66,22 +67,22 @@ struct fill {
 	const struct table_embed *embed;
 	const struct embed_config *config;
 	const struct column *column; /* of the vector */
-	struct pg *pg;
+	struct asker db;
 	bool mine; /* it is this one's turn */
 	struct archive *archive;
 	struct http_client *http;
 	struct model model;
-	char *first, *next, *write; /* statements */
+	struct fillsql sql;
 
 	/* The window. */
-	struct pg_rows *texts; /* key and text of each row */
+	struct answer *texts; /* key, text and handle of each row */
 	struct row rows[WINDOW_ROWS];
 	size_t n, offered, pending; /* pending: of those offered, the ones that are ASKED */
 	uint8_t *vectors;           /* of each row, big-endian float4 */
 	uint8_t *field;             /* to see whether the column has room for the numbers */
 	int64_t reserved;           /* tokens of what is ASKED, about */
 	int64_t progress_us;        /* when the last one was settled */
-	char **last;                /* the key of the last row of the window before */
+	char **last;                /* the handle of the last row of the window before */
 	bool begun;                 /* there was one */
 
 	struct fill_counts counts;
@@ -100,81 +101,9 @@ struct fill_counts fill_counts(const struct fill *f)
 	return f->counts;
 }
 
-/* --- statements --- */
-
-/* What a row that gets its vector changes beside it, as an event does: see core/conflict.c. */
-static void put_set(const struct table *t, size_t vector, struct buf *out)
+static bool is_file(const struct fill *f)
 {
-	buf_puts(out, ", \"updated_at\" = now()");
-	if (table_is_searched(t, vector))
-		buf_puts(out, ", \"search_xid\" = pg_current_xact_id()");
-}
-
-/* Whatever the text's collation thinks is equal. */
-static void put_same(const char *vector, const char *text, struct buf *out)
-{
-	buf_printf(out, "t.%s IS NULL AND t.%s::text COLLATE \"C\" = m.%s::text COLLATE \"C\"",
-		   vector, text, text);
-}
-
-/* Behind the key that the parameters are. */
-static void put_after(const struct table *t, struct buf *out)
-{
-	buf_puts(out, " AND (");
-	sqlname_keys(out, t, "t");
-	buf_puts(out, ") > (");
-	for (size_t i = 0; i < t->nkeys; i++)
-		buf_printf(out, "%s$%zu", i ? ", " : "", i + 1);
-	buf_puts(out, ")");
-}
-
-enum { TABLE, VECTOR, TEXT, T_KEYS, R_KEYS, W_KEYS, T_IS_M, SAME, SET, AFTER, WORDS };
-
-/* The words that both texts have; that of "after" stays empty. */
-static void put_words(const struct fill *f, struct buf words[WORDS])
-{
-	const struct table *t = f->table;
-	sqlname_table(t, &words[TABLE]);
-	buf_quoted(&words[VECTOR], f->column->name, '"');
-	buf_quoted(&words[TEXT], t->columns[f->embed->text].name, '"');
-	sqlname_keys(&words[T_KEYS], t, "t");
-	sqlname_keys(&words[R_KEYS], t, "r");
-	sqlname_keys(&words[W_KEYS], t, "w");
-	sqlname_same_key(&words[T_IS_M], t, "t", "m");
-	put_same(buf_cstr(&words[VECTOR]), buf_cstr(&words[TEXT]), &words[SAME]);
-	put_set(t, f->embed->vector, &words[SET]);
-}
-
-static char *fill_in(const char *sql, struct buf words[WORDS])
-{
-	static const char *const names[WORDS] = {"table",  "vector", "text", "t_keys", "r_keys",
-						 "w_keys", "t_is_m", "same", "set",    "after"};
-	struct sqlname_word all[WORDS + 2] = {{"rows", "512"}, {"bytes", "4194304"}};
-	struct buf out = {0};
-	static_assert(WINDOW_ROWS == 512 && WINDOW_BYTES == 4194304, "as the words say");
-	for (size_t i = 0; i < WORDS; i++)
-		all[2 + i] = (struct sqlname_word){names[i], buf_cstr(&words[i])};
-	sqlname_fill(&out, sql, all, WORDS + 2);
-	return buf_take_text(&out);
-}
-
-static void make_statements(struct fill *f)
-{
-	struct buf words[WORDS] = {0};
-	put_words(f, words);
-	f->first = fill_in(sql_embed_window, words);
-	f->write = fill_in(sql_embed_fill, words);
-	put_after(f->table, &words[AFTER]);
-	f->next = fill_in(sql_embed_window, words);
-	for (size_t i = 0; i < WORDS; i++)
-		buf_free(&words[i]);
-}
-
-/* What lacks is what migrate makes. */
-static void advise(struct err *err)
-{
-	if (strcmp(err->code, "42P01") == 0 || strcmp(err->code, "42703") == 0)
-		err_wrap(err, "run \"memingest migrate\"");
+	return f->means.config->sqlite_path != NULL;
 }
 
 /* --- the session --- */
@@ -182,11 +111,12 @@ static void advise(struct err *err)
 /* A look at the whole table takes what it takes. A window is found by its keys, row by row. */
 static bool set_up(struct fill *f, struct err *err)
 {
-	f->pg = pg_connect(f->means.config, "embed", f->means.stop_fd, err);
-	if (!f->pg)
+	if (!asker_open_heeding(&f->db, f->means.config, "embed", f->means.stop_fd, err))
 		return false;
-	pg_set_timeout(f->pg, STATEMENT_US);
-	return pg_exec(f->pg,
+	if (is_file(f))
+		return true;
+	pg_set_timeout(f->db.pg, STATEMENT_US);
+	return pg_exec(f->db.pg,
 		       "SET statement_timeout = 0; SET idle_session_timeout = 0;"
 		       " SET enable_hashjoin = off; SET enable_mergejoin = off",
 		       NULL, 0, err);
@@ -194,34 +124,18 @@ static bool set_up(struct fill *f, struct err *err)
 
 bool fill_take_turn(struct fill *f, bool *mine, struct err *err)
 {
-	const char *params[] = {table_full_name(f->table)};
-	struct pg_rows *rows = pg_query(
-		f->pg, "SELECT pg_try_advisory_lock(" LOCK_CLASS ", hashtext($1))", params, 1, err);
-	*mine = f->mine = rows && pg_bool(rows, 0, 0);
-	pg_rows_free(rows);
-	return rows != NULL;
-}
-
-/* By word, as the server may end a session some time after it was closed, and another is next. */
-static void end_turn(struct fill *f)
-{
-	const char *params[] = {table_full_name(f->table)};
-	struct err ignored = {0};
-	struct pg_rows *rows = NULL;
-	if (f->mine && f->pg && pg_ok(f->pg))
-		rows = pg_query(f->pg, "SELECT pg_advisory_unlock(" LOCK_CLASS ", hashtext($1))",
-				params, 1, &ignored);
-	pg_rows_free(rows);
+	bool ok = asker_take_turn(&f->db, TURN, table_full_name(f->table), mine, err);
+	f->mine = *mine;
+	return ok;
 }
 
 /* It may have ended while the model was asked; its turn with it, which somebody else may have. */
 static bool have_session(struct fill *f, struct err *err)
 {
 	bool mine = true;
-	if (f->pg && pg_alive(f->pg))
+	if (asker_alive(&f->db))
 		return true;
-	pg_free(f->pg);
-	f->pg = NULL;
+	asker_close(&f->db);
 	if (!set_up(f, err) || (f->mine && !fill_take_turn(f, &mine, err)))
 		return false;
 	return mine || err_set(err, ERR_RETRY,
@@ -230,11 +144,23 @@ static bool have_session(struct fill *f, struct err *err)
 			       table_full_name(f->table));
 }
 
+bool fill_busy(const struct fill *f, const struct err *err)
+{
+	return asker_busy(&f->db, err);
+}
+
+/* What lacks is what migrate makes; of a file it is said already. */
+static void advise(struct err *err)
+{
+	if (strcmp(err->code, "42P01") == 0 || strcmp(err->code, "42703") == 0)
+		err_wrap(err, "run \"memingest migrate\"");
+}
+
 /* --- what came of a text --- */
 
 static const char *text_of(const struct fill *f, size_t i)
 {
-	return pg_value(f->texts, i, f->table->nkeys);
+	return answer_value(f->texts, i, f->table->nkeys);
 }
 
 static int64_t tokens_of(const struct fill *f, size_t i)
@@ -257,7 +183,7 @@ static void leave_out(struct fill *f, size_t i, const char *why)
 {
 	struct buf key = {0};
 	for (size_t k = 0; k < f->table->nkeys; k++)
-		buf_printf(&key, "%s%s", k ? "/" : "", pg_value(f->texts, i, k));
+		buf_printf(&key, "%s%s", k ? "/" : "", answer_value(f->texts, i, k));
 	f->counts.refused++;
 	f->means.refused(f->means.ctx, buf_cstr(&key), why);
 	buf_free(&key);
@@ -403,11 +329,12 @@ static bool read_window(struct fill *f, struct err *err)
 {
 	if (!have_session(f, err))
 		return false;
-	f->texts = pg_query(f->pg, f->begun ? f->next : f->first, (const char *const *)f->last,
-			    f->begun ? f->table->nkeys : 0, err);
+	const char *sql = f->begun ? f->sql.next : f->sql.first;
+	f->texts = asker_query(&f->db, ASKER_TEXT(sql), (const char *const *)f->last,
+			       f->begun ? f->sql.parts : 0, err);
 	if (!f->texts)
 		return false;
-	f->n = pg_rows_count(f->texts);
+	f->n = answer_count(f->texts);
 	f->offered = f->pending = 0;
 	assert(f->n <= WINDOW_ROWS && f->reserved == 0);
 	for (size_t i = 0; i < f->n; i++) {
@@ -423,12 +350,12 @@ static bool read_window(struct fill *f, struct err *err)
 /* The next one begins behind its last row. */
 static void leave_window(struct fill *f)
 {
-	for (size_t k = 0; f->n > 0 && k < f->table->nkeys; k++) {
+	for (size_t k = 0; f->n > 0 && k < f->sql.parts; k++) {
 		free(f->last[k]);
-		f->last[k] = xstrdup(pg_value(f->texts, f->n - 1, k));
+		f->last[k] = xstrdup(answer_value(f->texts, f->n - 1, f->sql.handle + k));
 		f->begun = true;
 	}
-	pg_rows_free(f->texts);
+	answer_free(f->texts);
 	f->texts = NULL;
 	f->n = 0;
 }
@@ -452,12 +379,17 @@ static json_t *vector_json(const struct fill *f, size_t i)
 	return json;
 }
 
+/* As the statement wants it: see fillsql.h. */
 static json_t *row_json(const struct fill *f, size_t i)
 {
 	const struct table *t = f->table;
+	if (is_file(f))
+		return json_pack("[I, s, o]", (json_int_t)answer_int(f->texts, i, f->sql.handle),
+				 text_of(f, i), vector_json(f, i));
 	json_t *row = json_object();
 	for (size_t k = 0; k < t->nkeys; k++)
-		json_object_set_new(row, t->columns[k].name, json_string(pg_value(f->texts, i, k)));
+		json_object_set_new(row, t->columns[k].name,
+				    json_string(answer_value(f->texts, i, k)));
 	json_object_set_new(row, t->columns[f->embed->text].name, json_string(text_of(f, i)));
 	json_object_set_new(row, f->column->name, vector_json(f, i));
 	return row;
@@ -480,12 +412,13 @@ static char *window_json(const struct fill *f, int64_t *n)
 static bool write_once(struct fill *f, const char *json, int64_t *held, int64_t *filled,
 		       struct err *err)
 {
-	struct pg_rows *rows = pg_query(f->pg, f->write, &json, 1, err);
+	struct answer *rows = asker_query(&f->db, ASKER_TEXT(f->sql.write), &json, 1, err);
 	if (!rows)
 		return false;
-	*held = pg_int(rows, 0, 0) - pg_int(rows, 0, 1);
-	*filled += pg_int(rows, 0, 1);
-	pg_rows_free(rows);
+	int64_t n = is_file(f) ? answer_affected(rows) : answer_int(rows, 0, 1);
+	*held = is_file(f) ? 0 : answer_int(rows, 0, 0) - n;
+	*filled += n;
+	answer_free(rows);
 	return true;
 }
 
@@ -499,7 +432,7 @@ static bool write_rows(struct fill *f, const char *json, int64_t *held, int64_t 
 		bool ok = write_once(f, json, held, filled, err), late = clock_mono_us() >= until;
 		if (ok && (*held == 0 || late || is_ending(f)))
 			return true;
-		if (!ok && (late || err->class != ERR_RETRY || !pg_ok(f->pg)))
+		if (!ok && (late || err->class != ERR_RETRY || !asker_ok(&f->db)))
 			return false;
 		http_client_wait_for(f->http, f->means.stop_fd, clock_mono_us() + HELD_AGAIN_US);
 		(void)fill_stopped(f);
@@ -551,11 +484,12 @@ struct fill *fill_open(const struct fill_means *means, struct err *err)
 	f->config = means->stream->embeds[means->embed];
 	f->column = &f->table->columns[f->embed->vector];
 	f->vectors = xmalloc((size_t)WINDOW_ROWS * 4 * f->column->dim);
-	f->last = xcalloc(f->table->nkeys, sizeof(*f->last));
+	f->db = asker_of(NULL);
+	fillsql_make(&f->sql, f->table, f->embed, means->config->sqlite_path != NULL);
+	f->last = xcalloc(f->sql.parts, sizeof(*f->last));
 	f->field = xmalloc(vector_field_size(f->column));
 	f->archive = archive_new(means->config, -1); /* its statements are short */
 	f->http = http_client_new();
-	make_statements(f);
 	model_open(&f->model, f->config, f->column->dim, f->archive, f->http, on_settled, f);
 	if (set_up(f, err))
 		return f;
@@ -567,39 +501,30 @@ void fill_close(struct fill *f)
 {
 	if (!f)
 		return;
-	end_turn(f);
+	if (f->mine)
+		asker_end_turn(&f->db, TURN, table_full_name(f->table));
 	model_close(&f->model);
 	archive_free(f->archive);
 	http_client_free(f->http);
-	pg_free(f->pg);
-	for (size_t k = 0; k < f->table->nkeys; k++)
+	asker_close(&f->db);
+	for (size_t k = 0; k < f->sql.parts; k++)
 		free(f->last[k]);
 	free(f->last);
 	free(f->vectors);
 	free(f->field);
-	free(f->first);
-	free(f->next);
-	free(f->write);
+	fillsql_free(&f->sql);
 	free(f);
 }
 
 bool fill_count(struct fill *f, int64_t *rows, int64_t *bytes, struct err *err)
 {
-	struct buf words[WORDS] = {0};
-	put_words(f, words);
-	char *sql = fill_in("SELECT count(*), coalesce(sum(octet_length(t.:text::text)), 0)"
-			    " FROM :table t WHERE t.:vector IS NULL AND t.:text <> ''",
-			    words);
-	struct pg_rows *answer = pg_query(f->pg, sql, NULL, 0, err);
-	if (answer) {
-		*rows = pg_int(answer, 0, 0);
-		*bytes = pg_int(answer, 0, 1) + *rows * (int64_t)strlen(f->embed->prefix);
-	} else {
+	struct answer *answer = asker_query(&f->db, ASKER_TEXT(f->sql.count), NULL, 0, err);
+	if (!answer) {
 		advise(err);
+		return false;
 	}
-	for (size_t i = 0; i < WORDS; i++)
-		buf_free(&words[i]);
-	free(sql);
-	pg_rows_free(answer);
-	return answer != NULL;
+	*rows = answer_int(answer, 0, 0);
+	*bytes = answer_int(answer, 0, 1) + *rows * (int64_t)strlen(f->embed->prefix);
+	answer_free(answer);
+	return true;
 }

@@ -52,7 +52,8 @@ struct fill_means {
 struct fill *fill_open(const struct fill_means *means, struct err *err);
 void fill_close(struct fill *f); /* NULL is fine */
 
-/* There is one at a time for a table. *mine: it is this one, until fill_close(). */
+/* There is one at a time for a table, or for a SQLite file. *mine: it is this one, until
+ * fill_close(). */
 MUST_CHECK bool fill_take_turn(struct fill *f, bool *mine, struct err *err);
 /* Rows that want a vector, and the bytes of their texts. */
 MUST_CHECK bool fill_count(struct fill *f, int64_t *rows, int64_t *bytes, struct err *err);
@@ -60,6 +61,8 @@ enum fill_result fill_window(struct fill *f, struct err *err);
 struct fill_counts fill_counts(const struct fill *f);
 /* Whether a signal came; also why a call failed that waited for the database. */
 bool fill_stopped(struct fill *f);
+/* Whether a call failed because somebody holds the table, or the file, for long. */
+bool fill_busy(const struct fill *f, const struct err *err);
 
 /* Roughly, of a text with its prefix. */
 int64_t fill_tokens_about(int64_t bytes);

@@ -5,7 +5,7 @@ FROM (SELECT :r_keys, r.:text,
         sum(octet_length(r.:text)) OVER (ORDER BY :r_keys ROWS UNBOUNDED PRECEDING)
             - octet_length(r.:text) AS _before
     FROM (SELECT :t_keys, t.:text::text AS :text FROM :table t
-        WHERE t.:vector IS NULL AND t.:text <> '':after
+        WHERE :wants:after
         ORDER BY :t_keys LIMIT :rows) r) w
 WHERE w._before < :bytes
 ORDER BY :w_keys;

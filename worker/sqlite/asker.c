@@ -10,7 +10,10 @@
  */
 #include "sqlite/asker.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/sqlname.h"
 #include "sqlite/keys.h"
@@ -28,21 +31,29 @@ struct answer {
 
 struct asker asker_of(struct pg *pg)
 {
-	return (struct asker){.pg = pg, .writer = -1};
+	return (struct asker){.pg = pg, .writer = -1, .turn = -1};
+}
+
+bool asker_open_heeding(struct asker *a, const struct config *config, const char *role,
+			int abort_fd, struct err *err)
+{
+	*a = asker_of(NULL);
+	if (!config->sqlite_path) {
+		a->pg = pg_connect(config, role, abort_fd, err);
+		return a->pg != NULL;
+	}
+	bool ok = db_open(&a->file, config->sqlite_path, DB_EXISTING, abort_fd, err) &&
+		  shown_add(&a->file, err) && keys_add(&a->file, err);
+	if (!ok)
+		db_close(&a->file);
+	else if (abort_fd >= 0)
+		db_heed(&a->file, abort_fd);
+	return ok;
 }
 
 bool asker_open(struct asker *a, const struct config *config, const char *role, struct err *err)
 {
-	*a = asker_of(NULL);
-	if (!config->sqlite_path) {
-		a->pg = pg_connect(config, role, -1, err);
-		return a->pg != NULL;
-	}
-	bool ok = db_open(&a->file, config->sqlite_path, DB_EXISTING, -1, err) &&
-		  shown_add(&a->file, err) && keys_add(&a->file, err);
-	if (!ok)
-		db_close(&a->file);
-	return ok;
+	return asker_open_heeding(a, config, role, -1, err);
 }
 
 void asker_close(struct asker *a)
@@ -50,12 +61,61 @@ void asker_close(struct asker *a)
 	pg_free(a->pg);
 	db_close(&a->file);
 	writer_unlock(a->writer);
+	writer_unlock(a->turn);
 	*a = asker_of(NULL);
 }
 
 bool asker_ok(const struct asker *a)
 {
 	return a->pg ? pg_ok(a->pg) : a->file.trouble != DB_SESSION;
+}
+
+bool asker_alive(struct asker *a)
+{
+	return a->pg ? pg_alive(a->pg) : a->file.handle && asker_ok(a) && db_in_place(&a->file);
+}
+
+/* PostgreSQL: lock_not_available, deadlock_detected. */
+bool asker_busy(const struct asker *a, const struct err *err)
+{
+	if (a->pg)
+		return strcmp(err->code, "55P03") == 0 || strcmp(err->code, "40P01") == 0;
+	return err->class == ERR_RETRY && err->code[0] && a->file.trouble == DB_WAIT;
+}
+
+/* --- turns --- */
+
+/* On the lock of two numbers: that of the word's first letters, and the table's name. */
+static bool call_lock(struct asker *a, const char *function, const char *what, const char *table,
+		      bool *done, struct err *err)
+{
+	char sql[96];
+	snprintf(sql, sizeof(sql), "SELECT %s(%" PRIu32 ", hashtext($1))", function,
+		 get_be32((const uint8_t *)what));
+	struct pg_rows *rows = pg_query(a->pg, sql, &table, 1, err);
+	*done = rows && pg_bool(rows, 0, 0);
+	pg_rows_free(rows);
+	return rows != NULL;
+}
+
+bool asker_take_turn(struct asker *a, const char *what, const char *table, bool *mine,
+		     struct err *err)
+{
+	if (a->pg)
+		return call_lock(a, "pg_try_advisory_lock", what, table, mine, err);
+	a->turn = writer_turn(a->file.path, what, err);
+	*mine = a->turn >= 0;
+	return *mine || err->class == ERR_RETRY;
+}
+
+void asker_end_turn(struct asker *a, const char *what, const char *table)
+{
+	struct err ignored = {0};
+	bool done;
+	if (a->pg && pg_ok(a->pg))
+		(void)call_lock(a, "pg_advisory_unlock", what, table, &done, &ignored);
+	writer_unlock(a->turn);
+	a->turn = -1;
 }
 
 const char *asker_words(const struct asker *a, struct asker_sql sql)

@@ -18,16 +18,33 @@ struct asker {
 	struct pg *pg;  /* PostgreSQL's; NULL: it is a file */
 	struct db file; /* SQLite's */
 	int writer;     /* the lock's descriptor, or -1 */
+	int turn;       /* a file's: the same */
 };
 
 /* A session. False: err. role: as pg_connect() wants it. */
 MUST_CHECK bool asker_open(struct asker *a, const struct config *config, const char *role,
 			   struct err *err);
+/* The same; abort_fd: readable, it ends what is waited for and statements that take long. */
+MUST_CHECK bool asker_open_heeding(struct asker *a, const struct config *config, const char *role,
+				   int abort_fd, struct err *err);
 void asker_close(struct asker *a); /* rolls back what is open; not open is fine */
 /* One that borrows PostgreSQL's; it needs no asker_close(). */
 struct asker asker_of(struct pg *pg);
 /* The session is of use; else what failed was the way there. */
 bool asker_ok(const struct asker *a);
+/* As far as can be told now; a file: it is still the one that its path leads to. */
+bool asker_alive(struct asker *a);
+/* What failed waited for a lock that somebody holds: soon it may pass. */
+bool asker_busy(const struct asker *a, const struct err *err);
+
+/*
+ * One at a time does what (a word of four letters or more) with a table; with a file, whatever the
+ * table. *mine: it is this one, until asker_end_turn(), or asker_close().
+ */
+MUST_CHECK bool asker_take_turn(struct asker *a, const char *what, const char *table, bool *mine,
+				struct err *err);
+/* By word, as a server may end a session some time after it was closed, and another is next. */
+void asker_end_turn(struct asker *a, const char *what, const char *table);
 
 /* A statement in the words of each. */
 struct asker_sql {

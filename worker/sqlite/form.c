@@ -102,8 +102,7 @@ static void bind_real(sqlite3_stmt *stmt, int parameter, double v)
 
 /* --- vectors --- */
 
-/* IEEE binary16; vectors hold no NaN and no infinity. */
-static float float_of_half(uint16_t bits)
+float form_half(uint16_t bits)
 {
 	int exponent = bits >> 10 & 31, fraction = bits & 1023;
 	double v = exponent ? ldexp(1024 + fraction, exponent - 25) : ldexp(fraction, -24);
@@ -117,7 +116,7 @@ static void bind_vector(sqlite3_stmt *stmt, int parameter, struct slice v, bool 
 	size_t n = get_be16(v.data);
 	uint8_t *out = buf_take(scratch, 4 * n);
 	for (size_t i = 0; i < n; i++) {
-		float f = half ? float_of_half(get_be16(v.data + 4 + 2 * i)) : 0;
+		float f = half ? form_half(get_be16(v.data + 4 + 2 * i)) : 0;
 		uint32_t bits;
 		memcpy(&bits, &f, sizeof(bits));
 		if (!half)

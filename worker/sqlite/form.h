@@ -22,5 +22,7 @@ const char *form_type(const struct column *c);
 void form_bind(sqlite3_stmt *stmt, int parameter, const struct column *c, struct slice value,
 	       struct buf *scratch);
 
+/* IEEE binary16 that is no NaN and no infinity. */
+float form_half(uint16_t bits);
 /* A text, in UTF-8, as JSON. */
 void form_put_string(struct slice text, struct buf *out);

@@ -63,7 +63,8 @@ struct db_rows *db_query(struct db *db, const char *sql, const char *const *para
 {
 	sqlite3_stmt *stmt = db_prepare(db, sql, err);
 	if (!stmt) {
-		if (db->trouble == DB_TABLE && strncmp(err->text, "no such table", 13) == 0)
+		if (db->trouble == DB_TABLE && (strncmp(err->text, "no such table", 13) == 0 ||
+						strncmp(err->text, "no such column", 14) == 0))
 			err_wrap(err, "%s: run \"memingest migrate\"", db->path);
 		return NULL;
 	}

@@ -21,7 +21,9 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "codec/pgbin.h"
 #include "codec/pgtext.h"
+#include "codec/text.h"
 #include "file/moment.h"
 #include "sqlite/form.h"
 
@@ -249,7 +251,36 @@ static void shown(sqlite3_context *c, int n, sqlite3_value **v)
 
 /* --- from text --- */
 
-static void refuse(sqlite3_context *c, sqlite3_value **v, const char *why)
+struct question {
+	size_t n;
+	double length; /* of the vector */
+	float v[];
+};
+
+/* Our own text. NULL: out of memory, or it is none. */
+static struct question *parse_question(const char *s)
+{
+	size_t n = 1;
+	for (const char *p = s; *p; p++)
+		n += *p == ',';
+	struct question *q = sqlite3_malloc64(sizeof(*q) + n * sizeof(float));
+	if (!q || *s != '[') {
+		sqlite3_free(q);
+		return NULL;
+	}
+	double sum = 0;
+	q->n = n;
+	for (size_t i = 0; i < n; i++) {
+		char *end;
+		q->v[i] = strtof(s + 1, &end);
+		sum += (double)q->v[i] * (double)q->v[i];
+		s = end;
+	}
+	q->length = sqrt(sum);
+	return q;
+}
+
+static void refuse_text(sqlite3_context *c, sqlite3_value **v, const char *why)
 {
 	struct db *db = sqlite3_user_data(c);
 	char *words = xasprintf("%s: %s", (const char *)sqlite3_value_text(v[2]), why);
@@ -268,7 +299,7 @@ static void want_bool(sqlite3_context *c, sqlite3_value **v, const char *s)
 		sqlite3_result_int(c, i >= ARRAY_LEN(words) / 2);
 		return;
 	}
-	refuse(c, v, "is no boolean");
+	refuse_text(c, v, "is no boolean");
 }
 
 static void want_integer(sqlite3_context *c, sqlite3_value **v, enum pg_kind kind, const char *s)
@@ -278,7 +309,7 @@ static void want_integer(sqlite3_context *c, sqlite3_value **v, enum pg_kind kin
 	errno = 0;
 	int64_t n = strtoll(s, &end, 10);
 	if (end == s || *end || errno || n > most || n < -most - 1)
-		refuse(c, v, "is no integer of the column's type");
+		refuse_text(c, v, "is no integer of the column's type");
 	else
 		sqlite3_result_int64(c, n);
 }
@@ -292,7 +323,7 @@ static void want_moment(sqlite3_context *c, sqlite3_value **v, enum pg_kind kind
 	int64_t n;
 	const char *why = moment_parse(logical, s, strlen(s), &n);
 	if (why)
-		refuse(c, v, why);
+		refuse_text(c, v, why);
 	else
 		sqlite3_result_int64(c, n);
 }
@@ -310,7 +341,7 @@ static void want_uuid(sqlite3_context *c, sqlite3_value **v, const char *s)
 	if (ok)
 		sqlite3_result_text(c, form, -1, SQLITE_TRANSIENT);
 	else
-		refuse(c, v, "is no UUID");
+		refuse_text(c, v, "is no UUID");
 }
 
 /* Behind \x hexadecimal digits; a text without a backslash is its bytes. */
@@ -321,13 +352,29 @@ static void want_bytes(sqlite3_context *c, sqlite3_value **v, const char *s)
 	bool hex = strncmp(s, "\\x", 2) == 0, plain = !strchr(s, '\\');
 	if (!plain &&
 	    !(hex && len % 2 == 0 && strspn(s + 2, "0123456789abcdefABCDEF") == len - 2)) {
-		refuse(c, v, "is no bytes: write \\x and hexadecimal digits");
+		refuse_text(c, v, "is no bytes: write \\x and hexadecimal digits");
 		return;
 	}
 	for (s += hex ? 2 : 0; *s; s += plain ? 1 : 2)
 		buf_u8(&out, plain ? (uint8_t)*s : (uint8_t)hex_byte(s));
 	sqlite3_result_blob64(c, out.len ? out.data : (const void *)"", out.len, SQLITE_TRANSIENT);
 	buf_free(&out);
+}
+
+/* [0.1,0.2], numbers that the column holds. */
+static void want_vector(sqlite3_context *c, sqlite3_value **v, bool half, const char *s)
+{
+	struct question *q = parse_question(s);
+	if (!q) {
+		refuse_text(c, v, "is no vector");
+		return;
+	}
+	for (size_t i = 0; half && i < q->n; i++) {
+		uint16_t bits;
+		q->v[i] = pgbin_half(q->v[i], &bits) ? form_half(bits) : q->v[i];
+	}
+	sqlite3_result_blob64(c, q->v, q->n * sizeof(float), SQLITE_TRANSIENT);
+	sqlite3_free(q);
 }
 
 static void wanted(sqlite3_context *c, int n, sqlite3_value **v)
@@ -357,14 +404,16 @@ static void wanted(sqlite3_context *c, int n, sqlite3_value **v)
 	case PG_BYTEA:
 		want_bytes(c, v, s);
 		break;
+	case PG_VECTOR:
+	case PG_HALFVEC:
+		want_vector(c, v, kind == PG_HALFVEC, s);
+		break;
 	case PG_TEXT:
 	case PG_NUMERIC: /* the rest is not filtered by: see codec/table_search.c */
 	case PG_FLOAT4:
 	case PG_FLOAT8:
 	case PG_JSONB:
 	case PG_INTERVAL:
-	case PG_VECTOR:
-	case PG_HALFVEC:
 	case PG_ARRAY:
 		sqlite3_result_value(c, v[3]);
 		break;
@@ -372,35 +421,6 @@ static void wanted(sqlite3_context *c, int n, sqlite3_value **v)
 }
 
 /* --- vectors --- */
-
-struct question {
-	size_t n;
-	double length; /* of the vector */
-	float v[];
-};
-
-/* Our own text. NULL: out of memory, or it is none. */
-static struct question *parse_question(const char *s)
-{
-	size_t n = 1;
-	for (const char *p = s; *p; p++)
-		n += *p == ',';
-	struct question *q = sqlite3_malloc64(sizeof(*q) + n * sizeof(float));
-	if (!q || *s != '[') {
-		sqlite3_free(q);
-		return NULL;
-	}
-	double sum = 0;
-	q->n = n;
-	for (size_t i = 0; i < n; i++) {
-		char *end;
-		q->v[i] = strtof(s + 1, &end);
-		sum += (double)q->v[i] * (double)q->v[i];
-		s = end;
-	}
-	q->length = sqrt(sum);
-	return q;
-}
 
 /* As pgvector's <=>, <-> and <#>; no number for a vector without direction. */
 static double distance_of(const struct question *q, const uint8_t *row, enum search_distance how)
@@ -458,6 +478,17 @@ static void base64(sqlite3_context *c, int n, sqlite3_value **v)
 	give(c, &out);
 }
 
+static void utf8(sqlite3_context *c, int n, sqlite3_value **v)
+{
+	struct refusal why;
+	const unsigned char *text =
+		sqlite3_value_type(v[0]) == SQLITE_TEXT ? sqlite3_value_text(v[0]) : NULL;
+	(void)n;
+	sqlite3_result_int(
+		c, text && text_check_utf8((struct slice){text, (size_t)sqlite3_value_bytes(v[0])},
+					   &why));
+}
+
 /* Never the same twice: gaps are told apart by their time. */
 static void now(sqlite3_context *c, int n, sqlite3_value **v)
 {
@@ -480,7 +511,8 @@ bool shown_add(struct db *db, struct err *err)
 		   {"memingest_shown", 3, SQLITE_DETERMINISTIC, shown},
 		   {"memingest_wanted", 4, SQLITE_DETERMINISTIC, wanted},
 		   {"memingest_distance", 3, SQLITE_DETERMINISTIC, distance},
-		   {"memingest_base64", 1, SQLITE_DETERMINISTIC, base64}};
+		   {"memingest_base64", 1, SQLITE_DETERMINISTIC, base64},
+		   {"memingest_utf8", 1, SQLITE_DETERMINISTIC, utf8}};
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		if (sqlite3_create_function(db->handle, all[i].name, all[i].n,
 					    SQLITE_UTF8 | SQLITE_DIRECTONLY | all[i].flags, db,

@@ -13,6 +13,7 @@
  *                                        of a stored vector from one of the form [0.1,0.2] (enum
  *                                        search_distance); null where it is not to be had
  *   memingest_base64(blob)
+ *   memingest_utf8(value)                1: a text of UTF-8 without NUL, as PostgreSQL has them
  */
 #pragma once
 

@@ -3,6 +3,7 @@
  *
  *   memories.db           the database; whoever likes reads it meanwhile
  *   memories.db-writer    locked by the worker or the load that writes; says "host/pid"
+ *   memories.db-embed     locked by the "embed" that is at work, beside the writer
  *
  * Two would be no danger, as the swap and the epochs fence them; they would wait for each other's
  * transactions, and each would find its partitions taken. So the second one is told, and waits.
@@ -24,10 +25,10 @@
 #include <unistd.h>
 
 /* Links lead to one file, so to one lock. */
-static char *lock_path(const char *path)
+static char *lock_path(const char *path, const char *what)
 {
 	char *real = realpath(path, NULL);
-	char *lock = xasprintf("%s-writer", real ? real : path);
+	char *lock = xasprintf("%s-%s", real ? real : path, what);
 	free(real);
 	return lock;
 }
@@ -48,19 +49,18 @@ static void read_name(int fd, char *name, size_t size)
 		snprintf(name, size, "another process");
 }
 
-int writer_lock(const char *path, struct err *err)
+/* does, more: the words before and behind the name of who holds it. */
+static int lock_for(const char *path, const char *what, const char *does, const char *more,
+		    struct err *err)
 {
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-	char *file = lock_path(path), name[160];
+	char *file = lock_path(path, what), name[160];
 	int fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
 	if (fd < 0) {
 		err_set(err, ERR_CONFIG, "%s: %s", file, strerror(errno));
 	} else if (fcntl(fd, F_OFD_SETLK, &lock) != 0) {
 		read_name(fd, name, sizeof(name));
-		err_set(err, ERR_RETRY,
-			"%s is written by %s, and one process at a time may: stop that one, or "
-			"give this one a file of its own",
-			path, name);
+		err_set(err, ERR_RETRY, "%s %s %s%s", path, does, name, more);
 		close(fd);
 		fd = -1;
 	}
@@ -73,6 +73,19 @@ int writer_lock(const char *path, struct err *err)
 	return fd;
 }
 
+int writer_lock(const char *path, struct err *err)
+{
+	return lock_for(path, "writer", "is written by",
+			", and one process at a time may: stop that one, or give this one a file "
+			"of its own",
+			err);
+}
+
+int writer_turn(const char *path, const char *what, struct err *err)
+{
+	return lock_for(path, what, "is in the hands of", "", err);
+}
+
 void writer_unlock(int fd)
 {
 	if (fd >= 0)
@@ -82,7 +95,7 @@ void writer_unlock(int fd)
 bool writer_holder(const char *path, char *name, size_t size)
 {
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-	char *file = lock_path(path);
+	char *file = lock_path(path, "writer");
 	int fd = open(file, O_RDWR | O_CLOEXEC);
 	bool held = fd >= 0 && fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
 	if (held)

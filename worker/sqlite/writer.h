@@ -9,6 +9,8 @@
 
 /* PATH-writer, locked. Returns its descriptor, or -1: class RETRY, naming who holds it. */
 int writer_lock(const char *path, struct err *err);
+/* The same for another thing that one process at a time does beside the writer: PATH-WHAT. */
+int writer_turn(const char *path, const char *what, struct err *err);
 void writer_unlock(int fd); /* -1 is fine */
 /* Who holds it, or false. */
 bool writer_holder(const char *path, char *name, size_t size);
