@@ -141,12 +141,14 @@ START_TEST(poison)
 END_TEST
 
 /*
- * Proves: on a silent topic one event becomes visible after batch.max_age, not only when more come.
+ * Proves: on a silent topic one event becomes visible after batch.max_age, not only when more come;
+ * and with batch.adaptive the very first one of a lane at once, however long max_age is.
  */
 START_TEST(max_age_on_a_silent_topic)
 {
 	struct bed *bed = memory_bed("age", "newer");
-	bed_set(bed, "batch.max_age", "300ms");
+	bed_set(bed, "batch.max_age", _i ? "1h" : "300ms");
+	bed_set(bed, "batch.adaptive", _i ? "on" : "off");
 	struct worker *w = worker_start(bed, NULL);
 	worker_ready(w);
 	send_memory(bed, "k", 1, "alone");
@@ -359,7 +361,7 @@ static void flow_tests(TCase *tc)
 {
 	tcase_add_loop_test(tc, conflicts, 0, 9);
 	tcase_add_loop_test(tc, poison, 0, 8);
-	tcase_add_test(tc, max_age_on_a_silent_topic);
+	tcase_add_loop_test(tc, max_age_on_a_silent_topic, 0, 2);
 	tcase_add_test(tc, end_of_a_backlog);
 	tcase_add_test(tc, backlog_after_trouble);
 	tcase_add_loop_test(tc, other_wire_formats, 0, 2);

@@ -110,6 +110,7 @@ START_TEST(second_worker)
 	snprintf(holder, sizeof(holder), "is written by %s/%d, and one process at a time may", host,
 		 first->pid);
 	struct worker *second = worker_start(bed, NULL);
+	worker_wait_log(second, "level=warn msg=\"standing by", 10); /* so "load" says it as well */
 	worker_wait_log(second, holder, 10);
 	pace_progress(pace, 1000);
 	bed_drain(bed, 10);

@@ -305,6 +305,8 @@ START_TEST(first_leaves)
 	struct vectors *v;
 	struct bed *bed = two_columns("leaves", &v);
 	bed_expect(bed, 0, "index build asked", "asked, column fresh: seal 400 rows");
+	bed_expect(bed, 64, "index drop asked --column spot",
+		   "the search of column spot of stream");
 	bed_expect(bed, 78, "index drop asked --column spot --yes", "searches go to column spot");
 	bed_expect(bed, 0, "index use asked fresh", "from now on");
 	int64_t built = bed_int(bed, "SELECT sum(segment) FROM memingest.segments WHERE \"table\""

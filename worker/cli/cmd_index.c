@@ -401,6 +401,14 @@ static bool act_on(struct work *w, size_t i, size_t *n, int *code, struct err *e
 	return ok;
 }
 
+static int confirm_drop(const struct cli *cli)
+{
+	const char *column = cli_option(cli, "column", NULL);
+	return column ? cli_confirm(cli, "Drop the search of column %s of stream %s", column,
+				    cli->argv[1])
+		      : cli_confirm(cli, "Drop the search of stream %s", cli->argv[1]);
+}
+
 /* Streams that there are; and of what is dropped the builds may have taken hours. */
 static int check_words(const struct cli *cli, const char *action)
 {
@@ -420,7 +428,7 @@ static int check_words(const struct cli *cli, const char *action)
 			return EXIT_USAGE;
 	if (!drops && cli_option(cli, "column", NULL))
 		return cli_fail(EXIT_USAGE, "index %s: only drop has --column", action);
-	return drops ? cli_confirm(cli, "Drop the search of stream %s", cli->argv[1]) : EXIT_OK;
+	return drops ? confirm_drop(cli) : EXIT_OK;
 }
 
 static int run(struct cli *cli)

@@ -29,9 +29,8 @@
  *   socket --> server (new files) --.
  *         '-x- former (old files) ---'--> the same table of clients, the same requests
  *
- * Files that do not fit each other (one of the two is written already) change nothing; nor do files
- * that can not be read, which for a moment are files that are being replaced. What is refused is
- * tried again at times: it may have been a descriptor or a thread that lacked.
+ * Files that do not fit each other (one of the two is written already) or can not be read change
+ * nothing. They are tried again at times: it may have been a descriptor or a thread that lacked.
  *
  * Threads: options.threads of libmicrohttpd's own, with every signal blocked; head() and body() run
  * there. One mutex, for the table of connections and the states of requests; never held while
@@ -58,9 +57,9 @@
 
 /* SPARE: connections that libmicrohttpd may have taken before we have ended others for them. */
 enum { MEMORY_PER_CONNECTION = 32 * 1024, SPARE = 128, PAD = 32, STEP = 256 * 1024 };
-#define RENEW_US US_PER_S            /* between two looks at certificate and key */
-#define AGAIN_US (60 * US_PER_S)     /* between two tries of files that made no server */
-#define UNREADABLE_US (3 * US_PER_S) /* after which files are not just being replaced */
+#define RENEW_US US_PER_S        /* between two looks at certificate and key */
+#define AGAIN_US (60 * US_PER_S) /* between two tries of files that made no server */
+#define UNREADABLE 3             /* such looks, and the files are not just being replaced */
 
 enum state { STATE_OPEN, STATE_READING, STATE_HELD, STATE_ANSWERED };
 
@@ -102,7 +101,7 @@ struct door {
 	struct server *refused; /* files that made no server, not to be tried soon; or NULL */
 	int64_t renew_us;       /* next look at certificate and key */
 	int64_t again_us;       /* next try of the refused ones */
-	int64_t unread_us;      /* since when the files can not be read; 0: they can; MAX: told */
+	unsigned unread;        /* looks in a row at which they could not be read */
 	struct door_options options;
 	unsigned port;
 	int fd; /* that listens; -1: closed */
@@ -371,10 +370,7 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *conn, const 
 				  size_t *upload_len, void **state)
 {
 	struct request *r = *state;
-	(void)ctx;
-	(void)conn;
-	(void)url;
-	(void)version;
+	(void)ctx, (void)conn, (void)url, (void)version;
 	if (r->state == STATE_OPEN) {
 		pthread_mutex_lock(&r->door->lock);
 		r->state = STATE_READING;
@@ -419,9 +415,7 @@ static void on_gone(void *ctx, struct MHD_Connection *conn, void **state,
 		    enum MHD_RequestTerminationCode why)
 {
 	struct request *r = *state;
-	(void)ctx;
-	(void)conn;
-	(void)why;
+	(void)ctx, (void)conn, (void)why;
 	if (!r)
 		return;
 	struct door *d = r->door;
@@ -532,9 +526,8 @@ static bool server_start(struct server *s, struct err *err)
 		return true;
 	if (s->shown.certificate)
 		return err_set(err, ERR_CONFIG,
-			       "gateway.certificate_file, gateway.key_file: they are no "
-			       "certificate and its key in PEM, or libmicrohttpd has no TLS, no "
-			       "threads or no descriptors left");
+			       "gateway.certificate_file, gateway.key_file: no certificate and its "
+			       "key in PEM, or no TLS, thread or descriptor for libmicrohttpd");
 	return err_set(err, ERR_FATAL, "%s \"%s\": libmicrohttpd could not start its threads",
 		       s->door->options.setting, s->door->options.listen);
 }
@@ -578,7 +571,8 @@ static void give_way(struct door *d, struct server *s)
 		 F_STR("file", d->options.certificate_file));
 }
 
-static void refuse_files(struct door *d, struct server *s, int64_t now, const struct err *err)
+/* Files that made the server s that does not start, or with NULL can not be read. */
+static void stay(struct door *d, struct server *s, int64_t now, const struct err *err)
 {
 	server_free(d->refused);
 	d->refused = s;
@@ -586,32 +580,18 @@ static void refuse_files(struct door *d, struct server *s, int64_t now, const st
 	log_error("the certificate of before stays in use", F_STR("error", err->text));
 }
 
-/* Said once for as long as it lasts. */
-static void unreadable(struct door *d, int64_t now, const struct err *err)
-{
-	if (d->unread_us == 0)
-		d->unread_us = now;
-	if (now - d->unread_us < UNREADABLE_US)
-		return;
-	d->unread_us = INT64_MAX;
-	log_error("the certificate of before stays in use", F_STR("error", err->text));
-}
-
 static void renew(struct door *d, int64_t now)
 {
 	struct err err = {0};
 	struct server *s = server_new(d, &err);
-	if (!s) {
-		unreadable(d, now, &err);
-		return;
-	}
-	d->unread_us = 0;
-	if (shows_the_same(d->server, s) || (shows_the_same(d->refused, s) && now < d->again_us))
+	d->unread = s ? 0 : d->unread + 1;
+	if (s &&
+	    (shows_the_same(d->server, s) || (shows_the_same(d->refused, s) && now < d->again_us)))
 		server_free(s);
-	else if (server_start(s, &err))
+	else if (s && server_start(s, &err))
 		give_way(d, s);
-	else
-		refuse_files(d, s, now, &err);
+	else if (s || d->unread == UNREADABLE)
+		stay(d, s, now, &err);
 }
 
 static bool is_empty(const struct server *s)

@@ -80,9 +80,53 @@ static void put_stored(struct buf *out, sqlite3_value *v)
 	buf_put(out, text, (size_t)sqlite3_value_bytes(v));
 }
 
+/* Whether it is stored as memingest stores its kind; others may have written anything. */
+static bool is_as_stored(enum pg_kind kind, sqlite3_value *v)
+{
+	int type = sqlite3_value_type(v);
+	switch (kind) {
+	case PG_BOOL:
+	case PG_DATE:
+	case PG_TIME:
+	case PG_TIMESTAMP:
+	case PG_INT2:
+	case PG_INT4:
+	case PG_INT8:
+		return type == SQLITE_INTEGER;
+	case PG_BYTEA:
+		return type == SQLITE_BLOB;
+	case PG_VECTOR:
+	case PG_HALFVEC:
+		return type == SQLITE_BLOB && sqlite3_value_bytes(v) % sizeof(float) == 0;
+	case PG_FLOAT4:
+	case PG_FLOAT8:
+	case PG_TEXT:
+	case PG_JSONB:
+	case PG_UUID:
+	case PG_INTERVAL:
+	case PG_NUMERIC:
+	case PG_ARRAY:
+		return type != SQLITE_BLOB;
+	}
+	return true;
+}
+
+/* What is stored as no value of its kind is: so that "verify" shows in what two values differ. */
+static void put_alien(struct buf *out, sqlite3_value *v)
+{
+	if (sqlite3_value_type(v) == SQLITE_BLOB)
+		put_hex(out, v);
+	else
+		put_stored(out, v);
+}
+
 /* Not null. */
 static void put_text(struct buf *out, enum pg_kind kind, bool zone, sqlite3_value *v)
 {
+	if (!is_as_stored(kind, v)) {
+		put_alien(out, v);
+		return;
+	}
 	switch (kind) {
 	case PG_BOOL:
 		buf_puts(out, sqlite3_value_int(v) ? "true" : "false");
@@ -192,10 +236,11 @@ static void shown(sqlite3_context *c, int n, sqlite3_value **v)
 		return;
 	}
 	put_text(&plain, kind, zone, v[2]);
-	if (kind == PG_TIMESTAMP)
+	bool moment = kind == PG_TIMESTAMP && is_as_stored(kind, v[2]);
+	if (moment)
 		put_iso(&iso, zone, &plain);
-	struct buf *said = kind == PG_TIMESTAMP ? &iso : &plain;
-	if (is_json(kind, buf_cstr(said)))
+	struct buf *said = moment ? &iso : &plain;
+	if (is_as_stored(kind, v[2]) && is_json(kind, buf_cstr(said)))
 		buf_put(&out, said->data, said->len);
 	else
 		form_put_string((struct slice){said->data, said->len}, &out);

@@ -119,7 +119,7 @@ static bool be_the_writer(struct file *f, int64_t *due_us, struct err *err)
 	if (err->class != ERR_RETRY)
 		return false;
 	if (!f->stands_by)
-		log_info("standing by: this process goes on when the other one has ended",
+		log_warn("standing by: this process goes on when the other one has ended",
 			 F_STR("because", err->text));
 	f->stands_by = true;
 	*due_us = clock_mono_us() + STAND_BY_US;
