@@ -334,6 +334,22 @@ static bool split_hosts(const struct reader *r, const PQconninfoOption *options,
 /* --- options --- */
 
 /*
+ * What PQconninfo() has no memory for it leaves out without a word (libpq 15 to 17, fe-connect.c),
+ * be it the host or sslmode. So it is asked twice: what one answer lacks, the other has.
+ */
+static PQconninfoOption *options_of(PGconn *conn)
+{
+	PQconninfoOption *options = PQconninfo(conn), *again = PQconninfo(conn);
+	bool whole = options && again;
+	for (size_t i = 0; whole && options[i].keyword; i++)
+		whole = !options[i].val == !again[i].val;
+	PQconninfoFree(again);
+	if (!whole)
+		mem_exhausted();
+	return options;
+}
+
+/*
  * All options as libpq has them in the end, but for STOP. What comes later wins: the user's DSN
  * over our defaults, the password file over the DSN. NULL after a finding.
  */
@@ -361,8 +377,8 @@ static PQconninfoOption *complete(const struct reader *r, const char *applicatio
 			pg_library_version());
 	else if (!complains_of(PQerrorMessage(conn), STOP))
 		explain(r, PQerrorMessage(conn));
-	else if (!(options = PQconninfo(conn)))
-		mem_exhausted();
+	else
+		options = options_of(conn);
 	PQfinish(conn);
 	return options;
 }
