@@ -229,10 +229,36 @@ START_TEST(commands_without_memory)
 }
 END_TEST
 
+/*
+ * Proves: whichever allocation fails while a DSN is read, no other server is asked than the one it
+ * names. libpq leaves out what it has no memory for (io/pg_dsn.c).
+ */
+START_TEST(dsn_without_memory)
+{
+	static const char *const show[] = {"show", NULL};
+	struct bed *bed = ledger_bed("nthdsn", 1);
+	struct buf text = {0};
+	char plan[64];
+	setenv("MEMINGEST_POSTGRES_DSN", "postgresql://u@127.0.0.1:1/x", 1);
+	for (int n = FIRST; n < FIRST + 400; n++) {
+		snprintf(plan, sizeof(plan), "malloc:%d", n);
+		text.len = 0;
+		load_shim(bed, plan);
+		int status = bed_command(bed, "offsets", show, &text);
+		load_shim(bed, NULL);
+		check_verdict(plan, status, buf_cstr(&text), 69, "127.0.0.1 port 1:");
+	}
+	unsetenv("MEMINGEST_POSTGRES_DSN");
+	buf_free(&text);
+	bed_free(bed);
+}
+END_TEST
+
 static void nth_tests(TCase *tc)
 {
 	seed = (uint64_t)number_of("NTH_SEED", 14);
 	tcase_add_test(tc, commands_without_memory);
+	tcase_add_test(tc, dsn_without_memory);
 	tcase_add_test(tc, nth_fails);
 }
 
