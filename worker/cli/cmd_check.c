@@ -44,6 +44,7 @@
 #include "io/pg.h"
 #include "io/pg_dsn.h"
 #include "io/registry.h"
+#include "sqlite/asker.h"
 
 #define KAFKA_TIMEOUT_MS 15000
 #define OLDEST_SERVER 140000
@@ -489,30 +490,33 @@ static const char *summed_column(const struct table *t)
 	return NULL;
 }
 
+#define CONSUMED(offsets, same_topic)                                                              \
+	"SELECT pipeline, topic, sum(next_offset) FROM " offsets                                   \
+	" WHERE pipeline <> $1 AND " same_topic " GROUP BY 1, 2 HAVING sum(next_offset) > 0"
+
 /* Another pipeline, or this one under a former group.id, may have written the same events. */
-static void check_consumed(struct check *k, const struct stream *s, const char *area)
+static void check_consumed(struct check *k, struct asker *a, const struct stream *s,
+			   const char *area)
 {
+	static const struct asker_sql sql = {
+		CONSUMED("memingest.offsets",
+			 "CASE WHEN $2 LIKE '^%' THEN topic ~ $2 ELSE topic = $2 END"),
+		CONSUMED("memingest_offsets", "topic = $2")};
 	const char *summed = summed_column(s->table);
 	struct err err = {0};
 	for (size_t i = 0; summed && i < s->config->ntopics; i++) {
 		const char *params[] = {k->cli->config->group_id, s->config->topics[i]};
-		struct pg_rows *rows =
-			pg_query(k->pg,
-				 "SELECT pipeline, topic, sum(next_offset) FROM memingest.offsets"
-				 " WHERE pipeline <> $1 AND CASE WHEN $2 LIKE '^%' THEN topic ~ $2"
-				 " ELSE topic = $2 END GROUP BY 1, 2 HAVING sum(next_offset) > 0"
-				 " ORDER BY 1, 2",
-				 params, 2, &err);
+		struct answer *rows = asker_query(a, sql, params, 2, &err);
 		if (!rows)
 			return; /* no table, no right: said already */
-		for (size_t row = 0; row < pg_rows_count(rows); row++)
+		for (size_t row = 0; row < answer_count(rows); row++)
 			report_add(&k->report, REPORT_WARN, area,
 				   "pipeline %s (kafka.group.id) has consumed topic %s into this "
 				   "database as well (its offsets add up to %s): if into table %s, "
 				   "column %s adds its events twice",
-				   pg_value(rows, row, 0), pg_value(rows, row, 1),
-				   pg_value(rows, row, 2), table_full_name(s->table), summed);
-		pg_rows_free(rows);
+				   answer_value(rows, row, 0), answer_value(rows, row, 1),
+				   answer_value(rows, row, 2), table_full_name(s->table), summed);
+		answer_free(rows);
 	}
 }
 
@@ -542,7 +546,8 @@ static void check_table(struct check *k, const struct stream *s, const char *are
 		check_traits(k, s, area);
 	}
 	buf_free(&name);
-	check_consumed(k, s, area);
+	struct asker asker = asker_of(k->pg);
+	check_consumed(k, &asker, s, area);
 }
 
 static bool is_searched(const struct check *k)
@@ -584,6 +589,23 @@ static void check_postgres(struct check *k)
 	}
 }
 
+/* What sqlite_check() can not open it has told. */
+static void check_file(struct check *k)
+{
+	struct err err = {0};
+	struct asker asker;
+	sqlite_check(k->cli->config, k->streams, &k->report);
+	if (!asker_open(&asker, k->cli->config, "check", &err))
+		return;
+	char area[128];
+	for (size_t i = 0; i < k->cli->config->nstreams; i++) {
+		stream_area(&k->cli->config->streams[i], area, sizeof(area));
+		if (k->streams[i])
+			check_consumed(k, &asker, k->streams[i], area);
+	}
+	asker_close(&asker);
+}
+
 /* --- command --- */
 
 static int run_report(struct cli *cli)
@@ -610,7 +632,7 @@ static int run_report(struct cli *cli)
 			if (dsn)
 				check_postgres(&k);
 			if (sqlite)
-				sqlite_check(cli->config, k.streams, &k.report);
+				check_file(&k);
 		}
 	} else if (findings.len) {
 		for (char *line = strtok_r((char *)findings.data, "\n", &rest); line;
