@@ -363,7 +363,8 @@ END_TEST
 
 /*
  * Proves: what moves a partition asks that no worker has the file, and names the one that has; what
- * reads, and dead letters, do not mind; skip makes the halting message a dead letter.
+ * reads, and dead letters, do not mind; skip makes the halting message a dead letter; another
+ * pipeline is told that this one has been here.
  */
 START_TEST(beside_a_worker)
 {
@@ -393,6 +394,8 @@ START_TEST(beside_a_worker)
 	w = worker_start(bed, NULL);
 	bed_drain(bed, 20);
 	worker_stop(w);
+	bed_expect(bed, 0, "check --online --set kafka.group.id=another",
+		   "column total adds its events twice");
 	/* 20 at first, those from 8 on again, and the one that was skipped once more */
 	ck_assert_int_eq(lite_int(bed->sqlite, "SELECT sum(total) FROM ledger"), 20 + 12 + 1);
 	bed_free(bed);
