@@ -418,9 +418,10 @@ static bool take_apart(const struct reader *r, const char *application, const ch
 	if (r->rest && !check_url(r))
 		return false;
 	PQconninfoOption *own = PQconninfoParse(r->text, &said), *all = NULL;
-	bool ok = own != NULL || explain(r, said);
-	ok = ok && (all = complete(r, application, password)) != NULL &&
-	     check_values(r, all, own) && split_hosts(r, all, dsn);
+	if (!own)
+		explain(r, said);
+	bool ok = own && (all = complete(r, application, password)) != NULL &&
+		  check_values(r, all, own) && split_hosts(r, all, dsn);
 	if (ok)
 		keep_options(dsn, all, own);
 	PQfreemem(said);
