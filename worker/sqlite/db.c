@@ -222,16 +222,17 @@ void db_heed(struct db *db, int abort_fd)
 	sqlite3_progress_handler(db->handle, HEED_STEPS, is_over, db);
 }
 
-/* The first complaint is enough. */
 /*
- * What stands in rows is no damage; and SQLite 3.40 sees NULLs that are none in a table WITHOUT
- * ROWID whose primary key ends behind them, such as memingest_gaps.
+ * All complaints are looked at, for damage may stand behind others. What stands in rows is none;
+ * and SQLite 3.40 sees NULLs that are none in a table WITHOUT ROWID whose primary key ends behind
+ * them, such as memingest_gaps.
  */
 bool db_is_whole(struct db *db, struct err *err)
 {
 	int64_t damaged = 0;
 	if (!db_number(db,
-		       "SELECT count(*) FROM pragma_quick_check WHERE quick_check <> 'ok' AND "
+		       "SELECT count(*) FROM pragma_quick_check(2147483647) WHERE quick_check <> "
+		       "'ok' AND "
 		       "quick_check NOT LIKE 'NULL value in %' AND "
 		       "quick_check NOT LIKE 'CHECK constraint failed in %'",
 		       &damaged, err))
