@@ -12,25 +12,6 @@
 #include "system.h"
 #include "vectors.h"
 
-static struct bed *migrated(const char *name, struct vectors **v)
-{
-	struct bed *bed = vectors_bed(name);
-	*v = vectors_start(bed);
-	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
-	return bed;
-}
-
-/* Texts that differ by number and version. */
-static void tell(struct bed *bed, int from, int to, int version)
-{
-	char text[64];
-	for (int i = from; i < to; i++) {
-		snprintf(text, sizeof(text), "note \"%d\" of version %d\n", i, version);
-		vectors_tell(bed, i, version, text);
-	}
-	bed_flush(bed);
-}
-
 static int64_t rows(struct bed *bed)
 {
 	return bed_int(bed, "SELECT count(*) FROM told");
@@ -41,13 +22,6 @@ static int64_t dead_letters(struct bed *bed)
 	return bed_int(bed, "SELECT count(*) FROM memingest.dead_letters");
 }
 
-static void over(struct bed *bed, struct vectors *v, struct worker *w)
-{
-	worker_stop(w);
-	vectors_stop(v);
-	bed_free(bed);
-}
-
 /*
  * Proves: rows get the vector of their text; no text, no vector and no call; an event that brings
  * its vector keeps it; the books say what it came to.
@@ -55,16 +29,12 @@ static void over(struct bed *bed, struct vectors *v, struct worker *w)
 START_TEST(plain_rows)
 {
 	struct vectors *v;
-	struct bed *bed = migrated("plain", &v);
+	struct bed *bed = vectors_migrated("plain", &v);
 	struct worker *w = worker_start(bed, NULL);
-	tell(bed, 0, 200, 0);
+	vectors_tell_notes(bed, 0, 200, 0);
 	vectors_tell(bed, 200, 0, "");
 	vectors_tell(bed, 201, 0, NULL);
-	json_t *e = json_pack("{s:I, s:s, s:s, s:[i,i,i,i,i,i,i,i]}", "event_time",
-			      (json_int_t)1750000000000000, "id", "mine", "note", "any", "spot", 1,
-			      2, 3, 4, 5, 6, 7, 8);
-	bed_event(bed, "told", 0, e);
-	json_decref(e);
+	vectors_tell_mine(bed);
 	bed_flush(bed);
 	bed_drain(bed, 30);
 	ck_assert_int_eq(rows(bed), 203);
@@ -86,7 +56,7 @@ START_TEST(plain_rows)
 		worker_metric(w, "memingest_embed_request_duration_seconds_count", NULL), 0);
 	ck_assert_double_gt(worker_metric(w, "memingest_embed_batch_duration_seconds_count", NULL),
 			    0);
-	over(bed, v, w);
+	vectors_over(bed, v, w);
 }
 END_TEST
 
@@ -177,13 +147,13 @@ static void behave(struct vectors *v)
 START_TEST(misbehaviour)
 {
 	struct vectors *v;
-	struct bed *bed = migrated("misbehaviour", &v);
+	struct bed *bed = vectors_migrated("misbehaviour", &v);
 	bed_set(bed, "embed.stub.concurrency", "2");
 	struct worker *w = worker_start(bed, NULL);
 	for (size_t i = 0; i < ARRAY_LEN(faults); i++) {
 		behave(v);
 		faults[i].begin(v);
-		tell(bed, 0, 60, (int)i + 1);
+		vectors_tell_notes(bed, 0, 60, (int)i + 1);
 		bed_drain(bed, 30);
 		ck_assert_msg(vectors_wrong(bed) == 0, "%s", faults[i].name);
 		ck_assert_msg(dead_letters(bed) == 0, "%s", faults[i].name);
@@ -198,7 +168,7 @@ START_TEST(misbehaviour)
 				      " FROM memingest.batches"),
 			 (int64_t)spent);
 	ck_assert_int_eq(rows(bed), 60);
-	over(bed, v, w);
+	vectors_over(bed, v, w);
 }
 END_TEST
 
@@ -206,14 +176,14 @@ END_TEST
 START_TEST(no_base64)
 {
 	struct vectors *v;
-	struct bed *bed = migrated("nobase64", &v);
+	struct bed *bed = vectors_migrated("nobase64", &v);
 	v->no_base64 = true;
 	struct worker *w = worker_start(bed, NULL);
-	tell(bed, 0, 40, 0);
+	vectors_tell_notes(bed, 0, 40, 0);
 	bed_drain(bed, 30);
 	ck_assert_int_eq(vectors_wrong(bed), 0);
 	ck_assert_int_eq(v->inputs, 40);
-	over(bed, v, w);
+	vectors_over(bed, v, w);
 }
 END_TEST
 
@@ -235,7 +205,7 @@ static void tell_often(struct bed *bed, int from, int n, int version)
 START_TEST(paid_once)
 {
 	struct vectors *v;
-	struct bed *bed = migrated("once", &v);
+	struct bed *bed = vectors_migrated("once", &v);
 	struct worker *w = worker_start(bed, NULL);
 	tell_often(bed, 0, 300, 0);
 	bed_drain(bed, 30);
@@ -253,12 +223,12 @@ START_TEST(paid_once)
 	ck_assert_int_eq(vectors_wrong(bed), 0);
 	/* without the table it costs money, and no more */
 	bed_sql(bed, "DROP TABLE memingest.embed_cache");
-	tell(bed, 0, 40, 2);
+	vectors_tell_notes(bed, 0, 40, 2);
 	bed_drain(bed, 30);
 	ck_assert(worker_logged(w, "the cache of vectors in the database is not used for now"));
 	ck_assert_int_eq(v->inputs, 50);
 	ck_assert_int_eq(vectors_wrong(bed), 0);
-	over(bed, v, w);
+	vectors_over(bed, v, w);
 }
 END_TEST
 
@@ -266,12 +236,12 @@ END_TEST
 static void tell_with_poison(struct bed *bed)
 {
 	for (int i = 0; i < 3; i++) {
-		tell(bed, 20 * i, 20 * i + 20, 0);
+		vectors_tell_notes(bed, 20 * i, 20 * i + 20, 0);
 		char text[32];
 		snprintf(text, sizeof(text), "%d is poison", i);
 		vectors_tell(bed, 100 + i, 0, text);
 	}
-	tell(bed, 60, 80, 0);
+	vectors_tell_notes(bed, 60, 80, 0);
 }
 
 /*
@@ -281,7 +251,7 @@ static void tell_with_poison(struct bed *bed)
 START_TEST(poison_is_buried)
 {
 	struct vectors *v;
-	struct bed *bed = migrated("buried", &v);
+	struct bed *bed = vectors_migrated("buried", &v);
 	v->poison = "is poison";
 	struct worker *w = worker_start(bed, NULL);
 	tell_with_poison(bed);
@@ -294,7 +264,7 @@ START_TEST(poison_is_buried)
 				      "model%%' AND position('is poison'::bytea IN value) > 0"),
 			 3);
 	ck_assert_double_eq(worker_metric(w, "memingest_embed_refused_texts_total", NULL), 3);
-	over(bed, v, w);
+	vectors_over(bed, v, w);
 }
 END_TEST
 
@@ -302,7 +272,7 @@ END_TEST
 START_TEST(poison_is_null)
 {
 	struct vectors *v;
-	struct bed *bed = migrated("null", &v);
+	struct bed *bed = vectors_migrated("null", &v);
 	v->poison = "is poison";
 	bed_set(bed, "embed.stub.on_poison", "null");
 	struct worker *w = worker_start(bed, NULL);
@@ -314,10 +284,10 @@ START_TEST(poison_is_null)
 				      "'%%is poison'"),
 			 3);
 	ck_assert_int_eq(vectors_wrong(bed), 3);
-	tell(bed, 100, 103, 1);
+	vectors_tell_notes(bed, 100, 103, 1);
 	bed_drain(bed, 30);
 	ck_assert_int_eq(vectors_wrong(bed), 0);
-	over(bed, v, w);
+	vectors_over(bed, v, w);
 }
 END_TEST
 
@@ -325,7 +295,7 @@ END_TEST
 START_TEST(poison_halts)
 {
 	struct vectors *v;
-	struct bed *bed = migrated("halts", &v);
+	struct bed *bed = vectors_migrated("halts", &v);
 	v->poison = "is poison";
 	bed_set(bed, "embed.stub.on_poison", "halt");
 	struct worker *w = worker_start(bed, NULL);
@@ -337,7 +307,7 @@ START_TEST(poison_halts)
 	bed_drain(bed, 40);
 	ck_assert_int_eq(rows(bed), 83);
 	ck_assert_int_eq(vectors_wrong(bed), 0);
-	over(bed, v, w);
+	vectors_over(bed, v, w);
 }
 END_TEST
 
@@ -345,12 +315,12 @@ END_TEST
 START_TEST(too_many_poisoned)
 {
 	struct vectors *v;
-	struct bed *bed = migrated("toomany", &v);
+	struct bed *bed = vectors_migrated("toomany", &v);
 	bed_set(bed, "dlq.window", "100");
 	bed_set(bed, "dlq.max_ratio", "0.02");
 	v->poison = "note";
 	struct worker *w = worker_start(bed, NULL);
-	tell(bed, 0, 40, 0);
+	vectors_tell_notes(bed, 0, 40, 0);
 	worker_wait_log(w, "batch halted, an operator must act", 30);
 	ck_assert(worker_logged(w, "dlq.max_ratio"));
 	v->poison = NULL;
@@ -358,7 +328,7 @@ START_TEST(too_many_poisoned)
 	ck_assert_int_le(dead_letters(bed), 4);
 	ck_assert_int_eq(rows(bed) + dead_letters(bed), 40);
 	ck_assert_int_eq(vectors_wrong(bed), 0);
-	over(bed, v, w);
+	vectors_over(bed, v, w);
 }
 END_TEST
 
@@ -386,11 +356,11 @@ START_TEST(only_its_stream_waits)
 	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
 	bed_set(bed, "batch.max_rows", "50");
 	struct worker *w = worker_start(bed, NULL);
-	tell(bed, 0, 20, 0);
+	vectors_tell_notes(bed, 0, 20, 0);
 	bed_drain(bed, 30);
 	v->status = 503;
 	v->failing = 1000000;
-	tell(bed, 0, 1000, 1);
+	vectors_tell_notes(bed, 0, 1000, 1);
 	BED_WAIT(bed, 10, status_says(w, "embed.stub: status 503: not now"));
 	for (int i = 0; i < 500; i++) {
 		json_t *e = json_pack("{s:I, s:o}", "event_time", (json_int_t)1750000000000000,
@@ -408,7 +378,7 @@ START_TEST(only_its_stream_waits)
 	ck_assert_int_eq(rows(bed), 1000);
 	ck_assert_int_eq(vectors_wrong(bed), 0);
 	ck_assert_int_eq(dead_letters(bed), 0);
-	over(bed, v, w);
+	vectors_over(bed, v, w);
 }
 END_TEST
 
@@ -430,13 +400,13 @@ static void write_key(struct bed *bed, const char *key)
 START_TEST(denied)
 {
 	struct vectors *v;
-	struct bed *bed = migrated("denied", &v);
+	struct bed *bed = vectors_migrated("denied", &v);
 	struct buf log = {0};
 	snprintf(v->key, sizeof(v->key), "open sesame");
 	write_key(bed, "hush-hush");
 	struct worker *w = worker_start(bed, NULL);
 	worker_ready(w);
-	tell(bed, 0, 40, 0);
+	vectors_tell_notes(bed, 0, 40, 0);
 	worker_wait_log(w, "no vectors are made, an operator must act", 20);
 	BED_WAIT(bed, 10, status_says(w, "status 401: wrong key; mend the file of key_file"));
 	BED_WAIT(bed, 10, worker_metric(w, "memingest_halted_partitions", "told") > 0);
@@ -449,7 +419,7 @@ START_TEST(denied)
 	ck_assert_ptr_null(strstr(buf_cstr(&log), "hush-hush"));
 	ck_assert_ptr_null(strstr(buf_cstr(&log), "sesame"));
 	buf_free(&log);
-	over(bed, v, w);
+	vectors_over(bed, v, w);
 }
 END_TEST
 
@@ -460,14 +430,14 @@ END_TEST
 START_TEST(another_model)
 {
 	struct vectors *v;
-	struct bed *bed = migrated("model", &v);
+	struct bed *bed = vectors_migrated("model", &v);
 	struct worker *w = worker_start(bed, NULL);
-	tell(bed, 0, 20, 0);
+	vectors_tell_notes(bed, 0, 20, 0);
 	bed_drain(bed, 30);
 	worker_stop(w);
 	v->salt = 1;
 	w = worker_start(bed, NULL);
-	tell(bed, 0, 40, 1);
+	vectors_tell_notes(bed, 0, 40, 1);
 	worker_wait_log(w, "the model is not the one that made the vectors", 20);
 	ck_assert_int_eq(rows(bed), 20);
 	v->salt = 0;
@@ -477,7 +447,7 @@ START_TEST(another_model)
 	bed_drain(bed, 30);
 	ck_assert_int_eq(rows(bed), 40);
 	ck_assert_int_eq(vectors_wrong(bed), 0);
-	over(bed, v, w);
+	vectors_over(bed, v, w);
 }
 END_TEST
 
@@ -485,11 +455,11 @@ END_TEST
 START_TEST(replaced_meanwhile)
 {
 	struct vectors *v;
-	struct bed *bed = migrated("replaced", &v);
+	struct bed *bed = vectors_migrated("replaced", &v);
 	bed_set(bed, "embed.stub.max_inputs", "2");
 	v->delay_ms = 20;
 	struct worker *w = worker_start(bed, NULL);
-	tell(bed, 0, 400, 0);
+	vectors_tell_notes(bed, 0, 400, 0);
 	BED_WAIT(bed, 20, v->inputs > 40);
 	v->salt = 1;
 	worker_wait_log(w, "the model is not the one that made the vectors", 20);
@@ -499,7 +469,7 @@ START_TEST(replaced_meanwhile)
 	bed_drain(bed, 40);
 	ck_assert_int_eq(rows(bed), 400);
 	ck_assert_int_eq(vectors_wrong(bed), 0);
-	over(bed, v, w);
+	vectors_over(bed, v, w);
 }
 END_TEST
 
@@ -510,11 +480,11 @@ END_TEST
 START_TEST(killed)
 {
 	struct vectors *v;
-	struct bed *bed = migrated("killed", &v);
+	struct bed *bed = vectors_migrated("killed", &v);
 	int kills = 4;
 	v->delay_ms = 30;
 	bed_set(bed, "kafka.session.timeout.ms", "1500");
-	tell(bed, 0, 1000, 0);
+	vectors_tell_notes(bed, 0, 1000, 0);
 	for (int i = 0; i < kills; i++) {
 		struct worker *w = worker_start(bed, NULL);
 		int seen = v->inputs;
@@ -526,7 +496,7 @@ START_TEST(killed)
 	ck_assert_int_eq(rows(bed), 1000);
 	ck_assert_int_eq(vectors_wrong(bed), 0);
 	ck_assert_int_le(v->inputs, 1000 + kills * 4 * 16);
-	over(bed, v, w);
+	vectors_over(bed, v, w);
 }
 END_TEST
 
@@ -537,17 +507,17 @@ END_TEST
 START_TEST(hands_over)
 {
 	struct vectors *v;
-	struct bed *bed = migrated("hands", &v);
+	struct bed *bed = vectors_migrated("hands", &v);
 	v->delay_ms = 100;
 	struct worker *first = worker_start(bed, NULL);
-	tell(bed, 0, 600, 0);
+	vectors_tell_notes(bed, 0, 600, 0);
 	BED_WAIT(bed, 30, v->inputs > 50);
 	struct worker *second = worker_start(bed, NULL);
 	worker_ready(second);
 	BED_WAIT(bed, 30, worker_metric(second, "memingest_assigned_partitions", "told") == 1);
 	v->status = 503;
 	v->failing = 1000000;
-	tell(bed, 0, 600, 1);
+	vectors_tell_notes(bed, 0, 600, 1);
 	BED_WAIT(bed, 20, status_says(second, "not now"));
 	BED_WAIT(bed, 10, worker_metric(second, "memingest_embed_waiting_events", NULL) > 0);
 	worker_stop(second);
@@ -558,7 +528,7 @@ START_TEST(hands_over)
 	ck_assert_int_eq(rows(bed), 600);
 	ck_assert_int_eq(vectors_wrong(bed), 0);
 	ck_assert_int_eq(dead_letters(bed), 0);
-	over(bed, v, first);
+	vectors_over(bed, v, first);
 }
 END_TEST
 
@@ -569,7 +539,7 @@ END_TEST
 START_TEST(checked)
 {
 	struct vectors *v;
-	struct bed *bed = migrated("checked", &v);
+	struct bed *bed = vectors_migrated("checked", &v);
 	bed_write_config(bed);
 	bed_expect(bed, 0, "check --online", "model stub answers with 8 dimensions");
 	v->dim = 16;
@@ -581,14 +551,14 @@ START_TEST(checked)
 	bed_sql(bed, "DROP TABLE memingest.embed_models");
 	bed_expect(bed, 78, "check --online", "memingest.embed_models does not exist");
 	struct worker *w = worker_start(bed, NULL);
-	tell(bed, 0, 20, 0);
+	vectors_tell_notes(bed, 0, 20, 0);
 	worker_wait_log(w, "run \\\"memingest migrate\\\"", 20);
 	ck_assert_int_eq(rows(bed), 0);
 	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
 	bed_drain(bed, 30);
 	ck_assert_int_eq(rows(bed), 20);
 	ck_assert_int_eq(vectors_wrong(bed), 0);
-	over(bed, v, w);
+	vectors_over(bed, v, w);
 }
 END_TEST
 
@@ -596,22 +566,22 @@ END_TEST
 START_TEST(pruned)
 {
 	struct vectors *v;
-	struct bed *bed = migrated("pruned", &v);
+	struct bed *bed = vectors_migrated("pruned", &v);
 	bed_set(bed, "embed.stub.cache_age", "2d");
 	struct worker *w = worker_start(bed, NULL);
-	tell(bed, 0, 20, 0);
+	vectors_tell_notes(bed, 0, 20, 0);
 	bed_drain(bed, 30);
 	worker_stop(w);
 	bed_sql(bed, "UPDATE memingest.embed_cache SET used_at = now() - interval '47 hours'");
 	w = worker_start(bed, NULL);
-	tell(bed, 0, 10, 0);
+	vectors_tell_notes(bed, 0, 10, 0);
 	bed_drain(bed, 30);
 	worker_stop(w);
 	ck_assert_int_eq(v->inputs, 20);
 	bed_sql(bed, "UPDATE memingest.embed_cache SET used_at = used_at - interval '2 hours'");
 	w = worker_start(bed, NULL);
 	BED_WAIT(bed, 20, bed_int(bed, "SELECT count(*) FROM memingest.embed_cache") == 10);
-	over(bed, v, w);
+	vectors_over(bed, v, w);
 }
 END_TEST
 

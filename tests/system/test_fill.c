@@ -21,14 +21,6 @@
 /* Requests under way at most, and the texts of one. */
 enum { UNDER_WAY = 4 * 16 };
 
-static struct bed *migrated(const char *name, struct vectors **v)
-{
-	struct bed *bed = vectors_bed(name);
-	*v = vectors_start(bed);
-	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
-	return bed;
-}
-
 /* As if they had been there before "embed" came into the schema. */
 static void put_rows(struct bed *bed, int from, int to)
 {
@@ -67,10 +59,17 @@ static void hold_on(struct bed *bed, int seconds)
 		continue;
 }
 
-static void over(struct bed *bed, struct vectors *v)
+/* Queues events of the stream "shelf", whose keys have several columns and types. */
+static void send_shelves(struct bed *bed, int n)
 {
-	vectors_stop(v);
-	bed_free(bed);
+	for (int i = 0; i < n; i++) {
+		json_t *e = json_pack("{s:I, s:i, s:s, s:I, s:o}", "event_time",
+				      (json_int_t)1750000000000000, "part", i / 7, "label", "w",
+				      "made", (json_int_t)1750000000000001 + i, "words",
+				      json_sprintf("\"%d\\ \u00e4\n\t{}'", i));
+		bed_event(bed, "shelf", 0, e);
+		json_decref(e);
+	}
 }
 
 /*
@@ -81,7 +80,7 @@ static void over(struct bed *bed, struct vectors *v)
 START_TEST(fills)
 {
 	struct vectors *v;
-	struct bed *bed = migrated("fills", &v);
+	struct bed *bed = vectors_migrated("fills", &v);
 	put_rows(bed, 0, 1300);
 	bed_sql(bed, "INSERT INTO told (event_time, id, note, spot, updated_at) VALUES"
 		     " (now(), 'mine', 'any', '[1,2,3,4,5,6,7,8]', '2025-06-15'),"
@@ -108,7 +107,7 @@ START_TEST(fills)
 	bed_expect(bed, 0, "embed told", " 0 texts asked for, 0 tokens, 1301 without a call");
 	ck_assert_int_eq(v->inputs, 1300);
 	ck_assert_int_eq(vectors_wrong(bed), 1);
-	over(bed, v);
+	vectors_over(bed, v, NULL);
 }
 END_TEST
 
@@ -125,14 +124,7 @@ START_TEST(as_the_worker)
 	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
 	bed_sql(bed, "ALTER TABLE shop.\"Shelf\" ALTER part TYPE bigint");
 	struct worker *w = worker_start(bed, NULL);
-	for (int i = 0; i < 300; i++) {
-		json_t *e = json_pack("{s:I, s:i, s:s, s:I, s:o}", "event_time",
-				      (json_int_t)1750000000000000, "part", i / 7, "label", "w",
-				      "made", (json_int_t)1750000000000001 + i, "words",
-				      json_sprintf("\"%d\\ \u00e4\n\t{}'", i));
-		bed_event(bed, "shelf", 0, e);
-		json_decref(e);
-	}
+	send_shelves(bed, 300);
 	bed_drain(bed, 30);
 	worker_stop(w);
 	bed_sql(bed, "INSERT INTO shop.\"Shelf\" (event_time, made, part, \"Its \"\"label\"\"\","
@@ -145,7 +137,7 @@ START_TEST(as_the_worker)
 				 " USING (made, words) WHERE a.ctid <> b.ctid AND a.\"order\" ="
 				 " b.\"order\""),
 			 600);
-	over(bed, v);
+	vectors_over(bed, v, NULL);
 }
 END_TEST
 
@@ -156,7 +148,7 @@ END_TEST
 START_TEST(cut_off)
 {
 	struct vectors *v;
-	struct bed *bed = migrated("fillcut", &v);
+	struct bed *bed = vectors_migrated("fillcut", &v);
 	char log[200];
 	put_rows(bed, 0, 1000);
 	v->delay_ms = 50;
@@ -168,7 +160,7 @@ START_TEST(cut_off)
 	expect_log(log, "1000 of 1000 rows");
 	ck_assert_int_eq(v->inputs, 1000);
 	ck_assert_int_eq(vectors_wrong(bed), 0);
-	over(bed, v);
+	vectors_over(bed, v, NULL);
 }
 END_TEST
 
@@ -179,7 +171,7 @@ END_TEST
 START_TEST(others_win)
 {
 	struct vectors *v;
-	struct bed *bed = migrated("others", &v);
+	struct bed *bed = vectors_migrated("others", &v);
 	char log[200];
 	struct worker *w = worker_start(bed, NULL);
 	worker_ready(w);
@@ -208,7 +200,7 @@ START_TEST(others_win)
 				      " '[1,2,3,4,5,6,7,8]'"),
 			 1);
 	worker_stop(w);
-	over(bed, v);
+	vectors_over(bed, v, NULL);
 }
 END_TEST
 
@@ -216,7 +208,7 @@ END_TEST
 START_TEST(killed)
 {
 	struct vectors *v;
-	struct bed *bed = migrated("fillkill", &v);
+	struct bed *bed = vectors_migrated("fillkill", &v);
 	char log[200];
 	int kills = 4;
 	put_rows(bed, 0, 1500);
@@ -232,7 +224,7 @@ START_TEST(killed)
 	ck_assert_int_eq(vectors_wrong(bed), 0);
 	ck_assert_int_ge(v->inputs, 1500);
 	ck_assert_int_le(v->inputs, 1500 + kills * UNDER_WAY);
-	over(bed, v);
+	vectors_over(bed, v, NULL);
 }
 END_TEST
 
@@ -243,7 +235,7 @@ END_TEST
 START_TEST(stopped)
 {
 	struct vectors *v;
-	struct bed *bed = migrated("fillstop", &v);
+	struct bed *bed = vectors_migrated("fillstop", &v);
 	char log[200];
 	put_rows(bed, 0, 1000);
 	v->delay_ms = 100;
@@ -259,7 +251,7 @@ START_TEST(stopped)
 	bed_expect(bed, 0, "embed told", "rows got their vector");
 	ck_assert_int_eq(v->inputs, 1000);
 	ck_assert_int_eq(vectors_wrong(bed), 0);
-	over(bed, v);
+	vectors_over(bed, v, NULL);
 }
 END_TEST
 
@@ -267,7 +259,7 @@ END_TEST
 START_TEST(budget)
 {
 	struct vectors *v;
-	struct bed *bed = migrated("budget", &v);
+	struct bed *bed = vectors_migrated("budget", &v);
 	put_rows(bed, 0, 1000);
 	bed_expect(bed, 75, "embed told --max-tokens 300", "the budget is spent: ");
 	ck_assert_int_ge(v->inputs, 95); /* of 3 tokens each */
@@ -279,7 +271,7 @@ START_TEST(budget)
 	bed_expect(bed, 0, "embed told --max-tokens 100000", "rows got their vector");
 	ck_assert_int_eq(v->inputs, 1000);
 	ck_assert_int_eq(vectors_wrong(bed), 0);
-	over(bed, v);
+	vectors_over(bed, v, NULL);
 }
 END_TEST
 
@@ -291,7 +283,7 @@ END_TEST
 START_TEST(refused)
 {
 	struct vectors *v;
-	struct bed *bed = migrated("fillpoison", &v);
+	struct bed *bed = vectors_migrated("fillpoison", &v);
 	put_rows(bed, 0, 600);
 	bed_sql(bed,
 		"INSERT INTO told (event_time, id, note) SELECT now(), 'bad-' || i || E'\\x1b',"
@@ -310,7 +302,7 @@ START_TEST(refused)
 	v->poison = NULL;
 	bed_expect(bed, 0, "embed told", "3 of 3 rows");
 	ck_assert_int_eq(vectors_wrong(bed), 0);
-	over(bed, v);
+	vectors_over(bed, v, NULL);
 }
 END_TEST
 
@@ -321,7 +313,7 @@ END_TEST
 START_TEST(held)
 {
 	struct vectors *v;
-	struct bed *bed = migrated("fillheld", &v);
+	struct bed *bed = vectors_migrated("fillheld", &v);
 	bed_set(bed, "postgres.lock_timeout", "500ms");
 	put_rows(bed, 0, 600);
 	bed_sql(bed, "BEGIN");
@@ -336,7 +328,7 @@ START_TEST(held)
 	bed_expect(bed, 0, "embed told", "2 of 2 rows");
 	ck_assert_int_eq(v->inputs, 600);
 	ck_assert_int_eq(vectors_wrong(bed), 0);
-	over(bed, v);
+	vectors_over(bed, v, NULL);
 }
 END_TEST
 
@@ -344,7 +336,7 @@ END_TEST
 START_TEST(held_shortly)
 {
 	struct vectors *v;
-	struct bed *bed = migrated("fillshort", &v);
+	struct bed *bed = vectors_migrated("fillshort", &v);
 	char log[200];
 	bed_set(bed, "postgres.lock_timeout", "20s");
 	put_rows(bed, 0, 100);
@@ -360,7 +352,7 @@ START_TEST(held_shortly)
 	expect_log(log, "1 written by somebody else meanwhile");
 	ck_assert_int_eq(without(bed), 1);
 	ck_assert_int_eq(vectors_wrong(bed), 1);
-	over(bed, v);
+	vectors_over(bed, v, NULL);
 }
 END_TEST
 
@@ -392,7 +384,7 @@ START_TEST(searched)
 	ck_assert_int_eq(bed_command(bed, "index", (const char *[]){"build", NULL}, NULL), 0);
 	ck_assert_int_eq(bed_int(bed, "SELECT unindexed_rows FROM memingest.scope_asked()"), 0);
 	ck_assert_int_eq(not_found(bed), 0);
-	over(bed, v);
+	vectors_over(bed, v, NULL);
 }
 END_TEST
 
@@ -430,7 +422,7 @@ START_TEST(mistakes)
 	v->salt = 1;
 	bed_expect(bed, 78, "embed told", "the model is not the one that made the vectors");
 	ck_assert_int_eq(without(bed), 200);
-	over(bed, v);
+	vectors_over(bed, v, NULL);
 }
 END_TEST
 
@@ -439,7 +431,7 @@ END_TEST
 /* n rows as put_rows() makes them, in a file. */
 static struct bed *file_with_rows(const char *name, struct vectors **v, int n)
 {
-	struct bed *bed = migrated(name, v);
+	struct bed *bed = vectors_migrated(name, v);
 	lite_begin(bed, NULL);
 	lite_sql(bed->sqlite,
 		 "WITH RECURSIVE i(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM i WHERE i < %d)"
@@ -490,7 +482,7 @@ START_TEST(file_fills)
 	bed_expect(bed, 65, "embed told", "told: row id-5: its text is refused: ");
 	lite_sql(bed->sqlite, "ALTER TABLE told DROP COLUMN spot");
 	bed_expect(bed, 78, "embed told", "run \"memingest migrate\"");
-	over(bed, v);
+	vectors_over(bed, v, NULL);
 }
 END_TEST
 
@@ -506,14 +498,7 @@ START_TEST(file_as_the_worker)
 	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
 	lite_begin(bed, NULL);
 	struct worker *w = worker_start(bed, NULL);
-	for (int i = 0; i < 30; i++) {
-		json_t *e = json_pack("{s:I, s:i, s:s, s:I, s:o}", "event_time",
-				      (json_int_t)1750000000000000, "part", i / 7, "label", "w",
-				      "made", (json_int_t)1750000000000001 + i, "words",
-				      json_sprintf("\"%d\\ \u00e4\n\t{}'", i));
-		bed_event(bed, "shelf", 0, e);
-		json_decref(e);
-	}
+	send_shelves(bed, 30);
 	bed_drain(bed, 30);
 	worker_stop(w);
 	lite_sql(bed->sqlite, "INSERT INTO Shelf (event_time, made, part, \"Its \"\"label\"\"\","
@@ -525,7 +510,7 @@ START_TEST(file_as_the_worker)
 					       " a.\"order\" = b.\"order\" AND"
 					       " length(a.\"order\") = 32"),
 			 30);
-	over(bed, v);
+	vectors_over(bed, v, NULL);
 }
 END_TEST
 
@@ -563,7 +548,7 @@ START_TEST(file_others_win)
 	ck_assert_int_eq(file_wrong(bed), 1);
 	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM told WHERE note = 'of an event'"), 20);
 	ck_assert_int_eq(bed_int(bed, "SELECT count(*) FROM told"), 499);
-	over(bed, v);
+	vectors_over(bed, v, NULL);
 }
 END_TEST
 
@@ -598,7 +583,7 @@ START_TEST(file_locked)
 	v->delay_ms = 0;
 	bed_expect(bed, 0, "embed told", _i ? "0 of 0 rows" : "100 of 100 rows");
 	ck_assert_int_eq(file_wrong(bed), 0);
-	over(bed, v);
+	vectors_over(bed, v, NULL);
 }
 END_TEST
 
@@ -620,7 +605,7 @@ START_TEST(file_killed)
 	ck_assert_int_eq(file_wrong(bed), 0);
 	ck_assert_int_ge(v->inputs, 1000);
 	ck_assert_int_le(v->inputs, 1000 + kills * UNDER_WAY);
-	over(bed, v);
+	vectors_over(bed, v, NULL);
 }
 END_TEST
 

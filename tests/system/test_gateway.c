@@ -565,6 +565,15 @@ START_TEST(tokens)
 }
 END_TEST
 
+/* Certificates in a folder of the bed, whose path is the answer. */
+static void make_certs(struct bed *bed, char *certs, size_t size)
+{
+	char command[300];
+	snprintf(certs, size, "%s/certs", bed->dir);
+	snprintf(command, sizeof(command), "tests/certs %s", certs);
+	ck_assert_int_eq(system(command), 0); /* NOLINT(cert-env33-c): a fixed text */
+}
+
 /*
  * Proves: with a certificate TLS is spoken, and nothing else; who trusts its authority is served,
  * who does not is not.
@@ -573,9 +582,7 @@ START_TEST(tls)
 {
 	struct bed *bed = ledger_bed("gatetls", 1);
 	char command[900], certs[160];
-	snprintf(certs, sizeof(certs), "%s/certs", bed->dir);
-	snprintf(command, sizeof(command), "tests/certs %s", certs);
-	ck_assert_int_eq(system(command), 0); /* NOLINT(cert-env33-c): a fixed text */
+	make_certs(bed, certs, sizeof(certs));
 	bed_set(bed, "gateway.certificate_file", "%s/server.crt", certs);
 	bed_set(bed, "gateway.key_file", "%s/server.key", certs);
 	struct gate *g = gate_start(bed, NULL);
@@ -638,9 +645,7 @@ START_TEST(another_certificate)
 {
 	struct bed *bed = ledger_bed("gatenewtls", 1);
 	char command[900], certs[160];
-	snprintf(certs, sizeof(certs), "%s/certs", bed->dir);
-	snprintf(command, sizeof(command), "tests/certs %s", certs);
-	ck_assert_int_eq(system(command), 0); /* NOLINT(cert-env33-c): a fixed text */
+	make_certs(bed, certs, sizeof(certs));
 	show_certificate(bed, certs, "server", "crt");
 	show_certificate(bed, certs, "server", "key");
 	bed_set(bed, "gateway.certificate_file", "%s/shown.crt", bed->dir);

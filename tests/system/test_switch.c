@@ -102,12 +102,6 @@ static int64_t sealed(struct bed *bed, const char *column)
 	return bed_int(bed, "SELECT sealed_rows FROM memingest.scope_asked_by_%s()", column);
 }
 
-static void over(struct bed *bed, struct vectors *v)
-{
-	vectors_stop(v);
-	bed_free(bed);
-}
-
 /*
  * Proves the way of an operator, and back: searches stay with the first column while the second is
  * filled and its segments are built; one command, and they go to the second; the same takes them
@@ -159,7 +153,7 @@ START_TEST(there_and_back)
 	bed_expect(bed, 0, "index use asked spot", "to column spot, model stub");
 	expect_live(bed, "spot", "stub");
 	bed_expect(bed, 0, "index use asked spot", "go already to column spot");
-	over(bed, v);
+	vectors_over(bed, v, NULL);
 }
 END_TEST
 
@@ -189,7 +183,7 @@ START_TEST(asked_by_its_model)
 	ck_assert_ptr_null(strstr(said, "\"spot\""));
 	ck_assert_ptr_null(strstr(said, "\"fresh\""));
 	free(said);
-	over(bed, v);
+	vectors_over(bed, v, NULL);
 }
 END_TEST
 
@@ -261,7 +255,7 @@ START_TEST(switched_meanwhile)
 	ck_assert_int_eq(missed_by(bed, "search_asked", "tell"), 0);
 	bed_sql(bed, "COMMIT");
 	expect_live(bed, "fresh", "next");
-	over(bed, v);
+	vectors_over(bed, v, NULL);
 }
 END_TEST
 
@@ -291,7 +285,7 @@ START_TEST(killed_while_built)
 	bed_expect(bed, 0, "index build asked", "asked, column fresh: seal 400 rows");
 	bed_expect(bed, 0, "index use asked fresh", "from now on");
 	expect_live(bed, "fresh", "next");
-	over(bed, v);
+	vectors_over(bed, v, NULL);
 }
 END_TEST
 
@@ -326,7 +320,7 @@ START_TEST(first_leaves)
 				      " '%%asked_by_%%'"),
 			 0);
 	bed_expect(bed, 0, "migrate", "nothing to do");
-	over(bed, v);
+	vectors_over(bed, v, NULL);
 }
 END_TEST
 

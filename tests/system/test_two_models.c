@@ -66,34 +66,16 @@ static int64_t dead_letters(struct bed *bed)
 	return bed_int(bed, "SELECT count(*) FROM memingest.dead_letters");
 }
 
-static void tell(struct bed *bed, int from, int to, int version)
-{
-	char text[64];
-	for (int i = from; i < to; i++) {
-		snprintf(text, sizeof(text), "note \"%d\" of version %d\n", i, version);
-		vectors_tell(bed, i, version, text);
-	}
-	bed_flush(bed);
-}
-
 /* Among others, three whose text is refused. */
 static void tell_with_poison(struct bed *bed, int version)
 {
 	char text[64];
 	for (int i = 0; i < 3; i++) {
 		snprintf(text, sizeof(text), "%d is poison %d", i, version);
-		tell(bed, 20 * i, 20 * i + 20, version);
+		vectors_tell_notes(bed, 20 * i, 20 * i + 20, version);
 		vectors_tell(bed, 100 + i, version, text);
 	}
-	tell(bed, 60, 80, version);
-}
-
-static void over(struct bed *bed, struct vectors *v, struct worker *w)
-{
-	if (w)
-		worker_stop(w);
-	vectors_stop(v);
-	bed_free(bed);
+	vectors_tell_notes(bed, 60, 80, version);
 }
 
 /*
@@ -106,15 +88,11 @@ START_TEST(both)
 	struct vectors *v;
 	struct bed *bed = two_models("both", &v);
 	struct worker *w = worker_start(bed, NULL);
-	tell(bed, 0, 200, 0);
-	tell(bed, 0, 100, 0);
+	vectors_tell_notes(bed, 0, 200, 0);
+	vectors_tell_notes(bed, 0, 100, 0);
 	vectors_tell(bed, 200, 0, "");
 	vectors_tell(bed, 201, 0, NULL);
-	json_t *e = json_pack("{s:I, s:s, s:s, s:[i,i,i,i,i,i,i,i]}", "event_time",
-			      (json_int_t)1750000000000000, "id", "mine", "note", "any", "spot", 1,
-			      2, 3, 4, 5, 6, 7, 8);
-	bed_event(bed, "told", 0, e);
-	json_decref(e);
+	vectors_tell_mine(bed);
 	bed_flush(bed);
 	bed_drain(bed, 30);
 	ck_assert_int_eq(count(bed, "true"), 203);
@@ -128,7 +106,7 @@ START_TEST(both)
 	ck_assert_double_eq(worker_metric(w, "memingest_embed_waiting_events", NULL), 0);
 	bed_expect(bed, 0, "check --online", "column fresh: vectors of 8 dimensions are made of");
 	bed_expect(bed, 0, "check --online", "model next answers with 8 dimensions");
-	over(bed, v, w);
+	vectors_over(bed, v, w);
 }
 END_TEST
 
@@ -158,7 +136,7 @@ START_TEST(null_by_one)
 	ck_assert_int_eq(count(bed, "fresh IS NULL AND note LIKE '%%is poison%%'"), 3);
 	ck_assert_int_eq(count(bed, "true"), 83);
 	ck_assert_int_eq(dead_letters(bed), 0);
-	over(bed, v, w);
+	vectors_over(bed, v, w);
 }
 END_TEST
 
@@ -181,7 +159,7 @@ START_TEST(letter_by_both)
 			 6);
 	ck_assert_int_eq(count(bed, "true"), 80);
 	ck_assert_int_eq(vectors_wrong(bed) + wrong_fresh(bed), 0);
-	over(bed, v, w);
+	vectors_over(bed, v, w);
 }
 END_TEST
 
@@ -212,7 +190,7 @@ START_TEST(away)
 	v->only = "next";
 	v->status = 503;
 	v->failing = 1000000;
-	tell(bed, 0, 100, 0);
+	vectors_tell_notes(bed, 0, 100, 0);
 	BED_WAIT(bed, 10, status_says(w, "embed.next: status 503: not now"));
 	snprintf(v->key, sizeof(v->key), "x");
 	v->failing = 0;
@@ -231,7 +209,7 @@ START_TEST(away)
 	bed_drain(bed, 40);
 	ck_assert_int_eq(count(bed, "true"), 100);
 	ck_assert_int_eq(vectors_wrong(bed) + wrong_fresh(bed), 0);
-	over(bed, v, w);
+	vectors_over(bed, v, w);
 }
 END_TEST
 
@@ -241,7 +219,7 @@ static void old_worker_comes_between(struct bed *bed, struct worker **w)
 	worker_stop(*w);
 	use(bed, "tests/schemas/told_event.avsc");
 	*w = worker_start(bed, NULL);
-	tell(bed, 0, 20, 2);
+	vectors_tell_notes(bed, 0, 20, 2);
 	bed_drain(bed, 30);
 	worker_stop(*w);
 	ck_assert_int_eq(wrong_fresh(bed), 820);
@@ -264,14 +242,14 @@ START_TEST(takes_over)
 	char log[200];
 	int kills = 3;
 	struct worker *w = worker_start(bed, NULL);
-	tell(bed, 0, 900, 0);
+	vectors_tell_notes(bed, 0, 900, 0);
 	bed_drain(bed, 40);
 	worker_stop(w);
 	ck_assert_int_eq(v->others, 0);
 	int paid = v->inputs;
 	use_both(bed);
 	w = worker_start(bed, NULL);
-	tell(bed, 0, 100, 1);
+	vectors_tell_notes(bed, 0, 100, 1);
 	bed_drain(bed, 30);
 	ck_assert_int_eq(v->others, 100);
 	ck_assert_int_eq(wrong_fresh(bed), 800);
@@ -287,7 +265,7 @@ START_TEST(takes_over)
 		snprintf(log, sizeof(log), "%s/embed.log", bed->dir);
 		int pid = spawn(argv, NULL, log);
 		BED_WAIT(bed, 30, v->others > seen + 100);
-		tell(bed, 100 * i, 100 * i + 50, 3);
+		vectors_tell_notes(bed, 100 * i, 100 * i + 50, 3);
 		kill(pid, SIGKILL);
 		ck_assert_int_eq(wait_exit(pid), 128 + SIGKILL);
 	}
@@ -302,7 +280,7 @@ START_TEST(takes_over)
 	ck_assert_int_le(v->others, 250 + 820 + kills * UNDER_WAY);
 	bed_expect(bed, 0, "embed told --json",
 		   "\"column\":\"fresh\",\"model\":\"next\",\"complete\":true,\"wanted\":0,");
-	over(bed, v, w);
+	vectors_over(bed, v, w);
 }
 END_TEST
 
@@ -333,7 +311,7 @@ START_TEST(in_turn)
 	bed_expect(bed, 0, "embed told", "told, column spot: 1 of 1 rows got their vector");
 	ck_assert_int_eq(wrong_fresh(bed) + vectors_wrong(bed), 0);
 	ck_assert_int_eq(v->inputs, 200);
-	over(bed, v, NULL);
+	vectors_over(bed, v, NULL);
 }
 END_TEST
 
@@ -344,14 +322,14 @@ START_TEST(in_a_file)
 	struct bed *bed = two_models("twofile", &v);
 	lite_begin(bed, NULL);
 	struct worker *w = worker_start(bed, NULL);
-	tell(bed, 0, 100, 0);
+	vectors_tell_notes(bed, 0, 100, 0);
 	bed_drain(bed, 30);
 	worker_stop(w);
 	lite_copy(bed);
 	ck_assert_int_eq(count(bed, "true"), 100);
 	ck_assert_int_eq(vectors_wrong(bed) + wrong_fresh(bed), 0);
 	ck_assert_int_eq(v->others, 100);
-	over(bed, v, NULL);
+	vectors_over(bed, v, NULL);
 }
 END_TEST
 

@@ -283,6 +283,41 @@ void vectors_tell(struct bed *bed, int number, int version, const char *text)
 	json_decref(e);
 }
 
+void vectors_tell_notes(struct bed *bed, int from, int to, int version)
+{
+	char text[64];
+	for (int i = from; i < to; i++) {
+		snprintf(text, sizeof(text), "note \"%d\" of version %d\n", i, version);
+		vectors_tell(bed, i, version, text);
+	}
+	bed_flush(bed);
+}
+
+void vectors_tell_mine(struct bed *bed)
+{
+	json_t *e = json_pack("{s:I, s:s, s:s, s:[i,i,i,i,i,i,i,i]}", "event_time",
+			      (json_int_t)1750000000000000, "id", "mine", "note", "any", "spot", 1,
+			      2, 3, 4, 5, 6, 7, 8);
+	bed_event(bed, "told", 0, e);
+	json_decref(e);
+}
+
+struct bed *vectors_migrated(const char *name, struct vectors **v)
+{
+	struct bed *bed = vectors_bed(name);
+	*v = vectors_start(bed);
+	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
+	return bed;
+}
+
+void vectors_over(struct bed *bed, struct vectors *v, struct worker *w)
+{
+	if (w)
+		worker_stop(w);
+	vectors_stop(v);
+	bed_free(bed);
+}
+
 int64_t vectors_wrong(struct bed *bed)
 {
 	return bed_int(bed,

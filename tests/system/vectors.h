@@ -43,8 +43,16 @@ void vectors_stop(struct vectors *v);
 
 /* Stream "told", two partitions, of which note becomes spot. */
 struct bed *vectors_bed(const char *name);
+/* The same with a server and its table. */
+struct bed *vectors_migrated(const char *name, struct vectors **v);
 /* Queues one event: text NULL for none. */
 void vectors_tell(struct bed *bed, int number, int version, const char *text);
+/* Sends events of these numbers, whose texts differ by number and version. */
+void vectors_tell_notes(struct bed *bed, int from, int to, int version);
+/* Queues the event "mine", which brings its vector: 1 to 8. */
+void vectors_tell_mine(struct bed *bed);
+/* The end of a test; w NULL: no worker runs. */
+void vectors_over(struct bed *bed, struct vectors *v, struct worker *w);
 
 /* Rows whose vector is not that of their text; a text that is null or empty has none. */
 int64_t vectors_wrong(struct bed *bed);
