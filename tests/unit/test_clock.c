@@ -49,6 +49,24 @@ START_TEST(clocks_run)
 }
 END_TEST
 
+static int next_number(int *calls)
+{
+	return ++*calls;
+}
+
+/* Deadlines come from functions that act: MIN() calls each once, whichever it takes. */
+START_TEST(chosen_and_called_once)
+{
+	int calls = 0;
+	ck_assert_int_eq(MIN(9, next_number(&calls)), 1);
+	ck_assert_int_eq(MIN(next_number(&calls), 9), 2);
+	ck_assert_int_eq(MAX(next_number(&calls), MIN(0, next_number(&calls))), 3);
+	ck_assert_int_eq(calls, 4);
+	ck_assert_int_eq(MAX(CLOCK_NEVER, next_number(&calls)), CLOCK_NEVER);
+	ck_assert_int_eq(calls, 5);
+}
+END_TEST
+
 /* What people read. */
 START_TEST(as_text)
 {
@@ -66,6 +84,7 @@ static Suite *clock_suite(void)
 	tcase_add_test(t, rounds_up);
 	tcase_add_test(t, far_deadline);
 	tcase_add_test(t, clocks_run);
+	tcase_add_test(t, chosen_and_called_once);
 	tcase_add_test(t, as_text);
 	suite_add_tcase(s, t);
 	return s;

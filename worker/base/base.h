@@ -9,8 +9,16 @@
 #define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
-#define MIN(a, b) ((a) < (b) ? (a) : (b))
-#define MAX(a, b) ((a) > (b) ? (a) : (b))
+/* Each argument is evaluated once: calls that do something stand in them. */
+#define MIN(a, b) PICK_ONE(<, a, b, __COUNTER__)
+#define MAX(a, b) PICK_ONE(>, a, b, __COUNTER__)
+#define PICK_ONE(op, a, b, n) PICK_NAMED(op, a, b, n)
+#define PICK_NAMED(op, a, b, n)                                                                    \
+	({                                                                                         \
+		__typeof__(1 ? (a) : (b)) a_##n = (a);                                             \
+		__typeof__(1 ? (a) : (b)) b_##n = (b);                                             \
+		a_##n op b_##n ? a_##n : b_##n;                                                    \
+	})
 
 /* How the program ends; after sysexits.h where it has one. */
 enum exit_code {

@@ -286,6 +286,7 @@ static int64_t drive(struct assignment *a, struct partition *part, int64_t now)
 int64_t assignment_drive(struct assignment *a)
 {
 	int64_t now = clock_mono_us(), next = a->topics_due_us;
+	a->news = false;
 	take_answers(a);
 	partitions_follow_slots(a->partitions);
 	for (size_t i = 0; i < a->partitions->n; i++)
@@ -316,6 +317,7 @@ void assignment_fault(struct assignment *a, struct source_partition *sp, enum so
 	struct err err = {0};
 	if (!part || (part->state != PARTITION_ACTIVE && part->state != PARTITION_PAUSED))
 		return;
+	a->news = true;
 	switch (fault) {
 	case SOURCE_FAULT_OFFSET: /* the second look finds the words and the verb for it */
 		log_warn("position lost in the log, looking at it again",
@@ -360,6 +362,7 @@ static size_t lane_for(const struct assignment *a, const char *topic, int32_t pa
 /* A partition of no stream is logged and never started. */
 void assignment_assigned(struct assignment *a, struct source_partition **sps, size_t n)
 {
+	a->news = true;
 	stats_add(METRIC_REBALANCES, REBALANCE_ASSIGN, 0, 1);
 	log_info("partitions assigned", F_INT("partitions", n));
 	for (size_t i = 0; i < n; i++) {

@@ -16,6 +16,7 @@ struct assignment {
 	char **missing;        /* per stream, in words: topics that Kafka does not have; or NULL */
 	int64_t topics_due_us; /* when to ask for them again */
 	bool looking;          /* a look is under way */
+	bool news;             /* what the source called since the last drive: it is due again */
 	bool stuck;            /* a lane did not give its batches back: the process has to end */
 };
 

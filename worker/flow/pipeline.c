@@ -370,7 +370,8 @@ static void pipeline_turn(struct pipeline *p)
 	}
 	if (p->stopped)
 		return;
-	if (!pool_waits(p->pool) && !p->source_drained)
+	bool more = !pool_waits(p->pool) && !p->source_drained;
+	if (more || p->assignment.news)
 		return;
 	next = MIN(next, seal_due(p));
 	wait_turn(p, MIN(next, pool_look(p->pool, clock_mono_us())));
