@@ -76,7 +76,7 @@ const struct config_key config_keys[] = {
 	{"batch", "adaptive", KEY_SWITCH, C(batch_adaptive), .fallback = "on",
 	 .help = "Write sooner than max_age when the lane is idle: at once, as long as what a "
 		 "transaction costs before its first row, as the lane learns it, takes a twentieth "
-		 "of its time or less."},
+		 "of its time or less, or no longer than its rows."},
 	{"batch", "memory", KEY_BYTES, C(batch_memory), .fallback = "64MiB", .min = "1MiB",
 	 .max = "64GiB",
 	 .help = "Bytes of all batches together; with no room left, partitions are paused."},

@@ -15,10 +15,11 @@ struct allowance {
 
 /* A transaction with so many events took so long; 0: it was none. */
 void allowance_learn(struct allowance *a, int64_t took_us, size_t events);
-/* A batch is sent. */
-void allowance_spend(struct allowance *a, int64_t now_us);
+/* A batch of so many is sent. */
+void allowance_spend(struct allowance *a, int64_t now_us, size_t events);
 /*
- * When a batch that was opened then is worth a transaction; at most max_age_us later. For an idle
- * lane: a busy one lets its batches grow.
+ * When a batch that was opened then and has so many is worth a transaction; at most max_age_us
+ * later. For an idle lane: a busy one lets its batches grow.
  */
-int64_t allowance_due(const struct allowance *a, int64_t opened_us, int64_t max_age_us);
+int64_t allowance_due(const struct allowance *a, int64_t opened_us, size_t events,
+		      int64_t max_age_us);

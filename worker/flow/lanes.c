@@ -85,7 +85,7 @@ void lanes_seal(struct lanes *ls, struct slot *slot, size_t reason)
 	stats_observe(METRIC_BATCH_FILL_SECONDS, slot->stream->index, now - b->opened_us);
 	for (size_t i = 0; i < b->nspans; i++)
 		((struct partition *)b->spans[i].owner)->in_flight++;
-	allowance_spend(&ls->allowance[slot->lane], now);
+	allowance_spend(&ls->allowance[slot->lane], now, b->nevents + b->ndead);
 	push(ls, slot->lane, job);
 }
 
@@ -98,10 +98,12 @@ static unsigned at_lane(const struct lanes *ls, size_t lane)
 
 int64_t lanes_seal_due(const struct lanes *ls, const struct slot *slot)
 {
-	int64_t age = ls->config->batch_max_age_us, opened = slot->open->opened_us;
+	const struct batch *b = slot->open;
+	int64_t age = ls->config->batch_max_age_us;
 	if (ls->config->batch_adaptive && at_lane(ls, slot->lane) == 0)
-		return allowance_due(&ls->allowance[slot->lane], opened, age);
-	return opened + age;
+		return allowance_due(&ls->allowance[slot->lane], b->opened_us,
+				     b->nevents + b->ndead, age);
+	return b->opened_us + age;
 }
 
 /* The answer comes by the inbox, in the same job. */
