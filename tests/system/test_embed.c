@@ -30,6 +30,7 @@ START_TEST(plain_rows)
 {
 	struct vectors *v;
 	struct bed *bed = vectors_migrated("plain", &v);
+	v->over = 7;
 	struct worker *w = worker_start(bed, NULL);
 	vectors_tell_notes(bed, 0, 200, 0);
 	vectors_tell(bed, 200, 0, "");
@@ -47,7 +48,7 @@ START_TEST(plain_rows)
 	ck_assert_int_eq(bed_int(bed, "SELECT sum((embed->>'texts')::int) FROM memingest.batches"),
 			 200);
 	ck_assert_int_eq(bed_int(bed, "SELECT sum((embed->>'tokens')::int) FROM memingest.batches"),
-			 600);
+			 600 + 7 * v->requests);
 	ck_assert_double_eq(worker_metric(w, "memingest_embed_texts_total", NULL), 200);
 	ck_assert_double_eq(worker_metric(w, "memingest_embed_waiting_events", NULL), 0);
 	ck_assert_double_ge(worker_metric(w, "memingest_embed_tokens_total", NULL), 600);
@@ -117,6 +118,11 @@ static void take_few(struct vectors *v)
 {
 	v->most = 3;
 }
+static void be_busy_for_many(struct vectors *v)
+{
+	v->most = 3;
+	v->too_busy = true;
+}
 
 static const struct fault faults[] = {
 	{"shuffled", shuffle},
@@ -131,11 +137,12 @@ static const struct fault faults[] = {
 	{"500", fail_within},
 	{"resets", hang_up},
 	{"413", take_few},
+	{"503 for many", be_busy_for_many},
 };
 
 static void behave(struct vectors *v)
 {
-	v->shuffled = v->unindexed = v->plain = false;
+	v->shuffled = v->unindexed = v->plain = v->too_busy = false;
 	v->shorts = v->twice = v->nans = v->empties = v->errors = 0;
 	v->failing = v->resets = v->most = 0;
 }
@@ -424,6 +431,31 @@ START_TEST(denied)
 END_TEST
 
 /*
+ * Proves: the same where the key is replaced under a running worker and each request has a
+ * connection of its own, which is a doubt and a refusal in one turn.
+ */
+START_TEST(denied_meanwhile)
+{
+	struct vectors *v;
+	struct bed *bed = vectors_migrated("rotated", &v);
+	v->closing = true;
+	snprintf(v->key, sizeof(v->key), "open sesame");
+	write_key(bed, "open sesame");
+	struct worker *w = worker_start(bed, NULL);
+	vectors_tell_notes(bed, 0, 40, 0);
+	bed_drain(bed, 30);
+	snprintf(v->key, sizeof(v->key), "open barley");
+	vectors_tell_notes(bed, 0, 40, 1);
+	worker_wait_log(w, "status 401: wrong key", 20);
+	write_key(bed, "open barley");
+	bed_drain(bed, 30);
+	ck_assert_int_eq(rows(bed), 40);
+	ck_assert_int_eq(vectors_wrong(bed), 0);
+	vectors_over(bed, v, w);
+}
+END_TEST
+
+/*
  * Proves: another model under the same name, or one of another dimension, halts before any of its
  * vectors lands; with the old one back all goes on.
  */
@@ -597,6 +629,7 @@ static void embed_tests(TCase *tc)
 	tcase_add_test(tc, too_many_poisoned);
 	tcase_add_test(tc, only_its_stream_waits);
 	tcase_add_test(tc, denied);
+	tcase_add_test(tc, denied_meanwhile);
 	tcase_add_test(tc, another_model);
 	tcase_add_test(tc, replaced_meanwhile);
 	tcase_add_test(tc, killed);

@@ -109,7 +109,7 @@ static void put_answer(struct vectors *v, int salt, const char *model, json_t *i
 			put_vector(v, salt, out, model, text, base64, nan && i == 1);
 		buf_u8(out, '}');
 	}
-	buf_printf(out, "],\"usage\":{\"prompt_tokens\":%zu}}", 3 * n);
+	buf_printf(out, "],\"usage\":{\"prompt_tokens\":%zu}}", 3 * n + (size_t)v->over);
 }
 
 static bool has_poison(const struct vectors *v, json_t *input)
@@ -168,7 +168,7 @@ static unsigned answer(struct vectors *v, int salt, const struct buf *body,
 	else if (v->no_base64 && format)
 		status = refuse_with(out, 400, "encoding_format is not known");
 	else if (v->most && json_array_size(input) > (size_t)v->most)
-		status = refuse_with(out, 413, "too many inputs");
+		status = refuse_with(out, v->too_busy ? 503 : 413, "too many inputs");
 	else if (me && has_poison(v, input))
 		status = refuse_with(out, 400, "a text is too long for this model");
 	else
@@ -221,6 +221,8 @@ static enum MHD_Result serve(void *ctx, struct MHD_Connection *connection, const
 		snprintf(seconds, sizeof(seconds), "%d", v->retry_after);
 		if (status == 429 && v->retry_after)
 			MHD_add_response_header(r, "Retry-After", seconds);
+		if (v->closing)
+			MHD_add_response_header(r, "Connection", "close");
 		result = MHD_queue_response(connection, status, r);
 		MHD_destroy_response(r);
 	}

@@ -21,9 +21,12 @@ struct vectors {
 	atomic_int failing, status;             /* so many requests more answer with this status */
 	atomic_int retry_after;                 /* seconds, with those */
 	atomic_int resets;                      /* so many requests more get no answer */
-	atomic_int most;                        /* more inputs than that are a 413 */
+	atomic_int most;                        /* more inputs than that are a 413, */
+	atomic_bool too_busy;                   /* or a 503 */
 	atomic_bool shuffled, unindexed, plain; /* plain: floats, whatever is asked for */
 	atomic_bool no_base64;                  /* a 400 if it is asked for */
+	atomic_bool closing;                    /* each connection after its first answer */
+	atomic_int over;                        /* tokens of a request beside 3 for each text */
 	/* An answer of two or more texts is short of one, has an index twice, a NaN, a vector of no
 	 * numbers, or is an error with status 200: as often as it says. */
 	atomic_int shorts, twice, nans, empties, errors;

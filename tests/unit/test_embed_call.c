@@ -126,6 +126,33 @@ START_TEST(norm)
 }
 END_TEST
 
+static int64_t tokens_in(const char *usage)
+{
+	struct buf vectors = {0};
+	struct embed_answer a = {.n = 1, .dim = 2, .vectors = &vectors};
+	struct err err = {0};
+	char *json = xasprintf("{\"data\":[" ITEM("0", "[1,2]") "],\"usage\":%s}", usage);
+	char *copy = xcalloc(1, strlen(json) + 16);
+	memcpy(copy, json, strlen(json));
+	ck_assert(embed_answer_read(&a, copy, strlen(json), &err));
+	free(copy);
+	free(json);
+	buf_free(&vectors);
+	return a.tokens;
+}
+
+/* What it cost, as far as the server says; nonsense is no reason to doubt the vectors. */
+START_TEST(tokens)
+{
+	ck_assert_int_eq(tokens_in("null"), 0);
+	ck_assert_int_eq(tokens_in("{\"prompt_tokens\":7,\"total_tokens\":9}"), 7);
+	ck_assert_int_eq(tokens_in("{\"total_tokens\":9}"), 9);
+	ck_assert_int_eq(tokens_in("{\"prompt_tokens\":-5}"), 0);
+	ck_assert_int_eq(tokens_in("{\"prompt_tokens\":\"x\",\"total_tokens\":1e400}"), 0);
+	ck_assert_int_le(tokens_in("{\"prompt_tokens\":9223372036854775807}"), INT64_MAX / 65536);
+}
+END_TEST
+
 static void words_are(const char *json, const char *wanted)
 {
 	char text[256], words[64];
@@ -147,6 +174,7 @@ START_TEST(server_words)
 END_TEST
 
 /* Runs the judgement of an answer that came. */
+/* status 0: sent, and no answer; -1: never sent. */
 static enum embed_fault judge(long status, const char *body)
 {
 	const struct embed_config config = {.name = "m", .url = "http://x/v1/", .model = "m"};
@@ -156,8 +184,9 @@ static enum embed_fault judge(long status, const char *body)
 	ck_assert_str_eq(c->http.url, "http://x/v1/embeddings");
 	c->http.answered = status > 0;
 	c->http.status = status;
-	if (status == 0)
-		err_set(&c->http.err, ERR_RETRY, "Operation timed out");
+	c->http.sent = status >= 0;
+	if (status <= 0)
+		err_set(&c->http.err, ERR_RETRY, "Connection timed out");
 	buf_puts(&c->http.body, body);
 	enum embed_fault fault = embed_call_judge(c);
 	ck_assert(fault == EMBED_FINE || c->err.text[0]);
@@ -171,6 +200,7 @@ START_TEST(faults)
 {
 	ck_assert_int_eq(judge(200, "{\"data\":[" ITEM("0", "[1,2]") "]}"), EMBED_FINE);
 	ck_assert_int_eq(judge(0, ""), EMBED_WAIT);
+	ck_assert_int_eq(judge(-1, ""), EMBED_WAIT);
 	ck_assert_int_eq(judge(429, "slow down"), EMBED_WAIT);
 	ck_assert_int_eq(judge(503, ""), EMBED_WAIT);
 	ck_assert_int_eq(judge(500, "NaN"), EMBED_ODD);
@@ -211,6 +241,7 @@ static Suite *embed_call_suite(void)
 	tcase_add_test(tc, numbers);
 	tcase_add_test(tc, base64);
 	tcase_add_test(tc, norm);
+	tcase_add_test(tc, tokens);
 	tcase_add_test(tc, server_words);
 	tcase_add_test(tc, faults);
 	tcase_add_test(tc, request);

@@ -1,12 +1,13 @@
 /*
  * test_texts.c - which texts go into one request, by halves down to the one that is at fault; and
- * the cache of vectors in memory.
+ * the cache of vectors in memory. And a model whose request ends before it began.
  */
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "embed/cache.h"
-#include "embed/texts.h"
+#include "embed/model.h"
 #include "unit.h"
 
 #define MANY 64
@@ -213,6 +214,51 @@ START_TEST(fewer_and_more)
 }
 END_TEST
 
+/*
+ * Requests that were under way together and are all too large say it once: half of a request is
+ * left, and not a sixteenth.
+ */
+START_TEST(too_many_at_once)
+{
+	for (int i = 0; i < 4; i++)
+		texts_too_many(&texts, 8);
+	ck_assert_uint_eq(texts.inputs, 4);
+	ck_assert_uint_eq(texts.patience, 16);
+	texts_too_many(&texts, 3); /* the last of a queue */
+	ck_assert_uint_eq(texts.inputs, 1);
+}
+END_TEST
+
+static bool never_settled(void *ctx, struct want *want, const uint8_t *vector, const char *why,
+			  const struct want_cost *cost)
+{
+	(void)ctx, (void)want, (void)vector, (void)why, (void)cost;
+	ck_abort_msg("nothing was wanted");
+	return false;
+}
+
+/* A key that can not be read makes no request, whose end would wake the thread: so it is due. */
+START_TEST(no_key)
+{
+	const struct embed_config keyed = {.name = "m",
+					   .url = "http://127.0.0.1:9/v1",
+					   .model = "m",
+					   .key_file = "/there/is/none",
+					   .max_inputs = 8,
+					   .concurrency = 1};
+	struct http_client *http = http_client_new();
+	struct model m;
+	model_open(&m, &keyed, 2, NULL, http, never_settled, NULL);
+	int64_t now = clock_mono_us();
+	ck_assert_int_le(model_turn(&m, now), now);
+	ck_assert_int_le(model_turn(&m, now), clock_mono_us() + US_PER_S);
+	ck_assert_int_eq(m.state, MODEL_WAITS);
+	ck_assert_ptr_nonnull(strstr(m.why, "/there/is/none"));
+	model_close(&m);
+	http_client_free(http);
+}
+END_TEST
+
 /* The last used stay, within the bytes that it may have. */
 START_TEST(cache)
 {
@@ -252,6 +298,8 @@ static Suite *texts_suite(void)
 	tcase_add_test(tc, odd_answers);
 	tcase_add_test(tc, put_back);
 	tcase_add_test(tc, fewer_and_more);
+	tcase_add_test(tc, too_many_at_once);
+	tcase_add_test(tc, no_key);
 	tcase_add_test(tc, cache);
 	suite_add_tcase(suite, tc);
 	return suite;

@@ -17,6 +17,9 @@
  *    |               '--401, another model, another dimension-----------> HALTED --due--> NEW
  *    '--------- a failure with no success beside it: whose fault is it?
  *
+ * Answers come in several at a time: one may bring the doubt that makes it NEW, and the next one,
+ * or the very same, trouble.
+ *
  * The canary is also the witness when texts are refused: a text is at fault only if the model took
  * something else in between.
  *
@@ -49,6 +52,7 @@
 #define PRUNE_MORE_US (200 * US_PER_MS)
 #define PROVE_EVERY_US (600 * US_PER_S)
 #define LOOK_UP_MOST 500
+#define STUCK 3
 
 struct request {
 	struct embed_call *call;
@@ -64,7 +68,7 @@ static const struct {
 	const char *name;
 	unsigned next;
 } states[MODEL_STATES] = {
-	[MODEL_NEW] = {"new", 1u << MODEL_PROVING | 1u << MODEL_WAITS},
+	[MODEL_NEW] = {"new", 1u << MODEL_PROVING | 1u << MODEL_WAITS | 1u << MODEL_HALTED},
 	[MODEL_PROVING] = {"proving", 1u << MODEL_READY | 1u << MODEL_WAITS | 1u << MODEL_HALTED |
 					      1u << MODEL_NEW},
 	[MODEL_READY] = {"ready", 1u << MODEL_NEW | 1u << MODEL_WAITS | 1u << MODEL_HALTED},
@@ -326,14 +330,17 @@ static void keep(struct model *m, const struct request *r)
 static void answered(struct model *m, struct request *r)
 {
 	size_t size = 4 * (size_t)m->dim;
-	struct want_cost cost = {.tokens = r->call->tokens / (int64_t)r->n, .request = r->number};
+	int64_t tokens = r->call->tokens, n = (int64_t)r->n;
 	m->successes++;
 	m->failures = 0;
 	m->window = MIN(m->window + 1 / m->window, (double)m->config->concurrency);
 	texts_went_well(&m->texts, r->n);
 	keep(m, r);
-	for (size_t i = 0; i < r->n; i++)
-		settle(m, r->texts[i], r->call->vectors.data + i * size, NULL, &cost);
+	for (int64_t i = 0; i < n; i++) { /* shares that add up */
+		const struct want_cost cost = {.tokens = tokens * (i + 1) / n - tokens * i / n,
+					       .request = r->number};
+		settle(m, r->texts[i], r->call->vectors.data + (size_t)i * size, NULL, &cost);
+	}
 }
 
 /* By halves, or alone: then it is given up once it has had its strikes. */
@@ -358,6 +365,18 @@ static void count_in_vain(struct request *r)
 	}
 }
 
+/*
+ * Busy again and again, though it takes the canary in between: it may be the number of texts, or
+ * what they cost, and not the time. Counted anew from there.
+ */
+static bool is_stuck(struct model *m)
+{
+	bool stuck = m->failures >= STUCK;
+	if (stuck)
+		m->failures = 0;
+	return stuck;
+}
+
 /* Whatever it was, the texts of this request have their vectors or are in the queue again. */
 static void judge_texts(struct model *m, struct request *r)
 {
@@ -369,7 +388,7 @@ static void judge_texts(struct model *m, struct request *r)
 		answered(m, r);
 		break;
 	case EMBED_WAIT:
-		if (r->n > 1 && c->too_much)
+		if (r->n > 1 && (c->too_much || is_stuck(m)))
 			texts_too_many(&m->texts, r->n);
 		texts_back(&m->texts, r->texts, r->n);
 		trouble(m, &c->err, c->retry_us);
@@ -567,6 +586,15 @@ static void prune(struct model *m, int64_t now_us)
 	m->prune_us = now_us + (more ? PRUNE_MORE_US : PRUNE_EVERY_US);
 }
 
+/* What was over before it went out (its key can not be read) wakes nobody. */
+static bool is_one_over(const struct model *m)
+{
+	for (const struct request *r = m->requests; r; r = r->next)
+		if (!r->call->http.transfer && !r->judged)
+			return true;
+	return false;
+}
+
 int64_t model_turn(struct model *m, int64_t now_us)
 {
 	int64_t next = CLOCK_NEVER;
@@ -596,7 +624,7 @@ int64_t model_turn(struct model *m, int64_t now_us)
 	case MODEL_STATES:
 		break;
 	}
-	return next;
+	return is_one_over(m) ? now_us : next;
 }
 
 void model_close(struct model *m)

@@ -192,9 +192,12 @@ bool texts_halve(struct texts *t, struct text **texts, size_t n, unsigned strike
 	return false;
 }
 
+/* Requests of before, that were under way together, say nothing of what it is by now. */
 void texts_too_many(struct texts *t, size_t n)
 {
-	t->inputs = (uint32_t)MAX(MIN((size_t)t->inputs, n) / 2, (size_t)1);
+	if (n > t->inputs)
+		return;
+	t->inputs = (uint32_t)MAX(n / 2, (size_t)1);
 	t->patience = MIN(2 * t->patience, (unsigned)PATIENCE_MOST);
 	t->full = 0;
 }

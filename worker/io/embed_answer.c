@@ -23,6 +23,9 @@
 #include "file/jtape.h"
 #include "file/number.h"
 
+/* More tokens than any request has: sums of what a server says have to stay sums. */
+#define MOST_TOKENS INT64_C(1000000000)
+
 /* The value of a member; NULL: there is none, or it is null, or this is no object. */
 static const struct jtoken *member(const struct jtoken *object, const char *name)
 {
@@ -290,6 +293,15 @@ static bool take_error(struct embed_answer *a, const struct jtoken *top, struct 
 	return err_set(err, ERR_RETRY, "an error with status 200: %s", text);
 }
 
+/* 0: it does not say. */
+static int64_t tokens_of(const struct jtoken *usage)
+{
+	int64_t tokens = integer(member(usage, "prompt_tokens"));
+	if (tokens <= 0)
+		tokens = integer(member(usage, "total_tokens"));
+	return MIN(MAX(tokens, INT64_C(0)), MOST_TOKENS);
+}
+
 bool embed_answer_read(struct embed_answer *a, char *text, size_t len, struct err *err)
 {
 	struct jtape tape = {0};
@@ -304,10 +316,7 @@ bool embed_answer_read(struct embed_answer *a, char *text, size_t len, struct er
 	} else if (member(tape.tokens, "error") && !member(tape.tokens, "data")) {
 		ok = take_error(a, tape.tokens, err);
 	} else {
-		const struct jtoken *usage = member(tape.tokens, "usage");
-		a->tokens = MAX(integer(member(usage, "prompt_tokens")), INT64_C(0));
-		if (a->tokens == 0)
-			a->tokens = MAX(integer(member(usage, "total_tokens")), INT64_C(0));
+		a->tokens = tokens_of(member(tape.tokens, "usage"));
 		ok = read_list(a, member(tape.tokens, "data"), err) ||
 		     err_wrap(err, "the answer is not what was asked for");
 	}

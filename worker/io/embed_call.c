@@ -192,11 +192,14 @@ static enum embed_fault judge_flood(struct embed_call *c)
 	return EMBED_ODD;
 }
 
-/* Of a connection that broke or never was. */
+/*
+ * Of a connection that broke, or had no answer in time, or never was. A server that had the request
+ * may have been too slow for it, or have died of it.
+ */
 static enum embed_fault judge_silence(struct embed_call *c)
 {
 	c->err = c->http.err;
-	c->too_much = strstr(c->err.text, "timed out") != NULL;
+	c->too_much = c->http.sent;
 	return c->err.class == ERR_CONFIG ? EMBED_HALT : EMBED_WAIT;
 }
 

@@ -39,7 +39,7 @@ struct embed_call {
 	uint32_t got_dim;   /* numbers of each */
 	int64_t tokens;     /* what the server counted; 0: it does not say */
 	int64_t retry_us;   /* what it asks us to wait; 0: nothing */
-	bool too_much;      /* it was the number or the size of the texts (413), or too slow */
+	bool too_much;      /* it was, or may have been, the number or the size of the texts */
 	/* Private. */
 	struct buf body, url;
 	char *key;

@@ -143,7 +143,7 @@ void http_client_start(struct http_client *c, struct http_request *r)
 	long timeout_ms = (long)MAX(r->timeout_us / US_PER_MS, 1);
 	*t = (struct transfer){.request = r, .easy = easy};
 	r->transfer = t;
-	r->answered = r->too_large = false;
+	r->answered = r->too_large = r->sent = false;
 	r->status = 0;
 	r->retry_after_us = 0;
 	r->body.len = 0;
@@ -195,11 +195,13 @@ static void transfer_done(struct http_client *c, struct transfer *t, CURLcode rc
 {
 	struct http_request *r = t->request;
 	curl_off_t seconds = 0;
-	long connects = 0;
+	long connects = 0, sent = 0;
 	curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &r->status);
 	curl_easy_getinfo(t->easy, CURLINFO_RETRY_AFTER, &seconds);
 	curl_easy_getinfo(t->easy, CURLINFO_NUM_CONNECTS, &connects);
+	curl_easy_getinfo(t->easy, CURLINFO_REQUEST_SIZE, &sent);
 	r->connected = connects > 0;
+	r->sent = sent > 0;
 	r->retry_after_us = (int64_t)MIN(seconds, (curl_off_t)MOST_RETRY_AFTER_S) * US_PER_S;
 	r->answered = rc == CURLE_OK || r->too_large;
 	if (r->answered)

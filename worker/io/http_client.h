@@ -30,6 +30,7 @@ struct http_request {
 	long status;
 	int64_t retry_after_us; /* what the server asks for; 0: nothing */
 	bool connected;         /* it took a new connection, so perhaps another server */
+	bool sent;              /* some of the request, so the server may have had it */
 	struct buf body;
 	struct err err;
 	void *transfer; /* the client's own: not NULL while the request is under way */
