@@ -186,6 +186,11 @@ START_TEST(refused_as_a_whole)
 		{"DELETE", "/v1/streams/ledger/events/a/b", NULL, NULL, 400},
 		{"DELETE", "/v1/streams/ledger/events/a%zz", NULL, NULL, 404},
 		{"DELETE", "/v1/streams/ledger/events/%00", NULL, NULL, 400},
+		{"DELETE", "/v1/streams/ledger%00x/events/a", NULL, NULL, 404},
+		{"POST", "/v1/streams/ledger%00/events", "application/json", "[]", 404},
+		{"POST", "/v1/streams/ledger/events", "application/json", "\xef\xbb\xbf[]", 202},
+		{"POST", "/v1/streams/ledger/events", "application/x-ndjson", "\xef\xbb\xbf\n", 202},
+		{"POST", "/v1/streams/ledger/events", "application/json", "\xef\xbb[]", 400},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(calls); i++) {
 		unsigned status =
@@ -298,6 +303,16 @@ START_TEST(not_stored)
 	ck_assert_str_eq(gate_text(answer, "result"), "halted");
 	ck_assert(strstr(gate_text(answer, "message"), "by a test") != NULL);
 	json_decref(answer);
+	bed_sql(bed, "UPDATE memingest.offsets SET next_offset = next_offset + 10,"
+		     " halted_at = halted_at + 10"); /* behind them */
+	snprintf(g->idempotency, sizeof(g->idempotency), "stored");
+	ck_assert_uint_eq(gate_post(g, "ledger", "?wait=stored&timeout=20s", ten, &answer), 504);
+	bed_sql(bed, "UPDATE memingest.offsets SET next_offset = %lld, halted_at = %lld",
+		(long long)gate_number(answer, "events/9/offset") + 1,
+		(long long)gate_number(answer, "events/9/offset") + 1);
+	json_decref(answer);
+	ck_assert_uint_eq(gate_post(g, "ledger", "?wait=stored&timeout=20s", ten, NULL), 200);
+	g->idempotency[0] = '\0';
 	ck_assert_uint_eq(take_away(g, "good?wait=stored&timeout=20s", NULL), 504);
 	stack_do("pg", "stop", "immediate");
 	ck_assert_uint_eq(gate_post(g, "ledger", "?wait=stored&timeout=1s", ten, &answer), 504);
@@ -364,6 +379,31 @@ START_TEST(repeated)
 	gate_stop(g);
 	free(ten);
 	free(eleven);
+	bed_free(bed);
+}
+END_TEST
+
+/*
+ * Proves: a request whose event the broker refuses leaves nothing, and the next one is applied.
+ */
+START_TEST(behind_a_refused)
+{
+	static const char *const config[] = {"max.message.bytes=1000"};
+	struct bed *bed = ledger_bed("gaterefusal", 1);
+	struct bed_stream *s = &bed->streams[0];
+	strncat(s->topic, ".small", sizeof(s->topic) - strlen(s->topic) - 1);
+	broker_create_topic(s->topic, 1, config, 1);
+	struct gate *g = gate_start(bed, NULL);
+	char *ten = events("a", 10);
+	char *long_one = xasprintf("[{" TIME ",\"account\":\"%01500d\"}]", 0);
+	ck_assert_uint_eq(insist(g, "before", ten, NULL), 202);
+	snprintf(g->idempotency, sizeof(g->idempotency), "too large");
+	ck_assert_uint_eq(gate_post(g, "ledger", "", long_one, NULL), 503);
+	snprintf(g->idempotency, sizeof(g->idempotency), "behind");
+	ck_assert_uint_eq(gate_post(g, "ledger", "", ten, NULL), 202);
+	gate_stop(g);
+	free(ten);
+	free(long_one);
 	bed_free(bed);
 }
 END_TEST
@@ -687,20 +727,24 @@ static void asked_twice(struct gate *g, const char *body)
 		{.method = "DELETE", .path = "/v1/streams/ledger/events/nobody"}};
 	int fds[ARRAY_LEN(calls)];
 	snprintf(g->idempotency, sizeof(g->idempotency), "twice");
-	for (size_t i = 0; i < ARRAY_LEN(calls); i++)
+	int64_t begun = clock_mono_us();
+	for (size_t i = 0; i < ARRAY_LEN(calls); i++) {
 		fds[i] = gate_begin(g, &calls[i]);
-	usleep(300000);
+		usleep(300000);
+	}
 	for (size_t i = 0; i < ARRAY_LEN(calls); i++)
 		ck_assert_uint_eq(gate_call(g, &calls[i], NULL), 409);
-	for (size_t i = 0; i < ARRAY_LEN(calls); i++)
-		gate_finish(fds[i], NULL);
+	ck_assert_uint_eq(gate_finish(fds[1], NULL), 503); /* it waits for the first one's end */
+	ck_assert_int_lt(clock_mono_us() - begun, 9 * US_PER_S);
+	gate_finish(fds[0], NULL);
 	g->idempotency[0] = '\0';
 }
 
 /*
  * Proves: while the broker does not answer, requests wait up to gateway.timeout and are told that
  * they are not, or may be, in Kafka; what would go over gateway.memory is refused at once, and
- * probes are answered; a repetition of what waits is told so. At SIGTERM what waits is answered,
+ * probes are answered; a repetition of what waits is told so, and what waits behind another
+ * request's transaction waits no longer than that. At SIGTERM what waits is answered,
  * when the broker is back with what became of it, and the exit code is 0.
  */
 START_TEST(broker_away)
@@ -714,6 +758,7 @@ START_TEST(broker_away)
 	char *ten = events("a", 10);
 	json_t *answer;
 	ck_assert_uint_eq(gate_post(g, "ledger", "", ten, NULL), 202);
+	worker_wait_log(g->process, "ready for requests with an Idempotency-Key", 20);
 	proxy_mode(proxy, PROXY_BLACKHOLE);
 	ck_assert_uint_eq(gate_post(g, "ledger", "", ten, &answer), 503);
 	ck_assert_str_eq(gate_text(answer, "result"), "undelivered");
@@ -824,6 +869,7 @@ static void gateway_tests(TCase *tc)
 	tcase_add_test(tc, deleted);
 	tcase_add_test(tc, not_stored);
 	tcase_add_test(tc, repeated);
+	tcase_add_test(tc, behind_a_refused);
 	tcase_add_test(tc, answers_cut);
 	tcase_add_test(tc, killed_within);
 	tcase_add_test(tc, two_gateways);

@@ -145,6 +145,14 @@ static char *blanks(char *p)
 	return p;
 }
 
+/* Behind a byte order mark, as of a file; behind every body there is some room. */
+static char *first_of(const struct buf *body)
+{
+	static const char mark[] = "\xef\xbb\xbf";
+	char *text = (char *)body->data;
+	return strncmp(text, mark, strlen(mark)) == 0 ? text + strlen(mark) : text;
+}
+
 /* How far from the beginning, for people who count bytes from 1. */
 static enum desk_verdict not_json(struct desk *d, const char *what, const struct buf *body,
 				  const char *at)
@@ -185,7 +193,7 @@ static enum desk_verdict read_array(struct desk *d, const struct buf *body, char
 
 static enum desk_verdict read_json(struct desk *d, const struct buf *body)
 {
-	char *at = blanks((char *)body->data), *end = (char *)body->data + body->len;
+	char *at = blanks(first_of(body)), *end = (char *)body->data + body->len;
 	if (*at == '[')
 		return read_array(d, body, at);
 	enum desk_verdict verdict = take_one(d, body, &at);
@@ -215,7 +223,7 @@ static bool take_line(struct desk *d, char *text, size_t len)
 
 static enum desk_verdict read_lines(struct desk *d, const struct buf *body)
 {
-	char *at = (char *)body->data, *end = at + body->len;
+	char *at = first_of(body), *end = (char *)body->data + body->len;
 	while (at < end) {
 		char *feed = memchr(at, '\n', (size_t)(end - at)), *stop = feed ? feed : end;
 		if (blanks(at) < stop) {

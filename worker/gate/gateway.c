@@ -373,6 +373,8 @@ static void turn(struct gateway *w)
 	take_signals(w);
 	door_sweep(g->door);
 	stored_expire(g->stored, false);
+	if (g->requests)
+		requests_expire(g->requests);
 	if (running)
 		every_second(w);
 	if (atomic_load(&w->state) != GATEWAY_RUNNING)

@@ -18,7 +18,8 @@
  * without keys; how many events each has makes little difference.
  *
  * Thread: its own. A job is in the line, at work, or somebody else's. Failure: brokers that are
- * away: what waits is answered with 503 when gateway.timeout is over.
+ * away: what waits is answered with 503 when gateway.timeout is over, by the main thread what is in
+ * the line, as the job before it may be in one wait of librdkafka's after another.
  */
 #include "gate/requests.h"
 
@@ -109,19 +110,50 @@ static void let_go(struct requests *r)
 	pthread_mutex_unlock(&r->lock);
 }
 
+static bool is_late(const struct requests *r, const struct job *j)
+{
+	return clock_mono_us() - j->request->begun_us > r->config->gateway_timeout_us;
+}
+
+/* Out of the line: all, or those that are late. They are linked by next. */
+static struct job *take_out(struct requests *r, bool all)
+{
+	struct job *out = NULL;
+	pthread_mutex_lock(&r->lock);
+	struct job **at = &r->first;
+	for (struct job *j; (j = *at);) {
+		if (!all && !is_late(r, j)) {
+			at = &j->next;
+			continue;
+		}
+		*at = j->next;
+		j->next = out;
+		out = j;
+		r->n--;
+	}
+	r->last = at;
+	pthread_mutex_unlock(&r->lock);
+	return out;
+}
+
+static void end_all(struct job *jobs, const char *message)
+{
+	for (struct job *next; jobs; jobs = next) {
+		next = jobs->next;
+		job_end(jobs, REPLY_BUSY, 1, message);
+	}
+}
+
 void requests_cut(struct requests *r)
 {
-	pthread_mutex_lock(&r->lock);
-	struct job *all = r->first;
-	r->first = NULL;
-	r->last = &r->first;
-	for (const struct job *j = all; j; j = j->next)
-		r->n--;
-	pthread_mutex_unlock(&r->lock);
-	for (struct job *next; all; all = next) {
-		next = all->next;
-		job_end(all, REPLY_BUSY, 1, "the gateway ends; nothing of the request was taken");
-	}
+	end_all(take_out(r, true), "the gateway ends; nothing of the request was taken");
+}
+
+void requests_expire(struct requests *r)
+{
+	end_all(take_out(r, false),
+		"requests with an Idempotency-Key go one by one, and this one's turn did not come "
+		"in time; nothing of it was taken");
 }
 
 /* --- receipts --- */
@@ -317,20 +349,23 @@ static bool open_receipts(struct requests *r, size_t place)
 	return ok;
 }
 
-/* What happens to a job at work while no broker lets us go on. */
+/*
+ * What happens to a job at work while no broker lets us go on. Of one that was not tried this time
+ * nothing is said but that: it may be a repetition of one that was applied.
+ */
 static void wait_or_end(struct requests *r, struct job *j, bool *ended)
 {
-	int64_t age = clock_mono_us() - j->request->begun_us;
-	*ended = age > r->config->gateway_timeout_us;
+	*ended = is_late(r, j);
 	if (!*ended)
 		return;
 	let_go(r);
 	for (size_t i = 0; i < j->parcel.n; i++)
-		j->parcel.events[i].fate = j->unsure ? PARCEL_UNSURE : PARCEL_LOST;
-	j->sent_us = clock_mono_us();
+		j->parcel.events[i].fate = PARCEL_UNSURE;
 	char *message = xasprintf("Kafka: %s; a repetition with the same Idempotency-Key finds out",
 				  r->trouble);
-	job_end(j, REPLY_UNDELIVERED, 1, message);
+	if (j->unsure)
+		j->sent_us = clock_mono_us();
+	job_end(j, j->unsure ? REPLY_UNDELIVERED : REPLY_BUSY, 1, message);
 	free(message);
 }
 

@@ -17,6 +17,10 @@ struct requests *requests_start(const struct config *config);
  */
 MUST_CHECK bool requests_take(struct requests *r, struct job *j);
 size_t requests_waiting(struct requests *r);
-/* Answers those that are not begun yet as not taken. */
+/*
+ * Answers those that are not begun yet as not taken: all of them, or those whose gateway.timeout is
+ * over.
+ */
 void requests_cut(struct requests *r);
+void requests_expire(struct requests *r);
 void requests_stop(struct requests *r); /* none is left; NULL is fine */

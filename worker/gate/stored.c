@@ -71,10 +71,14 @@ static long row_of(const struct answer *rows, const char *topic, int32_t partiti
 	return -1;
 }
 
-/* Of the slowest of its events. The reason of a halt is borrowed from rows. */
+/*
+ * Of the slowest of its events; a halt is nothing to what the partition has gone past. Its reason
+ * is borrowed from rows.
+ */
 static enum seen look_at(const struct job *j, const struct answer *rows, const char **why)
 {
 	enum seen seen = SEEN_STORED;
+	const char *halted = NULL;
 	int32_t known = -1;
 	int64_t next = 0;
 	for (size_t i = 0; i < j->parcel.n; i++) {
@@ -83,11 +87,13 @@ static enum seen look_at(const struct job *j, const struct answer *rows, const c
 			long row = row_of(rows, j->stream->topic, e->partition);
 			known = e->partition;
 			next = row >= 0 ? answer_int(rows, (size_t)row, 2) : 0;
-			if (row >= 0 && (*why = answer_value(rows, (size_t)row, 3)))
-				return SEEN_HALTED;
+			halted = row >= 0 ? answer_value(rows, (size_t)row, 3) : NULL;
 		}
-		if (e->offset >= next)
-			seen = SEEN_NOT_YET;
+		if (e->offset < next)
+			continue;
+		seen = SEEN_NOT_YET;
+		if ((*why = halted))
+			return SEEN_HALTED;
 	}
 	return seen;
 }

@@ -97,6 +97,8 @@ static size_t cut_path(struct target *t, const char *path, struct slice all[])
 			return 0;
 		if (n < ARRAY_LEN(fixed) && fixed[n] && !is_segment(&all[n], fixed[n]))
 			return 0;
+		if (n == 2 && memchr(all[n].data, '\0', all[n].len)) /* no stream's name */
+			return 0;
 		n++;
 	}
 	return rest || n < ARRAY_LEN(fixed) ? 0 : n;

@@ -64,5 +64,5 @@ enum receipts_outcome {
 enum receipts_outcome receipts_commit(struct receipts *r, const char *name,
 				      const struct receipt *receipt, int64_t deadline_us,
 				      struct err *err);
-/* None of it is there. False: close, and open again. */
+/* None of it is there; it may be closed then. False: close, and open again. */
 MUST_CHECK bool receipts_abort(struct receipts *r);
