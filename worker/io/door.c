@@ -262,6 +262,15 @@ void door_answer(struct door_request *shown, struct door_answer *a)
 	pthread_mutex_unlock(&d->lock);
 }
 
+/* Whoever answers may be another thread, also of what libmicrohttpd has resumed. */
+static enum state state_of(const struct request *r)
+{
+	pthread_mutex_lock(&r->door->lock);
+	enum state state = r->state;
+	pthread_mutex_unlock(&r->door->lock);
+	return state;
+}
+
 static void turn_away(struct request *r, unsigned status)
 {
 	struct door_answer a = {.status = status};
@@ -286,7 +295,7 @@ static void take_head(struct request *r, const char *method)
 	size_t told = told_length(r);
 	r->shown.method = method;
 	d->options.head(d->options.ctx, &r->shown);
-	if (r->state == STATE_ANSWERED)
+	if (state_of(r) == STATE_ANSWERED)
 		return;
 	if (told > d->options.max_body)
 		turn_away(r, MHD_HTTP_CONTENT_TOO_LARGE);
@@ -371,19 +380,19 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *conn, const 
 {
 	struct request *r = *state;
 	(void)ctx, (void)conn, (void)url, (void)version;
-	if (r->state == STATE_OPEN) {
+	if (state_of(r) == STATE_OPEN) {
 		pthread_mutex_lock(&r->door->lock);
 		r->state = STATE_READING;
 		pthread_mutex_unlock(&r->door->lock);
 		take_head(r, method);
-		return r->state == STATE_ANSWERED ? send_answer(r) : MHD_YES;
+		return state_of(r) == STATE_ANSWERED ? send_answer(r) : MHD_YES;
 	}
 	if (*upload_len > 0) {
 		enum MHD_Result result = take_body(r, upload, *upload_len);
 		*upload_len = 0;
 		return result;
 	}
-	return r->state == STATE_ANSWERED ? send_answer(r) : take_end(r);
+	return state_of(r) == STATE_ANSWERED ? send_answer(r) : take_end(r);
 }
 
 /* With the first line; libmicrohttpd decodes the path later, and "%2F" would be a slash. */
