@@ -189,7 +189,7 @@ START_TEST(refused_as_a_whole)
 		{"DELETE", "/v1/streams/ledger%00x/events/a", NULL, NULL, 404},
 		{"POST", "/v1/streams/ledger%00/events", "application/json", "[]", 404},
 		{"POST", "/v1/streams/ledger/events", "application/json", "\xef\xbb\xbf[]", 202},
-		{"POST", "/v1/streams/ledger/events", "application/x-ndjson", "\xef\xbb\xbf\n", 202},
+		{"POST", "/v1/streams/ledger/events", "application/jsonl", "\xef\xbb\xbf\n", 202},
 		{"POST", "/v1/streams/ledger/events", "application/json", "\xef\xbb[]", 400},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(calls); i++) {

@@ -453,8 +453,8 @@ bool receipts_begin(struct receipts *r, const char *name, const uint64_t hash[2]
 }
 
 /*
- * librdkafka (2.0.2, 2.16) has lost count of the messages of a partition once one of them failed,
- * and the next transaction would for that: it is another client's. True.
+ * librdkafka 2.0.2 has lost count of the messages of a partition once one of them failed, so the
+ * next transaction would fail, too (OUT_OF_ORDER_SEQUENCE): it is another client's. True.
  */
 static bool leave_failed(struct receipts *r)
 {
