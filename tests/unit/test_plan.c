@@ -4,6 +4,7 @@
  * the plan made of it.
  */
 #include <math.h>
+#include <stdlib.h>
 
 #include "codec_rig.h"
 
@@ -172,6 +173,8 @@ START_TEST(long_to_float)
 {
 	struct rig r;
 	int64_t n = (INT64_C(1) << 53) + (INT64_C(1) << 29) + 1;
+	if (getenv("MEMINGEST_TEST_VALGRIND"))
+		return; /* its own processor goes by way of double */
 	open_one(&r, "'long'", "'float'");
 	avro_long(&r.in, n);
 	rig_decode(&r);
