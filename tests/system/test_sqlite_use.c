@@ -200,23 +200,25 @@ END_TEST
 
 /* --- a search by somebody else --- */
 
-/* A connection to the bed's file with sqlite-vec in it; NULL: that can not be had here. */
-static sqlite3 *open_with_vec(const struct bed *bed)
+/*
+ * A connection to the bed's file with sqlite-vec in it; NULL, and said so: that can not be had
+ * here. path: the extension's, of 256 bytes.
+ */
+static sqlite3 *open_with_vec(const struct bed *bed, char *path)
 {
-	char path[256] = "";
 	sqlite3 *db = NULL;
+	path[0] = '\0';
 	FILE *in = popen("tests/fetch sqlite-vec", "r");
-	bool there = in && fgets(path, sizeof(path) - 32, in);
+	bool there = in && fgets(path, 256 - 32, in);
 	if (in)
 		there &= pclose(in) == 0;
-	if (!there)
-		return NULL;
-	snprintf(path + strcspn(path, "\n"), 32, "/sqlite_vec/vec0");
+	snprintf(path + strcspn(path, "\n"), 32, "/sqlite_vec/vec0.so");
 	ck_assert_int_eq(sqlite3_open_v2(bed->sqlite, &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
 	sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 1, NULL);
-	if (sqlite3_load_extension(db, path, NULL, NULL) == SQLITE_OK)
+	if (there && sqlite3_load_extension(db, path, NULL, NULL) == SQLITE_OK)
 		return db;
 	sqlite3_close(db); /* a library that was built without it, or another machine's */
+	printf("skipped sqlite_use: sqlite-vec can not be had or loaded here\n");
 	return NULL;
 }
 
@@ -229,14 +231,13 @@ START_TEST(read_by_sqlite_vec)
 	static const struct {
 		const char *ours, *theirs;
 	} distances[] = {{"cosine", "vec_distance_cosine"}, {"l2", "vec_distance_L2"}};
-	char load[200], line[300], sql[200], question[200];
+	char load[200], line[300], sql[200], question[200], path[256];
 	size_t n = 0;
 	struct bed *bed = spots_bed(distances[_i].ours, load);
 	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
 	lite_begin(bed, NULL);
-	sqlite3 *db = open_with_vec(bed);
+	sqlite3 *db = open_with_vec(bed, path);
 	if (!db) {
-		printf("skipped sqlite_use: sqlite-vec can not be had or loaded here\n");
 		bed_free(bed);
 		return;
 	}
@@ -268,6 +269,63 @@ START_TEST(read_by_sqlite_vec)
 	sqlite3_close(db);
 	free(said);
 	free(vector);
+	bed_free(bed);
+}
+END_TEST
+
+/* Rows that another program has spoilt, each in its way; the first five are near the question. */
+static void spoil_spots(const struct bed *bed)
+{
+	static const char *const blobs[] = {"substr(spot, 1, 28)",
+					    "substr(spot, 1, 31)",
+					    "spot || spot",
+					    "CAST(substr(spot, 1, 28) || x'0000c07f' AS BLOB)",
+					    "x''",
+					    "'[1,2,3,4,5,6,7,8]'",
+					    "12",
+					    "NULL"};
+	for (size_t i = 0; i < ARRAY_LEN(blobs); i++)
+		lite_sql(bed->sqlite, "UPDATE spots SET spot = %s WHERE id = 'id-%zu'", blobs[i],
+			 i);
+}
+
+/*
+ * Proves: with sqlite.vec_extension a search goes by sqlite-vec, and finds the same rows in the
+ * same order as without, also by a filter, and passes over the same rows that hold no vector of
+ * that length; the inner product, which it has no function for, needs no extension. One that can
+ * not be loaded ends the search, and "check" has warned of it.
+ */
+START_TEST(searched_by_sqlite_vec)
+{
+	static const char *const distances[] = {"cosine", "l2", "ip"};
+	static const char *const ends[] = {"--k 50", "--k 3", "--filter tenant=t1"};
+	char load[200], line[300], path[256];
+	bool ip = _i == 2;
+	struct bed *bed = spots_bed(distances[_i], load);
+	lite_begin(bed, NULL);
+	sqlite3 *db = open_with_vec(bed, path);
+	bed_expect(bed, 0, load, "40 records");
+	snprintf(line, sizeof(line), "search spots --vector %s/q.json", bed->dir);
+	for (size_t i = 0; db && i < 2 * ARRAY_LEN(ends); i++) {
+		if (i == ARRAY_LEN(ends))
+			spoil_spots(bed);
+		bed_set(bed, "sqlite.vec_extension", "%s", "");
+		snprintf(line, sizeof(line), "search spots --vector %s/q.json --json %s", bed->dir,
+			 ends[i % ARRAY_LEN(ends)]);
+		char *ours = bed_says(bed, 0, line);
+		bed_set(bed, "sqlite.vec_extension", "%s", path);
+		char *theirs = bed_says(bed, 0, line);
+		ck_assert_msg((strcmp(ours, theirs) == 0) == ip, "%s", theirs); /* floats */
+		same_documents(line, ours, theirs);
+		free(ours);
+		free(theirs);
+	}
+	sqlite3_close(db);
+	bed_set(bed, "sqlite.vec_extension", "%s/none.so", bed->dir);
+	bed_expect(bed, 0, "check", "none.so: No such file or directory");
+	bed_expect(bed, ip ? 0 : 78, line, ip ? "" : "none.so: No such file or directory");
+	bed_set(bed, "sqlite.vec_extension", "%s/q.json", bed->dir);
+	bed_expect(bed, ip ? 0 : 78, line, ip ? "" : "names no extension that can be loaded here");
 	bed_free(bed);
 }
 END_TEST
@@ -493,6 +551,7 @@ static void sqlite_use_tests(TCase *tc)
 {
 	tcase_add_loop_test(tc, searched_as_postgresql, 0, 3);
 	tcase_add_loop_test(tc, read_by_sqlite_vec, 0, 2);
+	tcase_add_loop_test(tc, searched_by_sqlite_vec, 0, 3);
 	tcase_add_test(tc, asked_in_words);
 	tcase_add_test(tc, lines_of_the_readme);
 	tcase_add_test(tc, beside_a_worker);

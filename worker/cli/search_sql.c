@@ -187,10 +187,35 @@ static void put_filter(struct buf *sql, const struct column *c, size_t parameter
 	buf_free(&name);
 }
 
+/*
+ * memingest_distance(distance, r."column", $1), or sqlite-vec's, which is only shown what ours does
+ * not pass over; it takes an error for a blob of another length. Both are null for no number.
+ */
+static void put_distance(struct buf *sql, const struct search *s)
+{
+	const struct column *vector = &s->stream->table->columns[search_column(s)];
+	enum search_distance how = s->stream->table->searches[s->index].distance;
+	bool vec = search_by_vec(s);
+	if (vec) {
+		buf_puts(sql, "CASE WHEN typeof(");
+		put_column(sql, vector->name, ") = 'blob' AND length(");
+		put_column(sql, vector->name, ") = ");
+		buf_printf(sql, "%zu THEN vec_distance_%s(", vector->dim * sizeof(float),
+			   how == SEARCH_COSINE ? "cosine" : "L2");
+	} else {
+		buf_printf(sql, "memingest_distance(%d, ", (int)how);
+	}
+	put_column(sql, vector->name, "");
+	if (vec) /* a query of its own, which is asked once */
+		buf_printf(sql, ", (SELECT memingest_wanted(%d, 0, '--vector', $1))) END",
+			   (int)PG_VECTOR);
+	else
+		buf_puts(sql, ", $1)");
+}
+
 char *search_sql_file(const struct search *s)
 {
 	const struct table *t = s->stream->table;
-	const struct column *vector = &t->columns[search_column(s)];
 	struct buf sql = {0}, table = {0};
 	buf_quoted(&table, t->name, '"');
 	buf_puts(&sql, "SELECT n.distance, ");
@@ -198,10 +223,9 @@ char *search_sql_file(const struct search *s)
 		put_file_document(&sql, s);
 	else
 		put_file_line(&sql, s);
-	buf_printf(&sql, " FROM (SELECT r.rowid AS id, memingest_distance(%d, ",
-		   (int)t->searches[s->index].distance);
-	put_column(&sql, vector->name, "");
-	buf_printf(&sql, ", $1) AS distance FROM %s r WHERE true", buf_cstr(&table));
+	buf_puts(&sql, " FROM (SELECT r.rowid AS id, ");
+	put_distance(&sql, s);
+	buf_printf(&sql, " AS distance FROM %s r WHERE true", buf_cstr(&table));
 	for (size_t i = 0; i < s->nfilters; i++)
 		put_filter(&sql, s->filters[i].column, 3 + i);
 	buf_printf(&sql,

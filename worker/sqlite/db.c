@@ -203,6 +203,22 @@ bool db_open(struct db *db, const char *path, enum db_mode mode, int abort_fd, s
 	return ok;
 }
 
+/* By its whole path: one without a slash would be looked for in the system's folders. */
+bool db_load(struct db *db, const char *library, struct err *err)
+{
+	char *path = realpath(library, NULL), *why = NULL;
+	if (!path)
+		return err_set(err, ERR_CONFIG, "%s: %s", library, strerror(errno));
+	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 1, NULL);
+	bool ok = sqlite3_load_extension(db->handle, path, NULL, &why) == SQLITE_OK;
+	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0, NULL);
+	if (!ok)
+		err_set(err, ERR_CONFIG, "%s: %s", library, why ? why : sqlite3_errmsg(db->handle));
+	sqlite3_free(why);
+	free(path);
+	return ok;
+}
+
 bool db_may_write(struct db *db, struct err *err)
 {
 	return sqlite3_db_readonly(db->handle, "main") != 1 || failed(db, SQLITE_READONLY, err);

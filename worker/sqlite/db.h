@@ -40,6 +40,11 @@ enum db_mode { DB_EXISTING, DB_CREATE };
  */
 MUST_CHECK bool db_open(struct db *db, const char *path, enum db_mode mode, int abort_fd,
 			struct err *err);
+/*
+ * Loads a library of SQL functions into the process: code, so its path comes from the operator
+ * alone. Statements can not (load_extension() stays off). False: class CONFIG.
+ */
+MUST_CHECK bool db_load(struct db *db, const char *library, struct err *err);
 /* False with class CONFIG: it was opened, and can only be read. */
 MUST_CHECK bool db_may_write(struct db *db, struct err *err);
 /* Reads all of it, so it takes time. False: damaged, or not to be read. */
