@@ -601,15 +601,12 @@ static void check_postgres(struct check *k)
 	}
 }
 
-/* What sqlite_check() can not open it has told. */
 static void check_file(struct check *k)
 {
-	struct err err = {0};
 	struct asker asker;
-	sqlite_check(k->cli->config, k->streams, &k->report);
-	if (!asker_open(&asker, k->cli->config, "check", &err))
-		return;
 	char area[128];
+	if (!sqlite_check(k->cli->config, k->streams, &asker, &k->report))
+		return;
 	for (size_t i = 0; i < k->cli->config->nstreams; i++) {
 		stream_area(&k->cli->config->streams[i], area, sizeof(area));
 		if (k->streams[i])
