@@ -35,7 +35,7 @@ static const char spot_schema[] =
 	" \"local-timestamp-micros\"}},"
 	"{\"name\": \"clock\", \"type\": {\"type\": \"long\", \"logicalType\": \"time-micros\"}},"
 	"{\"name\": \"tenant\", \"type\": [\"null\", \"string\"]},"
-	"{\"name\": \"rank\", \"type\": \"int\"},"
+	"{\"name\": \"rank\", \"type\": \"int\"}, {\"name\": \"rowid\", \"type\": \"int\"},"
 	"{\"name\": \"flag\", \"type\": \"boolean\"},"
 	"{\"name\": \"who\", \"type\": {\"type\": \"string\", \"logicalType\": \"uuid\"}},"
 	"{\"name\": \"price\", \"type\": {\"type\": \"bytes\", \"logicalType\": \"decimal\","
@@ -67,17 +67,18 @@ static json_t *spot(int i)
 				       : spot_vector(i);
 	json_decref(zero);
 	return json_pack(
-		"{s:o, s:s, s:o, s:o, s:o, s:o, s:i, s:b, s:o, s:o, s:s, s:f, s:f, s:o, s:[s,s],"
+		"{s:o, s:s, s:o, s:o, s:o, s:o, s:i, s:i, s:b, s:o, s:o, s:s, s:f, s:f, s:o, "
+		"s:[s,s],"
 		" s:o, s:o}",
 		"id", json_sprintf("id-%d", i), "born", i % 2 ? "2026-01-31" : "1969-12-30", "at",
 		json_sprintf("2026-05-01T08:00:%02dZ", i), "local",
 		json_sprintf("1999-05-01T08:00:%02d.25", i), "clock", json_sprintf("23:59:%02d", i),
-		"tenant", i % 5 ? json_sprintf("t%d", i % 3) : json_null(), "rank", i % 4, "flag",
-		i % 2, "who", json_sprintf("00000000-0000-0000-0000-0000000000%02d", i % 10),
-		"price", json_sprintf("%d.50", i % 6), "raw", "\001z", "single", i / 3.0, "real",
-		i / 7.0, "doc", json_sprintf("{\"n\": %d, \"deep\": [1, {\"a\": null}]}", i),
-		"tags", "a\"b", "c,d", "note", json_sprintf("note \"%d\"\nof two lines", i), "spot",
-		vector);
+		"tenant", i % 5 ? json_sprintf("t%d", i % 3) : json_null(), "rank", i % 4, "rowid",
+		7, "flag", i % 2, "who",
+		json_sprintf("00000000-0000-0000-0000-0000000000%02d", i % 10), "price",
+		json_sprintf("%d.50", i % 6), "raw", "\001z", "single", i / 3.0, "real", i / 7.0,
+		"doc", json_sprintf("{\"n\": %d, \"deep\": [1, {\"a\": null}]}", i), "tags", "a\"b",
+		"c,d", "note", json_sprintf("note \"%d\"\nof two lines", i), "spot", vector);
 }
 
 static void write_json(const char *path, const json_t *json)
@@ -140,7 +141,8 @@ static void same_documents(const char *line, char *a, char *b)
 
 /*
  * Proves: a search of a file prints, for people and for programs, what the same search prints on
- * PostgreSQL, under each distance and by a filter of each type; and refuses a value that is none.
+ * PostgreSQL, under each distance and by a filter of each type, also where a column has the name
+ * that SQLite has for a row's number; and refuses a value that is none.
  */
 START_TEST(searched_as_postgresql)
 {
@@ -159,7 +161,7 @@ START_TEST(searched_as_postgresql)
 					   "--filter local=1999-05-01T08:00:07.25",
 					   "--filter clock=23:59:07"};
 	static const char *const wrong[] = {"rank=two", "flag=perhaps", "who=me", "born=soonish",
-					    "raw=\\xz"};
+					    "raw=\\xz", "price=cheap",  "price="};
 	char load[200], line[400], *said[ARRAY_LEN(ends)][2], question[200];
 	struct bed *bed = spots_bed(distances[_i], load);
 	snprintf(question, sizeof(question), "search spots --vector %s/q.json", bed->dir);
@@ -194,6 +196,53 @@ START_TEST(searched_as_postgresql)
 	}
 	for (size_t i = 0; i < 2 * ARRAY_LEN(ends); i++)
 		free(said[i / 2][i % 2]);
+	bed_free(bed);
+}
+END_TEST
+
+/* A file of the bed; path: its whole name, of 200 bytes. */
+static void put_file(const struct bed *bed, char *path, const char *name, const char *text)
+{
+	snprintf(path, 200, "%s/%s", bed->dir, name);
+	FILE *out = fopen(path, "w");
+	ck_assert_ptr_nonnull(out);
+	fputs(text, out);
+	ck_assert_int_eq(fclose(out), 0);
+}
+
+/* Proves: a document of more columns than one expression of SQLite's may be deep. */
+START_TEST(wide_documents)
+{
+	struct bed *bed = bed_new("litewide");
+	struct buf schema = {0}, row = {0};
+	char schema_path[200], row_path[200], line[500];
+	buf_puts(&schema, "{\"type\": \"record\", \"name\": \"Wide\", \"pg\": {\"table\":"
+			  " \"wide\", \"key\": [\"c0\"]}, \"fields\": [");
+	buf_puts(&row, "{");
+	for (int i = 0; i < 700; i++) {
+		buf_printf(&schema, "{\"name\": \"c%d\", \"type\": \"int\"}, ", i);
+		buf_printf(&row, "\"c%d\": %d, ", i, i);
+	}
+	buf_puts(&schema, "{\"name\": \"v\", \"type\": {\"type\": \"array\", \"items\":"
+			  " \"float\"}, \"pg\": {\"type\": \"vector(2)\", \"search\":"
+			  " {\"distance\": \"l2\"}}}]}");
+	buf_puts(&row, "\"v\": [1, 2]}\n");
+	put_file(bed, schema_path, "wide.avsc", buf_cstr(&schema));
+	put_file(bed, row_path, "wide.jsonl", buf_cstr(&row));
+	bed_stream_files(bed, "wide", 1, schema_path, NULL);
+	lite_begin(bed, NULL);
+	snprintf(line, sizeof(line), "load wide %s", row_path);
+	bed_expect(bed, 0, line, "1 records");
+	put_file(bed, row_path, "q.json", "[1, 2]");
+	snprintf(line, sizeof(line), "search wide --json --vector %s/q.json", bed->dir);
+	char *said = bed_says(bed, 0, line);
+	json_t *found = json_loads(said, 0, NULL), *document = json_object_get(found, "row");
+	ck_assert_uint_eq(json_object_size(document), 702);
+	ck_assert_int_eq(json_integer_value(json_object_get(document, "c699")), 699);
+	json_decref(found);
+	free(said);
+	buf_free(&schema);
+	buf_free(&row);
 	bed_free(bed);
 }
 END_TEST
@@ -547,9 +596,52 @@ START_TEST(indexes_asked_for)
 }
 END_TEST
 
+/* Proves: what two streams of one table lack is made once. */
+START_TEST(two_streams_of_a_table)
+{
+	struct bed *bed = bed_new("litetwice");
+	for (int i = 0; i < 2; i++)
+		bed_stream_files(bed, i ? "one" : "two", 1, "schemas/memory_event.avsc", NULL);
+	lite_begin(bed, NULL);
+	lite_sql(bed->sqlite, "ALTER TABLE memory_entries DROP COLUMN data_source");
+	bed_expect(bed, 78, "check --online", "1 error");
+	bed_expect(bed, 0, "migrate", "added column memory_entries.data_source");
+	bed_expect(bed, 0, "migrate --json", "\"steps\": []");
+	bed_free(bed);
+}
+END_TEST
+
+/*
+ * Proves: names that SQLite can not tell apart are told before anything is made: columns that
+ * differ by case only, also from our own, and the last name of a row's number.
+ */
+START_TEST(names_of_a_file)
+{
+	static const char schema[] =
+		"{\"type\": \"record\", \"name\": \"Names\", \"pg\": {\"table\": \"names\","
+		" \"key\": [\"id\"]}, \"fields\": [{\"name\": \"id\", \"type\": \"string\"},"
+		"{\"name\": \"Id\", \"type\": \"int\"}, {\"name\": \"Created_At\", \"type\":"
+		" \"int\"}, {\"name\": \"oid\", \"type\": \"int\"}, {\"name\": \"rowid\","
+		" \"type\": \"int\"}, {\"name\": \"_rowid_\", \"type\": \"int\"}]}";
+	struct bed *bed = ledger_bed("litenames", 1);
+	char path[200];
+	lite_begin(bed, NULL);
+	put_file(bed, path, "names.avsc", schema);
+	bed_stream_files(bed, "names", 1, path, NULL);
+	bed_expect(bed, 78, "migrate", "so columns id and Id would be one");
+	bed_expect(bed, 78, "migrate", "so columns Created_At and created_at would be one");
+	bed_expect(bed, 78, "migrate", "rowid, oid and _rowid_ can not all be columns");
+	ck_assert_int_eq(
+		lite_int(bed->sqlite, "SELECT count(*) FROM sqlite_schema WHERE name = 'names'"),
+		0);
+	bed_free(bed);
+}
+END_TEST
+
 static void sqlite_use_tests(TCase *tc)
 {
 	tcase_add_loop_test(tc, searched_as_postgresql, 0, 3);
+	tcase_add_test(tc, wide_documents);
 	tcase_add_loop_test(tc, read_by_sqlite_vec, 0, 2);
 	tcase_add_loop_test(tc, searched_by_sqlite_vec, 0, 3);
 	tcase_add_test(tc, asked_in_words);
@@ -557,5 +649,7 @@ static void sqlite_use_tests(TCase *tc)
 	tcase_add_test(tc, beside_a_worker);
 	tcase_add_test(tc, gateway_waits_for_it);
 	tcase_add_test(tc, indexes_asked_for);
+	tcase_add_test(tc, two_streams_of_a_table);
+	tcase_add_test(tc, names_of_a_file);
 }
 SYSTEM_SUITE("sqlite_use", 60, sqlite_use_tests)
