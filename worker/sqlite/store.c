@@ -106,13 +106,15 @@ static void destroy(struct store *s)
 }
 
 /*
- * It is kept until the process ends: what is wrong with the file is so for whoever writes it. told:
+ * It is kept until the process ends, as what is wrong with the file is so for whoever writes it;
+ * but a link that leads to another file now leads to another lock. told:
  * the log says already that another process has it.
  */
 static bool be_the_writer(struct file *f, bool told, int64_t *due_us, struct err *err)
 {
-	if (f->writer >= 0)
+	if (writer_holds(f->writer, f->config->sqlite_path))
 		return true;
+	writer_unlock(f->writer);
 	f->writer = writer_lock(f->config->sqlite_path, err);
 	if (f->writer >= 0 && told)
 		log_info("taking over: this process writes the file from now on");
