@@ -15,9 +15,9 @@ nth: all $(B)/system
 
 # ThreadSanitizer on workers that do all that a worker does: rebalances, outages, ends, the indexer. What it finds in our code
 # ends the worker with 66, and the test with it; libraries that are not instrumented are left out (tests/tsan.supp).
-TSAN_SUITES ?= flow group crash
+TSAN_SUITES ?= flow group crash gateway
 tsan-system: $(B)/system
-	@$(MAKE) --no-print-directory -j$(JOBS) VARIANT=tsan B=build/tsan build/tsan/memingest
+	@$(MAKE) --no-print-directory -j$(JOBS) VARIANT=tsan B=build/tsan build/tsan/memingest build/tsan/memingest-failing
 	@TSAN_OPTIONS="suppressions=$(CURDIR)/tests/tsan.supp halt_on_error=1 second_deadlock_stack=1" \
 	TEST_PROGRAM=$(CURDIR)/build/tsan/memingest CK_TIMEOUT_MULTIPLIER=10 $(B)/system $(TSAN_SUITES)
 

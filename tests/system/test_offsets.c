@@ -292,6 +292,36 @@ START_TEST(created_anew_while_running)
 }
 END_TEST
 
+/*
+ * Proves: so does one that has no partition of the topic then, and so has never looked at it: its
+ * client knows the old topic all the same, and is replaced, whoever reads the new one in the end.
+ */
+START_TEST(created_anew_for_others)
+{
+	static const char words[] = "the topic was created anew: the Kafka client is, too";
+	if (!stack.librdkafka[0])
+		return; /* told by topic ids */
+	struct bed *bed = offsets_bed("others", 1);
+	struct worker *w = worker_start(bed, NULL), *other = worker_start(bed, NULL);
+	send(bed, 0, 100);
+	bed_drain(bed, 20);
+	BED_WAIT(bed, 20, worker_logged(w, "assigned") && worker_logged(other, "assigned"));
+	create_anew(bed, 1);
+	send(bed, 0, 50);
+	BED_WAIT(bed, 60, worker_logged(w, words) && worker_logged(other, words));
+	BED_WAIT(bed, 30,
+		 worker_logged(w, "offsets adopt-topic") ||
+			 worker_logged(other, "offsets adopt-topic"));
+	bed_sql(bed, "TRUNCATE ledger");
+	obey(worker_logged(w, "offsets adopt-topic") ? w : other, "adopt-topic");
+	bed_drain(bed, LOOK_AGAIN_S);
+	worker_stop(w);
+	worker_stop(other);
+	model_check(bed);
+	bed_free(bed);
+}
+END_TEST
+
 /* --- an operator moves the position --- */
 
 /*
@@ -559,6 +589,7 @@ static void created_anew_tests(TCase *tc)
 {
 	tcase_add_loop_test(tc, topic_created_anew, 0, 2);
 	tcase_add_test(tc, created_anew_while_running);
+	tcase_add_test(tc, created_anew_for_others);
 }
 SYSTEM_SUITE("created_anew", 120, created_anew_tests)
 

@@ -16,8 +16,8 @@
  * once, and tells.
  *
  * So over time that cost takes a twentieth of the lane at most, or no more than the rows do; a lone
- * event, or a request of a thousand that arrives in pieces, does not wait; and under a steady stream
- * there is one batch every SHARE times the cost, or every FIXED_COST_ROWS rows.
+ * event, or a request of a thousand that arrives in pieces, does not wait; and under a steady
+ * stream there is one batch every SHARE times the cost, or every FIXED_COST_ROWS rows.
  *
  * Thread: the poll thread's. It does not fail.
  */

@@ -18,7 +18,8 @@
  * without offsets goes through the normal swap, which is fenced if the row was moved (a rewind, a
  * restored database); that of one which waits for a schema as well. Its log: after SILENT_LOOK_US,
  * since librdkafka may go on asking for something that is not there any more: a topic created anew
- * is halted, and one whose log has grown without a word is taken up anew from its position.
+ * is halted, and one whose log has grown without a word is taken up anew from its position; if that
+ * brings nothing either, by a new client.
  *
  * Thread: the poll thread; assignment_assigned(), _revoked() and _fault() run inside source_poll().
  */
@@ -135,21 +136,20 @@ static void take_starts(struct sight *s)
 }
 
 /*
- * A client keeps the leader epochs of a topic that it once knew. Those of one that is created anew
- * begin at 0 again: librdkafka takes them for old news, and fetches by the old ones for ever (read
- * in 2.16).
+ * A client keeps the leader epochs of a topic that it once knew, also without a partition of it.
+ * Those of one that is created anew begin at 0 again: librdkafka takes them for old news, and
+ * fetches by the old ones for ever (read in 2.16: rd_kafka_toppar_leader_update()).
  */
-static void notice_anew(struct assignment *a, const struct partition *part, const struct sight *s)
+static void notice_anew(struct assignment *a, struct topic_starts *topic, const char id[37])
 {
-	char *known = part->starts->id;
-	if (!s->topic_id[0] || strcmp(known, s->topic_id) == 0)
+	if (!id[0] || strcmp(topic->id, id) == 0)
 		return;
-	if (known[0]) {
+	if (topic->id[0]) {
 		log_info("the topic was created anew: the Kafka client is, too",
-			 F_STR("topic", part->topic));
+			 F_STR("topic", topic->topic));
 		source_reload(a->source);
 	}
-	memcpy(known, s->topic_id, sizeof(part->starts->id));
+	memcpy(topic->id, id, sizeof(topic->id));
 }
 
 /* What came of the look at a partition that is due. */
@@ -178,16 +178,25 @@ static void looked_at_silence(struct assignment *a, struct partition *part, cons
 	take_log(part, s);
 	if (!anew && !stuck && s->log.low <= part->position)
 		return;
+	bool again = stuck && part->stuck_at == part->position;
 	log_warn("nothing comes of a partition although its log has changed: looking at it again",
 		 F_STR("topic", part->topic), F_INT("partition", part->partition),
-		 F_INT("offset", part->position), F_INT("log_end", part->high));
-	partition_rewind(a->partitions, part, 0);
+		 F_INT("offset", part->position), F_INT("log_end", part->high),
+		 F_STR("with", again ? "a new Kafka client" : "the same Kafka client"));
+	part->stuck_at = again ? -1 : part->position;
+	if (again) /* whatever it is that the client is wrong about */
+		source_reload(a->source);
+	else
+		partition_rewind(a->partitions, part, 0);
 }
 
 /* Taken over, with the words. */
 static void take_topics(struct assignment *a, struct look *look)
 {
 	char **before = a->missing;
+	for (size_t i = 0; i < look->ntopics; i++)
+		notice_anew(a, partitions_topic(a->partitions, look->topics[i].name),
+			    look->topics[i].id);
 	if (!look->topics_answered)
 		return;
 	a->missing = look->missing;
@@ -210,7 +219,7 @@ static void take_answers(struct assignment *a)
 		struct partition *part = look->sights[i].owner;
 		part->looks--;
 		unanswered += look->sights[i].log.low < 0;
-		notice_anew(a, part, &look->sights[i]);
+		notice_anew(a, part->starts, look->sights[i].topic_id);
 		if (part->state == PARTITION_GONE)
 			partition_release(a->partitions, part);
 		else if (part->state == PARTITION_LOOKING)

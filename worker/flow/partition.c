@@ -97,7 +97,7 @@ void partitions_close(struct partitions *ps)
 }
 
 /* Spans outlive partitions, so topics' names live as long as the process. */
-static struct topic_starts *intern(struct partitions *ps, const char *topic)
+struct topic_starts *partitions_topic(struct partitions *ps, const char *topic)
 {
 	for (size_t i = 0; i < ps->ntopics; i++)
 		if (strcmp(ps->topics[i]->topic, topic) == 0)
@@ -114,12 +114,12 @@ struct partition *partitions_add(struct partitions *ps, struct source_partition 
 	struct partition *part = xcalloc(1, sizeof(*part));
 	part->sp = sp;
 	part->slot = slot;
-	part->starts = intern(ps, sp->topic);
+	part->starts = partitions_topic(ps, sp->topic);
 	part->topic = part->starts->topic;
 	part->partition = sp->partition;
 	part->state = PARTITION_ASSIGNED;
 	part->durable_ts_ms = part->pending_ts_ms = -1;
-	part->durable = part->position = part->awaited = -1;
+	part->durable = part->position = part->awaited = part->stuck_at = -1;
 	sp->user = part;
 	if (ps->n == ps->cap) {
 		ps->cap = ps->cap ? 2 * ps->cap : 16;

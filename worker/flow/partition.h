@@ -65,6 +65,7 @@ struct partition {
 	int64_t sure_us;  /* when the offsets row was last known to be as we think; monotonic */
 	int64_t heard_us; /* when Kafka last sent anything of it; monotonic */
 	int64_t asked_us; /* when the brokers were last asked about it because it was silent */
+	int64_t stuck_at; /* the position at which nothing came although there was more; -1 none */
 
 	/* next offset expected from Kafka: everything below is in a batch or durable */
 	int64_t position;
@@ -104,6 +105,8 @@ struct partitions {
 void partitions_open(struct partitions *ps, const char *config_path);
 void partitions_close(struct partitions *ps);
 
+/* What is known of a topic, whether or not there are partitions of it; borrowed, for good. */
+struct topic_starts *partitions_topic(struct partitions *ps, const char *topic);
 /* A new one, ASSIGNED. Its lane and stream are the slot's. */
 struct partition *partitions_add(struct partitions *ps, struct source_partition *sp,
 				 struct slot *slot);

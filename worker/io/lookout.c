@@ -11,7 +11,8 @@
  * or not at all, since the answer is written down once, for all (write/claim.c).
  *
  * A look may also ask which topics of the config there are not: nothing else would tell of a stream
- * that waits for its topic to be made, as it has no partition.
+ * that waits for its topic to be made, as it has no partition. And which there are, with their ids:
+ * a client that has no partition of a topic knows the topic all the same.
  *
  * Topic ids tell a topic that was deleted and created again from the one that we knew (KIP-516).
  * The library has them from 2.3 on, the broker's controller answers. A claim without the id is a
@@ -79,8 +80,12 @@ void look_free(struct look *look)
 		free(look->sights[i].starts);
 	for (size_t i = 0; look && i < look->nmissing; i++)
 		free(look->missing[i]);
-	if (look)
+	for (size_t i = 0; look && i < look->ntopics; i++)
+		free(look->topics[i].name);
+	if (look) {
 		free(look->missing);
+		free(look->topics);
+	}
 	free(look);
 }
 
@@ -229,37 +234,40 @@ static const rd_kafka_metadata_t *ask_metadata(struct lookout *l, const char *to
 	return answer;
 }
 
-static bool matches_any(const rd_kafka_metadata_t *all, const char *pattern)
+static void add_topic(struct look *look, const char *name)
 {
-	for (int i = 0; i < all->topic_cnt; i++)
-		if (stream_topic_matches(pattern, all->topics[i].topic))
-			return true;
-	return false;
+	look->topics = xrealloc(look->topics, (look->ntopics + 1) * sizeof(*look->topics));
+	look->topics[look->ntopics++] = (struct topic_sight){.name = xstrdup(name)};
 }
 
-/* What may not be seen is not missing. */
-static bool ask_topic(struct lookout *l, const char *topic, bool *missing, struct err *err)
+/* topic: a name, or a pattern. What may not be seen is not missing. */
+static bool ask_topic(struct lookout *l, struct look *look, const char *topic, bool *missing)
 {
 	bool pattern = topic[0] == '^';
-	const rd_kafka_metadata_t *answer = ask_metadata(l, pattern ? NULL : topic, err);
+	const rd_kafka_metadata_t *answer = ask_metadata(l, pattern ? NULL : topic, &look->err);
 	if (!answer)
 		return false;
-	*missing =
-		pattern ? !matches_any(answer, topic)
-			: answer->topic_cnt == 1 &&
-				  answer->topics[0].err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+	*missing = pattern;
+	for (int i = 0; i < answer->topic_cnt; i++) {
+		const rd_kafka_metadata_topic_t *t = &answer->topics[i];
+		if (pattern && !stream_topic_matches(topic, t->topic))
+			continue;
+		*missing = !pattern && t->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+		if (!t->err)
+			add_topic(look, t->topic);
+	}
 	rd_kafka_metadata_destroy(answer);
 	return true;
 }
 
-static bool ask_stream(struct lookout *l, const struct stream_config *stream, char **missing,
-		       struct err *err)
+static bool ask_stream(struct lookout *l, struct look *look, const struct stream_config *stream,
+		       char **missing)
 {
 	struct buf text = {0};
 	bool ok = true, is_missing;
 	for (size_t i = 0; ok && i < stream->ntopics; i++) {
 		const char *topic = stream->topics[i];
-		ok = ask_topic(l, topic, &is_missing, err);
+		ok = ask_topic(l, look, topic, &is_missing);
 		if (ok && is_missing)
 			buf_printf(&text, "%s%s%s", text.len ? ", " : "",
 				   topic[0] == '^' ? "no topic matches " : "topic ", topic);
@@ -271,12 +279,27 @@ static bool ask_stream(struct lookout *l, const struct stream_config *stream, ch
 	return ok;
 }
 
+/* Those without an answer stay empty. */
+static void fill_topics_ids(struct lookout *l, struct look *look)
+{
+	const char **names = xcalloc(look->ntopics + 1, sizeof(char *));
+	char(*ids)[37] = xcalloc(look->ntopics + 1, sizeof(*ids));
+	for (size_t i = 0; i < look->ntopics; i++)
+		names[i] = look->topics[i].name;
+	if (!l->ids_given_up && kafka_topic_ids(l->rk, names, look->ntopics, ids, IDS_MS))
+		for (size_t i = 0; i < look->ntopics; i++)
+			memcpy(look->topics[i].id, ids[i], sizeof(ids[i]));
+	free(ids);
+	free(names);
+}
+
 static void look_at_topics(struct lookout *l, struct look *look)
 {
 	bool ok = look->nmissing > 0;
 	for (size_t i = 0; ok && i < look->nmissing; i++)
-		ok = ask_stream(l, &l->config->streams[i], &look->missing[i], &look->err);
+		ok = ask_stream(l, look, &l->config->streams[i], &look->missing[i]);
 	look->topics_answered = ok;
+	fill_topics_ids(l, look);
 }
 
 /* --- all of a look --- */

@@ -1,6 +1,6 @@
 /*
  * lookout.h - a thread with a client of its own that asks where logs begin and end, and which
- * topics there are not, for a caller that must not wait. A look is the lookout's from
+ * topics there are and are not, for a caller that must not wait. A look is the lookout's from
  * lookout_send() to lookout_answer().
  */
 #pragma once
@@ -27,6 +27,11 @@ struct sight {
 	int64_t *starts;
 };
 
+struct topic_sight {
+	char *name;
+	char id[37]; /* as in struct sight */
+};
+
 struct look {
 	size_t n;
 	struct err err; /* of those without answer, the last reason */
@@ -37,6 +42,9 @@ struct look {
 	char **missing;
 	size_t nmissing;
 	bool topics_answered;
+	/* And those that there are, patterns' included, with their ids. */
+	struct topic_sight *topics;
+	size_t ntopics;
 	struct sight sights[];
 };
 
