@@ -23,11 +23,9 @@
  * other's differs. Staging tables, settings and timeouts belong to a session, so that mode is
  * refused.
  */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "cli/catalog.h"
@@ -213,16 +211,6 @@ static void check_librdkafka(struct check *k)
 }
 
 /* [kafka], key by key. A secret may be mounted elsewhere than here. */
-/* Only "search" loads it. */
-static void check_extension(struct check *k)
-{
-	const char *file = k->cli->config->sqlite_vec_extension;
-	if (file && access(file, R_OK) != 0)
-		report_add(&k->report, REPORT_WARN, "sqlite",
-			   "sqlite.vec_extension: %s: %s; a search would end with that", file,
-			   strerror(errno));
-}
-
 static void check_settings(struct check *k)
 {
 	const struct config *config = k->cli->config;
@@ -630,7 +618,7 @@ static int run_report(struct cli *cli)
 			   cli->config->path ? cli->config->path : "no file");
 		check_librdkafka(&k);
 		check_settings(&k);
-		check_extension(&k);
+		sqlite_check_extension(cli->config, &k.report);
 		check_streams(&k);
 		check_exposed(&k);
 		check_secrets(cli->config, &k.report);

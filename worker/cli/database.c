@@ -10,6 +10,7 @@
  */
 #include "cli/database.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -120,6 +121,15 @@ static void report_shape(const struct shape *s, struct report *report)
 		report_add(report, s->steps[i].optional ? REPORT_WARN : REPORT_ERROR, "sqlite",
 			   "missing: \"%s\" has not been done: run \"memingest migrate\"",
 			   s->steps[i].done);
+}
+
+void sqlite_check_extension(const struct config *config, struct report *report)
+{
+	const char *file = config->sqlite_vec_extension;
+	if (file && access(file, R_OK) != 0)
+		report_add(report, REPORT_WARN, "sqlite",
+			   "sqlite.vec_extension: %s: %s; a search would end with that", file,
+			   strerror(errno));
 }
 
 bool sqlite_check(const struct config *config, struct stream *const *streams, struct asker *asker,
