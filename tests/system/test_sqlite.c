@@ -95,9 +95,21 @@ START_TEST(killed)
 }
 END_TEST
 
+/* By /metrics, which alerts go by, and by /readyz. */
+static void says_standby(struct worker *w, bool standby)
+{
+	struct buf body = {0};
+	BED_WAIT(w->bed, 10, worker_metric(w, "memingest_state_info", "standby") == standby);
+	BED_WAIT(w->bed, 10, worker_http(w, "/readyz", NULL) == (standby ? 503 : 200));
+	(void)worker_http(w, "/readyz", &body);
+	ck_assert_msg(!strstr(buf_cstr(&body), "stands by for another process") == !standby, "%s",
+		      buf_cstr(&body));
+	buf_free(&body);
+}
+
 /*
- * Proves: a second worker does not write beside the first, says who does, and takes no partition
- * away from it; when that one is killed it takes over, and all counts once.
+ * Proves: a second worker does not write beside the first, says who does and that it stands by, and
+ * takes no partition away from it; when that one is killed it takes over, and all counts once.
  */
 START_TEST(second_worker)
 {
@@ -112,10 +124,12 @@ START_TEST(second_worker)
 	struct worker *second = worker_start(bed, NULL);
 	worker_wait_log(second, "level=warn msg=\"standing by", 10); /* so "load" says it as well */
 	worker_wait_log(second, holder, 10);
+	says_standby(second, true);
 	pace_progress(pace, 1000);
 	bed_drain(bed, 10);
 	worker_kill(first);
 	pace_progress(pace, 200);
+	says_standby(second, false);
 	pace_close(pace);
 	bed_drain(bed, 30);
 	worker_stop(second);

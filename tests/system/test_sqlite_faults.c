@@ -249,9 +249,44 @@ START_TEST(replaced_under_its_hands)
 }
 END_TEST
 
+/*
+ * Proves: the same of a link that leads to another file from one moment to the next; and the lock
+ * is then that file's, so a second worker still stands by.
+ */
+START_TEST(link_led_elsewhere)
+{
+	char link[192], kept[192], new[192];
+	struct bed *bed = ledger_bed("litelink", 2);
+	lite_begin(bed, NULL);
+	snprintf(link, sizeof(link), "%s/link.db", bed->dir);
+	snprintf(kept, sizeof(kept), "%s/kept.db", bed->dir);
+	snprintf(new, sizeof(new), "%s/link.new", bed->dir);
+	ck_assert_int_eq(symlink(bed->sqlite, link), 0);
+	ck_assert_int_eq(symlink(kept, new), 0);
+	snprintf(bed->sqlite, sizeof(bed->sqlite), "%s", link);
+	struct worker *w = worker_start(bed, NULL);
+	send(bed, 0);
+	bed_drain(bed, 20);
+	lite_sql(bed->sqlite, "VACUUM INTO '%s'", kept);
+	ck_assert_int_eq(rename(new, link), 0);
+	send(bed, SENT);
+	bed_drain(bed, 20);
+	worker_wait_log(w, "or another one put in its place", 10);
+	ck_assert_int_eq(lite_int(kept, "SELECT sum(total) FROM ledger"), 2 * SENT);
+	struct worker *second = worker_start(bed, NULL);
+	worker_wait_log(second, "standing by", 10);
+	worker_stop(second);
+	worker_stop(w);
+	lite_copy(bed);
+	model_check(bed);
+	bed_free(bed);
+}
+END_TEST
+
 static void sqlite_faults_tests(TCase *tc)
 {
 	tcase_add_test(tc, replaced_under_its_hands);
+	tcase_add_test(tc, link_led_elsewhere);
 	tcase_add_loop_test(tc, told_and_mended, 0, ARRAY_LEN(faults));
 }
 SYSTEM_SUITE("sqlite_faults", 90, sqlite_faults_tests)

@@ -35,7 +35,7 @@ static const char spot_schema[] =
 	" \"local-timestamp-micros\"}},"
 	"{\"name\": \"clock\", \"type\": {\"type\": \"long\", \"logicalType\": \"time-micros\"}},"
 	"{\"name\": \"tenant\", \"type\": [\"null\", \"string\"]},"
-	"{\"name\": \"rank\", \"type\": \"int\"},"
+	"{\"name\": \"rank\", \"type\": \"int\"}, {\"name\": \"rowid\", \"type\": \"int\"},"
 	"{\"name\": \"flag\", \"type\": \"boolean\"},"
 	"{\"name\": \"who\", \"type\": {\"type\": \"string\", \"logicalType\": \"uuid\"}},"
 	"{\"name\": \"price\", \"type\": {\"type\": \"bytes\", \"logicalType\": \"decimal\","
@@ -67,17 +67,18 @@ static json_t *spot(int i)
 				       : spot_vector(i);
 	json_decref(zero);
 	return json_pack(
-		"{s:o, s:s, s:o, s:o, s:o, s:o, s:i, s:b, s:o, s:o, s:s, s:f, s:f, s:o, s:[s,s],"
+		"{s:o, s:s, s:o, s:o, s:o, s:o, s:i, s:i, s:b, s:o, s:o, s:s, s:f, s:f, s:o, "
+		"s:[s,s],"
 		" s:o, s:o}",
 		"id", json_sprintf("id-%d", i), "born", i % 2 ? "2026-01-31" : "1969-12-30", "at",
 		json_sprintf("2026-05-01T08:00:%02dZ", i), "local",
 		json_sprintf("1999-05-01T08:00:%02d.25", i), "clock", json_sprintf("23:59:%02d", i),
-		"tenant", i % 5 ? json_sprintf("t%d", i % 3) : json_null(), "rank", i % 4, "flag",
-		i % 2, "who", json_sprintf("00000000-0000-0000-0000-0000000000%02d", i % 10),
-		"price", json_sprintf("%d.50", i % 6), "raw", "\001z", "single", i / 3.0, "real",
-		i / 7.0, "doc", json_sprintf("{\"n\": %d, \"deep\": [1, {\"a\": null}]}", i),
-		"tags", "a\"b", "c,d", "note", json_sprintf("note \"%d\"\nof two lines", i), "spot",
-		vector);
+		"tenant", i % 5 ? json_sprintf("t%d", i % 3) : json_null(), "rank", i % 4, "rowid",
+		7, "flag", i % 2, "who",
+		json_sprintf("00000000-0000-0000-0000-0000000000%02d", i % 10), "price",
+		json_sprintf("%d.50", i % 6), "raw", "\001z", "single", i / 3.0, "real", i / 7.0,
+		"doc", json_sprintf("{\"n\": %d, \"deep\": [1, {\"a\": null}]}", i), "tags", "a\"b",
+		"c,d", "note", json_sprintf("note \"%d\"\nof two lines", i), "spot", vector);
 }
 
 static void write_json(const char *path, const json_t *json)
@@ -140,7 +141,8 @@ static void same_documents(const char *line, char *a, char *b)
 
 /*
  * Proves: a search of a file prints, for people and for programs, what the same search prints on
- * PostgreSQL, under each distance and by a filter of each type; and refuses a value that is none.
+ * PostgreSQL, under each distance and by a filter of each type, also where a column has the name
+ * that SQLite has for a row's number; and refuses a value that is none.
  */
 START_TEST(searched_as_postgresql)
 {
@@ -159,7 +161,7 @@ START_TEST(searched_as_postgresql)
 					   "--filter local=1999-05-01T08:00:07.25",
 					   "--filter clock=23:59:07"};
 	static const char *const wrong[] = {"rank=two", "flag=perhaps", "who=me", "born=soonish",
-					    "raw=\\xz"};
+					    "raw=\\xz", "price=cheap",  "price="};
 	char load[200], line[400], *said[ARRAY_LEN(ends)][2], question[200];
 	struct bed *bed = spots_bed(distances[_i], load);
 	snprintf(question, sizeof(question), "search spots --vector %s/q.json", bed->dir);
@@ -198,25 +200,74 @@ START_TEST(searched_as_postgresql)
 }
 END_TEST
 
+/* A file of the bed; path: its whole name, of 200 bytes. */
+static void put_file(const struct bed *bed, char *path, const char *name, const char *text)
+{
+	snprintf(path, 200, "%s/%s", bed->dir, name);
+	FILE *out = fopen(path, "w");
+	ck_assert_ptr_nonnull(out);
+	fputs(text, out);
+	ck_assert_int_eq(fclose(out), 0);
+}
+
+/* Proves: a document of more columns than one expression of SQLite's may be deep. */
+START_TEST(wide_documents)
+{
+	struct bed *bed = bed_new("litewide");
+	struct buf schema = {0}, row = {0};
+	char schema_path[200], row_path[200], line[500];
+	buf_puts(&schema, "{\"type\": \"record\", \"name\": \"Wide\", \"pg\": {\"table\":"
+			  " \"wide\", \"key\": [\"c0\"]}, \"fields\": [");
+	buf_puts(&row, "{");
+	for (int i = 0; i < 700; i++) {
+		buf_printf(&schema, "{\"name\": \"c%d\", \"type\": \"int\"}, ", i);
+		buf_printf(&row, "\"c%d\": %d, ", i, i);
+	}
+	buf_puts(&schema, "{\"name\": \"v\", \"type\": {\"type\": \"array\", \"items\":"
+			  " \"float\"}, \"pg\": {\"type\": \"vector(2)\", \"search\":"
+			  " {\"distance\": \"l2\"}}}]}");
+	buf_puts(&row, "\"v\": [1, 2]}\n");
+	put_file(bed, schema_path, "wide.avsc", buf_cstr(&schema));
+	put_file(bed, row_path, "wide.jsonl", buf_cstr(&row));
+	bed_stream_files(bed, "wide", 1, schema_path, NULL);
+	lite_begin(bed, NULL);
+	snprintf(line, sizeof(line), "load wide %s", row_path);
+	bed_expect(bed, 0, line, "1 records");
+	put_file(bed, row_path, "q.json", "[1, 2]");
+	snprintf(line, sizeof(line), "search wide --json --vector %s/q.json", bed->dir);
+	char *said = bed_says(bed, 0, line);
+	json_t *found = json_loads(said, 0, NULL), *document = json_object_get(found, "row");
+	ck_assert_uint_eq(json_object_size(document), 702);
+	ck_assert_int_eq(json_integer_value(json_object_get(document, "c699")), 699);
+	json_decref(found);
+	free(said);
+	buf_free(&schema);
+	buf_free(&row);
+	bed_free(bed);
+}
+END_TEST
+
 /* --- a search by somebody else --- */
 
-/* A connection to the bed's file with sqlite-vec in it; NULL: that can not be had here. */
-static sqlite3 *open_with_vec(const struct bed *bed)
+/*
+ * A connection to the bed's file with sqlite-vec in it; NULL, and said so: that can not be had
+ * here. path: the extension's, of 256 bytes.
+ */
+static sqlite3 *open_with_vec(const struct bed *bed, char *path)
 {
-	char path[256] = "";
 	sqlite3 *db = NULL;
+	path[0] = '\0';
 	FILE *in = popen("tests/fetch sqlite-vec", "r");
-	bool there = in && fgets(path, sizeof(path) - 32, in);
+	bool there = in && fgets(path, 256 - 32, in);
 	if (in)
 		there &= pclose(in) == 0;
-	if (!there)
-		return NULL;
-	snprintf(path + strcspn(path, "\n"), 32, "/sqlite_vec/vec0");
+	snprintf(path + strcspn(path, "\n"), 32, "/sqlite_vec/vec0.so");
 	ck_assert_int_eq(sqlite3_open_v2(bed->sqlite, &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
 	sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 1, NULL);
-	if (sqlite3_load_extension(db, path, NULL, NULL) == SQLITE_OK)
+	if (there && sqlite3_load_extension(db, path, NULL, NULL) == SQLITE_OK)
 		return db;
 	sqlite3_close(db); /* a library that was built without it, or another machine's */
+	printf("skipped sqlite_use: sqlite-vec can not be had or loaded here\n");
 	return NULL;
 }
 
@@ -229,14 +280,13 @@ START_TEST(read_by_sqlite_vec)
 	static const struct {
 		const char *ours, *theirs;
 	} distances[] = {{"cosine", "vec_distance_cosine"}, {"l2", "vec_distance_L2"}};
-	char load[200], line[300], sql[200], question[200];
+	char load[200], line[300], sql[200], question[200], path[256];
 	size_t n = 0;
 	struct bed *bed = spots_bed(distances[_i].ours, load);
 	ck_assert_int_eq(bed_command(bed, "migrate", NULL, NULL), 0);
 	lite_begin(bed, NULL);
-	sqlite3 *db = open_with_vec(bed);
+	sqlite3 *db = open_with_vec(bed, path);
 	if (!db) {
-		printf("skipped sqlite_use: sqlite-vec can not be had or loaded here\n");
 		bed_free(bed);
 		return;
 	}
@@ -268,6 +318,63 @@ START_TEST(read_by_sqlite_vec)
 	sqlite3_close(db);
 	free(said);
 	free(vector);
+	bed_free(bed);
+}
+END_TEST
+
+/* Rows that another program has spoilt, each in its way; the first five are near the question. */
+static void spoil_spots(const struct bed *bed)
+{
+	static const char *const blobs[] = {"substr(spot, 1, 28)",
+					    "substr(spot, 1, 31)",
+					    "spot || spot",
+					    "CAST(substr(spot, 1, 28) || x'0000c07f' AS BLOB)",
+					    "x''",
+					    "'[1,2,3,4,5,6,7,8]'",
+					    "12",
+					    "NULL"};
+	for (size_t i = 0; i < ARRAY_LEN(blobs); i++)
+		lite_sql(bed->sqlite, "UPDATE spots SET spot = %s WHERE id = 'id-%zu'", blobs[i],
+			 i);
+}
+
+/*
+ * Proves: with sqlite.vec_extension a search goes by sqlite-vec, and finds the same rows in the
+ * same order as without, also by a filter, and passes over the same rows that hold no vector of
+ * that length; the inner product, which it has no function for, needs no extension. One that can
+ * not be loaded ends the search, and "check" has warned of it.
+ */
+START_TEST(searched_by_sqlite_vec)
+{
+	static const char *const distances[] = {"cosine", "l2", "ip"};
+	static const char *const ends[] = {"--k 50", "--k 3", "--filter tenant=t1"};
+	char load[200], line[300], path[256];
+	bool ip = _i == 2;
+	struct bed *bed = spots_bed(distances[_i], load);
+	lite_begin(bed, NULL);
+	sqlite3 *db = open_with_vec(bed, path);
+	bed_expect(bed, 0, load, "40 records");
+	snprintf(line, sizeof(line), "search spots --vector %s/q.json", bed->dir);
+	for (size_t i = 0; db && i < 2 * ARRAY_LEN(ends); i++) {
+		if (i == ARRAY_LEN(ends))
+			spoil_spots(bed);
+		bed_set(bed, "sqlite.vec_extension", "%s", "");
+		snprintf(line, sizeof(line), "search spots --vector %s/q.json --json %s", bed->dir,
+			 ends[i % ARRAY_LEN(ends)]);
+		char *ours = bed_says(bed, 0, line);
+		bed_set(bed, "sqlite.vec_extension", "%s", path);
+		char *theirs = bed_says(bed, 0, line);
+		ck_assert_msg((strcmp(ours, theirs) == 0) == ip, "%s", theirs); /* floats */
+		same_documents(line, ours, theirs);
+		free(ours);
+		free(theirs);
+	}
+	sqlite3_close(db);
+	bed_set(bed, "sqlite.vec_extension", "%s/none.so", bed->dir);
+	bed_expect(bed, 0, "check", "none.so: No such file or directory");
+	bed_expect(bed, ip ? 0 : 78, line, ip ? "" : "none.so: No such file or directory");
+	bed_set(bed, "sqlite.vec_extension", "%s/q.json", bed->dir);
+	bed_expect(bed, ip ? 0 : 78, line, ip ? "" : "names no extension that can be loaded here");
 	bed_free(bed);
 }
 END_TEST
@@ -489,14 +596,60 @@ START_TEST(indexes_asked_for)
 }
 END_TEST
 
+/* Proves: what two streams of one table lack is made once. */
+START_TEST(two_streams_of_a_table)
+{
+	struct bed *bed = bed_new("litetwice");
+	for (int i = 0; i < 2; i++)
+		bed_stream_files(bed, i ? "one" : "two", 1, "schemas/memory_event.avsc", NULL);
+	lite_begin(bed, NULL);
+	lite_sql(bed->sqlite, "ALTER TABLE memory_entries DROP COLUMN data_source");
+	bed_expect(bed, 78, "check --online", "1 error");
+	bed_expect(bed, 0, "migrate", "added column memory_entries.data_source");
+	bed_expect(bed, 0, "migrate --json", "\"steps\": []");
+	bed_free(bed);
+}
+END_TEST
+
+/*
+ * Proves: names that SQLite can not tell apart are told before anything is made: columns that
+ * differ by case only, also from our own, and the last name of a row's number.
+ */
+START_TEST(names_of_a_file)
+{
+	static const char schema[] =
+		"{\"type\": \"record\", \"name\": \"Names\", \"pg\": {\"table\": \"names\","
+		" \"key\": [\"id\"]}, \"fields\": [{\"name\": \"id\", \"type\": \"string\"},"
+		"{\"name\": \"Id\", \"type\": \"int\"}, {\"name\": \"Created_At\", \"type\":"
+		" \"int\"}, {\"name\": \"oid\", \"type\": \"int\"}, {\"name\": \"rowid\","
+		" \"type\": \"int\"}, {\"name\": \"_rowid_\", \"type\": \"int\"}]}";
+	struct bed *bed = ledger_bed("litenames", 1);
+	char path[200];
+	lite_begin(bed, NULL);
+	put_file(bed, path, "names.avsc", schema);
+	bed_stream_files(bed, "names", 1, path, NULL);
+	bed_expect(bed, 78, "migrate", "so columns id and Id would be one");
+	bed_expect(bed, 78, "migrate", "so columns Created_At and created_at would be one");
+	bed_expect(bed, 78, "migrate", "rowid, oid and _rowid_ can not all be columns");
+	ck_assert_int_eq(
+		lite_int(bed->sqlite, "SELECT count(*) FROM sqlite_schema WHERE name = 'names'"),
+		0);
+	bed_free(bed);
+}
+END_TEST
+
 static void sqlite_use_tests(TCase *tc)
 {
 	tcase_add_loop_test(tc, searched_as_postgresql, 0, 3);
+	tcase_add_test(tc, wide_documents);
 	tcase_add_loop_test(tc, read_by_sqlite_vec, 0, 2);
+	tcase_add_loop_test(tc, searched_by_sqlite_vec, 0, 3);
 	tcase_add_test(tc, asked_in_words);
 	tcase_add_test(tc, lines_of_the_readme);
 	tcase_add_test(tc, beside_a_worker);
 	tcase_add_test(tc, gateway_waits_for_it);
 	tcase_add_test(tc, indexes_asked_for);
+	tcase_add_test(tc, two_streams_of_a_table);
+	tcase_add_test(tc, names_of_a_file);
 }
 SYSTEM_SUITE("sqlite_use", 60, sqlite_use_tests)

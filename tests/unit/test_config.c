@@ -604,6 +604,9 @@ END_TEST
 START_TEST(one_database)
 {
 	refused("[sqlite]\npath = m.db\n" BASE, 2, "sqlite.path: is set beside postgres.dsn");
+	refused("[sqlite]\npath = file:m.db?mode=ro\n" BASE, 2,
+		"sqlite.path: is no path of a file");
+	refused("[sqlite]\npath = :memory:\n" BASE, 2, "sqlite.path: is no path of a file");
 	const struct config_override set[] = {{"postgres.dsn", ""}, {"postgres.lanes", "4"}};
 	ck_assert(load_set("[sqlite]\npath = m.db\n" BASE, set, 2));
 	ck_assert_str_eq(config->sqlite_path, "m.db");

@@ -128,6 +128,10 @@ START_TEST(readiness)
 	expect("/readyz", 503, "the worker is draining\n");
 	status_publish(status, &(struct status_facts){.state = WORKER_RUNNING});
 	expect("/readyz", 503, "group has not been joined\n");
+	status_publish(status, &(struct status_facts){.state = WORKER_STANDBY});
+	expect("/readyz", 503, "stands by for another process\n");
+	expect_not("/readyz", 503, "group");
+	expect("/metrics", 200, "memingest_state_info{state=\"standby\"} 1\n");
 }
 END_TEST
 

@@ -589,15 +589,12 @@ static void check_postgres(struct check *k)
 	}
 }
 
-/* What sqlite_check() can not open it has told. */
 static void check_file(struct check *k)
 {
-	struct err err = {0};
 	struct asker asker;
-	sqlite_check(k->cli->config, k->streams, &k->report);
-	if (!asker_open(&asker, k->cli->config, "check", &err))
-		return;
 	char area[128];
+	if (!sqlite_check(k->cli->config, k->streams, &asker, &k->report))
+		return;
 	for (size_t i = 0; i < k->cli->config->nstreams; i++) {
 		stream_area(&k->cli->config->streams[i], area, sizeof(area));
 		if (k->streams[i])
@@ -621,6 +618,7 @@ static int run_report(struct cli *cli)
 			   cli->config->path ? cli->config->path : "no file");
 		check_librdkafka(&k);
 		check_settings(&k);
+		sqlite_check_extension(cli->config, &k.report);
 		check_streams(&k);
 		check_exposed(&k);
 		check_secrets(cli->config, &k.report);

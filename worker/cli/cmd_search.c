@@ -6,7 +6,8 @@
  *   --vector, a JSON array of numbers ----------------+
  *
  * In a SQLite file each row's vector is compared (memingest_distance(), sqlite/shown.h): exact, and
- * the nearest so many are all that is kept. The two questions are search_sql.c's.
+ * the nearest so many are all that is kept; by sqlite-vec's functions where the config names it.
+ * The two questions are search_sql.c's.
  *
  * For trying and for scripts: the way out of what the workers put in, through the same function
  * that an application calls, by the same model. The database is asked last, once, in one statement;
@@ -295,14 +296,28 @@ static bool ask_live(struct search *s, struct err *err)
 	return true;
 }
 
+/* To the database, with all that the statement calls. */
+static bool open_asker(const struct search *s, struct asker *asker, struct err *err)
+{
+	if (!asker_open(asker, s->cli->config, "search", err)) {
+		advise(s, 0, err);
+		return false;
+	}
+	if (!search_by_vec(s) || db_load(&asker->file, s->cli->config->sqlite_vec_extension, err))
+		return true;
+	err_wrap(err,
+		 "sqlite.vec_extension names no extension that can be loaded here; without the "
+		 "setting the same rows are found");
+	asker_close(asker);
+	return false;
+}
+
 static struct answer *ask(const struct search *s, bool *busy, struct err *err)
 {
 	const char *params[2 + SEARCH_MOST_FILTERS] = {(const char *)s->vector.data};
 	struct asker asker;
-	if (!asker_open(&asker, s->cli->config, "search", err)) {
-		advise(s, 0, err);
+	if (!open_asker(s, &asker, err))
 		return NULL;
-	}
 	char *sql = asker.pg ? search_sql_pg(s) : search_sql_file(s), *k = xasprintf("%ld", s->k);
 	params[1] = k;
 	for (size_t i = 0; i < s->nfilters; i++)

@@ -10,6 +10,7 @@
  */
 #include "cli/database.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -122,11 +123,21 @@ static void report_shape(const struct shape *s, struct report *report)
 			   s->steps[i].done);
 }
 
-void sqlite_check(const struct config *config, struct stream *const *streams, struct report *report)
+void sqlite_check_extension(const struct config *config, struct report *report)
+{
+	const char *file = config->sqlite_vec_extension;
+	if (file && access(file, R_OK) != 0)
+		report_add(report, REPORT_WARN, "sqlite",
+			   "sqlite.vec_extension: %s: %s; a search would end with that", file,
+			   strerror(errno));
+}
+
+bool sqlite_check(const struct config *config, struct stream *const *streams, struct asker *asker,
+		  struct report *report)
 {
 	struct err err = {0};
 	struct shape s = {0};
-	struct db db;
+	struct db *db = &asker->file;
 	char holder[160];
 	const char *name;
 	if (db_place(config->sqlite_path, &name) == DB_DOUBTFUL)
@@ -134,23 +145,23 @@ void sqlite_check(const struct config *config, struct stream *const *streams, st
 			   "%s lies on %s: if that leads to another machine, SQLite's locks do not "
 			   "hold there",
 			   config->sqlite_path, name);
-	if (!db_open(&db, config->sqlite_path, DB_EXISTING, -1, &err)) {
+	if (!asker_open(asker, config, "check", &err)) {
 		report_err(report, "sqlite", &err);
-		return;
+		return false;
 	}
 	report_add(report, REPORT_OK, "sqlite", "SQLite %s, %s", sqlite3_libversion(),
 		   config->sqlite_path);
 	if (writer_holder(config->sqlite_path, holder, sizeof(holder)))
 		report_add(report, REPORT_WARN, "sqlite",
 			   "the file is written by %s: another worker would wait for it", holder);
-	if (!db_may_write(&db, &err))
+	if (!db_may_write(db, &err))
 		report_err(report, "sqlite", &err);
-	if (!db_is_whole(&db, &err) || !shape_look(&s, &db, streams, config->nstreams, NULL, &err))
+	if (!db_is_whole(db, &err) || !shape_look(&s, db, streams, config->nstreams, NULL, &err))
 		report_err(report, "sqlite", &err);
 	else
 		report_shape(&s, report);
 	if (err.class == ERR_NONE && s.nsteps == 0 && s.findings.len == 0)
 		report_add(report, REPORT_OK, "sqlite", "the tables fit the schemas");
 	shape_free(&s);
-	db_close(&db);
+	return true;
 }

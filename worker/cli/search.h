@@ -28,6 +28,13 @@ static inline size_t search_column(const struct search *s)
 	return s->stream->table->searches[s->index].vector;
 }
 
+/* In a file, by sqlite-vec's function, which is none for the inner product. */
+static inline bool search_by_vec(const struct search *s)
+{
+	return s->cli->config->sqlite_path && s->cli->config->sqlite_vec_extension &&
+	       s->stream->table->searches[s->index].distance != SEARCH_IP;
+}
+
 /*
  * The question as SQL, new. $1 is the vector, $2 the number of rows, $3 and so on are the filters'
  * values. Columns of the answer: distance, and for programs a document, for people key and text.

@@ -3,11 +3,11 @@
  *
  *   PostgreSQL   SELECT r.distance, ... FROM memingest.search_TABLE($1, $2, filters) r
  *                (search_TABLE_by_COLUMN, where several columns are searched)
- *   SQLite       SELECT n.distance, ... FROM (the nearest: rowid, distance) n JOIN TABLE r
+ *   SQLite       SELECT n.distance, ... FROM (the nearest: number, distance) n JOIN TABLE r
  *
  * In a file every vector is read and compared: 2 kB a row, one row at a time. ORDER BY .. LIMIT
- * keeps as many rows as are wanted, of which only rowid and distance are held; the rest of them is
- * fetched at the end.
+ * keeps as many rows as are wanted, of which only its number and distance are held; the rest of
+ * them is fetched at the end.
  *
  * Pure text: no connection, no failure.
  */
@@ -18,6 +18,9 @@
 #include "core/sqlname.h"
 #include "sqlite/form.h"
 #include "sqlite/shown.h"
+#include "sqlite/tablesql.h"
+
+#define PART 100 /* columns of a document, in one pair of brackets */
 
 /* What a person wants to read of a row: the text that is embedded, else the first that says more
  * than key and filters do; -1: there is none. */
@@ -130,28 +133,30 @@ static struct column column_at(const struct table *t, size_t i)
 			       .kind = PG_TIMESTAMP};
 }
 
-/* '{"a":' || memingest_shown(a) || ',"b":' ... : put together by hand, as a call takes 100 values
+/*
+ * ('{"a":' || memingest_shown(a) || ',"b":' ...) || (...) || '}': put together by hand, as a call
+ * takes 100 values, and in parts, as SQLite takes no expression that is 1000 deep.
  */
 static void put_file_document(struct buf *sql, const struct search *s)
 {
 	const struct table *t = s->stream->table;
-	const char *before = "{";
+	size_t n = 0;
 	for (size_t i = 0; i < t->ncolumns + TABLE_OWN_COLUMNS; i++) {
 		const struct column c = column_at(t, i);
 		struct buf name = {0};
 		if (is_vector(t, i) || (i >= t->ncolumns && sqlname_has_column(t, c.name)))
 			continue;
-		buf_puts(&name, before);
+		buf_puts(&name, n ? "," : "{");
 		form_put_string((struct slice){(const uint8_t *)c.name, strlen(c.name)}, &name);
 		buf_puts(&name, ":");
+		buf_puts(sql, n == 0 ? "(" : n % PART == 0 ? ") || (" : " || ");
 		buf_quoted(sql, buf_cstr(&name), '\'');
 		buf_puts(sql, " || ");
 		put_shown(sql, "memingest_shown", &c);
-		buf_puts(sql, " || ");
 		buf_free(&name);
-		before = ",";
+		n++;
 	}
-	buf_puts(sql, "'}'");
+	buf_puts(sql, ") || '}'");
 }
 
 static void put_file_line(struct buf *sql, const struct search *s)
@@ -187,10 +192,35 @@ static void put_filter(struct buf *sql, const struct column *c, size_t parameter
 	buf_free(&name);
 }
 
+/*
+ * memingest_distance(distance, r."column", $1), or sqlite-vec's, which is only shown what ours does
+ * not pass over; it takes an error for a blob of another length. Both are null for no number.
+ */
+static void put_distance(struct buf *sql, const struct search *s)
+{
+	const struct column *vector = &s->stream->table->columns[search_column(s)];
+	enum search_distance how = s->stream->table->searches[s->index].distance;
+	bool vec = search_by_vec(s);
+	if (vec) {
+		buf_puts(sql, "CASE WHEN typeof(");
+		put_column(sql, vector->name, ") = 'blob' AND length(");
+		put_column(sql, vector->name, ") = ");
+		buf_printf(sql, "%zu THEN vec_distance_%s(", vector->dim * sizeof(float),
+			   how == SEARCH_COSINE ? "cosine" : "L2");
+	} else {
+		buf_printf(sql, "memingest_distance(%d, ", (int)how);
+	}
+	put_column(sql, vector->name, "");
+	if (vec) /* a query of its own, which is asked once */
+		buf_printf(sql, ", (SELECT memingest_wanted(%d, 0, '--vector', $1))) END",
+			   (int)PG_VECTOR);
+	else
+		buf_puts(sql, ", $1)");
+}
+
 char *search_sql_file(const struct search *s)
 {
 	const struct table *t = s->stream->table;
-	const struct column *vector = &t->columns[search_column(s)];
 	struct buf sql = {0}, table = {0};
 	buf_quoted(&table, t->name, '"');
 	buf_puts(&sql, "SELECT n.distance, ");
@@ -198,16 +228,15 @@ char *search_sql_file(const struct search *s)
 		put_file_document(&sql, s);
 	else
 		put_file_line(&sql, s);
-	buf_printf(&sql, " FROM (SELECT r.rowid AS id, memingest_distance(%d, ",
-		   (int)t->searches[s->index].distance);
-	put_column(&sql, vector->name, "");
-	buf_printf(&sql, ", $1) AS distance FROM %s r WHERE true", buf_cstr(&table));
+	buf_printf(&sql, " FROM (SELECT r.%s AS id, ", tablesql_row(t));
+	put_distance(&sql, s);
+	buf_printf(&sql, " AS distance FROM %s r WHERE true", buf_cstr(&table));
 	for (size_t i = 0; i < s->nfilters; i++)
 		put_filter(&sql, s->filters[i].column, 3 + i);
 	buf_printf(&sql,
-		   " ORDER BY distance NULLS LAST LIMIT $2) n JOIN %s r ON r.rowid = n.id"
+		   " ORDER BY distance NULLS LAST LIMIT $2) n JOIN %s r ON r.%s = n.id"
 		   " WHERE n.distance IS NOT NULL ORDER BY n.distance, n.id",
-		   buf_cstr(&table));
+		   buf_cstr(&table), tablesql_row(t));
 	buf_free(&table);
 	return buf_take_text(&sql);
 }

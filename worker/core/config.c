@@ -306,6 +306,12 @@ static void check_kafka_key(struct loader *ld, const char *name, const char *exa
 			       name, example);
 }
 
+/* SQLite would open something else than what is locked and looked at by that name. */
+static bool is_no_path(const char *path)
+{
+	return strncmp(path, "file:", 5) == 0 || strcmp(path, ":memory:") == 0;
+}
+
 /* All that is missing, each with an example to copy. */
 static void check_complete(struct loader *ld)
 {
@@ -321,6 +327,10 @@ static void check_complete(struct loader *ld)
 			       "sqlite.path: is set beside postgres.dsn (%s), and rows go to one "
 			       "place: take one of them out",
 			       c->pg_dsn_origin);
+	if (c->sqlite_path && is_no_path(c->sqlite_path))
+		config_finding(ld, origin_of(ld, "sqlite", "path"),
+			       "sqlite.path: is no path of a file but a word of SQLite's: write "
+			       "/PATH, or ./PATH if the file is called that");
 	if (c->nstreams == 0)
 		config_finding(ld, c->path,
 			       "no stream: write a section [stream.NAME] with topic and schema");

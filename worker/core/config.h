@@ -66,6 +66,7 @@ struct config {
 
 	/* the rows go into this SQLite file; NULL: into PostgreSQL. One of the two is set. */
 	const char *sqlite_path;
+	const char *sqlite_vec_extension; /* of `search` in that file; or NULL */
 
 	const char *pg_dsn;
 	const char *pg_dsn_file;

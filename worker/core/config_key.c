@@ -66,6 +66,10 @@ const struct config_key config_keys[] = {
 	{"sqlite", "path", KEY_PATH, C(sqlite_path),
 	 .help = "File that the rows go to, instead of `[postgres]`; `migrate` makes it. It has "
 		 "one writer, so `postgres.lanes` does not count. See docs/SQLITE.md."},
+	{"sqlite", "vec_extension", KEY_PATH, C(sqlite_vec_extension),
+	 .help = "File of the loadable extension sqlite-vec (`vec0.so`), by whose distances "
+		 "`search` then goes in the file. It is loaded into the process of `search`, of no "
+		 "other command, and looked for nowhere else."},
 
 	{"batch", "max_rows", KEY_COUNT, C(batch_max_rows), .fallback = "5000", .min = "1",
 	 .max = "1000000", .help = "A batch is written when it has this many events."},

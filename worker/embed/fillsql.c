@@ -21,6 +21,7 @@
 
 #include "core/sqlname.h"
 #include "sqlite/shown.h"
+#include "sqlite/tablesql.h"
 
 extern const char sql_embed_window[], sql_embed_fill[], sql_embed_file_window[],
 	sql_embed_file_fill[]; /* worker/sql */
@@ -105,7 +106,7 @@ static void put_file(const struct table *t, size_t vector, struct buf words[WORD
 	buf_printf(&words[WANTS], "t.%s IS NULL AND t.%s <> '' AND memingest_utf8(t.%s)", v, text,
 		   text);
 	put_shown_keys(t, &words[T_KEYS]);
-	buf_puts(&words[ROW], sqlname_has_column(t, "_rowid_") ? "oid" : "_rowid_");
+	buf_puts(&words[ROW], tablesql_row(t));
 	buf_printf(&words[SAME], "t.%s IS NULL AND t.%s = (m.value ->> 1) COLLATE BINARY", v, text);
 	put_call("wanted", &t->columns[vector], &words[MADE]);
 	buf_puts(&words[MADE], ", 'vector', m.value ->> 2)");

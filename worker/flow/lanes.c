@@ -167,7 +167,6 @@ void lanes_drain(struct lanes *ls)
 		lane_drain(ls->all[i]);
 }
 
-/* What is at the lane came before what waits for its vectors. */
 bool lanes_connected(const struct lanes *ls)
 {
 	bool connected = true;
@@ -179,6 +178,18 @@ bool lanes_connected(const struct lanes *ls)
 	return connected;
 }
 
+bool lanes_stand_by(const struct lanes *ls)
+{
+	bool stands_by = false;
+	for (size_t i = 0; i < ls->n; i++) {
+		struct lane_view view;
+		lane_look(ls->all[i], &view);
+		stands_by |= view.stands_by;
+	}
+	return stands_by;
+}
+
+/* What is at the lane came before what waits for its vectors. */
 void lanes_look_at_line(struct lanes *ls, const struct slot *slot, struct line_view *view)
 {
 	lane_look_at_line(ls->all[slot->lane], slot->stream->index, view);

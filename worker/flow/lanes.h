@@ -53,6 +53,7 @@ void lanes_resume(struct lanes *ls, size_t lane);
 void lanes_release(struct lanes *ls, size_t lane);
 void lanes_drain(struct lanes *ls);
 bool lanes_connected(const struct lanes *ls); /* each has a session */
+bool lanes_stand_by(const struct lanes *ls);  /* one waits for another process */
 /* Of the slot's batches: whether they wait for more than their turn, and why. */
 void lanes_look_at_line(struct lanes *ls, const struct slot *slot, struct line_view *view);
 

@@ -101,13 +101,15 @@ struct pipeline {
 	int exit_code;
 };
 
-/* Before the group is joined it is starting, however long that takes. */
+/* Before the group is joined it is starting, however long that takes, or it stands by. */
 static enum worker_state worker_state(const struct pipeline *p)
 {
 	if (p->stopped)
 		return WORKER_STOPPED;
 	if (p->draining)
 		return WORKER_DRAINING;
+	if (!p->source && lanes_stand_by(&p->lanes))
+		return WORKER_STANDBY;
 	return p->source && source_joined(p->source) ? WORKER_RUNNING : WORKER_STARTING;
 }
 
@@ -498,7 +500,8 @@ static bool open_source(struct pipeline *p, struct err *err)
 
 /*
  * While another process has what only one may write: not in the group, which would give this one
- * partitions that nobody reads. What there is to see by HTTP is that the worker is starting.
+ * partitions that nobody reads. The same while the file can not be had for another reason: then
+ * the worker is starting.
  */
 static bool stands_by(const struct pipeline *p)
 {

@@ -49,9 +49,8 @@ struct status {
 const char *worker_state_name(enum worker_state state)
 {
 	static const char *const names[] = {
-		[WORKER_STARTING] = "starting",
-		[WORKER_RUNNING] = "running",
-		[WORKER_DRAINING] = "draining",
+		[WORKER_STARTING] = "starting", [WORKER_STANDBY] = "standby",
+		[WORKER_RUNNING] = "running",   [WORKER_DRAINING] = "draining",
 		[WORKER_STOPPED] = "stopped",
 	};
 	_Static_assert(ARRAY_LEN(names) == WORKER_STATE_COUNT, "names of enum worker_state");

@@ -17,6 +17,7 @@ struct status;
 
 enum worker_state {
 	WORKER_STARTING, /* the group has not answered yet */
+	WORKER_STANDBY,  /* not in the group: another process has what only one may write */
 	WORKER_RUNNING,
 	WORKER_DRAINING, /* told to stop: writes what it has */
 	WORKER_STOPPED,

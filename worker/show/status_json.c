@@ -32,7 +32,9 @@ void render_unready(const struct snapshot *snapshot, struct buf *out)
 	const struct status_facts *f = &snapshot->facts;
 	if (f->state == WORKER_DRAINING || f->state == WORKER_STOPPED)
 		buf_printf(out, "the worker is %s\n", worker_state_name(f->state));
-	if (!f->joined)
+	if (f->state == WORKER_STANDBY)
+		buf_puts(out, "the worker stands by for another process\n");
+	else if (!f->joined)
 		buf_puts(out, "the consumer group has not been joined\n");
 	for (size_t i = 0; i < f->nlanes; i++)
 		if (!f->lanes[i].connected)

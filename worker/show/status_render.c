@@ -291,7 +291,8 @@ static const struct family other_families[OTHER_METRIC_COUNT] = {
 	[LIBRARIES] = {"libraries_info", "gauge", "librdkafka, libpq",
 		       "Versions of the libraries found at run time."},
 	[STATE] = {"state_info", "gauge", "state",
-		   "What the worker does: starting, running, draining or stopped is 1."},
+		   "What the worker does: starting, standby (another process writes "
+		   "the SQLite file), running, draining or stopped is 1."},
 };
 
 static void put_rtt(struct buf *out, const struct kafka_stats *stats)

@@ -140,11 +140,11 @@ enum db_place db_place(const char *path, const char **name)
 	return known ? db_place_of((uint32_t)fs.f_type, name) : DB_LOCAL;
 }
 
-/* Before SQLite looks, which would say less. */
-static bool check_path(const char *path, enum db_mode mode, struct err *err)
+/* Before SQLite looks, which would say less. Notes which file it is. */
+static bool check_path(struct db *db, enum db_mode mode, struct err *err)
 {
 	struct stat st;
-	const char *name;
+	const char *name, *path = db->path;
 	bool there = stat(path, &st) == 0;
 	if (!there && errno != ENOENT)
 		return err_set(err, ERR_CONFIG, "%s: %s", path, strerror(errno));
@@ -158,6 +158,8 @@ static bool check_path(const char *path, enum db_mode mode, struct err *err)
 			       "%s: lies on a file system of a network (%s), where SQLite's locks "
 			       "do not hold: put it on a local disk",
 			       path, name);
+	db->device = there ? st.st_dev : 0;
+	db->inode = there ? st.st_ino : 0;
 	return true;
 }
 
@@ -189,7 +191,7 @@ bool db_open(struct db *db, const char *path, enum db_mode mode, int abort_fd, s
 {
 	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
 	*db = (struct db){.path = path, .abort_fd = abort_fd, .patience_us = PATIENCE_US};
-	if (strcmp(path, ":memory:") != 0 && !check_path(path, mode, err))
+	if (strcmp(path, ":memory:") != 0 && !check_path(db, mode, err))
 		return false;
 	flags |= mode == DB_CREATE ? SQLITE_OPEN_CREATE : 0;
 	int code = sqlite3_open_v2(path, &db->handle, flags, NULL);
@@ -200,6 +202,22 @@ bool db_open(struct db *db, const char *path, enum db_mode mode, int abort_fd, s
 	     db_exec(db, settings, err) && functions_add(db, err);
 	if (!ok)
 		db_close(db);
+	return ok;
+}
+
+/* By its whole path: one without a slash would be looked for in the system's folders. */
+bool db_load(struct db *db, const char *library, struct err *err)
+{
+	char *path = realpath(library, NULL), *why = NULL;
+	if (!path)
+		return err_set(err, ERR_CONFIG, "%s: %s", library, strerror(errno));
+	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 1, NULL);
+	bool ok = sqlite3_load_extension(db->handle, path, NULL, &why) == SQLITE_OK;
+	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0, NULL);
+	if (!ok)
+		err_set(err, ERR_CONFIG, "%s: %s", library, why ? why : sqlite3_errmsg(db->handle));
+	sqlite3_free(why);
+	free(path);
 	return ok;
 }
 
@@ -240,12 +258,12 @@ bool db_is_whole(struct db *db, struct err *err)
 	return damaged == 0 || failed(db, SQLITE_CORRUPT, err);
 }
 
-bool db_in_place(struct db *db)
+/* Not SQLite's own word (HAS_MOVED): it looks where a link led when it was opened. */
+bool db_in_place(const struct db *db)
 {
-	int moved = 0;
-	return sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_HAS_MOVED, &moved) !=
-		       SQLITE_OK ||
-	       !moved;
+	struct stat st;
+	return db->inode == 0 ||
+	       (stat(db->path, &st) == 0 && st.st_dev == db->device && st.st_ino == db->inode);
 }
 
 void db_close(struct db *db)

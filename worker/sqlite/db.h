@@ -7,6 +7,7 @@
 #pragma once
 
 #include <sqlite3.h>
+#include <sys/types.h>
 
 #include "base/base.h"
 #include "base/err.h"
@@ -25,7 +26,9 @@ enum db_trouble {
 struct db {
 	sqlite3 *handle;
 	const char *path; /* borrowed */
-	int abort_fd;     /* readable: nothing is waited for any more; -1: none */
+	dev_t device;     /* and inode: what path led to when it was opened; 0: not known */
+	ino_t inode;
+	int abort_fd; /* readable: nothing is waited for any more; -1: none */
 	int64_t patience_us, wait_until_us;
 	enum db_trouble trouble; /* of the last call that failed */
 	bool refused;            /* by a function of ours: the value's fault */
@@ -40,14 +43,20 @@ enum db_mode { DB_EXISTING, DB_CREATE };
  */
 MUST_CHECK bool db_open(struct db *db, const char *path, enum db_mode mode, int abort_fd,
 			struct err *err);
+/*
+ * Loads a library of SQL functions into the process: code, so its path comes from the operator
+ * alone. Statements can not (load_extension() stays off). False: class CONFIG.
+ */
+MUST_CHECK bool db_load(struct db *db, const char *library, struct err *err);
 /* False with class CONFIG: it was opened, and can only be read. */
 MUST_CHECK bool db_may_write(struct db *db, struct err *err);
 /* Reads all of it, so it takes time. False: damaged, or not to be read. */
 MUST_CHECK bool db_is_whole(struct db *db, struct err *err);
 /* From now on a statement that takes long ends, too, once abort_fd is readable. */
 void db_heed(struct db *db, int abort_fd);
-/* False: what is open is not what path leads to: it was moved, deleted or replaced. */
-bool db_in_place(struct db *db);
+/* False: what is open is not what path leads to, by links too: it was moved, deleted or replaced.
+ */
+bool db_in_place(const struct db *db);
 void db_close(struct db *db); /* rolls back what is open; not open is fine */
 
 /* One or more statements without parameters. */

@@ -25,10 +25,16 @@
 
 extern const char sql_sqlite_books[]; /* worker/sql */
 
-/* Takes sql's text over. */
+/* Takes sql's text over. The same for two streams of one table is one step. */
 static void add_step(struct shape *s, struct buf *sql, bool optional, const char *what,
 		     const char *name)
 {
+	for (size_t i = 0; i < s->nsteps; i++) {
+		if (strcmp(s->steps[i].sql, buf_cstr(sql)) == 0) {
+			buf_free(sql);
+			return;
+		}
+	}
 	s->steps = xrealloc(s->steps, (s->nsteps + 1) * sizeof(*s->steps));
 	s->steps[s->nsteps++] = (struct shape_step){.sql = buf_take_text(sql),
 						    .done = xasprintf("%s %s", what, name),
@@ -219,6 +225,29 @@ static void look_for_namesakes(struct shape *s, struct stream *const *streams, s
 	}
 }
 
+/* The table's own two are among them where the schema has none of exactly that name. */
+static void look_for_one_column_twice(struct shape *s, const struct stream *stream)
+{
+	const struct table *t = stream->table;
+	size_t of_rows = 0;
+	for (size_t i = 0; i < t->ncolumns + TABLE_OWN_COLUMNS; i++) {
+		const char *name = column_name(t, i);
+		of_rows += strcasecmp(name, "rowid") == 0 || strcasecmp(name, "oid") == 0 ||
+			   strcasecmp(name, "_rowid_") == 0;
+		for (size_t j = 0; j < MIN(i, t->ncolumns); j++)
+			if (strcasecmp(name, column_name(t, j)) == 0 &&
+			    strcmp(name, column_name(t, j)) != 0)
+				buf_printf(&s->findings,
+					   "stream.%s: SQLite does not tell upper case from lower, "
+					   "so columns %s and %s would be one\n",
+					   stream->config->name, column_name(t, j), name);
+	}
+	if (of_rows == 3)
+		buf_printf(&s->findings,
+			   "stream.%s: rowid, oid and _rowid_ can not all be columns here\n",
+			   stream->config->name);
+}
+
 bool shape_look(struct shape *s, struct db *db, struct stream *const *streams, size_t n,
 		const struct shape_wish *wish, struct err *err)
 {
@@ -228,6 +257,7 @@ bool shape_look(struct shape *s, struct db *db, struct stream *const *streams, s
 		if (!streams[i])
 			continue;
 		look_for_namesakes(s, streams, i);
+		look_for_one_column_twice(s, streams[i]);
 		ok = look_at_table(s, db, streams[i], err) &&
 		     look_at_indexes(s, db, streams[i], wish, err);
 	}

@@ -25,6 +25,7 @@
 #include "codec/pgtext.h"
 #include "codec/text.h"
 #include "file/moment.h"
+#include "file/number.h"
 #include "sqlite/form.h"
 
 /* --- as text --- */
@@ -408,8 +409,13 @@ static void wanted(sqlite3_context *c, int n, sqlite3_value **v)
 	case PG_HALFVEC:
 		want_vector(c, v, kind == PG_HALFVEC, s);
 		break;
-	case PG_TEXT:
-	case PG_NUMERIC: /* the rest is not filtered by: see codec/table_search.c */
+	case PG_NUMERIC: /* to SQLite what is none would be 0 */
+		if (number_is(s, strlen(s)))
+			sqlite3_result_value(c, v[3]);
+		else
+			refuse_text(c, v, "is no number");
+		break;
+	case PG_TEXT: /* the rest is not filtered by: see codec/table_search.c */
 	case PG_FLOAT4:
 	case PG_FLOAT8:
 	case PG_JSONB:

@@ -56,8 +56,7 @@ struct file {
 	struct store base;
 	const struct config *config;
 	int abort_fd;
-	int writer;     /* the lock's descriptor, or -1 */
-	bool stands_by; /* another process has the lock: it has been told */
+	int writer; /* the lock's descriptor, or -1 */
 	struct db db;
 	struct accounts accounts;
 	struct rows *streams;
@@ -106,22 +105,27 @@ static void destroy(struct store *s)
 	free(f);
 }
 
-/* It is kept until the process ends: what is wrong with the file is so for whoever writes it. */
-static bool be_the_writer(struct file *f, int64_t *due_us, struct err *err)
+/*
+ * It is kept until the process ends, as what is wrong with the file is so for whoever writes it;
+ * but a link that leads to another file now leads to another lock. told:
+ * the log says already that another process has it.
+ */
+static bool be_the_writer(struct file *f, bool told, int64_t *due_us, struct err *err)
 {
-	if (f->writer >= 0)
+	if (writer_holds(f->writer, f->config->sqlite_path))
 		return true;
+	writer_unlock(f->writer);
 	f->writer = writer_lock(f->config->sqlite_path, err);
-	if (f->writer >= 0 && f->stands_by)
+	if (f->writer >= 0 && told)
 		log_info("taking over: this process writes the file from now on");
 	if (f->writer >= 0)
 		return true;
 	if (err->class != ERR_RETRY)
 		return false;
-	if (!f->stands_by)
+	if (!told)
 		log_warn("standing by: this process goes on when the other one has ended",
 			 F_STR("because", err->text));
-	f->stands_by = true;
+	f->base.stands_by = true;
 	*due_us = clock_mono_us() + STAND_BY_US;
 	return false;
 }
@@ -130,10 +134,12 @@ static bool be_the_writer(struct file *f, int64_t *due_us, struct err *err)
 static bool open_session(struct store *s, int64_t *due_us, struct err *err)
 {
 	struct file *f = file_of(s);
+	bool told = s->stands_by;
 	*due_us = 0;
+	s->stands_by = false;
 	err_clear(err);
 	bool ok = db_open(&f->db, f->config->sqlite_path, DB_EXISTING, f->abort_fd, err) &&
-		  db_may_write(&f->db, err) && be_the_writer(f, due_us, err) &&
+		  db_may_write(&f->db, err) && be_the_writer(f, told, due_us, err) &&
 		  accounts_open(&f->accounts, &f->db, f->config->group_id, err);
 	if (!ok)
 		close_session(s);

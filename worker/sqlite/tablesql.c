@@ -42,6 +42,20 @@ static void put_name(struct buf *out, const struct column *c)
 	buf_quoted(out, c->name, '"');
 }
 
+static bool has_column(const struct table *t, const char *name)
+{
+	for (size_t i = 0; i < t->ncolumns; i++)
+		if (strcasecmp(t->columns[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+/* SQLite has three; a schema with columns of all three is refused (shape.c). */
+const char *tablesql_row(const struct table *t)
+{
+	return !has_column(t, "_rowid_") ? "_rowid_" : !has_column(t, "oid") ? "oid" : "rowid";
+}
+
 /* --- what an event makes of a row --- */
 
 static void put_event(struct buf *out, const struct conflict *m, const struct column *c)

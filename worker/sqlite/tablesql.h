@@ -23,6 +23,8 @@ struct tablesql {
 struct tablesql *tablesql_new(const struct table *t, enum on_conflict on_conflict);
 void tablesql_free(struct tablesql *sql); /* NULL is fine */
 
+/* By what name a row's number is had: one that no column has. */
+const char *tablesql_row(const struct table *t);
 /* CREATE TABLE IF NOT EXISTS, ending in ";\n". */
 void tablesql_create(const struct table *t, struct buf *out);
 /* One column that the table lacks; column >= ncolumns: created_at, updated_at. */

@@ -22,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Links lead to one file, so to one lock. */
@@ -90,6 +91,16 @@ void writer_unlock(int fd)
 {
 	if (fd >= 0)
 		close(fd);
+}
+
+bool writer_holds(int fd, const char *path)
+{
+	struct stat held, now;
+	char *file = lock_path(path, "writer");
+	bool holds = fd >= 0 && fstat(fd, &held) == 0 && stat(file, &now) == 0 &&
+		     held.st_dev == now.st_dev && held.st_ino == now.st_ino;
+	free(file);
+	return holds;
 }
 
 bool writer_holder(const char *path, char *name, size_t size)

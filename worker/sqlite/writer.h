@@ -12,6 +12,8 @@ int writer_lock(const char *path, struct err *err);
 /* The same for another thing that one process at a time does beside the writer: PATH-WHAT. */
 int writer_turn(const char *path, const char *what, struct err *err);
 void writer_unlock(int fd); /* -1 is fine */
+/* The lock is that of the file which path leads to now; fd -1: it is not. */
+bool writer_holds(int fd, const char *path);
 /* Who holds it, or false. */
 bool writer_holder(const char *path, char *name, size_t size);
 

@@ -118,6 +118,7 @@ static void set_state(struct lane *lane, enum lane_state state, const char *erro
 	assert(states[lane->view.state].next & 1u << state);
 	lane->view.state = state;
 	lane->view.connected = lane->session.open;
+	lane->view.stands_by = lane->store->stands_by;
 	if (error)
 		snprintf(lane->view.error, sizeof(lane->view.error), "%s", error);
 	pthread_mutex_unlock(&lane->view_lock);

@@ -56,6 +56,7 @@ enum lane_state {
 struct lane_view {
 	enum lane_state state;
 	bool connected;
+	bool stands_by; /* for another process: struct store */
 	uint64_t batches;
 	const char *phase;         /* of the transaction; NULL: in none */
 	const char *stream;        /* of the batch at hand; NULL: none */

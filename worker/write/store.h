@@ -91,6 +91,7 @@ struct store_class {
 /* The beginning of each kind's own. */
 struct store {
 	const struct store_class *class;
+	bool stands_by; /* of the last open(): another process has what one_writer keeps */
 };
 
 extern const struct store_class store_pg; /* PostgreSQL */
