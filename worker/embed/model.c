@@ -366,15 +366,18 @@ static void count_in_vain(struct request *r)
 }
 
 /*
- * Busy again and again, though it takes the canary in between: it may be the number of texts, or
- * what they cost, and not the time. Counted anew from there.
+ * Fewer texts from now on, if there are too many. It may be their number, or what they cost, and
+ * not the time, that keeps it busy again and again though it takes the canary in between: counted
+ * anew from there.
  */
-static bool is_stuck(struct model *m)
+static void ask_for_fewer(struct model *m, const struct request *r)
 {
-	bool stuck = m->failures >= STUCK;
-	if (stuck)
+	bool too_much = r->call->too_much;
+	if (r->n <= 1 || (!too_much && m->failures < STUCK))
+		return;
+	if (!too_much)
 		m->failures = 0;
-	return stuck;
+	texts_too_many(&m->texts, r->n);
 }
 
 /* Whatever it was, the texts of this request have their vectors or are in the queue again. */
@@ -388,8 +391,7 @@ static void judge_texts(struct model *m, struct request *r)
 		answered(m, r);
 		break;
 	case EMBED_WAIT:
-		if (r->n > 1 && (c->too_much || is_stuck(m)))
-			texts_too_many(&m->texts, r->n);
+		ask_for_fewer(m, r);
 		texts_back(&m->texts, r->texts, r->n);
 		trouble(m, &c->err, c->retry_us);
 		break;

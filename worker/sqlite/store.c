@@ -107,8 +107,8 @@ static void destroy(struct store *s)
 
 /*
  * It is kept until the process ends, as what is wrong with the file is so for whoever writes it;
- * but a link that leads to another file now leads to another lock. told:
- * the log says already that another process has it.
+ * but a link that leads to another file now leads to another lock. told: the log says already that
+ * another process has it.
  */
 static bool be_the_writer(struct file *f, bool told, int64_t *due_us, struct err *err)
 {
